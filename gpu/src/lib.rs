@@ -1,0 +1,4 @@
+//! Arithmetic and `#[repr(C)]` structs that device kernels and the host engine share.
+//!
+//! Compiled twice: as an ordinary library for the host, and (by the kernel toolchain) to PTX.
+#![cfg_attr(target_arch = "nvptx64", no_std)]

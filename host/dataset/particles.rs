@@ -1,0 +1,147 @@
+//! Optics groups and particles in memory, and their STAR tables.
+
+use super::DatasetError;
+use std::path::Path;
+
+/// One row of the optics table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpticsGroup {
+    /// `rlnOpticsGroupName`.
+    pub name: String,
+    /// Å per image pixel.
+    pub pixel_size: f64,
+    /// Box of the images, pixels (even).
+    pub box_size: usize,
+    /// Acceleration voltage, kV.
+    pub voltage: Option<f64>,
+    /// Spherical aberration, mm.
+    pub spherical_aberration: Option<f64>,
+    /// Amplitude contrast, 0…1.
+    pub amplitude_contrast: Option<f64>,
+    /// Beam tilt x, y in mrad.
+    pub beam_tilt: [f64; 2],
+    /// Anti-symmetric Zernike coefficients.
+    pub odd_zernike: Vec<f64>,
+    /// Symmetric Zernike coefficients.
+    pub even_zernike: Vec<f64>,
+    /// Anisotropic magnification matrix, identity when absent.
+    pub magnification: [[f64; 2]; 2],
+    /// Detector MTF file.
+    pub mtf_file: Option<String>,
+    /// Å per pixel of the MTF.
+    pub original_pixel_size: Option<f64>,
+    /// Images are already multiplied by their CTF.
+    pub ctf_premultiplied: bool,
+    /// Images are already CTF corrected: no CTF is applied at all.
+    pub ctf_corrected: bool,
+}
+
+/// CTF columns of one particle (spec 01 §3.7).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CtfFields {
+    /// Å, positive = underfocus.
+    pub defocus_u: f64,
+    /// Å.
+    pub defocus_v: f64,
+    /// Degrees.
+    pub defocus_angle: f64,
+    /// Å².
+    pub b_factor: f64,
+    /// Amplitude factor.
+    pub scale: f64,
+    /// Degrees.
+    pub phase_shift: f64,
+}
+
+/// One particle: what the expectation step reads and what it updates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Particle {
+    /// 0-based row in the sorted table ("particle id" of the random-number rules).
+    pub id: usize,
+    /// Stack of the image: index into [`ParticleSet::stacks`].
+    pub stack: usize,
+    /// 0-based slice in that stack.
+    pub slice: usize,
+    /// 0-based optics group.
+    pub optics_group: usize,
+    /// 0-based intensity-scale group.
+    pub scale_group: usize,
+    /// Half-set, 1 or 2; 0 when not assigned.
+    pub half: u8,
+    /// CTF columns.
+    pub ctf: CtfFields,
+    /// Current orientation (degrees; ZYZ, spec 01 §1.2).
+    pub rot: f64,
+    /// Degrees.
+    pub tilt: f64,
+    /// Degrees.
+    pub psi: f64,
+    /// Current origin offset, Å (`rlnOriginXAngst`, `rlnOriginYAngst`).
+    pub origin: [f64; 2],
+    /// Prior centres of rot, tilt, psi where the table defines them.
+    pub angle_prior: [Option<f64>; 3],
+    /// Prior centre of the offset, Å, where the table defines it.
+    pub origin_prior: [Option<f64>; 2],
+    /// 1-based class, 0 = none yet.
+    pub class: usize,
+    /// `rlnNormCorrection`.
+    pub norm: f64,
+    /// `rlnLogLikeliContribution`.
+    pub log_likelihood: f64,
+    /// `rlnMaxValueProbDistribution`.
+    pub max_probability: f64,
+    /// `rlnNrOfSignificantSamples`.
+    pub significant_samples: usize,
+}
+
+/// Intensity-scale group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScaleGroup {
+    /// Group name (`rlnGroupName` or micrograph).
+    pub name: String,
+}
+
+/// How to read a particle table.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// `--angpix`: used when the file carries no pixel size.
+    pub pixel_size: Option<f64>,
+    /// CTF columns are required.
+    pub need_ctf: bool,
+}
+
+/// All particles, in RELION's order (stably sorted by micrograph name), and the table they came from.
+#[derive(Debug, Clone)]
+pub struct ParticleSet {
+    /// Optics groups, in file order.
+    pub optics: Vec<OpticsGroup>,
+    /// Particles.
+    pub particles: Vec<Particle>,
+    /// Scale groups in order of first appearance.
+    pub scale_groups: Vec<ScaleGroup>,
+    /// Stack paths as written in the table.
+    pub stacks: Vec<String>,
+    /// Messages for the user about conversions and oddities.
+    pub warnings: Vec<String>,
+}
+
+impl ParticleSet {
+    /// Read a `_data.star`/particle file of RELION 1.3–5 (old layouts are converted).
+    pub fn read(_path: &Path, _options: &ReadOptions) -> Result<Self, DatasetError> {
+        todo!()
+    }
+    /// Write optics and particles in the 3.1+ layout; `with_statistics` adds the three result columns
+    /// (likelihood, Pmax, significant samples), `with_halves` `rlnRandomSubset`. Temporary name, then rename.
+    pub fn write(
+        &self,
+        _path: &Path,
+        _with_halves: bool,
+        _with_statistics: bool,
+    ) -> Result<(), DatasetError> {
+        todo!()
+    }
+    /// `000012@stack.mrcs`, for messages.
+    pub fn image_name(&self, _particle: usize) -> String {
+        todo!()
+    }
+}

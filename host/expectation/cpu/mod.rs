@@ -1,0 +1,1 @@
+//! The expectation step on the host: blocked matrix products over packed pixel lists.

@@ -1,0 +1,217 @@
+//! The expectation step behind one trait: begin an iteration, process batches of particles, take the sums
+//! (spec 01 §3–7). `cpu` is the engine on the host.
+
+pub mod cpu;
+
+use crate::dataset::{OpticsGroup, Particle};
+use crate::fourier::{backprojection::BackProjection, reference::ReferenceVolume};
+use crate::geometry::sampling::Sampling;
+use crate::model::Model;
+use crate::optics::CtfFlags;
+
+/// What went wrong during expectation: on which particle, why, what to try.
+#[derive(Debug, thiserror::Error)]
+pub enum ExpectationError {
+    /// A particle cannot be compared with any reference.
+    #[error("particle {image}: {message}")]
+    Particle {
+        /// `slice@stack` of the particle.
+        image: String,
+        /// What failed and what to try.
+        message: String,
+    },
+    /// Anything else.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Options that stay the same over the whole run.
+#[derive(Debug, Clone)]
+pub struct ExpectationOptions {
+    /// D, Å.
+    pub particle_diameter: f64,
+    /// w, pixels.
+    pub mask_edge: f64,
+    /// Fill the background with its mean rather than with noise.
+    pub zero_mask: bool,
+    /// Apply the CTF.
+    pub ctf: bool,
+    /// Flags of the CTF.
+    pub ctf_flags: CtfFlags,
+    /// Norm correction (`--norm`).
+    pub norm: bool,
+    /// Scale correction (`--scale`, more than one group).
+    pub scale: bool,
+    /// q, oversampling order of the second pass.
+    pub oversampling: u32,
+    /// f of the significance rule.
+    pub adaptive_fraction: f64,
+    /// `--maxsig`; None = no limit.
+    pub max_significant: Option<usize>,
+    /// f_σ.
+    pub sigma2_fudge: f64,
+    /// Only classes are marginalised.
+    pub skip_align: bool,
+    /// Only translations (and classes) are marginalised.
+    pub skip_rotate: bool,
+    /// ML instead of MAP: V = 1 in the back-projected sums.
+    pub no_map: bool,
+    /// `--skip_maximize`: no weighted sums.
+    pub skip_maximize: bool,
+    /// Seed of the run.
+    pub random_seed: u32,
+    /// Bytes the engine may use for its batches.
+    pub memory_budget: usize,
+}
+
+/// How samples are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Criterion {
+    /// Posterior weights.
+    Likelihood,
+    /// Best cross-correlation, weight 1 (`--firstiter_cc`, `--always_cc`).
+    CrossCorrelation,
+}
+
+/// Which classes a particle is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassSelection {
+    /// All.
+    All,
+    /// Only the first (CC iteration before seeds are generated).
+    First,
+    /// One class drawn from seed + position (seed generation, spec 01 §2.5).
+    RandomPerParticle,
+}
+
+/// Image sizes of an optics group in this iteration (spec 01 §1.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageSizes {
+    /// n_g: weighted sums, and the second pass unless `--strict_highres_exp`.
+    pub full: usize,
+    /// Box used for probabilities in the second pass.
+    pub fine: usize,
+    /// c_g: first pass.
+    pub coarse: usize,
+}
+
+/// Everything an engine needs to know about one iteration (of one half-set).
+pub struct IterationInput<'a> {
+    /// Run options.
+    pub options: &'a ExpectationOptions,
+    /// Model of this half.
+    pub model: &'a Model,
+    /// One Fourier volume a class.
+    pub references: &'a [ReferenceVolume],
+    /// Optics groups of the data set.
+    pub optics: &'a [OpticsGroup],
+    /// Sizes per optics group.
+    pub sizes: &'a [ImageSizes],
+    /// Perturbed sampling of this iteration.
+    pub sampling: &'a Sampling,
+    /// Comparison rule.
+    pub criterion: Criterion,
+    /// Classes visited.
+    pub classes: ClassSelection,
+    /// References are CTF-amplitude corrected (C is applied to slices).
+    pub references_ctf_corrected: bool,
+    /// Use current angles as prior centres (true local searches) rather than the prior columns.
+    pub priors_from_current: bool,
+}
+
+/// One particle handed to the engine.
+pub struct BatchItem<'a> {
+    /// Metadata.
+    pub particle: &'a Particle,
+    /// Position in the processing order (0-based, global), for seed generation.
+    pub position: usize,
+    /// Image, row-major, box² of its optics group.
+    pub image: Vec<f32>,
+    /// `slice@stack`, for messages.
+    pub name: String,
+}
+
+/// What the expectation step found for one particle (spec 01 §7.6).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParticleOutcome {
+    /// Degrees.
+    pub rot: f64,
+    /// Degrees.
+    pub tilt: f64,
+    /// Degrees.
+    pub psi: f64,
+    /// Å.
+    pub origin: [f64; 2],
+    /// 1-based.
+    pub class: usize,
+    /// New norm correction.
+    pub norm: f64,
+    /// Likelihood contribution.
+    pub log_likelihood: f64,
+    /// Pmax.
+    pub max_probability: f64,
+    /// Significant coarse samples.
+    pub significant_samples: usize,
+}
+
+/// The sums of one half-set over an iteration (spec 01 §7).
+#[derive(Debug, Clone)]
+pub struct WeightedSums {
+    /// One a class.
+    pub backprojections: Vec<BackProjection>,
+    /// Σw per class.
+    pub class_weight: Vec<f64>,
+    /// Σw per class and coarse direction.
+    pub direction_weight: Vec<Vec<f64>>,
+    /// Noise numerators per optics group and model shell.
+    pub noise: Vec<Vec<f64>>,
+    /// Σw per optics group.
+    pub noise_weight: Vec<f64>,
+    /// Σ CTF² per shell for premultiplied optics groups.
+    pub ctf2: Vec<Vec<f64>>,
+    /// Σ XA per scale group.
+    pub scale_xa: Vec<f64>,
+    /// Σ AA per scale group.
+    pub scale_aa: Vec<f64>,
+    /// Σ ν.
+    pub norm: f64,
+    /// Numerator of σ_o², Å².
+    pub sigma2_offset: f64,
+    /// Σ log-likelihood (CC: Σ of best correlations).
+    pub log_likelihood: f64,
+    /// Σ Pmax.
+    pub max_probability: f64,
+    /// Particles processed.
+    pub particles: usize,
+}
+
+/// Seconds spent per stage, under the names of the paper's Table 2.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct StageTimes {
+    /// getImg: images, transforms, CTF.
+    pub get_img: f64,
+    /// getDiff: projections and squared differences.
+    pub get_diff: f64,
+    /// convert: differences to weights.
+    pub convert: f64,
+    /// store: weighted sums.
+    pub store: f64,
+}
+
+/// An implementation of the expectation step.
+pub trait ExpectationEngine {
+    /// Prepare for an iteration: zero the sums, plan batches.
+    fn begin_iteration(&mut self, input: &IterationInput) -> Result<(), ExpectationError>;
+    /// Largest number of particles worth handing over at once.
+    fn batch_size(&self) -> usize;
+    /// Align a batch and add it to the sums; outcomes in the order of the items.
+    fn process_batch(
+        &mut self,
+        input: &IterationInput,
+        batch: &[BatchItem],
+    ) -> Result<Vec<ParticleOutcome>, ExpectationError>;
+    /// Hand over the sums and leave the iteration.
+    fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError>;
+    /// Stage times since the last call.
+    fn take_times(&mut self) -> StageTimes;
+}

@@ -1,0 +1,5 @@
+//! File formats: STAR tables, MRC maps and stacks, SPIDER volumes, atomic models.
+
+pub mod mrc;
+pub mod star;
+pub mod volume;

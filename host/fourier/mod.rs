@@ -1,0 +1,7 @@
+//! Fourier transforms, shells, projection and back-projection volumes, masks (spec 01 §1, 02 §1–2, §6).
+
+pub mod backprojection;
+pub mod fft;
+pub mod masks;
+pub mod reference;
+pub mod shells;

@@ -1,0 +1,11 @@
+//! Orientations: Euler angles, HEALPix directions, point groups, sampling grids, priors, random numbers.
+
+pub mod euler;
+pub mod healpix;
+pub mod prior;
+pub mod random;
+pub mod sampling;
+pub mod symmetry;
+
+/// 3×3 matrix, rows first.
+pub type Matrix3 = [[f64; 3]; 3];

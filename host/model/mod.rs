@@ -1,0 +1,65 @@
+//! The model: references, spectra, priors and scales of one half-set (or of a classification).
+
+use ndarray::Array3;
+
+/// One class (one reference).
+#[derive(Debug, Clone)]
+pub struct ClassModel {
+    /// Map, indices (z, y, x), box N, real-space origin at N/2.
+    pub map: Array3<f64>,
+    /// π_k.
+    pub fraction: f64,
+    /// `rlnReferenceTau2` per shell 0…N/2.
+    pub tau2: Vec<f64>,
+    /// `rlnReferenceSigma2`.
+    pub sigma2: Vec<f64>,
+    /// `rlnSsnrMap` (data versus prior).
+    pub ssnr: Vec<f64>,
+    /// `rlnFourierCompleteness`.
+    pub coverage: Vec<f64>,
+    /// `rlnGoldStandardFsc`.
+    pub fsc: Vec<f64>,
+    /// `rlnSpectralOrientabilityContribution`, once estimated.
+    pub orientability: Option<Vec<f64>>,
+    /// `rlnOrientationDistribution`, one value a coarse direction.
+    pub direction_prior: Vec<f64>,
+    /// Degrees.
+    pub accuracy_rotations: f64,
+    /// Å.
+    pub accuracy_translations: f64,
+}
+
+/// Everything a `_model.star` holds.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Box N of the references, pixels.
+    pub box_size: usize,
+    /// Å per pixel of the references.
+    pub pixel_size: f64,
+    /// `--pad`.
+    pub padding: f64,
+    /// T.
+    pub tau2_fudge: f64,
+    /// Classes.
+    pub classes: Vec<ClassModel>,
+    /// σ² of the noise per optics group and shell 0…N/2.
+    pub noise: Vec<Vec<f64>>,
+    /// Scale correction per scale group.
+    pub scales: Vec<f64>,
+    /// Particles per scale group (in this half).
+    pub group_particles: Vec<usize>,
+    /// N̄, `rlnNormCorrectionAverage`.
+    pub average_norm: f64,
+    /// σ_o², Å².
+    pub sigma2_offset: f64,
+    /// `rlnAveragePmax`.
+    pub average_pmax: f64,
+    /// `rlnLogLikelihood`.
+    pub log_likelihood: f64,
+    /// ν, 1/Å (0 before the first estimate).
+    pub current_resolution: f64,
+    /// S of the iteration the model was made in.
+    pub current_size: usize,
+    /// Widths of angular priors in local searches (degrees); None in global searches.
+    pub local_search: Option<crate::geometry::prior::LocalSearch>,
+}
