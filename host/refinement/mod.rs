@@ -1,1 +1,4 @@
-//! (to be described)
+//! The refinement loop: job, iteration, schedule, output files.
+
+pub mod settings;
+pub mod state;

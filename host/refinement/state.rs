@@ -1,0 +1,49 @@
+//! Where a run stands: counters, flags and sizes that change from iteration to iteration
+//! (the changing part of `_optimiser.star`, spec 03 §1.4; rules in spec 01 §1.8, §7.7 and spec 02 §4–5).
+
+/// Changing state of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunState {
+    /// Iteration finished last (0 = start-up).
+    pub iteration: usize,
+    /// Current resolution ν, 1/Å.
+    pub current_resolution: f64,
+    /// S, pixels.
+    pub current_size: usize,
+    /// `rlnIncrementImageSize`.
+    pub increment_size: usize,
+    /// `rlnHasHighFscAtResolLimit`.
+    pub high_fsc_at_limit: bool,
+    /// `rlnNumberOfIterWithoutResolutionGain`.
+    pub iterations_without_gain: usize,
+    /// `rlnNumberOfIterWithoutChangingAssignments`.
+    pub iterations_without_changes: usize,
+    /// `rlnBestResolutionThusFar`, 1/Å.
+    pub best_resolution: f64,
+    /// `rlnOverallAccuracyRotations`, degrees.
+    pub accuracy_rotations: f64,
+    /// `rlnOverallAccuracyTranslationsAngst`, Å.
+    pub accuracy_translations: f64,
+    /// `rlnChangesOptimalOrientations`, degrees.
+    pub changes_orientations: f64,
+    /// `rlnChangesOptimalOffsets`, Å.
+    pub changes_offsets: f64,
+    /// `rlnChangesOptimalClasses`, fraction.
+    pub changes_classes: f64,
+    /// `rlnSmallestChangesOrientations`.
+    pub smallest_orientations: f64,
+    /// `rlnSmallestChangesOffsets`.
+    pub smallest_offsets: f64,
+    /// `rlnSmallestChangesClasses` (rounded).
+    pub smallest_classes: i64,
+    /// The angular sampling is as fine as the accuracy warrants.
+    pub fine_enough: bool,
+    /// `rlnHasConverged`.
+    pub converged: bool,
+    /// References count as CTF corrected.
+    pub references_ctf_corrected: bool,
+    /// Local searches are on.
+    pub local_searches: bool,
+    /// The seed in use (`rlnRandomSeed`).
+    pub random_seed: u32,
+}
