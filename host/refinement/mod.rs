@@ -4,5 +4,8 @@ pub mod console;
 pub mod output;
 pub mod progress;
 pub mod resume;
+pub mod changes;
+pub mod schedule;
 pub mod settings;
+pub mod sizes;
 pub mod state;

@@ -47,3 +47,45 @@ pub struct RunState {
     /// The seed in use (`rlnRandomSeed`).
     pub random_seed: u32,
 }
+
+impl RunState {
+    /// State before the first iteration of a fresh run.
+    pub fn new(random_seed: u32) -> Self {
+        use super::changes::{NO_CHANGE_YET, NO_CLASS_CHANGE_YET};
+        Self {
+            iteration: 0,
+            current_resolution: 0.0,
+            current_size: 0,
+            increment_size: 10,
+            high_fsc_at_limit: false,
+            iterations_without_gain: 0,
+            iterations_without_changes: 0,
+            best_resolution: 1.0 / 999.0,
+            accuracy_rotations: 999.0,
+            accuracy_translations: 999.0,
+            changes_orientations: 999.0,
+            changes_offsets: 999.0,
+            changes_classes: 9_999_999.0,
+            smallest_orientations: NO_CHANGE_YET,
+            smallest_offsets: NO_CHANGE_YET,
+            smallest_classes: NO_CLASS_CHANGE_YET,
+            fine_enough: false,
+            converged: false,
+            references_ctf_corrected: true,
+            local_searches: false,
+            random_seed,
+        }
+    }
+
+    /// Take over a newly estimated resolution (1/Å), counting iterations without gain (spec 02 §4.1).
+    pub fn update_resolution(&mut self, resolution: f64) {
+        const TOLERANCE: f64 = 0.0001;
+        self.iterations_without_gain = if resolution <= self.current_resolution + TOLERANCE {
+            self.iterations_without_gain + 1
+        } else {
+            0
+        };
+        self.current_resolution = resolution;
+        self.best_resolution = self.best_resolution.max(resolution);
+    }
+}
