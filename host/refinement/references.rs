@@ -1,0 +1,279 @@
+//! Reading the references a run starts from, and making them fit the images (spec 01 §2.1, spec 02 §6.2).
+
+use super::error::RunError;
+use super::settings::Settings;
+use crate::dataset::OpticsGroup;
+use crate::formats::{star::Document, volume};
+use crate::fourier::{fft, shells::round};
+use ndarray::{Array3, s};
+use num_complex::Complex64;
+use std::path::{Path, PathBuf};
+
+/// Pixel sizes that differ by less are the same (Å).
+const SAME_PIXEL: f64 = 0.001;
+
+/// References as a run starts from them.
+#[derive(Debug)]
+pub struct References {
+    /// One map a class.
+    pub maps: Vec<Array3<f64>>,
+    /// Å per pixel.
+    pub pixel_size: f64,
+    /// All classes start from one map: classes must be seeded (spec 01 §2.5).
+    pub generate_seeds: bool,
+    /// What was changed, for the user.
+    pub warnings: Vec<String>,
+}
+
+impl References {
+    /// Box of the maps, pixels.
+    pub fn box_size(&self) -> usize {
+        self.maps[0].dim().0
+    }
+}
+
+/// Read `--ref` and make it agree with the first optics group.
+pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunError> {
+    let Some(path) = &settings.reference else {
+        return Err(RunError::Invalid(
+            "no reference was given: 3D classification and refinement start from a map. Give one with --ref."
+                .into(),
+        ));
+    };
+    let star = path.extension().is_some_and(|e| e == "star");
+    let files = if star {
+        listed_references(path)?
+    } else {
+        vec![path.clone()]
+    };
+    let mut warnings = Vec::new();
+    let mut maps = Vec::new();
+    let mut pixel_size = None;
+    for file in &files {
+        let (map, own) = read_map(file, settings.reference_pixel_size, &mut warnings)?;
+        let first = *pixel_size.get_or_insert(own);
+        if (own - first).abs() > SAME_PIXEL {
+            return Err(RunError::Invalid(format!(
+                "the references of {} have different pixel sizes: {first} Å and {own} Å ({}). Rescale them to one.",
+                path.display(),
+                file.display()
+            )));
+        }
+        maps.push(map);
+    }
+    let mut pixel_size = pixel_size.expect("at least one reference was read");
+    for (map, file) in maps.iter_mut().zip(&files) {
+        pixel_size = fit_to_images(map, pixel_size, file, group, settings, &mut warnings)?;
+    }
+    if !star {
+        maps = vec![maps.remove(0); settings.classes];
+    }
+    Ok(References {
+        generate_seeds: !star && maps.len() > 1,
+        maps,
+        pixel_size,
+        warnings,
+    })
+}
+
+/// References named in a STAR file: table `model_classes`, else the first table.
+fn listed_references(path: &Path) -> Result<Vec<PathBuf>, RunError> {
+    let document = Document::read(path)?;
+    let table = document
+        .table("model_classes")
+        .or_else(|| document.tables.first())
+        .filter(|table| table.has("rlnReferenceImage") && !table.is_empty())
+        .ok_or_else(|| {
+            RunError::Invalid(format!(
+                "{}: no table with the column rlnReferenceImage was found, so no references are named. Give a map, or \
+                 a table with that column (as model_classes of a _model.star file).",
+                path.display()
+            ))
+        })?;
+    (0..table.len())
+        .map(|row| Ok(PathBuf::from(table.text(row, "rlnReferenceImage")?)))
+        .collect()
+}
+
+/// A cubic map with even side and its pixel size.
+fn read_map(
+    path: &Path,
+    pixel_size: Option<f64>,
+    warnings: &mut Vec<String>,
+) -> Result<(Array3<f64>, f64), RunError> {
+    let map = volume::read_map(path)?;
+    warnings.extend(map.warnings);
+    let (z, y, x) = map.data.dim();
+    if z != y || y != x {
+        return Err(RunError::Invalid(format!(
+            "{}: the reference has {x} × {y} × {z} voxels (x × y × z) but must be cubic. Crop or pad it to a cube.",
+            path.display()
+        )));
+    }
+    if x % 2 != 0 || x < 4 {
+        return Err(RunError::Invalid(format!(
+            "{}: the reference has a box of {x} pixels but the box must be even and at least 4. Crop or pad it.",
+            path.display()
+        )));
+    }
+    if let Some(bad) = map.data.iter().position(|v| !v.is_finite()) {
+        return Err(RunError::Invalid(format!(
+            "{}: voxel {bad} of the reference is not a number. Make the map again.",
+            path.display()
+        )));
+    }
+    let own = pixel_size.or(map.pixel_size).filter(|&a| a > 0.0);
+    let Some(own) = own else {
+        return Err(RunError::Invalid(format!(
+            "{}: the header gives no pixel size. Set it in the header, or give it with --ref_angpix.",
+            path.display()
+        )));
+    };
+    Ok((map.data.mapv(f64::from), own))
+}
+
+/// Check box and pixel against the images; with `--trust_ref_size` resample and window the map. Returns the pixel
+/// size of the result.
+fn fit_to_images(
+    map: &mut Array3<f64>,
+    pixel_size: f64,
+    path: &Path,
+    group: &OpticsGroup,
+    settings: &Settings,
+    warnings: &mut Vec<String>,
+) -> Result<f64, RunError> {
+    let side = map.dim().0;
+    let other_pixel = (pixel_size - group.pixel_size).abs() > SAME_PIXEL;
+    if !other_pixel && side == group.box_size {
+        return Ok(pixel_size);
+    }
+    if !settings.trust_reference_size {
+        return Err(RunError::Invalid(format!(
+            "{}: the reference has a box of {side} pixels of {pixel_size} Å, but the images of optics group {} have \
+             {} pixels of {} Å. Rescale the reference, or add --trust_ref_size to have it rescaled here (if only the \
+             header is wrong, give the true pixel size with --ref_angpix).",
+            path.display(),
+            group.name,
+            group.box_size,
+            group.pixel_size
+        )));
+    }
+    let mut real_pixel = pixel_size;
+    if other_pixel {
+        let scaled = even_below(round(side as f64 * pixel_size / group.pixel_size) as usize);
+        if scaled < 2 {
+            return Err(RunError::Invalid(format!(
+                "{}: rescaling the reference from {pixel_size} Å to {} Å per pixel leaves nothing. Check both pixel sizes.",
+                path.display(),
+                group.pixel_size
+            )));
+        }
+        real_pixel = side as f64 * pixel_size / scaled as f64;
+        *map = resample(map, scaled);
+    }
+    *map = window(map, group.box_size);
+    warnings.push(format!(
+        "{}: the reference ({side} pixels of {pixel_size} Å) was resampled to {} pixels of {real_pixel} Å to fit the \
+         images (--trust_ref_size).",
+        path.display(),
+        group.box_size
+    ));
+    Ok(real_pixel)
+}
+
+fn even_below(n: usize) -> usize {
+    n - n % 2
+}
+
+/// Change the sampling of a map to `side` voxels over the same width by cropping or zero-padding its transform.
+pub fn resample(map: &Array3<f64>, side: usize) -> Array3<f64> {
+    let from = map.dim().0;
+    if from == side {
+        return map.clone();
+    }
+    let old = fft::forward3(map);
+    let mut new = Array3::<Complex64>::zeros((side, side, side / 2 + 1));
+    let reach = (from / 2) as i64;
+    let keep = (side.min(from) / 2) as i64;
+    // Values are those of a transform divided by the number of samples, so they hold for any sampling of the map;
+    // half-box origins of both samplings coincide because both sides are even.
+    for ((z, y, x), value) in new.indexed_iter_mut() {
+        let (lz, ly) = (logical(z, side), logical(y, side));
+        let inside = lz.abs() <= keep && ly.abs() <= keep && x as i64 <= keep;
+        if inside && (side <= from || lz * lz + ly * ly + (x * x) as i64 <= reach * reach) {
+            *value = old[[stored(lz, from), stored(ly, from), x]];
+        }
+    }
+    fft::inverse3(new, side)
+}
+
+/// Logical frequency of a stored row; the Nyquist row is positive.
+fn logical(row: usize, side: usize) -> i64 {
+    if row <= side / 2 {
+        row as i64
+    } else {
+        row as i64 - side as i64
+    }
+}
+
+fn stored(frequency: i64, side: usize) -> usize {
+    frequency.rem_euclid(side as i64) as usize
+}
+
+/// Crop or zero-pad a map around its centre to `side` voxels.
+pub fn window(map: &Array3<f64>, side: usize) -> Array3<f64> {
+    let from = map.dim().0;
+    let common = side.min(from);
+    let (at_old, at_new) = (from / 2 - common / 2, side / 2 - common / 2);
+    let mut new = Array3::zeros((side, side, side));
+    new.slice_mut(s![
+        at_new..at_new + common,
+        at_new..at_new + common,
+        at_new..at_new + common
+    ])
+    .assign(&map.slice(s![
+        at_old..at_old + common,
+        at_old..at_old + common,
+        at_old..at_old + common
+    ]));
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A Gaussian of `sigma` pixels at `offset` from the centre of a box.
+    fn blob(side: usize, sigma: f64, offset: [f64; 3]) -> Array3<f64> {
+        let centre = (side / 2) as f64;
+        Array3::from_shape_fn((side, side, side), |(z, y, x)| {
+            let r2: f64 = [z, y, x]
+                .iter()
+                .zip(offset)
+                .map(|(&i, o)| (i as f64 - centre - o).powi(2))
+                .sum();
+            (-r2 / (2.0 * sigma * sigma)).exp()
+        })
+    }
+
+    #[test]
+    fn windowing_keeps_the_centre() {
+        let small = blob(8, 1.0, [0.0; 3]);
+        let large = window(&small, 14);
+        assert_eq!(large[[7, 7, 7]], 1.0);
+        assert_eq!(window(&large, 8), small);
+    }
+
+    #[test]
+    fn resampling_scales_coordinates_about_the_centre() {
+        let fine = blob(32, 4.0, [3.0, 0.0, -4.0]);
+        let coarse = blob(16, 2.0, [1.5, 0.0, -2.0]);
+        for (from, to, expected) in [(&fine, 16, &coarse), (&coarse, 32, &fine)] {
+            let result = resample(from, to);
+            let worst = (&result - expected)
+                .iter()
+                .fold(0.0f64, |w, d| w.max(d.abs()));
+            assert!(worst < 0.01, "{to}: {worst}");
+        }
+    }
+}
