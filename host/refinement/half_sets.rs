@@ -123,9 +123,7 @@ pub(super) mod tests {
         let drawn: Vec<u8> = particles.iter().map(|p| p.half).collect();
         assert_eq!(
             drawn,
-            [
-                1, 1, 1, 1, 2, 1, 1, 1, 2, 1, 2, 1, 2, 2, 2, 2, 2, 2, 1, 2
-            ]
+            [1, 1, 1, 1, 2, 1, 1, 1, 2, 1, 2, 1, 2, 2, 2, 2, 2, 2, 1, 2]
         );
         assert_eq!(counts, [11, 9]);
     }

@@ -1,10 +1,13 @@
 //! The refinement loop: job, iteration, schedule, output files.
 
+pub mod changes;
 pub mod console;
+pub mod error;
+pub mod half_sets;
 pub mod output;
 pub mod progress;
+pub mod references;
 pub mod resume;
-pub mod changes;
 pub mod schedule;
 pub mod settings;
 pub mod sizes;
