@@ -2,3 +2,6 @@
 //!
 //! Compiled twice: as an ordinary library for the host, and (by the kernel toolchain) to PTX.
 #![cfg_attr(target_arch = "nvptx64", no_std)]
+
+pub mod mask;
+pub mod slice;

@@ -2,6 +2,7 @@
 
 pub mod backprojection;
 pub mod fft;
+pub mod image;
 pub mod masks;
 pub mod reference;
 pub mod shells;

@@ -1,0 +1,207 @@
+//! Central slices of an oversampled, half-complex reference volume (spec 01 §1.5).
+
+/// Geometry of a reference or back-projection volume: `side`³ logical voxels, x ≥ 0 half stored, x fastest,
+/// z and y centred.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VolumeShape {
+    /// Side 2h+1 of the full cube.
+    pub side: u32,
+    /// h = (side − 1)/2: largest logical index on each axis.
+    pub half: u32,
+    /// Largest |p|² (padded voxels) that is interpolated, with a tolerance for rounding.
+    pub max_radius2: f32,
+}
+
+impl VolumeShape {
+    /// Shape of a volume whose reference is known up to `r_max` unpadded shells with padding `padding`
+    /// (spec 02 §1.1). The tolerance keeps the pixels that lie exactly on the limiting sphere.
+    pub fn new(side: u32, r_max: u32, padding: f32) -> Self {
+        let radius = padding * r_max as f32;
+        Self {
+            side,
+            half: (side - 1) / 2,
+            max_radius2: radius * radius * (1.0 + 2e-6),
+        }
+    }
+
+    /// Number of stored complex voxels.
+    pub fn len(&self) -> usize {
+        self.side as usize * self.side as usize * (self.half as usize + 1)
+    }
+
+    /// True for a volume without voxels.
+    pub fn is_empty(&self) -> bool {
+        self.side == 0
+    }
+}
+
+/// Where the pixels of a slice lie in the reference: p = `x_axis`·x + `y_axis`·y in padded voxels, (x, y, z) order.
+/// It is P·A⁻¹ restricted to the image plane, with magnification and pixel-size differences folded in.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SliceAxes {
+    /// Step for one image pixel along x.
+    pub x_axis: [f32; 3],
+    /// Step for one image pixel along y.
+    pub y_axis: [f32; 3],
+}
+
+impl SliceAxes {
+    /// Reference position of image pixel (x, y).
+    #[inline(always)]
+    pub fn position(&self, x: f32, y: f32) -> [f32; 3] {
+        [
+            self.x_axis[0] * x + self.y_axis[0] * y,
+            self.x_axis[1] * x + self.y_axis[1] * y,
+            self.x_axis[2] * x + self.y_axis[2] * y,
+        ]
+    }
+}
+
+/// Trilinear value of the reference at `p`; zero outside the limiting sphere.
+///
+/// `volume` holds `shape.len()` values as interleaved (re, im). Positions with p_x < 0 use the Friedel mate.
+#[inline(always)]
+pub fn slice_value(volume: &[[f32; 2]], shape: &VolumeShape, p: [f32; 3]) -> [f32; 2] {
+    let [mut x, mut y, mut z] = p;
+    if x * x + y * y + z * z > shape.max_radius2 {
+        return [0.0, 0.0];
+    }
+    let mirrored = x < 0.0;
+    if mirrored {
+        x = -x;
+        y = -y;
+        z = -z;
+    }
+    // Shifting by `half` makes every coordinate positive, so truncation is floor.
+    let h = shape.half as f32;
+    let (y, z) = (y + h, z + h);
+    let (x0, y0, z0) = (x as u32, y as u32, z as u32);
+    let (fx, fy, fz) = (x - x0 as f32, y - y0 as f32, z - z0 as f32);
+    let row = shape.half as usize + 1;
+    let plane = row * shape.side as usize;
+    let base = z0 as usize * plane + y0 as usize * row + x0 as usize;
+    // One bounds check for all eight corners.
+    let Some(corners) = volume.get(base..base + plane + row + 2) else {
+        return [0.0, 0.0];
+    };
+    let pair = |offset: usize| -> [f32; 4] {
+        let a = corners[offset];
+        let b = corners[offset + 1];
+        [a[0], a[1], b[0], b[1]]
+    };
+    let mix = |a: [f32; 4], b: [f32; 4], f: f32| -> [f32; 4] {
+        [
+            a[0] + f * (b[0] - a[0]),
+            a[1] + f * (b[1] - a[1]),
+            a[2] + f * (b[2] - a[2]),
+            a[3] + f * (b[3] - a[3]),
+        ]
+    };
+    let front = mix(pair(0), pair(row), fy);
+    let back = mix(pair(plane), pair(plane + row), fy);
+    let v = mix(front, back, fz);
+    let re = v[0] + fx * (v[2] - v[0]);
+    let im = v[1] + fx * (v[3] - v[1]);
+    [re, if mirrored { -im } else { im }]
+}
+
+/// The eight stored voxels a slice pixel is spread over in back-projection, and their trilinear weights:
+/// the adjoint of [`slice_value`] (spec 02 §1.3).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Insertion {
+    /// Index of the corner (z0, y0, x0).
+    pub base: usize,
+    /// Plane of that corner.
+    pub z0: u32,
+    /// Fractions along x, y, z.
+    pub fraction: [f32; 3],
+    /// The value must be conjugated (p_x was negative).
+    pub conjugate: bool,
+}
+
+/// Where the pixel at `p` is inserted; None outside |p|² ≤ `max_radius2`.
+#[inline(always)]
+pub fn insertion(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> Option<Insertion> {
+    let [mut x, mut y, mut z] = p;
+    if x * x + y * y + z * z > max_radius2 {
+        return None;
+    }
+    let conjugate = x < 0.0;
+    if conjugate {
+        x = -x;
+        y = -y;
+        z = -z;
+    }
+    let h = shape.half as f32;
+    let (y, z) = (y + h, z + h);
+    let (x0, y0, z0) = (x as u32, y as u32, z as u32);
+    let row = shape.half as usize + 1;
+    let plane = row * shape.side as usize;
+    Some(Insertion {
+        base: z0 as usize * plane + y0 as usize * row + x0 as usize,
+        z0,
+        fraction: [x - x0 as f32, y - y0 as f32, z - z0 as f32],
+        conjugate,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A volume whose value is a linear function of the coordinates is interpolated exactly.
+    #[test]
+    fn trilinear_interpolation_is_exact_for_linear_functions() {
+        let shape = VolumeShape::new(13, 4, 1.0);
+        let h = shape.half as i32;
+        let mut volume = vec![[0.0f32; 2]; shape.len()];
+        let mut i = 0;
+        for z in -h..=h {
+            for y in -h..=h {
+                for x in 0..=h {
+                    volume[i] = [
+                        2.0 * x as f32 + 3.0 * y as f32 - z as f32,
+                        x as f32 - 0.5 * z as f32,
+                    ];
+                    i += 1;
+                }
+            }
+        }
+        let v = slice_value(&volume, &shape, [1.25, -2.5, 0.75]);
+        assert!((v[0] - (2.5 - 7.5 - 0.75)).abs() < 1e-5);
+        assert!((v[1] - (1.25 - 0.375)).abs() < 1e-5);
+        // Friedel mate: conjugate of the value at −p.
+        let m = slice_value(&volume, &shape, [-1.25, 2.5, -0.75]);
+        assert_eq!([m[0], -m[1]], v);
+        assert_eq!(slice_value(&volume, &shape, [4.1, 0.0, 0.0]), [0.0, 0.0]);
+    }
+
+    /// ⟨slice(V), s⟩ = ⟨V, insert(s)⟩ for one pixel: same corners, same weights.
+    #[test]
+    fn insertion_is_the_adjoint_of_interpolation() {
+        let shape = VolumeShape::new(13, 4, 1.0);
+        let mut volume = vec![[0.0f32; 2]; shape.len()];
+        for (i, v) in volume.iter_mut().enumerate() {
+            *v = [(i % 17) as f32 - 8.0, (i % 5) as f32];
+        }
+        let p = [0.3f32, 1.7, -2.2];
+        let at = insertion(&shape, shape.max_radius2, p).unwrap();
+        let row = shape.half as usize + 1;
+        let plane = row * shape.side as usize;
+        let mut sum = [0.0f32; 2];
+        for (dz, wz) in [(0, 1.0 - at.fraction[2]), (1, at.fraction[2])] {
+            for (dy, wy) in [(0, 1.0 - at.fraction[1]), (1, at.fraction[1])] {
+                for (dx, wx) in [(0, 1.0 - at.fraction[0]), (1, at.fraction[0])] {
+                    let v = volume[at.base + dz * plane + dy * row + dx];
+                    sum[0] += wz * wy * wx * v[0];
+                    sum[1] += wz * wy * wx * v[1];
+                }
+            }
+        }
+        let value = slice_value(&volume, &shape, p);
+        assert!((value[0] - sum[0]).abs() < 1e-4 && (value[1] - sum[1]).abs() < 1e-4);
+    }
+}
