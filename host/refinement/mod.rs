@@ -1,9 +1,11 @@
 //! The refinement loop: job, iteration, schedule, output files.
 
+pub mod accuracy;
 pub mod changes;
 pub mod console;
 pub mod error;
 pub mod half_sets;
+pub mod noise;
 pub mod output;
 pub mod progress;
 pub mod references;

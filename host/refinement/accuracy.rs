@@ -1,0 +1,327 @@
+//! Expected accuracies of orientations and offsets: how far a particle can be moved before the model of its image
+//! changes noticeably against the noise (spec 01 §4.11, spec 02 §5.2). Image data are not used.
+
+use super::error::RunError;
+use crate::dataset::{OpticsGroup, Particle};
+use crate::expectation::ExpectationOptions;
+use crate::fourier::image::logical_row;
+use crate::fourier::reference::ReferenceVolume;
+use crate::fourier::shells::round;
+use crate::geometry::{Matrix3, euler, random::CRandom};
+use crate::model::Model;
+use crate::optics::Ctf;
+use gpu::slice::{SliceAxes, VolumeShape, slice_value};
+use rayon::prelude::*;
+use std::f64::consts::PI;
+
+/// Difference at which an error is noticed, −ln 0.01.
+const NOTICEABLE: f64 = 4.60517;
+/// Particles that are tried.
+const TRIALS: usize = 100;
+/// Classes with a smaller fraction are not tried.
+const SMALLEST_CLASS: f64 = 0.01;
+/// Accuracies of classes that are not tried (degrees and Å).
+const UNKNOWN: f64 = 999.0;
+/// The searches end here: degrees, pixels.
+const LARGEST: [f64; 2] = [30.0, 10.0];
+
+/// Expected accuracies of one class.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClassAccuracy {
+    /// Degrees.
+    pub rotations: f64,
+    /// Å.
+    pub translations: f64,
+    /// Share of each shell in what makes rotations noticeable; None when no trial found a limit.
+    pub orientability: Option<Vec<f64>>,
+}
+
+/// What the estimate looks at.
+pub struct AccuracyInput<'a> {
+    /// Run options.
+    pub options: &'a ExpectationOptions,
+    /// Model of this half (of half 1 in gold-standard runs).
+    pub model: &'a Model,
+    /// One Fourier volume a class.
+    pub references: &'a [ReferenceVolume],
+    /// Optics groups.
+    pub optics: &'a [OpticsGroup],
+    /// Box used per optics group.
+    pub sizes: &'a [usize],
+    /// Particles in processing order; the first hundred are tried.
+    pub particles: &'a [&'a Particle],
+}
+
+/// Accuracies of each class. Errors on unusable CTF parameters.
+pub fn estimate(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
+    let shells = input.model.box_size / 2 + 1;
+    let trials = &input.particles[..input.particles.len().min(TRIALS)];
+    let mut classes = Vec::with_capacity(input.references.len());
+    for (class, reference) in input.model.classes.iter().zip(input.references) {
+        if class.fraction < SMALLEST_CLASS || trials.is_empty() {
+            classes.push(ClassAccuracy {
+                rotations: UNKNOWN,
+                translations: UNKNOWN,
+                orientability: None,
+            });
+            continue;
+        }
+        let found: Vec<Found> = trials
+            .par_iter()
+            .map(|particle| Trial::new(input, reference, particle).map(|trial| trial.search()))
+            .collect::<Result<_, RunError>>()?;
+        let n = found.len() as f64;
+        let mut orientability = vec![0.0; shells];
+        for one in found.iter().filter_map(|f| f.spectrum.as_ref()) {
+            for (sum, v) in orientability.iter_mut().zip(one) {
+                *sum += v;
+            }
+        }
+        let total: f64 = orientability.iter().sum();
+        classes.push(ClassAccuracy {
+            rotations: found.iter().map(|f| f.rotation).sum::<f64>() / n,
+            translations: found.iter().map(|f| f.translation).sum::<f64>() / n,
+            orientability: (total > 0.0).then(|| orientability.iter().map(|v| v / total).collect()),
+        });
+    }
+    Ok(classes)
+}
+
+/// First noticeable errors of one particle.
+struct Found {
+    /// Degrees.
+    rotation: f64,
+    /// Å.
+    translation: f64,
+    /// Contribution of each shell at the noticed rotation; None when the search ran out of range.
+    spectrum: Option<Vec<f64>>,
+}
+
+/// A pixel that takes part: position, model shell and C²/(2σ²).
+struct Pixel {
+    x: i32,
+    y: i32,
+    shell: usize,
+    weight: f64,
+}
+
+struct Trial<'a> {
+    particle: &'a Particle,
+    group: &'a OpticsGroup,
+    model: &'a Model,
+    reference: &'a ReferenceVolume,
+    shape: VolumeShape,
+    pixels: Vec<Pixel>,
+    slice: Vec<[f32; 2]>,
+    /// Uniform draw that picks the angle or axis to be moved.
+    choice: f32,
+    shells: usize,
+}
+
+impl<'a> Trial<'a> {
+    fn new(
+        input: &AccuracyInput<'a>,
+        reference: &'a ReferenceVolume,
+        particle: &'a Particle,
+    ) -> Result<Self, RunError> {
+        let group = &input.optics[particle.optics_group];
+        let model = input.model;
+        let seed = input.options.random_seed.wrapping_add(particle.id as u32);
+        let mut trial = Self {
+            particle,
+            group,
+            model,
+            reference,
+            shape: VolumeShape::new(
+                reference.side as u32,
+                reference.r_max as u32,
+                reference.padding as f32,
+            ),
+            pixels: pixels(input, particle, group)?,
+            slice: Vec::new(),
+            choice: CRandom::new(seed).uniform(0.0, 1.0),
+            shells: model.box_size / 2 + 1,
+        };
+        trial.slice = trial.cut(&euler::matrix(particle.rot, particle.tilt, particle.psi));
+        Ok(trial)
+    }
+
+    fn search(&self) -> Found {
+        let rotation = first_noticeable(rotation_step, LARGEST[0], |error| {
+            self.rotated(error).iter().sum()
+        });
+        let translation =
+            first_noticeable(translation_step, LARGEST[1], |error| self.shifted(error));
+        Found {
+            rotation,
+            translation: translation * self.group.pixel_size,
+            spectrum: (rotation <= LARGEST[0]).then(|| self.rotated(rotation)),
+        }
+    }
+
+    /// Difference per shell after a rotation by `error` degrees.
+    fn rotated(&self, error: f64) -> Vec<f64> {
+        let (mut rot, mut tilt, mut psi) =
+            (self.particle.rot, self.particle.tilt, self.particle.psi);
+        if self.choice < 0.3333 {
+            rot += error;
+        } else if self.choice < 0.6667 {
+            tilt += error;
+        } else {
+            psi += error;
+        }
+        let moved = self.cut(&euler::matrix(rot, tilt, psi));
+        let mut spectrum = vec![0.0; self.shells];
+        for ((pixel, a), b) in self.pixels.iter().zip(&self.slice).zip(&moved) {
+            let (re, im) = (f64::from(a[0] - b[0]), f64::from(a[1] - b[1]));
+            spectrum[pixel.shell] += pixel.weight * (re * re + im * im);
+        }
+        spectrum
+    }
+
+    /// Difference after a shift by `error` pixels: |1 − e^{iφ}|² = 2 − 2cos φ.
+    fn shifted(&self, error: f64) -> f64 {
+        let along_x = self.choice < 0.5;
+        let step = 2.0 * PI * error / self.group.box_size as f64;
+        self.pixels
+            .iter()
+            .zip(&self.slice)
+            .map(|(pixel, a)| {
+                let phase = step * f64::from(if along_x { pixel.x } else { pixel.y });
+                let power = f64::from(a[0]) * f64::from(a[0]) + f64::from(a[1]) * f64::from(a[1]);
+                pixel.weight * power * (2.0 - 2.0 * phase.cos())
+            })
+            .sum()
+    }
+
+    fn cut(&self, orientation: &Matrix3) -> Vec<[f32; 2]> {
+        let axes = slice_axes(orientation, self.reference.padding, self.group, self.model);
+        let volume: &[[f32; 2]] = bytemuck::cast_slice(&self.reference.data);
+        self.pixels
+            .iter()
+            .map(|p| slice_value(volume, &self.shape, axes.position(p.x as f32, p.y as f32)))
+            .collect()
+    }
+}
+
+/// P·A_g⁻¹ in the image plane, with the magnification matrix and the width of the group's box (spec 01 §3.8).
+fn slice_axes(
+    orientation: &Matrix3,
+    padding: f64,
+    group: &OpticsGroup,
+    model: &Model,
+) -> SliceAxes {
+    let scale = padding * shell_ratio(group, model);
+    let m = group.magnification;
+    let axis = |i: usize| {
+        [0, 1, 2]
+            .map(|j| (scale * (m[0][i] * orientation[0][j] + m[1][i] * orientation[1][j])) as f32)
+    };
+    SliceAxes {
+        x_axis: axis(0),
+        y_axis: axis(1),
+    }
+}
+
+/// ρ_g: model shells per image shell.
+fn shell_ratio(group: &OpticsGroup, model: &Model) -> f64 {
+    (model.box_size as f64 * model.pixel_size) / (group.box_size as f64 * group.pixel_size)
+}
+
+fn pixels(
+    input: &AccuracyInput,
+    particle: &Particle,
+    group: &OpticsGroup,
+) -> Result<Vec<Pixel>, RunError> {
+    let ctf = input
+        .options
+        .ctf
+        .then(|| Ctf::new(&particle.ctf, group, input.options.ctf_flags))
+        .transpose()?;
+    let size = input.sizes[particle.optics_group];
+    let noise = &input.model.noise[particle.optics_group];
+    let ratio = shell_ratio(group, input.model);
+    let mut pixels = Vec::with_capacity(size * (size / 2 + 1));
+    for row in 0..size {
+        let y = logical_row(row, size);
+        for x in 0..=(size / 2) as i32 {
+            let shell = round(f64::from(x * x + y * y).sqrt());
+            if shell == 0 || shell > (size / 2) as i64 || (x == 0 && y < 0) {
+                continue;
+            }
+            let shell = round(ratio * shell as f64) as usize;
+            let Some(&sigma2) = noise.get(shell).filter(|&&s| s > 0.0) else {
+                continue;
+            };
+            let c = ctf.as_ref().map_or(1.0, |ctf| ctf.value(x, y));
+            pixels.push(Pixel {
+                x,
+                y,
+                shell,
+                weight: c * c / (2.0 * input.options.sigma2_fudge * sigma2),
+            });
+        }
+    }
+    Ok(pixels)
+}
+
+/// First error of the growing series whose difference is noticeable, or the first one beyond `largest`, untested.
+fn first_noticeable(
+    step: impl Fn(f64) -> f64,
+    largest: f64,
+    difference: impl Fn(f64) -> f64,
+) -> f64 {
+    let mut error = 0.0;
+    loop {
+        error += step(error);
+        if error > largest || difference(error) > NOTICEABLE {
+            return error;
+        }
+    }
+}
+
+fn rotation_step(error: f64) -> f64 {
+    match error {
+        e if e < 0.2 => 0.05,
+        e if e < 1.0 => 0.1,
+        e if e < 2.0 => 0.2,
+        e if e < 5.0 => 0.5,
+        e if e < 10.0 => 1.0,
+        e if e < 20.0 => 2.0,
+        _ => 5.0,
+    }
+}
+
+fn translation_step(error: f64) -> f64 {
+    match error {
+        e if e < 1.0 => 0.1,
+        e if e < 2.0 => 0.2,
+        e if e < 5.0 => 0.5,
+        e if e < 10.0 => 1.0,
+        _ => 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_that_find_nothing_end_just_out_of_range() {
+        // Spec 02 §5.2: 35° and 12 pixels are the values counted then.
+        let never = |_: f64| 0.0;
+        assert!((first_noticeable(rotation_step, 30.0, never) - 35.0).abs() < 0.2);
+        assert!((first_noticeable(translation_step, 10.0, never) - 12.0).abs() < 0.2);
+    }
+
+    #[test]
+    fn the_first_noticeable_error_is_a_trial_value() {
+        let found = first_noticeable(rotation_step, 30.0, |e| if e > 0.3 { 5.0 } else { 0.0 });
+        assert!(
+            (found - 0.4).abs() < 1e-9 || (found - 0.3).abs() < 1e-9,
+            "{found}"
+        );
+        let found = first_noticeable(translation_step, 10.0, |_| 5.0);
+        assert_eq!(found, 0.1);
+    }
+}
