@@ -1,1 +1,86 @@
-//! (to be described)
+//! Maximisation: reconstruction of the references and update of every spectrum and parameter of the model
+//! (spec 02 §1.4–§3, §5.6, §6.3–6.5; spec 01 §7.8).
+//!
+//! Order of use after the expectation step, per half-set and class:
+//! [`symmetrise::symmetrise`] → (halves) [`halves::join_low_resolution`] → [`halves::half_average`] and
+//! [`halves::fsc`] (or [`map_fsc::solvent_corrected_fsc`]) → (joined) [`BackProjection::add`] →
+//! [`maximize_class`] → [`parameters::update_parameters`] → (after a CC iteration) [`first_iteration::follow_up`].
+
+pub mod completeness;
+pub mod first_iteration;
+pub mod halves;
+pub mod initial;
+pub mod map_fsc;
+pub mod parameters;
+pub mod reconstruct;
+pub mod spectra;
+pub mod symmetrise;
+
+use crate::fourier::backprojection::BackProjection;
+use crate::model::ClassModel;
+
+/// What stops a maximisation.
+#[derive(Debug, thiserror::Error)]
+pub enum MaximizationError {
+    /// Weights of a shell are neither zero nor usable (spec 02 §3.1).
+    #[error(
+        "the weights of shell {shell} sum to {sum:e}, which is unexpectedly small yet not zero: the noise spectrum or \
+         the grey scale of the images is probably wrong. Normalise the particles (background σ = 1) and start again."
+    )]
+    TinyWeight {
+        /// Unpadded shell.
+        shell: usize,
+        /// Σ c_p·W over the shell.
+        sum: f64,
+    },
+    /// Two volumes or spectra that must have one shape do not.
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+/// Options of the reconstruction that stay the same over the whole run.
+#[derive(Debug, Clone)]
+pub struct MaximizationOptions {
+    /// Box N of the references, pixels.
+    pub box_size: usize,
+    /// T, `--tau2_fudge`.
+    pub tau2_fudge: f64,
+    /// Use the prior 1/(T·τ²) (off with `--no_map`).
+    pub regularise: bool,
+    /// `--minres_map`: shells below this one are not regularised.
+    pub minres_map: usize,
+    /// Number of gridding iterations (`--dont_skip_gridding`); None = direct division.
+    pub gridding_iterations: Option<usize>,
+}
+
+/// Where τ² of a class comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Prior<'a> {
+    /// Classification: `ClassModel::tau2` holds the power of the reference that entered the iteration
+    /// (`PreparedReference::power`) or the fixed spectrum of `--tau`; ssnr follows from it (spec 02 §3.2).
+    Reference {
+        /// Mean CTF² per shell for premultiplied data ([`spectra::average_ctf2`]), None otherwise.
+        average_ctf2: Option<&'a [f64]>,
+    },
+    /// Half-sets: τ² and ssnr follow from this curve (spec 02 §3.4), which is stored in the class.
+    Fsc {
+        /// FSC per shell 0…N/2.
+        curve: &'a [f64],
+        /// The sums are those of both halves together.
+        joined: bool,
+    },
+}
+
+/// Update map, σ², τ², ssnr and coverage of one class from its symmetrised (and, for halves, joined) sums.
+///
+/// `class_weight` is Σw of the class over its particles: 0 gives an all-zero map; sums that are all but empty
+/// (Σ W ≤ 1e-6) leave the map and its statistics as they are (spec 02 §2). Takes the sums to divide in place.
+pub fn maximize_class(
+    _class: &mut ClassModel,
+    _sums: BackProjection,
+    _class_weight: f64,
+    _prior: Prior,
+    _options: &MaximizationOptions,
+) -> Result<(), MaximizationError> {
+    todo!()
+}
