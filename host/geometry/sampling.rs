@@ -1,6 +1,8 @@
 //! The grid of orientations and translations and its oversampling (spec 01 §4).
 
-use super::{Matrix3, symmetry::PointGroup};
+mod directions;
+
+use super::{Matrix3, euler, healpix, symmetry::PointGroup};
 
 /// A coarse direction of the asymmetric unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,56 +34,405 @@ pub struct Sampling {
     pub perturbation_factor: f64,
     /// Current perturbation x (spec 01 §4.6).
     pub perturbation: f64,
-    /// Coarse directions.
+    /// Coarse directions. Empty when the asymmetric unit holds no grid point (I2 and I3 at order 0 or 1).
     pub directions: Vec<Direction>,
     /// Coarse translations, Å, unperturbed, in index order.
     pub translations: Vec<[f64; 2]>,
+    /// Unit viewing vector of each coarse direction, unperturbed.
+    views: Vec<[f64; 3]>,
 }
 
 impl Sampling {
-    /// Build the grid. `psi_step` ≤ 0 means "the same as the direction step".
+    /// Build the grid. `psi_step` ≤ 0 means "the same as the direction step"; a step or range of translations that is
+    /// not positive leaves the single translation (0, 0). The perturbation starts at 0.
     pub fn new(
-        _healpix_order: u32,
-        _psi_step: f64,
-        _symmetry: PointGroup,
-        _limit_tilt: f64,
-        _offset_range: f64,
-        _offset_step: f64,
-        _perturbation_factor: f64,
+        healpix_order: u32,
+        psi_step: f64,
+        symmetry: PointGroup,
+        limit_tilt: f64,
+        offset_range: f64,
+        offset_step: f64,
+        perturbation_factor: f64,
     ) -> Self {
-        todo!()
+        let wanted_step = if psi_step > 0.0 {
+            psi_step
+        } else {
+            direction_step(healpix_order)
+        };
+        let directions = directions::directions(healpix_order, &symmetry, limit_tilt);
+        let views = directions
+            .iter()
+            .map(|d| euler::viewing_direction(d.rot, d.tilt))
+            .collect();
+        Sampling {
+            healpix_order,
+            symmetry,
+            limit_tilt,
+            psi_step: 360.0 / (360.0 / wanted_step).ceil(),
+            offset_range,
+            offset_step,
+            perturbation_factor,
+            perturbation: 0.0,
+            directions,
+            translations: disc_of_translations(offset_range, offset_step),
+            views,
+        }
     }
+
     /// Number of coarse psi angles.
     pub fn n_psi(&self) -> usize {
-        todo!()
+        (360.0 / self.psi_step).round() as usize
     }
+
+    /// Coarse psi angle in degrees, unperturbed.
+    pub fn psi(&self, index: usize) -> f64 {
+        index as f64 * self.psi_step
+    }
+
+    /// Unit viewing vectors of the coarse directions, unperturbed.
+    pub fn views(&self) -> &[[f64; 3]] {
+        &self.views
+    }
+
     /// Coarse angular step in degrees, 360/(6·2^h).
     pub fn angular_step(&self) -> f64 {
-        todo!()
+        direction_step(self.healpix_order)
     }
+
     /// The same with `oversampling` levels.
-    pub fn oversampled_angular_step(&self, _oversampling: u32) -> f64 {
-        todo!()
+    pub fn oversampled_angular_step(&self, oversampling: u32) -> f64 {
+        direction_step(self.healpix_order + oversampling)
     }
+
     /// 8^q.
-    pub fn orientation_children(&self, _oversampling: u32) -> usize {
-        todo!()
+    pub fn orientation_children(&self, oversampling: u32) -> usize {
+        1 << (3 * oversampling)
     }
+
     /// 4^q.
-    pub fn translation_children(&self, _oversampling: u32) -> usize {
-        todo!()
+    pub fn translation_children(&self, oversampling: u32) -> usize {
+        1 << (2 * oversampling)
     }
+
     /// Perturbed orientation matrices of all children (q = 0: the parent itself) of coarse (direction, psi),
     /// in child order (direction child outer, psi child inner).
-    pub fn orientations(&self, _direction: usize, _psi: usize, _oversampling: u32) -> Vec<Matrix3> {
-        todo!()
+    pub fn orientations(&self, direction: usize, psi: usize, oversampling: u32) -> Vec<Matrix3> {
+        let mut matrices = Vec::with_capacity(self.orientation_children(oversampling));
+        self.orientation_into(direction, psi, oversampling, &mut matrices);
+        matrices
     }
+
+    /// Append what [`Sampling::orientations`] returns to `matrices`.
+    pub fn orientation_into(
+        &self,
+        direction: usize,
+        psi: usize,
+        oversampling: u32,
+        matrices: &mut Vec<Matrix3>,
+    ) {
+        let perturbation = self.angular_perturbation();
+        for (rot, tilt) in self.direction_children(direction, oversampling) {
+            let frame = euler::direction_frame(rot, tilt);
+            for psi in self.psi_children(psi, oversampling) {
+                let unperturbed = euler::turn_in_plane(&frame, psi);
+                matrices.push(match &perturbation {
+                    Some(perturbation) => euler::multiply(&unperturbed, perturbation),
+                    None => unperturbed,
+                });
+            }
+        }
+    }
+
+    /// (rot, tilt, psi) in degrees of one child as it is written to the particle table: the grid angles as they are
+    /// (psi is not wrapped), or, with a perturbation, the angles of the perturbed matrix.
+    pub fn angles(
+        &self,
+        direction: usize,
+        psi: usize,
+        oversampling: u32,
+        child: usize,
+    ) -> Option<[f64; 3]> {
+        let psi_children = 1 << oversampling;
+        let (rot, tilt) = self
+            .direction_children(direction, oversampling)
+            .nth(child / psi_children)?;
+        let psi = self
+            .psi_children(psi, oversampling)
+            .nth(child % psi_children)?;
+        Some(match &self.angular_perturbation() {
+            Some(p) => euler::angles(&euler::multiply(&euler::matrix(rot, tilt, psi), p)),
+            None => [rot, tilt, psi],
+        })
+    }
+
     /// Perturbed translations (Å) of all children of a coarse translation, x outer, y inner (q = 0: the parent).
-    pub fn shifts(&self, _translation: usize, _oversampling: u32) -> Vec<[f64; 2]> {
-        todo!()
+    pub fn shifts(&self, translation: usize, oversampling: u32) -> Vec<[f64; 2]> {
+        let offset = self.perturbation * self.offset_step;
+        let [x, y] = self.translations[translation];
+        let children =
+            |t| centred_children(t, self.offset_step, oversampling).map(move |v| v + offset);
+        children(x)
+            .flat_map(|x| children(y).map(move |y| [x, y]))
+            .collect()
     }
-    /// Draw the next perturbation (spec 01 §4.6) from a generator already seeded.
-    pub fn perturb(&mut self, _random: &mut super::random::CRandom) {
-        todo!()
+
+    /// Draw the next perturbation (spec 01 §4.6) from a generator already seeded: x + U(f/2, f), wrapped into [−f, f].
+    /// Without a perturbation factor nothing is drawn.
+    pub fn perturb(&mut self, random: &mut super::random::CRandom) {
+        let factor = self.perturbation_factor;
+        if factor <= 0.0 {
+            return;
+        }
+        let step = random.uniform(0.5 * factor as f32, factor as f32);
+        self.perturbation = wrap(self.perturbation + f64::from(step), -factor, factor);
+    }
+
+    /// E(xΔ, xΔ, xΔ), by which orientation matrices are multiplied from the right.
+    fn angular_perturbation(&self) -> Option<Matrix3> {
+        let angle = self.perturbation * self.angular_step();
+        (angle != 0.0).then(|| euler::matrix(angle, angle, angle))
+    }
+
+    /// (rot, tilt) of the children of a coarse direction, unperturbed.
+    fn direction_children(
+        &self,
+        direction: usize,
+        oversampling: u32,
+    ) -> impl Iterator<Item = (f64, f64)> {
+        let order = self.healpix_order;
+        healpix::children(order, self.directions[direction].pixel, oversampling)
+            .map(move |pixel| healpix::direction(order + oversampling, pixel))
+    }
+
+    /// The children of a coarse psi, unperturbed.
+    fn psi_children(&self, psi: usize, oversampling: u32) -> impl Iterator<Item = f64> {
+        centred_children(self.psi(psi), self.psi_step, oversampling)
+    }
+}
+
+/// 360/(6·2^h) degrees.
+fn direction_step(order: u32) -> f64 {
+    60.0 / f64::from(1u32 << order)
+}
+
+/// 2^q points that fill the interval of width `step` around `centre`; the centre itself for q = 0.
+fn centred_children(centre: f64, step: f64, oversampling: u32) -> impl Iterator<Item = f64> {
+    let n = 1u32 << oversampling;
+    let fine = step / f64::from(n);
+    (0..n).map(move |j| {
+        if oversampling == 0 {
+            centre
+        } else {
+            centre - 0.5 * step + (f64::from(j) + 0.5) * fine
+        }
+    })
+}
+
+/// Grid points (x outer, y inner) with x² + y² < range² + 0.001 Å².
+fn disc_of_translations(range: f64, step: f64) -> Vec<[f64; 2]> {
+    // A step of nothing has no grid; the negated comparison also catches NaN.
+    if !(step > 0.0 && range > 0.0) {
+        return vec![[0.0, 0.0]];
+    }
+    let m = (range / step).ceil() as i64;
+    let mut translations = Vec::new();
+    for i in -m..=m {
+        for j in -m..=m {
+            let (x, y) = (i as f64 * step, j as f64 * step);
+            if x * x + y * y < range * range + 0.001 {
+                translations.push([x, y]);
+            }
+        }
+    }
+    translations
+}
+
+/// Add or subtract whole periods until x lies in [low, high] (spec 01 §0.1).
+fn wrap(x: f64, low: f64, high: f64) -> f64 {
+    if (low..=high).contains(&x) {
+        return x;
+    }
+    let period = high - low;
+    x - ((x - low) / period).floor() * period
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::random::CRandom;
+
+    fn sampling(order: u32, group: &str) -> Sampling {
+        let group = PointGroup::parse(group).unwrap();
+        Sampling::new(order, -1.0, group, -91.0, 20.0, 8.0, 0.5)
+    }
+
+    #[test]
+    fn sizes_of_the_specification() {
+        let steps = [60.0, 30.0, 15.0, 7.5, 3.75, 1.875, 0.9375, 0.46875];
+        for (order, step) in steps.into_iter().enumerate() {
+            assert_eq!(direction_step(order as u32), step);
+        }
+        let s = sampling(2, "C1");
+        assert_eq!(s.n_psi(), 24);
+        assert_eq!(s.directions.len() * s.n_psi(), 4608);
+        assert_eq!(s.oversampled_angular_step(1), 7.5);
+        assert_eq!(s.orientation_children(2), 64);
+        assert_eq!(s.translation_children(2), 16);
+        // A psi step that does not divide the circle shrinks.
+        let odd = Sampling::new(1, 7.0, PointGroup::c1(), -91.0, 5.0, 2.0, 0.0);
+        assert_eq!(odd.n_psi(), 52);
+        assert_eq!(odd.psi_step, 360.0 / 52.0);
+    }
+
+    #[test]
+    fn numbers_of_translations() {
+        // Range and step in pixels of 1 Å (spec 01 §4.2).
+        let table = [
+            (3.0, 2.0, 9),
+            (4.0, 2.0, 13),
+            (5.0, 2.0, 21),
+            (6.0, 2.0, 29),
+            (5.0, 1.0, 81),
+            (6.0, 1.0, 113),
+            (3.0, 1.0, 29),
+            (10.0, 2.0, 81),
+        ];
+        for (range, step, n) in table {
+            assert_eq!(disc_of_translations(range, step).len(), n, "{range}/{step}");
+        }
+        let list = disc_of_translations(5.0, 2.0);
+        assert_eq!(list[..3], [[-4.0, -2.0], [-4.0, 0.0], [-4.0, 2.0]]);
+        assert_eq!(disc_of_translations(5.0, 0.0), [[0.0, 0.0]]);
+        assert_eq!(disc_of_translations(0.0, 1.0), [[0.0, 0.0]]);
+    }
+
+    #[test]
+    fn perturbations_of_the_specification() {
+        let sequences = [
+            (
+                1u32,
+                [
+                    -0.114708960,
+                    0.275636077,
+                    -0.245249450,
+                    0.073436946,
+                    0.357296646,
+                    -0.270977318,
+                ],
+            ),
+            (
+                1399,
+                [
+                    -0.237170815,
+                    0.155443490,
+                    -0.362790048,
+                    0.085173130,
+                    0.372050583,
+                    -0.252280116,
+                ],
+            ),
+            (
+                0,
+                [
+                    -0.079906106,
+                    0.345337987,
+                    -0.264316976,
+                    0.214797497,
+                    -0.466516107,
+                    -0.182656407,
+                ],
+            ),
+        ];
+        for (seed, expected) in sequences {
+            let mut s = sampling(0, "C1");
+            s.perturb(&mut CRandom::new(1));
+            assert!((s.perturbation - 0.460046947).abs() < 5e-10);
+            for (iteration, expected) in (1..).zip(expected) {
+                s.perturb(&mut CRandom::new(seed + iteration));
+                assert!(
+                    (s.perturbation - expected).abs() < 5e-10,
+                    "seed {seed} iteration {iteration}: {} is not {expected}",
+                    s.perturbation
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_factor_no_perturbation() {
+        let mut s = Sampling::new(0, -1.0, PointGroup::c1(), -91.0, 1.0, 1.0, 0.0);
+        s.perturb(&mut CRandom::new(1));
+        assert_eq!(s.perturbation, 0.0);
+    }
+
+    #[test]
+    fn children_surround_their_parent() {
+        let s = sampling(1, "C1");
+        let parent = s.orientations(3, 5, 0);
+        assert_eq!(parent.len(), 1);
+        let d = s.directions[3];
+        assert_eq!(parent[0], euler::matrix(d.rot, d.tilt, s.psi(5)));
+        let children = s.orientations(3, 5, 1);
+        assert_eq!(children.len(), 8);
+        for (i, child) in children.iter().enumerate() {
+            let [rot, tilt, psi] = s.angles(3, 5, 1, i).unwrap();
+            assert_eq!(*child, euler::matrix(rot, tilt, psi));
+            // psi children alternate: 150° ± 7.5°.
+            assert_eq!(psi, if i % 2 == 0 { 142.5 } else { 157.5 });
+        }
+        assert_eq!(s.angles(3, 5, 1, 8), None);
+        // The first psi has a negative child: nothing is wrapped.
+        assert_eq!(s.angles(3, 0, 1, 0).unwrap()[2], -7.5);
+    }
+
+    #[test]
+    fn perturbed_orientations_are_turned_in_the_reference_frame() {
+        let mut s = sampling(2, "C4");
+        s.perturbation = 0.3;
+        let turn = euler::matrix(4.5, 4.5, 4.5);
+        let mut all = Vec::new();
+        s.orientation_into(7, 2, 0, &mut all);
+        s.orientation_into(7, 2, 1, &mut all);
+        assert_eq!(all.len(), 9);
+        let d = s.directions[7];
+        assert_eq!(
+            all[0],
+            euler::multiply(&euler::matrix(d.rot, d.tilt, 30.0), &turn)
+        );
+        for child in 0..8 {
+            let [rot, tilt, psi] = s.angles(7, 2, 1, child).unwrap();
+            let distance = euler::matrix(rot, tilt, psi)
+                .iter()
+                .flatten()
+                .zip(all[child + 1].iter().flatten())
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f64::max);
+            assert!(distance < 1e-12);
+        }
+    }
+
+    #[test]
+    fn translation_children_run_along_y_first() {
+        let mut s = sampling(1, "C1");
+        s.perturbation = 0.25;
+        let i = s
+            .translations
+            .iter()
+            .position(|t| *t == [0.0, 8.0])
+            .unwrap();
+        // Step 8 Å, perturbed by 2 Å.
+        assert_eq!(s.shifts(i, 0), [[2.0, 10.0]]);
+        assert_eq!(
+            s.shifts(i, 1),
+            [[0.0, 8.0], [0.0, 12.0], [4.0, 8.0], [4.0, 12.0]]
+        );
+    }
+
+    #[test]
+    fn wrapping_keeps_both_ends() {
+        assert_eq!(wrap(0.5, -0.5, 0.5), 0.5);
+        assert_eq!(wrap(-0.5, -0.5, 0.5), -0.5);
+        assert_eq!(wrap(0.75, -0.5, 0.5), -0.25);
+        assert_eq!(wrap(-0.75, -0.5, 0.5), 0.25);
     }
 }
