@@ -21,6 +21,15 @@ pub enum RunError {
     /// Expectation step.
     #[error(transparent)]
     Expectation(#[from] crate::expectation::ExpectationError),
+    /// Maximisation step.
+    #[error(transparent)]
+    Maximization(#[from] crate::maximization::MaximizationError),
+    /// Writing files.
+    #[error(transparent)]
+    Output(#[from] super::output::OutputError),
+    /// Reading the run to be continued.
+    #[error(transparent)]
+    Resume(#[from] super::resume::ResumeError),
     /// Anything else, in words for the user.
     #[error("{0}")]
     Invalid(String),

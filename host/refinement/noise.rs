@@ -1,12 +1,11 @@
-//! Noise spectra, τ² and data-versus-prior before the first iteration (spec 01 §2.6–2.7, spec 02 §3.7, §4.0).
+//! Noise spectra before the first iteration (spec 01 §2.6, spec 02 §4.0), and spectra given by the user.
 
 use super::error::RunError;
 use super::settings::Settings;
 use crate::dataset::{ImageStore, OpticsGroup, ParticleSet};
 use crate::formats::star::Document;
 use crate::fourier::image::{Background, ImageTransform, logical_row, mask_particle, mean_power};
-use crate::fourier::{fft, shells::round};
-use ndarray::Array3;
+use crate::fourier::shells::round;
 use num_complex::Complex32;
 use rayon::prelude::*;
 use std::path::Path;
@@ -328,47 +327,6 @@ pub fn fixed_tau2(settings: &Settings, shells: usize) -> Result<Option<Vec<f64>>
         .transpose()
 }
 
-/// τ² before the first iteration: T·N²/2 times the mean power of the map per shell.
-pub fn initial_tau2(map: &Array3<f64>, tau2_fudge: f64) -> Vec<f64> {
-    let n = map.dim().0;
-    let transform = fft::forward3(map);
-    let shells = n / 2 + 1;
-    let (mut power, mut count) = (vec![0.0; shells], vec![0.0; shells]);
-    for ((z, y, x), value) in transform.indexed_iter() {
-        let (z, y) = (logical_row(z, n), logical_row(y, n));
-        let shell = round(f64::from(x as i32 * x as i32 + y * y + z * z).sqrt()) as usize;
-        if shell < shells {
-            power[shell] += value.norm_sqr();
-            count[shell] += 1.0;
-        }
-    }
-    let factor = tau2_fudge * 0.5 * (n * n) as f64;
-    power
-        .iter()
-        .zip(count)
-        .map(|(p, c)| factor * p / c)
-        .collect()
-}
-
-/// Data-versus-prior before the first iteration: `evidence` is the expected number of particles of the class.
-pub fn initial_ssnr(tau2: &[f64], noise: &[Vec<f64>], evidence: f64) -> Vec<f64> {
-    let known: Vec<&Vec<f64>> = noise
-        .iter()
-        .filter(|spectrum| spectrum.iter().any(|&v| v > 0.0))
-        .collect();
-    tau2.iter()
-        .enumerate()
-        .map(|(i, tau2)| {
-            let sigma2 = known.iter().map(|s| s[i]).sum::<f64>() / known.len().max(1) as f64;
-            if sigma2 <= 0.0 {
-                return 0.0;
-            }
-            let overlap = if i > 0 { 2.0 * i as f64 } else { 1.0 };
-            evidence / sigma2 / overlap * tau2
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -424,11 +382,5 @@ mod tests {
         assert!(badly_normalised(&bright, &group, 8.0).is_some());
         let strong: Vec<f32> = image.iter().map(|v| v * 3.0).collect();
         assert!(badly_normalised(&strong, &group, 8.0).is_some());
-    }
-
-    #[test]
-    fn evidence_falls_with_the_shell() {
-        let ssnr = initial_ssnr(&[1.0, 1.0, 1.0], &[vec![0.5; 3], vec![0.0; 3]], 10.0);
-        assert_eq!(ssnr, [20.0, 10.0, 5.0]);
     }
 }

@@ -1,0 +1,158 @@
+//! A run as it goes from iteration to iteration: what start-up makes and iterations change.
+
+use super::output::OriginalSampling;
+use super::schedule::{SamplingSteps, ScheduleRule};
+use super::settings::Settings;
+use super::solvent::Solvent;
+use super::state::RunState;
+use crate::dataset::{ImageStore, ParticleSet};
+use crate::expectation::ExpectationOptions;
+use crate::geometry::{Matrix3, prior::LocalSearch, sampling::Sampling};
+use crate::maximization::MaximizationOptions;
+use crate::model::Model;
+use ndarray::Array3;
+
+/// A run between two iterations.
+pub struct Job {
+    /// What the user asked for.
+    pub settings: Settings,
+    /// Options of the expectation step.
+    pub expectation: ExpectationOptions,
+    /// Options of the reconstruction.
+    pub maximization: MaximizationOptions,
+    /// Particles with their current poses.
+    pub particles: ParticleSet,
+    /// Their images.
+    pub images: ImageStore,
+    /// One model, or those of half 1 and half 2.
+    pub models: Vec<Model>,
+    /// Grid of orientations and translations.
+    pub sampling: Sampling,
+    /// The grid at the start of the program run.
+    pub original_sampling: OriginalSampling,
+    /// Counters and flags.
+    pub state: RunState,
+    /// Masks.
+    pub solvent: Solvent,
+    /// Symmetry operators (without the identity) of each class, for the sums.
+    pub operators: Vec<Vec<Matrix3>>,
+    /// Classes still have to be made different (spec 01 §2.5).
+    pub generate_seeds: bool,
+    /// τ² comes from `--tau` and stays.
+    pub fixed_tau2: bool,
+    /// Processing order of each half.
+    pub orders: Vec<Vec<usize>>,
+    /// Iteration whose number seeds the processing order.
+    pub order_iteration: usize,
+    /// Unregularised half maps of the last iteration, where they were made.
+    pub unfiltered: Vec<Array3<f64>>,
+}
+
+impl Job {
+    /// Gold-standard halves: two models.
+    pub fn halves(&self) -> bool {
+        self.models.len() == 2
+    }
+
+    /// Sampling follows accuracies and resolution.
+    pub fn automatic_sampling(&self) -> bool {
+        self.settings.auto_refine || self.settings.auto_sampling
+    }
+
+    /// The iteration compares by cross-correlation.
+    pub fn cross_correlation(&self, iteration: usize) -> bool {
+        self.settings.always_cc || (self.settings.first_iteration_cc && iteration == 1)
+    }
+
+    /// Poses are not searched, or only shifts.
+    pub fn skips_orientations(&self) -> bool {
+        self.settings.skip_align || self.settings.skip_rotate
+    }
+
+    /// Options of the schedule.
+    pub fn schedule(&self) -> ScheduleRule {
+        ScheduleRule {
+            oversampling: self.expectation.oversampling,
+            local_order: self.settings.auto_local_healpix_order,
+            particle_diameter: self.expectation.particle_diameter,
+            ignore_angles: self.settings.auto_ignore_angles,
+            resolution_angles: self.settings.auto_resol_angles,
+            minimum_step: self.settings.minimum_angular_sampling,
+            maximum_step: self.settings.maximum_angular_sampling,
+        }
+    }
+
+    /// Steps in use.
+    pub fn steps(&self) -> SamplingSteps {
+        SamplingSteps {
+            healpix_order: self.sampling.healpix_order,
+            offset_range: self.sampling.offset_range,
+            offset_step: self.sampling.offset_step,
+        }
+    }
+
+    /// Steps at the start of the program run.
+    pub fn original_steps(&self) -> SamplingSteps {
+        SamplingSteps {
+            healpix_order: self.original_sampling.healpix_order,
+            offset_range: self.original_sampling.offset_range,
+            offset_step: self.original_sampling.offset_step,
+        }
+    }
+
+    /// Replace the grid, keeping the perturbation; a new order makes direction priors uniform.
+    pub fn resample(&mut self, steps: SamplingSteps) {
+        if steps == self.steps() {
+            return;
+        }
+        let old = &self.sampling;
+        let psi_step = if steps.healpix_order == old.healpix_order {
+            old.psi_step
+        } else {
+            -1.0
+        };
+        let mut new = Sampling::new(
+            steps.healpix_order,
+            psi_step,
+            old.symmetry.clone(),
+            old.limit_tilt,
+            steps.offset_range,
+            steps.offset_step,
+            old.perturbation_factor,
+        );
+        new.perturbation = old.perturbation;
+        let new_directions = new.healpix_order != old.healpix_order;
+        self.sampling = new;
+        if new_directions {
+            let directions = self.sampling.directions.len();
+            for model in &mut self.models {
+                uniform_directions(model, directions);
+            }
+        }
+    }
+
+    /// Turn local searches on around the current angles, with these widths (degrees).
+    pub fn search_locally(&mut self, width: f64) {
+        for model in &mut self.models {
+            model.local_search = Some(LocalSearch {
+                sigma_rot: width,
+                sigma_tilt: width,
+                sigma_psi: width,
+            });
+        }
+    }
+
+    /// Current angles are the centres of priors (rather than the prior columns of the table).
+    pub fn priors_from_current(&self) -> bool {
+        (self.automatic_sampling() && self.state.local_searches)
+            || self.settings.sigma_angles.iter().all(|&s| s > 0.0)
+    }
+}
+
+/// The same prior for every class and direction.
+pub fn uniform_directions(model: &mut Model, directions: usize) {
+    let prior = 1.0 / (model.classes.len() * directions) as f64;
+    for class in &mut model.classes {
+        class.direction_prior = vec![prior; directions];
+    }
+}

@@ -1,0 +1,491 @@
+//! From options to a run that is ready for its first iteration (spec 01 §0.2, §2; spec 02 §4.0).
+
+use super::console::{self, Console};
+use super::error::RunError;
+use super::job::{Job, uniform_directions};
+use super::noise::{self, NoiseRule};
+use super::output::OriginalSampling;
+use super::references::{self, References};
+use super::schedule::local_search_width;
+use super::settings::Settings;
+use super::solvent::Solvent;
+use super::state::RunState;
+use super::{half_sets, memory, resume};
+use crate::dataset::{ImageStore, OpticsGroup, ParticleSet, ReadOptions};
+use crate::expectation::ExpectationOptions;
+use crate::fourier::masks;
+use crate::geometry::{
+    Matrix3, prior::LocalSearch, random::CRandom, sampling::Sampling, symmetry::PointGroup,
+};
+use crate::maximization::{MaximizationOptions, initial};
+use crate::model::{ClassModel, Model};
+use ndarray::Array3;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// HEALPix order, range and step (pixels) of translations when none is given.
+const DEFAULT_ORDER: u32 = 2;
+const DEFAULT_RANGE: f64 = 6.0;
+const DEFAULT_STEP: f64 = 2.0;
+
+/// Seed that the C library starts from: the first perturbation is drawn before the run's own seed is set.
+const UNSEEDED: u32 = 1;
+
+/// Read everything a fresh run needs, estimate the noise and low-pass the references. `poll` may stop the run.
+pub fn fresh(
+    mut settings: Settings,
+    console: &Console,
+    poll: &mut dyn FnMut() -> Result<(), RunError>,
+) -> Result<Job, RunError> {
+    check_options(&settings)?;
+    let seed = settings.random_seed.unwrap_or_else(seconds_since_epoch);
+    let mut particles = ParticleSet::read(
+        &settings.particles,
+        &ReadOptions {
+            pixel_size: settings.pixel_size,
+            need_ctf: settings.ctf,
+        },
+    )?;
+    warn_all(console, &particles.warnings);
+    if particles.particles.is_empty() {
+        return Err(RunError::Invalid(format!(
+            "{}: the particle table is empty, so there is nothing to refine.",
+            settings.particles.display()
+        )));
+    }
+    drop_corrected_ctf(&mut settings, &particles.optics, console);
+    let references = read_references(&settings, &particles.optics[0])?;
+    for half in &references {
+        warn_all(console, &half.warnings);
+    }
+    let box_size = references[0].box_size();
+    let pixel_size = references[0].pixel_size;
+    settings.classes = references[0].maps.len();
+    if settings.split_random_halves && settings.classes > 1 {
+        return Err(RunError::Invalid(format!(
+            "gold-standard half-sets need a single class, but there are {}. Use --K 1, or leave out --auto_refine \
+             and --split_random_halves.",
+            settings.classes
+        )));
+    }
+    let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
+    disable_scale_of_one_group(&mut settings, &particles, console);
+    let sampling = sampling(&settings, pixel_size)?;
+    let halves = settings.split_random_halves;
+    if halves {
+        let [first, second] = half_sets::assign(&mut particles.particles, seed)?;
+        console.say(&format!(
+            " Half-sets: {first} particles in half 1, {second} in half 2"
+        ));
+    }
+    let images = ImageStore::open(&particles, settings.preread_images)?;
+    let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
+    warn_all(console, &warnings);
+
+    let rule = NoiseRule {
+        box_size,
+        pixel_size,
+        particle_diameter: diameter,
+        mask_edge: settings.mask_edge,
+        zero_mask: settings.zero_mask,
+        check_norm: settings.check_norm,
+        particles: settings.noise_particles,
+    };
+    let noise = initial_noise(&settings, &particles, &images, &rule, console, poll)?;
+    let members = half_sets::members(&particles.particles, halves);
+    let mut models = Vec::new();
+    for (list, reference) in members.iter().zip(references.iter().cycle()) {
+        models.push(initial_model(
+            &settings, reference, &particles, list, &noise, &sampling,
+        )?);
+    }
+    let mut state = RunState::new(seed);
+    state.increment_size = settings.increment_size;
+    state.references_ctf_corrected = !settings.ctf_uncorrected_reference;
+    let mut job = Job {
+        expectation: expectation_options(&settings, diameter, box_size, seed),
+        maximization: maximization_options(&settings, box_size),
+        operators: operators(&settings)?,
+        generate_seeds: references[0].generate_seeds,
+        fixed_tau2: settings.tau_spectrum.is_some(),
+        original_sampling: OriginalSampling::of(&sampling),
+        orders: members,
+        order_iteration: 1,
+        unfiltered: Vec::new(),
+        settings,
+        particles,
+        images,
+        models,
+        sampling,
+        state,
+        solvent,
+    };
+    start_local_searches(&mut job);
+    Ok(job)
+}
+
+/// A run as its optimiser file left it.
+pub fn resumed(resumed: resume::Resumed, console: &Console) -> Result<Job, RunError> {
+    let resume::Resumed {
+        mut settings,
+        state,
+        particles,
+        models,
+        mut sampling,
+        original_sampling,
+        order_iteration,
+        exact,
+        notices,
+        ..
+    } = resumed;
+    warn_all(console, &notices);
+    drop_corrected_ctf(&mut settings, &particles.optics, console);
+    let (box_size, pixel_size) = (models[0].box_size, models[0].pixel_size);
+    let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
+    disable_scale_of_one_group(&mut settings, &particles, console);
+    let images = ImageStore::open(&particles, settings.preread_images)?;
+    let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
+    warn_all(console, &warnings);
+    if !exact {
+        sampling.perturbation = 0.0;
+        sampling.perturb(&mut CRandom::new(UNSEEDED));
+    }
+    let seed = state.random_seed;
+    let mut job = Job {
+        expectation: expectation_options(&settings, diameter, box_size, seed),
+        maximization: maximization_options(&settings, box_size),
+        operators: operators(&settings)?,
+        generate_seeds: false,
+        fixed_tau2: settings.tau_spectrum.is_some(),
+        orders: half_sets::members(&particles.particles, models.len() == 2),
+        unfiltered: Vec::new(),
+        settings,
+        particles,
+        images,
+        models,
+        sampling,
+        original_sampling,
+        state,
+        solvent,
+        order_iteration,
+    };
+    start_local_searches(&mut job);
+    Ok(job)
+}
+
+fn check_options(settings: &Settings) -> Result<(), RunError> {
+    if settings.auto_refine && !settings.split_random_halves {
+        return Err(RunError::Invalid(
+            "auto-refinement needs gold-standard half-sets: add --split_random_halves.".into(),
+        ));
+    }
+    if settings.fast_subsets && (settings.auto_refine || last_iteration(settings) < 20) {
+        return Err(RunError::Invalid(
+            "--fast_subsets needs a classification of at least 20 iterations: leave it out, or give --iter 20 or more."
+                .into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Number of the last iteration of a classification, or the limit of an auto-refinement.
+pub fn last_iteration(settings: &Settings) -> usize {
+    const DEFAULT_ITERATIONS: usize = 50;
+    if settings.auto_refine {
+        settings.auto_iter_max
+    } else {
+        settings.iterations.unwrap_or(DEFAULT_ITERATIONS)
+    }
+}
+
+fn seconds_since_epoch() -> u32 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(1, |d| d.as_secs() as u32)
+}
+
+fn warn_all(console: &Console, warnings: &[String]) {
+    for warning in warnings {
+        console.warn(&format!(" + WARNING: {warning}"));
+    }
+}
+
+/// Images that are already CTF corrected switch the CTF off for all.
+fn drop_corrected_ctf(settings: &mut Settings, optics: &[OpticsGroup], console: &Console) {
+    if settings.ctf && optics.iter().any(|group| group.ctf_corrected) {
+        settings.ctf = false;
+        console.warn(
+            " + WARNING: rlnCtfDataAreCtfCorrected says that the images are CTF corrected already: --ctf is switched off.",
+        );
+    }
+}
+
+fn disable_scale_of_one_group(settings: &mut Settings, set: &ParticleSet, console: &Console) {
+    if settings.scale && set.scale_groups.len() <= 1 {
+        settings.scale = false;
+        console.warn(
+            " + WARNING: all particles are in one group, so there is nothing to scale them against: --scale is switched off.",
+        );
+    }
+}
+
+/// D, Å: as given, or the box less the edge of the mask.
+fn particle_diameter(
+    settings: &Settings,
+    box_size: usize,
+    pixel_size: f64,
+    console: &Console,
+) -> Result<f64, RunError> {
+    let width = box_size as f64 * pixel_size;
+    let Some(diameter) = settings.particle_diameter.filter(|&d| d > 0.0) else {
+        let diameter = (box_size as f64 - settings.mask_edge) * pixel_size;
+        if diameter <= 0.0 {
+            return Err(RunError::Invalid(format!(
+                "a mask edge of {} pixels leaves nothing of the box of {box_size} pixels. Give a smaller --maskedge.",
+                settings.mask_edge
+            )));
+        }
+        console.say(&format!(
+            " Particle diameter not given: using {diameter} Angstroms (box less mask edge)"
+        ));
+        return Ok(diameter);
+    };
+    if diameter > width {
+        return Err(RunError::Invalid(format!(
+            "the particle diameter of {diameter} Å (--particle_diameter) is larger than the box of {box_size} pixels × \
+             {pixel_size} Å = {width} Å. Give the diameter in Å, smaller than the box, or extract larger images."
+        )));
+    }
+    Ok(diameter)
+}
+
+/// References of each half: the same for both, unless the file name says `half1` or `half2` in a gold-standard run.
+fn read_references(settings: &Settings, group: &OpticsGroup) -> Result<Vec<References>, RunError> {
+    let mut own = settings.clone();
+    let name = settings
+        .reference
+        .as_ref()
+        .map(|path| path.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let tagged = name.contains("half1") || name.contains("half2");
+    if !(settings.split_random_halves && tagged) {
+        return Ok(vec![references::read(settings, group)?]);
+    }
+    let mut both = Vec::new();
+    for (tag, other) in [("half1", "half2"), ("half2", "half1")] {
+        own.reference = Some(PathBuf::from(name.replace(other, tag)));
+        both.push(references::read(&own, group)?);
+    }
+    if both[0].box_size() != both[1].box_size() {
+        return Err(RunError::Invalid(format!(
+            "the references of the two halves have boxes of {} and {} pixels ({name} and its counterpart). They must be equal.",
+            both[0].box_size(),
+            both[1].box_size()
+        )));
+    }
+    Ok(both)
+}
+
+/// Names of the point groups, one a class.
+fn group_names(settings: &Settings) -> Result<Vec<String>, RunError> {
+    let names: Vec<String> = settings
+        .symmetry
+        .split(',')
+        .map(|name| name.trim().to_string())
+        .collect();
+    if names.len() > 1 && names.len() != settings.classes {
+        return Err(RunError::Invalid(format!(
+            "--sym {} names {} point groups, but there are {} classes. Give one for all, or one for each.",
+            settings.symmetry,
+            names.len(),
+            settings.classes
+        )));
+    }
+    Ok(names)
+}
+
+fn operators(settings: &Settings) -> Result<Vec<Vec<Matrix3>>, RunError> {
+    let names = group_names(settings)?;
+    (0..settings.classes)
+        .map(|class| {
+            let name = names.get(class).unwrap_or(&names[0]);
+            Ok(PointGroup::parse(name)?.operators().to_vec())
+        })
+        .collect()
+}
+
+/// The grid at the start; classes of different symmetry are searched without any.
+fn sampling(settings: &Settings, pixel_size: f64) -> Result<Sampling, RunError> {
+    let names = group_names(settings)?;
+    let symmetry = PointGroup::parse(if names.len() > 1 { "C1" } else { &names[0] })?;
+    let perturbed = !(settings.skip_align || settings.skip_rotate);
+    let mut sampling = Sampling::new(
+        settings.healpix_order.unwrap_or(DEFAULT_ORDER),
+        settings.psi_step.unwrap_or(-1.0),
+        symmetry,
+        settings.limit_tilt,
+        settings.offset_range.unwrap_or(DEFAULT_RANGE) * pixel_size,
+        settings.offset_step.unwrap_or(DEFAULT_STEP) * pixel_size,
+        if perturbed {
+            settings.perturbation
+        } else {
+            0.0
+        },
+    );
+    if sampling.directions.is_empty() {
+        return Err(RunError::Invalid(format!(
+            "no viewing direction is left: --limit_tilt {} and --sym {} exclude all of them.",
+            settings.limit_tilt, settings.symmetry
+        )));
+    }
+    sampling.perturb(&mut CRandom::new(UNSEEDED));
+    Ok(sampling)
+}
+
+fn initial_noise(
+    settings: &Settings,
+    set: &ParticleSet,
+    images: &ImageStore,
+    rule: &NoiseRule,
+    console: &Console,
+    poll: &mut dyn FnMut() -> Result<(), RunError>,
+) -> Result<Vec<Vec<f64>>, RunError> {
+    if let Some(path) = &settings.sigma_spectrum {
+        let spectrum = noise::read_spectrum(path, "rlnSigma2Noise", rule.box_size / 2 + 1)?;
+        return Ok(vec![spectrum; set.optics.len()]);
+    }
+    console.say(&console::estimating_noise(rule.particles));
+    let order = half_sets::members(&set.particles, settings.split_random_halves).concat();
+    let estimate = noise::estimate(set, images, &order, rule, &mut |_| poll())?;
+    warn_all(console, estimate.warning.as_slice());
+    for (group, spectrum) in set.optics.iter().zip(&estimate.spectra) {
+        if spectrum.iter().all(|&v| v <= 0.0) {
+            console.warn(&format!(
+                " + WARNING: optics group {} has no particles, hence no noise spectrum.",
+                group.name
+            ));
+        }
+    }
+    Ok(estimate.spectra)
+}
+
+fn initial_model(
+    settings: &Settings,
+    references: &References,
+    set: &ParticleSet,
+    members: &[usize],
+    noise: &[Vec<f64>],
+    sampling: &Sampling,
+) -> Result<Model, RunError> {
+    let box_size = references.box_size();
+    let shells = box_size / 2 + 1;
+    let fixed_tau2 = noise::fixed_tau2(settings, shells)?;
+    let k = references.maps.len();
+    let filtered = |map: &Array3<f64>| match settings.initial_low_pass {
+        Some(resolution) => masks::low_pass(map, references.pixel_size, resolution),
+        None => map.clone(),
+    };
+    let class = |map: Array3<f64>| ClassModel {
+        map,
+        fraction: 1.0 / k as f64,
+        tau2: fixed_tau2.clone().unwrap_or_else(|| vec![0.0; shells]),
+        sigma2: vec![0.0; shells],
+        ssnr: vec![0.0; shells],
+        coverage: vec![0.0; shells],
+        fsc: vec![0.0; shells],
+        orientability: None,
+        direction_prior: Vec::new(),
+        accuracy_rotations: 0.0,
+        accuracy_translations: 0.0,
+    };
+    let classes = if references.generate_seeds {
+        vec![class(filtered(&references.maps[0])); k]
+    } else {
+        references.maps.iter().map(|m| class(filtered(m))).collect()
+    };
+    let mut group_particles = vec![0; set.scale_groups.len()];
+    for &i in members {
+        group_particles[set.particles[i].scale_group] += 1;
+    }
+    let mut model = Model {
+        box_size,
+        pixel_size: references.pixel_size,
+        padding: settings.padding,
+        tau2_fudge: settings.tau2_fudge.unwrap_or(1.0),
+        classes,
+        noise: noise.to_vec(),
+        scales: vec![1.0; set.scale_groups.len()],
+        group_particles,
+        average_norm: 1.0,
+        sigma2_offset: settings.initial_sigma_offset.powi(2),
+        average_pmax: 0.0,
+        log_likelihood: 0.0,
+        current_resolution: 0.0,
+        current_size: 0,
+        local_search: None,
+    };
+    uniform_directions(&mut model, sampling.directions.len());
+    initial::initialize_spectra(&mut model, members.len(), fixed_tau2.is_some());
+    Ok(model)
+}
+
+/// Local searches that the options ask for from the beginning: given widths, or an auto-refinement that starts at the
+/// order of local searches.
+fn start_local_searches(job: &mut Job) {
+    let [rot, tilt, psi] = job.settings.sigma_angles;
+    let order = job.sampling.healpix_order;
+    let automatic = job.automatic_sampling() && order >= job.settings.auto_local_healpix_order;
+    if [rot, tilt, psi].iter().all(|&s| s > 0.0)
+        || (!automatic && (rot > 0.0 || tilt > 0.0 || psi > 0.0))
+    {
+        for model in &mut job.models {
+            model.local_search = Some(LocalSearch {
+                sigma_rot: rot,
+                sigma_tilt: tilt,
+                sigma_psi: psi,
+            });
+        }
+        job.state.local_searches |= automatic;
+    } else if automatic {
+        job.state.local_searches = true;
+        job.search_locally(local_search_width(order, job.expectation.oversampling));
+    }
+}
+
+fn expectation_options(
+    settings: &Settings,
+    diameter: f64,
+    box_size: usize,
+    seed: u32,
+) -> ExpectationOptions {
+    let skips = settings.skip_align || settings.skip_rotate;
+    ExpectationOptions {
+        particle_diameter: diameter,
+        mask_edge: settings.mask_edge,
+        zero_mask: settings.zero_mask,
+        ctf: settings.ctf,
+        ctf_flags: settings.ctf_flags,
+        norm: settings.norm,
+        scale: settings.scale,
+        oversampling: if skips { 0 } else { settings.oversampling },
+        adaptive_fraction: settings.adaptive_fraction,
+        max_significant: settings.max_significant,
+        sigma2_fudge: settings.sigma2_fudge,
+        skip_align: settings.skip_align,
+        skip_rotate: settings.skip_rotate,
+        no_map: settings.no_map,
+        skip_maximize: settings.skip_maximize,
+        random_seed: seed,
+        memory_budget: memory::engine_budget(box_size, Path::new("/")),
+    }
+}
+
+fn maximization_options(settings: &Settings, box_size: usize) -> MaximizationOptions {
+    MaximizationOptions {
+        box_size,
+        tau2_fudge: settings.tau2_fudge.unwrap_or(1.0),
+        regularise: !settings.no_map,
+        minres_map: settings.minres_map,
+        gridding_iterations: settings.gridding_iterations,
+    }
+}
