@@ -1,0 +1,113 @@
+//! STAR tables of a simulated set.
+
+use super::{SimulationSettings, TrueParticle};
+use crate::dataset::OpticsGroup;
+use crate::formats::star::{Document, Table, Value};
+
+/// The optics group of all simulated images.
+pub fn optics_group(s: &SimulationSettings) -> OpticsGroup {
+    OpticsGroup {
+        name: "opticsGroup1".into(),
+        pixel_size: s.pixel_size,
+        box_size: s.box_size,
+        voltage: Some(s.voltage),
+        spherical_aberration: Some(s.spherical_aberration),
+        amplitude_contrast: Some(s.amplitude_contrast),
+        beam_tilt: [0.0; 2],
+        odd_zernike: Vec::new(),
+        even_zernike: Vec::new(),
+        magnification: [[1.0, 0.0], [0.0, 1.0]],
+        mtf_file: None,
+        original_pixel_size: None,
+        ctf_premultiplied: false,
+        ctf_corrected: false,
+    }
+}
+
+const COMMON: [&str; 8] = [
+    "rlnImageName",
+    "rlnMicrographName",
+    "rlnOpticsGroup",
+    "rlnDefocusU",
+    "rlnDefocusV",
+    "rlnDefocusAngle",
+    "rlnCoordinateX",
+    "rlnCoordinateY",
+];
+const TRUTH: [&str; 6] = [
+    "rlnAngleRot",
+    "rlnAngleTilt",
+    "rlnAnglePsi",
+    "rlnOriginXAngst",
+    "rlnOriginYAngst",
+    "rlnClassNumber",
+];
+
+/// Particle file without poses, as it goes into a refinement.
+pub fn particles(s: &SimulationSettings, stack: &str, truths: &[TrueParticle]) -> Document {
+    document(s, &COMMON, truths, |i, t| common(stack, i, t))
+}
+
+/// The same with true angles, origins and classes.
+pub fn truth(s: &SimulationSettings, stack: &str, truths: &[TrueParticle]) -> Document {
+    let labels: Vec<&str> = COMMON.into_iter().chain(TRUTH).collect();
+    document(s, &labels, truths, |i, t| {
+        let mut row = common(stack, i, t);
+        row.extend(t.angles.map(Value::Real));
+        row.extend(t.shift.map(|v| Value::Real(-v * s.pixel_size)));
+        row.push((t.class + 1).into());
+        row
+    })
+}
+
+fn common(stack: &str, index: usize, t: &TrueParticle) -> Vec<Value> {
+    vec![
+        format!("{:06}@{stack}", index + 1).into(),
+        format!("mic{:04}.mrc", t.micrograph + 1).into(),
+        1usize.into(),
+        t.defocus.u.into(),
+        t.defocus.v.into(),
+        t.defocus.angle.into(),
+        t.coordinates[0].into(),
+        t.coordinates[1].into(),
+    ]
+}
+
+fn document(
+    s: &SimulationSettings,
+    labels: &[&str],
+    truths: &[TrueParticle],
+    row: impl Fn(usize, &TrueParticle) -> Vec<Value>,
+) -> Document {
+    let mut optics = Table::new_loop(
+        "optics",
+        &[
+            "rlnOpticsGroupName",
+            "rlnOpticsGroup",
+            "rlnVoltage",
+            "rlnSphericalAberration",
+            "rlnAmplitudeContrast",
+            "rlnImagePixelSize",
+            "rlnImageSize",
+            "rlnImageDimensionality",
+        ],
+    );
+    optics.push_row(vec![
+        optics_group(s).name.into(),
+        1usize.into(),
+        s.voltage.into(),
+        s.spherical_aberration.into(),
+        s.amplitude_contrast.into(),
+        s.pixel_size.into(),
+        s.box_size.into(),
+        2usize.into(),
+    ]);
+    let mut particles = Table::new_loop("particles", labels);
+    for (i, t) in truths.iter().enumerate() {
+        particles.push_row(row(i, t));
+    }
+    Document {
+        tables: vec![optics, particles],
+        ..Document::default()
+    }
+}
