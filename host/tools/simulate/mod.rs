@@ -5,7 +5,6 @@
 
 pub mod micrograph;
 pub mod phantom;
-mod plane;
 mod preset;
 pub mod projection;
 mod tables;
@@ -18,12 +17,13 @@ use crate::dataset::{CtfFields, OpticsGroup};
 use crate::formats::atoms::Atom;
 use crate::formats::mrc::{self, MrcError, StackMode, StackWriter};
 use crate::formats::star::StarError;
+use crate::fourier::image::logical_row;
 use crate::geometry::{Matrix3, euler};
 use crate::optics::{Ctf, CtfFlags};
 use micrograph::{Defocus, DefocusSource};
-use num_complex::Complex64;
+use num_complex::Complex32;
 use phantom::HelixBundle;
-use projection::{Projector, frequencies, signed};
+use projection::{Projector, frequencies};
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
@@ -143,7 +143,7 @@ pub struct Simulation<'a> {
     models: &'a [Vec<Atom>],
     projector: Projector,
     /// Amplitude of the noise per half-complex pixel (white with a rise towards low frequencies).
-    noise_amplitude: Vec<f64>,
+    noise_amplitude: Vec<f32>,
     /// Pixels inside the particle's circle.
     inside: Vec<bool>,
     optics: OpticsGroup,
@@ -160,7 +160,7 @@ impl<'a> Simulation<'a> {
         check(settings, models)?;
         let (n, a) = (settings.box_size, settings.pixel_size);
         let noise_amplitude = frequencies(n, a)
-            .map(|(sx, sy)| (1.0 + 2.0 / (1.0 + 3600.0 * (sx * sx + sy * sy))).sqrt())
+            .map(|(sx, sy)| (1.0 + 2.0 / (1.0 + 3600.0 * (sx * sx + sy * sy))).sqrt() as f32)
             .collect();
         let half = (n / 2) as f64;
         let inside = (0..n * n)
@@ -193,8 +193,8 @@ impl<'a> Simulation<'a> {
                 let angles = random_angles(&mut random);
                 let defocus = self.settings.defocus.draw(&mut random);
                 let class = random.random_range(0..self.models.len());
-                let image = self.clean(class, &rotation(angles), [0.0; 2], defocus)?;
-                let image = self.projector.image(image);
+                let transform = self.clean(class, &rotation(angles), [0.0; 2], defocus)?;
+                let image = self.projector.image_transform().inverse(&transform);
                 Ok(statistics(&image, &self.inside).1.powi(2))
             })
             .collect();
@@ -234,7 +234,7 @@ impl<'a> Simulation<'a> {
     /// outside the particle's circle.
     pub fn render(&self, index: usize, truth: &TrueParticle) -> Result<Vec<f32>, SimulationError> {
         let s = self.settings;
-        let mut spectrum = if s.snr > 0.0 {
+        let mut transform = if s.snr > 0.0 {
             self.clean(
                 truth.class,
                 &rotation(truth.angles),
@@ -242,37 +242,44 @@ impl<'a> Simulation<'a> {
                 truth.defocus,
             )?
         } else {
-            vec![Complex64::default(); self.noise_amplitude.len()]
+            vec![Complex32::default(); self.noise_amplitude.len()]
         };
         let noisy = s.snr.is_finite();
         if noisy {
             let mut random = random(s.seed, Stream::Noise, index);
-            let mut white: Vec<f64> = (0..s.box_size * s.box_size)
+            let white: Vec<f32> = (0..s.box_size * s.box_size)
                 .map(|_| StandardNormal.sample(&mut random))
                 .collect();
-            let noise = self.projector.transform(&mut white);
-            for ((v, g), amplitude) in spectrum.iter_mut().zip(&noise).zip(&self.noise_amplitude) {
-                *v += g * (self.noise_sigma * amplitude);
+            let noise = self
+                .projector
+                .image_transform()
+                .forward(&white, s.box_size / 2);
+            let sigma = self.noise_sigma as f32;
+            for ((v, g), amplitude) in transform.iter_mut().zip(&noise).zip(&self.noise_amplitude) {
+                *v += g * (sigma * amplitude);
             }
         }
-        let image = self.projector.image(spectrum);
+        let image = self.projector.image_transform().inverse(&transform);
         let (mean, sd) = if noisy {
             let outside: Vec<bool> = self.inside.iter().map(|i| !i).collect();
             statistics(&image, &outside)
         } else {
             (0.0, 1.0)
         };
-        Ok(image.iter().map(|v| ((v - mean) / sd) as f32).collect())
+        Ok(image
+            .iter()
+            .map(|v| ((f64::from(*v) - mean) / sd) as f32)
+            .collect())
     }
 
-    /// Spectrum of a noise-free image.
+    /// Centred transform of a noise-free image.
     fn clean(
         &self,
         class: usize,
         rotation: &Matrix3,
         shift: [f64; 2],
         defocus: Defocus,
-    ) -> Result<Vec<Complex64>, SimulationError> {
+    ) -> Result<Vec<Complex32>, SimulationError> {
         let fields = CtfFields {
             defocus_u: defocus.u,
             defocus_v: defocus.v,
@@ -283,15 +290,15 @@ impl<'a> Simulation<'a> {
         };
         let ctf = Ctf::new(&fields, &self.optics, CtfFlags::default())
             .map_err(|e| SimulationError(format!("CTF of a simulated particle: {e}")))?;
-        let mut spectrum = self
+        let mut transform = self
             .projector
-            .spectrum(&self.models[class], rotation, shift);
+            .transform(&self.models[class], rotation, shift);
         let n = self.settings.box_size;
         let w = n / 2 + 1;
-        for (i, v) in spectrum.iter_mut().enumerate() {
-            *v *= ctf.value((i % w) as i32, signed(i / w, n));
+        for (i, v) in transform.iter_mut().enumerate() {
+            *v *= ctf.value((i % w) as i32, logical_row(i / w, n)) as f32;
         }
-        Ok(spectrum)
+        Ok(transform)
     }
 }
 
@@ -411,8 +418,14 @@ fn rotation(angles: [f64; 3]) -> Matrix3 {
 }
 
 /// Mean and standard deviation of the pixels that are selected.
-fn statistics(image: &[f64], selected: &[bool]) -> (f64, f64) {
-    let values = || image.iter().zip(selected).filter(|p| *p.1).map(|p| *p.0);
+fn statistics(image: &[f32], selected: &[bool]) -> (f64, f64) {
+    let values = || {
+        image
+            .iter()
+            .zip(selected)
+            .filter(|p| *p.1)
+            .map(|p| f64::from(*p.0))
+    };
     let n = values().count() as f64;
     let mean = values().sum::<f64>() / n;
     let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / n;

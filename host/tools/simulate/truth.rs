@@ -1,8 +1,8 @@
 //! The map that simulated images are projections of.
 
-use super::projection::{signed, sinc};
+use super::projection::sinc;
 use crate::formats::atoms::Atom;
-use crate::fourier::fft;
+use crate::fourier::{fft, image::logical_row};
 use ndarray::Array3;
 use num_complex::Complex64;
 
@@ -22,11 +22,11 @@ pub fn truth_map(atoms: &[Atom], box_size: usize, pixel_size: f64, b_factor: f64
     // per-axis factor: envelope over the transform of the linear splat, and the scale of the coarser grid
     let factor: Vec<f64> = (0..n)
         .map(|i| {
-            let s = f64::from(signed(i, n)) / (n as f64 * pixel_size);
+            let s = f64::from(logical_row(i, n)) / (n as f64 * pixel_size);
             (-b_factor / 4.0 * s * s).exp() / sinc(s * fine).powi(2) * oversampling as f64
         })
         .collect();
-    let source = |i: usize| if i < n / 2 { i } else { i + m - n };
+    let source = |i: usize| if i <= n / 2 { i } else { i + m - n };
     let cropped = Array3::from_shape_fn((n, n, n / 2 + 1), |(z, y, x)| -> Complex64 {
         transform[[source(z), source(y), x]] * (factor[z] * factor[y] * factor[x])
     });
@@ -83,12 +83,13 @@ mod tests {
         let map = truth_map(&atoms, n, a, b);
         let projector = Projector::new(n, a, b);
         let identity = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-        let image = projector.image(projector.spectrum(&atoms, &identity, [0.0, 0.0]));
+        let transform = projector.transform(&atoms, &identity, [0.0, 0.0]);
+        let image = projector.image_transform().inverse(&transform);
         let (mut difference, mut power) = (0.0, 0.0);
         for y in 0..n {
             for x in 0..n {
                 let sum: f64 = (0..n).map(|z| map[[z, y, x]]).sum();
-                difference += (sum - image[y * n + x]).powi(2);
+                difference += (sum - f64::from(image[y * n + x])).powi(2);
                 power += sum * sum;
             }
         }

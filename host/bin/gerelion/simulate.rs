@@ -1,0 +1,201 @@
+//! `gerelion simulate`.
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use gerelion::formats::atoms::{self, Atom};
+use gerelion::geometry::symmetry::PointGroup;
+use gerelion::tools::simulate::{
+    self, Preset, SimulationSettings,
+    micrograph::DefocusSource,
+    phantom::{HelixBundle, helix_bundle},
+};
+use std::path::PathBuf;
+
+/// Options of `gerelion simulate`; what is not given comes from the preset.
+#[derive(Args)]
+#[command(rename_all = "snake_case")]
+pub struct Arguments {
+    /// Prefix of the output: PREFIX.mrcs, PREFIX.star, PREFIX_truth.star, PREFIX_truthN.mrc
+    #[arg(long = "o", visible_alias = "out", value_name = "PREFIX")]
+    output: PathBuf,
+    /// Atomic models (.pdb, .cif, .mmcif, also .gz), one per class
+    #[arg(long, num_args = 1.., value_name = "FILE", conflicts_with_all = ["phantom", "K"])]
+    model: Vec<PathBuf>,
+    /// Built-in model that needs no file (used when no --model is given)
+    #[arg(long, default_value = "helix-bundle")]
+    phantom: Phantom,
+    /// Conformations of the phantom, one per class
+    #[arg(long = "K", default_value_t = 1, value_name = "N")]
+    #[arg(id = "K")]
+    classes: usize,
+    /// Twin of a published data set; other options change single values of it
+    #[arg(long, default_value = "mini")]
+    preset: PresetName,
+    /// Point group of the phantom
+    #[arg(long)]
+    sym: Option<String>,
+    /// Number of images
+    #[arg(long)]
+    n: Option<usize>,
+    /// Box, pixels
+    #[arg(long = "box", value_name = "PIXELS")]
+    box_size: Option<usize>,
+    /// Pixel size, Å
+    #[arg(long)]
+    angpix: Option<f64>,
+    /// Signal-to-noise variance inside the particle; 0 = only noise, inf = no noise
+    #[arg(long)]
+    snr: Option<f64>,
+    /// B-factor of the signal, Å²
+    #[arg(long)]
+    bfactor: Option<f64>,
+    /// Standard deviation of in-plane shifts, pixels
+    #[arg(long)]
+    shift: Option<f64>,
+    /// Range of the defocus, Å
+    #[arg(long, num_args = 2, value_names = ["MIN", "MAX"], conflicts_with = "ctf_table")]
+    defocus: Option<Vec<f64>>,
+    /// CSV file with a header line and defocus_u,defocus_v,angle[,…] per micrograph (Å, Å, degrees)
+    #[arg(long, value_name = "CSV")]
+    ctf_table: Option<PathBuf>,
+    /// Acceleration voltage, kV
+    #[arg(long)]
+    kv: Option<f64>,
+    /// Spherical aberration, mm
+    #[arg(long)]
+    cs: Option<f64>,
+    /// Amplitude contrast, 0…1
+    #[arg(long)]
+    q0: Option<f64>,
+    /// Diameter of the particle's circle, Å
+    #[arg(long)]
+    diameter: Option<f64>,
+    /// Images per micrograph
+    #[arg(long)]
+    per_mic: Option<usize>,
+    /// Seed of everything random
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Write the stack as float16 (MRC mode 12)
+    #[arg(long)]
+    f16: bool,
+    /// Threads; 0 = all cores (the result does not depend on it)
+    #[arg(long, default_value_t = 0)]
+    j: usize,
+}
+
+/// Built-in models.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Phantom {
+    /// α-helices with the point group of the preset
+    HelixBundle,
+}
+
+/// Names of presets on the command line.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PresetName {
+    /// 256 px, 1.2156 Å, C4
+    Trpv1,
+    /// 192 px, 1.23 Å, D2
+    Rag,
+    /// 64 px, 4 Å, C4
+    Mini,
+}
+
+impl From<PresetName> for Preset {
+    fn from(name: PresetName) -> Self {
+        match name {
+            PresetName::Trpv1 => Self::Trpv1,
+            PresetName::Rag => Self::Rag,
+            PresetName::Mini => Self::Mini,
+        }
+    }
+}
+
+impl Arguments {
+    fn settings(&self) -> anyhow::Result<SimulationSettings> {
+        let mut s = Preset::from(self.preset).settings();
+        fn set<T: Clone>(target: &mut T, given: &Option<T>) {
+            if let Some(value) = given {
+                *target = value.clone();
+            }
+        }
+        set(&mut s.particles, &self.n);
+        set(&mut s.box_size, &self.box_size);
+        set(&mut s.pixel_size, &self.angpix);
+        set(&mut s.snr, &self.snr);
+        set(&mut s.b_factor, &self.bfactor);
+        set(&mut s.shift, &self.shift);
+        set(&mut s.voltage, &self.kv);
+        set(&mut s.spherical_aberration, &self.cs);
+        set(&mut s.amplitude_contrast, &self.q0);
+        set(&mut s.diameter, &self.diameter);
+        set(&mut s.particles_per_micrograph, &self.per_mic);
+        set(&mut s.seed, &self.seed);
+        set(&mut s.symmetry, &self.sym);
+        s.half_precision = self.f16;
+        if let Some(&[low, high]) = self.defocus.as_deref() {
+            s.defocus = DefocusSource::Range(low, high);
+        }
+        if let Some(path) = &self.ctf_table {
+            s.defocus = DefocusSource::read_table(path)?;
+        }
+        Ok(s)
+    }
+
+    fn models(&self, settings: &SimulationSettings) -> anyhow::Result<Vec<Vec<Atom>>> {
+        let mut models: Vec<Vec<Atom>> = if self.model.is_empty() {
+            phantoms(settings, self.classes)?
+        } else {
+            self.model
+                .iter()
+                .map(|path| atoms::read_atoms(path))
+                .collect::<Result<_, _>>()?
+        };
+        models.iter_mut().for_each(|m| atoms::centre(m));
+        Ok(models)
+    }
+}
+
+/// Conformations 0…`classes`−1 of the phantom of the settings.
+pub fn phantoms(settings: &SimulationSettings, classes: usize) -> anyhow::Result<Vec<Vec<Atom>>> {
+    let group = PointGroup::parse(&settings.symmetry)?;
+    Ok((0..classes)
+        .map(|conformation| {
+            let shape = HelixBundle {
+                conformation,
+                ..settings.phantom.clone()
+            };
+            helix_bundle(&shape, &group)
+        })
+        .collect())
+}
+
+/// Run the command.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.j)
+        .build_global()
+        .context("the threads of --j cannot be started")?;
+    let settings = arguments.settings()?;
+    let models = arguments.models(&settings)?;
+    let started = std::time::Instant::now();
+    let written = simulate::run(&settings, &models, &arguments.output, |_| {})?;
+    println!(
+        "{} images of {n}×{n} px at {} Å, {} class(es), noise sigma {:.3}, {:.1} s",
+        settings.particles,
+        settings.pixel_size,
+        models.len(),
+        written.noise_sigma,
+        started.elapsed().as_secs_f64(),
+        n = settings.box_size,
+    );
+    println!(
+        "written: {}, {}, {} and {} map(s)",
+        written.stack.display(),
+        written.particles.display(),
+        written.truth.display(),
+        written.maps.len()
+    );
+    Ok(())
+}
