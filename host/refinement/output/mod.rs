@@ -4,46 +4,40 @@
 //! earlier run is removed first, every file gets a temporary name and is renamed when complete, and the optimiser,
 //! which names all the others, comes last. Whatever optimiser file exists therefore names files that are whole.
 
+mod angular_distribution;
+pub(super) mod exact;
+mod model_star;
+mod names;
+mod optimiser_star;
+mod sampling_star;
+
+use self::names::FileNames;
 use super::settings::Settings;
 use super::state::RunState;
 use crate::dataset::{DatasetError, ParticleSet};
-use crate::formats::mrc::MrcError;
+use crate::formats::mrc::{MrcError, write_map};
 use crate::formats::star::StarError;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use ndarray::Array3;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// What went wrong while writing the files of an iteration.
+/// What went wrong while writing the files of an iteration; the causes name the file.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// A STAR table.
-    #[error("cannot write the output of iteration {iteration}: {source}")]
-    Star {
-        /// Iteration concerned.
-        iteration: String,
-        /// The cause.
-        source: StarError,
-    },
+    #[error("cannot write the output files: {0}")]
+    Star(#[from] StarError),
     /// A map.
-    #[error("cannot write the output of iteration {iteration}: {source}")]
-    Map {
-        /// Iteration concerned.
-        iteration: String,
-        /// The cause.
-        source: MrcError,
-    },
+    #[error("cannot write the output files: {0}")]
+    Map(#[from] MrcError),
     /// The particle table.
-    #[error("cannot write the output of iteration {iteration}: {source}")]
-    Particles {
-        /// Iteration concerned.
-        iteration: String,
-        /// The cause.
-        source: DatasetError,
-    },
+    #[error("cannot write the output files: {0}")]
+    Particles(#[from] DatasetError),
     /// A plain file.
     #[error(
-        "cannot write {path}: {source}; check that the folder exists, is writable and has space left"
+        "cannot write {}: {source}; check that the folder exists, is writable and has space left",
+        path.display()
     )]
     Io {
         /// File concerned.
@@ -101,8 +95,21 @@ pub struct IterationFiles<'a> {
 }
 
 /// Write the complete set of files of an iteration (0 = start-up); the optimiser last. Returns its path.
-pub fn write_iteration(_files: &IterationFiles) -> Result<PathBuf, OutputError> {
-    todo!()
+pub fn write_iteration(files: &IterationFiles) -> Result<PathBuf, OutputError> {
+    let iteration = files.state.iteration;
+    FileSet {
+        names: FileNames::of_iteration(&files.settings.output_root, iteration),
+        iteration: Some(iteration),
+        settings: files.settings,
+        state: files.state,
+        particles: files.particles,
+        models: files.models,
+        sampling: files.sampling,
+        original_sampling: files.original_sampling,
+        order_iteration: files.order_iteration,
+        unfiltered: files.unfiltered.iter().collect(),
+    }
+    .write()
 }
 
 /// What the files of a converged auto-refinement are made of.
@@ -126,6 +133,126 @@ pub struct FinalFiles<'a> {
 }
 
 /// Write the files without iteration number that end an auto-refinement. Returns the optimiser's path.
-pub fn write_final(_files: &FinalFiles) -> Result<PathBuf, OutputError> {
-    todo!()
+pub fn write_final(files: &FinalFiles) -> Result<PathBuf, OutputError> {
+    FileSet {
+        names: FileNames::of_final(&files.settings.output_root),
+        iteration: None,
+        settings: files.settings,
+        state: files.state,
+        particles: files.particles,
+        models: std::slice::from_ref(files.model),
+        sampling: files.sampling,
+        original_sampling: files.original_sampling,
+        order_iteration: files.order_iteration,
+        unfiltered: files.unfiltered.to_vec(),
+    }
+    .write()
+}
+
+/// One set of files, of an iteration or final.
+struct FileSet<'a> {
+    names: FileNames,
+    iteration: Option<usize>,
+    settings: &'a Settings,
+    state: &'a RunState,
+    particles: &'a ParticleSet,
+    models: &'a [Model],
+    sampling: &'a Sampling,
+    original_sampling: OriginalSampling,
+    order_iteration: usize,
+    unfiltered: Vec<&'a Array3<f64>>,
+}
+
+impl FileSet<'_> {
+    fn write(&self) -> Result<PathBuf, OutputError> {
+        let optimiser = PathBuf::from(self.names.optimiser());
+        remove_if_present(&optimiser)?;
+        for (m, model) in self.models.iter().enumerate() {
+            self.write_model(model, self.half(m))?;
+        }
+        for (h, map) in self.unfiltered.iter().enumerate() {
+            self.write_map(&self.names.unfiltered(h + 1), map, &self.models[0])?;
+        }
+        sampling_star::document(self.sampling, &self.original_sampling)
+            .write(Path::new(&self.names.sampling()))?;
+        self.particles.write(
+            Path::new(&self.names.data()),
+            self.settings.split_random_halves,
+            self.iteration != Some(0),
+        )?;
+        optimiser_star::document(&self.optimiser_contents()).write(&optimiser)?;
+        Ok(optimiser)
+    }
+
+    /// Half-set (1 or 2) of a model; None when there is one model for all particles.
+    fn half(&self, model: usize) -> Option<usize> {
+        (self.models.len() == 2).then_some(model + 1)
+    }
+
+    fn write_model(&self, model: &Model, half: Option<usize>) -> Result<(), OutputError> {
+        let stem = self.names.model_stem(half);
+        for (k, class) in model.classes.iter().enumerate() {
+            let path = PathBuf::from(names::class_map(&stem, k + 1));
+            self.write_map(&path, &class.map, model)?;
+            if !(self.settings.skip_align || self.settings.skip_rotate) {
+                let text = angular_distribution::bild(
+                    &angular_distribution::directions(self.sampling, &class.direction_prior),
+                    self.sampling.healpix_order,
+                    model.box_size as f64 * model.pixel_size,
+                );
+                write_text(&names::angular_distribution(&stem, k + 1), &text)?;
+            }
+        }
+        model_star::document(model, &stem, &self.particles.scale_groups)
+            .write(Path::new(&self.names.model(half)))?;
+        Ok(())
+    }
+
+    fn write_map(&self, path: &Path, map: &Array3<f64>, model: &Model) -> Result<(), OutputError> {
+        let single = map.mapv(|v| v as f32);
+        write_map(path, single.view(), model.pixel_size)?;
+        Ok(())
+    }
+
+    fn optimiser_contents(&self) -> optimiser_star::Contents<'_> {
+        let model = &self.models[0];
+        optimiser_star::Contents {
+            settings: self.settings,
+            state: self.state,
+            iteration: self.iteration,
+            box_size: model.box_size,
+            pixel_size: model.pixel_size,
+            scale_groups: self.particles.scale_groups.len(),
+            sampling: self.sampling,
+            order_iteration: self.order_iteration,
+            named: optimiser_star::Named {
+                model: self.names.model(self.half(0)),
+                model2: self.half(1).map(|half| self.names.model(Some(half))),
+                data: self.names.data(),
+                sampling: self.names.sampling(),
+            },
+        }
+    }
+}
+
+/// Take away the optimiser file of an earlier run: it would name files that are about to be replaced.
+fn remove_if_present(path: &Path) -> Result<(), OutputError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(OutputError::Io {
+            path: path.to_path_buf(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Write a text file to a temporary name and rename it.
+fn write_text(path: &Path, text: &str) -> Result<(), OutputError> {
+    let temporary = PathBuf::from(format!("{}.tmp", path.display()));
+    std::fs::write(&temporary, text)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .map_err(|source| OutputError::Io {
+            path: path.to_path_buf(),
+            source,
+        })
 }

@@ -1,11 +1,17 @@
 //! Continuing a run from an `_optimiser.star`, RELION's or ours (spec 03 §5).
 
-use super::output::OriginalSampling;
+mod model;
+mod optimiser;
+mod paths;
+mod sampling;
+
+use super::output::{OriginalSampling, exact};
 use super::settings::Settings;
 use super::state::RunState;
-use crate::dataset::{DatasetError, ParticleSet};
+use crate::dataset::{DatasetError, ParticleSet, ReadOptions};
 use crate::formats::mrc::MrcError;
-use crate::formats::star::StarError;
+use crate::formats::star::{Document, StarError, Table};
+use crate::geometry::prior::LocalSearch;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use std::path::Path;
@@ -57,15 +63,193 @@ pub struct Resumed {
 
 /// Read an optimiser file and everything that it names. Paths are taken relative to the current folder and, where nothing
 /// is there, relative to the optimiser's own folder (with a notice).
-pub fn read_optimiser(_path: &Path) -> Result<Resumed, ResumeError> {
-    todo!()
+pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
+    let document = Document::read(path)?;
+    let table = document.require("optimiser_general")?;
+    let iteration = optimiser::check(table, path)?;
+    let mut notices = Vec::new();
+    let command_line = document.header.get(1).map_or("", |line| line.trim());
+    let mut settings = optimiser::settings(table, path, command_line.to_string())?;
+
+    let mut locate = |label: &str, what: &str| -> Result<_, ResumeError> {
+        paths::locate(table.text(0, label)?, path, what, &mut notices)
+    };
+    settings.particles = locate("rlnExperimentalDataStarFile", "particle table")?;
+    let sampling_path = locate("rlnOrientSamplingStarFile", "sampling file")?;
+    let mut model_paths = vec![locate("rlnModelStarFile", "model file")?];
+    if settings.split_random_halves {
+        require_second_half(table, path)?;
+        model_paths.push(locate("rlnModelStarFile2", "model file of half 2")?);
+    }
+    let mut particles = ParticleSet::read(
+        &settings.particles,
+        &ReadOptions {
+            pixel_size: None,
+            need_ctf: settings.ctf,
+        },
+    )?;
+    notices.append(&mut particles.warnings);
+    let models = model_paths
+        .iter()
+        .map(|path| {
+            let groups = (particles.optics.len(), particles.scale_groups.len());
+            model::read(path, groups.0, groups.1, &mut notices)
+        })
+        .collect::<Result<Vec<Model>, ResumeError>>()?;
+
+    let mut state = optimiser::state(table, iteration, models[0].pixel_size)?;
+    state.current_resolution = models[0].current_resolution;
+    state.current_size = models[0].current_size;
+    state.local_searches = models[0].local_search.is_some();
+    let ours = document.table(exact::TABLE);
+    let stored = sampling::read(&sampling_path, ours.is_some())?;
+    let mut grid = stored.sampling;
+    let mut original_sampling = OriginalSampling::of(&grid);
+    let mut order_iteration = iteration + 1;
+    if let Some(table) = ours {
+        let exact = exact::read(table, &mut state)?;
+        grid = with_offsets(&grid, exact.offset_range, exact.offset_step);
+        grid.perturbation = exact.perturbation;
+        order_iteration = exact.order_iteration;
+        original_sampling = stored.original.unwrap_or(original_sampling);
+    }
+    check_directions(&models, &grid, &sampling_path)?;
+
+    settings.classes = models[0].classes.len();
+    settings.padding = models[0].padding;
+    settings.initial_sigma_offset = models[0].sigma2_offset.sqrt();
+    settings.symmetry = grid.symmetry.name().to_string();
+    settings.limit_tilt = grid.limit_tilt;
+    settings.perturbation = grid.perturbation_factor;
+    Ok(Resumed {
+        old_root: settings.output_root.clone(),
+        settings,
+        state,
+        particles,
+        models,
+        sampling: grid,
+        original_sampling,
+        order_iteration,
+        exact: ours.is_some(),
+        notices,
+    })
+}
+
+/// Half-set runs need the models of both halves.
+fn require_second_half(table: &Table, path: &Path) -> Result<(), ResumeError> {
+    match optimiser::stored_path(table, "rlnModelStarFile2")? {
+        Some(_) => Ok(()),
+        None => Err(ResumeError::Invalid(format!(
+            "{}: this half-set run names no model of half 2 (rlnModelStarFile2), as if its halves had been joined after \
+             convergence. Give the optimiser file of an earlier iteration.",
+            path.display()
+        ))),
+    }
+}
+
+/// Every class needs one prior a direction of the grid.
+fn check_directions(models: &[Model], grid: &Sampling, path: &Path) -> Result<(), ResumeError> {
+    for class in models.iter().flat_map(|model| &model.classes) {
+        if class.direction_prior.len() != grid.directions.len() {
+            return Err(ResumeError::Invalid(format!(
+                "{}: HEALPix order {} with symmetry {} has {} directions, but the model file has {} values of \
+                 rlnOrientationDistribution: these files do not belong together",
+                path.display(),
+                grid.healpix_order,
+                grid.symmetry.name(),
+                grid.directions.len(),
+                class.direction_prior.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The same grid with other translations (Å); the perturbation stays.
+fn with_offsets(grid: &Sampling, range: f64, step: f64) -> Sampling {
+    rebuilt(grid, grid.healpix_order, grid.psi_step, range, step)
+}
+
+fn rebuilt(grid: &Sampling, order: u32, psi_step: f64, range: f64, step: f64) -> Sampling {
+    let mut new = Sampling::new(
+        order,
+        psi_step,
+        grid.symmetry.clone(),
+        grid.limit_tilt,
+        range,
+        step,
+        grid.perturbation_factor,
+    );
+    new.perturbation = grid.perturbation;
+    new
 }
 
 impl Resumed {
-    /// Carry options changed on the command line over into models, sampling and output root: T, padding, σ of local
-    /// searches, grid (not in auto-refine; a new HEALPix order resets the direction priors), `_ctI` root rule.
-    pub fn apply_settings(&mut self) -> Result<(), ResumeError> {
-        todo!()
+    /// Carry options changed on the command line over into models, sampling and output root: T, padding, width of offsets
+    /// and local searches, grid (not in auto-refine; a new HEALPix order resets the direction priors), `_ctI` root rule.
+    pub fn apply_settings(&mut self) {
+        self.settings.output_root = continuation_root(
+            &self.old_root,
+            Some(&self.settings.output_root),
+            self.state.iteration,
+        );
+        let first_width = self.models[0].sigma2_offset.sqrt();
+        let [sigma_rot, sigma_tilt, sigma_psi] = self.settings.sigma_angles;
+        for model in &mut self.models {
+            if let Some(tau2_fudge) = self.settings.tau2_fudge {
+                model.tau2_fudge = tau2_fudge;
+            }
+            model.padding = self.settings.padding;
+            if self.settings.initial_sigma_offset != first_width {
+                model.sigma2_offset = self.settings.initial_sigma_offset.powi(2);
+            }
+            if sigma_rot > 0.0 || sigma_tilt > 0.0 || sigma_psi > 0.0 {
+                model.local_search = Some(LocalSearch {
+                    sigma_rot,
+                    sigma_tilt,
+                    sigma_psi,
+                });
+            }
+        }
+        self.state.local_searches = self.models[0].local_search.is_some();
+        self.sampling.perturbation_factor = self.settings.perturbation;
+        if self.settings.perturbation == 0.0 {
+            self.sampling.perturbation = 0.0;
+        }
+        if !(self.settings.auto_refine || self.settings.auto_sampling) {
+            self.apply_sampling_options();
+        }
+    }
+
+    fn apply_sampling_options(&mut self) {
+        let settings = &self.settings;
+        let pixel_size = self.models[0].pixel_size;
+        let old = &self.sampling;
+        let order = settings.healpix_order.unwrap_or(old.healpix_order);
+        let changed = order != old.healpix_order;
+        let psi_step = settings
+            .psi_step
+            .unwrap_or(if changed { -1.0 } else { old.psi_step });
+        let in_angstrom = |pixels: f64| pixels * pixel_size;
+        let given = settings.healpix_order.is_some()
+            || settings.psi_step.is_some()
+            || settings.offset_range.is_some()
+            || settings.offset_step.is_some();
+        let range = settings.offset_range.map_or(old.offset_range, in_angstrom);
+        let step = settings.offset_step.map_or(old.offset_step, in_angstrom);
+        self.sampling = rebuilt(old, order, psi_step, range, step);
+        if changed {
+            let directions = self.sampling.directions.len();
+            for model in &mut self.models {
+                let uniform = 1.0 / (model.classes.len() * directions) as f64;
+                for class in &mut model.classes {
+                    class.direction_prior = vec![uniform; directions];
+                }
+            }
+        }
+        if given {
+            self.original_sampling = OriginalSampling::of(&self.sampling);
+        }
     }
 }
 

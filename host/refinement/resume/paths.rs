@@ -1,0 +1,80 @@
+//! Finding the files that a STAR file names (spec 03 §5): RELION records paths relative to the project folder.
+
+use super::ResumeError;
+use std::path::{Path, PathBuf};
+
+/// The file recorded as `recorded` in `owner`: relative to the current folder, or else in `owner`'s own folder. The latter
+/// adds a notice; nothing in either place is an error.
+pub fn locate(
+    recorded: &str,
+    owner: &Path,
+    what: &str,
+    notices: &mut Vec<String>,
+) -> Result<PathBuf, ResumeError> {
+    let direct = PathBuf::from(recorded);
+    if direct.is_file() {
+        return Ok(direct);
+    }
+    let beside = beside(&direct, owner);
+    match &beside {
+        Some(path) if path.is_file() => {
+            notices.push(format!(
+                "{}: the {what} recorded as {recorded} is not there; using {} instead",
+                owner.display(),
+                path.display()
+            ));
+            Ok(path.clone())
+        }
+        _ => Err(ResumeError::Invalid(format!(
+            "{}: the {what} {recorded} that it names does not exist, neither relative to the current folder nor as {}. \
+             Run from the folder in which the run was started, or put the file back.",
+            owner.display(),
+            beside.unwrap_or(direct).display(),
+        ))),
+    }
+}
+
+/// The file of the same name in the folder of `owner`.
+fn beside(recorded: &Path, owner: &Path) -> Option<PathBuf> {
+    Some(owner.parent()?.join(recorded.file_name()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_at_its_recorded_place_needs_no_notice() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("run_it001_data.star");
+        std::fs::write(&file, "").unwrap();
+        let mut notices = Vec::new();
+        let owner = Path::new("elsewhere/run_it001_optimiser.star");
+        let found = locate(file.to_str().unwrap(), owner, "data file", &mut notices).unwrap();
+        assert_eq!(found, file);
+        assert!(notices.is_empty());
+    }
+
+    #[test]
+    fn a_moved_run_is_found_beside_its_optimiser_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("run_it001_data.star");
+        std::fs::write(&file, "").unwrap();
+        let owner = folder.path().join("run_it001_optimiser.star");
+        let mut notices = Vec::new();
+        let recorded = "Refine3D/job001/run_it001_data.star";
+        let found = locate(recorded, &owner, "data file", &mut notices).unwrap();
+        assert_eq!(found, file);
+        assert!(notices[0].contains(recorded), "{notices:?}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_both_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = folder.path().join("run_it001_optimiser.star");
+        let error = locate("job/x_model.star", &owner, "model", &mut Vec::new()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("job/x_model.star"), "{text}");
+        assert!(text.contains(folder.path().join("x_model.star").to_str().unwrap()));
+    }
+}
