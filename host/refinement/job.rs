@@ -6,7 +6,7 @@ use super::settings::Settings;
 use super::solvent::Solvent;
 use super::state::RunState;
 use crate::dataset::{ImageStore, ParticleSet};
-use crate::expectation::ExpectationOptions;
+use crate::expectation::{ClassSelection, ExpectationOptions};
 use crate::geometry::{Matrix3, prior::LocalSearch, sampling::Sampling};
 use crate::maximization::MaximizationOptions;
 use crate::model::Model;
@@ -62,6 +62,18 @@ impl Job {
     /// The iteration compares by cross-correlation.
     pub fn cross_correlation(&self, iteration: usize) -> bool {
         self.settings.always_cc || (self.settings.first_iteration_cc && iteration == 1)
+    }
+
+    /// Classes that particles are compared with: while all classes are copies of one map, first only one of them
+    /// (`--firstiter_cc`), then a random one for each particle (spec 01 §2.4–2.5).
+    pub fn class_selection(&self, iteration: usize) -> ClassSelection {
+        let cc_first = self.settings.first_iteration_cc;
+        match iteration {
+            1 if self.generate_seeds && cc_first => ClassSelection::First,
+            1 if self.generate_seeds => ClassSelection::RandomPerParticle,
+            2 if self.generate_seeds && cc_first => ClassSelection::RandomPerParticle,
+            _ => ClassSelection::All,
+        }
     }
 
     /// Poses are not searched, or only shifts.

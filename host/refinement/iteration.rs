@@ -1,0 +1,387 @@
+//! One iteration: sizes → sampling → references → accuracies → expectation → maximisation → resolution
+//! (spec 01 §0.2, spec 02 §5.1).
+
+use super::accuracy::{self, AccuracyInput};
+use super::changes::{self, ReferenceSteps};
+use super::console::{self, Console};
+use super::error::RunError;
+use super::expectation_step::{self, HalfResult};
+use super::job::Job;
+use super::progress::ProgressBar;
+use super::schedule::{self, local_search_width};
+use super::sizes::{self, PassRule, SizeRule};
+use super::{half_sets, maximization_step, solvent, start_up};
+use crate::dataset::Particle;
+use crate::expectation::{
+    ClassSelection, Criterion, ExpectationEngine, ImageSizes, IterationInput, StageTimes,
+};
+use crate::fourier::reference::{PreparedReference, ReferenceVolume, prepare};
+use crate::fourier::shells::round;
+use crate::geometry::{Matrix3, prior, random::CRandom};
+use std::time::Instant;
+
+/// What ends an iteration other than an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The models were updated.
+    Updated,
+    /// `--skip_maximize`: only the particles were.
+    ParticlesOnly,
+}
+
+/// Run iteration `iteration` (from 1) of a job. With `job.state.converged` it is the last of an auto-refinement.
+pub fn run(
+    job: &mut Job,
+    engine: &mut dyn ExpectationEngine,
+    iteration: usize,
+    console: &Console,
+    poll: &mut dyn FnMut() -> Result<(), RunError>,
+) -> Result<Ended, RunError> {
+    let begin = Instant::now();
+    job.state.iteration = iteration;
+    let sizes = set_sizes(job);
+    if job.skips_orientations() {
+        job.sampling.perturbation = 0.0;
+    } else {
+        let seed = job.state.random_seed.wrapping_add(iteration as u32);
+        job.sampling.perturb(&mut CRandom::new(seed));
+    }
+    let references = prepare_references(job);
+    let cc = job.cross_correlation(iteration);
+    if !cc && !job.settings.skip_align {
+        estimate_accuracies(job, &references[0], &sizes, console)?;
+    }
+    update_sampling(job, iteration, cc, console);
+    announce(job, iteration, console);
+    let orders = subset(job, iteration, console);
+    let results = expectation(
+        job,
+        engine,
+        &references,
+        &sizes,
+        &orders,
+        iteration,
+        console,
+        poll,
+    )?;
+    drop(references);
+    let times = engine.take_times();
+    let mut sums = Vec::new();
+    let mut outcomes = Vec::new();
+    for half in results {
+        sums.push(half.sums);
+        outcomes.extend(half.outcomes);
+    }
+    let steps = reference_steps(job);
+    let operators: &[Matrix3] = job.sampling.symmetry.operators();
+    let changes = changes::measure(&job.particles.particles, &outcomes, operators);
+    changes::count(&mut job.state, changes, steps);
+    expectation_step::apply(&mut job.particles, &outcomes);
+    if job.settings.skip_maximize {
+        return Ok(Ended::ParticlesOnly);
+    }
+    let maximizing = Instant::now();
+    maximization_step::run(job, sums, iteration, console)?;
+    if job.class_selection(iteration) == ClassSelection::RandomPerParticle {
+        job.generate_seeds = false;
+    }
+    finish_references(job);
+    update_resolution(job, iteration, console);
+    report(console, iteration, &times, maximizing, begin);
+    Ok(Ended::Updated)
+}
+
+fn report(
+    console: &Console,
+    iteration: usize,
+    times: &StageTimes,
+    maximizing: Instant,
+    begin: Instant,
+) {
+    console.say(&console::stage_report(
+        iteration,
+        times,
+        maximizing.elapsed().as_secs_f64(),
+        begin.elapsed().as_secs_f64(),
+    ));
+}
+
+/// Current size and the boxes of each optics group, from the resolution and sampling of the iteration before.
+fn set_sizes(job: &mut Job) -> Vec<ImageSizes> {
+    let model = &job.models[0];
+    let (box_size, pixel_size) = (model.box_size, model.pixel_size);
+    let current_size = sizes::current_size(&SizeRule {
+        box_size,
+        pixel_size,
+        resolution: job.state.current_resolution,
+        average_pmax: model.average_pmax,
+        high_fsc_at_limit: job.state.high_fsc_at_limit,
+        increment: job.state.increment_size,
+        use_all_data: job.settings.use_all_data || job.state.converged,
+    });
+    let rule = PassRule {
+        box_size,
+        pixel_size,
+        current_size,
+        particle_diameter: job.expectation.particle_diameter,
+        angular_step: job.sampling.angular_step(),
+        oversampling: job.expectation.oversampling,
+        strict_highres: job.settings.strict_highres,
+        max_coarse_size: job.settings.max_coarse_size,
+    };
+    job.state.current_size = current_size;
+    for model in &mut job.models {
+        model.current_size = current_size;
+    }
+    job.particles
+        .optics
+        .iter()
+        .map(|group| sizes::image_sizes(group, &rule))
+        .collect()
+}
+
+/// Fourier volumes of all references, one list a half; τ² becomes the power of the references.
+fn prepare_references(job: &mut Job) -> Vec<Vec<ReferenceVolume>> {
+    let low = job.settings.strict_lowres.map(|resolution| {
+        let model = &job.models[0];
+        round(model.box_size as f64 * model.pixel_size / resolution) as usize
+    });
+    let (current_size, fixed_tau2) = (job.state.current_size, job.fixed_tau2);
+    job.models
+        .iter_mut()
+        .map(|model| {
+            let padding = model.padding;
+            model
+                .classes
+                .iter_mut()
+                .map(|class| {
+                    let PreparedReference { volume, power } =
+                        prepare(&class.map, padding, current_size, low);
+                    if !fixed_tau2 {
+                        class.tau2 = power;
+                    }
+                    volume
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Expected accuracies, from the first particles of half 1 and its references.
+fn estimate_accuracies(
+    job: &mut Job,
+    references: &[ReferenceVolume],
+    sizes: &[ImageSizes],
+    console: &Console,
+) -> Result<(), RunError> {
+    console.say(&console::estimating_accuracies());
+    let strict = job.settings.strict_highres.is_some() && !job.settings.accuracy_current_size;
+    let sizes: Vec<usize> = sizes
+        .iter()
+        .map(|s| if strict { s.coarse } else { s.full })
+        .collect();
+    let particles: Vec<&Particle> = job.orders[0]
+        .iter()
+        .map(|&i| &job.particles.particles[i])
+        .collect();
+    let found = accuracy::estimate(&AccuracyInput {
+        options: &job.expectation,
+        model: &job.models[0],
+        references,
+        optics: &job.particles.optics,
+        sizes: &sizes,
+        particles: &particles,
+    })?;
+    let (mut rotations, mut translations) = (999.0f64, 999.0f64);
+    for (class, found) in job.models[0].classes.iter_mut().zip(found) {
+        if !job.settings.skip_rotate {
+            class.accuracy_rotations = found.rotations;
+            rotations = rotations.min(found.rotations);
+            class.orientability = found.orientability.or(class.orientability.take());
+        }
+        class.accuracy_translations = found.translations;
+        translations = translations.min(found.translations);
+    }
+    job.state.accuracy_rotations = rotations;
+    job.state.accuracy_translations = translations;
+    console.say(&console::accuracies(rotations, translations));
+    Ok(())
+}
+
+fn update_sampling(job: &mut Job, iteration: usize, cc: bool, console: &Console) {
+    let rule = job.schedule();
+    if job.automatic_sampling() && iteration > 1 {
+        let now = job.steps();
+        if let Some(steps) = schedule::refine_sampling(&mut job.state, now, &rule) {
+            job.resample(steps);
+            if job.state.local_searches {
+                job.search_locally(local_search_width(steps.healpix_order, rule.oversampling));
+            }
+        }
+        console.say(&console::auto_sampling(
+            &job.sampling,
+            rule.oversampling,
+            job.state.local_searches,
+        ));
+    } else if job.settings.allow_coarser_sampling
+        && job.models[0].classes.len() > 1
+        && !job.skips_orientations()
+    {
+        let steps = schedule::coarsen_sampling(&job.state, job.original_steps(), &rule, cc);
+        job.resample(steps);
+    }
+}
+
+fn announce(job: &Job, iteration: usize, console: &Console) {
+    console.say(&console::current_resolution(
+        job.state.current_resolution,
+        job.expectation.particle_diameter,
+    ));
+    let orientations = match &job.models[0].local_search {
+        Some(search) => job.orders[0].first().map_or(0, |&i| {
+            let p = &job.particles.particles[i];
+            let near = prior::local_orientations(&job.sampling, [p.rot, p.tilt, p.psi], search);
+            near.directions.len() * near.psis.len()
+        }),
+        None => job.sampling.directions.len() * job.sampling.n_psi(),
+    };
+    for order in [0, job.expectation.oversampling] {
+        console.say(&console::sampling_points(
+            order,
+            orientations * job.sampling.orientation_children(order),
+            job.sampling.oversampled_angular_step(order),
+            job.sampling.translations.len() << (2 * order),
+            job.sampling.offset_step / f64::from(1u32 << order),
+        ));
+        if job.expectation.oversampling == 0 {
+            break;
+        }
+    }
+    let last = (!job.settings.auto_refine).then(|| start_up::last_iteration(&job.settings));
+    console.say(&console::expectation(iteration, last));
+}
+
+/// Particles of this iteration, per half: all, or with `--fast_subsets` the first of a new random order.
+fn subset(job: &Job, iteration: usize, console: &Console) -> Vec<Vec<usize>> {
+    let particles = &job.particles.particles;
+    let size = job
+        .settings
+        .fast_subsets
+        .then(|| schedule::subset_size(iteration, job.models[0].classes.len(), particles.len()))
+        .flatten();
+    let Some(size) = size else {
+        return job.orders.clone();
+    };
+    console.say(&format!(" Setting subset size to {size} particles"));
+    let mut orders =
+        half_sets::processing_order(particles, false, job.state.random_seed, iteration);
+    orders[0].truncate(size);
+    orders
+}
+
+#[allow(clippy::too_many_arguments)]
+fn expectation(
+    job: &Job,
+    engine: &mut dyn ExpectationEngine,
+    references: &[Vec<ReferenceVolume>],
+    sizes: &[ImageSizes],
+    orders: &[Vec<usize>],
+    iteration: usize,
+    console: &Console,
+    poll: &mut dyn FnMut() -> Result<(), RunError>,
+) -> Result<Vec<HalfResult>, RunError> {
+    let cc = job.cross_correlation(iteration);
+    let total = orders.iter().map(Vec::len).sum();
+    let mut progress = ProgressBar::new(total, console.verbosity <= 0);
+    let mut position = 0;
+    let mut results = Vec::new();
+    for ((model, references), order) in job.models.iter().zip(references).zip(orders) {
+        let input = IterationInput {
+            options: &job.expectation,
+            model,
+            references,
+            optics: &job.particles.optics,
+            sizes,
+            sampling: &job.sampling,
+            criterion: if cc {
+                Criterion::CrossCorrelation
+            } else {
+                Criterion::Likelihood
+            },
+            classes: job.class_selection(iteration),
+            references_ctf_corrected: job.state.references_ctf_corrected,
+            priors_from_current: job.priors_from_current(),
+        };
+        results.push(expectation_step::run(
+            engine,
+            &input,
+            &job.particles,
+            &job.images,
+            order,
+            position,
+            &mut progress,
+            poll,
+        )?);
+        position += order.len();
+    }
+    progress.finish();
+    Ok(results)
+}
+
+fn reference_steps(job: &Job) -> ReferenceSteps {
+    let steps = if job.settings.auto_refine {
+        job.original_steps()
+    } else {
+        job.steps()
+    };
+    let oversampling = job.expectation.oversampling;
+    ReferenceSteps {
+        angular: schedule::angular_step(steps.healpix_order + oversampling),
+        offset: steps.offset_step / f64::from(1u32 << oversampling),
+    }
+}
+
+/// Centre and flatten the new references.
+fn finish_references(job: &mut Job) {
+    let limit = job.sampling.offset_range / job.models[0].pixel_size;
+    let centre = job.settings.center_classes && !job.halves();
+    for model in &mut job.models {
+        for class in &mut model.classes {
+            if centre {
+                class.map = solvent::centre(&class.map, limit);
+            }
+            if !job.state.converged {
+                job.solvent.flatten(&mut class.map);
+            }
+        }
+    }
+}
+
+/// Current resolution from the options or the data-versus-prior spectra (spec 02 §4.1). `iteration` 0 is start-up.
+pub fn update_resolution(job: &mut Job, iteration: usize, console: &Console) {
+    let model = &job.models[0];
+    let width = model.box_size as f64 * model.pixel_size;
+    let by_option = iteration == 0 || (iteration == 1 && job.settings.first_iteration_cc);
+    let shell = if job.settings.no_map {
+        model.box_size / 2
+    } else if let Some(limit) = job.settings.initial_low_pass.filter(|_| by_option) {
+        round(width / limit) as usize
+    } else {
+        let spectra: Vec<&[f64]> = model.classes.iter().map(|c| c.ssnr.as_slice()).collect();
+        let gold_standard = job.halves() && job.settings.auto_refine;
+        let found = sizes::resolution_shell(&spectra, gold_standard, job.settings.minres_map);
+        if let Some(dip) = found.dipped_at {
+            console.warn(&format!(
+                " WARNING: FSC dipped below 0.5 and rose again. Using higher resolution of {} A, instead of {} A.",
+                width / found.shell as f64,
+                width / dip as f64
+            ));
+        }
+        found.shell
+    };
+    let resolution = shell as f64 / width;
+    job.state.update_resolution(resolution);
+    for model in &mut job.models {
+        model.current_resolution = resolution;
+    }
+}
