@@ -16,28 +16,37 @@ pub struct HalfResult {
     pub outcomes: Vec<(usize, ParticleOutcome)>,
 }
 
-/// Run the engine over the particles of `order` (indices in the table). `first_position` is the position of the first
-/// of them in the whole processing order. `poll` is called between batches and may stop the run.
+/// Particles to be processed, and where their images are.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// Particle table.
+    pub set: &'a ParticleSet,
+    /// Images.
+    pub images: &'a ImageStore,
+    /// Indices in the table, in processing order.
+    pub order: &'a [usize],
+    /// Position of the first of them in the whole processing order.
+    pub first_position: usize,
+}
+
+/// Run the engine over the particles of a half-set. `poll` is called between batches and may stop the run.
 pub fn run(
     engine: &mut dyn ExpectationEngine,
     input: &IterationInput,
-    set: &ParticleSet,
-    images: &ImageStore,
-    order: &[usize],
-    first_position: usize,
+    source: Source,
     progress: &mut ProgressBar,
     poll: &mut dyn FnMut() -> Result<(), RunError>,
 ) -> Result<HalfResult, RunError> {
     engine.begin_iteration(input)?;
     let batch_size = engine.batch_size().max(1);
-    let mut outcomes = Vec::with_capacity(order.len());
+    let mut outcomes = Vec::with_capacity(source.order.len());
     std::thread::scope(|scope| -> Result<(), RunError> {
         // One batch waits here while another is being read and a third computed.
         let (send, receive) = sync_channel(1);
         scope.spawn(move || {
-            for (number, indices) in order.chunks(batch_size).enumerate() {
-                let position = first_position + number * batch_size;
-                let batch = read_batch(set, images, indices, position);
+            for (number, indices) in source.order.chunks(batch_size).enumerate() {
+                let position = source.first_position + number * batch_size;
+                let batch = read_batch(&source, indices, position);
                 let failed = batch.is_err();
                 // The receiver hangs up when the engine fails: nothing more is needed then.
                 if send.send(batch).is_err() || failed {
@@ -45,7 +54,7 @@ pub fn run(
                 }
             }
         });
-        let mut waiting = order;
+        let mut waiting = source.order;
         for batch in receive {
             poll()?;
             let batch = batch?;
@@ -53,7 +62,7 @@ pub fn run(
             let (done, rest) = waiting.split_at(batch.len());
             waiting = rest;
             outcomes.extend(done.iter().copied().zip(found));
-            progress.set(first_position + outcomes.len());
+            progress.set(source.first_position + outcomes.len());
         }
         Ok(())
     })?;
@@ -64,11 +73,11 @@ pub fn run(
 }
 
 fn read_batch<'a>(
-    set: &'a ParticleSet,
-    images: &ImageStore,
+    source: &Source<'a>,
     indices: &[usize],
     first_position: usize,
 ) -> Result<Vec<BatchItem<'a>>, RunError> {
+    let set = source.set;
     indices
         .iter()
         .enumerate()
@@ -76,7 +85,7 @@ fn read_batch<'a>(
             let particle = &set.particles[index];
             let side = set.optics[particle.optics_group].box_size;
             let mut image = vec![0.0f32; side * side];
-            images.read_into(set, index, &mut image)?;
+            source.images.read_into(set, index, &mut image)?;
             Ok(BatchItem {
                 particle,
                 position: first_position + i,

@@ -5,7 +5,7 @@ use super::accuracy::{self, AccuracyInput};
 use super::changes::{self, ReferenceSteps};
 use super::console::{self, Console};
 use super::error::RunError;
-use super::expectation_step::{self, HalfResult};
+use super::expectation_step::{self, HalfResult, Source};
 use super::job::Job;
 use super::progress::ProgressBar;
 use super::schedule::{self, local_search_width};
@@ -29,6 +29,14 @@ pub enum Ended {
     ParticlesOnly,
 }
 
+/// What an iteration compares the images with, and in which boxes.
+struct Prepared {
+    /// Fourier volumes of the classes of each half.
+    references: Vec<Vec<ReferenceVolume>>,
+    /// Boxes of each optics group.
+    sizes: Vec<ImageSizes>,
+}
+
 /// Run iteration `iteration` (from 1) of a job. With `job.state.converged` it is the last of an auto-refinement.
 pub fn run(
     job: &mut Job,
@@ -46,25 +54,21 @@ pub fn run(
         let seed = job.state.random_seed.wrapping_add(iteration as u32);
         job.sampling.perturb(&mut CRandom::new(seed));
     }
-    let references = prepare_references(job);
+    let prepared = Prepared {
+        references: prepare_references(job),
+        sizes,
+    };
     let cc = job.cross_correlation(iteration);
     if !cc && !job.settings.skip_align {
-        estimate_accuracies(job, &references[0], &sizes, console)?;
+        estimate_accuracies(job, &prepared, console)?;
     }
     update_sampling(job, iteration, cc, console);
     announce(job, iteration, console);
     let orders = subset(job, iteration, console);
-    let results = expectation(
-        job,
-        engine,
-        &references,
-        &sizes,
-        &orders,
-        iteration,
-        console,
-        poll,
-    )?;
-    drop(references);
+    let mut progress = ProgressBar::new(orders.iter().map(Vec::len).sum(), console.verbosity <= 0);
+    let results = expectation(job, engine, &prepared, &orders, &mut progress, poll)?;
+    progress.finish();
+    drop(prepared);
     let times = engine.take_times();
     let mut sums = Vec::new();
     let mut outcomes = Vec::new();
@@ -170,13 +174,13 @@ fn prepare_references(job: &mut Job) -> Vec<Vec<ReferenceVolume>> {
 /// Expected accuracies, from the first particles of half 1 and its references.
 fn estimate_accuracies(
     job: &mut Job,
-    references: &[ReferenceVolume],
-    sizes: &[ImageSizes],
+    prepared: &Prepared,
     console: &Console,
 ) -> Result<(), RunError> {
     console.say(&console::estimating_accuracies());
     let strict = job.settings.strict_highres.is_some() && !job.settings.accuracy_current_size;
-    let sizes: Vec<usize> = sizes
+    let sizes: Vec<usize> = prepared
+        .sizes
         .iter()
         .map(|s| if strict { s.coarse } else { s.full })
         .collect();
@@ -187,7 +191,7 @@ fn estimate_accuracies(
     let found = accuracy::estimate(&AccuracyInput {
         options: &job.expectation,
         model: &job.models[0],
-        references,
+        references: &prepared.references[0],
         optics: &job.particles.optics,
         sizes: &sizes,
         particles: &particles,
@@ -279,31 +283,26 @@ fn subset(job: &Job, iteration: usize, console: &Console) -> Vec<Vec<usize>> {
     orders
 }
 
-#[allow(clippy::too_many_arguments)]
 fn expectation(
     job: &Job,
     engine: &mut dyn ExpectationEngine,
-    references: &[Vec<ReferenceVolume>],
-    sizes: &[ImageSizes],
+    prepared: &Prepared,
     orders: &[Vec<usize>],
-    iteration: usize,
-    console: &Console,
+    progress: &mut ProgressBar,
     poll: &mut dyn FnMut() -> Result<(), RunError>,
 ) -> Result<Vec<HalfResult>, RunError> {
-    let cc = job.cross_correlation(iteration);
-    let total = orders.iter().map(Vec::len).sum();
-    let mut progress = ProgressBar::new(total, console.verbosity <= 0);
+    let iteration = job.state.iteration;
     let mut position = 0;
     let mut results = Vec::new();
-    for ((model, references), order) in job.models.iter().zip(references).zip(orders) {
+    for ((model, references), order) in job.models.iter().zip(&prepared.references).zip(orders) {
         let input = IterationInput {
             options: &job.expectation,
             model,
             references,
             optics: &job.particles.optics,
-            sizes,
+            sizes: &prepared.sizes,
             sampling: &job.sampling,
-            criterion: if cc {
+            criterion: if job.cross_correlation(iteration) {
                 Criterion::CrossCorrelation
             } else {
                 Criterion::Likelihood
@@ -312,19 +311,17 @@ fn expectation(
             references_ctf_corrected: job.state.references_ctf_corrected,
             priors_from_current: job.priors_from_current(),
         };
-        results.push(expectation_step::run(
-            engine,
-            &input,
-            &job.particles,
-            &job.images,
+        let source = Source {
+            set: &job.particles,
+            images: &job.images,
             order,
-            position,
-            &mut progress,
-            poll,
+            first_position: position,
+        };
+        results.push(expectation_step::run(
+            engine, &input, source, progress, poll,
         )?);
         position += order.len();
     }
-    progress.finish();
     Ok(results)
 }
 
