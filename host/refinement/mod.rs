@@ -3,6 +3,7 @@
 pub mod accuracy;
 pub mod changes;
 pub mod console;
+pub mod continuation;
 pub mod error;
 pub mod expectation_step;
 pub mod half_sets;
@@ -12,6 +13,7 @@ pub mod maximization_step;
 pub mod memory;
 pub mod noise;
 pub mod output;
+pub mod pipeline;
 pub mod progress;
 pub mod references;
 pub mod resume;

@@ -1,7 +1,8 @@
 //! What the user asked for: every option of a run in its working form (spec 01 §9, spec 03 §3).
 
 use crate::optics::CtfFlags;
-use std::path::PathBuf;
+use crate::options::{CommandLine, OptionsError};
+use std::path::{Path, PathBuf};
 
 /// Options of a run; from the command line, or from an optimiser file with the command line on top (`--continue`).
 #[derive(Debug, Clone)]
@@ -186,4 +187,325 @@ pub struct Settings {
     pub force_converge: bool,
     /// `--join_random_halves` (continue only).
     pub join_random_halves: bool,
+}
+
+impl Settings {
+    /// Settings of a new run. The output folder is looked at by [`Settings::check_output_folder`].
+    ///
+    /// # Errors
+    /// `--i`, `--o` or `--ref` missing; values that are not possible; combinations that are refused (spec 03 §3.4).
+    pub fn from_command_line(line: &CommandLine) -> Result<Self, OptionsError> {
+        let missing = match (line.name_given("--i"), line.name_given("--o")) {
+            (Some(_), Some(_)) => None,
+            (None, Some(_)) => Some("--i is"),
+            (Some(_), None) => Some("--o is"),
+            (None, None) => Some("--i and --o are"),
+        };
+        if let Some(missing) = missing {
+            return Err(OptionsError::InputOrOutputMissing { missing });
+        }
+        let settings = Self::from_values(line)?;
+        if settings.reference.is_none() {
+            return Err(OptionsError::ReferenceMissing);
+        }
+        settings.check_combinations()?;
+        Ok(settings)
+    }
+
+    /// Every option turned into its working form, each value checked by itself.
+    pub(super) fn from_values(line: &CommandLine) -> Result<Self, OptionsError> {
+        let path = |name| line.name_given(name).map(PathBuf::from);
+        let given_real = |name| line.was_given(name).then(|| line.real(name));
+        let mode = match line.integer("--mode") {
+            mode @ (0 | 1) => mode,
+            _ => return Err(refuse(line, "--mode", "0 is the CPU, 1 the GPU")),
+        };
+        let gridding = count(line, "--gridding_iter", 1)?;
+        Ok(Settings {
+            command_line: line.joined().to_owned(),
+            particles: path("--i").unwrap_or_default(),
+            output_root: line.text("--o").to_owned(),
+            continue_from: path("--continue"),
+            iterations: optional_count(line, "--iter")?,
+            auto_iter_max: count(line, "--auto_iter_max", 0)?,
+            classes: count(line, "--K", 1)?,
+            tau2_fudge: line.positive("--tau2_fudge"),
+            particle_diameter: match line.real("--particle_diameter") {
+                0.0 => {
+                    return Err(refuse(
+                        line,
+                        "--particle_diameter",
+                        "a mask of no size leaves nothing of the particles; give the longest dimension of the particle in Å plus some margin",
+                    ));
+                }
+                _ => line.positive("--particle_diameter"),
+            },
+            zero_mask: line.flag("--zero_mask"),
+            flatten_solvent: line.flag("--flatten_solvent"),
+            solvent_mask: path("--solvent_mask"),
+            solvent_mask2: path("--solvent_mask2"),
+            lowpass_mask: path("--lowpass_mask").map(|mask| (mask, line.real("--lowpass"))),
+            tau_spectrum: path("--tau"),
+            sigma_spectrum: path("--sigma"),
+            split_random_halves: line.flag("--split_random_halves") || line.flag("--auto_refine"),
+            low_resol_join_halves: line.positive("--low_resol_join_halves"),
+            center_classes: line.flag("--center_classes"),
+            pipeline_control: line.name_given("--pipeline_control").map(str::to_owned),
+            reference: path("--ref"),
+            reference_pixel_size: line.positive("--ref_angpix"),
+            trust_reference_size: line.flag("--trust_ref_size"),
+            pixel_size: line.positive("--angpix"),
+            initial_sigma_offset: not_negative(line, "--offset")?,
+            first_iteration_cc: line.flag("--firstiter_cc"),
+            always_cc: line.flag("--always_cc"),
+            initial_low_pass: line.positive("--ini_high"),
+            oversampling: small(line, "--oversampling", 0..=5, "it must lie between 0 and 5")?,
+            healpix_order: line
+                .was_given("--healpix_order")
+                .then(|| {
+                    small(
+                        line,
+                        "--healpix_order",
+                        0..=9,
+                        "it must lie between 0 and 9",
+                    )
+                })
+                .transpose()?,
+            psi_step: line.positive("--psi_step"),
+            limit_tilt: line.real("--limit_tilt"),
+            symmetry: line.text("--sym").to_owned(),
+            offset_range: given_real("--offset_range")
+                .map(|_| not_negative(line, "--offset_range"))
+                .transpose()?,
+            offset_step: given_real("--offset_step")
+                .map(|_| above_zero(line, "--offset_step"))
+                .transpose()?,
+            perturbation: between(line, "--perturb", 0.0, 1.0, "it must lie between 0 and 1")?,
+            auto_refine: line.flag("--auto_refine"),
+            auto_sampling: line.flag("--auto_sampling"),
+            auto_local_healpix_order: small(
+                line,
+                "--auto_local_healpix_order",
+                0..=99,
+                "it must lie between 0 and 99",
+            )?,
+            sigma_angles: match line.positive("--sigma_ang") {
+                Some(sigma) => [sigma; 3],
+                None => ["--sigma_rot", "--sigma_tilt", "--sigma_psi"].map(|name| line.real(name)),
+            },
+            skip_align: line.flag("--skip_align"),
+            skip_rotate: line.flag("--skip_rotate"),
+            auto_ignore_angles: line.flag("--auto_ignore_angles"),
+            auto_resol_angles: line.flag("--auto_resol_angles"),
+            allow_coarser_sampling: line.flag("--allow_coarser_sampling"),
+            minimum_angular_sampling: line.real("--minimum_angular_sampling").max(0.0),
+            maximum_angular_sampling: line.real("--maximum_angular_sampling").max(0.0),
+            min_sigma2_offset: not_negative(line, "--min_sigma2_offset")?,
+            ctf: line.flag("--ctf"),
+            ctf_flags: CtfFlags {
+                intact_first_peak: line.flag("--ctf_intact_first_peak"),
+                phase_flipped: line.flag("--ctf_phase_flipped"),
+                only_flip_phases: line.flag("--only_flip_phases"),
+            },
+            ctf_uncorrected_reference: line.flag("--ctf_uncorrected_ref"),
+            norm: line.flag("--norm") && !line.flag("--no_norm"),
+            scale: line.flag("--scale") && !line.flag("--no_scale"),
+            threads: count(line, "--j", 1)?,
+            pool: count(line, "--pool", 1)?,
+            // RELION's own word for a bare --gpu is "default".
+            gpu: match (line.was_given("--gpu"), mode) {
+                (true, _) => Some(line.text("--gpu").to_owned()).map(|map| match map.as_str() {
+                    "default" => String::new(),
+                    _ => map,
+                }),
+                (false, 1) => Some(String::new()),
+                (false, _) => None,
+            },
+            gpu_memory: line.bytes("--gpu_memory"),
+            free_gpu_memory: count(line, "--free_gpu_memory", 0)? as u64,
+            preread_images: line.flag("--preread_images"),
+            scratch_dir: path("--scratch_dir"),
+            keep_free_scratch: not_negative(line, "--keep_free_scratch")?,
+            reuse_scratch: line.flag("--reuse_scratch"),
+            keep_scratch: line.flag("--keep_scratch"),
+            fast_subsets: line.flag("--fast_subsets"),
+            verbosity: line.integer("--verb") as i32,
+            random_seed: u32::try_from(line.integer("--random_seed")).ok(),
+            padding: between(line, "--pad", 1.0, 8.0, "it must lie between 1 and 8")?,
+            max_coarse_size: optional_count(line, "--coarse_size")?,
+            adaptive_fraction: match above_zero(line, "--adaptive_fraction")? {
+                fraction if fraction <= 1.0 => fraction,
+                _ => {
+                    return Err(refuse(
+                        line,
+                        "--adaptive_fraction",
+                        "it is a fraction, at most 1",
+                    ));
+                }
+            },
+            max_significant: optional_count(line, "--maxsig")?,
+            mask_edge: not_negative(line, "--maskedge")?,
+            fix_sigma_noise: line.flag("--fix_sigma_noise"),
+            fix_sigma_offset: line.flag("--fix_sigma_offset"),
+            increment_size: count(line, "--incr_size", 0)?,
+            strict_highres: line.positive("--strict_highres_exp"),
+            strict_lowres: line.positive("--strict_lowres_exp"),
+            check_norm: !line.flag("--dont_check_norm"),
+            solvent_correct_fsc: line.flag("--solvent_correct_fsc"),
+            skip_maximize: line.flag("--skip_maximize"),
+            noise_particles: optional_count(line, "--nr_parts_sigma2noise")?.unwrap_or(1000),
+            gridding_iterations: line.flag("--dont_skip_gridding").then_some(gridding),
+            no_map: line.flag("--no_map"),
+            sigma2_fudge: above_zero(line, "--sigma2_fudge")?,
+            minres_map: count(line, "--minres_map", 0)?,
+            abort_at_resolution: line.positive("--abort_at_resolution"),
+            accuracy_current_size: line.flag("--accuracy_current_size"),
+            always_join_halves: line.flag("--always_join_random_halves"),
+            use_all_data: line.flag("--use_all_data"),
+            force_converge: line.flag("--force_converge"),
+            join_random_halves: line.flag("--join_random_halves"),
+        })
+    }
+
+    /// Combinations of options that are refused, as far as the options alone tell (spec 03 §3.4).
+    pub(super) fn check_combinations(&self) -> Result<(), OptionsError> {
+        let refuse = |text: &str| Err(OptionsError::Combination(text.to_owned()));
+        if self.split_random_halves && self.classes > 1 {
+            return refuse(&format!(
+                "--K {} cannot be combined with --split_random_halves or --auto_refine: half-sets are refined against one \
+                 reference each; classify first (without --auto_refine), then refine the particles of one class",
+                self.classes
+            ));
+        }
+        if self.join_random_halves && !self.split_random_halves {
+            return refuse(
+                "--join_random_halves: the run to be continued did not split the data into random halves",
+            );
+        }
+        if self.solvent_correct_fsc && self.solvent_mask.is_none() {
+            return refuse(
+                "--solvent_correct_fsc corrects the FSC for a mask and needs --solvent_mask",
+            );
+        }
+        if let Some((mask, limit)) = &self.lowpass_mask
+            && *limit <= 0.0
+        {
+            return refuse(&format!(
+                "--lowpass_mask {} needs its resolution limit: --lowpass X, in Å",
+                mask.display()
+            ));
+        }
+        if self.solvent_mask2.is_some() && self.solvent_mask.is_none() {
+            return refuse("--solvent_mask2 is a second mask and needs --solvent_mask, the first");
+        }
+        if self.fast_subsets && self.auto_refine {
+            return refuse(
+                "--fast_subsets is for classification and cannot be combined with --auto_refine",
+            );
+        }
+        if let Some(iterations) = self.iterations
+            && self.fast_subsets
+            && iterations < 20
+        {
+            return refuse(&format!(
+                "--fast_subsets needs at least 20 iterations, so that the last ones use all particles; --iter is {iterations}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Folder part of `--o`.
+    pub fn output_folder(&self) -> &Path {
+        match self.output_root.rfind('/') {
+            Some(0) => Path::new("/"),
+            Some(at) => Path::new(&self.output_root[..at]),
+            None => Path::new("."),
+        }
+    }
+
+    /// The folder of `--o` must exist and files can be made in it: said before hours of work, not after them.
+    ///
+    /// # Errors
+    /// The folder is missing, or nothing can be written into it.
+    pub fn check_output_folder(&self) -> Result<(), OptionsError> {
+        let folder = self.output_folder();
+        let root = self.output_root.clone();
+        if !folder.is_dir() {
+            let folder = folder.to_owned();
+            return Err(OptionsError::OutputFolderMissing { folder, root });
+        }
+        let probe = folder.join(format!(".relion_refine_{}.tmp", std::process::id()));
+        std::fs::write(&probe, b"writable?")
+            .and_then(|()| std::fs::remove_file(&probe))
+            .map_err(|source| OptionsError::OutputFolderNotWritable {
+                folder: folder.to_owned(),
+                root,
+                source,
+            })
+    }
+}
+
+fn refuse(line: &CommandLine, option: &'static str, reason: &'static str) -> OptionsError {
+    OptionsError::OutOfRange {
+        option,
+        value: line.text(option).to_owned(),
+        reason,
+    }
+}
+
+/// A whole number of at least `least` (0 or 1).
+fn count(line: &CommandLine, option: &'static str, least: usize) -> Result<usize, OptionsError> {
+    usize::try_from(line.integer(option))
+        .ok()
+        .filter(|value| *value >= least)
+        .ok_or_else(|| {
+            let reason = match least {
+                0 => "it cannot be negative",
+                _ => "it must be at least 1",
+            };
+            refuse(line, option, reason)
+        })
+}
+
+/// A whole number of at least 1; None when negative (RELION's "−1 is off").
+fn optional_count(line: &CommandLine, option: &'static str) -> Result<Option<usize>, OptionsError> {
+    match line.integer(option) {
+        ..0 => Ok(None),
+        _ => count(line, option, 1).map(Some),
+    }
+}
+
+fn small(
+    line: &CommandLine,
+    option: &'static str,
+    range: std::ops::RangeInclusive<u32>,
+    reason: &'static str,
+) -> Result<u32, OptionsError> {
+    u32::try_from(line.integer(option))
+        .ok()
+        .filter(|value| range.contains(value))
+        .ok_or_else(|| refuse(line, option, reason))
+}
+
+fn between(
+    line: &CommandLine,
+    option: &'static str,
+    low: f64,
+    high: f64,
+    reason: &'static str,
+) -> Result<f64, OptionsError> {
+    Some(line.real(option))
+        .filter(|value| (low..=high).contains(value))
+        .ok_or_else(|| refuse(line, option, reason))
+}
+
+fn above_zero(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
+    line.positive(option)
+        .ok_or_else(|| refuse(line, option, "it must be above 0"))
+}
+
+fn not_negative(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
+    Some(line.real(option))
+        .filter(|value| *value >= 0.0)
+        .ok_or_else(|| refuse(line, option, "it cannot be negative"))
 }

@@ -1,0 +1,95 @@
+//! What can be wrong with a command line.
+
+use std::path::PathBuf;
+
+/// An error of the command line; the text says which option, why, and what to try.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// A word that begins with a dash and is no option.
+    #[error("{word} is not an option of relion_refine{} All options are listed by --help",
+        nearest.map_or(".".to_owned(), |name| format!("; did you mean {name}?")))]
+    Unknown {
+        /// The word as given.
+        word: String,
+        /// The option with the most similar name, if any is similar.
+        nearest: Option<&'static str>,
+    },
+    /// An option that needs a value stands before another option.
+    #[error(
+        "{option} needs a value, but the next word is the option {next}. Write: {option} {placeholder}"
+    )]
+    MissingValue {
+        /// The option.
+        option: &'static str,
+        /// The word found.
+        next: String,
+        /// What stands for the value.
+        placeholder: &'static str,
+    },
+    /// The value is not a number, or not of the right kind.
+    #[error("{option} needs {expected}, but its value is '{value}'")]
+    NotANumber {
+        /// The option.
+        option: &'static str,
+        /// "a whole number", …
+        expected: &'static str,
+        /// The word found.
+        value: String,
+    },
+    /// The value is a number, but not a possible one.
+    #[error("{option} {value} is not possible: {reason}")]
+    OutOfRange {
+        /// The option.
+        option: &'static str,
+        /// The value found.
+        value: String,
+        /// What is possible.
+        reason: &'static str,
+    },
+    /// An option whose meaning this program does not have.
+    #[error("{option} is not supported by this program: {reason}")]
+    Refused {
+        /// The option.
+        option: &'static str,
+        /// Why, and what to use instead.
+        reason: &'static str,
+    },
+    /// A needed option is absent.
+    #[error(
+        "{missing} missing: a new run needs both --i (particle STAR file) and --o (output root); \
+             a continued one needs --continue (an _optimiser.star file)"
+    )]
+    InputOrOutputMissing {
+        /// "--i is", "--o is" or "--i and --o are".
+        missing: &'static str,
+    },
+    /// No starting reference.
+    #[error(
+        "--ref is missing: give a map (MRC, or SPIDER .dat/.spi) or a STAR file with one map per class. \
+             Making a first reference from nothing is the work of RELION's InitialModel job"
+    )]
+    ReferenceMissing,
+    /// Two options exclude each other.
+    #[error("{0}")]
+    Combination(String),
+    /// The folder of `--o` is not there.
+    #[error("the output folder {} of --o {root} does not exist; make it first: mkdir -p {}",
+        folder.display(), folder.display())]
+    OutputFolderMissing {
+        /// Folder part of the root.
+        folder: PathBuf,
+        /// `--o`.
+        root: String,
+    },
+    /// The folder of `--o` is there but nothing can be written into it.
+    #[error("cannot write into the output folder {} of --o {root}; check its permissions and the free disk space",
+        folder.display())]
+    OutputFolderNotWritable {
+        /// Folder part of the root.
+        folder: PathBuf,
+        /// `--o`.
+        root: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,130 @@
+//! Processes, threads, memory, disks. All must be repeated on `--continue`.
+
+use super::super::entry::{Group, OnContinue, OptionEntry};
+use OnContinue::{FromCommandLine, FromFile};
+
+const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU engine";
+const CPU_ONLY: &str = "this version has the CPU engine only; the run goes on there";
+
+/// Computing options.
+pub const COMPUTATION: [OptionEntry; 26] = OptionEntry::under(
+    Group::Computation,
+    [
+        OptionEntry::integer("--j", "1", "", "Number of threads per process")
+            .on_continue(FromCommandLine),
+        OptionEntry::integer(
+            "--pool",
+            "1",
+            "",
+            "Particles per thread and batch; speed and memory only, the result does not depend on it",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::flag(
+            "--dont_combine_weights_via_disc",
+            "Sum over processes through MPI instead of files",
+        )
+        .on_continue(FromCommandLine)
+        .without_effect("sums never go through files here"),
+        OptionEntry::flag(
+            "--onthefly_shifts",
+            "Compute shifted images when needed instead of keeping them",
+        )
+        .on_continue(FromCommandLine)
+        .without_effect("concerns memory only; the engine decides itself"),
+        OptionEntry::flag("--no_parallel_disc_io", "Only the first process reads images")
+            .on_continue(FromCommandLine)
+            .without_effect("concerns reading only; images are read in large blocks in stack order"),
+        OptionEntry::flag("--preread_images", "Keep all images in memory")
+            .on_continue(FromCommandLine),
+        OptionEntry::text("--scratch_dir", "", "Folder on a fast disk to copy the particles to")
+            .on_continue(FromCommandLine),
+        OptionEntry::real(
+            "--keep_free_scratch",
+            "10",
+            "GB",
+            "Space to leave free in --scratch_dir",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::flag("--reuse_scratch", "Use the copies left in --scratch_dir by an earlier run")
+            .on_continue(FromCommandLine),
+        OptionEntry::flag("--keep_scratch", "Leave the copies in --scratch_dir at the end")
+            .on_continue(FromCommandLine),
+        OptionEntry::flag(
+            "--fast_subsets",
+            "Use growing subsets of the particles in the first iterations of a classification of at least 20",
+        )
+        .on_continue(FromFile),
+        OptionEntry::flag("--cpu", "Use the vectorised CPU code")
+            .on_continue(FromCommandLine)
+            .without_effect("the CPU engine is always the vectorised one"),
+        OptionEntry::optional_text(
+            "--gpu",
+            "Use GPUs; the optional value lists device numbers, with : between processes and , between threads",
+        )
+        .on_continue(FromCommandLine)
+        .without_effect(CPU_ONLY),
+        OptionEntry::bytes("--gpu_memory", "Most device memory to take, such as 20G (not a RELION option)")
+            .on_continue(FromCommandLine)
+            .without_effect(CPU_ONLY),
+        OptionEntry::integer(
+            "--free_gpu_memory",
+            "0",
+            "MB",
+            "Device memory to leave free",
+        )
+        .on_continue(FromCommandLine)
+        .without_effect(CPU_ONLY),
+        OptionEntry::integer(
+            "--mode",
+            "0",
+            "",
+            "GeRelion's choice of engine: 0 is the CPU, 1 the GPU",
+        )
+        .on_continue(FromCommandLine)
+        .without_effect(CPU_ONLY),
+        OptionEntry::flag("--sycl", "SYCL engine")
+            .on_continue(FromCommandLine)
+            .without_effect(NO_SYCL),
+        OptionEntry::flag("--sycl-levelzero", "SYCL engine over Level Zero")
+            .on_continue(FromCommandLine)
+            .without_effect(NO_SYCL),
+        OptionEntry::flag("--sycl-cuda", "SYCL engine over CUDA")
+            .on_continue(FromCommandLine)
+            .without_effect(NO_SYCL),
+        OptionEntry::flag("--sycl-hip", "SYCL engine over HIP")
+            .on_continue(FromCommandLine)
+            .without_effect(NO_SYCL),
+        OptionEntry::flag("--sycl-opencl", "SYCL engine over OpenCL")
+            .on_continue(FromCommandLine)
+            .without_effect(NO_SYCL),
+        OptionEntry::flag("--sycl-cpu", "SYCL engine on the CPU")
+            .on_continue(FromCommandLine)
+            .without_effect(NO_SYCL),
+        OptionEntry::integer(
+            "--failsafe_threshold",
+            "40",
+            "",
+            "Particles whose weights all underflow before RELION's GPU code gives up",
+        )
+        .on_continue(FromCommandLine)
+        .without_effect("weights are summed relative to the best one, so they cannot all underflow"),
+        OptionEntry::integer(
+            "--halt_all_followers_except",
+            "-1",
+            "",
+            "MPI debugging: the only process to go on",
+        )
+        .without_effect("a debugging aid of RELION's MPI program"),
+        OptionEntry::flag(
+            "--keep_debug_reconstruct_files",
+            "Keep the files that RELION reconstructs the final map from",
+        )
+        .without_effect("no such files are written"),
+        OptionEntry::flag(
+            "--sequential_halves_recons",
+            "Reconstruct the halves one after the other to save memory",
+        )
+        .on_continue(FromCommandLine)
+        .without_effect("concerns memory only; the result is the same"),
+    ],
+);

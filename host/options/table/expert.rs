@@ -1,0 +1,225 @@
+//! Expert options, options hidden from RELION's usage text, and those of continued runs.
+
+use super::super::entry::{Group, OnContinue, OptionEntry};
+use OnContinue::{ContinueOnly, FromCommandLine, IfGiven, SwitchOn};
+
+const DEVELOPER: &str = "a debugging switch of RELION's developers";
+const INTERPOLATION: &str = "only linear interpolation is offered; leave it out";
+const BLUSH: &str = "Blush needs RELION's Python network; run without it";
+
+/// Expert options.
+pub const EXPERT: [OptionEntry; 22] = OptionEntry::under(
+    Group::Expert,
+    [
+        OptionEntry::real(
+            "--pad",
+            "2",
+            "",
+            "Padding factor of Fourier volumes; 1 saves memory at some cost in accuracy",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::flag("--NN", "Nearest-neighbour interpolation in Fourier space")
+            .refused(INTERPOLATION),
+        OptionEntry::integer(
+            "--r_min_nn",
+            "10",
+            "pixels",
+            "Radius up to which --NN still interpolates linearly",
+        )
+        .refused(INTERPOLATION),
+        OptionEntry::integer(
+            "--random_seed",
+            "-1",
+            "",
+            "Seed of all random choices; -1 takes the clock; 0 means a fixed seed and no shuffling of particles",
+        ),
+        OptionEntry::integer(
+            "--coarse_size",
+            "-1",
+            "pixels",
+            "Upper limit of the image size in the first, coarse pass; -1 is none",
+        ),
+        OptionEntry::real(
+            "--adaptive_fraction",
+            "0.999",
+            "",
+            "Fraction of the weights that the samples of the first pass must cover to be searched further",
+        ),
+        OptionEntry::integer(
+            "--maxsig",
+            "-1",
+            "",
+            "Most samples of the first pass to be searched further, per particle; -1 is no limit",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::real(
+            "--maskedge",
+            "5",
+            "pixels",
+            "Width of the soft edge of masks",
+        ),
+        OptionEntry::flag("--fix_sigma_noise", "Keep the noise spectra of the start"),
+        OptionEntry::flag(
+            "--fix_sigma_offset",
+            "Keep the offset variance of the start",
+        ),
+        OptionEntry::integer(
+            "--incr_size",
+            "10",
+            "shells",
+            "Shells beyond the current resolution that are included in the next iteration",
+        ),
+        OptionEntry::real(
+            "--strict_highres_exp",
+            "-1",
+            "Å",
+            "Resolution limit of the expectation step; -1 is none",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::real(
+            "--strict_lowres_exp",
+            "-1",
+            "Å",
+            "Lowest resolution used in the expectation step; -1 is all",
+        ),
+        OptionEntry::flag(
+            "--dont_check_norm",
+            "Do not check that the background of the images has mean 0 and deviation 1",
+        ),
+        OptionEntry::flag("--always_cc", "Use cross-correlation in every iteration")
+            .on_continue(FromCommandLine),
+        OptionEntry::flag(
+            "--solvent_correct_fsc",
+            "Auto-refine: correct the FSC between the halves for the mask (phase randomisation)",
+        )
+        .on_continue(SwitchOn),
+        OptionEntry::flag(
+            "--skip_maximize",
+            "Stop after one expectation step: only the data file is written",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::flag("--blush", "Blush regularisation")
+            .on_continue(FromCommandLine)
+            .refused(BLUSH),
+        OptionEntry::flag(
+            "--blush_skip_spectral_trailing",
+            "Blush without spectral trailing",
+        )
+        .on_continue(FromCommandLine)
+        .refused(BLUSH),
+        OptionEntry::flag(
+            "--external_reconstruct",
+            "Reconstruct by an external program",
+        )
+        .on_continue(FromCommandLine)
+        .refused("maps are reconstructed by the program itself; run without it"),
+        OptionEntry::integer(
+            "--nr_parts_sigma2noise",
+            "-1",
+            "",
+            "Particles per optics group used for the first noise spectrum; -1 means 1000",
+        ),
+        OptionEntry::flag(
+            "--dont_skip_gridding",
+            "Reconstruct with iterative gridding instead of direct division",
+        )
+        .on_continue(FromCommandLine),
+    ],
+);
+
+/// Effective in RELION but absent from its usage text.
+pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
+    Group::Hidden,
+    [
+        OptionEntry::text(
+            "--model",
+            "None",
+            "Start from the numbers of a _model.star file",
+        )
+        .refused("use --continue with an _optimiser.star file"),
+        OptionEntry::text(
+            "--sampling",
+            "None",
+            "Start from the sampling of a _sampling.star file",
+        )
+        .refused("use --continue with an _optimiser.star file, or give the sampling by options"),
+        OptionEntry::flag("--no_map", "Maximum likelihood without regularisation")
+            .on_continue(FromCommandLine),
+        OptionEntry::integer(
+            "--minres_map",
+            "5",
+            "shells",
+            "Shells from the origin that are not regularised",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::integer(
+            "--gridding_iter",
+            "10",
+            "",
+            "Iterations of the gridding reconstruction (--dont_skip_gridding)",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::real("--bfactor", "0", "Å²", "B-factor applied to the references")
+            .refused("it filters the references in RELION's gradient code only; leave it out"),
+        OptionEntry::text("--sigma", "", "STAR file with the first noise spectrum"),
+        OptionEntry::real("--sigma2_fudge", "1", "", "Factor on the noise spectra")
+            .on_continue(FromCommandLine),
+        OptionEntry::flag(
+            "--accuracy_current_size",
+            "Estimate accuracies at the current image size instead of the coarse one",
+        ),
+        OptionEntry::flag(
+            "--always_join_random_halves",
+            "Join the halves in every iteration",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::flag(
+            "--use_all_data",
+            "Use the data up to Nyquist in every iteration",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::flag("--only_sample_tilt", "Search the tilt angle only")
+            .refused("searching the tilt alone belongs to helical processing; leave it out"),
+        OptionEntry::integer(
+            "--debug_split_random_half",
+            "0",
+            "",
+            "Use the particles of one half only",
+        )
+        .refused("select the half in the particle file instead"),
+        OptionEntry::real(
+            "--abort_at_resolution",
+            "-1",
+            "Å",
+            "Stop once the resolution is finer than this; -1 is off",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::flag("--asymmetric_padding", "Pad volumes on one side only")
+            .refused("volumes are padded on all sides; leave it out"),
+        OptionEntry::flag(
+            "--skip_realspace_helical_sym",
+            "Helices: no symmetrisation in real space",
+        )
+        .without_effect("it concerns helices only, which are refused"),
+        OptionEntry::real("--debug1", "0", "", "Number for developers").without_effect(DEVELOPER),
+        OptionEntry::real("--debug2", "0", "", "Number for developers").without_effect(DEVELOPER),
+        OptionEntry::real("--debug3", "0", "", "Number for developers").without_effect(DEVELOPER),
+    ],
+);
+
+/// Only together with `--continue`.
+pub const CONTINUE_ONLY: [OptionEntry; 2] = OptionEntry::under(
+    Group::ContinueOnly,
+    [
+        OptionEntry::flag(
+            "--force_converge",
+            "Auto-refine: the next iteration is the last one, with all data and joined halves",
+        )
+        .on_continue(ContinueOnly),
+        OptionEntry::flag(
+            "--join_random_halves",
+            "Go on with joined halves instead of separate ones",
+        )
+        .on_continue(ContinueOnly),
+    ],
+);

@@ -1,0 +1,193 @@
+//! Input, output, the aim of the run, and starting references.
+
+use super::super::entry::{Group, OnContinue, OptionEntry};
+use OnContinue::{FromCommandLine, IfGiven, SwitchOn};
+
+/// Input, output and the aim of the run.
+pub const GENERAL: [OptionEntry; 26] = OptionEntry::under(
+    Group::General,
+    [
+        OptionEntry::text("--i", "", "Particle STAR file (needed for a new run)"),
+        OptionEntry::text(
+            "--o",
+            "",
+            "Output root; its folder must exist. On --continue, absent or equal to the old root means <old root>_ctN",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::text(
+            "--continue",
+            "",
+            "Optimiser file (_optimiser.star) of the run to continue",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::integer(
+            "--iter",
+            "-1",
+            "",
+            "Number of the last iteration of a classification; -1 means 50. Auto-refine uses --auto_iter_max",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::real(
+            "--tau2_fudge",
+            "-1",
+            "",
+            "Regularisation parameter T; higher gives more weight to the data; a value of 0 or less means 1",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::integer(
+            "--K",
+            "1",
+            "",
+            "Number of classes; a STAR file given to --ref sets it",
+        ),
+        OptionEntry::real(
+            "--particle_diameter",
+            "-1",
+            "Å",
+            "Diameter of the circular mask around the particles; -1 means the box less the mask edge",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::flag(
+            "--zero_mask",
+            "Fill the background of particles with its mean instead of noise",
+        ),
+        OptionEntry::flag(
+            "--flatten_solvent",
+            "Mask the references in every iteration (sphere, or --solvent_mask)",
+        )
+        .on_continue(SwitchOn),
+        OptionEntry::text(
+            "--solvent_mask",
+            "None",
+            "Map with values 0…1 used as mask for the references",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::text(
+            "--solvent_mask2",
+            "None",
+            "Second mask, inside which the solvent takes its own mean density",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::text(
+            "--lowpass_mask",
+            "None",
+            "Mask inside which the references are low-passed to --lowpass",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::real(
+            "--lowpass",
+            "0",
+            "Å",
+            "Resolution limit inside --lowpass_mask",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::text(
+            "--tau",
+            "None",
+            "STAR file with a fixed tau2 spectrum",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::text(
+            "--local_symmetry",
+            "None",
+            "File with masks and operators of local symmetry",
+        )
+        .refused("local symmetry is not part of this program; run without it, or use RELION"),
+        OptionEntry::flag(
+            "--split_random_halves",
+            "Refine two random halves of the data independently (gold standard); part of auto-refine",
+        ),
+        OptionEntry::real(
+            "--low_resol_join_halves",
+            "-1",
+            "Å",
+            "Average the two half maps up to this resolution, so that their orientations do not drift apart; -1 is off",
+        ),
+        OptionEntry::flag(
+            "--center_classes",
+            "Shift every reference to its centre of mass in every iteration",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::flag(
+            "--print_metadata_labels",
+            "List the metadata labels known to the program and stop",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::flag(
+            "--print_symmetry_ops",
+            "Print the operators of the point group given by --sym and stop",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::text(
+            "--pipeline_control",
+            "",
+            "Prefix (folder with a slash) of the RELION_JOB_EXIT_SUCCESS, _FAILURE and _ABORTED files of the job scheduler",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::flag("--version", "Print the version and stop").on_continue(FromCommandLine),
+        OptionEntry::flag("--help", "Print this text and stop; also -h").on_continue(FromCommandLine),
+        OptionEntry::flag(
+            "--auto_refine",
+            "3D auto-refinement: sampling, convergence and the end of the run are decided by the program",
+        ),
+        OptionEntry::integer(
+            "--auto_iter_max",
+            "999",
+            "",
+            "Last iteration of auto-refine if it has not converged before",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::integer(
+            "--verb",
+            "1",
+            "",
+            "How much is printed: 0 nothing, 1 progress, 2 also estimates of memory",
+        )
+        .on_continue(FromCommandLine),
+    ],
+);
+
+/// Starting references.
+pub const INITIALISATION: [OptionEntry; 7] = OptionEntry::under(
+    Group::Initialisation,
+    [
+        OptionEntry::text(
+            "--ref",
+            "None",
+            "Starting reference: a map, or a STAR file with one map per class (needed for a new run)",
+        ),
+        OptionEntry::flag(
+            "--denovo_3dref",
+            "Make a first reference from random orientations",
+        )
+        .refused("references from random orientations belong to RELION's InitialModel job; make a reference there and give it to --ref"),
+        OptionEntry::real(
+            "--offset",
+            "10",
+            "Å",
+            "Standard deviation of the particle offsets at the start",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::flag(
+            "--firstiter_cc",
+            "Use normalised cross-correlation in iteration 1, for references that are not on the absolute grey scale",
+        ),
+        OptionEntry::real(
+            "--ini_high",
+            "-1",
+            "Å",
+            "Low-pass filter applied to the starting references; -1 is off",
+        ),
+        OptionEntry::real(
+            "--ref_angpix",
+            "-1",
+            "Å/pixel",
+            "Pixel size of the reference, if its header is wrong; -1 means the header",
+        ),
+        OptionEntry::flag(
+            "--trust_ref_size",
+            "Rescale and re-box the reference to the particles where its size or pixel size differ",
+        )
+        .on_continue(FromCommandLine),
+    ],
+);

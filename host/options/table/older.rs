@@ -1,0 +1,131 @@
+//! Options of GeRelion and of older RELION versions that stand on command lines still in use (spec 03 §3.3, §7.1).
+
+use super::super::entry::{Group, OnContinue, OptionEntry};
+use OnContinue::FromCommandLine;
+
+const SUBTRACTION: &str = "GeRelion's signal subtraction changes the images; subtract first (relion_particle_subtract), then refine the result";
+const MOVIES: &str =
+    "movie processing was removed from RELION; use Bayesian polishing on the particles";
+const ANNEALING: &str =
+    "simulated annealing changes the result and was removed from RELION; leave it out";
+const SGD: &str =
+    "RELION 2–3 gradient options; references from nothing belong to RELION's InitialModel job";
+
+/// Accepted.
+pub const OLDER: [OptionEntry; 5] = OptionEntry::under(
+    Group::Older,
+    [
+        OptionEntry::real(
+            "--angpix",
+            "-1",
+            "Å/pixel",
+            "Pixel size of particle files that carry none; checked against the optics table where there is one",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::flag(
+            "--ctf_corrected_ref",
+            "The reference has been CTF corrected",
+        )
+        .without_effect("it is the default since RELION 4; the opposite is --ctf_uncorrected_ref"),
+        OptionEntry::real(
+            "--memory_per_thread",
+            "2",
+            "GB",
+            "Memory that RELION 1 and GeRelion allowed each thread",
+        )
+        .on_continue(FromCommandLine)
+        .without_effect("memory is planned from what the run needs"),
+        OptionEntry::integer("--extra_iter", "0", "", "GeRelion: more iterations after convergence")
+            .without_effect("unknown to RELION 5, which ignores it"),
+        OptionEntry::real("--eps_map", "0", "", "RELION 1: smallest weight in the reconstruction")
+            .without_effect("unknown to RELION 5, which ignores it"),
+    ],
+);
+
+/// Refused: they change results and nothing here does what they did.
+pub const REMOVED: [OptionEntry; 16] = OptionEntry::under(
+    Group::Older,
+    [
+        OptionEntry::flag("--sim_anneal", "GeRelion: simulated annealing").refused(ANNEALING),
+        OptionEntry::real(
+            "--temp_ini",
+            "1000",
+            "",
+            "GeRelion: first temperature of --sim_anneal",
+        )
+        .refused(ANNEALING),
+        OptionEntry::real(
+            "--temp_fin",
+            "1",
+            "",
+            "GeRelion: last temperature of --sim_anneal",
+        )
+        .refused(ANNEALING),
+        OptionEntry::text(
+            "--yellow_map",
+            "None",
+            "GeRelion: map of the signal to subtract",
+        )
+        .refused(SUBTRACTION),
+        OptionEntry::text(
+            "--yellow_mask",
+            "None",
+            "GeRelion: mask of the signal to subtract",
+        )
+        .refused(SUBTRACTION),
+        OptionEntry::text("--red_mask", "None", "GeRelion: mask of the signal to keep")
+            .refused(SUBTRACTION),
+        OptionEntry::text("--fsc_mask", "None", "GeRelion: mask for the FSC")
+            .refused("use --solvent_mask with --solvent_correct_fsc"),
+        OptionEntry::text(
+            "--template",
+            "None",
+            "GeRelion: template of the signal to subtract",
+        )
+        .refused(SUBTRACTION),
+        OptionEntry::text(
+            "--realign_movie_frames",
+            "",
+            "RELION 1–2: movie particle file",
+        )
+        .refused(MOVIES),
+        OptionEntry::integer("--nr_frames_prior", "5", "", "RELION 1–2: frames per prior")
+            .refused(MOVIES),
+        OptionEntry::integer(
+            "--movie_frames_running_avg",
+            "3",
+            "",
+            "RELION 1–2: frames averaged",
+        )
+        .refused(MOVIES),
+        OptionEntry::real(
+            "--sigma_off",
+            "1000",
+            "pixels",
+            "RELION 1–2: offset prior of movie frames",
+        )
+        .refused(MOVIES),
+        OptionEntry::flag("--sgd", "RELION 2–3: stochastic gradient descent").refused(SGD),
+        OptionEntry::integer(
+            "--subset_size",
+            "-1",
+            "",
+            "RELION 2–3: particles per subset",
+        )
+        .refused(SGD),
+        OptionEntry::integer(
+            "--sgd_ini_iter",
+            "50",
+            "",
+            "RELION 3: first gradient iterations",
+        )
+        .refused(SGD),
+        OptionEntry::integer(
+            "--sgd_fin_iter",
+            "50",
+            "",
+            "RELION 3: last gradient iterations",
+        )
+        .refused(SGD),
+    ],
+);
