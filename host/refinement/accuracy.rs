@@ -305,6 +305,12 @@ fn translation_step(error: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::star::Document;
+    use crate::fourier::reference::prepare;
+    use crate::refinement::replay::golden;
+    use crate::refinement::sizes::{self, SizeRule};
+    use crate::refinement::{half_sets, resume};
+    use std::path::Path;
 
     #[test]
     fn searches_that_find_nothing_end_just_out_of_range() {
@@ -323,5 +329,104 @@ mod tests {
         );
         let found = first_noticeable(translation_step, 10.0, |_| 5.0);
         assert_eq!(found, 0.1);
+    }
+
+    /// Accuracies of the iteration after `iteration` of a reference run, from the files of `iteration` alone.
+    fn next_accuracies(folder: &Path, iteration: usize) -> ClassAccuracy {
+        let file = folder.join(format!("run_it{iteration:03}_optimiser.star"));
+        let run = resume::read_optimiser(&file).unwrap();
+        let model = &run.models[0];
+        let current_size = sizes::current_size(&SizeRule {
+            box_size: model.box_size,
+            pixel_size: model.pixel_size,
+            resolution: model.current_resolution,
+            average_pmax: model.average_pmax,
+            high_fsc_at_limit: run.state.high_fsc_at_limit,
+            increment: run.state.increment_size,
+            use_all_data: false,
+        });
+        let reference = prepare(&model.classes[0].map, model.padding, current_size, None);
+        let particles = &run.particles.particles;
+        let halves = run.models.len() == 2;
+        let order = half_sets::processing_order(particles, halves, run.state.random_seed, 1);
+        let particles: Vec<&Particle> = order[0].iter().map(|&i| &particles[i]).collect();
+        let options = ExpectationOptions {
+            particle_diameter: 170.0,
+            mask_edge: 5.0,
+            zero_mask: true,
+            ctf: true,
+            ctf_flags: run.settings.ctf_flags,
+            norm: true,
+            scale: true,
+            oversampling: 1,
+            adaptive_fraction: 0.999,
+            max_significant: None,
+            sigma2_fudge: 1.0,
+            skip_align: false,
+            skip_rotate: false,
+            no_map: false,
+            skip_maximize: false,
+            random_seed: run.state.random_seed,
+            memory_budget: 0,
+        };
+        let input = AccuracyInput {
+            options: &options,
+            model,
+            references: &[reference.volume],
+            optics: &run.particles.optics,
+            sizes: &[current_size],
+            particles: &particles,
+        };
+        estimate(&input).unwrap().remove(0)
+    }
+
+    fn compare_with_reference_run(name: &str, iterations: &[usize]) {
+        let Some(folder) = golden(name) else { return };
+        for &iteration in iterations {
+            let found = next_accuracies(&folder, iteration);
+            let next = format!("run_it{:03}", iteration + 1);
+            let optimiser = folder.join(format!("{next}_optimiser.star"));
+            let optimiser = Document::read(&optimiser).unwrap();
+            let table = optimiser.require("optimiser_general").unwrap();
+            let rotations = table.real(0, "rlnOverallAccuracyRotations").unwrap();
+            let translations = table
+                .real(0, "rlnOverallAccuracyTranslationsAngst")
+                .unwrap();
+            assert!(
+                (found.rotations - rotations).abs() < 1e-5,
+                "{next}: {} degrees, in the file {rotations}",
+                found.rotations
+            );
+            assert!(
+                (found.translations - translations).abs() < 1e-5,
+                "{next}: {} Å, in the file {translations}",
+                found.translations
+            );
+            let models = ["model", "half1_model"].map(|m| folder.join(format!("{next}_{m}.star")));
+            let model = models.iter().find(|m| m.is_file()).unwrap();
+            let model = Document::read(model).unwrap();
+            let column = model.require("model_class_1").unwrap();
+            let column = column
+                .real_column("rlnSpectralOrientabilityContribution")
+                .unwrap();
+            for (shell, (ours, theirs)) in
+                found.orientability.unwrap().iter().zip(column).enumerate()
+            {
+                assert!(
+                    (ours - theirs).abs() < 2e-6,
+                    "{next}, shell {shell}: orientability {ours}, in the file {theirs}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn accuracies_of_a_classification_are_those_of_its_reference_run() {
+        compare_with_reference_run("class3d_k1_noperturb", &[1, 2]);
+    }
+
+    #[test]
+    fn accuracies_of_a_refinement_are_those_of_its_reference_run() {
+        compare_with_reference_run("refine3d_c4", &[1, 10]);
     }
 }

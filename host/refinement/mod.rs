@@ -16,6 +16,8 @@ pub mod output;
 pub mod pipeline;
 pub mod progress;
 pub mod references;
+#[cfg(test)]
+mod replay;
 pub mod resume;
 pub mod run;
 pub mod schedule;
