@@ -2,6 +2,8 @@
 //! (spec 01 §3–7). `cpu` is the engine on the host.
 
 pub mod cpu;
+pub mod pixels;
+pub mod slices;
 
 use crate::dataset::{OpticsGroup, Particle};
 use crate::fourier::{backprojection::BackProjection, reference::ReferenceVolume};

@@ -1,0 +1,211 @@
+//! What all particles of an optics group share during an iteration: pixel lists, noise, phases of the shifts.
+
+use super::super::slices::ImagePlane;
+use super::super::{Criterion, ExpectationError, IterationInput, pixels::PixelList};
+use crate::fourier::{image::ImageTransform, shells};
+use crate::optics;
+use num_complex::Complex32;
+use std::f64::consts::TAU;
+
+/// Phase factors exp(−2πi(x t_x + y t_y)/N) of a list of shifts, one contiguous row of pixels a shift.
+pub struct PhaseTable {
+    length: usize,
+    values: Vec<Complex32>,
+}
+
+impl PhaseTable {
+    /// Phases of `shifts` (pixels) for the first `length` pixels of the list, images of `box_size` pixels.
+    pub fn new(pixels: &PixelList, length: usize, box_size: usize, shifts: &[[f64; 2]]) -> Self {
+        let mut values = Vec::with_capacity(length * shifts.len());
+        for &[tx, ty] in shifts {
+            for i in 0..length {
+                let turns =
+                    (f64::from(pixels.x[i]) * tx + f64::from(pixels.y[i]) * ty) / box_size as f64;
+                let (sin, cos) = (-TAU * turns).sin_cos();
+                values.push(Complex32::new(cos as f32, sin as f32));
+            }
+        }
+        Self { length, values }
+    }
+
+    /// Row of one shift.
+    pub fn row(&self, shift: usize) -> &[Complex32] {
+        &self.values[shift * self.length..(shift + 1) * self.length]
+    }
+}
+
+/// One optics group in one iteration.
+pub struct GroupLayout {
+    /// Box of the images, pixels.
+    pub box_size: usize,
+    /// Å per pixel.
+    pub pixel_size: f64,
+    /// Pixels of the n_g box.
+    pub pixels: PixelList,
+    /// Box of the first pass, pixels.
+    pub coarse_size: usize,
+    /// Box of the second pass, pixels.
+    pub fine_size: usize,
+    /// Model shell of every image shell.
+    pub model_shell: Vec<usize>,
+    /// V = 1/(f_σ σ²) per pixel, the origin included (spec 01 §5.1, §7).
+    pub inverse_variance: Vec<f32>,
+    /// Weight of a pixel in comparisons: V without the origin; in a CC iteration 1, and 2 where the redundant
+    /// half of the x = 0 column counts as well (spec 01 §5.3).
+    pub comparison_weight: Vec<f32>,
+    /// Σ ln(2πσ²) over the compared pixels of the second pass.
+    pub log_norm: f64,
+    /// How slices lie in the references.
+    pub plane: ImagePlane,
+    /// Multiplies image coefficients to undo anti-symmetric aberrations.
+    pub demodulation: Option<Vec<Complex32>>,
+    /// Plans for the images.
+    pub transform: ImageTransform,
+    /// R = D/2a, pixels.
+    pub mask_radius: f32,
+    /// Perturbed coarse shifts, pixels.
+    pub coarse_shifts: Vec<[f64; 2]>,
+    /// Perturbed children of every coarse shift, pixels: `children` consecutive ones a parent.
+    pub fine_shifts: Vec<[f64; 2]>,
+    /// Children of a coarse shift.
+    pub shift_children: usize,
+    /// Phases of the coarse shifts over the coarse box.
+    pub coarse_phases: PhaseTable,
+    /// Phases of the fine shifts over the n_g box.
+    pub fine_phases: PhaseTable,
+}
+
+impl GroupLayout {
+    /// Layout of optics group `group`.
+    pub fn new(input: &IterationInput, group: usize) -> Result<Self, ExpectationError> {
+        let (optics, sizes, options) = (&input.optics[group], input.sizes[group], input.options);
+        let model = input.model;
+        let pixels = PixelList::new(sizes.full);
+        let remap = (model.box_size as f64 * model.pixel_size)
+            / (optics.box_size as f64 * optics.pixel_size);
+        let noise = &model.noise[group];
+        let model_shell: Vec<usize> = (0..=optics.box_size / 2)
+            .map(|s| shells::round(remap * s as f64).max(0) as usize)
+            .collect();
+        let mut inverse_variance = Vec::with_capacity(pixels.len());
+        for &shell in &pixels.shell {
+            let value = match noise.get(model_shell[shell]) {
+                Some(&sigma2) if sigma2 > 0.0 && sigma2.is_finite() => {
+                    1.0 / (options.sigma2_fudge * sigma2)
+                }
+                Some(sigma2) => {
+                    return Err(ExpectationError::Invalid(format!(
+                        "the noise spectrum of optics group '{}' is {sigma2} in shell {} (of {}), so images cannot be \
+                         compared there. Likely causes: too few particles in the group, images that were filtered or \
+                         are constant, or a wrong pixel size. Merge small optics groups or check their images",
+                        optics.name,
+                        model_shell[shell],
+                        noise.len().saturating_sub(1),
+                    )));
+                }
+                None => 0.0,
+            };
+            inverse_variance.push(value as f32);
+        }
+        let comparison_weight = match input.criterion {
+            Criterion::Likelihood => {
+                let mut weight = inverse_variance.clone();
+                weight[0] = 0.0;
+                weight
+            }
+            Criterion::CrossCorrelation => pixels
+                .x
+                .iter()
+                .zip(&pixels.y)
+                .map(|(&x, &y)| {
+                    let mate_is_stored = x == 0 && y > 0 && y < (sizes.full / 2) as i32;
+                    if mate_is_stored { 2.0 } else { 1.0 }
+                })
+                .collect(),
+        };
+        let log_norm = pixels
+            .participating(sizes.fine)
+            .skip(1)
+            .filter_map(|i| noise.get(model_shell[pixels.shell[i]]))
+            .map(|&sigma2| (TAU * sigma2).ln())
+            .sum();
+        let demodulation = optics::antisymmetric_phase(optics).map(|phase| {
+            let mut factors = Vec::with_capacity(pixels.len());
+            for (&x, &y) in pixels.x.iter().zip(&pixels.y) {
+                let (sin, cos) = (-phase(x, y)).sin_cos();
+                factors.push(Complex32::new(cos as f32, sin as f32));
+            }
+            factors
+        });
+        let in_pixels = |s: [f64; 2]| [s[0] / optics.pixel_size, s[1] / optics.pixel_size];
+        let (coarse_shifts, fine_shifts, shift_children) = if options.skip_align {
+            // The sub-pixel remainder is applied to the image itself: a single, zero shift is left.
+            (vec![[0.0; 2]], vec![[0.0; 2]], 1)
+        } else {
+            let sampling = input.sampling;
+            let all = |oversampling| -> Vec<[f64; 2]> {
+                (0..sampling.translations.len())
+                    .flat_map(|t| sampling.shifts(t, oversampling))
+                    .map(in_pixels)
+                    .collect()
+            };
+            (
+                all(0),
+                all(options.oversampling),
+                sampling.translation_children(options.oversampling),
+            )
+        };
+        let coarse_phases = PhaseTable::new(
+            &pixels,
+            pixels.projected(sizes.coarse),
+            optics.box_size,
+            &coarse_shifts,
+        );
+        let fine_phases = PhaseTable::new(&pixels, pixels.len(), optics.box_size, &fine_shifts);
+        Ok(Self {
+            box_size: optics.box_size,
+            pixel_size: optics.pixel_size,
+            coarse_size: sizes.coarse,
+            fine_size: sizes.fine,
+            model_shell,
+            inverse_variance,
+            comparison_weight,
+            log_norm,
+            plane: ImagePlane::new(
+                optics,
+                model.box_size,
+                model.pixel_size,
+                input.references[0].padding,
+            ),
+            demodulation,
+            transform: ImageTransform::new(optics.box_size),
+            mask_radius: (options.particle_diameter / (2.0 * optics.pixel_size)) as f32,
+            coarse_shifts,
+            fine_shifts,
+            shift_children,
+            coarse_phases,
+            fine_phases,
+            pixels,
+        })
+    }
+
+    /// Number of coarse shifts.
+    pub fn shifts(&self) -> usize {
+        self.coarse_shifts.len()
+    }
+
+    /// Pixels that carry a projected reference in the first pass.
+    pub fn coarse_projected(&self) -> usize {
+        self.pixels.projected(self.coarse_size)
+    }
+
+    /// Pixels that carry a projected reference in the second pass.
+    pub fn fine_projected(&self) -> usize {
+        self.pixels.projected(self.fine_size)
+    }
+
+    /// Pixels that carry a projected reference in the weighted sums.
+    pub fn full_projected(&self) -> usize {
+        self.pixels.projected(self.pixels.size())
+    }
+}

@@ -1,0 +1,90 @@
+//! Cutting central slices from a reference for a pixel list (spec 01 §1.5, §3.8).
+
+use super::pixels::PixelList;
+use crate::dataset::OpticsGroup;
+use crate::fourier::reference::ReferenceVolume;
+use crate::geometry::Matrix3;
+use gpu::slice::{SliceAxes, VolumeShape, slice_value};
+use num_complex::Complex32;
+
+/// How image pixels of an optics group map onto the reference's Fourier grid: p = P·A⁻¹·diag(M, 1)(x, y, 0)ᵀ/s
+/// with s = N_g a_g/(N a) (spec 01 §3.8).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ImagePlane {
+    /// Columns of P·diag(M, 1)/s restricted to the image plane.
+    matrix: [[f64; 2]; 2],
+}
+
+impl ImagePlane {
+    /// Plane of an optics group against references of `box_size` pixels of `pixel_size` Å, padding P.
+    pub fn new(group: &OpticsGroup, box_size: usize, pixel_size: f64, padding: f64) -> Self {
+        let scale = (group.box_size as f64 * group.pixel_size) / (box_size as f64 * pixel_size);
+        // Equal boxes must give exactly P, not P·(1 ± rounding).
+        let factor = if (scale - 1.0).abs() < 1e-9 {
+            padding
+        } else {
+            padding / scale
+        };
+        Self {
+            matrix: group.magnification.map(|row| row.map(|m| m * factor)),
+        }
+    }
+
+    /// Steps in the reference for an orientation with matrix A (A⁻¹ = Aᵀ).
+    pub fn axes(&self, a: &Matrix3) -> SliceAxes {
+        let m = &self.matrix;
+        let step = |mx: f64, my: f64| std::array::from_fn(|i| (a[0][i] * mx + a[1][i] * my) as f32);
+        SliceAxes {
+            x_axis: step(m[0][0], m[1][0]),
+            y_axis: step(m[0][1], m[1][1]),
+        }
+    }
+}
+
+/// Volume geometry as the shared arithmetic wants it.
+pub fn shape(reference: &ReferenceVolume) -> VolumeShape {
+    VolumeShape::new(
+        reference.side as u32,
+        reference.r_max as u32,
+        reference.padding as f32,
+    )
+}
+
+/// Project `reference` onto the first `out.len()/2` pixels of the list: interleaved (re, im) in list order,
+/// neither CTF nor scale applied.
+pub fn project(
+    reference: &ReferenceVolume,
+    axes: &SliceAxes,
+    pixels: &PixelList,
+    count: usize,
+    out: &mut [f32],
+) {
+    let shape = shape(reference);
+    let volume: &[[f32; 2]] = bytemuck::cast_slice(&reference.data);
+    pulp::Arch::new().dispatch(|| {
+        for &i in pixels.row_order() {
+            let i = i as usize;
+            if i < count {
+                let p = axes.position(pixels.x[i] as f32, pixels.y[i] as f32);
+                let value = slice_value(volume, &shape, p);
+                out[2 * i] = value[0];
+                out[2 * i + 1] = value[1];
+            }
+        }
+    });
+}
+
+/// The slice of a reference at one orientation, for every pixel of the list.
+pub fn slice(
+    reference: &ReferenceVolume,
+    plane: &ImagePlane,
+    orientation: &Matrix3,
+    pixels: &PixelList,
+) -> Vec<Complex32> {
+    let mut out = vec![0.0f32; 2 * pixels.len()];
+    let count = pixels.projected(pixels.size());
+    project(reference, &plane.axes(orientation), pixels, count, &mut out);
+    out.chunks_exact(2)
+        .map(|c| Complex32::new(c[0], c[1]))
+        .collect()
+}
