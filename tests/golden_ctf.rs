@@ -1,0 +1,76 @@
+//! CTF values against those an independent implementation computed for a reference run
+//! (`golden/class3d_k1_noperturb/stages_it002.json`).
+//!
+//! The runs live outside the repository: in `golden/` of the folder named by the environment variable
+//! GERELION_SHARED, or of `../shared`. Without them this test says so and passes.
+
+use gerelion::dataset::{CtfFields, OpticsGroup};
+use gerelion::optics::{Ctf, CtfFlags};
+use std::path::{Path, PathBuf};
+
+#[test]
+fn ctf_at_probe_pixels() {
+    let shared = std::env::var_os("GERELION_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    let run = shared.join("golden/class3d_k1_noperturb");
+    if !run.is_dir() {
+        println!("skipped: no reference run at {}", run.display());
+        return;
+    }
+    let table = std::fs::read_to_string(run.join("run_it001_data.star")).unwrap();
+    // Columns: image, micrograph, optics group, defocus U, V, angle, …
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.contains("@trpv1_mini.mrcs"))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    // The optics table of that file.
+    let group = OpticsGroup {
+        name: "opticsGroup1".to_owned(),
+        pixel_size: 4.0,
+        box_size: 64,
+        voltage: Some(300.0),
+        spherical_aberration: Some(2.0),
+        amplitude_contrast: Some(0.1),
+        beam_tilt: [0.0, 0.0],
+        odd_zernike: Vec::new(),
+        even_zernike: Vec::new(),
+        magnification: [[1.0, 0.0], [0.0, 1.0]],
+        mtf_file: None,
+        original_pixel_size: None,
+        ctf_premultiplied: false,
+        ctf_corrected: false,
+    };
+
+    let json = std::fs::read_to_string(run.join("stages_it002.json")).unwrap();
+    let stages: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let pixels = stages["probe_pixels_xy"].as_array().unwrap();
+    let mut compared = 0;
+    for particle in stages["particles"].as_array().unwrap() {
+        let row = particle["row_in_data_file_1based"].as_u64().unwrap() as usize;
+        let number = |column: usize| rows[row - 1][column].parse::<f64>().unwrap();
+        let fields = CtfFields {
+            defocus_u: number(3),
+            defocus_v: number(4),
+            defocus_angle: number(5),
+            b_factor: 0.0,
+            scale: 1.0,
+            phase_shift: 0.0,
+        };
+        let ctf = Ctf::new(&fields, &group, CtfFlags::default()).unwrap();
+        let values = particle["preprocess"]["ctf"].as_array().unwrap();
+        for (pixel, value) in pixels.iter().zip(values) {
+            let (x, y) = (pixel[0].as_i64().unwrap(), pixel[1].as_i64().unwrap());
+            let (ours, theirs) = (ctf.value(x as i32, y as i32), value.as_f64().unwrap());
+            // Ten digits are written.
+            assert!(
+                (ours - theirs).abs() < 1e-9,
+                "row {row} pixel ({x}, {y}): {ours} is not {theirs}"
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared >= 50, "only {compared} values compared");
+}
