@@ -1,19 +1,135 @@
 //! RELION's progress bar: the mouse that runs to the cheese (spec 03 §4.1).
 
+use std::io::Write;
+use std::time::Instant;
+
+const MOUSE: &str = r#"~~(,_,">"#;
+const CHEESE: &str = "[oo]";
+/// Dots of a full bar, and how often it is redrawn at most.
+const LENGTH: usize = 60;
+
 /// A bar on standard output; nothing is shown when silent.
-pub struct ProgressBar {}
+pub struct ProgressBar {
+    total: usize,
+    dots: usize,
+    started: Instant,
+    silent: bool,
+}
 
 impl ProgressBar {
     /// Show an empty bar for `total` steps.
-    pub fn new(_total: usize, _silent: bool) -> Self {
-        todo!()
+    pub fn new(total: usize, silent: bool) -> Self {
+        let bar = Self {
+            total: total.max(1),
+            dots: 0,
+            started: Instant::now(),
+            silent,
+        };
+        bar.show(&empty());
+        bar
     }
+
     /// Move on to `done` steps; redraws at most about 60 times in all.
-    pub fn set(&mut self, _done: usize) {
-        todo!()
+    pub fn set(&mut self, done: usize) {
+        let dots = LENGTH * done.min(self.total) / self.total;
+        if dots > self.dots {
+            self.dots = dots;
+            let fraction = done as f64 / self.total as f64;
+            self.show(&drawn(self.started.elapsed().as_secs_f64(), fraction));
+        }
     }
+
     /// Full bar, "yum!" and a newline.
     pub fn finish(self) {
-        todo!()
+        self.show(&full(self.started.elapsed().as_secs_f64()));
+    }
+
+    fn show(&self, text: &str) {
+        if self.silent {
+            return;
+        }
+        let mut out = std::io::stdout().lock();
+        // A closed pipe must not end a refinement.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// The bar before the first step.
+fn empty() -> String {
+    format!("000/??? sec {MOUSE}{:58}{CHEESE}", "")
+}
+
+/// The bar after `elapsed` seconds with `fraction` of the work done (above 0, at most 1).
+fn drawn(elapsed: f64, fraction: f64) -> String {
+    let dots = ((LENGTH as f64 * fraction) as usize).min(LENGTH);
+    // Over the last three columns the mouse eats the cheese.
+    let free = LENGTH - dots;
+    let eaten = CHEESE.len().saturating_sub(free + 1);
+    format!(
+        "\r{}{:.<dots$}{MOUSE}{:gap$}{}",
+        times(elapsed, elapsed / fraction),
+        "",
+        "",
+        &CHEESE[eaten..],
+        gap = free.saturating_sub(CHEESE.len() - 1),
+    )
+}
+
+/// The bar at its end.
+fn full(elapsed: f64) -> String {
+    format!("{} yum!\n", drawn(elapsed, 1.0))
+}
+
+/// Elapsed and estimated total time in the unit that suits the latter.
+fn times(elapsed: f64, total: f64) -> String {
+    if total > 3600.0 {
+        format!("{:3.2}/{:3.2} hrs ", elapsed / 3600.0, total / 3600.0)
+    } else if total > 60.0 {
+        format!("{:3.2}/{:3.2} min ", elapsed / 60.0, total / 60.0)
+    } else {
+        format!("{:4}/{:4} sec ", elapsed as u64, total as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mouse_starts_far_from_the_cheese() {
+        let spaces = " ".repeat(54);
+        assert_eq!(empty(), format!("000/??? sec ~~(,_,\">{spaces}    [oo]"));
+    }
+
+    #[test]
+    fn dots_follow_the_mouse() {
+        let bar = drawn(10.0, 0.5);
+        assert_eq!(bar.matches('.').count(), 30);
+        assert!(bar.starts_with("\r  10/  20 sec ..."), "{bar}");
+        assert!(bar.ends_with(" [oo]"), "{bar}");
+    }
+
+    #[test]
+    fn the_cheese_is_eaten_in_the_last_three_columns() {
+        let tail = |dots: usize| {
+            let bar = drawn(1.0, dots as f64 / 60.0 + 1e-9);
+            bar.split_once(MOUSE).unwrap().1.to_string()
+        };
+        assert_eq!(
+            [56, 57, 58, 59, 60].map(tail),
+            [" [oo]", "[oo]", "oo]", "o]", "]"]
+        );
+    }
+
+    #[test]
+    fn long_runs_are_told_in_minutes_and_hours() {
+        assert!(drawn(30.0, 0.25).starts_with("\r0.50/2.00 min "));
+        assert!(drawn(3600.0, 0.25).starts_with("\r1.00/4.00 hrs "));
+    }
+
+    #[test]
+    fn the_end_is_yum() {
+        assert!(full(3.0).starts_with("\r   3/   3 sec ...."));
+        assert!(full(3.0).ends_with("~~(,_,\">] yum!\n"));
     }
 }
