@@ -252,6 +252,7 @@ fn announce(job: &Job, iteration: usize, console: &Console) {
     for order in [0, job.expectation.oversampling] {
         console.say(&console::sampling_points(
             order,
+            job.models[0].classes.len(),
             orientations * job.sampling.orientation_children(order),
             job.sampling.oversampled_angular_step(order),
             job.sampling.translations.len() << (2 * order),
