@@ -5,18 +5,19 @@ use super::error::RunError;
 use super::iteration::{self, Ended};
 use super::job::Job;
 use super::output::{self, FinalFiles, IterationFiles};
+use super::pipeline::Pipeline;
 use super::resume::Resumed;
 use super::settings::Settings;
 use super::{half_sets, schedule, start_up};
 use crate::expectation::ExpectationEngine;
 use std::path::Path;
 
-/// Run a fresh job from files to files, on as many threads as `--j` asks for (0: all cores).
+/// Run a fresh job from files to files, on as many threads as `--j` asks for.
 pub fn run(
     settings: Settings,
     engine: &mut (dyn ExpectationEngine + Send),
 ) -> Result<(), RunError> {
-    let pool = thread_pool(settings.threads)?;
+    let pool = thread_pool(&settings)?;
     pool.install(|| {
         let console = Console {
             verbosity: settings.verbosity,
@@ -36,7 +37,7 @@ pub fn resume(
     resumed: Resumed,
     engine: &mut (dyn ExpectationEngine + Send),
 ) -> Result<(), RunError> {
-    let pool = thread_pool(resumed.settings.threads)?;
+    let pool = thread_pool(&resumed.settings)?;
     pool.install(|| {
         let console = Console {
             verbosity: resumed.settings.verbosity,
@@ -55,7 +56,13 @@ pub fn resume(
     })
 }
 
-fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, RunError> {
+/// As many threads as `--j` says; all cores when it is not given (RELION's default of one thread suits nobody here).
+fn thread_pool(settings: &Settings) -> Result<rayon::ThreadPool, RunError> {
+    let given = settings
+        .command_line
+        .split_whitespace()
+        .any(|word| word == "--j");
+    let threads = if given { settings.threads } else { 0 };
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
@@ -68,13 +75,10 @@ fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, RunError> {
 
 /// Stops the run when the pipeline's abort file appears (spec 03 §4.3).
 fn abort_poll(settings: &Settings) -> impl FnMut() -> Result<(), RunError> + use<> {
-    let file = settings
-        .pipeline_control
-        .as_ref()
-        .map(|prefix| format!("{prefix}RELION_JOB_ABORT_NOW"));
-    move || match &file {
-        Some(file) if Path::new(file).exists() => Err(RunError::Aborted),
-        _ => Ok(()),
+    let pipeline = Pipeline::new(settings.pipeline_control.clone());
+    move || match pipeline.abort_requested() {
+        true => Err(RunError::Aborted),
+        false => Ok(()),
     }
 }
 

@@ -37,7 +37,6 @@ pub fn fresh(
     console: &Console,
     poll: &mut dyn FnMut() -> Result<(), RunError>,
 ) -> Result<Job, RunError> {
-    check_options(&settings)?;
     let seed = settings.random_seed.unwrap_or_else(seconds_since_epoch);
     let mut particles = ParticleSet::read(
         &settings.particles,
@@ -124,7 +123,7 @@ pub fn fresh(
     Ok(job)
 }
 
-/// A run as its optimiser file left it.
+/// A run as its optimiser file left it. Its notices are the caller's to print.
 pub fn resumed(resumed: resume::Resumed, console: &Console) -> Result<Job, RunError> {
     let resume::Resumed {
         mut settings,
@@ -135,10 +134,8 @@ pub fn resumed(resumed: resume::Resumed, console: &Console) -> Result<Job, RunEr
         original_sampling,
         order_iteration,
         exact,
-        notices,
         ..
     } = resumed;
-    warn_all(console, &notices);
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     let (box_size, pixel_size) = (models[0].box_size, models[0].pixel_size);
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
@@ -171,21 +168,6 @@ pub fn resumed(resumed: resume::Resumed, console: &Console) -> Result<Job, RunEr
     };
     start_local_searches(&mut job);
     Ok(job)
-}
-
-fn check_options(settings: &Settings) -> Result<(), RunError> {
-    if settings.auto_refine && !settings.split_random_halves {
-        return Err(RunError::Invalid(
-            "auto-refinement needs gold-standard half-sets: add --split_random_halves.".into(),
-        ));
-    }
-    if settings.fast_subsets && (settings.auto_refine || last_iteration(settings) < 20) {
-        return Err(RunError::Invalid(
-            "--fast_subsets needs a classification of at least 20 iterations: leave it out, or give --iter 20 or more."
-                .into(),
-        ));
-    }
-    Ok(())
 }
 
 /// Number of the last iteration of a classification, or the limit of an auto-refinement.
