@@ -1,23 +1,279 @@
 //! Reading particle images in stack order.
 
 use super::{DatasetError, ParticleSet};
+use crate::formats::file_name::{Format, ImageName};
+use crate::formats::mrc::{MrcError, StackReader};
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Most stacks kept open at a time: well below the usual limit of 1024 open files of a process.
+const MOST_OPEN: usize = 256;
 
 /// Gives out images of particles; keeps stacks open and optionally all images in memory.
-pub struct ImageStore {}
+///
+/// Paths are relative to the current folder, as in RELION; what is not there is looked for beside the STAR file.
+#[derive(Debug)]
+pub struct ImageStore {
+    paths: Vec<PathBuf>,
+    open: Mutex<OpenStacks>,
+    /// Images in particle order, when they were read in advance.
+    preread: Option<Vec<Box<[f32]>>>,
+    warnings: Vec<String>,
+}
+
+/// The stacks that are open now; the one unused for longest is closed first.
+#[derive(Debug, Default)]
+struct OpenStacks {
+    readers: HashMap<usize, (u64, Arc<StackReader>)>,
+    clock: u64,
+}
+
+/// Where an image file was found.
+pub(super) struct Located {
+    pub path: PathBuf,
+    /// Not in the current folder but beside the STAR file.
+    pub beside_star_file: bool,
+}
+
+/// Find an image file of a STAR file; an error says where it was looked for.
+pub(super) fn locate(image: &str, star_file: &Path) -> Result<Located, String> {
+    let path = PathBuf::from(image);
+    if path.exists() {
+        return Ok(Located {
+            path,
+            beside_star_file: false,
+        });
+    }
+    let folder = star_file.parent().unwrap_or(Path::new(""));
+    let beside = folder.join(image);
+    if path.is_relative() && beside.exists() {
+        return Ok(Located {
+            path: beside,
+            beside_star_file: true,
+        });
+    }
+    let current = std::env::current_dir().unwrap_or_default();
+    Err(match path.is_relative() {
+        true => format!(
+            "the image file {image} is neither in the current folder ({}) nor in that of the STAR file; paths are \
+             relative to the folder in which the program is started: start it in the project folder",
+            current.display()
+        ),
+        false => format!("the image file {image} does not exist; was the data set moved?"),
+    })
+}
 
 impl ImageStore {
     /// Open every stack of the set, checking that each slice exists and that boxes agree with the optics table.
     /// `preread` decodes all images into memory.
-    pub fn open(_set: &ParticleSet, _preread: bool) -> Result<Self, DatasetError> {
-        todo!()
+    pub fn open(set: &ParticleSet, preread: bool) -> Result<Self, DatasetError> {
+        let mut store = ImageStore {
+            paths: Vec::new(),
+            open: Mutex::default(),
+            preread: None,
+            warnings: Vec::new(),
+        };
+        let particles_of_stack = particles_of_stacks(set);
+        for (stack, particles) in particles_of_stack.iter().enumerate() {
+            store.add_stack(set, stack, particles)?;
+        }
+        if preread {
+            store.preread = Some(store.read_all(set, &particles_of_stack)?);
+        }
+        Ok(store)
     }
+
+    /// Oddities that were tolerated, for the user.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// Image of particle `index` (row-major, box²) into `out`; NaN or all-zero images are errors naming the particle.
     pub fn read_into(
         &self,
-        _set: &ParticleSet,
-        _index: usize,
-        _out: &mut [f32],
+        set: &ParticleSet,
+        index: usize,
+        out: &mut [f32],
     ) -> Result<(), DatasetError> {
-        todo!()
+        match self.preread.as_ref().map(|images| &images[index]) {
+            Some(image) if image.len() == out.len() => {
+                out.copy_from_slice(image);
+                Ok(())
+            }
+            Some(image) => Err(DatasetError::Invalid(format!(
+                "{}: {} pixels do not fit a buffer of {}",
+                set.describe(index),
+                image.len(),
+                out.len()
+            ))),
+            None => self.decode(set, index, out),
+        }
     }
+
+    /// Find and check one stack that holds the images of `particles`.
+    fn add_stack(
+        &mut self,
+        set: &ParticleSet,
+        stack: usize,
+        particles: &[usize],
+    ) -> Result<(), DatasetError> {
+        let Some(&first) = particles.first() else {
+            self.paths.push(PathBuf::new());
+            return Ok(());
+        };
+        let blame = |particle: usize, message: String| {
+            DatasetError::Invalid(format!("{}: {message}", set.describe(particle)))
+        };
+        let name = ImageName::parse(&set.stacks[stack]);
+        match name.format {
+            Format::Mrc | Format::MrcStack => {}
+            Format::Spider => {
+                return Err(blame(
+                    first,
+                    "by its name the image is in SPIDER format; particle images are read from MRC stacks: convert it \
+                     to .mrcs, or write `name:mrcs` if it is one"
+                        .into(),
+                ));
+            }
+            Format::Refused(reason) => return Err(blame(first, reason)),
+        }
+        let located = locate(&name.path, set.source()).map_err(|message| blame(first, message))?;
+        if located.beside_star_file
+            && !self
+                .warnings
+                .iter()
+                .any(|w| w.contains("beside the STAR file"))
+        {
+            self.warnings.push(format!(
+                "{} is not in the current folder; images are taken from beside the STAR file ({})",
+                name.path,
+                located.path.display()
+            ));
+        }
+        self.paths.push(located.path);
+        let reader = self
+            .reader(stack)
+            .map_err(|e| blame(first, e.to_string()))?;
+        let (width, height) = reader.shape();
+        for &particle in particles {
+            let box_size = set.optics[set.particles[particle].optics_group].box_size;
+            if (width, height) != (box_size, box_size) {
+                return Err(blame(
+                    particle,
+                    format!(
+                        "the stack holds images of {width} x {height} pixels, its optics group says {box_size} x {box_size}; \
+                         correct rlnImageSize or the image name"
+                    ),
+                ));
+            }
+            reader
+                .check(set.particles[particle].slice)
+                .map_err(|e| blame(particle, e.to_string()))?;
+        }
+        if reader.complete_slices() < reader.len() {
+            self.warnings.push(format!(
+                "{} is cut off: {} of its {} images are complete; those in use are among them",
+                set.stacks[stack],
+                reader.complete_slices(),
+                reader.len()
+            ));
+        }
+        for warning in reader.warnings() {
+            self.warnings
+                .push(format!("{}: {warning}", set.stacks[stack]));
+        }
+        Ok(())
+    }
+
+    /// All images, read stack by stack in slice order.
+    fn read_all(
+        &self,
+        set: &ParticleSet,
+        particles_of_stack: &[Vec<usize>],
+    ) -> Result<Vec<Box<[f32]>>, DatasetError> {
+        let order: Vec<usize> = particles_of_stack.iter().flatten().copied().collect();
+        let images: Vec<Box<[f32]>> = order
+            .par_iter()
+            .map(|&particle| {
+                let box_size = set.optics[set.particles[particle].optics_group].box_size;
+                let mut image = vec![0.0; box_size * box_size].into_boxed_slice();
+                self.decode(set, particle, &mut image)?;
+                Ok(image)
+            })
+            .collect::<Result<_, DatasetError>>()?;
+        let mut in_particle_order = vec![Box::default(); images.len()];
+        for (particle, image) in order.into_iter().zip(images) {
+            in_particle_order[particle] = image;
+        }
+        Ok(in_particle_order)
+    }
+
+    fn decode(&self, set: &ParticleSet, index: usize, out: &mut [f32]) -> Result<(), DatasetError> {
+        let particle = &set.particles[index];
+        let blame =
+            |message: &str| DatasetError::Invalid(format!("{}: {message}", set.describe(index)));
+        let reader = self
+            .reader(particle.stack)
+            .map_err(|e| blame(&e.to_string()))?;
+        reader
+            .read_into(particle.slice, out)
+            .map_err(|e| blame(&e.to_string()))?;
+        if let Some(pixel) = out.iter().position(|v| !v.is_finite()) {
+            return Err(blame(&format!(
+                "the image holds {} at pixel ({}, {}); remove this particle from the STAR file or extract it again",
+                out[pixel],
+                pixel % reader.shape().0,
+                pixel / reader.shape().0
+            )));
+        }
+        if out.iter().all(|&v| v == 0.0) {
+            return Err(blame(
+                "all pixels of the image are 0; remove this particle from the STAR file or extract it again",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The open reader of a stack.
+    fn reader(&self, stack: usize) -> Result<Arc<StackReader>, MrcError> {
+        let mut open = self.lock();
+        open.clock += 1;
+        let now = open.clock;
+        if let Some((used, reader)) = open.readers.get_mut(&stack) {
+            *used = now;
+            return Ok(reader.clone());
+        }
+        let reader = Arc::new(StackReader::open_partial(&self.paths[stack])?);
+        if open.readers.len() >= MOST_OPEN {
+            let oldest = open
+                .readers
+                .iter()
+                .min_by_key(|(_, (used, _))| *used)
+                .map(|(&stack, _)| stack);
+            oldest.map(|stack| open.readers.remove(&stack));
+        }
+        open.readers.insert(stack, (now, reader.clone()));
+        Ok(reader)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, OpenStacks> {
+        // A thread that panicked while holding the lock leaves a map that is still valid.
+        self.open
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Particles of each stack in slice order.
+fn particles_of_stacks(set: &ParticleSet) -> Vec<Vec<usize>> {
+    let mut of_stack = vec![Vec::new(); set.stacks.len()];
+    for (index, particle) in set.particles.iter().enumerate() {
+        of_stack[particle.stack].push(index);
+    }
+    for particles in &mut of_stack {
+        particles.sort_by_key(|&index| set.particles[index].slice);
+    }
+    of_stack
 }

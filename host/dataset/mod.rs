@@ -1,7 +1,13 @@
 //! Particles: optics and particle tables, scale groups, image stacks (spec 01 §3.1, 03 §1.3, §1.5).
 
+mod groups;
 pub mod images;
+mod labels;
+mod legacy;
+mod optics;
 pub mod particles;
+mod read;
+mod write;
 
 pub use images::ImageStore;
 pub use particles::{CtfFields, OpticsGroup, Particle, ParticleSet, ReadOptions, ScaleGroup};
@@ -18,4 +24,11 @@ pub enum DatasetError {
     /// Anything else, in words for the user.
     #[error("{0}")]
     Invalid(String),
+}
+
+impl DatasetError {
+    /// An error about a STAR file's content.
+    fn about(path: &std::path::Path, message: impl std::fmt::Display) -> Self {
+        DatasetError::Invalid(format!("{}: {message}", path.display()))
+    }
 }

@@ -1,7 +1,8 @@
 //! Optics groups and particles in memory, and their STAR tables.
 
-use super::DatasetError;
-use std::path::Path;
+use super::{DatasetError, read, write};
+use crate::formats::star::Table;
+use std::path::{Path, PathBuf};
 
 /// One row of the optics table.
 #[derive(Debug, Clone, PartialEq)]
@@ -123,25 +124,48 @@ pub struct ParticleSet {
     pub stacks: Vec<String>,
     /// Messages for the user about conversions and oddities.
     pub warnings: Vec<String>,
+    /// Optics table in the 3.1+ layout.
+    pub(super) optics_table: Table,
+    /// Particle table in the 3.1+ layout, rows as in `particles`.
+    pub(super) particle_table: Table,
+    /// The STAR file.
+    pub(super) source: PathBuf,
 }
 
 impl ParticleSet {
-    /// Read a `_data.star`/particle file of RELION 1.3–5 (old layouts are converted).
-    pub fn read(_path: &Path, _options: &ReadOptions) -> Result<Self, DatasetError> {
-        todo!()
+    /// Read a `_data.star`/particle file of RELION 1.3–5 (old layouts are converted, spec 03 §1.5).
+    pub fn read(path: &Path, options: &ReadOptions) -> Result<Self, DatasetError> {
+        read::read(path, options)
     }
     /// Write optics and particles in the 3.1+ layout; `with_statistics` adds the three result columns
     /// (likelihood, Pmax, significant samples), `with_halves` `rlnRandomSubset`. Temporary name, then rename.
+    ///
+    /// The columns of the file that was read come first, in their order, then those that are added (spec 03 §1.3).
     pub fn write(
         &self,
-        _path: &Path,
-        _with_halves: bool,
-        _with_statistics: bool,
+        path: &Path,
+        with_halves: bool,
+        with_statistics: bool,
     ) -> Result<(), DatasetError> {
-        todo!()
+        write::write(self, path, with_halves, with_statistics)
     }
-    /// `000012@stack.mrcs`, for messages.
-    pub fn image_name(&self, _particle: usize) -> String {
-        todo!()
+    /// Image of a particle as the table names it (`000012@stack.mrcs`), for messages.
+    pub fn image_name(&self, particle: usize) -> String {
+        let name = self.particle_table.text(particle, "rlnImageName");
+        name.unwrap_or("(unknown image)").to_string()
+    }
+    /// The STAR file this set was read from.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+    /// Number and image of a particle and the line of the STAR file that holds it, for messages.
+    pub fn describe(&self, particle: usize) -> String {
+        format!(
+            "particle {} ({}; {}, {})",
+            particle + 1,
+            self.image_name(particle),
+            self.source.display(),
+            self.particle_table.place(particle, "rlnImageName")
+        )
     }
 }

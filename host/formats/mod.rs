@@ -1,6 +1,8 @@
 //! File formats: STAR tables, MRC maps and stacks, SPIDER volumes, atomic models.
 
 pub mod atoms;
+pub mod file_name;
 pub mod mrc;
+mod spider;
 pub mod star;
 pub mod volume;

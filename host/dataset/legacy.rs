@@ -1,0 +1,179 @@
+//! Particle tables from before RELION 3.1: no optics table, offsets in pixels (spec 03 §1.5).
+
+use super::{DatasetError, ReadOptions};
+use crate::formats::star::{Table, Value};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Columns whose values make an optics group and move to the optics table.
+const GROUP_COLUMNS: &[&str] = &[
+    "rlnAmplitudeContrast",
+    "rlnBeamTiltX",
+    "rlnBeamTiltY",
+    "rlnSphericalAberration",
+    "rlnVoltage",
+    "rlnDetectorPixelSize",
+    "rlnMagnification",
+    // Not of RELION's old layouts: other programs write it beside them.
+    "rlnImagePixelSize",
+];
+
+/// Lengths in pixels and the columns in Å that replace them.
+const LENGTHS: &[(&str, &str)] = &[
+    ("rlnOriginX", "rlnOriginXAngst"),
+    ("rlnOriginY", "rlnOriginYAngst"),
+    ("rlnOriginZ", "rlnOriginZAngst"),
+    ("rlnOriginXPrior", "rlnOriginXPriorAngst"),
+    ("rlnOriginYPrior", "rlnOriginYPriorAngst"),
+    ("rlnOriginZPrior", "rlnOriginZPriorAngst"),
+    ("rlnHelicalTrackLength", "rlnHelicalTrackLengthAngst"),
+];
+
+/// Version of the layout that has an optics table; a table of this version without one is damaged.
+const CURRENT_VERSION: u32 = 50001;
+
+/// Convert an old particle table to an optics table and a particle table of the 3.1+ layout.
+pub(super) fn convert(
+    path: &Path,
+    old: &Table,
+    options: &ReadOptions,
+    warnings: &mut Vec<String>,
+) -> Result<(Table, Table), DatasetError> {
+    if old.version() == CURRENT_VERSION {
+        return Err(DatasetError::about(
+            path,
+            format!(
+                "there is no data_optics table, although data_{} is of the layout that has one (version \
+                 {CURRENT_VERSION}): the file is incomplete or not a particle file",
+                old.name()
+            ),
+        ));
+    }
+    warnings.push(format!(
+        "{} has no optics table (RELION 3.0 or older): it is converted to the present layout",
+        path.display()
+    ));
+    let present: Vec<&str> = GROUP_COLUMNS
+        .iter()
+        .copied()
+        .filter(|label| old.has(label))
+        .collect();
+    let (group_of_row, first_rows) = group_rows(old, &present)?;
+    let pixel_sizes = pixel_sizes(path, old, &first_rows, options)?;
+
+    let mut labels = vec!["rlnOpticsGroup", "rlnOpticsGroupName"];
+    let carried = |label: &&str| {
+        !matches!(
+            *label,
+            "rlnDetectorPixelSize" | "rlnMagnification" | "rlnImagePixelSize"
+        )
+    };
+    labels.extend(present.iter().copied().filter(carried));
+    labels.extend(["rlnImagePixelSize", "rlnImageDimensionality"]);
+    let mut optics = Table::new_loop("optics", &labels);
+    for (group, &row) in first_rows.iter().enumerate() {
+        let mut values = vec![
+            Value::from(group + 1),
+            Value::Text(format!("opticsGroup{}", group + 1)),
+        ];
+        for label in present.iter().filter(|label| carried(label)) {
+            values.push(Value::Real(old.real(row, label)?));
+        }
+        values.push(Value::Real(pixel_sizes[group]));
+        values.push(Value::Integer(2));
+        optics.push_row(values);
+    }
+
+    let mut particles = old.clone();
+    particles.set_name("particles");
+    particles.add_column("rlnOpticsGroup", Value::Integer(1));
+    for (row, &group) in group_of_row.iter().enumerate() {
+        if group > 0 {
+            particles.set(row, "rlnOpticsGroup", Value::from(group + 1));
+        }
+    }
+    for &(pixels, angstroms) in LENGTHS {
+        if !old.has(pixels) {
+            continue;
+        }
+        if !old.has(angstroms) {
+            particles.add_column(angstroms, Value::Real(0.0));
+            for (row, length) in old.real_column(pixels)?.into_iter().enumerate() {
+                // 999 marks an undefined prior in any unit.
+                let undefined = pixels.ends_with("Prior") && length > 998.9;
+                let scale = if undefined {
+                    1.0
+                } else {
+                    pixel_sizes[group_of_row[row]]
+                };
+                particles.set(row, angstroms, Value::Real(length * scale));
+            }
+        }
+        particles.remove_column(pixels);
+    }
+    present
+        .iter()
+        .for_each(|label| particles.remove_column(label));
+    Ok((optics, particles))
+}
+
+/// Group of each row by equal values of the columns, and the first row of each group.
+fn group_rows(table: &Table, columns: &[&str]) -> Result<(Vec<usize>, Vec<usize>), DatasetError> {
+    let values: Vec<Vec<f64>> = columns
+        .iter()
+        .map(|label| table.real_column(label))
+        .collect::<Result<_, _>>()?;
+    let mut groups = HashMap::new();
+    let mut first_rows = Vec::new();
+    let of_row = (0..table.len())
+        .map(|row| {
+            let key: Vec<u64> = values.iter().map(|column| column[row].to_bits()).collect();
+            *groups.entry(key).or_insert_with(|| {
+                first_rows.push(row);
+                first_rows.len() - 1
+            })
+        })
+        .collect();
+    Ok((of_row, first_rows))
+}
+
+/// Å per pixel of each group.
+fn pixel_sizes(
+    path: &Path,
+    table: &Table,
+    rows: &[usize],
+    options: &ReadOptions,
+) -> Result<Vec<f64>, DatasetError> {
+    let from_columns = table.has("rlnDetectorPixelSize") && table.has("rlnMagnification");
+    rows.iter()
+        .map(|&row| {
+            let pixel = if table.has("rlnImagePixelSize") {
+                table.real(row, "rlnImagePixelSize")?
+            } else if from_columns {
+                // Detector pixels are in µm, pixels in Å.
+                1e4 * table.real(row, "rlnDetectorPixelSize")? / table.real(row, "rlnMagnification")?
+            } else {
+                options.pixel_size.ok_or_else(|| {
+                    DatasetError::about(
+                        path,
+                        format!(
+                            "table data_{} says nothing about the pixel size (rlnDetectorPixelSize and \
+                             rlnMagnification are missing); give it with --angpix",
+                            table.name()
+                        ),
+                    )
+                })?
+            };
+            if pixel.is_finite() && pixel > 0.0 {
+                return Ok(pixel);
+            }
+            Err(DatasetError::about(
+                path,
+                format!(
+                    "{}: the pixel size is {pixel} Å; check rlnDetectorPixelSize and rlnMagnification, or --angpix",
+                    table.place(row, "rlnMagnification")
+                ),
+            ))
+        })
+        .collect()
+}

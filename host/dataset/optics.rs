@@ -1,0 +1,213 @@
+//! The optics table (spec 03 §1.3).
+
+use super::{DatasetError, OpticsGroup, ReadOptions};
+use crate::formats::star::{StarError, Table, Value};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Optics groups of a table and the index of each group's number.
+pub(super) struct Optics {
+    pub groups: Vec<OpticsGroup>,
+    /// From `rlnOpticsGroup` as written to index.
+    pub index: HashMap<i64, usize>,
+}
+
+/// Largest relative difference between `--angpix` and the file that passes without a warning.
+const PIXEL_TOLERANCE: f64 = 0.005;
+
+/// Read the groups; `box_of` gives the box of a group whose table lacks it, from its first image.
+///
+/// Missing box sizes and pixel sizes that were found elsewhere are added to the table, and the group numbers in it
+/// become 1…n.
+pub(super) fn read_optics(
+    path: &Path,
+    table: &mut Table,
+    options: &ReadOptions,
+    box_of: impl Fn(i64) -> Result<usize, DatasetError>,
+    warnings: &mut Vec<String>,
+) -> Result<Optics, DatasetError> {
+    let mut optics = Optics {
+        groups: Vec::new(),
+        index: HashMap::new(),
+    };
+    let mut without_box = false;
+    for row in 0..table.len() {
+        let fail = |table: &Table, message: String| {
+            DatasetError::about(
+                path,
+                format!("{}: {message}", table.place(row, "rlnOpticsGroup")),
+            )
+        };
+        let number = match table.has("rlnOpticsGroup") {
+            true => table.integer(row, "rlnOpticsGroup")?,
+            false if table.len() == 1 => 1,
+            false => {
+                return Err(fail(
+                    table,
+                    "several optics groups need the column rlnOpticsGroup".into(),
+                ));
+            }
+        };
+        if optics.index.insert(number, row).is_some() {
+            return Err(fail(table, format!("optics group {number} is there twice")));
+        }
+        if table.has("rlnImageDimensionality") && table.integer(row, "rlnImageDimensionality")? != 2
+        {
+            return Err(fail(
+                table,
+                "the particles are not 2D images; subtomograms cannot be refined by this program"
+                    .into(),
+            ));
+        }
+        let pixel_size = pixel_size(table, row, options)?.ok_or_else(|| {
+            fail(
+                table,
+                "the pixel size is missing (rlnImagePixelSize); give it with --angpix".into(),
+            )
+        })?;
+        if !(pixel_size.is_finite() && pixel_size > 0.0) {
+            return Err(fail(
+                table,
+                format!("the pixel size is {pixel_size} Å; it must be positive"),
+            ));
+        }
+        if let Some(given) = options.pixel_size
+            && (given / pixel_size - 1.0).abs() > PIXEL_TOLERANCE
+        {
+            warnings.push(format!(
+                "--angpix gives {given} Å per pixel, {} gives {pixel_size} for optics group {number}: the file counts",
+                path.display()
+            ));
+        }
+        let box_size = match table.has("rlnImageSize") {
+            true => table.integer(row, "rlnImageSize")?,
+            false => {
+                without_box = true;
+                box_of(number)? as i64
+            }
+        };
+        if box_size < 2 || box_size % 2 != 0 || box_size > 1 << 15 {
+            return Err(fail(
+                table,
+                format!(
+                    "the images have {box_size} pixels a side; an even number is needed: extract or crop them again"
+                ),
+            ));
+        }
+        let group = group(table, row, number, pixel_size, box_size as usize)?;
+        if options.need_ctf && !group.ctf_corrected {
+            let missing: Vec<&str> = [
+                ("rlnVoltage", group.voltage),
+                ("rlnSphericalAberration", group.spherical_aberration),
+                ("rlnAmplitudeContrast", group.amplitude_contrast),
+            ]
+            .into_iter()
+            .filter_map(|(label, value)| value.is_none().then_some(label))
+            .collect();
+            if !missing.is_empty() {
+                return Err(fail(
+                    table,
+                    format!(
+                        "CTF correction (--ctf) needs {} in the optics table; add it, or run without --ctf",
+                        missing.join(", ")
+                    ),
+                ));
+            }
+        }
+        optics.groups.push(group);
+    }
+    complete(table, &optics, without_box, warnings);
+    Ok(optics)
+}
+
+/// Put into the table what was found elsewhere, and number its rows 1…n.
+fn complete(table: &mut Table, optics: &Optics, without_box: bool, warnings: &mut Vec<String>) {
+    let in_order = (0..table.len()).all(|row| optics.index.get(&(row as i64 + 1)) == Some(&row));
+    if !in_order {
+        warnings.push(
+            "the optics groups are not numbered 1, 2, …: they are renumbered in file order".into(),
+        );
+    }
+    for (row, group) in optics.groups.iter().enumerate() {
+        table.set(row, "rlnOpticsGroup", Value::from(row + 1));
+        if !table.has("rlnOpticsGroupName") || row > 0 {
+            table.set(row, "rlnOpticsGroupName", Value::from(group.name.as_str()));
+        }
+        if without_box {
+            table.set(row, "rlnImageSize", Value::from(group.box_size));
+        }
+        table.set(row, "rlnImagePixelSize", Value::Real(group.pixel_size));
+        table.add_column("rlnImageDimensionality", Value::Integer(2));
+    }
+}
+
+fn pixel_size(table: &Table, row: usize, options: &ReadOptions) -> Result<Option<f64>, StarError> {
+    for label in [
+        "rlnImagePixelSize",
+        "rlnMicrographPixelSize",
+        "rlnMicrographOriginalPixelSize",
+        "rlnTomoTiltSeriesPixelSize",
+    ] {
+        if table.has(label) {
+            return table.real(row, label).map(Some);
+        }
+    }
+    Ok(options.pixel_size)
+}
+
+fn group(
+    table: &Table,
+    row: usize,
+    number: i64,
+    pixel_size: f64,
+    box_size: usize,
+) -> Result<OpticsGroup, StarError> {
+    let real = |label: &str| table.has(label).then(|| table.real(row, label)).transpose();
+    let vector = |label: &str| {
+        let values = table.has(label).then(|| table.vector(row, label));
+        values.transpose().map(Option::unwrap_or_default)
+    };
+    let flag = |label: &str| {
+        let value = table.has(label).then(|| table.boolean(row, label));
+        value.transpose().map(Option::unwrap_or_default)
+    };
+    let text = |label: &str| {
+        let value = table
+            .has(label)
+            .then(|| table.text(row, label))
+            .transpose()?;
+        Ok::<_, StarError>(
+            value
+                .filter(|t| !t.is_empty() && *t != "None")
+                .map(String::from),
+        )
+    };
+    Ok(OpticsGroup {
+        name: text("rlnOpticsGroupName")?.unwrap_or_else(|| format!("opticsGroup{number}")),
+        pixel_size,
+        box_size,
+        voltage: real("rlnVoltage")?,
+        spherical_aberration: real("rlnSphericalAberration")?,
+        amplitude_contrast: real("rlnAmplitudeContrast")?,
+        beam_tilt: [
+            real("rlnBeamTiltX")?.unwrap_or(0.0),
+            real("rlnBeamTiltY")?.unwrap_or(0.0),
+        ],
+        odd_zernike: vector("rlnOddZernike")?,
+        even_zernike: vector("rlnEvenZernike")?,
+        magnification: [
+            [
+                real("rlnMagMat00")?.unwrap_or(1.0),
+                real("rlnMagMat01")?.unwrap_or(0.0),
+            ],
+            [
+                real("rlnMagMat10")?.unwrap_or(0.0),
+                real("rlnMagMat11")?.unwrap_or(1.0),
+            ],
+        ],
+        mtf_file: text("rlnMtfFileName")?,
+        original_pixel_size: real("rlnMicrographOriginalPixelSize")?,
+        ctf_premultiplied: flag("rlnCtfDataAreCtfPremultiplied")?,
+        ctf_corrected: flag("rlnCtfDataAreCtfCorrected")?,
+    })
+}

@@ -1,0 +1,360 @@
+//! From STAR tables to particles.
+
+use super::images::{Located, locate};
+use super::optics::{Optics, read_optics};
+use super::{CtfFields, DatasetError, Particle, ParticleSet, ReadOptions, groups, legacy};
+use crate::formats::file_name::ImageName;
+use crate::formats::mrc::StackReader;
+use crate::formats::star::{Document, Table};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Priors of this value or more are undefined (RELION writes 999).
+const UNDEFINED: f64 = 998.9;
+
+pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet, DatasetError> {
+    let document = Document::read(path)?;
+    let mut warnings = Vec::new();
+    let (mut optics_table, mut table) = tables(path, document, options, &mut warnings)?;
+    if table.is_empty() {
+        return Err(DatasetError::about(
+            path,
+            format!("table data_{} holds no particles", table.name()),
+        ));
+    }
+    if !table.has("rlnImageName") {
+        return Err(DatasetError::about(
+            path,
+            format!(
+                "table data_{} has no column rlnImageName, so it does not name any particle images; is this a \
+                 particle file? It holds: {}",
+                table.name(),
+                table.labels().join(" ")
+            ),
+        ));
+    }
+    let box_of = |number| first_box(path, &table, number);
+    let optics = read_optics(path, &mut optics_table, options, box_of, &mut warnings)?;
+    let mut particles = read_particles(path, &table, &optics, options)?;
+
+    let order = order_by_micrograph(&table)?;
+    table.reorder(&order);
+    particles = order.iter().map(|&row| particles[row].clone()).collect();
+    let stacks = number_stacks(path, &table, &mut particles)?;
+    let (scale_group_of, scale_groups) = groups::scale_groups(
+        &table,
+        &optics.groups,
+        |row| particles[row].optics_group,
+        &mut warnings,
+    )?;
+    for (id, particle) in particles.iter_mut().enumerate() {
+        particle.id = id;
+        particle.scale_group = scale_group_of[id];
+    }
+    Ok(ParticleSet {
+        optics: optics.groups,
+        particles,
+        scale_groups,
+        stacks,
+        warnings,
+        optics_table,
+        particle_table: table,
+        source: path.to_path_buf(),
+    })
+}
+
+/// Optics and particle tables in the 3.1+ layout.
+fn tables(
+    path: &Path,
+    document: Document,
+    options: &ReadOptions,
+    warnings: &mut Vec<String>,
+) -> Result<(Table, Table), DatasetError> {
+    let optics = document.table("optics").filter(|t| !t.is_empty()).cloned();
+    match optics {
+        Some(optics) => {
+            let particles = document.require("particles")?;
+            if particles.has("rlnTomoName") && !particles.has("rlnMicrographName") {
+                return Err(DatasetError::about(
+                    path,
+                    "these are particles of tomograms (rlnTomoName); this program refines single-particle images",
+                ));
+            }
+            let particles = particles.clone();
+            Ok((optics, particles))
+        }
+        None => {
+            let first = document
+                .table("")
+                .filter(|t| !t.is_empty() || document.tables.len() == 1);
+            // A file whose first table is an empty optics table keeps its particles in the next one.
+            let first = first
+                .or_else(|| document.table("particles"))
+                .or(document.table(""));
+            let Some(table) = first else {
+                return Err(DatasetError::about(path, "the file holds no table"));
+            };
+            if table.is_empty() || !table.has("rlnImageName") {
+                // The caller's messages about missing images and particles fit better than one about optics.
+                return Ok((Table::new_loop("optics", &[]), table.clone()));
+            }
+            legacy::convert(path, table, options, warnings)
+        }
+    }
+}
+
+/// Box of the first image of an optics group, from the image file.
+fn first_box(path: &Path, table: &Table, number: i64) -> Result<usize, DatasetError> {
+    for row in 0..table.len() {
+        if table.has("rlnOpticsGroup") && table.integer(row, "rlnOpticsGroup")? != number {
+            continue;
+        }
+        let name = ImageName::parse(table.text(row, "rlnImageName")?);
+        let blame = |reason: String| {
+            DatasetError::about(
+                path,
+                format!(
+                    "the optics table lacks rlnImageSize, and the image of {} does not tell it: {reason}",
+                    table.place(row, "rlnImageName")
+                ),
+            )
+        };
+        let Located { path: file, .. } = locate(&name.path, path).map_err(blame)?;
+        let stack = StackReader::open_partial(&file).map_err(|e| blame(e.to_string()))?;
+        let (width, height) = stack.shape();
+        if width != height {
+            return Err(blame(format!(
+                "its images are not square: {width} x {height} pixels"
+            )));
+        }
+        return Ok(width);
+    }
+    Err(DatasetError::about(
+        path,
+        format!("optics group {number} has no rlnImageSize and no particles to take it from"),
+    ))
+}
+
+/// Stable order by micrograph name; the table's own order without that column.
+fn order_by_micrograph(table: &Table) -> Result<Vec<usize>, DatasetError> {
+    let mut order: Vec<usize> = (0..table.len()).collect();
+    if table.has("rlnMicrographName") {
+        let names: Vec<&str> = table.texts("rlnMicrographName")?.collect();
+        order.sort_by_key(|&row| names[row]);
+    }
+    Ok(order)
+}
+
+/// Whole columns with defaults, checked for values that are not finite.
+struct Columns<'a> {
+    path: &'a Path,
+    table: &'a Table,
+}
+
+impl Columns<'_> {
+    fn reals(&self, label: &str, default: f64) -> Result<Vec<f64>, DatasetError> {
+        if !self.table.has(label) {
+            return Ok(vec![default; self.table.len()]);
+        }
+        let values = self.table.real_column(label)?;
+        match values.iter().position(|v| !v.is_finite()) {
+            Some(row) => Err(self.blame(
+                row,
+                label,
+                &format!("the value is {}; remove this particle", values[row]),
+            )),
+            None => Ok(values),
+        }
+    }
+    fn integers(&self, label: &str, default: i64) -> Result<Vec<i64>, DatasetError> {
+        if !self.table.has(label) {
+            return Ok(vec![default; self.table.len()]);
+        }
+        let values = self.table.integer_column(label)?;
+        match values.iter().position(|&v| v < 0) {
+            Some(row) => Err(self.blame(row, label, &format!("the value is {}", values[row]))),
+            None => Ok(values),
+        }
+    }
+    /// Values where the table defines them.
+    fn priors(&self, label: &str) -> Result<Vec<Option<f64>>, DatasetError> {
+        let values = self.reals(label, f64::MAX)?;
+        Ok(values
+            .into_iter()
+            .map(|v| (v < UNDEFINED).then_some(v))
+            .collect())
+    }
+    fn blame(&self, row: usize, label: &str, message: &str) -> DatasetError {
+        DatasetError::about(
+            self.path,
+            format!(
+                "{}, column {label}: {message}",
+                self.table.place(row, label)
+            ),
+        )
+    }
+}
+
+/// Particles in table order; stacks, scale groups and ids are set later.
+fn read_particles(
+    path: &Path,
+    table: &Table,
+    optics: &Optics,
+    options: &ReadOptions,
+) -> Result<Vec<Particle>, DatasetError> {
+    let columns = Columns { path, table };
+    let ctf_is_used = options.need_ctf && optics.groups.iter().any(|g| !g.ctf_corrected);
+    if ctf_is_used && !table.has("rlnDefocusU") {
+        return Err(DatasetError::about(
+            path,
+            format!(
+                "CTF correction (--ctf) needs the column rlnDefocusU (and rlnDefocusV, rlnDefocusAngle) in table \
+                 data_{}; estimate the CTF first, or run without --ctf",
+                table.name()
+            ),
+        ));
+    }
+    let optics_group = optics_groups(&columns, optics)?;
+    let half = halves(&columns)?;
+    let defocus_u = columns.reals("rlnDefocusU", 0.0)?;
+    let defocus_v = match table.has("rlnDefocusV") {
+        true => columns.reals("rlnDefocusV", 0.0)?,
+        false => defocus_u.clone(),
+    };
+    let defocus_angle = columns.reals("rlnDefocusAngle", 0.0)?;
+    let b_factor = columns.reals("rlnCtfBfactor", 0.0)?;
+    let scale = columns.reals("rlnCtfScalefactor", 1.0)?;
+    let phase_shift = columns.reals("rlnPhaseShift", 0.0)?;
+    let rot = columns.reals("rlnAngleRot", 0.0)?;
+    let tilt = columns.reals("rlnAngleTilt", 0.0)?;
+    let psi = columns.reals("rlnAnglePsi", 0.0)?;
+    let x = columns.reals("rlnOriginXAngst", 0.0)?;
+    let y = columns.reals("rlnOriginYAngst", 0.0)?;
+    let rot_prior = columns.priors("rlnAngleRotPrior")?;
+    let tilt_prior = columns.priors("rlnAngleTiltPrior")?;
+    let psi_prior = columns.priors("rlnAnglePsiPrior")?;
+    let x_prior = columns.priors("rlnOriginXPriorAngst")?;
+    let y_prior = columns.priors("rlnOriginYPriorAngst")?;
+    let class = columns.integers("rlnClassNumber", 0)?;
+    let norm = columns.reals("rlnNormCorrection", 1.0)?;
+    let log_likelihood = columns.reals("rlnLogLikeliContribution", 0.0)?;
+    let max_probability = columns.reals("rlnMaxValueProbDistribution", 0.0)?;
+    let significant_samples = columns.integers("rlnNrOfSignificantSamples", 0)?;
+    Ok((0..table.len())
+        .map(|row| Particle {
+            id: row,
+            stack: 0,
+            slice: 0,
+            optics_group: optics_group[row],
+            scale_group: 0,
+            half: half[row],
+            ctf: CtfFields {
+                defocus_u: defocus_u[row],
+                defocus_v: defocus_v[row],
+                defocus_angle: defocus_angle[row],
+                b_factor: b_factor[row],
+                scale: scale[row],
+                phase_shift: phase_shift[row],
+            },
+            rot: rot[row],
+            tilt: tilt[row],
+            psi: psi[row],
+            origin: [x[row], y[row]],
+            angle_prior: [rot_prior[row], tilt_prior[row], psi_prior[row]],
+            origin_prior: [x_prior[row], y_prior[row]],
+            class: class[row] as usize,
+            norm: norm[row],
+            log_likelihood: log_likelihood[row],
+            max_probability: max_probability[row],
+            significant_samples: significant_samples[row] as usize,
+        })
+        .collect())
+}
+
+/// Index of each row's optics group.
+fn optics_groups(columns: &Columns, optics: &Optics) -> Result<Vec<usize>, DatasetError> {
+    let table = columns.table;
+    if !table.has("rlnOpticsGroup") {
+        return match optics.groups.len() {
+            1 => Ok(vec![0; table.len()]),
+            n => Err(DatasetError::about(
+                columns.path,
+                format!(
+                    "there are {n} optics groups, but table data_{} has no column rlnOpticsGroup that says which \
+                     particle belongs to which",
+                    table.name()
+                ),
+            )),
+        };
+    }
+    let numbers = table.integer_column("rlnOpticsGroup")?;
+    let index = |(row, number): (usize, i64)| {
+        optics.index.get(&number).copied().ok_or_else(|| {
+            let message = format!("optics group {number} is not in the optics table");
+            columns.blame(row, "rlnOpticsGroup", &message)
+        })
+    };
+    numbers.into_iter().enumerate().map(index).collect()
+}
+
+/// Half-set of each row: 1 or 2 for all, or 0 for all.
+fn halves(columns: &Columns) -> Result<Vec<u8>, DatasetError> {
+    let label = "rlnRandomSubset";
+    let numbers = columns.integers(label, 0)?;
+    if let Some(row) = numbers.iter().position(|&n| n > 2) {
+        let message = format!("the half-set is {}; it must be 1 or 2", numbers[row]);
+        return Err(columns.blame(row, label, &message));
+    }
+    let assigned = numbers.iter().filter(|&&n| n > 0).count();
+    if assigned > 0
+        && let Some(row) = numbers.iter().position(|&n| n == 0)
+    {
+        let message = format!(
+            "this particle has no half-set (0), but {assigned} others have one; assign all, or remove the column"
+        );
+        return Err(columns.blame(row, label, &message));
+    }
+    Ok(numbers.into_iter().map(|n| n as u8).collect())
+}
+
+/// Split image names; gives the stacks in order of first appearance.
+fn number_stacks(
+    path: &Path,
+    table: &Table,
+    particles: &mut [Particle],
+) -> Result<Vec<String>, DatasetError> {
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    let mut stacks: Vec<String> = Vec::new();
+    for (row, text) in table.texts("rlnImageName")?.enumerate() {
+        let blame = |message: &str| {
+            DatasetError::about(
+                path,
+                format!(
+                    "{}, column rlnImageName: '{text}' {message}",
+                    table.place(row, "rlnImageName")
+                ),
+            )
+        };
+        let name = ImageName::parse(text);
+        let stack = match name.slice {
+            Some(_) => text.split_once('@').map_or(text, |(_, rest)| rest),
+            None => text,
+        };
+        if stack.is_empty() {
+            return Err(blame("names no image file"));
+        }
+        let slice = name.slice.unwrap_or(1);
+        particles[row].slice = slice
+            .checked_sub(1)
+            .ok_or_else(|| blame("has image number 0 (or one too large); numbers start at 1"))?;
+        particles[row].stack = match numbers.get(stack) {
+            Some(&number) => number,
+            None => {
+                numbers.insert(stack.to_string(), stacks.len());
+                stacks.push(stack.to_string());
+                stacks.len() - 1
+            }
+        };
+    }
+    Ok(stacks)
+}

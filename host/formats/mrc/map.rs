@@ -1,0 +1,140 @@
+//! Whole maps in memory.
+
+use super::header::{self, Header, NewHeader};
+use super::statistics::Statistics;
+use super::{MrcError, temporary_name};
+use ndarray::{Array3, ArrayView3};
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+
+/// A map as read: voxels (z, y, x) and pixel size in Å, if the header gives one.
+#[derive(Debug)]
+pub struct Map {
+    /// Voxels, indices (z, y, x).
+    pub data: Array3<f32>,
+    /// Å per voxel.
+    pub pixel_size: Option<f64>,
+    /// Oddities that were tolerated, for the user.
+    pub warnings: Vec<String>,
+}
+
+/// Write a map (indices z, y, x) as mode 2, to a temporary name and renamed; passes `mrcfile.validate`.
+pub fn write_map(path: &Path, map: ArrayView3<f32>, pixel_size: f64) -> Result<(), MrcError> {
+    let (z, y, x) = map.dim();
+    let mut statistics = Statistics::default();
+    statistics.add(map.iter().copied());
+    let header = NewHeader {
+        size: [x, y, z],
+        mode: 2,
+        pixel_size,
+        is_stack: false,
+        statistics,
+    };
+    let temporary = temporary_name(path);
+    let attempt = || {
+        let mut out = BufWriter::with_capacity(1 << 20, File::create(&temporary)?);
+        out.write_all(&header.bytes())?;
+        for value in map.iter() {
+            out.write_all(&value.to_le_bytes())?;
+        }
+        out.into_inner()?;
+        std::fs::rename(&temporary, path)
+    };
+    attempt().map_err(|e: std::io::Error| {
+        // The incomplete file is of no use; that it cannot be removed changes nothing.
+        let _ = std::fs::remove_file(&temporary);
+        MrcError::new(
+            path,
+            format!("cannot write the map: {e}; check that the folder exists, may be written to and has room"),
+        )
+    })
+}
+
+/// Decode an MRC map from a stream of its bytes. `path` is for messages.
+pub(in crate::formats) fn read_map_from(
+    path: &Path,
+    mut input: impl Read,
+) -> Result<Map, MrcError> {
+    let failed = |e: std::io::Error| MrcError::new(path, format!("reading failed: {e}"));
+    let mut start = Vec::with_capacity(header::LENGTH);
+    (&mut input)
+        .take(header::LENGTH as u64)
+        .read_to_end(&mut start)
+        .map_err(failed)?;
+    let header = Header::parse(&start).map_err(|message| MrcError::new(path, message))?;
+    let expected = header
+        .file_bytes()
+        .map_err(|message| MrcError::new(path, message))?;
+    let mut warnings = header.warnings.clone();
+    let extended = header.data_offset - header::LENGTH as u64;
+    let skipped =
+        std::io::copy(&mut (&mut input).take(extended), &mut std::io::sink()).map_err(failed)?;
+
+    let [x, y, z] = header.size;
+    let section_bytes = header
+        .section_bytes()
+        .map_err(|message| MrcError::new(path, message))?;
+    let (voxels, found) = read_voxels(&mut input, x * y, z, section_bytes, |bytes, out| {
+        header.element.decode(header.order, bytes, out)
+    })
+    .map_err(failed)?;
+    let found = header::LENGTH as u64 + skipped + found;
+    if found < expected {
+        return Err(MrcError::new(
+            path,
+            format!(
+                "the map is cut off: its header promises {x} x {y} x {z} voxels, {expected} bytes in all, \
+                 the file has {found}; copy or compute it again"
+            ),
+        ));
+    }
+    let extra = std::io::copy(&mut input, &mut std::io::sink()).map_err(failed)?;
+    if extra > 0 {
+        warnings.push(format!(
+            "{extra} bytes after the end of the data are ignored"
+        ));
+    }
+    let [px, py, pz] = header.pixel_size;
+    if let (Some(px), Some(py), Some(pz)) = (px, py, pz)
+        && ((px - py).abs() > 1e-3 * px || (px - pz).abs() > 1e-3 * px)
+    {
+        warnings.push(format!(
+            "the header gives different pixel sizes along x, y and z ({px:.4}, {py:.4}, {pz:.4} Å); x counts"
+        ));
+    }
+    let data = Array3::from_shape_vec((z, y, x), voxels)
+        .map_err(|e| MrcError::new(path, format!("the map does not fit its size: {e}")))?;
+    Ok(Map {
+        data,
+        pixel_size: px,
+        warnings,
+    })
+}
+
+/// Read `sections` sections of `pixels` values each; gives the values of whole sections and the bytes read.
+///
+/// Memory grows with what really arrives, so that a header promising terabytes costs nothing.
+pub(in crate::formats) fn read_voxels(
+    input: &mut impl Read,
+    pixels: usize,
+    sections: usize,
+    section_bytes: u64,
+    decode: impl Fn(&[u8], &mut [f32]),
+) -> std::io::Result<(Vec<f32>, u64)> {
+    let mut voxels = Vec::new();
+    let mut found = 0;
+    let mut bytes = Vec::new();
+    for _ in 0..sections {
+        bytes.clear();
+        let length = input.take(section_bytes).read_to_end(&mut bytes)? as u64;
+        found += length;
+        if length < section_bytes {
+            break;
+        }
+        let start = voxels.len();
+        voxels.resize(start + pixels, 0.0);
+        decode(&bytes, &mut voxels[start..]);
+    }
+    Ok((voxels, found))
+}

@@ -1,0 +1,45 @@
+//! MRC maps and stacks (spec 03 §2.2; MRC2014).
+//!
+//! Reading is lenient: both byte orders, modes 0, 1, 2, 6, 12 and 101, extended headers, wrong machine stamps and
+//! wrong statistics, with a warning where something is odd. Writing is strict: what is written passes
+//! `mrcfile.validate`.
+
+mod element;
+pub(super) mod header;
+mod map;
+mod stack_reader;
+mod stack_writer;
+mod statistics;
+
+pub use map::{Map, write_map};
+pub(super) use map::{read_map_from, read_voxels};
+pub use stack_reader::StackReader;
+pub use stack_writer::{StackMode, StackWriter};
+
+use std::path::{Path, PathBuf};
+
+/// What went wrong with an image file, which file, why, and what to try.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct MrcError {
+    /// File concerned.
+    pub path: String,
+    /// What failed, why and what to try.
+    pub message: String,
+}
+
+impl MrcError {
+    pub(super) fn new(path: &Path, message: impl Into<String>) -> Self {
+        MrcError {
+            path: path.display().to_string(),
+            message: message.into(),
+        }
+    }
+}
+
+/// Name under which a file is written before it is complete.
+fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
+}

@@ -1,0 +1,139 @@
+//! Random access to the images of a stack.
+
+use super::MrcError;
+use super::header::{self, Header};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A stack opened for reading images by slice (0-based), without holding the file in memory.
+///
+/// Each image is one positioned read, so that many threads may share the reader, and a file that shrinks while it
+/// is being read gives an error (a memory map would kill the process).
+#[derive(Debug)]
+pub struct StackReader {
+    path: PathBuf,
+    file: File,
+    header: Header,
+    section_bytes: u64,
+    file_bytes: u64,
+}
+
+impl StackReader {
+    /// Open a stack and check its header and length.
+    pub fn open(path: &Path) -> Result<Self, MrcError> {
+        let reader = Self::open_partial(path)?;
+        if reader.complete_slices() < reader.len() {
+            return Err(reader.truncated(reader.complete_slices()));
+        }
+        Ok(reader)
+    }
+    /// Like [`StackReader::open`], but a stack that was cut off is accepted: only its missing slices give errors.
+    pub fn open_partial(path: &Path) -> Result<Self, MrcError> {
+        let error = |message: String| MrcError::new(path, message);
+        let file =
+            File::open(path).map_err(|e| error(format!("cannot open the image stack: {e}")))?;
+        let metadata = file
+            .metadata()
+            .map_err(|e| error(format!("cannot open the image stack: {e}")))?;
+        if metadata.is_dir() {
+            return Err(error("this is a folder, not an image stack".into()));
+        }
+        let mut start = Vec::with_capacity(header::LENGTH);
+        (&file)
+            .take(header::LENGTH as u64)
+            .read_to_end(&mut start)
+            .map_err(|e| error(format!("reading the header failed: {e}")))?;
+        let header = Header::parse(&start).map_err(error)?;
+        let section_bytes = header.section_bytes().map_err(error)?;
+        header.file_bytes().map_err(error)?;
+        Ok(StackReader {
+            path: path.to_path_buf(),
+            file,
+            header,
+            section_bytes,
+            file_bytes: metadata.len(),
+        })
+    }
+    /// Images in the stack, by its header.
+    pub fn len(&self) -> usize {
+        self.header.size[2]
+    }
+    /// No images.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Images whose data are completely in the file.
+    pub fn complete_slices(&self) -> usize {
+        let data = self.file_bytes.saturating_sub(self.header.data_offset);
+        ((data / self.section_bytes) as usize).min(self.len())
+    }
+    /// (width, height) in pixels.
+    pub fn shape(&self) -> (usize, usize) {
+        (self.header.size[0], self.header.size[1])
+    }
+    /// Å per pixel from the header.
+    pub fn pixel_size(&self) -> Option<f64> {
+        self.header.pixel_size[0]
+    }
+    /// Oddities that were tolerated, for the user.
+    pub fn warnings(&self) -> &[String] {
+        &self.header.warnings
+    }
+    /// Decode one image (rows y, columns x) into `out`, which holds width·height values.
+    pub fn read_into(&self, slice: usize, out: &mut [f32]) -> Result<(), MrcError> {
+        self.check(slice)?;
+        let (width, height) = self.shape();
+        if out.len() != width * height {
+            return Err(MrcError::new(
+                &self.path,
+                format!(
+                    "images of {width} x {height} pixels do not fit {} values",
+                    out.len()
+                ),
+            ));
+        }
+        let mut bytes = vec![0; self.section_bytes as usize];
+        let position = self.header.data_offset + slice as u64 * self.section_bytes;
+        self.file.read_exact_at(&mut bytes, position).map_err(|e| {
+            MrcError::new(
+                &self.path,
+                format!("reading image {} failed: {e}", slice + 1),
+            )
+        })?;
+        self.header.element.decode(self.header.order, &bytes, out);
+        Ok(())
+    }
+    /// Check that the stack holds this image (0-based) completely.
+    pub fn check(&self, slice: usize) -> Result<(), MrcError> {
+        if slice >= self.len() {
+            return Err(MrcError::new(
+                &self.path,
+                format!(
+                    "image {} was asked for, the stack holds {} (numbers start at 1)",
+                    slice + 1,
+                    self.len()
+                ),
+            ));
+        }
+        if slice >= self.complete_slices() {
+            return Err(self.truncated(slice));
+        }
+        Ok(())
+    }
+    fn truncated(&self, slice: usize) -> MrcError {
+        let [x, y, n] = self.header.size;
+        let expected = self.header.data_offset + n as u64 * self.section_bytes;
+        MrcError::new(
+            &self.path,
+            format!(
+                "the stack is cut off: its header promises {n} images of {x} x {y} pixels, {expected} bytes in \
+                 all, the file has {}; image {} is missing and {} are complete; copy or extract the stack again",
+                self.file_bytes,
+                slice + 1,
+                self.complete_slices()
+            ),
+        )
+    }
+}

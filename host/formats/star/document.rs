@@ -1,0 +1,78 @@
+//! All tables of a file.
+
+use super::{StarError, Table, reader, writer};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+/// All tables of a file, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Document {
+    /// Comment lines (without `# `) at the top of the file, before the first table.
+    pub header: Vec<String>,
+    /// Tables in file order.
+    pub tables: Vec<Table>,
+}
+
+impl Document {
+    /// Read a file. Errors name file, line and column.
+    pub fn read(path: &Path) -> Result<Self, StarError> {
+        let error = |e: std::io::Error| StarError {
+            path: path.display().to_string(),
+            message: format!("cannot open the STAR file: {e}"),
+        };
+        let file = File::open(path).map_err(error)?;
+        if file.metadata().map_err(error)?.is_dir() {
+            return Err(error(std::io::Error::other("it is a folder")));
+        }
+        Self::parse(BufReader::with_capacity(1 << 20, file), path)
+    }
+    /// Read from a stream; `path` is for messages and [`Document::path`].
+    pub fn parse(input: impl BufRead, path: &Path) -> Result<Self, StarError> {
+        reader::read(input, path)
+    }
+    /// First table with this name; the empty name means the first table of the file.
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables
+            .iter()
+            .find(|t| name.is_empty() || t.name() == name)
+    }
+    /// Like [`Document::table`], an error naming the file and the tables it does hold otherwise.
+    pub fn require(&self, name: &str) -> Result<&Table, StarError> {
+        self.table(name).ok_or_else(|| {
+            let held: Vec<String> = self
+                .tables
+                .iter()
+                .map(|t| format!("data_{}", t.name()))
+                .collect();
+            StarError {
+                path: match self.path() {
+                    Some(path) => path.display().to_string(),
+                    None => "(STAR document in memory)".into(),
+                },
+                message: format!(
+                    "there is no table data_{name}; the file holds: {}",
+                    held.join(", ")
+                ),
+            }
+        })
+    }
+    /// Write to a temporary name and rename.
+    pub fn write(&self, path: &Path) -> Result<(), StarError> {
+        writer::replace_file(path, |out| self.write_to(out))
+    }
+    /// Write the text of the file.
+    pub fn write_to(&self, mut out: impl Write) -> std::io::Result<()> {
+        for line in &self.header {
+            writeln!(out, "# {line}")?;
+        }
+        for table in &self.tables {
+            writer::write_table(&mut out, table)?;
+        }
+        Ok(())
+    }
+    /// Path this document was read from, if any.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.tables.first()?.source().map(Path::to_path_buf)
+    }
+}

@@ -1,0 +1,35 @@
+//! STAR tables as RELION writes them (spec 03 §1.1–1.2).
+//!
+//! A STAR file is a sequence of `data_` blocks; each is either a list of label–value pairs or a `loop_` table.
+//! Every cell is kept as text, so that columns this program does not know are written back unchanged; numbers
+//! are formatted when they are stored ([`number`]) and parsed when they are asked for.
+//!
+//! ```
+//! use gerelion::formats::star::Document;
+//! let text = "data_\n\nloop_\n_rlnImageName #1\n_rlnDefocusU #2\n000001@a.mrcs 17515.6\n";
+//! let document = Document::parse(text.as_bytes(), "example.star".as_ref()).unwrap();
+//! assert_eq!(document.tables[0].real(0, "rlnDefocusU").unwrap(), 17515.6);
+//! ```
+
+mod document;
+pub mod number;
+mod reader;
+mod table;
+mod tokenizer;
+mod value;
+mod writer;
+
+pub use document::Document;
+pub use table::Table;
+pub use value::Value;
+pub use writer::{LoopWriter, VERSION, replace_file};
+
+/// What went wrong while reading or writing a STAR file; the text names file, line and column.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct StarError {
+    /// File concerned.
+    pub path: String,
+    /// What failed, where, why and what to try.
+    pub message: String,
+}

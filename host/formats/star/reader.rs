@@ -1,0 +1,451 @@
+//! Streaming reader: one line in memory at a time (spec 03 §1.2).
+//!
+//! Differences from RELION's reader, all towards reading more: CR+LF line ends are accepted, blank lines and
+//! comments inside a loop do not end it (as in Python's `starfile`), text before the first table is kept.
+
+use super::table::LONGEST_CELL;
+use super::tokenizer::{Token, tokens};
+use super::{Document, StarError, Table};
+use std::io::{BufRead, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Version assumed for tables without a `# version` line.
+const DEFAULT_VERSION: u32 = 30000;
+/// A longer line means that this is not a STAR file; it bounds the memory taken by one.
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// Where in a file the reader is.
+enum State {
+    /// Before the first `data_` line.
+    Start,
+    /// After `data_name`: a loop or a list follows.
+    Block { name: String, line: u32 },
+    /// Labels of a loop.
+    LoopHeader(Table),
+    /// Rows of a loop.
+    Rows(Table),
+    /// Label–value pairs.
+    List(Table),
+}
+
+struct Reader {
+    path: Arc<Path>,
+    document: Document,
+    state: State,
+    line: u32,
+    version: Option<u32>,
+}
+
+/// Read all tables; `path` is for messages.
+pub(super) fn read(mut input: impl BufRead, path: &Path) -> Result<Document, StarError> {
+    let mut reader = Reader {
+        path: Arc::from(path),
+        document: Document::default(),
+        state: State::Start,
+        line: 0,
+        version: None,
+    };
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        let length = (&mut input)
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut buffer)
+            .map_err(|e| reader.error(1, format!("reading failed: {e}")))?;
+        if length == 0 {
+            break;
+        }
+        reader.line = reader.line.saturating_add(1);
+        if length as u64 == LONGEST_LINE {
+            return Err(reader.error(1, "the line is longer than 64 MiB: not a STAR file".into()));
+        }
+        let text = reader.decode(&buffer)?;
+        reader.take_line(text)?;
+    }
+    reader.finish()
+}
+
+impl Reader {
+    fn error(&self, column: usize, message: String) -> StarError {
+        StarError {
+            path: self.path.display().to_string(),
+            message: format!("line {}, column {column}: {message}", self.line.max(1)),
+        }
+    }
+
+    /// The line as text, without line end and byte-order mark.
+    fn decode<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, StarError> {
+        if let Some(position) = bytes.iter().position(|&b| b == 0) {
+            return Err(self.error(
+                position + 1,
+                "a zero byte: this is a binary file, not a STAR file".into(),
+            ));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|e| {
+            let position = e.valid_up_to();
+            self.error(
+                position + 1,
+                format!(
+                    "byte 0x{:02x} is not UTF-8 text; convert the file, for example with \
+                     `iconv -f latin1 -t utf8`",
+                    bytes[position]
+                ),
+            )
+        })?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        Ok(match self.line {
+            1 => text.strip_prefix('\u{feff}').unwrap_or(text),
+            _ => text,
+        })
+    }
+
+    fn take_line(&mut self, line: &str) -> Result<(), StarError> {
+        let content = line.trim_ascii();
+        if let Some(comment) = content.strip_prefix('#') {
+            self.take_comment(line, comment);
+            return Ok(());
+        }
+        if content.is_empty() {
+            return Ok(());
+        }
+        if let Some(name) = content.strip_prefix("data_")
+            && !self.is_row(line)?
+        {
+            let name = name.split_ascii_whitespace().next().unwrap_or("");
+            self.end_table()?;
+            self.state = State::Block {
+                name: name.to_string(),
+                line: self.line,
+            };
+            return Ok(());
+        }
+        match std::mem::replace(&mut self.state, State::Start) {
+            State::Start => Ok(()),
+            State::Block { name, line: begin } => self.begin_table(name, begin, line),
+            State::LoopHeader(table) => self.take_loop_header(table, line),
+            State::Rows(table) => self.take_row(table, line),
+            State::List(table) => self.take_pair(table, line),
+        }
+    }
+
+    fn take_comment(&mut self, line: &str, comment: &str) {
+        let mut words = comment.split_ascii_whitespace();
+        if words.next() == Some("version")
+            && let Some(version) = words.next().and_then(|v| v.parse().ok())
+        {
+            self.version = Some(version);
+        } else if matches!(self.state, State::Start) {
+            let text = line.trim_ascii_start().strip_prefix('#').unwrap_or(line);
+            let text = text.strip_prefix(' ').unwrap_or(text);
+            self.document.header.push(text.to_string());
+        }
+    }
+
+    /// A line that starts with `data_` is a row, not a new table, if it has just as many values as the loop
+    /// it follows has (two or more) labels.
+    fn is_row(&self, line: &str) -> Result<bool, StarError> {
+        let (State::Rows(table) | State::LoopHeader(table)) = &self.state else {
+            return Ok(false);
+        };
+        let labels = table.columns();
+        Ok(labels > 1 && self.split(line)?.len() == labels)
+    }
+
+    fn split<'a>(&self, line: &'a str) -> Result<Vec<Token<'a>>, StarError> {
+        tokens(line).map(|token| self.check(token)).collect()
+    }
+
+    fn check<'a>(
+        &self,
+        token: Result<Token<'a>, super::tokenizer::OpenQuote>,
+    ) -> Result<Token<'a>, StarError> {
+        let token = token.map_err(|quote| {
+            self.error(
+                quote.column,
+                "the quote that opens here is not closed on this line".into(),
+            )
+        })?;
+        if token.text.len() > LONGEST_CELL {
+            return Err(self.error(token.column, "the value is longer than 16 MiB".into()));
+        }
+        Ok(token)
+    }
+
+    /// The first line after `data_` that starts a loop or a list.
+    fn begin_table(&mut self, name: String, begin: u32, line: &str) -> Result<(), StarError> {
+        let content = line.trim_ascii();
+        let is_loop = content.starts_with("loop_");
+        if !is_loop && !content.starts_with('_') {
+            let message = format!(
+                "expected `loop_` or `_label value` after data_{name} of line {begin}, found '{}'",
+                shortened(content)
+            );
+            return Err(self.error(1, message));
+        }
+        let version = self.version.take().unwrap_or(DEFAULT_VERSION);
+        let table = Table::from_file(&name, is_loop, version, self.path.clone());
+        if is_loop {
+            self.state = State::LoopHeader(table);
+            Ok(())
+        } else {
+            self.take_pair(table, line)
+        }
+    }
+
+    fn take_loop_header(&mut self, mut table: Table, line: &str) -> Result<(), StarError> {
+        let content = line.trim_ascii();
+        if content.starts_with(';') {
+            self.state = State::LoopHeader(table);
+            return Ok(());
+        }
+        let Some(rest) = content.strip_prefix('_') else {
+            if table.columns() == 0 {
+                return Err(self.error(
+                    1,
+                    format!(
+                        "expected a label like `_rlnImageName` after loop_, found '{}'",
+                        shortened(content)
+                    ),
+                ));
+            }
+            return self.take_row(table, line);
+        };
+        let label = rest.split([' ', '\t', '#']).next().unwrap_or("");
+        if label.is_empty() {
+            return Err(self.error(1, "a label without a name".into()));
+        }
+        table.add_label(label);
+        self.state = State::LoopHeader(table);
+        Ok(())
+    }
+
+    fn take_row(&mut self, mut table: Table, line: &str) -> Result<(), StarError> {
+        let labels = table.columns();
+        let mut count = 0;
+        for token in tokens(line) {
+            let token = self.check(token)?;
+            if count == 0 && !token.quoted && token.text.starts_with("loop_") {
+                return Err(self.error(
+                    token.column,
+                    format!("a second loop_ in the block data_{}: RELION's STAR files hold one table per data_ block", table.name()),
+                ));
+            }
+            if count == labels {
+                return Err(self.error(
+                    token.column,
+                    format!(
+                        "the row has more values than the {labels} labels of table data_{} (from '{}' on)",
+                        table.name(),
+                        shortened(&token.text)
+                    ),
+                ));
+            }
+            table.push_cell(count, &token.text);
+            count += 1;
+        }
+        if count == 0 {
+            self.state = State::Rows(table);
+            return Ok(());
+        }
+        if count < labels {
+            if labels > 2 {
+                return Err(self.error(
+                    line.trim_ascii_end().len() + 1,
+                    format!(
+                        "the row has {count} values, table data_{} has {labels} labels; the first \
+                         missing one is {}",
+                        table.name(),
+                        table.labels()[count]
+                    ),
+                ));
+            }
+            // RELION, too, lets the second of two columns be left out.
+            table.push_cell(1, "");
+        }
+        table.end_row(self.line);
+        self.state = State::Rows(table);
+        Ok(())
+    }
+
+    fn take_pair(&mut self, mut table: Table, line: &str) -> Result<(), StarError> {
+        let content = line.trim_ascii();
+        if content.starts_with("loop_") {
+            return Err(self.error(
+                1,
+                format!(
+                    "a loop_ after label-value pairs in the block data_{}: RELION's STAR files hold \
+                     one table per data_ block",
+                    table.name()
+                ),
+            ));
+        }
+        let split = self.split(line)?;
+        let label = split.first().filter(|t| !t.quoted).map(|t| t.text.as_ref());
+        let label = label.and_then(|l| l.strip_prefix('_'));
+        let Some(label) = label.filter(|l| !l.is_empty()) else {
+            return Err(self.error(
+                1,
+                format!(
+                    "expected `_label value` in table data_{}, found '{}'",
+                    table.name(),
+                    shortened(content)
+                ),
+            ));
+        };
+        match split.as_slice() {
+            [_, value] => table.push_pair(label, &value.text, self.line),
+            [_] => {
+                return Err(self.error(
+                    line.trim_ascii_end().len() + 1,
+                    format!("the label _{label} has no value; write \"\" for an empty text"),
+                ));
+            }
+            [_, _, extra, ..] => {
+                return Err(self.error(
+                    extra.column,
+                    format!(
+                        "the label _{label} has more than one value; put a text with blanks in quotes"
+                    ),
+                ));
+            }
+            [] => {}
+        }
+        self.state = State::List(table);
+        Ok(())
+    }
+
+    /// Move the table being read, if any, to the document.
+    fn end_table(&mut self) -> Result<(), StarError> {
+        match std::mem::replace(&mut self.state, State::Start) {
+            State::Start => {}
+            State::Block { name, .. } => {
+                // A named block without content: an empty table.
+                let version = self.version.unwrap_or(DEFAULT_VERSION);
+                let table = Table::from_file(&name, true, version, self.path.clone());
+                self.document.tables.push(table);
+            }
+            State::LoopHeader(table) | State::Rows(table) | State::List(table) => {
+                self.document.tables.push(table);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Document, StarError> {
+        self.end_table()?;
+        if self.document.tables.is_empty() {
+            return Err(self.error(1, "no line starts with `data_`: not a STAR file".into()));
+        }
+        Ok(self.document)
+    }
+}
+
+/// The beginning of a text, for messages.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<Document, StarError> {
+        read(text.as_bytes(), Path::new("test.star"))
+    }
+    fn message(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn loops_lists_comments_and_versions() {
+        let document = parse(
+            "# made by hand\n\n# version 30001\n\ndata_optics\nloop_\n_rlnA #1\n\n# why not\n_rlnB\n1 x\n\n2 'y z' # end\n \
+             \ndata_general\n_rlnC\t3.5\n_rlnD \"\"\n# version 50001\ndata_",
+        )
+        .unwrap();
+        assert_eq!(document.header, ["made by hand"]);
+        let [optics, general, last] = document.tables.as_slice() else {
+            panic!("three tables")
+        };
+        assert_eq!(
+            (optics.name(), optics.version(), optics.len()),
+            ("optics", 30001, 2)
+        );
+        assert_eq!(optics.text(1, "rlnB").unwrap(), "y z");
+        assert_eq!((general.version(), general.is_loop()), (30000, false));
+        assert_eq!(general.real(0, "rlnC").unwrap(), 3.5);
+        assert_eq!(general.text(0, "rlnD").unwrap(), "");
+        assert_eq!((last.name(), last.len()), ("", 0));
+    }
+
+    #[test]
+    fn carriage_returns_and_a_missing_final_newline_do_not_matter() {
+        let document = parse("data_a\r\nloop_\r\n_x #1 \r\n_y #2 \r\n1 2\r\n3 nan").unwrap();
+        assert_eq!(document.tables[0].real(1, "x").unwrap(), 3.0);
+        assert!(document.tables[0].real(1, "y").unwrap().is_nan());
+    }
+
+    #[test]
+    fn a_first_value_that_begins_with_data_is_not_a_table() {
+        let document =
+            parse("data_a\nloop_\n_x\n_y\ndata_1.mrc 1\ndata_2.mrc 2\ndata_b\n_z 1\n").unwrap();
+        assert_eq!(document.tables[0].text(1, "x").unwrap(), "data_2.mrc");
+        assert_eq!(document.tables[1].name(), "b");
+    }
+
+    #[test]
+    fn errors_name_file_line_and_column() {
+        let rows = "data_p\nloop_\n_a\n_b\n_c\n1 2 3\n";
+        assert_eq!(
+            message(&format!("{rows}1 2\n")),
+            "test.star: line 7, column 4: the row has 2 values, table data_p has 3 labels; the first missing one is _c"
+                .replace("_c", "c")
+        );
+        assert!(
+            message(&format!("{rows}1 2 3 4\n"))
+                .contains("line 7, column 7: the row has more values")
+        );
+        assert!(message(&format!("{rows}1 \"2 3\n")).contains("line 7, column 3: the quote"));
+        assert!(message("data_p\n_a\n").contains("line 2, column 3: the label _a has no value"));
+        assert!(
+            message("data_p\n_a b c\n")
+                .contains("line 2, column 6: the label _a has more than one")
+        );
+        assert!(message("data_p\n_a 1\nloop_\n_b\n2\n").contains("line 3"));
+        assert!(message("data_p\nloop_\n_a\n1\nloop_\n").contains("second loop_"));
+        assert!(message("hello\n").contains("not a STAR file"));
+        assert!(message("").contains("not a STAR file"));
+        assert!(message("data_p\nx\0y\n").contains("binary file"));
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_refused() {
+        let error = read(&b"data_p\n_a \xe9\n"[..], Path::new("t"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("line 2, column 4: byte 0xe9"), "{error}");
+    }
+
+    #[test]
+    fn numbers_in_cells_are_blamed_with_their_line() {
+        let document = parse("data_p\nloop_\n_a\n_b\n1 x\n\n2 y\n").unwrap();
+        let error = document.tables[0].real_column("b").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "test.star: line 5, table data_p, row 1, column b: 'x' is not a number"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(data_|loop_|_a|_b| |\t|\n|\r\n|#|'|\"|1|x|;|\x07){0,60}") {
+            let _ = parse(&text);
+        }
+    }
+}
