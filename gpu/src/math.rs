@@ -25,7 +25,7 @@ pub trait Real:
     fn exp(self) -> Self;
     /// Angle of the vector (x, y), in (−π, π], where `self` is y.
     fn atan2(self, x: Self) -> Self;
-    /// self·a + b, rounded once.
+    /// self·a + b; rounded once where the machine has an instruction for it (never a library call).
     fn mul_add(self, a: Self, b: Self) -> Self;
     /// Absolute value.
     fn abs(self) -> Self {
@@ -63,7 +63,11 @@ macro_rules! real {
             #[cfg(not(target_arch = "nvptx64"))]
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
-                $float::mul_add(self, a, b)
+                if cfg!(target_feature = "fma") {
+                    $float::mul_add(self, a, b)
+                } else {
+                    self * a + b
+                }
             }
             #[cfg(target_arch = "nvptx64")]
             #[inline(always)]

@@ -17,6 +17,10 @@ const R: f64 = 0.491123477863004;
 const TWO_TO_FIVE: f64 = 31.7174745559;
 
 /// Is the direction inside? Angles in degrees, limits inclusive; `operators` are used by described groups only.
+#[expect(
+    clippy::approx_constant,
+    reason = "the published digits decide which directions lie on a border"
+)]
 pub(super) fn contains(family: Family, operators: &[Matrix3], rot: f64, tilt: f64) -> bool {
     let within = |low: f64, high: f64| (low..=high).contains(&rot);
     let upper = tilt <= 90.0;

@@ -81,6 +81,7 @@ impl Family {
     }
 
     /// Generators; axes and normals need not be normalised.
+    #[expect(clippy::approx_constant, reason = "axes as published, digit by digit")]
     pub(super) fn generators(self) -> Vec<Generator> {
         const X: [f64; 3] = [1.0, 0.0, 0.0];
         const Z: [f64; 3] = [0.0, 0.0, 1.0];
