@@ -30,6 +30,18 @@ impl VolumeShape {
         self.side as usize * self.side as usize * (self.half as usize + 1)
     }
 
+    /// Voxels of a row along x.
+    #[inline(always)]
+    pub fn row(&self) -> usize {
+        self.half as usize + 1
+    }
+
+    /// Voxels of a plane of constant z.
+    #[inline(always)]
+    pub fn plane(&self) -> usize {
+        self.row() * self.side as usize
+    }
+
     /// True for a volume without voxels.
     pub fn is_empty(&self) -> bool {
         self.side == 0
@@ -64,47 +76,27 @@ impl SliceAxes {
 /// `volume` holds `shape.len()` values as interleaved (re, im). Positions with p_x < 0 use the Friedel mate.
 #[inline(always)]
 pub fn slice_value(volume: &[[f32; 2]], shape: &VolumeShape, p: [f32; 3]) -> [f32; 2] {
-    let [mut x, mut y, mut z] = p;
-    if x * x + y * y + z * z > shape.max_radius2 {
+    let Some(at) = insertion(shape, shape.max_radius2, p) else {
         return [0.0, 0.0];
-    }
-    let mirrored = x < 0.0;
-    if mirrored {
-        x = -x;
-        y = -y;
-        z = -z;
-    }
-    // Shifting by `half` makes every coordinate positive, so truncation is floor.
-    let h = shape.half as f32;
-    let (y, z) = (y + h, z + h);
-    let (x0, y0, z0) = (x as u32, y as u32, z as u32);
-    let (fx, fy, fz) = (x - x0 as f32, y - y0 as f32, z - z0 as f32);
-    let row = shape.half as usize + 1;
-    let plane = row * shape.side as usize;
-    let base = z0 as usize * plane + y0 as usize * row + x0 as usize;
+    };
     // One bounds check for all eight corners.
-    let Some(corners) = volume.get(base..base + plane + row + 2) else {
+    let Some(corners) = volume.get(at.base..at.base + shape.plane() + shape.row() + 2) else {
         return [0.0, 0.0];
     };
-    let pair = |offset: usize| -> [f32; 4] {
-        let a = corners[offset];
-        let b = corners[offset + 1];
-        [a[0], a[1], b[0], b[1]]
-    };
-    let mix = |a: [f32; 4], b: [f32; 4], f: f32| -> [f32; 4] {
-        [
-            a[0] + f * (b[0] - a[0]),
-            a[1] + f * (b[1] - a[1]),
-            a[2] + f * (b[2] - a[2]),
-            a[3] + f * (b[3] - a[3]),
-        ]
-    };
-    let front = mix(pair(0), pair(row), fy);
-    let back = mix(pair(plane), pair(plane + row), fy);
-    let v = mix(front, back, fz);
-    let re = v[0] + fx * (v[2] - v[0]);
-    let im = v[1] + fx * (v[3] - v[1]);
-    [re, if mirrored { -im } else { im }]
+    at.blend(shape, |offset| corners[offset])
+}
+
+/// As [`slice_value`], with `load` reading the voxel of an index below `shape.len()`.
+#[inline(always)]
+pub fn slice_value_from(
+    load: impl Fn(usize) -> [f32; 2],
+    shape: &VolumeShape,
+    p: [f32; 3],
+) -> [f32; 2] {
+    match insertion(shape, shape.max_radius2, p) {
+        Some(at) => at.blend(shape, |offset| load(at.base + offset)),
+        None => [0.0, 0.0],
+    }
 }
 
 /// The eight stored voxels a slice pixel is spread over in back-projection, and their trilinear weights:
@@ -120,6 +112,34 @@ pub struct Insertion {
     pub fraction: [f32; 3],
     /// The value must be conjugated (p_x was negative).
     pub conjugate: bool,
+}
+
+impl Insertion {
+    /// Trilinear mean of the eight voxels; `corner` reads the voxel at an offset from `base`.
+    #[inline(always)]
+    fn blend(&self, shape: &VolumeShape, corner: impl Fn(usize) -> [f32; 2]) -> [f32; 2] {
+        let (row, plane) = (shape.row(), shape.plane());
+        let pair = |offset: usize| -> [f32; 4] {
+            let a = corner(offset);
+            let b = corner(offset + 1);
+            [a[0], a[1], b[0], b[1]]
+        };
+        let mix = |a: [f32; 4], b: [f32; 4], f: f32| -> [f32; 4] {
+            [
+                a[0] + f * (b[0] - a[0]),
+                a[1] + f * (b[1] - a[1]),
+                a[2] + f * (b[2] - a[2]),
+                a[3] + f * (b[3] - a[3]),
+            ]
+        };
+        let [fx, fy, fz] = self.fraction;
+        let front = mix(pair(0), pair(row), fy);
+        let back = mix(pair(plane), pair(plane + row), fy);
+        let v = mix(front, back, fz);
+        let re = v[0] + fx * (v[2] - v[0]);
+        let im = v[1] + fx * (v[3] - v[1]);
+        [re, if self.conjugate { -im } else { im }]
+    }
 }
 
 /// Where the pixel at `p` is inserted; None outside |p|² ≤ `max_radius2`.

@@ -1,1 +1,3 @@
-//! (to be described)
+//! The GPU: the kernels embedded in this program, and the device they run on.
+
+pub mod kernels;
