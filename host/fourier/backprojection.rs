@@ -1,6 +1,6 @@
 //! Back-projection sums A (data) and W (weight) on the oversampled half-complex grid (spec 02 §1).
 
-use super::reference::volume_shape;
+use super::reference::{VolumeShape, volume_shape};
 use num_complex::Complex64;
 use rayon::prelude::*;
 
@@ -30,6 +30,16 @@ impl BackProjection {
             side: shape.side,
             r_max: shape.r_max,
             padding: shape.padding,
+        }
+    }
+
+    /// Shape of these sums for references of box `box_size`.
+    pub fn shape(&self, box_size: usize) -> VolumeShape {
+        VolumeShape {
+            side: self.side,
+            r_max: self.r_max,
+            padding: self.padding,
+            padded_box: volume_shape(box_size, self.padding, 0).padded_box,
         }
     }
 

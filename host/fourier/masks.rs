@@ -1,13 +1,217 @@
-//! Soft masks and shell filters in real and Fourier space (spec 01 §2.3, §2.10; 02 §6).
+//! Soft masks and shell filters in real and Fourier space (spec 01 §2.3, §2.10; 02 §2.4, §6.1).
 
+use super::fft;
+use super::shells::logical;
 use ndarray::Array3;
+use ndarray::parallel::prelude::*;
+use ndarray::{Axis, Zip};
+use std::f64::consts::PI;
+
+/// Raised cosine outside `radius`: 1 inside, 0 beyond `radius + edge` (spec 02 §0).
+fn soft_edge(r: f64, radius: f64, edge: f64) -> f64 {
+    if r <= radius {
+        1.0
+    } else if r > radius + edge {
+        0.0
+    } else {
+        0.5 - 0.5 * (PI * (radius + edge - r) / edge).cos()
+    }
+}
+
+/// Call `f(r, value)` for every voxel, r the distance from the box centre in voxels; in parallel over z.
+pub(crate) fn for_each_radius(map: &mut Array3<f64>, f: impl Fn(f64, &mut f64) + Sync) {
+    let centre = (map.dim().0 / 2) as i64;
+    map.axis_iter_mut(Axis(0))
+        .into_par_iter()
+        .enumerate()
+        .for_each(|(z, mut plane)| {
+            let z2 = (z as i64 - centre).pow(2);
+            for ((y, x), value) in plane.indexed_iter_mut() {
+                let r2 = z2 + (y as i64 - centre).pow(2) + (x as i64 - centre).pow(2);
+                f((r2 as f64).sqrt(), value);
+            }
+        });
+}
 
 /// Raised-cosine sphere of `radius` and `edge` (pixels) multiplied onto a map (background → 0).
-pub fn soft_sphere(_map: &mut Array3<f64>, _radius: f64, _edge: f64) {
-    todo!()
+pub fn soft_sphere(map: &mut Array3<f64>, radius: f64, edge: f64) {
+    for_each_radius(map, |r, value| *value *= soft_edge(r, radius, edge));
+}
+
+/// Replace what lies outside the inscribed sphere, behind an edge of three voxels, by its own mean (spec 02 §2.4 step 5).
+pub fn mask_corners(map: &mut Array3<f64>) {
+    const EDGE: f64 = 3.0;
+    let radius = (map.dim().0 / 2) as f64;
+    let centre = (map.dim().0 / 2) as i64;
+    // Sums by plane, added in order: the same for any number of threads.
+    let planes: Vec<[f64; 2]> = map
+        .axis_iter(Axis(0))
+        .into_par_iter()
+        .enumerate()
+        .map(|(z, plane)| {
+            let z2 = (z as i64 - centre).pow(2);
+            let mut sums = [0.0; 2];
+            for ((y, x), value) in plane.indexed_iter() {
+                let r2 = z2 + (y as i64 - centre).pow(2) + (x as i64 - centre).pow(2);
+                let outside = 1.0 - soft_edge((r2 as f64).sqrt(), radius, EDGE);
+                sums[0] += outside * value;
+                sums[1] += outside;
+            }
+            sums
+        })
+        .collect();
+    let sum: f64 = planes.iter().map(|s| s[0]).sum();
+    let share: f64 = planes.iter().map(|s| s[1]).sum();
+    let mean = if share > 0.0 { sum / share } else { 0.0 };
+    for_each_radius(map, |r, value| {
+        let inside = soft_edge(r, radius, EDGE);
+        *value = inside * *value + (1.0 - inside) * mean;
+    });
+}
+
+/// Factor of the low-pass filter at Fourier radius `r`, for a limit of `limit` shells (not rounded): 1 up to
+/// limit − 1, 0 from limit + 1, a cosine between (spec 01 §2.3).
+pub fn low_pass_factor(r: f64, limit: f64) -> f64 {
+    soft_edge(r, limit - 1.0, 2.0)
 }
 
 /// Low-pass with a two-shell cosine edge at `resolution` Å (spec 01 §2.3).
-pub fn low_pass(_map: &Array3<f64>, _pixel_size: f64, _resolution: f64) -> Array3<f64> {
-    todo!()
+pub fn low_pass(map: &Array3<f64>, pixel_size: f64, resolution: f64) -> Array3<f64> {
+    let n = map.dim().0;
+    let limit = n as f64 * pixel_size / resolution;
+    let mut transform = fft::forward3(map);
+    transform
+        .axis_iter_mut(Axis(0))
+        .into_par_iter()
+        .enumerate()
+        .for_each(|(z, mut plane)| {
+            let z2 = logical(z, n).pow(2);
+            for ((y, x), value) in plane.indexed_iter_mut() {
+                let r2 = z2 + logical(y, n).pow(2) + (x * x) as i64;
+                *value *= low_pass_factor((r2 as f64).sqrt(), limit);
+            }
+        });
+    fft::inverse3(transform, n)
+}
+
+/// What solvent flattening does to a reference (spec 01 §2.10, spec 02 §6.1).
+#[derive(Debug, Clone)]
+pub struct SolventFlattening {
+    /// Å per pixel.
+    pub pixel_size: f64,
+    /// D, Å: diameter of the sphere used without a mask.
+    pub particle_diameter: f64,
+    /// w, pixels.
+    pub edge: f64,
+    /// `--solvent_mask`, values in [0, 1].
+    pub mask: Option<Array3<f64>>,
+    /// `--solvent_mask2`: region replaced by its mean density.
+    pub second_mask: Option<Array3<f64>>,
+    /// `--lowpass_mask` and `--lowpass` (Å).
+    pub low_pass: Option<(Array3<f64>, f64)>,
+}
+
+impl SolventFlattening {
+    /// Flatten one map. The low-passed region comes first, so that the solvent mask has the last word on what is 0.
+    pub fn apply(&self, map: &mut Array3<f64>) {
+        if let Some((mask, resolution)) = &self.low_pass {
+            let filtered = low_pass(&(&*map * mask), self.pixel_size, *resolution);
+            Zip::from(map.view_mut())
+                .and(mask)
+                .and(&filtered)
+                .par_for_each(|v, m, f| *v = *v * (1.0 - m) + f);
+        }
+        match &self.mask {
+            Some(mask) => *map *= mask,
+            None => soft_sphere(
+                map,
+                self.particle_diameter / (2.0 * self.pixel_size),
+                self.edge,
+            ),
+        }
+        if let Some(mask) = &self.second_mask {
+            blend_to_mean(map, mask);
+        }
+    }
+}
+
+/// V ← (1−m)·V + m·⟨V⟩, the mean weighted by m.
+fn blend_to_mean(map: &mut Array3<f64>, mask: &Array3<f64>) {
+    let total: f64 = mask.iter().sum();
+    if total > 0.0 {
+        let mean = map.iter().zip(mask).map(|(v, m)| v * m).sum::<f64>() / total;
+        Zip::from(map)
+            .and(mask)
+            .par_for_each(|v, m| *v = (1.0 - m) * *v + m * mean);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(n: usize) -> Array3<f64> {
+        Array3::from_shape_fn((n, n, n), |(z, y, x)| {
+            ((z * 7919 + y * 104_729 + x * 1_299_709) % 1009) as f64 / 500.0 - 1.0
+        })
+    }
+
+    #[test]
+    fn the_sphere_has_a_core_an_edge_and_nothing_outside() {
+        let mut map = Array3::ones((32, 32, 32));
+        soft_sphere(&mut map, 8.0, 4.0);
+        assert_eq!(map[[16, 16, 16 + 7]], 1.0);
+        assert!((map[[16, 16 + 10, 16]] - 0.5).abs() < 1e-12);
+        assert_eq!(map[[16 + 13, 16, 16]], 0.0);
+    }
+
+    #[test]
+    fn corners_become_their_mean_and_the_sphere_stays() {
+        let mut map = noise(16);
+        let before = map.clone();
+        mask_corners(&mut map);
+        assert_eq!(map[[8, 8, 8]], before[[8, 8, 8]]);
+        assert_eq!(map[[8, 8, 15]], before[[8, 8, 15]]);
+        assert_eq!(map[[0, 0, 0]], map[[15, 15, 15]]);
+        let mut flat = Array3::from_elem((16, 16, 16), 2.5);
+        mask_corners(&mut flat);
+        assert!(flat.iter().all(|v| (v - 2.5).abs() < 1e-12));
+    }
+
+    /// The filter keeps waves below its edge, halves the one at the limit, and removes those above.
+    #[test]
+    fn low_pass_acts_by_shell() {
+        let n = 32;
+        for (k, factor) in [(5, 1.0), (7, 1.0), (8, 0.5), (9, 0.0), (12, 0.0)] {
+            let wave = Array3::from_shape_fn((n, n, n), |(_, y, _)| {
+                (2.0 * PI * (k * y) as f64 / n as f64).cos()
+            });
+            // 32 pixels of 2 Å at 8 Å: shell 8.
+            let filtered = low_pass(&wave, 2.0, 8.0);
+            let worst = (&filtered - &(&wave * factor))
+                .iter()
+                .fold(0.0f64, |w, d| w.max(d.abs()));
+            assert!(worst < 1e-12, "shell {k}: {worst}");
+        }
+    }
+
+    #[test]
+    fn second_mask_is_filled_with_its_mean() {
+        let mut map = noise(8);
+        let mut mask = Array3::zeros((8, 8, 8));
+        mask.slice_mut(ndarray::s![2..4, .., ..]).fill(1.0);
+        let mean = map.slice(ndarray::s![2..4, .., ..]).mean().unwrap();
+        let flattening = SolventFlattening {
+            pixel_size: 1.0,
+            particle_diameter: 100.0,
+            edge: 1.0,
+            mask: None,
+            second_mask: Some(mask),
+            low_pass: None,
+        };
+        let before = map.clone();
+        flattening.apply(&mut map);
+        assert!((map[[3, 1, 6]] - mean).abs() < 1e-12);
+        assert_eq!(map[[5, 1, 6]], before[[5, 1, 6]]);
+    }
 }

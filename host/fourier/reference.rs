@@ -1,8 +1,9 @@
 //! The reference as an oversampled, half-complex Fourier volume that slices are cut from (spec 01 §1.5).
 
+use super::padded;
 use super::shells::round;
-use ndarray::Array3;
-use num_complex::Complex32;
+use ndarray::{Array3, ArrayViewMut3};
+use num_complex::{Complex32, Complex64};
 
 /// Oversampled transform of a reference: logical z, y in −h…h, x in 0…h with h = (side−1)/2, x fastest:
 /// index = ((z+h)·side + (y+h))·(h+1) + x.
@@ -58,13 +59,166 @@ pub fn volume_shape(box_size: usize, padding: f64, current_size: usize) -> Volum
     }
 }
 
+/// Gridding correction of trilinear interpolation at `radius` voxels from the box centre: sinc²(r/(N·P)), 1 at the
+/// centre (spec 01 §1.5 step 1, spec 02 §2.4 step 6). Maps are divided by it.
+pub fn gridding_factor(radius: f64, box_size: usize, padding: f64) -> f64 {
+    if radius == 0.0 {
+        return 1.0;
+    }
+    let u = std::f64::consts::PI * radius / (box_size as f64 * padding);
+    (u.sin() / u).powi(2)
+}
+
 /// Gridding-correct, pad, transform and crop a map for current size `current_size` (spec 01 §1.5 steps 1–7).
 /// `lowres_limit_shell`: shells up to this one are zeroed after the spectrum (`--strict_lowres_exp`).
 pub fn prepare(
-    _map: &Array3<f64>,
-    _padding: f64,
-    _current_size: usize,
-    _lowres_limit_shell: Option<usize>,
+    map: &Array3<f64>,
+    padding: f64,
+    current_size: usize,
+    lowres_limit_shell: Option<usize>,
 ) -> PreparedReference {
-    todo!()
+    let n = map.dim().0;
+    let shape = volume_shape(n, padding, current_size);
+    let half = (shape.side / 2) as i64;
+    let radius2 = round(shape.r_max as f64 * shape.padding).pow(2);
+    let silent2 = lowres_limit_shell.map_or(-1, |s| round(s as f64 * shape.padding).pow(2));
+    // Amplitudes of a transform divided by N², whatever the padding.
+    let scale = shape.padding.powi(3) * n as f64 / (shape.padded_box as f64).powi(3);
+    let centre = (n / 2) as i64;
+    let corrected = |z: usize, y: usize, x: usize| {
+        let r2: i64 = [z, y, x].iter().map(|&i| (i as i64 - centre).pow(2)).sum();
+        map[[z, y, x]] / gridding_factor((r2 as f64).sqrt(), n, shape.padding)
+    };
+    let mut data = vec![Complex32::default(); shape.side * shape.side * (shape.side / 2 + 1)];
+    let out = ArrayViewMut3::from_shape((shape.side, shape.side, shape.side / 2 + 1), &mut data)
+        .expect("the volume has this shape");
+    let keep = |sums: &mut ShellSums, at: [usize; 3], value: Complex64| {
+        let (z, y, x) = (at[0] as i64 - half, at[1] as i64 - half, at[2] as i64);
+        let r2 = z * z + y * y + x * x;
+        if r2 > radius2 {
+            return None;
+        }
+        let value = value * scale;
+        let shell = round((r2 as f64).sqrt() / shape.padding) as usize;
+        if sums.0.len() <= shell {
+            sums.0.resize(shell + 1, [0.0; 2]);
+        }
+        sums.0[shell][0] += value.norm_sqr();
+        sums.0[shell][1] += 1.0;
+        (r2 > silent2).then_some(Complex32::new(value.re as f32, value.im as f32))
+    };
+    let rows = padded::forward(n, &shape, corrected, out, keep);
+    let mut power = vec![[0.0; 2]; n / 2 + 1];
+    for row in rows {
+        for (total, part) in power.iter_mut().zip(row.0) {
+            total[0] += part[0];
+            total[1] += part[1];
+        }
+    }
+    PreparedReference {
+        volume: ReferenceVolume {
+            data,
+            side: shape.side,
+            r_max: shape.r_max,
+            padding: shape.padding,
+        },
+        power: power
+            .into_iter()
+            .map(|[sum, count]| if count < 1.0 { 0.0 } else { sum / 2.0 / count })
+            .collect(),
+    }
+}
+
+/// Σ|F|² and number of voxels per shell.
+#[derive(Default)]
+struct ShellSums(Vec<[f64; 2]>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fourier::fft;
+    use crate::fourier::resize::window;
+    use crate::fourier::shells::stored;
+
+    fn noise(n: usize) -> Array3<f64> {
+        Array3::from_shape_fn((n, n, n), |(z, y, x)| {
+            ((z * 7919 + y * 104_729 + x * 1_299_709) % 1009) as f64 / 500.0 - 1.0
+        })
+    }
+
+    #[test]
+    fn shapes_of_the_table() {
+        // Spec 02 §8: (N, p) → P at n = N.
+        for (n, p, side) in [
+            (64, 1.0, 67),
+            (64, 2.0, 131),
+            (256, 2.0, 515),
+            (512, 1.0, 515),
+        ] {
+            assert_eq!(volume_shape(n, p, n).side, side, "N {n}, p {p}");
+        }
+        let small = volume_shape(64, 2.0, 28);
+        assert_eq!((small.side, small.r_max, small.padded_box), (59, 14, 128));
+        assert_eq!(volume_shape(10, 1.25, 0).padded_box, 14);
+    }
+
+    /// The transform made axis by axis equals the plain one: pad the corrected map, transform, move the origin to the
+    /// centre by the sign pattern, cut out the sphere.
+    #[test]
+    fn prepared_volume_equals_the_padded_transform() {
+        for (n, p, size) in [(16, 2.0, 10), (16, 2.0, 16), (16, 1.0, 16), (12, 1.5, 8)] {
+            let map = noise(n);
+            let prepared = prepare(&map, p, size, None);
+            let shape = volume_shape(n, p, size);
+            let q = shape.padded_box;
+            let mut corrected = map.clone();
+            crate::fourier::masks::for_each_radius(&mut corrected, |r, v| {
+                *v /= gridding_factor(r, n, shape.padding)
+            });
+            let plain = fft::forward3(&window(&corrected, q));
+            let h = (shape.side / 2) as i64;
+            let limit = round(shape.r_max as f64 * shape.padding).pow(2);
+            let scale = shape.padding.powi(3) * n as f64;
+            let mut values = prepared.volume.data.iter();
+            for z in -h..=h {
+                for y in -h..=h {
+                    for x in 0..=h {
+                        let value = values.next().unwrap();
+                        let reach = (q / 2) as i64;
+                        let known =
+                            z > -reach && y > -reach && z <= reach && y <= reach && x <= reach;
+                        if !known || x * x + y * y + z * z > limit {
+                            assert_eq!(value.norm_sqr(), 0.0);
+                            continue;
+                        }
+                        let sign = if (x + y + z) % 2 == 0 { scale } else { -scale };
+                        let expected = plain[[stored(z, q), stored(y, q), x as usize]] * sign;
+                        let error = (expected.re - f64::from(value.re)).abs()
+                            + (expected.im - f64::from(value.im)).abs();
+                        assert!(error < 1e-6, "N {n} P {p} S {size} at {x},{y},{z}: {error}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// A transform of one-pixel noise is flat: half the variance per component in every shell; nothing beyond r_max.
+    #[test]
+    fn power_of_a_point_is_flat() {
+        let n = 32;
+        let mut map = Array3::zeros((n, n, n));
+        map[[n / 2, n / 2, n / 2]] = (n * n) as f64;
+        let prepared = prepare(&map, 2.0, 20, Some(3));
+        for (shell, power) in prepared.power.iter().enumerate() {
+            let expected = if shell <= 10 { 0.5 } else { 0.0 };
+            assert!((power - expected).abs() < 1e-9, "shell {shell}: {power}");
+        }
+        // --strict_lowres_exp silences the inner sphere but not the spectrum.
+        let h = prepared.volume.side / 2;
+        let at = |z: usize, x: usize| {
+            prepared.volume.data[((z + h) * prepared.volume.side + h) * (h + 1) + x].re
+        };
+        assert_eq!((at(0, 6), at(0, 0)), (0.0, 0.0));
+        assert!((at(0, 7) - 1.0).abs() < 1e-6);
+    }
 }
