@@ -3,8 +3,8 @@
 use super::fft;
 use super::shells::logical;
 use ndarray::Array3;
+use ndarray::Axis;
 use ndarray::parallel::prelude::*;
-use ndarray::{Axis, Zip};
 use std::f64::consts::PI;
 
 /// Raised cosine outside `radius`: 1 inside, 0 beyond `radius + edge` (spec 02 §0).
@@ -94,58 +94,6 @@ pub fn low_pass(map: &Array3<f64>, pixel_size: f64, resolution: f64) -> Array3<f
     fft::inverse3(transform, n)
 }
 
-/// What solvent flattening does to a reference (spec 01 §2.10, spec 02 §6.1).
-#[derive(Debug, Clone)]
-pub struct SolventFlattening {
-    /// Å per pixel.
-    pub pixel_size: f64,
-    /// D, Å: diameter of the sphere used without a mask.
-    pub particle_diameter: f64,
-    /// w, pixels.
-    pub edge: f64,
-    /// `--solvent_mask`, values in [0, 1].
-    pub mask: Option<Array3<f64>>,
-    /// `--solvent_mask2`: region replaced by its mean density.
-    pub second_mask: Option<Array3<f64>>,
-    /// `--lowpass_mask` and `--lowpass` (Å).
-    pub low_pass: Option<(Array3<f64>, f64)>,
-}
-
-impl SolventFlattening {
-    /// Flatten one map. The low-passed region comes first, so that the solvent mask has the last word on what is 0.
-    pub fn apply(&self, map: &mut Array3<f64>) {
-        if let Some((mask, resolution)) = &self.low_pass {
-            let filtered = low_pass(&(&*map * mask), self.pixel_size, *resolution);
-            Zip::from(map.view_mut())
-                .and(mask)
-                .and(&filtered)
-                .par_for_each(|v, m, f| *v = *v * (1.0 - m) + f);
-        }
-        match &self.mask {
-            Some(mask) => *map *= mask,
-            None => soft_sphere(
-                map,
-                self.particle_diameter / (2.0 * self.pixel_size),
-                self.edge,
-            ),
-        }
-        if let Some(mask) = &self.second_mask {
-            blend_to_mean(map, mask);
-        }
-    }
-}
-
-/// V ← (1−m)·V + m·⟨V⟩, the mean weighted by m.
-fn blend_to_mean(map: &mut Array3<f64>, mask: &Array3<f64>) {
-    let total: f64 = mask.iter().sum();
-    if total > 0.0 {
-        let mean = map.iter().zip(mask).map(|(v, m)| v * m).sum::<f64>() / total;
-        Zip::from(map)
-            .and(mask)
-            .par_for_each(|v, m| *v = (1.0 - m) * *v + m * mean);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,25 +141,5 @@ mod tests {
                 .fold(0.0f64, |w, d| w.max(d.abs()));
             assert!(worst < 1e-12, "shell {k}: {worst}");
         }
-    }
-
-    #[test]
-    fn second_mask_is_filled_with_its_mean() {
-        let mut map = noise(8);
-        let mut mask = Array3::zeros((8, 8, 8));
-        mask.slice_mut(ndarray::s![2..4, .., ..]).fill(1.0);
-        let mean = map.slice(ndarray::s![2..4, .., ..]).mean().unwrap();
-        let flattening = SolventFlattening {
-            pixel_size: 1.0,
-            particle_diameter: 100.0,
-            edge: 1.0,
-            mask: None,
-            second_mask: Some(mask),
-            low_pass: None,
-        };
-        let before = map.clone();
-        flattening.apply(&mut map);
-        assert!((map[[3, 1, 6]] - mean).abs() < 1e-12);
-        assert_eq!(map[[5, 1, 6]], before[[5, 1, 6]]);
     }
 }

@@ -1,11 +1,9 @@
 //! Fourier transforms, shells, projection and back-projection volumes, masks (spec 01 §1, 02 §1–2, §6).
 
 pub mod backprojection;
-pub mod centring;
 pub mod fft;
 pub mod image;
 pub mod masks;
 pub(crate) mod padded;
 pub mod reference;
-pub mod resize;
 pub mod shells;

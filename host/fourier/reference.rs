@@ -137,7 +137,6 @@ struct ShellSums(Vec<[f64; 2]>);
 mod tests {
     use super::*;
     use crate::fourier::fft;
-    use crate::fourier::resize::window;
     use crate::fourier::shells::stored;
 
     fn noise(n: usize) -> Array3<f64> {
@@ -175,7 +174,12 @@ mod tests {
             crate::fourier::masks::for_each_radius(&mut corrected, |r, v| {
                 *v /= gridding_factor(r, n, shape.padding)
             });
-            let plain = fft::forward3(&window(&corrected, q));
+            let mut padded = Array3::zeros((q, q, q));
+            let from = q / 2 - n / 2;
+            padded
+                .slice_mut(ndarray::s![from..from + n, from..from + n, from..from + n])
+                .assign(&corrected);
+            let plain = fft::forward3(&padded);
             let h = (shape.side / 2) as i64;
             let limit = round(shape.r_max as f64 * shape.padding).pow(2);
             let scale = shape.padding.powi(3) * n as f64;

@@ -1,8 +1,11 @@
 //! Gold-standard halves: low-resolution join, down-sampled averages and their FSC (spec 02 §3.3, §5.6).
 
 use super::MaximizationError;
+use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
+use crate::fourier::shells::{round, shell};
 use num_complex::Complex64;
+use rayon::prelude::*;
 
 /// Weighted averages A/W of one half on the unpadded grid, logical z, y in −h…h, x in 0…h with h = R + 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,34 +19,211 @@ pub struct HalfAverage {
 /// Shell R_low up to which halves are averaged: `join_resolution` Å (`--low_resol_join_halves`), or the current
 /// resolution ν (1/Å, 0 = none yet) if that is worse; never above `r_max`.
 pub fn low_resolution_shell(
-    _join_resolution: f64,
-    _current_resolution: f64,
-    _box_size: usize,
-    _pixel_size: f64,
-    _r_max: usize,
+    join_resolution: f64,
+    current_resolution: f64,
+    box_size: usize,
+    pixel_size: f64,
+    r_max: usize,
 ) -> usize {
-    todo!()
+    let width = box_size as f64 * pixel_size;
+    let exact = if current_resolution > 0.0 {
+        (width / join_resolution).min(width * current_resolution)
+    } else {
+        width / join_resolution
+    };
+    // The current resolution is a whole shell: rounding errors must not push it to the next.
+    ((exact - 1e-6).ceil().max(0.0) as usize).min(r_max)
 }
 
 /// Replace A and W of both halves by their means for |v|² ≤ round(p·`shell`)².
 pub fn join_low_resolution(
-    _half1: &mut BackProjection,
-    _half2: &mut BackProjection,
-    _shell: usize,
+    half1: &mut BackProjection,
+    half2: &mut BackProjection,
+    shell: usize,
 ) -> Result<(), MaximizationError> {
-    todo!()
+    same_shape((half1.side, half1.r_max), (half2.side, half2.r_max))?;
+    let radial = Radial::new(half1);
+    let limit2 = round(half1.padding * shell as f64).pow(2);
+    let plane = radial.plane();
+    half1
+        .data
+        .par_chunks_mut(plane)
+        .zip(half2.data.par_chunks_mut(plane))
+        .zip(half1.weight.par_chunks_mut(plane))
+        .zip(half2.weight.par_chunks_mut(plane))
+        .enumerate()
+        .for_each(|(z, (((a1, a2), w1), w2))| {
+            for (r2, i) in radial.voxels(z) {
+                if r2 <= limit2 {
+                    let a = (a1[i] + a2[i]) / 2.0;
+                    (a1[i], a2[i]) = (a, a);
+                    let w = (w1[i] + w2[i]) / 2.0;
+                    (w1[i], w2[i]) = (w, w);
+                }
+            }
+        });
+    Ok(())
 }
 
 /// Down-sample symmetrised sums: Σ A / Σ W over the padded voxels that round to one unpadded voxel.
-pub fn half_average(_sums: &BackProjection) -> HalfAverage {
-    todo!()
+pub fn half_average(sums: &BackProjection) -> HalfAverage {
+    let reach = (sums.r_max + 1) as i64;
+    let (side, width) = (2 * sums.r_max + 3, sums.r_max + 2);
+    let (half, padded_width) = (sums.half() as i64, sums.half() + 1);
+    let coarse = |padded: i64| round(padded as f64 / sums.padding);
+    let planes: Vec<Vec<Complex64>> = (-reach..=reach)
+        .into_par_iter()
+        .map(|z_out| {
+            let mut data = vec![Complex64::default(); side * width];
+            let mut weight = vec![0.0; side * width];
+            for z in (-half..=half).filter(|&z| coarse(z) == z_out) {
+                for y in -half..=half {
+                    let y_out = coarse(y);
+                    if y_out.abs() > reach {
+                        continue;
+                    }
+                    let from =
+                        ((z + half) as usize * sums.side + (y + half) as usize) * padded_width;
+                    let to = (y_out + reach) as usize * width;
+                    for x in 0..padded_width {
+                        let x_out = coarse(x as i64) as usize;
+                        if x_out < width {
+                            data[to + x_out] += sums.data[from + x];
+                            weight[to + x_out] += sums.weight[from + x];
+                        }
+                    }
+                }
+            }
+            for (a, w) in data.iter_mut().zip(weight) {
+                *a = if w > 0.0 {
+                    *a / w
+                } else {
+                    Complex64::default()
+                };
+            }
+            data
+        })
+        .collect();
+    HalfAverage {
+        data: planes.concat(),
+        r_max: sums.r_max,
+    }
 }
 
 /// FSC per shell 0…N/2 between two averages; 1 in shell 0, 0 beyond R.
 pub fn fsc(
-    _half1: &HalfAverage,
-    _half2: &HalfAverage,
-    _box_size: usize,
+    half1: &HalfAverage,
+    half2: &HalfAverage,
+    box_size: usize,
 ) -> Result<Vec<f64>, MaximizationError> {
-    todo!()
+    same_shape(
+        (half1.data.len(), half1.r_max),
+        (half2.data.len(), half2.r_max),
+    )?;
+    let r_max = half1.r_max as i64;
+    let (reach, side, width) = (r_max + 1, 2 * half1.r_max + 3, half1.r_max + 2);
+    let mut sums = vec![[0.0; 3]; half1.r_max + 1];
+    for (i, (a, b)) in half1.data.iter().zip(&half2.data).enumerate() {
+        let x = (i % width) as i64;
+        let y = (i / width % side) as i64 - reach;
+        let z = (i / width / side) as i64 - reach;
+        let r2 = x * x + y * y + z * z;
+        if r2 <= r_max * r_max {
+            let sum = &mut sums[shell(r2)];
+            sum[0] += (a * b.conj()).re;
+            sum[1] += a.norm_sqr();
+            sum[2] += b.norm_sqr();
+        }
+    }
+    let mut curve = vec![0.0; box_size / 2 + 1];
+    for (value, [cross, p1, p2]) in curve.iter_mut().zip(sums) {
+        let norm = (p1 * p2).sqrt();
+        if norm > 0.0 {
+            *value = cross / norm;
+        }
+    }
+    curve[0] = 1.0;
+    Ok(curve)
+}
+
+fn same_shape(a: (usize, usize), b: (usize, usize)) -> Result<(), MaximizationError> {
+    if a == b {
+        Ok(())
+    } else {
+        Err(MaximizationError::Mismatch(format!(
+            "the sums of the two half-sets have different sizes ({} and {} shells), so the halves cannot be compared. \
+             Both must have been made with one current size.",
+            a.1, b.1
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(seed: usize) -> BackProjection {
+        let mut sums = BackProjection::new(16, 2.0, 12);
+        for (i, (a, w)) in sums.data.iter_mut().zip(&mut sums.weight).enumerate() {
+            let i = i + seed;
+            *a = Complex64::new(
+                (i * 7919 % 101) as f64 - 50.0,
+                (i * 104_729 % 97) as f64 - 48.0,
+            );
+            *w = (i * 31 % 13) as f64 + 0.5;
+        }
+        sums
+    }
+
+    #[test]
+    fn a_half_agrees_with_itself_and_disagrees_with_its_negative() {
+        let average = half_average(&noise(0));
+        let curve = fsc(&average, &average, 16).unwrap();
+        assert!(curve[..=6].iter().all(|v| (v - 1.0).abs() < 1e-12));
+        assert_eq!(curve[7..], [0.0, 0.0]);
+        let mut negative = noise(0);
+        negative.data.iter_mut().for_each(|a| *a = -*a * 3.0);
+        negative.weight.iter_mut().for_each(|w| *w *= 2.0);
+        let curve = fsc(&average, &half_average(&negative), 16).unwrap();
+        assert!(curve[1..=6].iter().all(|v| (v + 1.0).abs() < 1e-12));
+    }
+
+    /// A/W constant: its average is that constant wherever there is weight.
+    #[test]
+    fn averaging_weights_the_padded_voxels() {
+        let mut sums = noise(0);
+        for (a, w) in sums.data.iter_mut().zip(&sums.weight) {
+            *a = Complex64::new(2.0, -1.0) * w;
+        }
+        let average = half_average(&sums);
+        assert_eq!(average.data.len(), 15 * 15 * 8);
+        for a in average.data {
+            assert!((a - Complex64::new(2.0, -1.0)).norm() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn joining_makes_halves_equal_inside_and_leaves_the_outside() {
+        let (mut a, mut b) = (noise(0), noise(17));
+        let before = a.clone();
+        join_low_resolution(&mut a, &mut b, 3).unwrap();
+        let curve = fsc(&half_average(&a), &half_average(&b), 16).unwrap();
+        assert!(curve[..3].iter().all(|v| (v - 1.0).abs() < 1e-12));
+        assert!(curve[5] < 0.9);
+        assert_eq!(a.data[0], before.data[0]);
+        let other = BackProjection::new(16, 2.0, 10);
+        assert!(join_low_resolution(&mut a, &mut other.clone(), 3).is_err());
+    }
+
+    #[test]
+    fn the_join_stops_at_the_worse_resolution_and_keeps_whole_shells() {
+        // 64 pixels of 4 Å: 40 Å is shell 6.4, so 7.
+        assert_eq!(low_resolution_shell(40.0, 0.0, 64, 4.0, 30), 7);
+        assert_eq!(low_resolution_shell(40.0, 20.0 / 256.0, 64, 4.0, 30), 7);
+        for shell in 1..=6 {
+            let current = shell as f64 / 256.0;
+            assert_eq!(low_resolution_shell(40.0, current, 64, 4.0, 30), shell);
+        }
+        assert_eq!(low_resolution_shell(40.0, 0.0, 64, 4.0, 5), 5);
+    }
 }

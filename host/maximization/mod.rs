@@ -8,16 +8,22 @@
 
 pub mod completeness;
 pub mod first_iteration;
+mod gridding;
 pub mod halves;
 pub mod initial;
 pub mod map_fsc;
 pub mod parameters;
+mod prior;
+mod radial;
 pub mod reconstruct;
 pub mod spectra;
 pub mod symmetrise;
 
 use crate::fourier::backprojection::BackProjection;
 use crate::model::ClassModel;
+
+/// Σ W up to which sums count as empty.
+const EMPTY_SUMS: f64 = 1e-6;
 
 /// What stops a maximisation.
 #[derive(Debug, thiserror::Error)]
@@ -76,11 +82,32 @@ pub enum Prior<'a> {
 /// `class_weight` is Σw of the class over its particles: 0 gives an all-zero map; sums that are all but empty
 /// (Σ W ≤ 1e-6) leave the map and its statistics as they are (spec 02 §2). Takes the sums to divide in place.
 pub fn maximize_class(
-    _class: &mut ClassModel,
-    _sums: BackProjection,
-    _class_weight: f64,
-    _prior: Prior,
-    _options: &MaximizationOptions,
+    class: &mut ClassModel,
+    sums: BackProjection,
+    class_weight: f64,
+    prior: Prior,
+    options: &MaximizationOptions,
 ) -> Result<(), MaximizationError> {
-    todo!()
+    if class_weight <= 0.0 {
+        class.map.fill(0.0);
+        return Ok(());
+    }
+    if sums.weight.iter().sum::<f64>() <= EMPTY_SUMS {
+        return Ok(());
+    }
+    class.sigma2 = spectra::sigma2(&sums, options.box_size)?;
+    match prior {
+        Prior::Reference { average_ctf2 } => {
+            class.ssnr =
+                spectra::data_versus_prior(&sums, &class.tau2, options.tau2_fudge, average_ctf2);
+        }
+        Prior::Fsc { curve, joined } => {
+            class.fsc = curve.to_vec();
+            (class.tau2, class.ssnr) =
+                spectra::tau2_from_fsc(curve, &class.sigma2, options.tau2_fudge, joined);
+        }
+    }
+    class.coverage = spectra::coverage(&sums, &class.tau2, options.tau2_fudge);
+    class.map = reconstruct::reconstruct(sums, Some(&class.tau2), class_weight, options);
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Noise, scales, fractions, direction priors, offsets, averages from the sums (spec 01 §7.8, spec 02 §3.8).
 
 use crate::expectation::WeightedSums;
+use crate::fourier::shells::pixels_per_shell;
 use crate::model::Model;
 
 /// Which parameters are updated, and limits.
@@ -24,12 +25,115 @@ pub struct ParameterOptions {
     pub premultiplied: Vec<bool>,
 }
 
-/// Update all model parameters other than the maps and their spectra.
-pub fn update_parameters(_model: &mut Model, _sums: &WeightedSums, _options: &ParameterOptions) {
-    todo!()
+/// Update all model parameters other than the maps and their spectra. Sums without any weight change nothing.
+pub fn update_parameters(model: &mut Model, sums: &WeightedSums, options: &ParameterOptions) {
+    let weight: f64 = sums.class_weight.iter().sum();
+    if weight <= 0.0 {
+        return;
+    }
+    if options.norm {
+        model.average_norm = sums.norm / weight;
+    }
+    if options.scale && !options.cross_correlation {
+        model.scales = scales(&sums.scale_xa, &sums.scale_aa, &model.group_particles);
+    }
+    for (class, class_weight) in model.classes.iter_mut().zip(&sums.class_weight) {
+        class.fraction = class_weight / weight;
+    }
+    if options.directions {
+        for (class, directions) in model.classes.iter_mut().zip(&sums.direction_weight) {
+            class.direction_prior = directions.iter().map(|d| d / weight).collect();
+        }
+    }
+    if !options.fix_sigma_offset {
+        model.sigma2_offset = (sums.sigma2_offset / (2.0 * weight)).max(options.min_sigma2_offset);
+    }
+    if !options.fix_sigma_noise && !options.cross_correlation {
+        update_noise(model, sums, options);
+    }
+    model.average_pmax = sums.max_probability / weight;
+    model.log_likelihood = if options.cross_correlation {
+        sums.log_likelihood / weight
+    } else {
+        sums.log_likelihood
+    };
 }
 
-/// Number of half-plane pixels per shell 0…N/2 of the model box (spec 01 §1.6).
-pub fn pixels_per_shell(_box_size: usize) -> Vec<f64> {
-    todo!()
+/// XA/AA per group, held within a factor 5 of the median, with a particle-weighted mean of 1.
+fn scales(xa: &[f64], aa: &[f64], particles: &[usize]) -> Vec<f64> {
+    let mut scales: Vec<f64> = xa
+        .iter()
+        .zip(aa)
+        .map(|(xa, aa)| if *aa > 0.0 { xa / aa } else { 1.0 })
+        .collect();
+    let mut sorted = scales.clone();
+    sorted.sort_by(f64::total_cmp);
+    let Some(&median) = sorted.get(sorted.len() / 2) else {
+        return scales;
+    };
+    for scale in &mut scales {
+        *scale = scale.min(5.0 * median).max(median / 5.0);
+    }
+    let total: usize = particles.iter().sum();
+    let sum: f64 = scales
+        .iter()
+        .zip(particles)
+        .map(|(s, &n)| s * n as f64)
+        .sum();
+    if total > 0 && sum > 0.0 {
+        let mean = sum / total as f64;
+        scales.iter_mut().for_each(|s| *s /= mean);
+    }
+    scales
+}
+
+/// σ² of the noise; optics groups without weight or residuals keep theirs.
+fn update_noise(model: &mut Model, sums: &WeightedSums, options: &ParameterOptions) {
+    let pixels = pixels_per_shell(model.box_size);
+    let premultiplied = options.premultiplied.contains(&true);
+    for ((noise, residual), &weight) in model
+        .noise
+        .iter_mut()
+        .zip(&sums.noise)
+        .zip(&sums.noise_weight)
+    {
+        if weight <= 0.0 || residual.iter().all(|v| *v == 0.0) {
+            continue;
+        }
+        for shell in 0..noise.len() {
+            let mut value = residual[shell] / (2.0 * weight * pixels[shell]);
+            if premultiplied {
+                value = value.max(1e-15);
+            }
+            if value < 1e-14 && shell > 0 {
+                value = noise[shell - 1];
+            }
+            noise[shell] = value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_are_limited_and_average_to_one_over_particles() {
+        let found = scales(
+            &[2.0, 3.0, 400.0, 1.0],
+            &[1.0, 1.0, 1.0, 0.0],
+            &[10, 20, 5, 5],
+        );
+        // Median of (2, 3, 400, 1→1) is element 2 of 1, 2, 3, 400: 3; the third is held at 15.
+        let mean = (20.0 + 60.0 + 75.0 + 5.0) / 40.0;
+        for (scale, raw) in found.iter().zip([2.0, 3.0, 15.0, 1.0]) {
+            assert!((scale - raw / mean).abs() < 1e-12);
+        }
+        let average: f64 = found
+            .iter()
+            .zip([10.0, 20.0, 5.0, 5.0])
+            .map(|(s, n)| s * n)
+            .sum();
+        assert!((average / 40.0 - 1.0).abs() < 1e-12);
+    }
 }

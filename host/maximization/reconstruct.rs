@@ -1,18 +1,131 @@
 //! From sums to a map (spec 02 §2.1–2.5).
 
 use super::MaximizationOptions;
+use super::gridding;
+use super::prior::{InversePrior, oversampling};
+use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
+use crate::fourier::masks::{for_each_radius, mask_corners};
+use crate::fourier::padded;
+use crate::fourier::reference::gridding_factor;
 use ndarray::Array3;
+use num_complex::Complex64;
+use rayon::prelude::*;
 
 /// Reconstruct a map of side `options.box_size`.
 ///
 /// `tau2`: regularise with this spectrum (`options.regularise` permitting); None: un-regularised ("unfil") map.
-/// `class_weight` only limits magnitudes on the gridding path.
+/// `class_weight` only limits magnitudes on the gridding path. Works in place on the sums.
 pub fn reconstruct(
-    _sums: BackProjection,
-    _tau2: Option<&[f64]>,
-    _class_weight: f64,
-    _options: &MaximizationOptions,
+    mut sums: BackProjection,
+    tau2: Option<&[f64]>,
+    class_weight: f64,
+    options: &MaximizationOptions,
 ) -> Array3<f64> {
-    todo!()
+    let radial = Radial::new(&sums);
+    keep_sphere(&mut sums, &radial);
+    if let Some(tau2) = tau2.filter(|_| options.regularise) {
+        regularise(&mut sums, &radial, tau2, options);
+    }
+    match options.gridding_iterations {
+        Some(iterations) => gridding::divide(
+            &mut sums,
+            &radial,
+            class_weight,
+            iterations,
+            options.box_size,
+        ),
+        None => divide(&mut sums, &radial),
+    }
+    to_real_space(sums, options.box_size)
+}
+
+/// Nothing beyond |v|² ≤ Rp² is used.
+fn keep_sphere(sums: &mut BackProjection, radial: &Radial) {
+    sums.data
+        .par_chunks_mut(radial.plane())
+        .zip(sums.weight.par_chunks_mut(radial.plane()))
+        .enumerate()
+        .for_each(|(z, (data, weight))| {
+            for (r2, i) in radial.voxels(z) {
+                if r2 > radial.radius2 {
+                    data[i] = Complex64::default();
+                    weight[i] = 0.0;
+                }
+            }
+        });
+}
+
+/// Add the inverse prior variance to the weights (spec 02 §2.1).
+fn regularise(
+    sums: &mut BackProjection,
+    radial: &Radial,
+    tau2: &[f64],
+    options: &MaximizationOptions,
+) {
+    let prior = InversePrior::new(tau2, options.tau2_fudge, sums.padding);
+    sums.weight
+        .par_chunks_mut(radial.plane())
+        .enumerate()
+        .for_each(|(z, weight)| {
+            for (r2, i) in radial.voxels(z) {
+                if r2 < radial.radius2 {
+                    let shell = radial.shell(r2);
+                    if shell >= options.minres_map {
+                        weight[i] += prior.value(shell, weight[i]);
+                    }
+                }
+            }
+        });
+}
+
+/// Divide data by weights that are no lower than a thousandth of the mean of their shell (spec 02 §2.2).
+fn divide(sums: &mut BackProjection, radial: &Radial) {
+    let bins = sums.r_max.max(1);
+    let bin = |r2: i64| (((r2 as f64).sqrt() / sums.padding) as usize).min(bins - 1);
+    let floor: Vec<f64> = radial
+        .sum_by(&sums.weight, bins, bin, |_, w| [w, 1.0])
+        .into_iter()
+        .map(|[sum, count]| {
+            if count > 0.0 {
+                sum / count / 1000.0
+            } else {
+                0.0
+            }
+        })
+        .collect();
+    sums.data
+        .par_chunks_mut(radial.plane())
+        .zip(sums.weight.par_chunks(radial.plane()))
+        .enumerate()
+        .for_each(|(z, (data, weight))| {
+            for (r2, i) in radial.voxels(z) {
+                if r2 <= radial.radius2 {
+                    let weight = weight[i].max(floor[bin(r2)]);
+                    if weight > 0.0 {
+                        data[i] /= weight;
+                    }
+                }
+            }
+        });
+}
+
+/// Inverse transform, scale, corner mask, gridding correction (spec 02 §2.4).
+fn to_real_space(sums: BackProjection, box_size: usize) -> Array3<f64> {
+    let shape = sums.shape(box_size);
+    let radius2 = sums.radius2();
+    let BackProjection {
+        data,
+        weight,
+        padding,
+        ..
+    } = sums;
+    drop(weight);
+    let mut map = padded::inverse(&data, box_size, &shape, radius2);
+    drop(data);
+    let scale = 1.0 / (oversampling(padding) * box_size as f64);
+    map.par_mapv_inplace(|v| v * scale);
+    mask_corners(&mut map);
+    for_each_radius(&mut map, |r, v| *v /= gridding_factor(r, box_size, padding));
+    map
 }

@@ -1,40 +1,178 @@
 //! Radial statistics of the symmetrised sums: σ², τ², data-versus-prior, coverage (spec 02 §3.1–3.5).
 
 use super::MaximizationError;
+use super::prior::{InversePrior, oversampling};
+use super::radial::Radial;
 use crate::expectation::WeightedSums;
 use crate::fourier::backprojection::BackProjection;
+use crate::fourier::shells::pixels_per_shell;
+
+/// Bring a curve to shells 0…N/2, zero beyond its end.
+fn to_box(mut curve: Vec<f64>, box_size: usize) -> Vec<f64> {
+    curve.resize(box_size / 2 + 1, 0.0);
+    curve
+}
 
 /// σ² of the reconstruction per shell 0…N/2 (spec 02 §3.1).
-pub fn sigma2(_sums: &BackProjection, _box_size: usize) -> Result<Vec<f64>, MaximizationError> {
-    todo!()
+pub fn sigma2(sums: &BackProjection, box_size: usize) -> Result<Vec<f64>, MaximizationError> {
+    let factor = oversampling(sums.padding);
+    let shells = Radial::new(sums).sum_by_shell(&sums.weight, |_, w| [factor * w, 1.0]);
+    let curve = shells
+        .into_iter()
+        .enumerate()
+        .map(|(shell, [sum, count])| {
+            if sum > 1e-20 {
+                Ok(count / sum)
+            } else if sum > 0.0 {
+                Err(MaximizationError::TinyWeight { shell, sum })
+            } else {
+                Ok(0.0)
+            }
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(to_box(curve, box_size))
 }
 
 /// τ² and ssnr from an FSC curve (spec 02 §3.4); `joined`: the curve is turned into that of the whole data.
 pub fn tau2_from_fsc(
-    _fsc: &[f64],
-    _sigma2: &[f64],
-    _tau2_fudge: f64,
-    _joined: bool,
+    fsc: &[f64],
+    sigma2: &[f64],
+    tau2_fudge: f64,
+    joined: bool,
 ) -> (Vec<f64>, Vec<f64>) {
-    todo!()
+    fsc.iter()
+        .zip(sigma2)
+        .map(|(&fsc, &sigma2)| {
+            // max() also turns an undefined value of an empty shell into the floor.
+            let mut f = fsc.max(0.001);
+            if joined {
+                f = (2.0 * f / (1.0 + f)).sqrt();
+            }
+            let f = f.min(0.999);
+            let ssnr = tau2_fudge * f / (1.0 - f);
+            (ssnr * sigma2, ssnr)
+        })
+        .unzip()
 }
 
 /// Data versus prior per shell for a given τ² (spec 02 §3.2).
 pub fn data_versus_prior(
-    _sums: &BackProjection,
-    _tau2: &[f64],
-    _tau2_fudge: f64,
-    _average_ctf2: Option<&[f64]>,
+    sums: &BackProjection,
+    tau2: &[f64],
+    tau2_fudge: f64,
+    average_ctf2: Option<&[f64]>,
 ) -> Vec<f64> {
-    todo!()
+    let prior = InversePrior::new(tau2, tau2_fudge, sums.padding);
+    let radial = Radial::new(sums);
+    let shells = radial.sum_by_shell(&sums.weight, |shell, w| {
+        let inverse = prior.value(shell, w);
+        let ratio = if inverse > 0.0 { w / inverse } else { 0.0 };
+        [ratio, 1.0]
+    });
+    (0..tau2.len())
+        .map(|shell| {
+            if shell > sums.r_max {
+                return 0.0;
+            }
+            let [sum, count] = shells.get(shell).copied().unwrap_or_default();
+            if count < 0.001 {
+                return 999.0;
+            }
+            let ctf2 = average_ctf2.map_or(1.0, |c| if c[shell] > 0.0 { c[shell] } else { 1.0 });
+            sum / count * ctf2
+        })
+        .collect()
 }
 
 /// Share of the voxels of each shell whose weight is at least that of the prior (spec 02 §3.5).
-pub fn coverage(_sums: &BackProjection, _tau2: &[f64], _tau2_fudge: f64) -> Vec<f64> {
-    todo!()
+pub fn coverage(sums: &BackProjection, tau2: &[f64], tau2_fudge: f64) -> Vec<f64> {
+    let prior = InversePrior::new(tau2, tau2_fudge, sums.padding);
+    let shells = Radial::new(sums).sum_by_shell(&sums.weight, |shell, w| {
+        let inverse = prior.value(shell, w);
+        let covered = inverse > 0.0 && w / inverse >= 1.0;
+        [f64::from(u8::from(covered)), 1.0]
+    });
+    let mut curve: Vec<f64> = shells
+        .into_iter()
+        .map(|[covered, count]| if count > 0.0 { covered / count } else { 0.0 })
+        .collect();
+    curve.resize(tau2.len(), 0.0);
+    curve
 }
 
 /// Mean CTF² per shell over all optics groups, for premultiplied data (spec 02 §3.2).
-pub fn average_ctf2(_sums: &WeightedSums, _box_size: usize) -> Vec<f64> {
-    todo!()
+pub fn average_ctf2(sums: &WeightedSums, box_size: usize) -> Vec<f64> {
+    let weight: f64 = sums.noise_weight.iter().sum();
+    pixels_per_shell(box_size)
+        .into_iter()
+        .enumerate()
+        .map(|(shell, pixels)| {
+            let sum: f64 = sums.ctf2.iter().filter_map(|c| c.get(shell)).sum();
+            if weight > 0.0 {
+                sum / (weight * pixels)
+            } else {
+                0.0
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uniform(weight: f64) -> BackProjection {
+        let mut sums = BackProjection::new(32, 2.0, 24);
+        sums.weight.fill(weight);
+        sums
+    }
+
+    #[test]
+    fn sigma2_is_the_inverse_of_the_mean_weight() {
+        let sigma2 = sigma2(&uniform(5.0), 32).unwrap();
+        assert_eq!(sigma2.len(), 17);
+        assert!(sigma2[..=12].iter().all(|s| (s - 1.0 / 40.0).abs() < 1e-15));
+        assert!(sigma2[13..].iter().all(|s| *s == 0.0));
+        assert!(matches!(
+            super::sigma2(&uniform(1e-30), 32),
+            Err(MaximizationError::TinyWeight { shell: 0, .. })
+        ));
+    }
+
+    /// ssnr = 1 at FSC = 0.5 for halves and at 1/7 for the joined data, where the √ formula gives 0.5.
+    #[test]
+    fn ssnr_crosses_one_at_half_and_at_a_seventh() {
+        let ssnr = |fsc: f64, joined| tau2_from_fsc(&[fsc], &[2.0], 1.0, joined).1[0];
+        assert!((ssnr(0.5, false) - 1.0).abs() < 1e-12);
+        assert!((ssnr(1.0 / 7.0, true) - 1.0).abs() < 1e-12);
+        assert!((ssnr(1.0, false) - 999.0).abs() < 1e-9);
+        assert!((ssnr(-0.3, false) - 0.001 / 0.999).abs() < 1e-15);
+    }
+
+    /// With the τ² that an FSC gives, the mean of W/I is that FSC's ssnr again (T counts twice on the way).
+    #[test]
+    fn data_versus_prior_inverts_tau2_from_fsc() {
+        let sums = uniform(3.0);
+        let sigma2 = sigma2(&sums, 32).unwrap();
+        let (tau2, ssnr) = tau2_from_fsc(&[0.8; 17], &sigma2, 1.0, false);
+        let dvp = data_versus_prior(&sums, &tau2, 1.0, None);
+        for shell in 0..=12 {
+            assert!((dvp[shell] - ssnr[shell]).abs() < 1e-9, "shell {shell}");
+        }
+        assert!(dvp[13..].iter().all(|v| *v == 0.0));
+        let covered = coverage(&sums, &tau2, 1.0);
+        assert!(covered[..=12].iter().all(|c| *c == 1.0));
+        let (weak, _) = tau2_from_fsc(&[0.4; 17], &sigma2, 1.0, false);
+        assert!(coverage(&sums, &weak, 1.0).iter().all(|c| *c == 0.0));
+    }
+
+    #[test]
+    fn premultiplied_data_scale_the_ratio_by_their_ctf2() {
+        let sums = uniform(3.0);
+        let tau2 = vec![0.1; 17];
+        let plain = data_versus_prior(&sums, &tau2, 4.0, None);
+        let scaled = data_versus_prior(&sums, &tau2, 4.0, Some(&[0.25; 17]));
+        assert!((scaled[7] - 0.25 * plain[7]).abs() < 1e-12);
+        assert!((plain[7] - 8.0 * 4.0 * 0.1 * 3.0).abs() < 1e-9);
+    }
 }

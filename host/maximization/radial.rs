@@ -1,0 +1,98 @@
+//! Walking over the stored voxels of the sums by shell, in parallel over z planes; sums are added plane by plane, so
+//! results do not depend on the number of threads.
+
+use crate::fourier::backprojection::BackProjection;
+use crate::fourier::shells::round;
+use rayon::prelude::*;
+
+/// Geometry of the sums, with the unpadded shell ROUND(|v|/p) of every squared radius up to Rp² in a table.
+pub(super) struct Radial {
+    /// h.
+    pub half: i64,
+    /// 2h + 1.
+    pub side: usize,
+    /// Rp².
+    pub radius2: i64,
+    shells: Vec<u32>,
+}
+
+impl Radial {
+    pub fn new(sums: &BackProjection) -> Self {
+        let radius2 = sums.radius2();
+        Self {
+            half: sums.half() as i64,
+            side: sums.side,
+            radius2,
+            shells: (0..=radius2)
+                .map(|r2| round((r2 as f64).sqrt() / sums.padding) as u32)
+                .collect(),
+        }
+    }
+
+    /// Shell of a squared radius ≤ Rp².
+    pub fn shell(&self, r2: i64) -> usize {
+        self.shells[r2 as usize] as usize
+    }
+
+    /// Shells that occur.
+    pub fn shells(&self) -> usize {
+        self.shells.last().map_or(0, |&s| s as usize) + 1
+    }
+
+    /// Stored voxels of a z plane.
+    pub fn plane(&self) -> usize {
+        self.side * (self.half as usize + 1)
+    }
+
+    /// Squared radius and index of each stored voxel of plane `z` (stored index), in storage order.
+    pub fn voxels(&self, z: usize) -> impl Iterator<Item = (i64, usize)> + use<> {
+        let (half, width) = (self.half, self.half as usize + 1);
+        let z2 = (z as i64 - half).pow(2);
+        (0..self.side).flat_map(move |y| {
+            let zy2 = z2 + (y as i64 - half).pow(2);
+            (0..width).map(move |x| (zy2 + (x * x) as i64, y * width + x))
+        })
+    }
+
+    /// Σ of `f(bin of the voxel, weight)` per bin, over the voxels with |v|² < Rp² (strictly).
+    pub fn sum_by<const M: usize>(
+        &self,
+        weight: &[f64],
+        bins: usize,
+        bin: impl Fn(i64) -> usize + Sync,
+        f: impl Fn(usize, f64) -> [f64; M] + Sync,
+    ) -> Vec<[f64; M]> {
+        let planes: Vec<Vec<[f64; M]>> = weight
+            .par_chunks(self.plane())
+            .enumerate()
+            .map(|(z, weights)| {
+                let mut sums = vec![[0.0; M]; bins];
+                for (r2, i) in self.voxels(z) {
+                    if r2 < self.radius2 {
+                        let bin = bin(r2);
+                        for (sum, v) in sums[bin].iter_mut().zip(f(bin, weights[i])) {
+                            *sum += v;
+                        }
+                    }
+                }
+                sums
+            })
+            .collect();
+        let mut total = vec![[0.0; M]; bins];
+        for plane in planes {
+            for (total, part) in total.iter_mut().zip(plane) {
+                total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
+            }
+        }
+        total
+    }
+
+    /// Σ of `f(shell, weight)` per shell.
+    pub fn sum_by_shell<const M: usize>(
+        &self,
+        weight: &[f64],
+        f: impl Fn(usize, f64) -> [f64; M] + Sync,
+    ) -> Vec<[f64; M]> {
+        self.sum_by(weight, self.shells(), |r2| self.shell(r2), f)
+    }
+}
