@@ -354,7 +354,7 @@ mod tests {
         settings
             .apply_continue_options(&line("--continue run_it010_optimiser.star"))
             .unwrap();
-        assert_eq!((settings.threads, settings.pool), (1, 1));
+        assert_eq!((settings.threads, settings.pool), (0, 1));
         assert!(!settings.skip_align);
         assert!(settings.flatten_solvent, "a flag kept in the file stays on");
     }

@@ -9,11 +9,14 @@ pub mod expectation_step;
 pub mod half_sets;
 pub mod iteration;
 pub mod job;
+mod labels;
+mod launcher;
 pub mod maximization_step;
 pub mod memory;
 pub mod noise;
 pub mod output;
 pub mod pipeline;
+pub mod program;
 pub mod progress;
 pub mod references;
 #[cfg(test)]

@@ -113,7 +113,7 @@ pub struct Settings {
     pub norm: bool,
     /// `--scale` without `--no_scale`.
     pub scale: bool,
-    /// `--j`.
+    /// `--j`; 0 = all cores.
     pub threads: usize,
     /// `--pool`.
     pub pool: usize,
@@ -310,7 +310,7 @@ impl Settings {
             ctf_uncorrected_reference: line.flag("--ctf_uncorrected_ref"),
             norm: line.flag("--norm") && !line.flag("--no_norm"),
             scale: line.flag("--scale") && !line.flag("--no_scale"),
-            threads: count(line, "--j", 1)?,
+            threads: count(line, "--j", 0)?,
             pool: count(line, "--pool", 1)?,
             // RELION's own word for a bare --gpu is "default".
             gpu: match (line.was_given("--gpu"), mode) {

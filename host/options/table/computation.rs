@@ -10,7 +10,7 @@ const CPU_ONLY: &str = "this version has the CPU engine only; the run goes on th
 pub const COMPUTATION: [OptionEntry; 26] = OptionEntry::under(
     Group::Computation,
     [
-        OptionEntry::integer("--j", "1", "", "Number of threads per process")
+        OptionEntry::integer("--j", "0", "", "Number of threads; 0 means all cores (RELION's default is 1)")
             .on_continue(FromCommandLine),
         OptionEntry::integer(
             "--pool",

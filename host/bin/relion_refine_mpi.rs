@@ -1,0 +1,7 @@
+//! `relion_refine_mpi`: the same program as `relion_refine`, under the name that scripts and the RELION GUI call.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gerelion::refinement::program::main(std::env::args_os().skip(1))
+}
