@@ -1,3 +1,5 @@
 //! Tools around the refinement: simulated data, map and run comparisons, subsets, machine check, bench rows.
 
+pub mod compare;
+pub mod fsc;
 pub mod simulate;

@@ -1,0 +1,278 @@
+//! Compare one iteration of two runs through the files they wrote: statistics, spectra, poses and maps.
+
+mod poses;
+mod report;
+
+pub use poses::{PoseComparison, Poses, compare_poses};
+pub use report::Comparison;
+
+use super::fsc::{FscError, compare_maps};
+use crate::formats::star::{Document, StarError};
+use crate::formats::volume::read_map;
+use crate::geometry::symmetry::{PointGroup, SymmetryError};
+use std::path::{Path, PathBuf};
+
+/// What went wrong in a comparison of runs.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// A STAR file.
+    #[error(transparent)]
+    Star(#[from] StarError),
+    /// A map.
+    #[error(transparent)]
+    Map(#[from] FscError),
+    /// The point group of poses.
+    #[error(transparent)]
+    Symmetry(#[from] SymmetryError),
+    /// Anything else, in words for the user.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// Options of a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompareOptions {
+    /// Point group under which poses are the same.
+    pub symmetry: String,
+    /// Angular step (degrees) of "within one step".
+    pub step: f64,
+    /// Compare this half-set's model and maps.
+    pub half: Option<u8>,
+}
+
+/// A number that both runs report.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// Label without `rln`.
+    pub name: String,
+    /// In the reference run; None where the file lacks it.
+    pub reference: Option<f64>,
+    /// In the other run.
+    pub ours: Option<f64>,
+}
+
+/// Largest relative difference of a spectrum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpectrumDifference {
+    /// Table and column.
+    pub name: String,
+    /// max |b/a − 1| over shells up to the reference's current resolution.
+    pub to_resolution: f64,
+    /// The same over all shells with power.
+    pub overall: f64,
+}
+
+/// Comparison of one pair of class maps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MapDifference {
+    /// File name of the map; the only thing known when one is missing.
+    pub name: String,
+    /// ‖a − b‖/‖a‖.
+    pub relative_l2: f64,
+    /// FSC per shell.
+    pub fsc: Vec<f64>,
+    /// Smallest FSC of the shells up to the reference's current resolution.
+    pub smallest_to_resolution: f64,
+}
+
+const FIGURES: [&str; 6] = [
+    "rlnCurrentResolution",
+    "rlnCurrentImageSize",
+    "rlnAveragePmax",
+    "rlnLogLikelihood",
+    "rlnSigmaOffsetsAngst",
+    "rlnNormCorrectionAverage",
+];
+
+/// Compare `REFERENCE_{data,model}.star` and `REFERENCE_classNNN.mrc` with the same files of `ours`
+/// (e.g. prefix `run_it003`).
+pub fn compare_runs(
+    reference: &str,
+    ours: &str,
+    options: &CompareOptions,
+) -> Result<Comparison, CompareError> {
+    let tag = options
+        .half
+        .map(|h| format!("_half{h}"))
+        .unwrap_or_default();
+    let model = |prefix: &str| Document::read(Path::new(&format!("{prefix}{tag}_model.star")));
+    let data = |prefix: &str| Document::read(Path::new(&format!("{prefix}_data.star")));
+    let (model_a, model_b) = (model(reference)?, model(ours)?);
+    let group = PointGroup::parse(&options.symmetry)?;
+    let (poses_a, poses_b) = (
+        Poses::from_table(data(reference)?.require("particles")?)?,
+        Poses::from_table(data(ours)?.require("particles")?)?,
+    );
+    let limit = resolution_shell(&model_a)?;
+    Ok(Comparison {
+        figures: figures(&model_a, &model_b)?,
+        spectra: spectra(&model_a, &model_b, limit)?,
+        poses: compare_poses(&poses_a, &poses_b, &group, options.step)?,
+        maps: maps(&format!("{reference}{tag}"), &format!("{ours}{tag}"), limit)?,
+    })
+}
+
+/// Last shell inside the current resolution of a model.
+fn resolution_shell(model: &Document) -> Result<usize, CompareError> {
+    let general = model.require("model_general")?;
+    let extent =
+        general.integer(0, "rlnOriginalImageSize")? as f64 * general.real(0, "rlnPixelSize")?;
+    Ok((extent / general.real(0, "rlnCurrentResolution")?).round() as usize)
+}
+
+fn figures(a: &Document, b: &Document) -> Result<Vec<Figure>, CompareError> {
+    let (a, b) = (a.require("model_general")?, b.require("model_general")?);
+    Ok(FIGURES
+        .iter()
+        .map(|label| Figure {
+            name: label.trim_start_matches("rln").into(),
+            reference: a.real(0, label).ok(),
+            ours: b.real(0, label).ok(),
+        })
+        .collect())
+}
+
+fn spectra(
+    a: &Document,
+    b: &Document,
+    limit: usize,
+) -> Result<Vec<SpectrumDifference>, CompareError> {
+    let mut found = Vec::new();
+    for table in &a.tables {
+        let column = if table.name().starts_with("model_optics_group_") {
+            "rlnSigma2Noise"
+        } else if table.name().starts_with("model_class_") && table.has("rlnReferenceTau2") {
+            "rlnReferenceTau2"
+        } else {
+            continue;
+        };
+        let (x, y) = (
+            table.real_column(column)?,
+            b.require(table.name())?.real_column(column)?,
+        );
+        if x.len() != y.len() {
+            return Err(CompareError::Invalid(format!(
+                "{} has {} shells in one run and {} in the other",
+                table.name(),
+                x.len(),
+                y.len()
+            )));
+        }
+        found.push(SpectrumDifference {
+            name: format!("{}.{}", table.name(), column.trim_start_matches("rln")),
+            to_resolution: largest_difference(&x[..x.len().min(limit + 1)], &y),
+            overall: largest_difference(&x, &y),
+        });
+    }
+    Ok(found)
+}
+
+/// max |b/a − 1| where a has power.
+fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
+    let floor = 1e-12 * a.iter().copied().fold(0.0, f64::max);
+    a.iter()
+        .zip(b)
+        .filter(|(x, _)| **x > floor)
+        .map(|(x, y)| (y / x - 1.0).abs())
+        .fold(0.0, f64::max)
+}
+
+fn maps(
+    reference: &str,
+    ours: &str,
+    limit: usize,
+) -> Result<Vec<Option<MapDifference>>, CompareError> {
+    let path = |prefix: &str, class: usize| PathBuf::from(format!("{prefix}_class{class:03}.mrc"));
+    let mut found = Vec::new();
+    for class in 1.. {
+        let (a, b) = (path(reference, class), path(ours, class));
+        if !a.exists() {
+            break;
+        }
+        if !b.exists() {
+            found.push(None);
+            continue;
+        }
+        let read = |p: &Path| -> Result<_, CompareError> {
+            Ok(read_map(p).map_err(FscError::from)?.data.mapv(f64::from))
+        };
+        let (x, y) = (read(&a)?, read(&b)?);
+        let fsc = compare_maps(&x, &y, None, 1.0)?.curve;
+        let norm = |m: &ndarray::Array3<f64>| m.iter().map(|v| v * v).sum::<f64>().sqrt();
+        found.push(Some(MapDifference {
+            name: format!("class{class:03}"),
+            relative_l2: norm(&(&x - &y)) / norm(&x),
+            smallest_to_resolution: fsc[1..fsc.len().min(limit + 1)]
+                .iter()
+                .copied()
+                .fold(1.0, f64::min),
+            fsc,
+        }));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn largest_difference_leaves_out_empty_shells() {
+        assert!((largest_difference(&[2.0, 0.0, 1.0], &[2.1, 5.0, 1.0]) - 0.05).abs() < 1e-12);
+    }
+
+    fn golden(name: &str) -> Option<String> {
+        let shared = std::env::var("GERELION_SHARED").unwrap_or_else(|_| "../shared".into());
+        let prefix = format!("{shared}/golden/{name}");
+        if Path::new(&format!("{prefix}_model.star")).exists() {
+            return Some(prefix);
+        }
+        println!("SKIPPED: {prefix}_model.star is not there");
+        None
+    }
+
+    fn options() -> CompareOptions {
+        CompareOptions {
+            symmetry: "C1".into(),
+            step: 7.5,
+            half: None,
+        }
+    }
+
+    #[test]
+    fn a_run_equals_itself() {
+        let Some(prefix) = golden("class3d_k1_noperturb/run_it001") else {
+            return;
+        };
+        let same = compare_runs(&prefix, &prefix, &options()).unwrap();
+        assert_eq!(same.poses.identical, 1.0);
+        assert!(same.spectra.iter().all(|s| s.overall == 0.0));
+        let map = same.maps[0].as_ref().unwrap();
+        assert!(map.relative_l2 == 0.0 && map.fsc.iter().all(|c| *c > 1.0 - 1e-9));
+    }
+
+    /// Iterations 1 and 2 of the reference run, against the figures of an independent program (numpy).
+    #[test]
+    fn agrees_with_an_independent_program() {
+        let (Some(a), Some(b)) = (
+            golden("class3d_k1_noperturb/run_it001"),
+            golden("class3d_k1_noperturb/run_it002"),
+        ) else {
+            return;
+        };
+        let found = compare_runs(&a, &b, &options()).unwrap();
+        let close = |value: f64, expected: f64, digits: f64| {
+            assert!((value - expected).abs() <= digits, "{value} for {expected}");
+        };
+        close(found.poses.identical, 0.1715, 5e-5);
+        close(found.poses.within_step, 0.3180, 5e-5);
+        close(found.poses.median_angle, 90.0, 5e-4);
+        close(found.poses.shifts_identical, 0.4890, 5e-5);
+        close(found.poses.pmax_p95, 0.974, 5e-4);
+        let map = found.maps[0].as_ref().unwrap();
+        close(map.relative_l2, 0.161, 5e-4);
+        close(map.fsc[1..].iter().sum::<f64>() / 32.0, 0.717091, 5e-7);
+        close(found.spectra[1].overall, 0.387, 5e-4);
+        assert_eq!(found.figures[0].reference, Some(42.666667));
+    }
+}
