@@ -1,5 +1,8 @@
 //! Tools around the refinement: simulated data, map and run comparisons, subsets, machine check, bench rows.
 
 pub mod compare;
+pub mod doctor;
 pub mod fsc;
+pub mod resources;
 pub mod simulate;
+pub mod subset;

@@ -56,7 +56,7 @@ impl Poses {
 pub struct PoseComparison {
     /// Particles that both runs have (by image name).
     pub common: usize,
-    /// Fraction in the same class under the best matching of class numbers; None for more than 8 classes.
+    /// Fraction in the same class under the best matching of class numbers; None when class numbers are not all in 1…8.
     pub same_class: Option<f64>,
     /// Fraction with orientations closer than 0.01°.
     pub identical: f64,
@@ -147,21 +147,21 @@ fn best_class_match(pairs: impl Iterator<Item = (i64, i64)>) -> Option<usize> {
         let at = |v: i64| usize::try_from(v - 1).ok().filter(|c| *c < MOST);
         counts[at(p)?][at(q)?] += 1;
     }
-    fn best(counts: &[[usize; MOST]; MOST], row: usize, taken: u32) -> usize {
+    fn best(counts: &[[usize; MOST]], taken: u32) -> usize {
+        // rows without particles at the end change nothing: this keeps few classes fast
+        let Some((row, rest)) = counts
+            .split_first()
+            .filter(|_| counts.iter().flatten().any(|c| *c > 0))
+        else {
+            return 0;
+        };
         (0..MOST)
             .filter(|column| taken & (1 << column) == 0)
-            .map(|column| {
-                counts[row][column]
-                    + if row + 1 < MOST && counts[row + 1..].iter().flatten().any(|c| *c > 0) {
-                        best(counts, row + 1, taken | 1 << column)
-                    } else {
-                        0
-                    }
-            })
+            .map(|column| row[column] + best(rest, taken | 1 << column))
             .max()
             .unwrap_or(0)
     }
-    Some(best(&counts, 0, 0))
+    Some(best(&counts, 0))
 }
 
 /// Value at fraction `p` of the sorted values, linearly between neighbours.
