@@ -1,8 +1,11 @@
 //! `gerelion`: tools around the refinement program (which is `relion_refine`).
 
+mod compare;
 mod simulate;
+mod subset;
 
 use clap::{Parser, Subcommand};
+use gerelion::{options::options_page, tools::doctor};
 use std::process::ExitCode;
 
 /// Simulate, compare, measure: tools around `relion_refine`.
@@ -17,11 +20,34 @@ struct Cli {
 enum Command {
     /// Simulate a particle set with known truth from atomic models or a built-in phantom
     Simulate(simulate::Arguments),
+    /// Print the FSC of two maps: resolution at 0.5 and 0.143, mean over shells
+    Fsc(compare::FscArguments),
+    /// Compare one iteration of two runs through the files they wrote
+    Compare(compare::RunArguments),
+    /// Cut a reproducible subset out of a particle file
+    Subset(subset::Arguments),
+    /// Say what this machine offers: processor, memory, libraries
+    Doctor,
+    /// Print the page of all options of `relion_refine`
+    Options,
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Fsc(arguments) => compare::fsc(&arguments),
+        Command::Compare(arguments) => compare::runs(&arguments),
+        Command::Subset(arguments) => subset::run(&arguments),
+        Command::Doctor => {
+            for finding in doctor::examine() {
+                println!("{finding}");
+            }
+            Ok(())
+        }
+        Command::Options => {
+            print!("{}", options_page());
+            Ok(())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,64 @@
+//! `gerelion fsc` and `gerelion compare`.
+
+use clap::Args;
+use gerelion::tools::compare::{CompareOptions, compare_runs};
+use gerelion::tools::fsc::compare_files;
+use std::path::PathBuf;
+
+/// Options of `gerelion fsc`.
+#[derive(Args)]
+pub struct FscArguments {
+    /// First map
+    a: PathBuf,
+    /// Second map, of the same box and pixel size
+    b: PathBuf,
+    /// Multiply both maps by this mask first
+    #[arg(long, value_name = "MAP")]
+    mask: Option<PathBuf>,
+    /// Print the FSC of every shell as well
+    #[arg(long)]
+    curve: bool,
+}
+
+/// Options of `gerelion compare`.
+#[derive(Args)]
+pub struct RunArguments {
+    /// Prefix of the reference iteration, e.g. golden/class3d/run_it003
+    reference: String,
+    /// Prefix of the iteration to be judged
+    ours: String,
+    /// Point group under which poses are the same
+    #[arg(long, default_value = "C1")]
+    sym: String,
+    /// Angular step in degrees, for the share of poses within one step
+    #[arg(long, default_value_t = 7.5)]
+    step: f64,
+    /// Compare the model and maps of this half-set
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
+    half: Option<u8>,
+}
+
+/// Run `gerelion fsc`.
+pub fn fsc(arguments: &FscArguments) -> anyhow::Result<()> {
+    let found = compare_files(&arguments.a, &arguments.b, arguments.mask.as_deref())?;
+    println!("{found}");
+    if arguments.curve {
+        let shells: Vec<String> = found.curve.iter().map(|c| format!("{c:.3}")).collect();
+        println!("{}", shells.join(" "));
+    }
+    Ok(())
+}
+
+/// Run `gerelion compare`.
+pub fn runs(arguments: &RunArguments) -> anyhow::Result<()> {
+    let options = CompareOptions {
+        symmetry: arguments.sym.clone(),
+        step: arguments.step,
+        half: arguments.half,
+    };
+    print!(
+        "{}",
+        compare_runs(&arguments.reference, &arguments.ours, &options)?
+    );
+    Ok(())
+}
