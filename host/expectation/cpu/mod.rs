@@ -12,6 +12,8 @@ mod layout;
 mod orientations;
 mod prepare;
 pub mod product;
+#[cfg(test)]
+mod stages_tests;
 mod store;
 mod totals;
 mod weights;
