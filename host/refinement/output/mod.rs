@@ -9,6 +9,8 @@ pub(super) mod exact;
 mod model_star;
 mod names;
 mod optimiser_star;
+#[cfg(test)]
+mod reference_files;
 mod sampling_star;
 
 use self::names::FileNames;

@@ -1,9 +1,11 @@
 //! Continuing a run from an `_optimiser.star`, RELION's or ours (spec 03 §5).
 
-mod model;
-mod optimiser;
+pub(super) mod model;
+pub(super) mod optimiser;
 mod paths;
-mod sampling;
+#[cfg(test)]
+mod round_trip;
+pub(super) mod sampling;
 
 use super::output::{OriginalSampling, exact};
 use super::settings::Settings;

@@ -1,0 +1,189 @@
+//! The STAR files of reference runs, read into our structures and written again: the same text must come out.
+
+use super::exact;
+use super::optimiser_star::{self, Contents, Named};
+use super::{model_star, sampling_star};
+use crate::dataset::ScaleGroup;
+use crate::formats::mrc::write_map;
+use crate::formats::star::{Document, Table};
+use crate::geometry::sampling::Sampling;
+use crate::geometry::symmetry::PointGroup;
+use crate::refinement::resume::{model, optimiser, sampling};
+use crate::refinement::state::RunState;
+use ndarray::Array3;
+use std::path::{Path, PathBuf};
+
+/// Files of all reference runs whose names end in `suffix`; empty, with a message, where they are absent.
+fn reference_files(suffix: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shared = std::env::var("GERELION_SHARED")
+        .map_or_else(|_| root.join("../shared"), PathBuf::from)
+        .join("golden");
+    let folders = [shared, root.join("tests/data")];
+    let mut found: Vec<PathBuf> = folders
+        .iter()
+        .flat_map(|folder| entries(folder))
+        .flat_map(|run| entries(&run))
+        .filter(|file| file.to_string_lossy().ends_with(suffix))
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        println!("SKIPPED: no *{suffix} of reference runs in {folders:?}");
+    }
+    found
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).map_or(Vec::new(), |entries| {
+        entries.filter_map(|e| Some(e.ok()?.path())).collect()
+    })
+}
+
+/// Write a document and compare its text with that of a reference file. The completeness of a class follows from columns
+/// that were rounded to six decimals, and may differ in the last one.
+fn assert_same_text(document: &Document, reference: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("written.star");
+    document.write(&path).unwrap();
+    let ours = std::fs::read_to_string(&path).unwrap();
+    let theirs = std::fs::read_to_string(reference).unwrap();
+    for (line, (a, b)) in ours.lines().zip(theirs.lines()).enumerate() {
+        if a != b && a.contains("_class") && a.contains(".mrc ") {
+            let ((a, completeness), (b, expected)) = (last_word(a), last_word(b));
+            assert_eq!(a, b, "line {} of {}", line + 1, reference.display());
+            assert!((completeness - expected).abs() < 1.1e-6);
+            continue;
+        }
+        assert_eq!(a, b, "line {} of {}", line + 1, reference.display());
+    }
+    assert_eq!(
+        ours.lines().count(),
+        theirs.lines().count(),
+        "lines of {}",
+        reference.display()
+    );
+}
+
+fn last_word(line: &str) -> (&str, f64) {
+    let (rest, word) = line.trim_end().rsplit_once(' ').unwrap();
+    (rest, word.parse().unwrap())
+}
+
+#[test]
+fn model_files_of_reference_runs_are_written_alike() {
+    for file in reference_files("_model.star") {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join(file.file_name().unwrap());
+        std::fs::copy(&file, &copy).unwrap();
+        let document = Document::read(&file).unwrap();
+        let general = document.require("model_general").unwrap();
+        let box_size = general.integer(0, "rlnOriginalImageSize").unwrap() as usize;
+        let classes = document.require("model_classes").unwrap();
+        let mut stem = String::new();
+        for class in 0..classes.len() {
+            let map = classes.text(class, "rlnReferenceImage").unwrap();
+            stem = map.rsplit_once("_class").unwrap().0.to_string();
+            let path = folder.path().join(Path::new(map).file_name().unwrap());
+            write_map(&path, Array3::zeros([box_size; 3]).view(), 1.0).unwrap();
+        }
+        let groups: Vec<ScaleGroup> = document
+            .require("model_groups")
+            .unwrap()
+            .texts("rlnGroupName")
+            .unwrap()
+            .map(|name| ScaleGroup {
+                name: name.to_string(),
+            })
+            .collect();
+        let optics = general.integer(0, "rlnNrOpticsGroups").unwrap() as usize;
+        let mut read = model::read(&copy, optics, groups.len(), &mut Vec::new()).unwrap();
+        // RELION's pixel size is the single-precision one of the reference's header.
+        let pixel_size = f64::from(read.pixel_size as f32);
+        read.current_resolution *= read.pixel_size / pixel_size;
+        read.pixel_size = pixel_size;
+        assert_same_text(&model_star::document(&read, &stem, &groups), &file);
+    }
+}
+
+#[test]
+fn sampling_files_of_reference_runs_are_written_alike() {
+    for file in reference_files("_sampling.star") {
+        let general = Document::read(&file).unwrap();
+        let general = general.require("sampling_general").unwrap();
+        let mut stored = sampling::read(&file, false).unwrap();
+        stored.sampling.perturbation = general.real(0, "rlnSamplingPerturbInstance").unwrap();
+        let document = sampling_star::document(&stored.sampling, &stored.original.unwrap());
+        assert_same_text(&document, &file);
+    }
+}
+
+/// What an optimiser file says, through our structures and back.
+fn rewritten(table: &Table, file: &Path) -> Document {
+    let mut settings = optimiser::settings(table, file, String::new()).unwrap();
+    settings.pool = table.integer(0, "rlnMaxNumberOfPooledParticles").unwrap() as usize;
+    let mut state = optimiser::state(table, 0, 1.0).unwrap();
+    state.converged = table.boolean(0, "rlnHasConverged").unwrap();
+    let text = |label: &str| table.text(0, label).unwrap().to_string();
+    let iteration = table.integer(0, "rlnCurrentIteration").unwrap();
+    optimiser_star::document(&Contents {
+        settings: &settings,
+        state: &state,
+        iteration: usize::try_from(iteration).ok(),
+        box_size: 64,
+        pixel_size: 1.0,
+        scale_groups: 2,
+        sampling: &small_sampling(),
+        order_iteration: 1,
+        named: Named {
+            model: text("rlnModelStarFile"),
+            model2: optimiser::stored_path(table, "rlnModelStarFile2").unwrap(),
+            data: text("rlnExperimentalDataStarFile"),
+            sampling: text("rlnOrientSamplingStarFile"),
+        },
+    })
+}
+
+fn small_sampling() -> Sampling {
+    let symmetry = PointGroup::parse("C1").unwrap();
+    Sampling::new(0, -1.0, symmetry, -91.0, 4.0, 2.0, 0.5)
+}
+
+#[test]
+fn optimiser_files_of_reference_runs_are_written_alike() {
+    for file in reference_files("_optimiser.star") {
+        let reference = Document::read(&file).unwrap();
+        let mut document = rewritten(reference.require("optimiser_general").unwrap(), &file);
+        assert_eq!(document.header.len(), reference.header.len());
+        document.header = reference.header.clone();
+        let ours = document.tables.pop().unwrap();
+        assert_eq!(ours.name(), exact::TABLE);
+        assert_same_text(&document, &file);
+    }
+}
+
+#[test]
+fn our_own_table_keeps_every_digit() {
+    let mut sampling = small_sampling();
+    sampling.perturbation = 0.1 + 0.2;
+    let state = RunState {
+        fine_enough: true,
+        current_size: 44,
+        current_resolution: 1.0 / 3.0,
+        changes_offsets: 2e-17,
+        ..RunState::new(3)
+    };
+    let mut back = RunState::new(3);
+    let table = exact::table(&state, &sampling, 5);
+    let document = Document {
+        tables: vec![table],
+        ..Document::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.star");
+    document.write(&path).unwrap();
+    let document = Document::read(&path).unwrap();
+    let read = exact::read(document.require(exact::TABLE).unwrap(), &mut back).unwrap();
+    assert_eq!(back, state);
+    assert_eq!(read.perturbation, 0.1 + 0.2);
+    assert_eq!((read.order_iteration, read.offset_range), (5, 4.0));
+}
