@@ -1,7 +1,5 @@
 //! The model: references, spectra, priors and scales of one half-set (or of a classification).
 
-mod resolution;
-
 use ndarray::Array3;
 
 /// One class (one reference).

@@ -3,6 +3,7 @@
 use super::names::class_map;
 use crate::dataset::ScaleGroup;
 use crate::formats::star::{Document, Table, Value};
+use crate::maximization::completeness::{estimated_resolution, overall_completeness};
 use crate::model::{ClassModel, Model};
 
 /// `rlnAngstromResolution` of shell 0, and the resolution of a class without a reliable shell.
@@ -76,10 +77,8 @@ fn classes(model: &Model, stem: &str) -> Table {
             class.fraction.into(),
             class.accuracy_rotations.into(),
             class.accuracy_translations.into(),
-            class
-                .estimated_resolution(model.box_size, model.pixel_size)
-                .into(),
-            class.overall_completeness().into(),
+            estimated_resolution(&class.ssnr, model.box_size, model.pixel_size).into(),
+            overall_completeness(&class.ssnr, &class.coverage).into(),
         ]);
     }
     t
