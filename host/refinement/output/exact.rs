@@ -1,10 +1,9 @@
-//! A small table of our own in `_optimiser.star`, which RELION skips: what RELION forgets, or rounds, between two runs.
-//! With it a continued run is the run that it would have been without the interruption.
+//! Tables of our own in `_optimiser.star` and `_model.star`, which RELION skips: what RELION forgets, or rounds, between
+//! two runs. With them a continued run is the run that it would have been without the interruption.
 
-use crate::formats::star::{StarError, Table, Value};
+use crate::formats::star::{Document, StarError, Table, Value};
 use crate::geometry::sampling::Sampling;
 use crate::refinement::state::RunState;
-use std::str::FromStr;
 
 /// Name of the table.
 pub const TABLE: &str = "gerelion_state";
@@ -15,9 +14,10 @@ pub fn table(state: &RunState, sampling: &Sampling, order_iteration: usize) -> T
     t.push("gerelionVersion", env!("CARGO_PKG_VERSION"));
     t.push("gerelionOrderIteration", order_iteration);
     t.push("gerelionFineEnoughSampling", state.fine_enough);
+    t.push("gerelionLocalSearches", state.local_searches);
     t.push("gerelionCurrentImageSize", state.current_size);
     for (label, value) in reals(state, sampling) {
-        t.push(label, Value::Text(format!("{value:?}")));
+        t.push(label, all_digits(value));
     }
     t
 }
@@ -54,12 +54,10 @@ pub struct Exact {
 
 /// Read the table, overwriting the rounded values in `state`.
 pub fn read(table: &Table, state: &mut RunState) -> Result<Exact, StarError> {
-    let real = |label: &str| -> Result<f64, StarError> {
-        let text = table.text(0, label)?;
-        f64::from_str(text).or_else(|_| table.real(0, label))
-    };
+    let real = |label: &str| table.real(0, label);
     let count = |label: &str| table.integer(0, label).map(|n| n.max(0) as usize);
     state.fine_enough = table.boolean(0, "gerelionFineEnoughSampling")?;
+    state.local_searches = table.boolean(0, "gerelionLocalSearches")?;
     state.current_size = count("gerelionCurrentImageSize")?;
     state.current_resolution = real("gerelionCurrentResolution")?;
     state.best_resolution = real("gerelionBestResolution")?;
@@ -76,4 +74,35 @@ pub fn read(table: &Table, state: &mut RunState) -> Result<Exact, StarError> {
         offset_range: real("gerelionOffsetRange")?,
         offset_step: real("gerelionOffsetStep")?,
     })
+}
+
+/// Direction priors of a class (counted from 1) with all their digits; RELION's six decimals leave three or four.
+pub fn direction_priors_table(class: usize, priors: &[f64]) -> Table {
+    let mut t = Table::new_loop(&direction_priors_name(class), &[DIRECTION_PRIOR]);
+    for &prior in priors {
+        t.push_row(vec![all_digits(prior)]);
+    }
+    t
+}
+
+/// The direction priors of a class (counted from 1), if the model file is one of ours.
+pub fn read_direction_priors(
+    document: &Document,
+    class: usize,
+) -> Result<Option<Vec<f64>>, StarError> {
+    document
+        .table(&direction_priors_name(class))
+        .map(|table| table.real_column(DIRECTION_PRIOR))
+        .transpose()
+}
+
+const DIRECTION_PRIOR: &str = "gerelionOrientationDistribution";
+
+fn direction_priors_name(class: usize) -> String {
+    format!("gerelion_pdf_orient_class_{class}")
+}
+
+/// The shortest text that is read back as the same number.
+fn all_digits(value: f64) -> Value {
+    Value::Text(format!("{value:?}"))
 }

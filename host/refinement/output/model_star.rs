@@ -1,5 +1,6 @@
 //! `_model.star`: what one half-set, or a classification, has learnt (spec 03 §1.4).
 
+use super::exact;
 use super::names::class_map;
 use crate::dataset::ScaleGroup;
 use crate::formats::star::{Document, Table, Value};
@@ -9,7 +10,7 @@ use crate::model::{ClassModel, Model};
 /// `rlnAngstromResolution` of shell 0, and the resolution of a class without a reliable shell.
 const NO_RESOLUTION: f64 = 999.0;
 
-/// All tables of a model file. `stem` is that of the file and of its maps (`<o>_it003_half1`).
+/// RELION's tables of a model file, and ours. `stem` is that of the file and of its maps (`<o>_it003_half1`).
 pub fn document(model: &Model, stem: &str, groups: &[ScaleGroup]) -> Document {
     let mut tables = vec![general(model, groups.len()), classes(model, stem)];
     for (k, class) in model.classes.iter().enumerate() {
@@ -21,6 +22,9 @@ pub fn document(model: &Model, stem: &str, groups: &[ScaleGroup]) -> Document {
     }
     for (k, class) in model.classes.iter().enumerate() {
         tables.push(direction_priors(class, k + 1));
+    }
+    for (k, class) in model.classes.iter().enumerate() {
+        tables.push(exact::direction_priors_table(k + 1, &class.direction_prior));
     }
     Document {
         tables,

@@ -16,10 +16,13 @@ use std::path::{Path, PathBuf};
 /// Files of all reference runs whose names end in `suffix`; empty, with a message, where they are absent.
 fn reference_files(suffix: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shared = std::env::var("GERELION_SHARED")
-        .map_or_else(|_| root.join("../shared"), PathBuf::from)
-        .join("golden");
-    let folders = [shared, root.join("tests/data")];
+    let shared =
+        std::env::var("GERELION_SHARED").map_or_else(|_| root.join("../shared"), PathBuf::from);
+    let folders = [
+        shared.join("golden"),
+        shared.join("fixture"),
+        root.join("tests/data"),
+    ];
     let mut found: Vec<PathBuf> = folders
         .iter()
         .flat_map(|folder| entries(folder))
@@ -101,7 +104,11 @@ fn model_files_of_reference_runs_are_written_alike() {
         let pixel_size = f64::from(read.pixel_size as f32);
         read.current_resolution *= read.pixel_size / pixel_size;
         read.pixel_size = pixel_size;
-        assert_same_text(&model_star::document(&read, &stem, &groups), &file);
+        let mut written = model_star::document(&read, &stem, &groups);
+        written
+            .tables
+            .retain(|table| !table.name().starts_with("gerelion"));
+        assert_same_text(&written, &file);
     }
 }
 
@@ -167,6 +174,7 @@ fn our_own_table_keeps_every_digit() {
     sampling.perturbation = 0.1 + 0.2;
     let state = RunState {
         fine_enough: true,
+        local_searches: true,
         current_size: 44,
         current_resolution: 1.0 / 3.0,
         changes_offsets: 2e-17,

@@ -83,6 +83,15 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         require_second_half(table, path)?;
         model_paths.push(locate("rlnModelStarFile2", "model file of half 2")?);
     }
+    for file in [
+        &mut settings.solvent_mask,
+        &mut settings.solvent_mask2,
+        &mut settings.tau_spectrum,
+    ] {
+        *file = file
+            .take()
+            .map(|recorded| paths::locate_or_keep(recorded, path, &mut notices));
+    }
     let mut particles = ParticleSet::read(
         &settings.particles,
         &ReadOptions {
@@ -102,7 +111,6 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     let mut state = optimiser::state(table, iteration, models[0].pixel_size)?;
     state.current_resolution = models[0].current_resolution;
     state.current_size = models[0].current_size;
-    state.local_searches = models[0].local_search.is_some();
     let ours = document.table(exact::TABLE);
     let stored = sampling::read(&sampling_path, ours.is_some())?;
     let mut grid = stored.sampling;
@@ -213,7 +221,6 @@ impl Resumed {
                 });
             }
         }
-        self.state.local_searches = self.models[0].local_search.is_some();
         self.sampling.perturbation_factor = self.settings.perturbation;
         if self.settings.perturbation == 0.0 {
             self.sampling.perturbation = 0.0;

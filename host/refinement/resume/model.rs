@@ -6,6 +6,7 @@ use crate::formats::star::{Document, StarError, Table};
 use crate::formats::volume::read_map;
 use crate::geometry::prior::LocalSearch;
 use crate::model::{ClassModel, Model};
+use crate::refinement::output::exact;
 use std::path::Path;
 
 /// Read a model with its maps. `optics_groups` and `scale_groups` are the numbers of them in the particle table.
@@ -182,12 +183,19 @@ fn class(
             .has(orientability)
             .then(|| spectra.real_column(orientability))
             .transpose()?,
-        direction_prior: document
-            .require(&format!("model_pdf_orient_class_{}", k + 1))?
-            .real_column("rlnOrientationDistribution")?,
+        direction_prior: direction_priors(document, k + 1)?,
         accuracy_rotations: table.real(k, "rlnAccuracyRotations")?,
         accuracy_translations: angstrom(table, k, "rlnAccuracyTranslations", pixel_size)?,
     })
+}
+
+fn direction_priors(document: &Document, class: usize) -> Result<Vec<f64>, StarError> {
+    let rounded = document
+        .require(&format!("model_pdf_orient_class_{class}"))?
+        .real_column("rlnOrientationDistribution")?;
+    Ok(exact::read_direction_priors(document, class)?
+        .filter(|priors| priors.len() == rounded.len())
+        .unwrap_or(rounded))
 }
 
 fn column_or_zero(table: &Table, label: &str) -> Result<Vec<f64>, StarError> {

@@ -131,8 +131,8 @@ pub fn stored_path(table: &Table, label: &str) -> Result<Option<String>, StarErr
     Ok((!text.is_empty() && text != "None").then(|| text.to_string()))
 }
 
-/// Counters and flags. `pixel_size` (Å) converts the shift accuracy of old files; resolution, size and local searches are
-/// filled in from the model.
+/// Counters and flags. `pixel_size` (Å) converts the shift accuracy of old files; resolution and size are filled in
+/// from the model.
 pub fn state(table: &Table, iteration: usize, pixel_size: f64) -> Result<RunState, StarError> {
     let count = |label: &str| table.integer(0, label).map(|n| n.max(0) as usize);
     let accuracy_translations = if table.has(ACCURACY_TRANSLATIONS[0]) {

@@ -34,6 +34,11 @@ pub fn locate(
     }
 }
 
+/// Like [`locate`] for a file that may not be needed: the recorded path is kept when nothing is found.
+pub fn locate_or_keep(recorded: PathBuf, owner: &Path, notices: &mut Vec<String>) -> PathBuf {
+    locate(&recorded.to_string_lossy(), owner, "file", notices).unwrap_or(recorded)
+}
+
 /// The file of the same name in the folder of `owner`.
 fn beside(recorded: &Path, owner: &Path) -> Option<PathBuf> {
     Some(owner.parent()?.join(recorded.file_name()?))
