@@ -28,6 +28,7 @@ pub struct CommandLine {
     joined: String,
     request: Request,
     warnings: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl CommandLine {
@@ -44,6 +45,7 @@ impl CommandLine {
             joined: words.join(" "),
             request: Request::Run,
             warnings: Vec::new(),
+            notes: Vec::new(),
         };
         if wants_help(&words) {
             line.request = Request::Help;
@@ -150,7 +152,7 @@ impl CommandLine {
                     entry.kind == Kind::Flag || !is_default(entry, v) || v.is_empty()
                 })
             {
-                self.warnings
+                self.notes
                     .push(format!("{} has no effect: {reason}", entry.name));
             }
             match entry.on_continue {
@@ -174,9 +176,14 @@ impl CommandLine {
         self.request
     }
 
-    /// Remarks to be printed: repeated options, options without effect, stray words.
+    /// What may be a mistake of the user: repeated options, stray words, options that a continued run ignores.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Options on the line that change nothing here, each with the reason.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The words as given, joined by blanks.
@@ -390,6 +397,16 @@ mod tests {
         );
         assert!(parse("--local_symmetry None --helical_nr_asu 1 --mu 0.90").is_ok());
         assert!(parse("--helical_nr_asu 2").is_err());
+    }
+
+    #[test]
+    fn options_without_effect_are_noted_with_the_reason() {
+        let line = parse("--i a.star --memory_per_thread 8 --pool 1").unwrap();
+        assert_eq!(
+            line.notes(),
+            ["--memory_per_thread has no effect: memory is planned from what the run needs"]
+        );
+        assert!(line.warnings().is_empty());
     }
 
     #[test]

@@ -137,11 +137,6 @@ impl Settings {
             &mut self.force_converge,
             &given.force_converge,
         );
-        changes.apply(
-            "--join_random_halves",
-            &mut self.join_random_halves,
-            &given.join_random_halves,
-        );
         changes.switch("--norm", "--no_norm", &mut self.norm, given.norm);
         changes.switch("--scale", "--no_scale", &mut self.scale, given.scale);
     }
@@ -398,16 +393,5 @@ mod tests {
             .apply_continue_options(&line("--continue run_it010_optimiser.star --pad 1.9"))
             .unwrap();
         assert_eq!(settings.padding, 1.0);
-    }
-
-    #[test]
-    fn joining_halves_needs_halves() {
-        let mut settings = finished_run("--K 1");
-        let error = settings
-            .apply_continue_options(&line(
-                "--continue run_it010_optimiser.star --join_random_halves",
-            ))
-            .unwrap_err();
-        assert!(error.to_string().contains("did not split the data"));
     }
 }

@@ -84,6 +84,11 @@ fn start(words: Vec<String>, pipeline: &Pipeline, started: &mut bool) -> Result<
             for warning in line.warnings() {
                 eprintln!("WARNING: {warning}");
             }
+            if line.integer("--verb") > 0 {
+                for note in line.notes() {
+                    println!(" {note}");
+                }
+            }
             refine(&line)?;
         }
     }

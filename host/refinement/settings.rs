@@ -185,8 +185,6 @@ pub struct Settings {
     pub use_all_data: bool,
     /// `--force_converge`.
     pub force_converge: bool,
-    /// `--join_random_halves` (continue only).
-    pub join_random_halves: bool,
 }
 
 impl Settings {
@@ -363,7 +361,6 @@ impl Settings {
             always_join_halves: line.flag("--always_join_random_halves"),
             use_all_data: line.flag("--use_all_data"),
             force_converge: line.flag("--force_converge"),
-            join_random_halves: line.flag("--join_random_halves"),
         })
     }
 
@@ -376,11 +373,6 @@ impl Settings {
                  reference each; classify first (without --auto_refine), then refine the particles of one class",
                 self.classes
             ));
-        }
-        if self.join_random_halves && !self.split_random_halves {
-            return refuse(
-                "--join_random_halves: the run to be continued did not split the data into random halves",
-            );
         }
         if self.solvent_correct_fsc && self.solvent_mask.is_none() {
             return refuse(

@@ -4,6 +4,7 @@ use super::super::entry::{Group, OnContinue, OptionEntry};
 use OnContinue::{FromCommandLine, FromFile};
 
 const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU engine";
+const NO_COPIES: &str = "images are read in large blocks from where they are; none are copied";
 const CPU_ONLY: &str = "this version has the CPU engine only; the run goes on there";
 
 /// Computing options.
@@ -16,9 +17,9 @@ pub const COMPUTATION: [OptionEntry; 26] = OptionEntry::under(
             "--pool",
             "1",
             "",
-            "Particles per thread and batch; speed and memory only, the result does not depend on it",
+            "Particles per thread and batch",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(FromCommandLine).without_effect("batches are chosen from the free memory; the result does not depend on them"),
         OptionEntry::flag(
             "--dont_combine_weights_via_disc",
             "Sum over processes through MPI instead of files",
@@ -37,18 +38,18 @@ pub const COMPUTATION: [OptionEntry; 26] = OptionEntry::under(
         OptionEntry::flag("--preread_images", "Keep all images in memory")
             .on_continue(FromCommandLine),
         OptionEntry::text("--scratch_dir", "", "Folder on a fast disk to copy the particles to")
-            .on_continue(FromCommandLine),
+            .on_continue(FromCommandLine).without_effect(NO_COPIES),
         OptionEntry::real(
             "--keep_free_scratch",
             "10",
             "GB",
             "Space to leave free in --scratch_dir",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(FromCommandLine).without_effect(NO_COPIES),
         OptionEntry::flag("--reuse_scratch", "Use the copies left in --scratch_dir by an earlier run")
-            .on_continue(FromCommandLine),
+            .on_continue(FromCommandLine).without_effect(NO_COPIES),
         OptionEntry::flag("--keep_scratch", "Leave the copies in --scratch_dir at the end")
-            .on_continue(FromCommandLine),
+            .on_continue(FromCommandLine).without_effect(NO_COPIES),
         OptionEntry::flag(
             "--fast_subsets",
             "Use growing subsets of the particles in the first iterations of a classification of at least 20",

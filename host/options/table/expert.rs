@@ -220,6 +220,7 @@ pub const CONTINUE_ONLY: [OptionEntry; 2] = OptionEntry::under(
             "--join_random_halves",
             "Go on with joined halves instead of separate ones",
         )
-        .on_continue(ContinueOnly),
+        .on_continue(ContinueOnly)
+        .refused("--force_converge joins the halves in one last iteration"),
     ],
 );

@@ -285,6 +285,5 @@ pub fn settings(table: &Table, path: &Path, command_line: String) -> Result<Sett
         always_join_halves: false,
         use_all_data: false,
         force_converge: false,
-        join_random_halves: false,
     })
 }

@@ -1,0 +1,32 @@
+# make demo   simulate a small particle set, refine it, print resolution and FSC to the truth
+# make test   everything that continuous integration runs
+# Both install first what is missing (make setup).
+
+CARGO ?= cargo
+# Python modules for cross-checks are kept beside the sources and out of the system.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: all setup build demo test options
+
+all: build
+
+setup:
+	sh scripts/setup.sh
+
+build:
+	$(CARGO) build --release
+
+demo: setup build
+	target/release/gerelion demo
+
+# Formatting, lints, unit and integration tests (a small refinement from files to files is one of them), examples in
+# the documentation.
+test: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) nextest run --workspace
+	$(CARGO) test --workspace --doc
+
+# The documentation page of the options, after a change of the option table.
+options:
+	UPDATE=1 $(CARGO) test --test tidy the_options_page
