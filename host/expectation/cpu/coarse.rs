@@ -44,15 +44,16 @@ pub fn columns(layout: &GroupLayout, images: &[&PreparedImage]) -> Columns {
             for (t, row) in cross.chunks_exact_mut(cross_len).enumerate() {
                 let phases = layout.coarse_phases.row(t);
                 for i in 0..count {
-                    let weight = layout.comparison_weight[i] * image.model_factor[i];
+                    let weight = layout.coarse_comparison_weight[i] * image.model_factor[i];
                     let value = image.masked[i] * phases[i] * weight;
                     row[2 * i] = value.re;
                     row[2 * i + 1] = value.im;
                 }
             }
             for (i, value) in power[..count].iter_mut().enumerate() {
-                *value =
-                    layout.comparison_weight[i] * image.model_factor[i] * image.model_factor[i];
+                *value = layout.coarse_comparison_weight[i]
+                    * image.model_factor[i]
+                    * image.model_factor[i];
             }
         });
     Columns {

@@ -53,6 +53,8 @@ pub struct GroupLayout {
     /// Weight of a pixel in comparisons: V without the origin; in a CC iteration 1, and 2 where the redundant
     /// half of the x = 0 column counts as well (spec 01 §5.3).
     pub comparison_weight: Vec<f32>,
+    /// The same in the box of the first pass.
+    pub coarse_comparison_weight: Vec<f32>,
     /// Σ ln(2πσ²) over the compared pixels of the second pass.
     pub log_norm: f64,
     /// How slices lie in the references.
@@ -73,6 +75,20 @@ pub struct GroupLayout {
     pub coarse_phases: PhaseTable,
     /// Phases of the fine shifts over the n_g box.
     pub fine_phases: PhaseTable,
+}
+
+/// How often each listed pixel counts in a cross-correlation over a box of `size`: twice on the x = 0 column, where
+/// the mate (0, −y) is stored too, but not in the Nyquist row y = +size/2, which has none (spec 01 §5.3).
+fn correlation_weights(pixels: &PixelList, size: usize) -> Vec<f32> {
+    let nyquist = (size / 2) as i32;
+    let weight = |(&x, &y): (&i32, &i32)| {
+        if x == 0 && y > 0 && y < nyquist {
+            2.0
+        } else {
+            1.0
+        }
+    };
+    pixels.x.iter().zip(&pixels.y).map(weight).collect()
 }
 
 impl GroupLayout {
@@ -107,22 +123,16 @@ impl GroupLayout {
             };
             inverse_variance.push(value as f32);
         }
-        let comparison_weight = match input.criterion {
+        let weights = |size: usize| match input.criterion {
             Criterion::Likelihood => {
                 let mut weight = inverse_variance.clone();
                 weight[0] = 0.0;
                 weight
             }
-            Criterion::CrossCorrelation => pixels
-                .x
-                .iter()
-                .zip(&pixels.y)
-                .map(|(&x, &y)| {
-                    let mate_is_stored = x == 0 && y > 0 && y < (sizes.full / 2) as i32;
-                    if mate_is_stored { 2.0 } else { 1.0 }
-                })
-                .collect(),
+            Criterion::CrossCorrelation => correlation_weights(&pixels, size),
         };
+        let comparison_weight = weights(sizes.fine);
+        let coarse_comparison_weight = weights(sizes.coarse);
         let log_norm = pixels
             .participating(sizes.fine)
             .skip(1)
@@ -170,6 +180,7 @@ impl GroupLayout {
             model_shell,
             inverse_variance,
             comparison_weight,
+            coarse_comparison_weight,
             log_norm,
             plane: ImagePlane::new(
                 optics,
@@ -207,5 +218,29 @@ impl GroupLayout {
     /// Pixels that carry a projected reference in the weighted sums.
     pub fn full_projected(&self) -> usize {
         self.pixels.projected(self.pixels.size())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Σ over the stored box of |F|² counts (0, ±y) twice, (0, 0) and the Nyquist pixel (0, n/2) once, whatever the size
+    /// of the list the box is part of.
+    #[test]
+    fn mates_count_twice_only_where_they_are_stored() {
+        let pixels = PixelList::new(16);
+        for size in [8, 12, 16] {
+            let weights = correlation_weights(&pixels, size);
+            let at = |x, y| {
+                let found = (0..pixels.len()).find(|&i| (pixels.x[i], pixels.y[i]) == (x, y));
+                weights[found.unwrap()]
+            };
+            let nyquist = size as i32 / 2;
+            assert_eq!(at(0, 0), 1.0);
+            assert_eq!(at(0, nyquist - 1), 2.0);
+            assert_eq!(at(0, nyquist), 1.0);
+            assert_eq!(at(nyquist, 0), 1.0);
+        }
     }
 }
