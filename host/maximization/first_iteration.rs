@@ -28,3 +28,34 @@ pub fn follow_up(model: &mut Model, low_pass: Option<f64>, generate_seeds: bool)
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+
+    #[test]
+    fn seeds_are_copies_of_the_first_class() {
+        let mut model = fixtures::model(3);
+        model.classes[0].fraction = 0.9;
+        follow_up(&mut model, None, true);
+        for class in &model.classes {
+            assert_eq!(class.map, fixtures::model(1).classes[0].map);
+            assert_eq!((class.tau2[4], class.ssnr[4]), (1.0, 2.0));
+            assert!((class.fraction - 0.3).abs() < 1e-15);
+            assert_eq!(class.direction_prior, [0.0; 4]);
+        }
+    }
+
+    #[test]
+    fn different_references_stay_different_and_are_tapered() {
+        let mut model = fixtures::model(2);
+        // 16 pixels of 2 Å at 8 Å: shell 4, half amplitude there.
+        follow_up(&mut model, Some(8.0), false);
+        let tau2 = &model.classes[1].tau2;
+        assert_eq!((tau2[3], tau2[5]), (2.0, 0.0));
+        assert!((tau2[4] - 0.5).abs() < 1e-12);
+        assert!((model.classes[1].ssnr[4] - 0.75).abs() < 1e-12);
+        assert_ne!(model.classes[0].map, model.classes[1].map);
+    }
+}

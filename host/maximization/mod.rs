@@ -8,6 +8,8 @@
 
 pub mod completeness;
 pub mod first_iteration;
+#[cfg(test)]
+mod fixtures;
 mod gridding;
 pub mod halves;
 pub mod initial;
@@ -16,6 +18,8 @@ pub mod parameters;
 mod prior;
 mod radial;
 pub mod reconstruct;
+#[cfg(test)]
+mod round_trip;
 pub mod spectra;
 pub mod symmetrise;
 
@@ -110,4 +114,30 @@ pub fn maximize_class(
     class.coverage = spectra::coverage(&sums, &class.tau2, options.tau2_fudge);
     class.map = reconstruct::reconstruct(sums, Some(&class.tau2), class_weight, options);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without particles the map becomes zero; with particles but without weights everything stays.
+    #[test]
+    fn empty_classes() {
+        let options = MaximizationOptions {
+            box_size: 16,
+            tau2_fudge: 1.0,
+            regularise: true,
+            minres_map: 5,
+            gridding_iterations: None,
+        };
+        let prior = Prior::Reference { average_ctf2: None };
+        let mut class = fixtures::model(1).classes.remove(0);
+        let before = class.clone();
+        let sums = BackProjection::new(16, 2.0, 12);
+        maximize_class(&mut class, sums.clone(), 3.0, prior, &options).unwrap();
+        assert_eq!((&class.map, &class.ssnr), (&before.map, &before.ssnr));
+        maximize_class(&mut class, sums, 0.0, prior, &options).unwrap();
+        assert!(class.map.iter().all(|v| *v == 0.0));
+        assert_eq!(class.ssnr, before.ssnr);
+    }
 }

@@ -117,6 +117,82 @@ fn update_noise(model: &mut Model, sums: &WeightedSums, options: &ParameterOptio
 mod tests {
     use super::*;
 
+    use super::super::fixtures;
+
+    fn sums() -> WeightedSums {
+        WeightedSums {
+            backprojections: vec![],
+            class_weight: vec![30.0, 10.0],
+            direction_weight: vec![vec![15.0, 15.0], vec![10.0, 0.0]],
+            noise: vec![vec![8.0; 9], vec![0.0; 9]],
+            noise_weight: vec![40.0, 0.0],
+            ctf2: vec![vec![0.0; 9]; 2],
+            scale_xa: vec![2.0, 1.0],
+            scale_aa: vec![1.0, 1.0],
+            norm: 60.0,
+            sigma2_offset: 40.0,
+            log_likelihood: -800.0,
+            max_probability: 20.0,
+            particles: 40,
+        }
+    }
+
+    fn options() -> ParameterOptions {
+        ParameterOptions {
+            norm: true,
+            scale: true,
+            cross_correlation: false,
+            fix_sigma_noise: false,
+            fix_sigma_offset: false,
+            min_sigma2_offset: 2.0,
+            directions: true,
+            premultiplied: vec![false; 2],
+        }
+    }
+
+    #[test]
+    fn quotients_are_taken_over_the_posterior_weight() {
+        let mut model = fixtures::model(2);
+        update_parameters(&mut model, &sums(), &options());
+        assert_eq!(model.average_norm, 1.5);
+        assert_eq!(
+            (model.classes[0].fraction, model.classes[1].fraction),
+            (0.75, 0.25)
+        );
+        assert_eq!(model.classes[1].direction_prior, [0.25, 0.0]);
+        // 40/(2·40) Å² is below the floor.
+        assert_eq!(model.sigma2_offset, 2.0);
+        assert_eq!((model.average_pmax, model.log_likelihood), (0.5, -800.0));
+        // 30 particles at 2, 10 at 1: mean 1.75.
+        assert!((model.scales[0] - 2.0 / 1.75).abs() < 1e-12);
+        // One pixel in shell 0; a group without weight keeps its spectrum.
+        assert_eq!(model.noise[0][0], 0.1);
+        assert_eq!(model.noise[1], [0.5; 9]);
+    }
+
+    #[test]
+    fn a_cross_correlation_iteration_leaves_noise_and_scales() {
+        let mut model = fixtures::model(2);
+        let rule = ParameterOptions {
+            cross_correlation: true,
+            ..options()
+        };
+        update_parameters(&mut model, &sums(), &rule);
+        assert_eq!((model.noise[0][0], model.scales[0]), (0.5, 1.0));
+        assert_eq!(model.log_likelihood, -20.0);
+        assert_eq!(model.average_norm, 1.5);
+    }
+
+    #[test]
+    fn shells_without_noise_copy_the_one_before() {
+        let mut empty = sums();
+        empty.noise[0][5] = 0.0;
+        let mut model = fixtures::model(2);
+        update_parameters(&mut model, &empty, &options());
+        assert_eq!(model.noise[0][5], model.noise[0][4]);
+        assert!(model.noise[0][6] < model.noise[0][4]);
+    }
+
     #[test]
     fn scales_are_limited_and_average_to_one_over_particles() {
         let found = scales(
