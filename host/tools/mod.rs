@@ -1,8 +1,9 @@
 //! Tools around the refinement: simulated data, map and run comparisons, subsets, machine check, bench rows.
 
+pub mod bench;
 pub mod compare;
 pub mod doctor;
 pub mod fsc;
-pub mod resources;
+pub mod measure;
 pub mod simulate;
 pub mod subset;

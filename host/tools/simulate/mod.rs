@@ -17,13 +17,12 @@ use crate::dataset::{CtfFields, OpticsGroup};
 use crate::formats::atoms::Atom;
 use crate::formats::mrc::{self, MrcError, StackMode, StackWriter};
 use crate::formats::star::StarError;
-use crate::fourier::image::logical_row;
 use crate::geometry::{Matrix3, euler};
 use crate::optics::{Ctf, CtfFlags};
 use micrograph::{Defocus, DefocusSource};
 use num_complex::Complex32;
 use phantom::HelixBundle;
-use projection::{Projector, frequencies};
+use projection::{Projector, frequencies, signed};
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
@@ -296,7 +295,7 @@ impl<'a> Simulation<'a> {
         let n = self.settings.box_size;
         let w = n / 2 + 1;
         for (i, v) in transform.iter_mut().enumerate() {
-            *v *= ctf.value((i % w) as i32, logical_row(i / w, n)) as f32;
+            *v *= ctf.value((i % w) as i32, signed(i / w, n)) as f32;
         }
         Ok(transform)
     }

@@ -2,7 +2,7 @@
 //! so that no 3D interpolation enters.
 
 use crate::formats::atoms::Atom;
-use crate::fourier::image::{ImageTransform, logical_row};
+use crate::fourier::image::ImageTransform;
 use crate::geometry::Matrix3;
 use num_complex::Complex32;
 
@@ -63,8 +63,8 @@ impl Projector {
         let columns: Vec<Complex32> = (0..w).map(|x| ramp(x as i32, shift[0])).collect();
         let mut out = Vec::with_capacity(n * w);
         for y in 0..n {
-            let row = ramp(logical_row(y, n), shift[1]);
-            let first = (if y <= n / 2 { y } else { y + m - n }) * (m / 2 + 1);
+            let row = ramp(signed(y, n), shift[1]);
+            let first = (if y < n / 2 { y } else { y + m - n }) * (m / 2 + 1);
             for x in 0..w {
                 out.push(fine[first + x] * (row * columns[x]) * self.filter[y * w + x]);
             }
@@ -114,9 +114,19 @@ pub fn spline(g: f64, m: usize) -> ([usize; 4], [f64; 4]) {
 pub fn frequencies(box_size: usize, pixel_size: f64) -> impl Iterator<Item = (f64, f64)> {
     let step = 1.0 / (box_size as f64 * pixel_size);
     (0..box_size).flat_map(move |y| {
-        let k = f64::from(logical_row(y, box_size));
+        let k = f64::from(signed(y, box_size));
         (0..=box_size / 2).map(move |x| (x as f64 * step, k * step))
     })
+}
+
+/// Frequency of row `i` of a transform of side `n`; the Nyquist row, which a real image cannot tell from its mate, is
+/// taken as −n/2 here, as numpy takes it.
+pub fn signed(i: usize, n: usize) -> i32 {
+    if i < n / 2 {
+        i as i32
+    } else {
+        i as i32 - n as i32
+    }
 }
 
 /// sin(πx)/(πx).

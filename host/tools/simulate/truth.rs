@@ -1,8 +1,8 @@
 //! The map that simulated images are projections of.
 
-use super::projection::{sinc, spline};
+use super::projection::{signed, sinc, spline};
 use crate::formats::atoms::Atom;
-use crate::fourier::{fft, image::logical_row};
+use crate::fourier::fft;
 use ndarray::Array3;
 use num_complex::Complex64;
 
@@ -22,11 +22,11 @@ pub fn truth_map(atoms: &[Atom], box_size: usize, pixel_size: f64, b_factor: f64
     // per-axis factor: envelope over the transform of the splat, and the scale of the coarser grid
     let factor: Vec<f64> = (0..n)
         .map(|i| {
-            let s = f64::from(logical_row(i, n)) / (n as f64 * pixel_size);
+            let s = f64::from(signed(i, n)) / (n as f64 * pixel_size);
             (-b_factor / 4.0 * s * s).exp() / sinc(s * fine).powi(4) * oversampling as f64
         })
         .collect();
-    let source = |i: usize| if i <= n / 2 { i } else { i + m - n };
+    let source = |i: usize| if i < n / 2 { i } else { i + m - n };
     let cropped = Array3::from_shape_fn((n, n, n / 2 + 1), |(z, y, x)| -> Complex64 {
         transform[[source(z), source(y), x]] * (factor[z] * factor[y] * factor[x])
     });

@@ -1,0 +1,312 @@
+//! Rows of timings under the names of the paper's Table 2, taken from the lines that a run prints.
+
+use super::measure::Measured;
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Seconds of one iteration, as the run printed them.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct IterationTimes {
+    /// Number of the iteration.
+    pub iteration: usize,
+    /// Wall time of the iteration.
+    pub wall: f64,
+    /// getImg.
+    pub get_img: f64,
+    /// getDiff.
+    pub get_diff: f64,
+    /// convert.
+    pub convert: f64,
+    /// store.
+    pub store: f64,
+    /// maximization.
+    pub maximization: f64,
+}
+
+impl IterationTimes {
+    /// Read a line ` Iteration 3 took 1.25 s: getImg 0.10, …`; None for any other line.
+    pub fn parse(line: &str) -> Option<Self> {
+        let (head, stages) = line
+            .trim()
+            .strip_prefix("Iteration ")?
+            .split_once(" s: ")?;
+        let (iteration, wall) = head.split_once(" took ")?;
+        let mut times = Self {
+            iteration: iteration.parse().ok()?,
+            wall: wall.parse().ok()?,
+            ..Self::default()
+        };
+        for stage in stages.split(", ") {
+            let (name, seconds) = stage.split_once(' ')?;
+            let seconds: f64 = seconds.parse().ok()?;
+            match name {
+                "getImg" => times.get_img = seconds,
+                "getDiff" => times.get_diff = seconds,
+                "convert" => times.convert = seconds,
+                "store" => times.store = seconds,
+                "maximization" => times.maximization = seconds,
+                // what is left of the wall time is worked out for the whole run
+                _ => {}
+            }
+        }
+        Some(times)
+    }
+}
+
+/// One row: a whole run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// What was run.
+    pub job: String,
+    /// Iterations finished.
+    pub iterations: usize,
+    /// Wall seconds of the whole process.
+    pub total: f64,
+    /// Sums over iterations; `iteration` and `wall` of this are not used.
+    pub stages: IterationTimes,
+    /// Processor seconds, user mode.
+    pub user: f64,
+    /// Processor seconds, kernel.
+    pub system: f64,
+    /// Bytes.
+    pub peak_memory: u64,
+    /// Final resolution (Å) and mean FSC to the truth, where known.
+    pub resolution: Option<f64>,
+    /// Mean FSC of the final map to the truth over shells 1…N/2, where known.
+    pub truth_fsc: Option<f64>,
+}
+
+const COLUMNS: [&str; 14] = [
+    "job",
+    "iterations",
+    "total",
+    "expectation",
+    "maximization",
+    "others",
+    "getImg",
+    "getDiff",
+    "convert",
+    "store",
+    "user CPU",
+    "system CPU",
+    "peak MB",
+    "resolution A",
+];
+
+impl Row {
+    /// Row of a run that took `measured` and printed `output`.
+    pub fn new(job: &str, measured: &Measured, output: &str) -> Self {
+        let mut stages = IterationTimes::default();
+        let mut iterations = 0;
+        for t in output.lines().filter_map(IterationTimes::parse) {
+            iterations += 1;
+            stages.get_img += t.get_img;
+            stages.get_diff += t.get_diff;
+            stages.convert += t.convert;
+            stages.store += t.store;
+            stages.maximization += t.maximization;
+        }
+        Self {
+            job: job.into(),
+            iterations,
+            total: measured.wall,
+            stages,
+            user: measured.user,
+            system: measured.system,
+            peak_memory: measured.peak_memory,
+            resolution: None,
+            truth_fsc: None,
+        }
+    }
+
+    /// getImg + getDiff + convert + store.
+    pub fn expectation(&self) -> f64 {
+        let s = &self.stages;
+        s.get_img + s.get_diff + s.convert + s.store
+    }
+
+    /// All wall time that is neither expectation nor maximization: start-up, reading, writing, bookkeeping. The three
+    /// add up to the total.
+    pub fn others(&self) -> f64 {
+        self.total - self.expectation() - self.stages.maximization
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let s = &self.stages;
+        let seconds = [
+            self.total,
+            self.expectation(),
+            s.maximization,
+            self.others(),
+            s.get_img,
+            s.get_diff,
+            s.convert,
+            s.store,
+            self.user,
+            self.system,
+        ];
+        let optional = |v: Option<f64>, digits: usize| {
+            v.map_or_else(|| "-".to_string(), |v| format!("{v:.digits$}"))
+        };
+        let mut cells = vec![self.job.clone(), self.iterations.to_string()];
+        cells.extend(seconds.map(|v| format!("{v:.2}")));
+        cells.push(format!("{:.0}", self.peak_memory as f64 / 1e6));
+        cells.push(optional(self.resolution, 2));
+        cells.push(optional(self.truth_fsc, 3));
+        cells
+    }
+
+    /// Heading and row for the terminal (seconds).
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        let headings = COLUMNS.into_iter().chain(["FSC to truth"]);
+        for (heading, cell) in headings.zip(self.cells()) {
+            // writing to a string cannot fail
+            let _ = writeln!(text, "{heading:14} {cell}");
+        }
+        text
+    }
+
+    /// Append the row to `bench.csv` in `folder`, which is made when missing, with a heading in a new file.
+    pub fn append_csv(&self, folder: &Path, date: &str, command: &str) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let path = folder.join("bench.csv");
+        let new = !path.exists();
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        if new {
+            let headings = COLUMNS.map(|c| c.replace(' ', "_")).join(",");
+            writeln!(file, "date,{headings},FSC_to_truth,command")?;
+        }
+        let quoted = command.replace('"', "\"\"");
+        writeln!(file, "{date},{},\"{quoted}\"", self.cells().join(","))
+    }
+}
+
+/// `2026-11-20` of a moment, in UTC.
+pub fn date(moment: SystemTime) -> String {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let mut days = since.as_secs() / 86_400;
+    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while days >= lengths[month] {
+        days -= lengths[month];
+        month += 1;
+    }
+    format!("{year:04}-{:02}-{:02}", month + 1, days + 1)
+}
+
+/// A short name of this machine for folder names: processor and number of cores.
+pub fn machine() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    format!("{}-{cores}cores", slug(processor(&info)))
+}
+
+fn processor(cpuinfo: &str) -> &str {
+    cpuinfo
+        .lines()
+        .find_map(|l| l.strip_prefix("model name")?.split_once(':'))
+        .map_or("unknown processor", |(_, name)| name.trim())
+}
+
+/// Lower-case letters and digits, everything else single hyphens.
+fn slug(text: &str) -> String {
+    text.replace("(R)", "")
+        .replace("(TM)", "")
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|part| !part.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect::<Vec<_>>()
+        .join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expectation::StageTimes;
+    use crate::refinement::console::stage_report;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    fn report(iteration: usize) -> String {
+        let times = StageTimes {
+            get_img: 1.0,
+            get_diff: 4.0,
+            convert: 0.5,
+            store: 2.5,
+        };
+        stage_report(iteration, &times, 1.5, 10.0)
+    }
+
+    fn row() -> Row {
+        let measured = Measured {
+            status: ExitStatus::from_raw(0),
+            wall: 25.0,
+            user: 40.0,
+            system: 1.0,
+            peak_memory: 300_000_000,
+        };
+        let output = format!(" start\n{}\n\n{}\n", report(1), report(2));
+        Row::new("auto-refine", &measured, &output)
+    }
+
+    /// The line is made by the very function that a run uses.
+    #[test]
+    fn lines_of_a_run_are_understood() {
+        let times = IterationTimes::parse(&report(7)).unwrap();
+        assert_eq!((times.iteration, times.wall), (7, 10.0));
+        assert_eq!((times.get_img, times.get_diff), (1.0, 4.0));
+        assert_eq!((times.convert, times.store), (0.5, 2.5));
+        assert_eq!(times.maximization, 1.5);
+        assert_eq!(IterationTimes::parse(" Iteration 7 begins"), None);
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let row = row();
+        assert_eq!(row.iterations, 2);
+        assert_eq!(row.expectation(), 16.0);
+        assert_eq!(row.others(), 6.0);
+        assert!(row.table().contains("getDiff        8.00"));
+    }
+
+    #[test]
+    fn rows_are_appended_under_one_heading() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("2026-11-20-machine");
+        row().append_csv(&inner, "2026-11-20", "a \"b\"").unwrap();
+        row().append_csv(&inner, "2026-11-20", "c").unwrap();
+        let text = fs::read_to_string(inner.join("bench.csv")).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 3);
+        let columns = lines[0].split(',').count();
+        assert!(lines[1..].iter().all(|l| l.split(',').count() == columns));
+        assert!(lines[1].ends_with("\"a \"\"b\"\"\""));
+    }
+
+    #[test]
+    fn dates_know_leap_years() {
+        let at = |days: u64| date(UNIX_EPOCH + Duration::from_secs(days * 86_400));
+        assert_eq!(at(0), "1970-01-01");
+        assert_eq!(at(59), "1970-03-01");
+        assert_eq!(at(11_016), "2000-02-29");
+        assert_eq!(at(20_777), "2026-11-20");
+    }
+
+    #[test]
+    fn machines_get_plain_names() {
+        let info = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) CPU @ 2.20GHz\n";
+        assert_eq!(slug(processor(info)), "intel-xeon-cpu-2-20ghz");
+        assert!(!machine().contains(' '));
+    }
+}
