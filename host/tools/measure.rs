@@ -35,7 +35,10 @@ pub fn measure(command: &mut Command) -> io::Result<Measured> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if let Some(bytes) = std::fs::read_to_string(&status_file).ok().and_then(|t| peak(&t)) {
+        if let Some(bytes) = std::fs::read_to_string(&status_file)
+            .ok()
+            .and_then(|t| peak(&t))
+        {
             peak_memory = peak_memory.max(bytes);
         }
         std::thread::sleep(POLL);

@@ -1,6 +1,5 @@
-//! Tools around the refinement: simulated data, map and run comparisons, subsets, machine check, bench rows.
+//! Tools around the refinement: simulated data, map and run comparisons, subsets, machine check, measurements.
 
-pub mod bench;
 pub mod compare;
 pub mod doctor;
 pub mod fsc;

@@ -1,6 +1,9 @@
 //! `gerelion`: tools around the refinement program (which is `relion_refine`).
 
+mod bench;
 mod compare;
+mod demo;
+mod job;
 mod simulate;
 mod subset;
 
@@ -26,6 +29,10 @@ enum Command {
     Compare(compare::RunArguments),
     /// Cut a reproducible subset out of a particle file
     Subset(subset::Arguments),
+    /// Simulate a small set, refine it and judge the result: a few minutes on two cores
+    Demo(demo::Arguments),
+    /// Time a whole run and print where the time went, under the names of the method's paper
+    Bench(bench::Arguments),
     /// Say what this machine offers: processor, memory, libraries
     Doctor,
     /// Print the page of all options of `relion_refine`
@@ -38,6 +45,8 @@ fn main() -> ExitCode {
         Command::Fsc(arguments) => compare::fsc(&arguments),
         Command::Compare(arguments) => compare::runs(&arguments),
         Command::Subset(arguments) => subset::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Doctor => {
             for finding in doctor::examine() {
                 println!("{finding}");

@@ -92,7 +92,7 @@ pub enum Phantom {
 }
 
 /// Names of presets on the command line.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PresetName {
     /// 256 px, 1.2156 Å, C4
     Trpv1,
@@ -144,20 +144,20 @@ impl Arguments {
     }
 
     fn models(&self, settings: &SimulationSettings) -> anyhow::Result<Vec<Vec<Atom>>> {
-        let mut models: Vec<Vec<Atom>> = if self.model.is_empty() {
-            phantoms(settings, self.classes)?
-        } else {
-            self.model
-                .iter()
-                .map(|path| atoms::read_atoms(path))
-                .collect::<Result<_, _>>()?
-        };
+        if self.model.is_empty() {
+            return phantoms(settings, self.classes);
+        }
+        let mut models: Vec<Vec<Atom>> = self
+            .model
+            .iter()
+            .map(|path| atoms::read_atoms(path))
+            .collect::<Result<_, _>>()?;
         models.iter_mut().for_each(|m| atoms::centre(m));
         Ok(models)
     }
 }
 
-/// Conformations 0…`classes`−1 of the phantom of the settings.
+/// Conformations 0…`classes`−1 of the phantom of the settings, each centred.
 pub fn phantoms(settings: &SimulationSettings, classes: usize) -> anyhow::Result<Vec<Vec<Atom>>> {
     let group = PointGroup::parse(&settings.symmetry)?;
     Ok((0..classes)
@@ -166,7 +166,9 @@ pub fn phantoms(settings: &SimulationSettings, classes: usize) -> anyhow::Result
                 conformation,
                 ..settings.phantom.clone()
             };
-            helix_bundle(&shape, &group)
+            let mut bundle = helix_bundle(&shape, &group);
+            atoms::centre(&mut bundle);
+            bundle
         })
         .collect())
 }

@@ -1,11 +1,10 @@
 //! Rows of timings under the names of the paper's Table 2, taken from the lines that a run prints.
 
-use super::measure::Measured;
+use gerelion::tools::measure::Measured;
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds of one iteration, as the run printed them.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -29,10 +28,7 @@ pub struct IterationTimes {
 impl IterationTimes {
     /// Read a line ` Iteration 3 took 1.25 s: getImg 0.10, …`; None for any other line.
     pub fn parse(line: &str) -> Option<Self> {
-        let (head, stages) = line
-            .trim()
-            .strip_prefix("Iteration ")?
-            .split_once(" s: ")?;
+        let (head, stages) = line.trim().strip_prefix("Iteration ")?.split_once(" s: ")?;
         let (iteration, wall) = head.split_once(" took ")?;
         let mut times = Self {
             iteration: iteration.parse().ok()?,
@@ -185,56 +181,11 @@ impl Row {
     }
 }
 
-/// `2026-11-20` of a moment, in UTC.
-pub fn date(moment: SystemTime) -> String {
-    let since = moment.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let mut days = since.as_secs() / 86_400;
-    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
-    let mut year = 1970;
-    while days >= 365 + u64::from(leap(year)) {
-        days -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    while days >= lengths[month] {
-        days -= lengths[month];
-        month += 1;
-    }
-    format!("{year:04}-{:02}-{:02}", month + 1, days + 1)
-}
-
-/// A short name of this machine for folder names: processor and number of cores.
-pub fn machine() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    format!("{}-{cores}cores", slug(processor(&info)))
-}
-
-fn processor(cpuinfo: &str) -> &str {
-    cpuinfo
-        .lines()
-        .find_map(|l| l.strip_prefix("model name")?.split_once(':'))
-        .map_or("unknown processor", |(_, name)| name.trim())
-}
-
-/// Lower-case letters and digits, everything else single hyphens.
-fn slug(text: &str) -> String {
-    text.replace("(R)", "")
-        .replace("(TM)", "")
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|part| !part.is_empty())
-        .map(str::to_ascii_lowercase)
-        .collect::<Vec<_>>()
-        .join("-")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expectation::StageTimes;
-    use crate::refinement::console::stage_report;
+    use gerelion::expectation::StageTimes;
+    use gerelion::refinement::console::stage_report;
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
@@ -292,21 +243,5 @@ mod tests {
         let columns = lines[0].split(',').count();
         assert!(lines[1..].iter().all(|l| l.split(',').count() == columns));
         assert!(lines[1].ends_with("\"a \"\"b\"\"\""));
-    }
-
-    #[test]
-    fn dates_know_leap_years() {
-        let at = |days: u64| date(UNIX_EPOCH + Duration::from_secs(days * 86_400));
-        assert_eq!(at(0), "1970-01-01");
-        assert_eq!(at(59), "1970-03-01");
-        assert_eq!(at(11_016), "2000-02-29");
-        assert_eq!(at(20_777), "2026-11-20");
-    }
-
-    #[test]
-    fn machines_get_plain_names() {
-        let info = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) CPU @ 2.20GHz\n";
-        assert_eq!(slug(processor(info)), "intel-xeon-cpu-2-20ghz");
-        assert!(!machine().contains(' '));
     }
 }

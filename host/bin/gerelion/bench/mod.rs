@@ -1,0 +1,184 @@
+//! `gerelion bench`: run a job as a user would, as a process of its own, and print where its time went.
+
+mod machine;
+mod row;
+
+use crate::job::{self, JobKind};
+use crate::simulate::PresetName;
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use gerelion::formats::star::Document;
+use gerelion::tools::{fsc::compare_files, measure::measure, simulate};
+use row::Row;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+/// Options of `gerelion bench`.
+#[derive(Args)]
+#[command(rename_all = "snake_case")]
+pub struct Arguments {
+    /// Data set to simulate; its point group and mask diameter are used for the job
+    #[arg(long, default_value = "trpv1", conflicts_with = "i")]
+    preset: PresetName,
+    /// Number of images to simulate
+    #[arg(long, default_value_t = 5000)]
+    n: usize,
+    /// Simulate in a smaller box of the same extent (pixels)
+    #[arg(long = "box", value_name = "PIXELS")]
+    box_size: Option<usize>,
+    /// A particle file in place of a simulated set
+    #[arg(long, value_name = "STAR", requires_all = ["ref", "particle_diameter", "sym"])]
+    i: Option<PathBuf>,
+    /// Start map that goes with --i
+    #[arg(long, value_name = "MAP")]
+    r#ref: Option<PathBuf>,
+    /// Mask diameter, Å
+    #[arg(long)]
+    particle_diameter: Option<f64>,
+    /// Point group
+    #[arg(long)]
+    sym: Option<String>,
+    /// What to run
+    #[arg(long, value_enum, default_value = "auto-refine")]
+    job: JobKind,
+    /// Threads
+    #[arg(long, default_value_t = 0)]
+    j: usize,
+    /// Seed of the simulation and of the run
+    #[arg(long, default_value_t = 1)]
+    seed: u32,
+    /// Folder for the simulated set and the output of the run
+    #[arg(long = "o", default_value = "bench-run", value_name = "FOLDER")]
+    output: PathBuf,
+    /// Folder that keeps the rows
+    #[arg(long, default_value = "benches/runs", value_name = "FOLDER")]
+    runs: PathBuf,
+    /// Program to time: the relion_refine beside this one, unless another is named
+    #[arg(long, value_name = "PROGRAM")]
+    program: Option<PathBuf>,
+    /// Further options of relion_refine, after --
+    #[arg(last = true)]
+    further: Vec<String>,
+}
+
+/// Run the command.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&arguments.output)
+        .with_context(|| format!("{}: cannot be made", arguments.output.display()))?;
+    let (set, truth) = match &arguments.i {
+        Some(particles) => (given_set(arguments, particles)?, None),
+        None => simulated_set(arguments)?,
+    };
+    let root = arguments.output.join(match arguments.job {
+        JobKind::AutoRefine => "refine",
+        JobKind::Class3d => "class",
+    });
+    let mut words = job::words(arguments.job, &set, &root, arguments.j, arguments.seed);
+    words.extend(arguments.further.iter().cloned());
+    let program = match &arguments.program {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()
+            .context("the folder of this program is not known; give --program")?
+            .with_file_name("relion_refine"),
+    };
+    let command = format!("{} {}", program.display(), words.join(" "));
+    println!("{command}");
+    let log = arguments.output.join("run.out");
+    let file = File::create(&log).with_context(|| format!("{}: cannot be made", log.display()))?;
+    let measured = measure(
+        Command::new(&program)
+            .args(&words)
+            .stderr(file.try_clone()?)
+            .stdout(file),
+    )
+    .with_context(|| format!("{} cannot be run", program.display()))?;
+    let printed = std::fs::read(&log).with_context(|| format!("{}", log.display()))?;
+    let printed = String::from_utf8_lossy(&printed);
+    ensure!(
+        measured.status.success(),
+        "the run failed ({}); its output is in {}:\n{}",
+        measured.status,
+        log.display(),
+        last_lines(&printed)
+    );
+    let mut row = Row::new(&name(arguments), &measured, &printed);
+    if arguments.job == JobKind::AutoRefine {
+        let (resolution, map) = job::final_result(&root)?;
+        row.resolution = Some(resolution);
+        if let Some(truth) = truth {
+            row.truth_fsc = Some(compare_files(&map, &truth, None)?.mean);
+        }
+    }
+    print!("{}", row.table());
+    let date = machine::date(SystemTime::now());
+    let folder = arguments
+        .runs
+        .join(format!("{date}-{}", machine::machine()));
+    row.append_csv(&folder, &date, &command)
+        .with_context(|| format!("{}: the row cannot be kept", folder.display()))?;
+    println!("row appended to {}", folder.join("bench.csv").display());
+    Ok(())
+}
+
+fn name(arguments: &Arguments) -> String {
+    let set = match &arguments.i {
+        Some(path) => path.display().to_string().replace(',', "_"),
+        None => format!("{:?}", arguments.preset).to_lowercase(),
+    };
+    format!("{set} {}", arguments.job.name())
+}
+
+fn given_set(arguments: &Arguments, particles: &Path) -> anyhow::Result<job::Set> {
+    let (Some(reference), Some(diameter), Some(symmetry)) = (
+        &arguments.r#ref,
+        arguments.particle_diameter,
+        &arguments.sym,
+    ) else {
+        bail!("--i needs --ref, --particle_diameter and --sym");
+    };
+    Ok(job::Set {
+        particles: particles.to_path_buf(),
+        reference: reference.clone(),
+        diameter,
+        symmetry: symmetry.clone(),
+        initial_low_pass: 60.0,
+    })
+}
+
+/// Simulate the set, unless the same one lies in the output folder already; also gives the truth map.
+fn simulated_set(arguments: &Arguments) -> anyhow::Result<(job::Set, Option<PathBuf>)> {
+    let mut settings = simulate::Preset::from(arguments.preset).settings();
+    settings.particles = arguments.n;
+    settings.seed = u64::from(arguments.seed);
+    if let Some(box_size) = arguments.box_size {
+        settings.pixel_size *= settings.box_size as f64 / box_size as f64;
+        settings.box_size = box_size;
+    }
+    // stacks are named in STAR files relative to the folder that programs run in
+    let prefix = arguments.output.join(format!(
+        "{:?}-{}-{}-{}",
+        arguments.preset, settings.box_size, settings.particles, settings.seed
+    ));
+    let path = |suffix: &str| PathBuf::from(format!("{}{suffix}", prefix.display()));
+    let particles = path(".star");
+    let complete = Document::read(&particles).is_ok() && path("_truth1.mrc").exists();
+    if !complete {
+        let models = crate::simulate::phantoms(&settings, 1)?;
+        simulate::run(&settings, &models, &prefix, |_| {})?;
+    }
+    let set = job::Set {
+        particles,
+        reference: path("_truth1.mrc"),
+        diameter: arguments.particle_diameter.unwrap_or(settings.diameter),
+        symmetry: arguments.sym.clone().unwrap_or(settings.symmetry),
+        initial_low_pass: 60.0,
+    };
+    Ok((set, Some(path("_truth1.mrc"))))
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}

@@ -1,0 +1,108 @@
+//! Command lines of `relion_refine` that the tools run, and what such runs leave.
+
+use clap::ValueEnum;
+use gerelion::formats::star::Document;
+use std::path::{Path, PathBuf};
+
+/// A particle set and how to refine it.
+pub struct Set {
+    /// `--i`.
+    pub particles: PathBuf,
+    /// `--ref`.
+    pub reference: PathBuf,
+    /// `--particle_diameter`, Å.
+    pub diameter: f64,
+    /// `--sym`.
+    pub symmetry: String,
+    /// `--ini_high`, Å.
+    pub initial_low_pass: f64,
+}
+
+/// Kinds of jobs.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum JobKind {
+    /// Gold-standard auto-refinement
+    AutoRefine,
+    /// 3D classification, one class, 5 iterations
+    Class3d,
+}
+
+impl JobKind {
+    /// Name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AutoRefine => "auto-refine",
+            Self::Class3d => "class3d",
+        }
+    }
+}
+
+/// Words after the program's name: the options of the method's paper for this kind of job.
+pub fn words(kind: JobKind, set: &Set, root: &Path, threads: usize, seed: u32) -> Vec<String> {
+    let common = format!(
+        "--particle_diameter {} --ini_high {} --ctf --flatten_solvent --zero_mask --oversampling 1 --healpix_order 2 \
+         --offset_range 5 --offset_step 2 --norm --scale --dont_combine_weights_via_disc --firstiter_cc --sym {} \
+         --random_seed {seed}",
+        set.diameter, set.initial_low_pass, set.symmetry
+    );
+    let own = match kind {
+        JobKind::AutoRefine => {
+            "--auto_refine --split_random_halves --auto_local_healpix_order 4 --low_resol_join_halves 40"
+        }
+        JobKind::Class3d => "--K 1 --iter 5 --tau2_fudge 4",
+    };
+    let mut words = Vec::new();
+    let files = [
+        ("--i", &*set.particles),
+        ("--ref", &*set.reference),
+        ("--o", root),
+    ];
+    for (option, path) in files {
+        words.extend([option.to_string(), path.display().to_string()]);
+    }
+    words.extend(
+        common
+            .split_whitespace()
+            .chain(own.split_whitespace())
+            .map(String::from),
+    );
+    if threads > 0 {
+        words.extend(["--j".to_string(), threads.to_string()]);
+    }
+    words
+}
+
+/// Resolution (Å) that a finished auto-refinement states, and its map.
+pub fn final_result(root: &Path) -> anyhow::Result<(f64, PathBuf)> {
+    let file = |suffix: &str| PathBuf::from(format!("{}{suffix}", root.display()));
+    let model = Document::read(&file("_model.star"))?;
+    let resolution = model
+        .require("model_general")?
+        .real(0, "rlnCurrentResolution")?;
+    Ok((resolution, file("_class001.mrc")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gerelion::options::CommandLine;
+
+    /// The words are a command line that the program accepts, with what was asked for.
+    #[test]
+    fn command_lines_are_accepted() {
+        let set = Set {
+            particles: "a b.star".into(),
+            reference: "r.mrc".into(),
+            diameter: 160.0,
+            symmetry: "C4".into(),
+            initial_low_pass: 60.0,
+        };
+        for kind in [JobKind::AutoRefine, JobKind::Class3d] {
+            let line = CommandLine::parse(words(kind, &set, Path::new("out/run"), 2, 7)).unwrap();
+            assert_eq!(line.text("--i"), "a b.star");
+            assert_eq!(line.text("--sym"), "C4");
+            assert_eq!(line.integer("--j"), 2);
+            assert_eq!(line.flag("--auto_refine"), kind == JobKind::AutoRefine);
+        }
+    }
+}
