@@ -345,10 +345,8 @@ pub fn run(
         progress(last);
     }
     writer.finish()?;
-    let stack_name = stack
-        .file_name()
-        .map(|f| f.to_string_lossy().into_owned())
-        .unwrap_or_default();
+    // as the prefix was given: programs look for stacks from the folder they are started in
+    let stack_name = stack.display().to_string();
     let (particles, truth) = (with(".star"), with("_truth.star"));
     tables::particles(settings, &stack_name, &truths).write(&particles)?;
     tables::truth(settings, &stack_name, &truths).write(&truth)?;
