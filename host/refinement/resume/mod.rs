@@ -131,6 +131,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     settings.symmetry = grid.symmetry.name().to_string();
     settings.limit_tilt = grid.limit_tilt;
     settings.perturbation = grid.perturbation_factor;
+    settings.sigma_angles = stored_widths(&settings, &state, &models[0], &grid);
     Ok(Resumed {
         old_root: settings.output_root.clone(),
         settings,
@@ -143,6 +144,21 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         exact: ours.is_some(),
         notices,
     })
+}
+
+/// Widths of local searches that the user asked for (`--sigma_ang` …); off (−1) where the schedule of auto-refine set them.
+fn stored_widths(
+    settings: &Settings,
+    state: &RunState,
+    model: &Model,
+    grid: &Sampling,
+) -> [f64; 3] {
+    let automatic = (settings.auto_refine || settings.auto_sampling)
+        && (state.local_searches || grid.healpix_order >= settings.auto_local_healpix_order);
+    match &model.local_search {
+        Some(search) if !automatic => [search.sigma_rot, search.sigma_tilt, search.sigma_psi],
+        _ => [-1.0; 3],
+    }
 }
 
 /// Half-set runs need the models of both halves.

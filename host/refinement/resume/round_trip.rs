@@ -392,6 +392,18 @@ fn changed_options_reach_model_and_sampling() {
 }
 
 #[test]
+fn widths_that_the_user_gave_are_told_from_those_of_the_schedule() {
+    let mut run = Run::new();
+    let widths = |run: &Run| {
+        let resumed = read_optimiser(&run.write().unwrap()).unwrap();
+        resumed.settings.sigma_angles
+    };
+    assert_eq!(widths(&run), [-1.0; 3]);
+    run.state.local_searches = false;
+    assert_eq!(widths(&run), [7.5; 3]);
+}
+
+#[test]
 fn unchanged_options_leave_the_run_as_it_was() {
     let run = Run::new();
     let mut resumed = read_optimiser(&run.write().unwrap()).unwrap();
