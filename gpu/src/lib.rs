@@ -4,7 +4,7 @@
 #![cfg_attr(target_arch = "nvptx64", no_std, feature(abi_ptx, core_float_math))]
 
 pub mod ctf;
-#[cfg(target_arch = "nvptx64")]
+#[cfg(any(test, target_arch = "nvptx64"))]
 pub mod kernels;
 pub mod mask;
 pub mod math;

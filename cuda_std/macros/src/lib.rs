@@ -4,8 +4,8 @@ use proc_macro::{TokenStream, TokenTree};
 
 /// Turns `pub unsafe fn name(arguments)` into an entry point of the PTX module that the host finds under `name`.
 ///
-/// Arguments are pointers and scalars only: a `#[repr(C)]` struct goes by pointer. The function must be compiled for
-/// the device alone (its ABI does not exist on the host).
+/// Arguments are pointers and scalars only: a `#[repr(C)]` struct goes by pointer. On the host it stays an ordinary
+/// function, for the emulator.
 #[proc_macro_attribute]
 pub fn kernel(arguments: TokenStream, item: TokenStream) -> TokenStream {
     if !arguments.is_empty() {
@@ -23,10 +23,17 @@ pub fn kernel(arguments: TokenStream, item: TokenStream) -> TokenStream {
     if position("unsafe").is_none_or(|u| u > at) {
         return error("a kernel dereferences raw pointers: declare it `pub unsafe fn`");
     }
-    let mut entry = parse("#[unsafe(no_mangle)] #[allow(clippy::too_many_arguments)]");
+    // The ABI exists only for the device; on the host the emulator calls the kernel as an ordinary function.
+    let mut entry = parse(
+        "#[cfg(target_arch = \"nvptx64\")] #[unsafe(no_mangle)] #[allow(clippy::too_many_arguments)]",
+    );
     entry.extend(tokens[..at].iter().cloned());
     entry.extend(parse("extern \"ptx-kernel\""));
     entry.extend(tokens[at..].iter().cloned());
+    entry.extend(parse(
+        "#[cfg(not(target_arch = \"nvptx64\"))] #[allow(clippy::too_many_arguments, clippy::missing_safety_doc)]",
+    ));
+    entry.extend(tokens);
     entry
 }
 

@@ -28,6 +28,25 @@ pub unsafe fn add_f64(address: *mut f64, value: f64) {
     }
 }
 
+/// Adds two consecutive floats: one instruction on sm_90, two on older cards.
+///
+/// # Safety
+/// `address` points to two floats in global memory, aligned to 8 bytes.
+#[inline(always)]
+pub unsafe fn add_f32x2(address: *mut f32, value: [f32; 2]) {
+    // SAFETY: the caller's address.
+    unsafe {
+        #[cfg(gpu_arch = "sm_90")]
+        asm!("{{ .reg .b64 g; cvta.to.global.u64 g, {0}; red.global.add.v2.f32 [g], {{{1}, {2}}}; }}",
+            in(reg64) address, in(reg32) value[0], in(reg32) value[1], options(nostack));
+        #[cfg(not(gpu_arch = "sm_90"))]
+        {
+            add_f32(address, value[0]);
+            add_f32(address.add(1), value[1]);
+        }
+    }
+}
+
 /// Adds four consecutive floats: one instruction on sm_90, four on older cards.
 ///
 /// # Safety

@@ -4,27 +4,10 @@ use core::arch::{asm, global_asm};
 
 global_asm!(".extern .shared .align 16 .b8 dyn_smem[];");
 
-/// Start of the block's dynamic shared memory as an ordinary pointer, aligned to 16 bytes.
-///
-/// Loads through it use generic addressing; [`Shared`] addresses shared memory directly and is faster.
-#[inline(always)]
-pub fn dynamic_shared_mem<T>() -> *mut T {
-    let pointer: *mut T;
-    // SAFETY: takes the address of a symbol.
-    unsafe {
-        asm!(
-            "{{ .reg .b64 t; mov.u64 t, dyn_smem; cvta.shared.u64 {0}, t; }}",
-            out(reg64) pointer,
-            options(pure, nomem, nostack)
-        )
-    };
-    pointer
-}
-
 /// A stretch of dynamic shared memory, addressed in 4-byte words.
 ///
 /// Reads and writes are unsafe: indices are not checked, and threads must be separated by
-/// [`sync_threads`](crate::thread::sync_threads) as in any kernel.
+/// [`sync_threads`](super::thread::sync_threads) as in any kernel.
 #[derive(Clone, Copy)]
 pub struct Shared {
     address: u32,
