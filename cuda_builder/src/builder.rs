@@ -163,7 +163,8 @@ impl CudaBuilder {
             .env(
                 "CARGO_TARGET_NVPTX64_NVIDIA_CUDA_RUSTFLAGS",
                 format!(
-                    "-Ctarget-cpu={cpu} -Ctarget-feature=+ptx{ptx} -Clinker=llvm-bitcode-linker --cfg gpu_arch=\"{cpu}\"",
+                    "-Ctarget-cpu={cpu} -Ctarget-feature=+ptx{ptx} -Clinker=llvm-bitcode-linker \
+                     -Cllvm-args=-unroll-threshold=5000 --cfg gpu_arch=\"{cpu}\"",
                     cpu = arch.target_cpu(),
                     ptx = arch.ptx_version()
                 ),

@@ -1,11 +1,13 @@
 //! Arithmetic and `#[repr(C)]` structs that device kernels and the host engine share.
 //!
 //! Compiled twice: as an ordinary library for the host, and (by the kernel toolchain) to PTX.
-#![cfg_attr(target_arch = "nvptx64", no_std, feature(abi_ptx, core_float_math))]
+#![cfg_attr(target_arch = "nvptx64", no_std, feature(abi_ptx))]
 
 pub mod ctf;
+pub mod image;
 #[cfg(any(test, target_arch = "nvptx64"))]
 pub mod kernels;
 pub mod mask;
 pub mod math;
+pub mod samples;
 pub mod slice;

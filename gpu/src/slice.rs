@@ -115,6 +115,16 @@ pub struct Insertion {
 }
 
 impl Insertion {
+    /// Offset from `base` and trilinear share of corner 0…7 (bits: x, y, z).
+    #[inline(always)]
+    pub fn corner(&self, shape: &VolumeShape, corner: u32) -> (usize, f32) {
+        let [fx, fy, fz] = self.fraction;
+        let (dx, dy, dz) = (corner & 1, corner >> 1 & 1, corner >> 2);
+        let share = |f: f32, d: u32| if d == 1 { f } else { 1.0 - f };
+        let offset = dz as usize * shape.plane() + dy as usize * shape.row() + dx as usize;
+        (offset, share(fz, dz) * share(fy, dy) * share(fx, dx))
+    }
+
     /// Trilinear mean of the eight voxels; `corner` reads the voxel at an offset from `base`.
     #[inline(always)]
     fn blend(&self, shape: &VolumeShape, corner: impl Fn(usize) -> [f32; 2]) -> [f32; 2] {

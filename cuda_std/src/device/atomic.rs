@@ -84,28 +84,17 @@ pub unsafe fn fetch_add_u32(address: *mut u32, value: u32) -> u32 {
     old
 }
 
-/// Lowers `*address` to `value`.
+/// Lowers `*address` to `value` and returns what was there.
 ///
 /// # Safety
 /// `address` points to an integer in global memory.
 #[inline(always)]
-pub unsafe fn min_u32(address: *mut u32, value: u32) {
+pub unsafe fn fetch_min_u64(address: *mut u64, value: u64) -> u64 {
+    let old: u64;
     // SAFETY: the caller's address.
     unsafe {
-        asm!("{{ .reg .b64 g; cvta.to.global.u64 g, {0}; red.global.min.u32 [g], {1}; }}",
-            in(reg64) address, in(reg32) value, options(nostack))
-    }
-}
-
-/// Raises `*address` to `value`.
-///
-/// # Safety
-/// `address` points to an integer in global memory.
-#[inline(always)]
-pub unsafe fn max_u64(address: *mut u64, value: u64) {
-    // SAFETY: the caller's address.
-    unsafe {
-        asm!("{{ .reg .b64 g; cvta.to.global.u64 g, {0}; red.global.max.u64 [g], {1}; }}",
-            in(reg64) address, in(reg64) value, options(nostack))
-    }
+        asm!("{{ .reg .b64 g; cvta.to.global.u64 g, {1}; atom.global.min.u64 {0}, [g], {2}; }}",
+            out(reg64) old, in(reg64) address, in(reg64) value, options(nostack))
+    };
+    old
 }

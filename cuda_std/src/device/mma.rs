@@ -13,7 +13,8 @@ pub fn to_tf32(value: f32) -> u32 {
         #[cfg(gpu_arch = "sm_70")]
         asm!("mov.b32 {0}, {1};", out(reg32) bits, in(reg32) value, options(pure, nomem, nostack));
     }
-    bits
+    // The low bits are unspecified by the instruction.
+    bits & 0xffff_e000
 }
 
 /// `mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32`: A is 16×8 (row-major), B 8×8 (column-major), C and D 16×8.

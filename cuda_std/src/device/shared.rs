@@ -111,6 +111,20 @@ impl Shared {
         }
     }
 
+    /// Writes words `i` … `i` + 3, `i` a multiple of 4.
+    ///
+    /// # Safety
+    /// As [`Shared::load`].
+    #[inline(always)]
+    pub unsafe fn store4(self, i: u32, value: [f32; 4]) {
+        // SAFETY: the caller keeps `i` inside and a multiple of 4.
+        unsafe {
+            asm!("st.shared.v4.f32 [{0}], {{{1}, {2}, {3}, {4}}};", in(reg32) self.address + 4 * i,
+                in(reg32) value[0], in(reg32) value[1], in(reg32) value[2], in(reg32) value[3],
+                options(nostack))
+        }
+    }
+
     /// Word `i` as an integer.
     ///
     /// # Safety

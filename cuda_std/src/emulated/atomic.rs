@@ -61,20 +61,11 @@ pub unsafe fn fetch_add_u32(address: *mut u32, value: u32) -> u32 {
     unsafe { AtomicU32::from_ptr(address) }.fetch_add(value, Ordering::SeqCst)
 }
 
-/// Lowers `*address` to `value`.
+/// Lowers `*address` to `value` and returns what was there.
 ///
 /// # Safety
 /// `address` points to an integer.
-pub unsafe fn min_u32(address: *mut u32, value: u32) {
+pub unsafe fn fetch_min_u64(address: *mut u64, value: u64) -> u64 {
     // SAFETY: the caller's address.
-    unsafe { AtomicU32::from_ptr(address) }.fetch_min(value, Ordering::SeqCst);
-}
-
-/// Raises `*address` to `value`.
-///
-/// # Safety
-/// `address` points to an integer.
-pub unsafe fn max_u64(address: *mut u64, value: u64) {
-    // SAFETY: the caller's address.
-    unsafe { AtomicU64::from_ptr(address) }.fetch_max(value, Ordering::SeqCst);
+    unsafe { AtomicU64::from_ptr(address) }.fetch_min(value, Ordering::SeqCst)
 }

@@ -76,6 +76,18 @@ impl Shared {
         }
     }
 
+    /// Writes words `i` … `i` + 3, `i` a multiple of 4.
+    ///
+    /// # Safety
+    /// As [`Shared::load`].
+    pub unsafe fn store4(self, i: u32, value: [f32; 4]) {
+        assert_eq!((self.first + i) % 4, 0, "misaligned");
+        for (k, v) in value.into_iter().enumerate() {
+            // SAFETY: passed on to the caller.
+            unsafe { self.store(i + k as u32, v) };
+        }
+    }
+
     /// Word `i` as an integer.
     ///
     /// # Safety

@@ -1,4 +1,17 @@
 //! Entry points of the device module. Each file is one stage; the arithmetic they share with the host lies beside this
-//! folder.
+//! folder. On the host they are compiled for tests only, where the emulator of `cuda_std` runs them.
 
+pub mod block;
+pub mod coarse;
+pub mod columns;
+pub mod fine;
+pub mod grouping;
+pub mod prepare;
+pub mod product;
 pub mod project;
+pub mod scan;
+pub mod significance;
+pub mod statistics;
+pub mod store;
+#[cfg(test)]
+mod test_data;

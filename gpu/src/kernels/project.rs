@@ -4,30 +4,128 @@ use cuda_std::prelude::*;
 
 use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
 
-/// Cuts slices: `out[o · stride + p]` is the reference at pixel `p` of orientation `o`.
+/// Cuts slices: `out[o · stride + p]` is the reference at pixel `p` of orientation `o`, 0 from `pixel_count` to `stride`.
 ///
 /// Grid: x = orientations, y = blocks of pixels; a thread a pixel. `volume` holds `shape.len()` complex values aligned to
-/// 8 bytes, `pixels` the (x, y) of each participating pixel.
+/// 8 bytes, `pixels` the (x, y) of each participating pixel. Orientation `o` takes the axes
+/// `selection[o / children] · children + o mod children`, or `o` itself where `selection` is null. `volume_of`, where
+/// not null, says for every parent (axes index / children) which of the consecutive volumes is cut.
+/// `half_power`, where not null, receives ½|A|² with row length `power_stride` ≤ `stride`.
 #[kernel]
 pub unsafe fn project_slices(
     volume: *const [f32; 2],
     shape: *const VolumeShape,
     axes: *const SliceAxes,
+    selection: *const u32,
+    volume_of: *const u32,
+    children: u32,
     pixels: *const [i16; 2],
     pixel_count: u32,
     out: *mut [f32; 2],
     stride: u32,
+    half_power: *mut f32,
+    power_stride: u32,
 ) {
-    // SAFETY: the host passes arrays of the sizes said above, and the index is checked against the pixel count.
+    // SAFETY: the host passes arrays of the sizes said above; indices are checked against the strides.
     unsafe {
-        let orientation = thread::block_idx_x() as usize;
+        let orientation = thread::block_idx_x();
         let pixel = thread::block_idx_y() * thread::block_dim_x() + thread::thread_idx_x();
-        if pixel >= pixel_count {
+        if pixel >= stride {
             return;
         }
-        let [x, y] = *pixels.add(pixel as usize);
-        let p = (*axes.add(orientation)).position(f32::from(x), f32::from(y));
-        let value = slice_value_from(|i| memory::load2(volume, i), &*shape, p);
-        memory::store2(out, orientation * stride as usize + pixel as usize, value);
+        let mut value = [0.0, 0.0];
+        if pixel < pixel_count {
+            let mut parent = (orientation / children) as usize;
+            if !selection.is_null() {
+                parent = *selection.add(parent) as usize;
+            }
+            let chosen = parent * children as usize + (orientation % children) as usize;
+            let mut volume = volume;
+            if !volume_of.is_null() {
+                volume = volume.add(*volume_of.add(parent) as usize * (*shape).len());
+            }
+            let [x, y] = *pixels.add(pixel as usize);
+            let p = (*axes.add(chosen)).position(f32::from(x), f32::from(y));
+            value = slice_value_from(|i| memory::load2(volume, i), &*shape, p);
+        }
+        let row = orientation as usize;
+        memory::store2(out, row * stride as usize + pixel as usize, value);
+        if !half_power.is_null() && pixel < power_stride {
+            let power = 0.5 * (value[0] * value[0] + value[1] * value[1]);
+            *half_power.add(row * power_stride as usize + pixel as usize) = power;
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::kernels::test_data;
+    use crate::slice::slice_value;
+    use cuda_std::emulator::{DevicePointer, launch};
+
+    /// Axes of some orientations.
+    pub fn rotations(count: usize, padding: f32) -> Vec<SliceAxes> {
+        (0..count)
+            .map(|i| {
+                let (a, b) = (0.7 * i as f32 + 0.1, 0.3 * i as f32);
+                SliceAxes {
+                    x_axis: [a.cos() * b.cos(), a.sin() * b.cos(), -b.sin()].map(|v| v * padding),
+                    y_axis: [-a.sin(), a.cos(), 0.0].map(|v| v * padding),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn slices_equal_the_shared_arithmetic_and_are_padded_with_zeros() {
+        let mut shape = VolumeShape::new(2 * (16 + 1) + 1, 8, 2.0);
+        let voxels = shape.len();
+        let mut volume = test_data::complex(2 * voxels, 1);
+        let mut volume_of = vec![1u32, 0, 0];
+        let mut pixels = test_data::pixels(8);
+        let mut axes = rotations(6, 2.0);
+        let (count, stride, power_stride) = (pixels.len(), pixels.len() + 5, pixels.len() + 2);
+        let mut selection = vec![2u32, 0];
+        let mut out = vec![[f32::NAN; 2]; 4 * stride];
+        let mut power = vec![f32::NAN; 4 * power_stride];
+        let (v, s, a) = (
+            DevicePointer::of(&mut volume),
+            DevicePointer::of(std::slice::from_mut(&mut shape)),
+            DevicePointer::of(&mut axes),
+        );
+        let (sel, px) = (DevicePointer::of(&mut selection), DevicePointer::of(&mut pixels));
+        let of = DevicePointer::of(&mut volume_of);
+        let (o, h) = (DevicePointer::of(&mut out), DevicePointer::of(&mut power));
+        let blocks = stride.div_ceil(64) as u32;
+        // SAFETY: array sizes as the kernel demands.
+        launch([4, blocks, 1], [64, 1, 1], 0, || unsafe {
+            project_slices(
+                v.get(),
+                s.get(),
+                a.get(),
+                sel.get(),
+                of.get(),
+                2,
+                px.get(),
+                count as u32,
+                o.get(),
+                stride as u32,
+                h.get(),
+                power_stride as u32,
+            );
+        });
+        for (row, chosen) in [(0, 4), (1, 5), (2, 0), (3, 1)] {
+            for (p, [x, y]) in pixels.iter().enumerate() {
+                let at = axes[chosen].position(f32::from(*x), f32::from(*y));
+                let first = if chosen < 2 { voxels } else { 0 };
+                let expected = slice_value(&volume[first..first + voxels], &shape, at);
+                assert_eq!(out[row * stride + p], expected);
+                let half = 0.5 * (expected[0] * expected[0] + expected[1] * expected[1]);
+                assert_eq!(power[row * power_stride + p], half);
+            }
+            assert!(out[row * stride + count..(row + 1) * stride].iter().all(|v| *v == [0.0; 2]));
+            assert_eq!(power[row * power_stride + count], 0.0);
+        }
     }
 }

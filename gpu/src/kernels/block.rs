@@ -1,0 +1,147 @@
+//! Sums and extremes over the threads of a block, in an order that never changes.
+
+use cuda_std::prelude::*;
+use cuda_std::shared::Shared;
+
+/// Words of shared memory that a reduction of `N` values uses: one set a warp, and the results.
+pub const fn words(values: u32) -> u32 {
+    values * 33
+}
+
+/// Sums of `N` values over the block, in every thread.
+///
+/// # Safety
+/// All threads of the block take part; `scratch` has [`words`]`(N)` words that nobody else uses.
+#[inline(always)]
+pub unsafe fn sums<const N: usize>(values: [f32; N], scratch: Shared) -> [f32; N] {
+    // SAFETY: the indices stay below 33·N.
+    unsafe { reduce(values, scratch, warp::sum, |a, b| a + b) }
+}
+
+/// Sum of one value over the block, in every thread.
+///
+/// # Safety
+/// As [`sums`].
+#[inline(always)]
+pub unsafe fn sum(value: f32, scratch: Shared) -> f32 {
+    // SAFETY: passed on to the caller.
+    unsafe { sums([value], scratch)[0] }
+}
+
+/// Largest value of the block, in every thread.
+///
+/// # Safety
+/// As [`sums`].
+#[inline(always)]
+pub unsafe fn max(value: f32, scratch: Shared) -> f32 {
+    // SAFETY: the indices stay below 33.
+    unsafe { reduce([value], scratch, warp::max, f32::max)[0] }
+}
+
+/// # Safety
+/// As [`sums`].
+#[inline(always)]
+unsafe fn reduce<const N: usize>(
+    values: [f32; N],
+    scratch: Shared,
+    of_warp: impl Fn(f32) -> f32,
+    combine: impl Fn(f32, f32) -> f32,
+) -> [f32; N] {
+    let n = N as u32;
+    let rank = thread::thread_idx_x();
+    let warps = thread::block_dim_x() / warp::WARP_SIZE;
+    // SAFETY: warp < 32, so indices stay below 33·N; barriers separate writers and readers.
+    unsafe {
+        for (k, value) in values.into_iter().enumerate() {
+            let value = of_warp(value);
+            if warp::lane_id() == 0 {
+                scratch.store(rank / warp::WARP_SIZE * n + k as u32, value);
+            }
+        }
+        thread::sync_threads();
+        if rank < n {
+            let mut total = scratch.load(rank);
+            for w in 1..warps {
+                total = combine(total, scratch.load(w * n + rank));
+            }
+            scratch.store(32 * n + rank, total);
+        }
+        thread::sync_threads();
+        let mut out = [0.0; N];
+        for (k, value) in out.iter_mut().enumerate() {
+            *value = scratch.load(32 * n + k as u32);
+        }
+        // The next reduction may overwrite the scratch words.
+        thread::sync_threads();
+        out
+    }
+}
+
+/// Number of threads below this one whose `condition` holds, and the number in the whole block.
+///
+/// # Safety
+/// All threads of the block take part; `scratch` has 33 words that nobody else uses.
+#[inline(always)]
+pub unsafe fn rank_among(condition: bool, scratch: Shared) -> (u32, u32) {
+    let mask = warp::ballot(condition);
+    let rank = thread::thread_idx_x();
+    let own_warp = rank / warp::WARP_SIZE;
+    let warps = thread::block_dim_x() / warp::WARP_SIZE;
+    // SAFETY: warp < 32.
+    unsafe {
+        if warp::lane_id() == 0 {
+            scratch.store_u32(own_warp, mask.count_ones());
+        }
+        thread::sync_threads();
+        let (mut below, mut total) = (0, 0);
+        for w in 0..warps {
+            let count = scratch.load_u32(w);
+            if w < own_warp {
+                below += count;
+            }
+            total += count;
+        }
+        thread::sync_threads();
+        let lanes_below = mask & ((1u32 << warp::lane_id()) - 1);
+        (below + lanes_below.count_ones(), total)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cuda_std::emulator::{DevicePointer, launch};
+
+    #[test]
+    fn every_thread_gets_the_sum_and_the_largest() {
+        let mut out = vec![[0.0f32; 3]; 96];
+        let p = DevicePointer::of(&mut out);
+        launch([1, 1, 1], [96, 1, 1], 4 * words(2) as usize, || {
+            // SAFETY: one element a thread.
+            unsafe {
+                let i = thread::thread_idx_x();
+                let scratch = Shared::dynamic(0);
+                let [a, b] = sums([i as f32, 1.0], scratch);
+                let largest = max(-(i as f32), scratch);
+                *p.get().add(i as usize) = [a, b, largest];
+            }
+        });
+        assert!(out.iter().all(|v| *v == [95.0 * 48.0, 96.0, 0.0]));
+    }
+
+    #[test]
+    fn ranks_count_the_chosen_threads_below() {
+        let mut out = vec![(0u32, 0u32); 96];
+        let p = DevicePointer::of(&mut out);
+        launch([1, 1, 1], [96, 1, 1], 4 * 33, || {
+            // SAFETY: one element a thread.
+            unsafe {
+                let i = thread::thread_idx_x();
+                *p.get().add(i as usize) = rank_among(i % 3 == 0, Shared::dynamic(0));
+            }
+        });
+        for (i, &(below, total)) in out.iter().enumerate() {
+            assert_eq!((below as usize, total), (i.div_ceil(3), 32));
+        }
+    }
+}

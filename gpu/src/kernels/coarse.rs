@@ -1,0 +1,291 @@
+//! convert, first pass: products → ln W of every coarse sample, significance, the list of significant samples
+//! (spec 01 §6).
+//!
+//! `cross[o · images · shifts + i · shifts + t]` and `norm[o · images + i]` are the two matrix products; ln W is formed
+//! from them whenever it is needed, so that no third array of that size exists.
+
+use cuda_std::prelude::*;
+use cuda_std::shared::Shared;
+
+use super::{block, significance};
+use crate::samples::{Sample, Selection};
+
+/// Class of an image that visits all classes.
+pub const ALL_CLASSES: u32 = u32::MAX;
+
+struct Logs {
+    cross: *const f32,
+    norm: *const f32,
+    log_prior: *const f32,
+    class_of: *const u32,
+    offset_log_prior: *const f32,
+    own_class: u32,
+    power: f32,
+    images: u32,
+    shifts: u32,
+    image: u32,
+}
+
+impl Logs {
+    /// Orientation and shift of sample `s`.
+    #[inline(always)]
+    fn split(&self, s: u32) -> (u32, u32) {
+        (s / self.shifts, s % self.shifts)
+    }
+
+    /// ln of the prior of a sample; −∞ in a class that the image does not visit.
+    ///
+    /// # Safety
+    /// The sample exists.
+    #[inline(always)]
+    unsafe fn prior(&self, o: u32, t: u32) -> f32 {
+        // SAFETY: o and t are rows of the tables.
+        unsafe {
+            if self.own_class != ALL_CLASSES && *self.class_of.add(o as usize) != self.own_class {
+                return f32::NEG_INFINITY;
+            }
+            if self.power > 0.0 {
+                return 0.0;
+            }
+            *self.log_prior.add(o as usize)
+                + *self.offset_log_prior.add((self.image * self.shifts + t) as usize)
+        }
+    }
+
+    /// # Safety
+    /// The sample exists.
+    #[inline(always)]
+    unsafe fn log(&self, s: u32) -> f32 {
+        let (o, t) = self.split(s);
+        // SAFETY: o and t are rows of the tables.
+        unsafe {
+            let row = o as usize * self.images as usize + self.image as usize;
+            let cross = *self.cross.add(row * self.shifts as usize + t as usize);
+            let norm = *self.norm.add(row);
+            if self.power > 0.0 {
+                // Cross-correlation: the best is the largest.
+                cross / ((2.0 * norm).sqrt() * self.power) + self.prior(o, t)
+            } else {
+                self.prior(o, t) - (norm - cross)
+            }
+        }
+    }
+}
+
+/// Selects the significant coarse samples of each image.
+///
+/// Grid: x = images; shared memory: [`significance::WORDS`] words. `log_prior` and `class_of` are per orientation,
+/// `offset_log_prior` per image and shift, `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
+/// cross-correlation √Σ|F|² of each image; then no priors count and `fraction` is 0.
+#[kernel]
+pub unsafe fn coarse_select(
+    cross: *const f32,
+    norm: *const f32,
+    log_prior: *const f32,
+    class_of: *const u32,
+    offset_log_prior: *const f32,
+    visited: *const u32,
+    powers: *const f32,
+    orientations: u32,
+    images: u32,
+    shifts: u32,
+    fraction: f32,
+    limit: u32,
+    out: *mut Selection,
+    kept: *mut u32,
+) {
+    // SAFETY: the host passes tables of the sizes said above; samples are counted below orientations · shifts.
+    unsafe {
+        let image = thread::block_idx_x();
+        let logs = Logs {
+            cross,
+            norm,
+            log_prior,
+            class_of,
+            offset_log_prior,
+            own_class: *visited.add(image as usize),
+            power: if powers.is_null() { 0.0 } else { *powers.add(image as usize) },
+            images,
+            shifts,
+            image,
+        };
+        let found = significance::select(
+            orientations * shifts,
+            |s| logs.log(s),
+            fraction,
+            limit,
+            Shared::dynamic(0),
+        );
+        if thread::thread_idx_x() == 0 {
+            *out.add(image as usize) = found;
+            *kept.add(image as usize) = found.kept;
+        }
+    }
+}
+
+/// Writes the significant samples of each image, in order of orientation and shift, from `first[image]` on.
+///
+/// Arguments, grid and shared memory as [`coarse_select`], whose `out` is `selections`.
+#[kernel]
+pub unsafe fn coarse_list(
+    cross: *const f32,
+    norm: *const f32,
+    log_prior: *const f32,
+    class_of: *const u32,
+    offset_log_prior: *const f32,
+    visited: *const u32,
+    powers: *const f32,
+    orientations: u32,
+    images: u32,
+    shifts: u32,
+    selections: *const Selection,
+    first: *const u32,
+    out: *mut Sample,
+) {
+    // SAFETY: as coarse_select; `first` reserves as many samples as were kept.
+    unsafe {
+        let image = thread::block_idx_x();
+        let logs = Logs {
+            cross,
+            norm,
+            log_prior,
+            class_of,
+            offset_log_prior,
+            own_class: *visited.add(image as usize),
+            power: if powers.is_null() { 0.0 } else { *powers.add(image as usize) },
+            images,
+            shifts,
+            image,
+        };
+        let selection = *selections.add(image as usize);
+        let samples = if selection.kept > 0 { orientations * shifts } else { 0 };
+        let mut next = *first.add(image as usize);
+        let mut start = 0;
+        while start < samples {
+            let s = start + thread::thread_idx_x();
+            let keep = s < samples && selection.keeps(logs.log(s));
+            let (rank, all) = block::rank_among(keep, Shared::dynamic(0));
+            if keep {
+                let (orientation, shift) = logs.split(s);
+                *out.add((next + rank) as usize) = Sample {
+                    image,
+                    orientation,
+                    shift,
+                    log_prior: logs.prior(orientation, shift),
+                };
+            }
+            next += all;
+            start += thread::block_dim_x();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::test_data;
+    use cuda_std::emulator::{DevicePointer, launch};
+
+    #[test]
+    fn significant_samples_are_listed_in_order() {
+        let (orientations, images, shifts) = (40usize, 3usize, 5usize);
+        let mut cross = test_data::values(orientations * images * shifts, 1);
+        cross.iter_mut().for_each(|v| *v *= 8.0);
+        let mut norm = test_data::values(orientations * images, 2);
+        let mut log_prior = test_data::values(orientations, 3);
+        let mut class_of: Vec<u32> = (0..orientations as u32).map(|o| o / 20).collect();
+        let mut offset_prior = test_data::values(images * shifts, 4);
+        // The second image visits class 1 only.
+        let mut visited = vec![ALL_CLASSES, 1, ALL_CLASSES];
+        let mut selections = vec![Selection::default(); images];
+        let mut kept = vec![0u32; images];
+        let (c, n, l) = (
+            DevicePointer::of(&mut cross),
+            DevicePointer::of(&mut norm),
+            DevicePointer::of(&mut log_prior),
+        );
+        let (k, f, v) = (
+            DevicePointer::of(&mut class_of),
+            DevicePointer::of(&mut offset_prior),
+            DevicePointer::of(&mut visited),
+        );
+        let (s, m) = (DevicePointer::of(&mut selections), DevicePointer::of(&mut kept));
+        let none = std::ptr::null::<f32>();
+        let shared = 4 * significance::WORDS as usize;
+        let grid = [images as u32, 1, 1];
+        let none = none as usize;
+        // SAFETY: array sizes as the kernel demands.
+        launch(grid, [64, 1, 1], shared, || unsafe {
+            coarse_select(
+                c.get(),
+                n.get(),
+                l.get(),
+                k.get(),
+                f.get(),
+                v.get(),
+                none as *const f32,
+                orientations as u32,
+                images as u32,
+                shifts as u32,
+                0.9,
+                u32::MAX,
+                s.get(),
+                m.get(),
+            );
+        });
+        let mut first: Vec<u32> = (0..images).map(|i| kept[..i].iter().sum()).collect();
+        let mut out = vec![Sample::default(); kept.iter().sum::<u32>() as usize];
+        let (p, o) = (DevicePointer::of(&mut first), DevicePointer::of(&mut out));
+        // SAFETY: array sizes as the kernel demands.
+        launch(grid, [64, 1, 1], shared, || unsafe {
+            coarse_list(
+                c.get(),
+                n.get(),
+                l.get(),
+                k.get(),
+                f.get(),
+                v.get(),
+                none as *const f32,
+                orientations as u32,
+                images as u32,
+                shifts as u32,
+                s.get(),
+                p.get(),
+                o.get(),
+            );
+        });
+        let mut expected = Vec::new();
+        for i in 0..images {
+            let mut all = Vec::new();
+            for o in 0..orientations {
+                for t in 0..shifts {
+                    if visited[i] == ALL_CLASSES || visited[i] == class_of[o] {
+                        let d = norm[o * images + i] - cross[(o * images + i) * shifts + t];
+                        let prior = log_prior[o] + offset_prior[i * shifts + t];
+                        all.push((prior - d, prior, o as u32, t as u32));
+                    }
+                }
+            }
+            let mut sorted: Vec<f32> = all.iter().map(|a| a.0).collect();
+            sorted.sort_by(|a, b| b.total_cmp(a));
+            let sum: f64 = sorted.iter().map(|l| f64::from(l - sorted[0]).exp()).sum();
+            let mut at = 0.0;
+            let last = sorted
+                .iter()
+                .position(|l| {
+                    at += f64::from(l - sorted[0]).exp();
+                    at > 0.9f32 as f64 * sum
+                })
+                .unwrap();
+            expected.extend(all.iter().filter(|a| a.0 >= sorted[last]).map(
+                |&(_, log_prior, orientation, shift)| Sample {
+                    image: i as u32,
+                    orientation,
+                    shift,
+                    log_prior,
+                },
+            ));
+        }
+        assert_eq!(out, expected);
+    }
+}

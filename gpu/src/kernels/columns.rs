@@ -1,0 +1,119 @@
+//! Shifted, weighted images: the right-hand sides of the first pass's matrix products (spec 01 §5.2).
+
+use cuda_std::prelude::*;
+
+use crate::samples::product;
+
+/// `columns[(image · shifts + t) · column_stride + p]` = m·V·F·e^{iφ_t} and `powers[image · power_stride + p]` = m²·V,
+/// both 0 beyond `pixel_count`, with m = scale · CTF.
+///
+/// Grid: x = images, y = blocks of pixels (up to `column_stride`). `ctf` is null where references are not corrected;
+/// `weight` is V per pixel (0 where a pixel is not compared); `phases` has rows of `phase_stride`.
+#[kernel]
+pub unsafe fn weighted_columns(
+    images: *const [f32; 2],
+    image_stride: u32,
+    ctf: *const f32,
+    scales: *const f32,
+    weight: *const f32,
+    phases: *const [f32; 2],
+    phase_stride: u32,
+    pixel_count: u32,
+    shifts: u32,
+    columns: *mut [f32; 2],
+    column_stride: u32,
+    powers: *mut f32,
+    power_stride: u32,
+) {
+    // SAFETY: indices are checked against the strides; the host passes rows of these lengths.
+    unsafe {
+        let image = thread::block_idx_x() as usize;
+        let pixel = thread::block_idx_y() * thread::block_dim_x() + thread::thread_idx_x();
+        if pixel >= column_stride {
+            return;
+        }
+        let p = pixel as usize;
+        let (mut value, mut power) = ([0.0, 0.0], 0.0);
+        if pixel < pixel_count {
+            let at = image * image_stride as usize + p;
+            let c = if ctf.is_null() { 1.0 } else { *ctf.add(at) };
+            let m = *scales.add(image) * c;
+            let v = *weight.add(p);
+            value = memory::load2(images, at).map(|f| f * m * v);
+            power = m * m * v;
+        }
+        if pixel < power_stride {
+            *powers.add(image * power_stride as usize + p) = power;
+        }
+        for t in 0..shifts as usize {
+            let shifted = if pixel < pixel_count {
+                product(value, memory::load2(phases, t * phase_stride as usize + p))
+            } else {
+                [0.0, 0.0]
+            };
+            let row = image * shifts as usize + t;
+            memory::store2(columns, row * column_stride as usize + p, shifted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::test_data;
+    use cuda_std::emulator::{DevicePointer, launch};
+
+    #[test]
+    fn columns_are_weighted_shifted_and_padded() {
+        let (images, shifts, count, stride) = (2usize, 3usize, 50usize, 64usize);
+        let mut f = test_data::complex(images * count, 1);
+        let mut ctf = test_data::values(images * count, 2);
+        let mut scales = vec![1.5f32, 0.5];
+        let mut weight = test_data::values(count, 3);
+        let mut phases = test_data::complex(shifts * count, 4);
+        let mut columns = vec![[f32::NAN; 2]; images * shifts * stride];
+        let mut powers = vec![f32::NAN; images * (count + 2)];
+        let (pf, pc, ps, pw) = (
+            DevicePointer::of(&mut f),
+            DevicePointer::of(&mut ctf),
+            DevicePointer::of(&mut scales),
+            DevicePointer::of(&mut weight),
+        );
+        let (pp, out, power) = (
+            DevicePointer::of(&mut phases),
+            DevicePointer::of(&mut columns),
+            DevicePointer::of(&mut powers),
+        );
+        // SAFETY: array sizes as the kernel demands.
+        launch([2, 2, 1], [32, 1, 1], 0, || unsafe {
+            weighted_columns(
+                pf.get(),
+                count as u32,
+                pc.get(),
+                ps.get(),
+                pw.get(),
+                pp.get(),
+                count as u32,
+                count as u32,
+                shifts as u32,
+                out.get(),
+                stride as u32,
+                power.get(),
+                count as u32 + 2,
+            );
+        });
+        for image in 0..images {
+            for p in 0..count {
+                let m = scales[image] * ctf[image * count + p];
+                assert_eq!(powers[image * (count + 2) + p], m * m * weight[p]);
+                for t in 0..shifts {
+                    let value = f[image * count + p].map(|v| v * m * weight[p]);
+                    let expected = product(value, phases[t * count + p]);
+                    assert_eq!(columns[(image * shifts + t) * stride + p], expected);
+                }
+            }
+        }
+        assert_eq!(columns[stride - 1], [0.0; 2]);
+        assert_eq!(powers[count], 0.0);
+    }
+}

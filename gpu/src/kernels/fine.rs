@@ -1,0 +1,480 @@
+//! getDiff, second pass: differences of the children of significant samples (spec 01 §5, §6.3), and their weights.
+//!
+//! A block does one pair (image, coarse orientation): for each of its shifts all children of the orientation against all
+//! children of the shift, as a small product in registers. Slices come from `project_slices`, once a batch.
+
+use cuda_std::prelude::*;
+use cuda_std::shared::Shared;
+
+use super::{block, significance};
+use crate::samples::{Alignment, Pair, Sample, product};
+
+/// Words of shared memory of the difference kernels.
+pub const WORDS: u32 = block::words(8 * 5);
+
+/// Eight orientations by four shifts a sample (`--oversampling 1`, and tiles of higher orders).
+///
+/// Grid: x = pairs, y = tiles of orientation children, z = tiles of shift children; shared memory: [`WORDS`] words.
+/// Slices of parent u, child c: row (u − `first_parent`) · `orientation_children` + c of `slices`. The other arrays as
+/// in `weighted_columns`; `phases` has a row for each child of each shift.
+/// `values[(sample · orientation_children + o) · shift_children + t]` receives the difference without the constants of
+/// the image; for cross-correlation (`powers` not null: √Σ|F|² an image) minus the correlation.
+#[kernel]
+pub unsafe fn fine_differences_8x4(
+    pairs: *const Pair,
+    samples: *const Sample,
+    first_parent: u32,
+    slices: *const [f32; 2],
+    slice_stride: u32,
+    images: *const [f32; 2],
+    image_stride: u32,
+    ctf: *const f32,
+    scales: *const f32,
+    weight: *const f32,
+    phases: *const [f32; 2],
+    phase_stride: u32,
+    pixel_count: u32,
+    orientation_children: u32,
+    shift_children: u32,
+    powers: *const f32,
+    values: *mut f32,
+) {
+    // SAFETY: passed on.
+    unsafe {
+        Tile {
+            samples,
+            first_parent,
+            slices,
+            slice_stride,
+            images,
+            image_stride,
+            ctf,
+            scales,
+            weight,
+            phases,
+            phase_stride,
+            pixel_count,
+            orientation_children,
+            shift_children,
+            powers,
+            values,
+        }
+        .differences::<8, 4>(*pairs.add(thread::block_idx_x() as usize))
+    }
+}
+
+/// One orientation and one shift a sample (`--oversampling 0`); arguments as [`fine_differences_8x4`].
+#[kernel]
+pub unsafe fn fine_differences_1x1(
+    pairs: *const Pair,
+    samples: *const Sample,
+    first_parent: u32,
+    slices: *const [f32; 2],
+    slice_stride: u32,
+    images: *const [f32; 2],
+    image_stride: u32,
+    ctf: *const f32,
+    scales: *const f32,
+    weight: *const f32,
+    phases: *const [f32; 2],
+    phase_stride: u32,
+    pixel_count: u32,
+    orientation_children: u32,
+    shift_children: u32,
+    powers: *const f32,
+    values: *mut f32,
+) {
+    // SAFETY: passed on.
+    unsafe {
+        Tile {
+            samples,
+            first_parent,
+            slices,
+            slice_stride,
+            images,
+            image_stride,
+            ctf,
+            scales,
+            weight,
+            phases,
+            phase_stride,
+            pixel_count,
+            orientation_children,
+            shift_children,
+            powers,
+            values,
+        }
+        .differences::<1, 1>(*pairs.add(thread::block_idx_x() as usize))
+    }
+}
+
+struct Tile {
+    samples: *const Sample,
+    first_parent: u32,
+    slices: *const [f32; 2],
+    slice_stride: u32,
+    images: *const [f32; 2],
+    image_stride: u32,
+    ctf: *const f32,
+    scales: *const f32,
+    weight: *const f32,
+    phases: *const [f32; 2],
+    phase_stride: u32,
+    pixel_count: u32,
+    orientation_children: u32,
+    shift_children: u32,
+    powers: *const f32,
+    values: *mut f32,
+}
+
+impl Tile {
+    #[inline(always)]
+    unsafe fn differences<const O: usize, const T: usize>(&self, pair: Pair) {
+        // SAFETY: the host's tiles cover the children exactly; pixels are counted below pixel_count.
+        unsafe {
+            let first_o = thread::block_idx_y() * O as u32;
+            let first_t = thread::block_idx_z() * T as u32;
+            let image = pair.image as usize;
+            let row = (pair.parent - self.first_parent) * self.orientation_children + first_o;
+            let slices = self.slices.add(row as usize * self.slice_stride as usize);
+            let scale = *self.scales.add(image);
+            for s in pair.begin..pair.end {
+                let shift = (*self.samples.add(s as usize)).shift;
+                let phase_row = (shift * self.shift_children + first_t) as usize;
+                let phases = self.phases.add(phase_row * self.phase_stride as usize);
+                let mut cross = [[0.0f32; T]; O];
+                let mut norm = [0.0f32; O];
+                let mut p = thread::thread_idx_x();
+                while p < self.pixel_count {
+                    let p_ = p as usize;
+                    let at = image * self.image_stride as usize + p_;
+                    let c = if self.ctf.is_null() { 1.0 } else { memory::load(self.ctf, at) };
+                    let m = scale * c;
+                    let v = memory::load(self.weight, p_);
+                    let power = 0.5 * m * m * v;
+                    let f = memory::load2(self.images, at).map(|f| f * m * v);
+                    let mut shifted = [[0.0f32; 2]; T];
+                    for (t, shifted) in shifted.iter_mut().enumerate() {
+                        let phase = memory::load2(phases, t * self.phase_stride as usize + p_);
+                        *shifted = product(f, phase);
+                    }
+                    for o in 0..O {
+                        let a = memory::load2(slices, o * self.slice_stride as usize + p_);
+                        norm[o] = power.mul_add(a[0] * a[0] + a[1] * a[1], norm[o]);
+                        for t in 0..T {
+                            cross[o][t] = a[0].mul_add(shifted[t][0], cross[o][t]);
+                            cross[o][t] = a[1].mul_add(shifted[t][1], cross[o][t]);
+                        }
+                    }
+                    p += thread::block_dim_x();
+                }
+                self.write::<O, T>(s, pair.image, first_o, first_t, cross, norm);
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn write<const O: usize, const T: usize>(
+        &self,
+        s: u32,
+        image: u32,
+        first_o: u32,
+        first_t: u32,
+        cross: [[f32; T]; O],
+        norm: [f32; O],
+    ) {
+        // SAFETY: all threads come here; sample and children exist.
+        unsafe {
+            let scratch = Shared::dynamic(0);
+            let norm = block::sums(norm, scratch);
+            for o in 0..O {
+                let cross = block::sums(cross[o], scratch);
+                if thread::thread_idx_x() == 0 {
+                    let row = s as usize * self.orientation_children as usize + first_o as usize + o;
+                    let out = self.values.add(row * self.shift_children as usize + first_t as usize);
+                    for (t, cross) in cross.into_iter().enumerate() {
+                        *out.add(t) = if self.powers.is_null() {
+                            norm[o] - cross
+                        } else {
+                            -cross / ((2.0 * norm[o]).sqrt() * *self.powers.add(image as usize))
+                        };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Differences of the second pass → weights: those that count become W/ΣW, the others 0; and what each image's
+/// alignment is.
+///
+/// Grid: x = images; shared memory: [`significance::WORDS`] words. The samples of image i are `first[i]`…`first[i+1]`.
+/// `best` has one u64 an image. With `best_only` not 0 (cross-correlation) the best sample alone gets weight 1.
+#[kernel]
+pub unsafe fn fine_weights(
+    samples: *const Sample,
+    first: *const u32,
+    orientation_children: u32,
+    shift_children: u32,
+    fraction: f32,
+    best_only: u32,
+    values: *mut f32,
+    best: *mut u64,
+    out: *mut Alignment,
+) {
+    // SAFETY: samples of the image are a contiguous range; each thread rewrites only values it alone reads after the
+    // selection.
+    unsafe {
+        let image = thread::block_idx_x() as usize;
+        let per_sample = orientation_children * shift_children;
+        let (begin, end) = (*first.add(image), *first.add(image + 1));
+        let count = (end - begin) * per_sample;
+        let values = values.add(begin as usize * per_sample as usize);
+        let samples = samples.add(begin as usize);
+        let log = |j: u32| {
+            let prior = if best_only != 0 {
+                0.0
+            } else {
+                (*samples.add((j / per_sample) as usize)).log_prior
+            };
+            prior - *values.add(j as usize)
+        };
+        let scratch = Shared::dynamic(0);
+        let fraction = if best_only != 0 { 0.0 } else { fraction };
+        let selection = significance::select(count, log, fraction, u32::MAX, scratch);
+        let best = best.add(image);
+        if thread::thread_idx_x() == 0 {
+            *best = u64::MAX;
+        }
+        thread::sync_threads();
+        // Of equal maxima the first in the order orientation, its child, shift, its child wins. A range of samples is
+        // already in order but for the children of the orientation, which come before the shift.
+        let order = |j: u32| -> u64 {
+            let sample = *samples.add((j / per_sample) as usize);
+            let (o, t) = (j % per_sample / shift_children, j % shift_children);
+            ((u64::from(sample.orientation) * u64::from(orientation_children) + u64::from(o)) << 32)
+                | u64::from(sample.shift * shift_children + t)
+        };
+        let mut j = thread::thread_idx_x();
+        while j < count {
+            if log(j) == selection.max_log {
+                atomic::fetch_min_u64(best, order(j));
+            }
+            j += thread::block_dim_x();
+        }
+        thread::sync_threads();
+        let first_best = atomic::fetch_min_u64(best, u64::MAX);
+        let out = out.add(image);
+        let mut weight = 0.0;
+        let mut j = thread::thread_idx_x();
+        while j < count {
+            let log = log(j);
+            let is_best = log == selection.max_log && order(j) == first_best;
+            if is_best {
+                (*out).best = begin * per_sample + j;
+            }
+            let keep = if best_only != 0 { is_best } else { selection.keeps(log) };
+            let w = match (keep, best_only) {
+                (false, _) => 0.0,
+                (true, 0) => GpuFloat::exp(log - selection.max_log) / selection.sum,
+                (true, _) => 1.0,
+            };
+            *values.add(j as usize) = w;
+            weight += w;
+            j += thread::block_dim_x();
+        }
+        let weight = block::sum(weight, scratch);
+        if thread::thread_idx_x() == 0 {
+            (*out).selection = selection;
+            (*out).weight = weight;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::grouping;
+    use crate::kernels::test_data::{self, assert_close};
+    use cuda_std::emulator::{DevicePointer, launch};
+
+    type Kernel = unsafe fn(
+        *const Pair,
+        *const Sample,
+        u32,
+        *const [f32; 2],
+        u32,
+        *const [f32; 2],
+        u32,
+        *const f32,
+        *const f32,
+        *const f32,
+        *const [f32; 2],
+        u32,
+        u32,
+        u32,
+        u32,
+        *const f32,
+        *mut f32,
+    );
+
+    fn check(kernel: Kernel, tile: [usize; 2], children: [usize; 2]) {
+        let [orientation_children, shift_children] = children;
+        let (images, shifts, count) = (3usize, 4usize, 75usize);
+        let mut samples = Vec::new();
+        for image in 0..images as u32 {
+            for orientation in [1u32, 3, 4] {
+                for shift in 0..(image + orientation) % 4 {
+                    samples.push(Sample { image, orientation, shift, log_prior: 0.0 });
+                }
+            }
+        }
+        let (parents, mut pairs) = grouping::tests::group(&mut samples, 6);
+        let mut slices = test_data::complex(parents.len() * orientation_children * count, 1);
+        let mut f = test_data::complex(images * count, 2);
+        let mut ctf = test_data::values(images * count, 3);
+        let mut scales = vec![1.2f32, 0.7, 1.0];
+        let mut weight: Vec<f32> = test_data::values(count, 4).iter().map(|v| v.abs()).collect();
+        let mut phases = test_data::complex(shifts * shift_children * count, 5);
+        let per_sample = orientation_children * shift_children;
+        let mut values = vec![f32::NAN; samples.len() * per_sample];
+        let (pp, ps, pl) = (
+            DevicePointer::of(&mut pairs),
+            DevicePointer::of(&mut samples),
+            DevicePointer::of(&mut slices),
+        );
+        let (pf, pc, pk) = (
+            DevicePointer::of(&mut f),
+            DevicePointer::of(&mut ctf),
+            DevicePointer::of(&mut scales),
+        );
+        let (pw, ph, pv) = (
+            DevicePointer::of(&mut weight),
+            DevicePointer::of(&mut phases),
+            DevicePointer::of(&mut values),
+        );
+        let grid = [
+            pairs.len() as u32,
+            (orientation_children / tile[0]) as u32,
+            (shift_children / tile[1]) as u32,
+        ];
+        // SAFETY: array sizes as the kernel demands.
+        launch(grid, [64, 1, 1], 4 * WORDS as usize, || unsafe {
+            kernel(
+                pp.get(),
+                ps.get(),
+                0,
+                pl.get(),
+                count as u32,
+                pf.get(),
+                count as u32,
+                pc.get(),
+                pk.get(),
+                pw.get(),
+                ph.get(),
+                count as u32,
+                count as u32,
+                orientation_children as u32,
+                shift_children as u32,
+                std::ptr::null(),
+                pv.get(),
+            );
+        });
+        let mut expected = Vec::new();
+        for sample in &samples {
+            let i = sample.image as usize;
+            let rank = parents.iter().position(|p| p.orientation == sample.orientation).unwrap();
+            for o in 0..orientation_children {
+                for t in 0..shift_children {
+                    // ½ΣV|mA − Fe^{iφ}|² without ½ΣV|F|²: the definition, in double precision.
+                    let mut sum = 0.0f64;
+                    for p in 0..count {
+                        let wide = |v: [f32; 2]| v.map(f64::from);
+                        let a = wide(slices[(rank * orientation_children + o) * count + p]);
+                        let row = sample.shift as usize * shift_children + t;
+                        let (x, e) = (wide(f[i * count + p]), wide(phases[row * count + p]));
+                        let m = f64::from(scales[i]) * f64::from(ctf[i * count + p]);
+                        let shifted = [x[0] * e[0] - x[1] * e[1], x[0] * e[1] + x[1] * e[0]];
+                        let (re, im) = (m * a[0] - shifted[0], m * a[1] - shifted[1]);
+                        let constant = shifted[0].powi(2) + shifted[1].powi(2);
+                        sum += 0.5 * f64::from(weight[p]) * (re * re + im * im - constant);
+                    }
+                    expected.push(sum);
+                }
+            }
+        }
+        assert_close(&values, &expected, 2e-6);
+    }
+
+    #[test]
+    fn differences_follow_the_definition() {
+        check(fine_differences_8x4, [8, 4], [8, 4]);
+        check(fine_differences_1x1, [1, 1], [1, 1]);
+    }
+
+    /// Second-order oversampling is done in tiles.
+    #[test]
+    fn higher_oversampling_is_tiled() {
+        check(fine_differences_8x4, [8, 4], [16, 8]);
+    }
+
+    #[test]
+    fn weights_of_significant_samples_add_up_and_the_first_best_wins() {
+        let mut samples = Vec::new();
+        for image in 0..2u32 {
+            for (orientation, shift) in [(2, 0), (2, 3), (5, 1)] {
+                let log_prior = -0.5 * shift as f32;
+                samples.push(Sample { image, orientation, shift, log_prior });
+            }
+        }
+        let (children, shift_children) = (2usize, 2usize);
+        let per_sample = children * shift_children;
+        let mut differences: Vec<f32> =
+            test_data::values(samples.len() * per_sample, 8).iter().map(|v| 3.0 * v).collect();
+        // Two equal maxima in image 1: (orientation 2, child 1, shift 0, 0) and (orientation 2, child 0, shift 3, 1);
+        // the second comes first in the order of the method.
+        differences[3 * per_sample + 2] = -10.0;
+        differences[4 * per_sample + 1] = -11.5;
+        let mut values = differences.clone();
+        let mut first = vec![0u32, 3, 6];
+        let mut best = vec![0u64; 2];
+        let mut out = vec![Alignment::default(); 2];
+        let (s, f, v) = (
+            DevicePointer::of(&mut samples),
+            DevicePointer::of(&mut first),
+            DevicePointer::of(&mut values),
+        );
+        let (b, o) = (DevicePointer::of(&mut best), DevicePointer::of(&mut out));
+        // SAFETY: array sizes as the kernel demands.
+        launch([2, 1, 1], [32, 1, 1], 4 * significance::WORDS as usize, || unsafe {
+            fine_weights(
+                s.get(),
+                f.get(),
+                children as u32,
+                shift_children as u32,
+                0.95,
+                0,
+                v.get(),
+                b.get(),
+                o.get(),
+            );
+        });
+        assert_eq!(out[1].best, 4 * 4 + 1);
+        for image in 0..2 {
+            let range = image * 3 * per_sample..(image + 1) * 3 * per_sample;
+            let logs: Vec<f64> = range
+                .clone()
+                .map(|j| f64::from(samples[j / per_sample].log_prior - differences[j]))
+                .collect();
+            let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = logs.iter().map(|l| (l - largest).exp()).sum();
+            let kept: f64 = values[range.clone()].iter().map(|w| f64::from(*w)).sum();
+            assert!(kept > 0.95 && kept <= 1.0 + 1e-6);
+            assert!((f64::from(out[image].weight) - kept).abs() < 1e-6);
+            for (w, log) in values[range].iter().zip(&logs) {
+                let exact = (log - largest).exp() / sum;
+                assert!(*w == 0.0 || (f64::from(*w) / exact - 1.0).abs() < 1e-5);
+            }
+        }
+    }
+}

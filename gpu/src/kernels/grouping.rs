@@ -1,0 +1,167 @@
+//! Grouping significant samples by coarse orientation, so that each orientation's children are projected once a batch.
+//!
+//! Samples come sorted by image, orientation, shift. Those of one image and orientation are a pair; the pairs of one
+//! orientation belong to a parent. Counting sort: count the pairs of each orientation, running sums, place.
+
+use cuda_std::prelude::*;
+
+use crate::samples::{Pair, Parent, Sample};
+
+/// Whether sample `s` is the first of its image and orientation.
+#[inline(always)]
+unsafe fn begins_pair(samples: *const Sample, s: usize) -> bool {
+    // SAFETY: the caller's index.
+    unsafe {
+        let this = *samples.add(s);
+        s == 0 || {
+            let previous = *samples.add(s - 1);
+            previous.image != this.image || previous.orientation != this.orientation
+        }
+    }
+}
+
+/// `counts[o]` += pairs of orientation `o`; zeroed by the host. A thread a sample.
+#[kernel]
+pub unsafe fn count_pairs(samples: *const Sample, count: u32, counts: *mut u32) {
+    // SAFETY: the index is checked.
+    unsafe {
+        let s = thread::index_1d();
+        if s < count as usize && begins_pair(samples, s) {
+            atomic::fetch_add_u32(counts.add((*samples.add(s)).orientation as usize), 1);
+        }
+    }
+}
+
+/// Puts the pairs of orientation `o` at `first[o]` …; `rank[o]` is the position of `o` among orientations that have pairs.
+/// `cursor` has one zero an orientation. A thread a sample. The order within an orientation may differ between runs.
+#[kernel]
+pub unsafe fn place_pairs(
+    samples: *const Sample,
+    count: u32,
+    first: *const u32,
+    rank: *const u32,
+    cursor: *mut u32,
+    pairs: *mut Pair,
+) {
+    // SAFETY: the index is checked; `first` reserves one place a pair.
+    unsafe {
+        let s = thread::index_1d();
+        if s >= count as usize || !begins_pair(samples, s) {
+            return;
+        }
+        let sample = *samples.add(s);
+        let o = sample.orientation as usize;
+        let mut end = s + 1;
+        while end < count as usize && !begins_pair(samples, end) {
+            end += 1;
+        }
+        let place = *first.add(o) + atomic::fetch_add_u32(cursor.add(o), 1);
+        *pairs.add(place as usize) = Pair {
+            image: sample.image,
+            parent: *rank.add(o),
+            begin: s as u32,
+            end: end as u32,
+        };
+    }
+}
+
+/// Lists the orientations that have pairs, and their numbers alone in `chosen`. `first` and `rank` have
+/// `orientations` + 1 elements. A thread an orientation.
+#[kernel]
+pub unsafe fn list_parents(
+    first: *const u32,
+    rank: *const u32,
+    orientations: u32,
+    parents: *mut Parent,
+    chosen: *mut u32,
+) {
+    // SAFETY: the index is checked.
+    unsafe {
+        let o = thread::index_1d();
+        if o >= orientations as usize {
+            return;
+        }
+        let (begin, end) = (*first.add(o), *first.add(o + 1));
+        if end > begin {
+            let at = *rank.add(o) as usize;
+            *parents.add(at) = Parent {
+                orientation: o as u32,
+                begin,
+                end,
+            };
+            *chosen.add(at) = o as u32;
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::kernels::scan::exclusive_scan;
+    use cuda_std::emulator::{DevicePointer, launch};
+
+    /// Parents and pairs of `samples`, made by the kernels.
+    pub fn group(samples: &mut [Sample], orientations: usize) -> (Vec<Parent>, Vec<Pair>) {
+        let count = samples.len() as u32;
+        let blocks = [count.div_ceil(32), 1, 1];
+        let mut counts = vec![0u32; orientations];
+        let mut first = vec![0u32; orientations + 1];
+        let mut rank = vec![0u32; orientations + 1];
+        let (s, c) = (DevicePointer::of(samples), DevicePointer::of(&mut counts));
+        let (f, r) = (DevicePointer::of(&mut first), DevicePointer::of(&mut rank));
+        // SAFETY: array sizes as the kernels demand.
+        unsafe {
+            launch(blocks, [32, 1, 1], 0, || count_pairs(s.get(), count, c.get()));
+            launch([1, 1, 1], [32, 1, 1], 4 * 33, || {
+                exclusive_scan(c.get(), orientations as u32, 0, f.get());
+                thread::sync_threads();
+                exclusive_scan(c.get(), orientations as u32, 1, r.get());
+            });
+        }
+        let mut pairs = vec![Pair::default(); first[orientations] as usize];
+        let mut parents = vec![Parent::default(); rank[orientations] as usize];
+        let mut chosen = vec![0u32; parents.len()];
+        let mut cursor = vec![0u32; orientations];
+        let (u, p) = (DevicePointer::of(&mut cursor), DevicePointer::of(&mut pairs));
+        let (q, h) = (DevicePointer::of(&mut parents), DevicePointer::of(&mut chosen));
+        // SAFETY: array sizes as the kernels demand.
+        unsafe {
+            launch(blocks, [32, 1, 1], 0, || {
+                place_pairs(s.get(), count, f.get(), r.get(), u.get(), p.get());
+            });
+            let blocks = [(orientations as u32).div_ceil(32), 1, 1];
+            launch(blocks, [32, 1, 1], 0, || {
+                list_parents(f.get(), r.get(), orientations as u32, q.get(), h.get());
+            });
+        }
+        assert!(parents.iter().zip(&chosen).all(|(p, c)| p.orientation == *c));
+        (parents, pairs)
+    }
+
+    #[test]
+    fn every_sample_is_in_the_pair_of_its_image_and_orientation() {
+        let mut samples = Vec::new();
+        for image in 0..5u32 {
+            for orientation in 0..30u32 {
+                for shift in 0..(image + 3 * orientation) % 4 {
+                    samples.push(Sample { image, orientation, shift, log_prior: 0.0 });
+                }
+            }
+        }
+        let (parents, pairs) = group(&mut samples, 30);
+        let mut seen = vec![false; samples.len()];
+        for (rank, parent) in parents.iter().enumerate() {
+            assert!(parent.begin < parent.end);
+            for pair in &pairs[parent.begin as usize..parent.end as usize] {
+                assert_eq!(pair.parent as usize, rank);
+                for s in pair.begin..pair.end {
+                    let sample = samples[s as usize];
+                    assert_eq!((sample.image, sample.orientation), (pair.image, parent.orientation));
+                    assert!(!std::mem::replace(&mut seen[s as usize], true));
+                }
+            }
+        }
+        assert!(seen.iter().all(|s| *s));
+        assert!(parents.windows(2).all(|w| w[0].orientation < w[1].orientation));
+    }
+}

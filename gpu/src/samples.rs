@@ -1,0 +1,108 @@
+//! Samples (image, orientation, shift) of a batch on their way through the stages, as device and host both see them.
+
+/// Weights below e^−CUTOFF of the largest cannot change a sum and are dropped.
+pub const CUTOFF: f32 = 45.0;
+
+/// What a selection over all weights of one image found (spec 01 §6.3). Weights are relative to the largest.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Selection {
+    /// Largest ln W; −∞ when the image has no finite sample.
+    pub max_log: f32,
+    /// Σ W / largest W.
+    pub sum: f32,
+    /// A sample is significant when max_log − ln W is not above this.
+    pub cutoff: f32,
+    /// Samples counted until the fraction was exceeded.
+    pub counted: u32,
+    /// Significant samples: those counted and ties of the last one.
+    pub kept: u32,
+}
+
+impl Selection {
+    /// Whether a sample with this ln W is significant.
+    #[inline(always)]
+    pub fn keeps(&self, log: f32) -> bool {
+        self.max_log - log <= self.cutoff
+    }
+}
+
+/// A significant coarse sample.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Sample {
+    /// Image of the batch.
+    pub image: u32,
+    /// Row of the list of coarse orientations (all classes).
+    pub orientation: u32,
+    /// Coarse shift.
+    pub shift: u32,
+    /// ln of the prior relative to its mean; children inherit it.
+    pub log_prior: f32,
+}
+
+/// Significant samples of one image at one coarse orientation: they stand together in the list.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Pair {
+    /// Image of the batch.
+    pub image: u32,
+    /// Position of the orientation in the list of parents.
+    pub parent: u32,
+    /// First sample.
+    pub begin: u32,
+    /// One past the last sample.
+    pub end: u32,
+}
+
+/// A coarse orientation that is significant for some image of the batch.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Parent {
+    /// Row of the list of coarse orientations.
+    pub orientation: u32,
+    /// First pair.
+    pub begin: u32,
+    /// One past the last pair.
+    pub end: u32,
+}
+
+/// What the second pass found for one image.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Alignment {
+    /// The selection over the fine samples.
+    pub selection: Selection,
+    /// Index of the best fine sample: (sample · orientation children + orientation child) · shift children + shift child.
+    pub best: u32,
+    /// Σ of the kept weights, divided by the sum over all.
+    pub weight: f32,
+    /// Numerator of σ_o²: Σ w |r + t − µ|², pixels².
+    pub offset2: f32,
+}
+
+/// Bit 0 of the flags of the store stage: slices are multiplied by the CTF when residuals are computed.
+pub const CTF_CORRECTED: u32 = 1;
+/// Images are premultiplied by their CTF (spec 01 §7.1).
+pub const PREMULTIPLIED: u32 = 2;
+/// V = 1 in the back-projected sums (`--no_map`).
+pub const NO_MAP: u32 = 4;
+
+/// What one pixel of one image adds to the slice of sums: (re, im, weight), from `image` = F̃·Φ, the weight of the
+/// image at this orientation, c = s·C and V (spec 01 §7.1).
+#[inline(always)]
+pub fn slice_sum(image: [f32; 2], weight: f32, c: f32, inverse_variance: f32, flags: u32) -> [f32; 3] {
+    let v = if flags & NO_MAP != 0 { 1.0 } else { inverse_variance };
+    let (data, power) = if flags & PREMULTIPLIED != 0 {
+        (v, c * v)
+    } else {
+        (c * v, c * c * v)
+    };
+    [data * image[0], data * image[1], weight * power]
+}
+
+/// a · b of complex numbers.
+#[inline(always)]
+pub fn product(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
+    [a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]]
+}
