@@ -155,7 +155,12 @@ impl CudaBuilder {
         let output = command
             .current_dir(&self.crate_folder)
             .args(["rustc", "--lib", "--crate-type", "cdylib", "--release"])
-            .args(["--target", "nvptx64-nvidia-cuda", "-Zbuild-std=core", "--target-dir"])
+            .args([
+                "--target",
+                "nvptx64-nvidia-cuda",
+                "-Zbuild-std=core",
+                "--target-dir",
+            ])
             .arg(folder)
             .env("PATH", compiler.path())
             .env("RUSTC", &compiler.rustc)

@@ -59,7 +59,10 @@ mod tests {
 
     #[test]
     fn moved_images_take_zeros_from_outside() {
-        let task = ImageTask { factor: 1.0, shift: [1, -2] };
+        let task = ImageTask {
+            factor: 1.0,
+            shift: [1, -2],
+        };
         assert_eq!(task.source(0, 8), None);
         assert_eq!(task.source(1, 8), Some(16));
         assert_eq!(task.source(7 * 8 + 3, 8), None);

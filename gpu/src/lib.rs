@@ -10,4 +10,5 @@ pub mod kernels;
 pub mod mask;
 pub mod math;
 pub mod samples;
+pub mod shapes;
 pub mod slice;

@@ -91,8 +91,18 @@ pub const NO_MAP: u32 = 4;
 /// What one pixel of one image adds to the slice of sums: (re, im, weight), from `image` = F̃·Φ, the weight of the
 /// image at this orientation, c = s·C and V (spec 01 §7.1).
 #[inline(always)]
-pub fn slice_sum(image: [f32; 2], weight: f32, c: f32, inverse_variance: f32, flags: u32) -> [f32; 3] {
-    let v = if flags & NO_MAP != 0 { 1.0 } else { inverse_variance };
+pub fn slice_sum(
+    image: [f32; 2],
+    weight: f32,
+    c: f32,
+    inverse_variance: f32,
+    flags: u32,
+) -> [f32; 3] {
+    let v = if flags & NO_MAP != 0 {
+        1.0
+    } else {
+        inverse_variance
+    };
     let (data, power) = if flags & PREMULTIPLIED != 0 {
         (v, c * v)
     } else {

@@ -1,3 +1,18 @@
-//! The GPU: the kernels embedded in this program, and the device they run on.
+//! The GPU: the driver and its libraries (loaded at run time), the kernels embedded in this program, devices, their
+//! memory, and typed launches.
 
+mod buffer;
+mod context;
+pub mod driver;
+mod error;
+mod fft;
 pub mod kernels;
+pub mod launch;
+pub mod map;
+mod product;
+
+pub use buffer::{Buffer, Pointer};
+pub use context::Device;
+pub use error::DeviceError;
+pub use fft::{ImageTransforms, VolumeTransform};
+pub use product::{MatrixProduct, Precision};

@@ -41,7 +41,10 @@ thread_local! {
 
 /// Calls `f` with the context of the running thread.
 pub(super) fn here<R>(f: impl FnOnce(&Context) -> R) -> R {
-    CONTEXT.with_borrow(|c| f(c.as_ref().expect("device functions run inside emulator::launch")))
+    CONTEXT.with_borrow(|c| {
+        f(c.as_ref()
+            .expect("device functions run inside emulator::launch"))
+    })
 }
 
 /// Shows `words` to the other lanes of the warp; `read` sees `(lane, word)` of all of them.
@@ -75,9 +78,14 @@ impl Drop for Leaving<'_> {
 /// When a thread panics.
 pub fn launch(grid: [u32; 3], block: [u32; 3], shared: usize, kernel: impl Fn() + Sync) {
     let threads = block.iter().product::<u32>();
-    assert!(threads > 0 && threads % 32 == 0, "a block is a multiple of 32 threads");
+    assert!(
+        threads > 0 && threads % 32 == 0,
+        "a block is a multiple of 32 threads"
+    );
     let team = Arc::new(Block {
-        shared: (0..shared.div_ceil(4)).map(|_| AtomicU32::new(POISON)).collect(),
+        shared: (0..shared.div_ceil(4))
+            .map(|_| AtomicU32::new(POISON))
+            .collect(),
         barrier: Gate::new(threads as usize),
         warps: (0..threads / 32)
             .map(|_| Warp {
@@ -101,7 +109,9 @@ pub fn launch(grid: [u32; 3], block: [u32; 3], shared: usize, kernel: impl Fn() 
                     if rank == 0 {
                         team.barrier.reset(threads as usize);
                         team.warps.iter().for_each(|w| w.gate.reset(32));
-                        team.shared.iter().for_each(|w| w.store(POISON, Ordering::SeqCst));
+                        team.shared
+                            .iter()
+                            .for_each(|w| w.store(POISON, Ordering::SeqCst));
                     }
                     between_blocks.wait();
                     CONTEXT.set(Some(Context {
@@ -159,7 +169,10 @@ mod tests {
     fn a_block_reduction_runs_as_on_the_device() {
         let mut input: Vec<f32> = (0..3 * 96).map(|i| i as f32).collect();
         let mut output = vec![0.0f32; 3];
-        let (input_p, output_p) = (DevicePointer::of(&mut input), DevicePointer::of(&mut output));
+        let (input_p, output_p) = (
+            DevicePointer::of(&mut input),
+            DevicePointer::of(&mut output),
+        );
         launch([3, 1, 1], [96, 1, 1], 3 * 4, || {
             // SAFETY: the arrays have one element a thread and one a block; shared memory one word a warp.
             unsafe {

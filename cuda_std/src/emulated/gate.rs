@@ -35,7 +35,10 @@ impl Gate {
         let generation = state.generation;
         self.open_if_complete(&mut state);
         while state.generation == generation {
-            state = self.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .opened
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 

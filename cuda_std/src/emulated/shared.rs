@@ -52,7 +52,14 @@ impl Shared {
     pub unsafe fn load4(self, i: u32) -> [f32; 4] {
         assert_eq!((self.first + i) % 4, 0, "misaligned");
         // SAFETY: passed on to the caller.
-        unsafe { [self.load(i), self.load(i + 1), self.load(i + 2), self.load(i + 3)] }
+        unsafe {
+            [
+                self.load(i),
+                self.load(i + 1),
+                self.load(i + 2),
+                self.load(i + 3),
+            ]
+        }
     }
 
     /// Writes word `i`.

@@ -3,15 +3,10 @@
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
-/// Words of shared memory that a reduction of `N` values uses: one set a warp, and the results.
-pub const fn words(values: u32) -> u32 {
-    values * 33
-}
-
 /// Sums of `N` values over the block, in every thread.
 ///
 /// # Safety
-/// All threads of the block take part; `scratch` has [`words`]`(N)` words that nobody else uses.
+/// All threads of the block take part; `scratch` has [`reduction_words`](crate::shapes::reduction_words)`(N)` words that nobody else uses.
 #[inline(always)]
 pub unsafe fn sums<const N: usize>(values: [f32; N], scratch: Shared) -> [f32; N] {
     // SAFETY: the indices stay below 33·N.
@@ -116,16 +111,21 @@ mod tests {
     fn every_thread_gets_the_sum_and_the_largest() {
         let mut out = vec![[0.0f32; 3]; 96];
         let p = DevicePointer::of(&mut out);
-        launch([1, 1, 1], [96, 1, 1], 4 * words(2) as usize, || {
-            // SAFETY: one element a thread.
-            unsafe {
-                let i = thread::thread_idx_x();
-                let scratch = Shared::dynamic(0);
-                let [a, b] = sums([i as f32, 1.0], scratch);
-                let largest = max(-(i as f32), scratch);
-                *p.get().add(i as usize) = [a, b, largest];
-            }
-        });
+        launch(
+            [1, 1, 1],
+            [96, 1, 1],
+            4 * crate::shapes::reduction_words(2) as usize,
+            || {
+                // SAFETY: one element a thread.
+                unsafe {
+                    let i = thread::thread_idx_x();
+                    let scratch = Shared::dynamic(0);
+                    let [a, b] = sums([i as f32, 1.0], scratch);
+                    let largest = max(-(i as f32), scratch);
+                    *p.get().add(i as usize) = [a, b, largest];
+                }
+            },
+        );
         assert!(out.iter().all(|v| *v == [95.0 * 48.0, 96.0, 0.0]));
     }
 

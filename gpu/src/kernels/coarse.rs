@@ -9,9 +9,7 @@ use cuda_std::shared::Shared;
 
 use super::{block, significance};
 use crate::samples::{Sample, Selection};
-
-/// Class of an image that visits all classes.
-pub const ALL_CLASSES: u32 = u32::MAX;
+use crate::shapes::ALL_CLASSES;
 
 struct Logs {
     cross: *const f32,
@@ -48,7 +46,9 @@ impl Logs {
                 return 0.0;
             }
             *self.log_prior.add(o as usize)
-                + *self.offset_log_prior.add((self.image * self.shifts + t) as usize)
+                + *self
+                    .offset_log_prior
+                    .add((self.image * self.shifts + t) as usize)
         }
     }
 
@@ -74,7 +74,7 @@ impl Logs {
 
 /// Selects the significant coarse samples of each image.
 ///
-/// Grid: x = images; shared memory: [`significance::WORDS`] words. `log_prior` and `class_of` are per orientation,
+/// Grid: x = images; shared memory: `SELECT_WORDS` words. `log_prior` and `class_of` are per orientation,
 /// `offset_log_prior` per image and shift, `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
 /// cross-correlation √Σ|F|² of each image; then no priors count and `fraction` is 0.
 #[kernel]
@@ -104,7 +104,11 @@ pub unsafe fn coarse_select(
             class_of,
             offset_log_prior,
             own_class: *visited.add(image as usize),
-            power: if powers.is_null() { 0.0 } else { *powers.add(image as usize) },
+            power: if powers.is_null() {
+                0.0
+            } else {
+                *powers.add(image as usize)
+            },
             images,
             shifts,
             image,
@@ -152,13 +156,21 @@ pub unsafe fn coarse_list(
             class_of,
             offset_log_prior,
             own_class: *visited.add(image as usize),
-            power: if powers.is_null() { 0.0 } else { *powers.add(image as usize) },
+            power: if powers.is_null() {
+                0.0
+            } else {
+                *powers.add(image as usize)
+            },
             images,
             shifts,
             image,
         };
         let selection = *selections.add(image as usize);
-        let samples = if selection.kept > 0 { orientations * shifts } else { 0 };
+        let samples = if selection.kept > 0 {
+            orientations * shifts
+        } else {
+            0
+        };
         let mut next = *first.add(image as usize);
         let mut start = 0;
         while start < samples {
@@ -209,9 +221,12 @@ mod tests {
             DevicePointer::of(&mut offset_prior),
             DevicePointer::of(&mut visited),
         );
-        let (s, m) = (DevicePointer::of(&mut selections), DevicePointer::of(&mut kept));
+        let (s, m) = (
+            DevicePointer::of(&mut selections),
+            DevicePointer::of(&mut kept),
+        );
         let none = std::ptr::null::<f32>();
-        let shared = 4 * significance::WORDS as usize;
+        let shared = 4 * crate::shapes::SELECT_WORDS as usize;
         let grid = [images as u32, 1, 1];
         let none = none as usize;
         // SAFETY: array sizes as the kernel demands.

@@ -9,12 +9,9 @@ use cuda_std::shared::Shared;
 use super::{block, significance};
 use crate::samples::{Alignment, Pair, Sample, product};
 
-/// Words of shared memory of the difference kernels.
-pub const WORDS: u32 = block::words(8 * 5);
-
 /// Eight orientations by four shifts a sample (`--oversampling 1`, and tiles of higher orders).
 ///
-/// Grid: x = pairs, y = tiles of orientation children, z = tiles of shift children; shared memory: [`WORDS`] words.
+/// Grid: x = pairs, y = tiles of orientation children, z = tiles of shift children; shared memory: `FINE_WORDS` words.
 /// Slices of parent u, child c: row (u − `first_parent`) · `orientation_children` + c of `slices`. The other arrays as
 /// in `weighted_columns`; `phases` has a row for each child of each shift.
 /// `values[(sample · orientation_children + o) · shift_children + t]` receives the difference without the constants of
@@ -148,7 +145,11 @@ impl Tile {
                 while p < self.pixel_count {
                     let p_ = p as usize;
                     let at = image * self.image_stride as usize + p_;
-                    let c = if self.ctf.is_null() { 1.0 } else { memory::load(self.ctf, at) };
+                    let c = if self.ctf.is_null() {
+                        1.0
+                    } else {
+                        memory::load(self.ctf, at)
+                    };
                     let m = scale * c;
                     let v = memory::load(self.weight, p_);
                     let power = 0.5 * m * m * v;
@@ -190,8 +191,11 @@ impl Tile {
             for o in 0..O {
                 let cross = block::sums(cross[o], scratch);
                 if thread::thread_idx_x() == 0 {
-                    let row = s as usize * self.orientation_children as usize + first_o as usize + o;
-                    let out = self.values.add(row * self.shift_children as usize + first_t as usize);
+                    let row =
+                        s as usize * self.orientation_children as usize + first_o as usize + o;
+                    let out = self
+                        .values
+                        .add(row * self.shift_children as usize + first_t as usize);
                     for (t, cross) in cross.into_iter().enumerate() {
                         *out.add(t) = if self.powers.is_null() {
                             norm[o] - cross
@@ -208,7 +212,7 @@ impl Tile {
 /// Differences of the second pass → weights: those that count become W/ΣW, the others 0; and what each image's
 /// alignment is.
 ///
-/// Grid: x = images; shared memory: [`significance::WORDS`] words. The samples of image i are `first[i]`…`first[i+1]`.
+/// Grid: x = images; shared memory: `SELECT_WORDS` words. The samples of image i are `first[i]`…`first[i+1]`.
 /// `best` has one u64 an image. With `best_only` not 0 (cross-correlation) the best sample alone gets weight 1.
 #[kernel]
 pub unsafe fn fine_weights(
@@ -273,7 +277,11 @@ pub unsafe fn fine_weights(
             if is_best {
                 (*out).best = begin * per_sample + j;
             }
-            let keep = if best_only != 0 { is_best } else { selection.keeps(log) };
+            let keep = if best_only != 0 {
+                is_best
+            } else {
+                selection.keeps(log)
+            };
             let w = match (keep, best_only) {
                 (false, _) => 0.0,
                 (true, 0) => GpuFloat::exp(log - selection.max_log) / selection.sum,
@@ -325,7 +333,12 @@ mod tests {
         for image in 0..images as u32 {
             for orientation in [1u32, 3, 4] {
                 for shift in 0..(image + orientation) % 4 {
-                    samples.push(Sample { image, orientation, shift, log_prior: 0.0 });
+                    samples.push(Sample {
+                        image,
+                        orientation,
+                        shift,
+                        log_prior: 0.0,
+                    });
                 }
             }
         }
@@ -334,7 +347,10 @@ mod tests {
         let mut f = test_data::complex(images * count, 2);
         let mut ctf = test_data::values(images * count, 3);
         let mut scales = vec![1.2f32, 0.7, 1.0];
-        let mut weight: Vec<f32> = test_data::values(count, 4).iter().map(|v| v.abs()).collect();
+        let mut weight: Vec<f32> = test_data::values(count, 4)
+            .iter()
+            .map(|v| v.abs())
+            .collect();
         let mut phases = test_data::complex(shifts * shift_children * count, 5);
         let per_sample = orientation_children * shift_children;
         let mut values = vec![f32::NAN; samples.len() * per_sample];
@@ -359,31 +375,39 @@ mod tests {
             (shift_children / tile[1]) as u32,
         ];
         // SAFETY: array sizes as the kernel demands.
-        launch(grid, [64, 1, 1], 4 * WORDS as usize, || unsafe {
-            kernel(
-                pp.get(),
-                ps.get(),
-                0,
-                pl.get(),
-                count as u32,
-                pf.get(),
-                count as u32,
-                pc.get(),
-                pk.get(),
-                pw.get(),
-                ph.get(),
-                count as u32,
-                count as u32,
-                orientation_children as u32,
-                shift_children as u32,
-                std::ptr::null(),
-                pv.get(),
-            );
-        });
+        launch(
+            grid,
+            [64, 1, 1],
+            4 * crate::shapes::FINE_WORDS as usize,
+            || unsafe {
+                kernel(
+                    pp.get(),
+                    ps.get(),
+                    0,
+                    pl.get(),
+                    count as u32,
+                    pf.get(),
+                    count as u32,
+                    pc.get(),
+                    pk.get(),
+                    pw.get(),
+                    ph.get(),
+                    count as u32,
+                    count as u32,
+                    orientation_children as u32,
+                    shift_children as u32,
+                    std::ptr::null(),
+                    pv.get(),
+                );
+            },
+        );
         let mut expected = Vec::new();
         for sample in &samples {
             let i = sample.image as usize;
-            let rank = parents.iter().position(|p| p.orientation == sample.orientation).unwrap();
+            let rank = parents
+                .iter()
+                .position(|p| p.orientation == sample.orientation)
+                .unwrap();
             for o in 0..orientation_children {
                 for t in 0..shift_children {
                     // ½ΣV|mA − Fe^{iφ}|² without ½ΣV|F|²: the definition, in double precision.
@@ -424,13 +448,20 @@ mod tests {
         for image in 0..2u32 {
             for (orientation, shift) in [(2, 0), (2, 3), (5, 1)] {
                 let log_prior = -0.5 * shift as f32;
-                samples.push(Sample { image, orientation, shift, log_prior });
+                samples.push(Sample {
+                    image,
+                    orientation,
+                    shift,
+                    log_prior,
+                });
             }
         }
         let (children, shift_children) = (2usize, 2usize);
         let per_sample = children * shift_children;
-        let mut differences: Vec<f32> =
-            test_data::values(samples.len() * per_sample, 8).iter().map(|v| 3.0 * v).collect();
+        let mut differences: Vec<f32> = test_data::values(samples.len() * per_sample, 8)
+            .iter()
+            .map(|v| 3.0 * v)
+            .collect();
         // Two equal maxima in image 1: (orientation 2, child 1, shift 0, 0) and (orientation 2, child 0, shift 3, 1);
         // the second comes first in the order of the method.
         differences[3 * per_sample + 2] = -10.0;
@@ -446,19 +477,24 @@ mod tests {
         );
         let (b, o) = (DevicePointer::of(&mut best), DevicePointer::of(&mut out));
         // SAFETY: array sizes as the kernel demands.
-        launch([2, 1, 1], [32, 1, 1], 4 * significance::WORDS as usize, || unsafe {
-            fine_weights(
-                s.get(),
-                f.get(),
-                children as u32,
-                shift_children as u32,
-                0.95,
-                0,
-                v.get(),
-                b.get(),
-                o.get(),
-            );
-        });
+        launch(
+            [2, 1, 1],
+            [32, 1, 1],
+            4 * crate::shapes::SELECT_WORDS as usize,
+            || unsafe {
+                fine_weights(
+                    s.get(),
+                    f.get(),
+                    children as u32,
+                    shift_children as u32,
+                    0.95,
+                    0,
+                    v.get(),
+                    b.get(),
+                    o.get(),
+                );
+            },
+        );
         assert_eq!(out[1].best, 4 * 4 + 1);
         for image in 0..2 {
             let range = image * 3 * per_sample..(image + 1) * 3 * per_sample;

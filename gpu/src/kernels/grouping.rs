@@ -111,7 +111,9 @@ pub(super) mod tests {
         let (f, r) = (DevicePointer::of(&mut first), DevicePointer::of(&mut rank));
         // SAFETY: array sizes as the kernels demand.
         unsafe {
-            launch(blocks, [32, 1, 1], 0, || count_pairs(s.get(), count, c.get()));
+            launch(blocks, [32, 1, 1], 0, || {
+                count_pairs(s.get(), count, c.get())
+            });
             launch([1, 1, 1], [32, 1, 1], 4 * 33, || {
                 exclusive_scan(c.get(), orientations as u32, 0, f.get());
                 thread::sync_threads();
@@ -122,8 +124,14 @@ pub(super) mod tests {
         let mut parents = vec![Parent::default(); rank[orientations] as usize];
         let mut chosen = vec![0u32; parents.len()];
         let mut cursor = vec![0u32; orientations];
-        let (u, p) = (DevicePointer::of(&mut cursor), DevicePointer::of(&mut pairs));
-        let (q, h) = (DevicePointer::of(&mut parents), DevicePointer::of(&mut chosen));
+        let (u, p) = (
+            DevicePointer::of(&mut cursor),
+            DevicePointer::of(&mut pairs),
+        );
+        let (q, h) = (
+            DevicePointer::of(&mut parents),
+            DevicePointer::of(&mut chosen),
+        );
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             launch(blocks, [32, 1, 1], 0, || {
@@ -134,7 +142,12 @@ pub(super) mod tests {
                 list_parents(f.get(), r.get(), orientations as u32, q.get(), h.get());
             });
         }
-        assert!(parents.iter().zip(&chosen).all(|(p, c)| p.orientation == *c));
+        assert!(
+            parents
+                .iter()
+                .zip(&chosen)
+                .all(|(p, c)| p.orientation == *c)
+        );
         (parents, pairs)
     }
 
@@ -144,7 +157,12 @@ pub(super) mod tests {
         for image in 0..5u32 {
             for orientation in 0..30u32 {
                 for shift in 0..(image + 3 * orientation) % 4 {
-                    samples.push(Sample { image, orientation, shift, log_prior: 0.0 });
+                    samples.push(Sample {
+                        image,
+                        orientation,
+                        shift,
+                        log_prior: 0.0,
+                    });
                 }
             }
         }
@@ -156,12 +174,19 @@ pub(super) mod tests {
                 assert_eq!(pair.parent as usize, rank);
                 for s in pair.begin..pair.end {
                     let sample = samples[s as usize];
-                    assert_eq!((sample.image, sample.orientation), (pair.image, parent.orientation));
+                    assert_eq!(
+                        (sample.image, sample.orientation),
+                        (pair.image, parent.orientation)
+                    );
                     assert!(!std::mem::replace(&mut seen[s as usize], true));
                 }
             }
         }
         assert!(seen.iter().all(|s| *s));
-        assert!(parents.windows(2).all(|w| w[0].orientation < w[1].orientation));
+        assert!(
+            parents
+                .windows(2)
+                .all(|w| w[0].orientation < w[1].orientation)
+        );
     }
 }

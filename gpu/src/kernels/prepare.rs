@@ -54,7 +54,11 @@ pub unsafe fn prepare_images(
         let mut i = thread::thread_idx_x();
         while i < pixels {
             let at = offset + i as usize;
-            let background = if noise.is_null() { mean } else { *noise.add(at) };
+            let background = if noise.is_null() {
+                mean
+            } else {
+                *noise.add(at)
+            };
             let share = background_share(distance(i), radius, edge);
             // Each thread reads back what it wrote itself above.
             *masked.add(at) = (1.0 - share) * *unmasked.add(at) + share * background;
@@ -126,7 +130,11 @@ pub unsafe fn shell_powers(transforms: *const [f32; 2], box_size: u32, out: *mut
         let mut i = thread::thread_idx_x();
         while i < width * box_size {
             let (x, row) = ((i % width) as i32, (i / width) as i32);
-            let y = if row <= box_size as i32 / 2 { row } else { row - box_size as i32 };
+            let y = if row <= box_size as i32 / 2 {
+                row
+            } else {
+                row - box_size as i32
+            };
             let s = shell(x, y);
             if s < width && (x > 0 || y >= 0) {
                 let at = image * (width * box_size) as usize + i as usize;
@@ -191,12 +199,21 @@ mod tests {
         let (n, images) = (24usize, 2);
         let mut raw = test_data::values(images * n * n, 3);
         let mut tasks = vec![
-            ImageTask { factor: 1.5, shift: [2, -3] },
-            ImageTask { factor: 0.5, shift: [0, 30] },
+            ImageTask {
+                factor: 1.5,
+                shift: [2, -3],
+            },
+            ImageTask {
+                factor: 0.5,
+                shift: [0, 30],
+            },
         ];
         let (mut unmasked, mut masked) = (vec![f32::NAN; raw.len()], vec![f32::NAN; raw.len()]);
         let (r, t) = (DevicePointer::of(&mut raw), DevicePointer::of(&mut tasks));
-        let (u, m) = (DevicePointer::of(&mut unmasked), DevicePointer::of(&mut masked));
+        let (u, m) = (
+            DevicePointer::of(&mut unmasked),
+            DevicePointer::of(&mut masked),
+        );
         let (radius, edge) = (6.0f32, 3.0f32);
         // SAFETY: array sizes as the kernel demands.
         launch([2, 1, 1], [64, 1, 1], 4 * 66, || unsafe {
@@ -222,14 +239,19 @@ mod tests {
                     0.0
                 }
             };
-            let grid: Vec<(i32, i32)> =
-                (0..n as i32).flat_map(|y| (0..n as i32).map(move |x| (x, y))).collect();
+            let grid: Vec<(i32, i32)> = (0..n as i32)
+                .flat_map(|y| (0..n as i32).map(move |x| (x, y)))
+                .collect();
             let share = |x: i32, y: i32| {
                 let (dx, dy) = (f64::from(x - 12), f64::from(y - 12));
                 f64::from(background_share(dx.hypot(dy) as f32, radius, edge))
             };
             let weight: f64 = grid.iter().map(|&(x, y)| share(x, y)).sum();
-            let mean: f64 = grid.iter().map(|&(x, y)| share(x, y) * at(x, y)).sum::<f64>() / weight;
+            let mean: f64 = grid
+                .iter()
+                .map(|&(x, y)| share(x, y) * at(x, y))
+                .sum::<f64>()
+                / weight;
             let expected: Vec<f64> = grid.iter().map(|&(x, y)| at(x, y)).collect();
             let range = image * n * n..(image + 1) * n * n;
             assert_close(&unmasked[range.clone()], &expected, 1e-7);
@@ -265,15 +287,20 @@ mod tests {
         let n = 12usize;
         let mut image = vec![0.0f32; n * n];
         image[(n / 2 - 1) * n + n / 2 + 2] = 1.0;
-        let mut full: Vec<[f32; 2]> =
-            transform(&image, n).iter().map(|v| v.map(|c| c as f32)).collect();
+        let mut full: Vec<[f32; 2]> = transform(&image, n)
+            .iter()
+            .map(|v| v.map(|c| c as f32))
+            .collect();
         let mut pixels = test_data::pixels(5);
         // The point sits at (+2, −1) from the centre: shifting by (−2, +1) centres it.
         let mut remainder = vec![[-2.0f32, 1.0]];
         let stride = pixels.len() + 3;
         let mut out = vec![[f32::NAN; 2]; stride];
         let (f, p) = (DevicePointer::of(&mut full), DevicePointer::of(&mut pixels));
-        let (r, o) = (DevicePointer::of(&mut remainder), DevicePointer::of(&mut out));
+        let (r, o) = (
+            DevicePointer::of(&mut remainder),
+            DevicePointer::of(&mut out),
+        );
         let count = pixels.len() as u32;
         // SAFETY: array sizes as the kernel demands.
         launch([1, 2, 1], [64, 1, 1], 0, || unsafe {
@@ -289,8 +316,15 @@ mod tests {
             );
         });
         for (p, value) in out.iter().enumerate() {
-            let expected = if p < pixels.len() { 1.0 / (n * n) as f32 } else { 0.0 };
-            assert!((value[0] - expected).abs() < 1e-8 && value[1].abs() < 1e-8, "{p} {value:?}");
+            let expected = if p < pixels.len() {
+                1.0 / (n * n) as f32
+            } else {
+                0.0
+            };
+            assert!(
+                (value[0] - expected).abs() < 1e-8 && value[1].abs() < 1e-8,
+                "{p} {value:?}"
+            );
         }
     }
 
@@ -309,7 +343,11 @@ mod tests {
         let mut expected = vec![0.0f64; n / 2 + 1];
         for (i, v) in full.iter().enumerate() {
             let (x, row) = ((i % (n / 2 + 1)) as i32, (i / (n / 2 + 1)) as i32);
-            let y = if row <= n as i32 / 2 { row } else { row - n as i32 };
+            let y = if row <= n as i32 / 2 {
+                row
+            } else {
+                row - n as i32
+            };
             let s = f64::from(x * x + y * y).sqrt().round() as usize;
             if s <= n / 2 && (x > 0 || y >= 0) {
                 expected[s] += (v[0] * v[0] + v[1] * v[1]) / (n as f64).powi(4);
@@ -335,7 +373,10 @@ mod tests {
         }];
         let mut pixels = test_data::pixels(9);
         let mut out = vec![f32::NAN; pixels.len()];
-        let (c, p) = (DevicePointer::of(&mut coefficients), DevicePointer::of(&mut pixels));
+        let (c, p) = (
+            DevicePointer::of(&mut coefficients),
+            DevicePointer::of(&mut pixels),
+        );
         let (o, count) = (DevicePointer::of(&mut out), pixels.len() as u32);
         // SAFETY: array sizes as the kernel demands.
         launch([1, 3, 1], [64, 1, 1], 0, || unsafe {

@@ -6,21 +6,7 @@
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
-/// Side of the tile of [`inner_products`].
-pub const TILE: u32 = 64;
-/// Side of the tile of the tensor-core products.
-pub const TENSOR_TILE: u32 = 128;
-/// Words of shared memory of [`inner_products`].
-pub const WORDS: u32 = 2 * STEP * ROW;
-/// Words of shared memory of the tensor-core products.
-pub const TENSOR_WORDS: u32 = 2 * TENSOR_TILE * TENSOR_ROW;
-
-/// Elements of k a step of [`inner_products`].
-const STEP: u32 = 16;
-/// Row length in shared memory; the 4 keep rows aligned and spread them over the banks.
-const ROW: u32 = TILE + 4;
-const TENSOR_STEP: u32 = 32;
-const TENSOR_ROW: u32 = TENSOR_STEP + 4;
+use crate::shapes::{STEP, TENSOR_ROW, TENSOR_STEP, TENSOR_TILE, TILE, TILE_ROW};
 
 /// In single precision.
 #[kernel]
@@ -33,11 +19,12 @@ pub unsafe fn inner_products(
     out: *mut f32,
     out_stride: u32,
 ) {
-    // SAFETY: rows and columns are checked before loads and stores; shared indices stay below WORDS.
+    // SAFETY: rows and columns are checked before loads and stores; shared indices stay below TILE_WORDS.
     unsafe {
         let rank = thread::thread_idx_x();
-        let (first_row, first_column) = (thread::block_idx_y() * TILE, thread::block_idx_x() * TILE);
-        let (of_left, of_right) = (Shared::dynamic(0), Shared::dynamic(STEP * ROW));
+        let (first_row, first_column) =
+            (thread::block_idx_y() * TILE, thread::block_idx_x() * TILE);
+        let (of_left, of_right) = (Shared::dynamic(0), Shared::dynamic(STEP * TILE_ROW));
         // Loading: a thread takes four consecutive k of one row of each matrix.
         let (row, k) = (rank / 4, rank % 4 * 4);
         // Computing: a thread owns 4 × 4 products.
@@ -48,13 +35,13 @@ pub unsafe fn inner_products(
             let a = load_row(left, first_row + row, rows, length, k0 + k);
             let b = load_row(right, first_column + row, columns, length, k0 + k);
             for i in 0..4 {
-                of_left.store((k + i) * ROW + row, a[i as usize]);
-                of_right.store((k + i) * ROW + row, b[i as usize]);
+                of_left.store((k + i) * TILE_ROW + row, a[i as usize]);
+                of_right.store((k + i) * TILE_ROW + row, b[i as usize]);
             }
             thread::sync_threads();
             for step in 0..STEP {
-                let a = of_left.load4(step * ROW + ty);
-                let b = of_right.load4(step * ROW + tx);
+                let a = of_left.load4(step * TILE_ROW + ty);
+                let b = of_right.load4(step * TILE_ROW + tx);
                 for i in 0..4 {
                     for j in 0..4 {
                         sums[i][j] = GpuFloat::mul_add(a[i], b[j], sums[i][j]);
@@ -121,8 +108,10 @@ unsafe fn tensor<const SPLIT: bool>(
         let rank = thread::thread_idx_x();
         let warp = rank / warp::WARP_SIZE;
         let (group, lane) = (warp::lane_id() / 4, warp::lane_id() % 4);
-        let (first_row, first_column) =
-            (thread::block_idx_y() * TENSOR_TILE, thread::block_idx_x() * TENSOR_TILE);
+        let (first_row, first_column) = (
+            thread::block_idx_y() * TENSOR_TILE,
+            thread::block_idx_x() * TENSOR_TILE,
+        );
         let of_left = Shared::dynamic(0);
         let of_right = Shared::dynamic(TENSOR_TILE * TENSOR_ROW);
         let (row, k) = (rank / 8, rank % 8 * 4);
@@ -211,6 +200,7 @@ unsafe fn load_row(matrix: *const f32, row: u32, rows: u32, length: u32, k: u32)
 mod tests {
     use super::*;
     use crate::kernels::test_data::{self, assert_close};
+    use crate::shapes::{TENSOR_WORDS, TILE_WORDS};
     use cuda_std::emulator::{DevicePointer, launch};
 
     type Kernel = unsafe fn(*const f32, *const f32, u32, u32, u32, *mut f32, u32);
@@ -229,17 +219,22 @@ mod tests {
         );
         let tiles = |n: usize| (n as u32).div_ceil(tile);
         // SAFETY: array sizes as the kernel demands.
-        launch([tiles(columns), tiles(rows), 1], [256, 1, 1], 4 * words as usize, || unsafe {
-            kernel(
-                l.get(),
-                r.get(),
-                rows as u32,
-                columns as u32,
-                length as u32,
-                o.get(),
-                stride as u32,
-            );
-        });
+        launch(
+            [tiles(columns), tiles(rows), 1],
+            [256, 1, 1],
+            4 * words as usize,
+            || unsafe {
+                kernel(
+                    l.get(),
+                    r.get(),
+                    rows as u32,
+                    columns as u32,
+                    length as u32,
+                    o.get(),
+                    stride as u32,
+                );
+            },
+        );
         for row in 0..rows {
             let expected: Vec<f64> = (0..columns)
                 .map(|c| {
@@ -252,22 +247,40 @@ mod tests {
                 .collect();
             assert_close(&out[row * stride..row * stride + columns], &expected, bound);
             // Nothing is written outside the matrix.
-            assert!(out[row * stride + columns..(row + 1) * stride].iter().all(|v| v.is_nan()));
+            assert!(
+                out[row * stride + columns..(row + 1) * stride]
+                    .iter()
+                    .all(|v| v.is_nan())
+            );
         }
     }
 
     #[test]
     fn single_precision_products() {
-        check(inner_products, TILE, WORDS, 70, 37, 1e-6);
+        check(inner_products, TILE, TILE_WORDS, 70, 37, 1e-6);
     }
 
     #[test]
     fn tensor_core_products_have_ten_bits() {
-        check(inner_products_tf32, TENSOR_TILE, TENSOR_WORDS, 130, 40, 1e-3);
+        check(
+            inner_products_tf32,
+            TENSOR_TILE,
+            TENSOR_WORDS,
+            130,
+            40,
+            1e-3,
+        );
     }
 
     #[test]
     fn split_tensor_core_products_are_nearly_single_precision() {
-        check(inner_products_tf32x3, TENSOR_TILE, TENSOR_WORDS, 30, 140, 2e-6);
+        check(
+            inner_products_tf32x3,
+            TENSOR_TILE,
+            TENSOR_WORDS,
+            30,
+            140,
+            2e-6,
+        );
     }
 }

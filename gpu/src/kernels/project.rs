@@ -94,7 +94,10 @@ pub(super) mod tests {
             DevicePointer::of(std::slice::from_mut(&mut shape)),
             DevicePointer::of(&mut axes),
         );
-        let (sel, px) = (DevicePointer::of(&mut selection), DevicePointer::of(&mut pixels));
+        let (sel, px) = (
+            DevicePointer::of(&mut selection),
+            DevicePointer::of(&mut pixels),
+        );
         let of = DevicePointer::of(&mut volume_of);
         let (o, h) = (DevicePointer::of(&mut out), DevicePointer::of(&mut power));
         let blocks = stride.div_ceil(64) as u32;
@@ -124,7 +127,11 @@ pub(super) mod tests {
                 let half = 0.5 * (expected[0] * expected[0] + expected[1] * expected[1]);
                 assert_eq!(power[row * power_stride + p], half);
             }
-            assert!(out[row * stride + count..(row + 1) * stride].iter().all(|v| *v == [0.0; 2]));
+            assert!(
+                out[row * stride + count..(row + 1) * stride]
+                    .iter()
+                    .all(|v| *v == [0.0; 2])
+            );
             assert_eq!(power[row * power_stride + count], 0.0);
         }
     }

@@ -18,7 +18,11 @@ pub unsafe fn exclusive_scan(values: *const u32, count: u32, flags: u32, out: *m
         let mut start = 0;
         while start < count {
             let i = start + rank;
-            let mut value = if i < count { *values.add(i as usize) } else { 0 };
+            let mut value = if i < count {
+                *values.add(i as usize)
+            } else {
+                0
+            };
             if flags != 0 {
                 value = value.min(1);
             }
@@ -74,7 +78,11 @@ mod tests {
             let mut sum = 0;
             for (i, value) in values.iter().enumerate() {
                 assert_eq!(out[i], sum);
-                sum += if flags == 0 { *value } else { u32::from(*value > 0) };
+                sum += if flags == 0 {
+                    *value
+                } else {
+                    u32::from(*value > 0)
+                };
             }
             assert_eq!(out[203], sum);
         }

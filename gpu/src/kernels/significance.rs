@@ -6,11 +6,7 @@ use cuda_std::shared::Shared;
 
 use super::block;
 use crate::samples::{CUTOFF, Selection};
-
-/// Intervals the range is cut into at each pass.
-const WAYS: usize = 16;
-/// Words of shared memory of [`select`].
-pub const WORDS: u32 = block::words(2 * WAYS as u32);
+use crate::shapes::SEARCH_WAYS as WAYS;
 
 /// Samples whose x lies in one of the intervals, and what lies before it.
 #[derive(Default)]
@@ -27,7 +23,7 @@ struct Interval {
 /// `limit` is the largest number of samples counted (`--maxsig`), u32::MAX for none.
 ///
 /// # Safety
-/// All threads of the block take part; `scratch` has [`WORDS`] words that nobody else uses.
+/// All threads of the block take part; `scratch` has [`SELECT_WORDS`](crate::shapes::SELECT_WORDS) words that nobody else uses.
 #[inline(always)]
 pub unsafe fn select(
     count: u32,
@@ -137,22 +133,34 @@ mod tests {
     fn run(logs: &[f32], fraction: f32, limit: u32) -> Selection {
         let mut out = vec![Selection::default(); 64];
         let o = DevicePointer::of(&mut out);
-        launch([1, 1, 1], [64, 1, 1], 4 * WORDS as usize, || {
-            let log = |i: u32| logs[i as usize];
-            // SAFETY: one element a thread.
-            unsafe {
-                let found = select(logs.len() as u32, log, fraction, limit, Shared::dynamic(0));
-                *o.get().add(thread::thread_idx_x() as usize) = found;
-            }
-        });
-        assert!(out.iter().all(|s| *s == out[0]), "all threads get the same answer");
+        launch(
+            [1, 1, 1],
+            [64, 1, 1],
+            4 * crate::shapes::SELECT_WORDS as usize,
+            || {
+                let log = |i: u32| logs[i as usize];
+                // SAFETY: one element a thread.
+                unsafe {
+                    let found = select(logs.len() as u32, log, fraction, limit, Shared::dynamic(0));
+                    *o.get().add(thread::thread_idx_x() as usize) = found;
+                }
+            },
+        );
+        assert!(
+            out.iter().all(|s| *s == out[0]),
+            "all threads get the same answer"
+        );
         out[0]
     }
 
     /// The rule of the host: sort, accumulate from the largest, stop when the fraction is exceeded.
     fn sorted(logs: &[f32], fraction: f64, limit: usize) -> (usize, usize, f64) {
         let largest = logs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let mut x: Vec<f32> = logs.iter().map(|l| largest - l).filter(|x| *x < CUTOFF).collect();
+        let mut x: Vec<f32> = logs
+            .iter()
+            .map(|l| largest - l)
+            .filter(|x| *x < CUTOFF)
+            .collect();
         x.sort_by(f32::total_cmp);
         let sum: f64 = x.iter().map(|x| f64::from(-x).exp()).sum();
         let (mut at, mut counted) = (0.0, 0);
@@ -170,18 +178,26 @@ mod tests {
     #[test]
     fn the_search_agrees_with_sorting() {
         for (seed, spread) in [(1, 1.0f32), (2, 20.0), (3, 200.0)] {
-            let logs: Vec<f32> =
-                test_data::values(1500, seed).iter().map(|v| 1000.0 + v * spread).collect();
+            let logs: Vec<f32> = test_data::values(1500, seed)
+                .iter()
+                .map(|v| 1000.0 + v * spread)
+                .collect();
             for fraction in [0.5, 0.9, 0.999] {
                 let found = run(&logs, fraction, u32::MAX);
                 let (counted, kept, sum) = sorted(&logs, f64::from(fraction), usize::MAX);
-                assert_eq!((found.counted as usize, found.kept as usize), (counted, kept));
+                assert_eq!(
+                    (found.counted as usize, found.kept as usize),
+                    (counted, kept)
+                );
                 assert!((f64::from(found.sum) / sum - 1.0).abs() < 1e-5);
                 assert_eq!(logs.iter().filter(|l| found.keeps(**l)).count(), kept);
             }
             let found = run(&logs, 0.999, 7);
             let (counted, kept, _) = sorted(&logs, 0.999, 7);
-            assert_eq!((found.counted as usize, found.kept as usize), (counted, kept));
+            assert_eq!(
+                (found.counted as usize, found.kept as usize),
+                (counted, kept)
+            );
         }
     }
 

@@ -74,8 +74,10 @@ mod tests {
             })
             .collect();
         let mut first = vec![0u32, 5, 10];
-        let mut values: Vec<f32> =
-            test_data::values(10 * 4, 3).iter().map(|v| v.abs()).collect();
+        let mut values: Vec<f32> = test_data::values(10 * 4, 3)
+            .iter()
+            .map(|v| v.abs())
+            .collect();
         let mut slot_of = vec![7u32, 7, 2, 3, 3];
         let mut directions = vec![0.0f64; 8];
         let mut shifts = test_data::complex(3 * 2, 4);

@@ -88,7 +88,12 @@ pub unsafe fn store_orientations(
             let image = pair.image as usize;
             let at = image * image_stride as usize + p;
             let scale = *scales.add(image);
-            let c = scale * if ctf.is_null() { 1.0 } else { memory::load(ctf, at) };
+            let c = scale
+                * if ctf.is_null() {
+                    1.0
+                } else {
+                    memory::load(ctf, at)
+                };
             let f = product(memory::load2(unmasked, at), phase);
             let [re, im, power] = slice_sum(f, weight, c, v, flags);
             sum = [sum[0] + re, sum[1] + im, sum[2] + power];
@@ -189,7 +194,12 @@ mod tests {
         for image in 0..images as u32 {
             for orientation in [0u32, 2, 3] {
                 for shift in 0..(image + orientation) % 3 {
-                    samples.push(Sample { image, orientation, shift, log_prior: 0.0 });
+                    samples.push(Sample {
+                        image,
+                        orientation,
+                        shift,
+                        log_prior: 0.0,
+                    });
                 }
             }
         }
@@ -206,7 +216,10 @@ mod tests {
         let mut unmasked = test_data::complex(images * count, 4);
         let mut ctf = test_data::values(images * count, 5);
         let mut scales = vec![1.0f32, 1.3, 0.8];
-        let mut variance: Vec<f32> = test_data::values(count, 6).iter().map(|v| 1.5 + v).collect();
+        let mut variance: Vec<f32> = test_data::values(count, 6)
+            .iter()
+            .map(|v| 1.5 + v)
+            .collect();
         let mut phases = test_data::complex(shifts * shift_children * count, 7);
         let mut sums = vec![[0.0f32; 4]; classes * voxels];
         let mut shares = vec![[0.0f32; 2]; images * count];
@@ -305,10 +318,12 @@ mod tests {
                             }
                         }
                         if p < projected {
-                            let a = wide(slice_value(&references[first..first + voxels], &shape, at));
+                            let a =
+                                wide(slice_value(&references[first..first + voxels], &shape, at));
                             let f = turned(masked[i * count + p]);
                             exact_shares[i * count + p][0] += w * c * (a[0] * f[0] + a[1] * f[1]);
-                            exact_shares[i * count + p][1] += w * c * c * (a[0] * a[0] + a[1] * a[1]);
+                            exact_shares[i * count + p][1] +=
+                                w * c * c * (a[0] * a[0] + a[1] * a[1]);
                         }
                     }
                 }
@@ -334,7 +349,10 @@ mod tests {
         let mut masked = test_data::complex(images * count, 2);
         let mut begin = vec![0u32, 1, 40, 40, 100];
         let mut out = vec![[f32::NAN; 4]; images * 4];
-        let (s, m) = (DevicePointer::of(&mut shares), DevicePointer::of(&mut masked));
+        let (s, m) = (
+            DevicePointer::of(&mut shares),
+            DevicePointer::of(&mut masked),
+        );
         let (b, o) = (DevicePointer::of(&mut begin), DevicePointer::of(&mut out));
         // SAFETY: array sizes as the kernel demands.
         launch([2, 1, 1], [64, 1, 1], 0, || unsafe {

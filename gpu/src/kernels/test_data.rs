@@ -15,7 +15,10 @@ pub fn values(count: usize, seed: u64) -> Vec<f32> {
 
 /// `count` complex values.
 pub fn complex(count: usize, seed: u64) -> Vec<[f32; 2]> {
-    values(2 * count, seed).chunks_exact(2).map(|c| [c[0], c[1]]).collect()
+    values(2 * count, seed)
+        .chunks_exact(2)
+        .map(|c| [c[0], c[1]])
+        .collect()
 }
 
 /// Pixels of a half-complex box with r ≤ `half`, origin first, sorted by radius, without the redundant half of x = 0.

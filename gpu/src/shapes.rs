@@ -1,0 +1,37 @@
+//! Shapes of launches that kernels and host must agree on: tiles, and words of dynamic shared memory.
+
+/// Words of shared memory of a block reduction of `values` values at once.
+pub const fn reduction_words(values: u32) -> u32 {
+    values * 33
+}
+
+/// Words of `prepare_images`: two sums.
+pub const PREPARE_WORDS: u32 = reduction_words(2);
+/// Intervals the search for the significance threshold tells apart in one pass.
+pub const SEARCH_WAYS: usize = 16;
+/// Words of the kernels that select significant samples.
+pub const SELECT_WORDS: u32 = reduction_words(2 * SEARCH_WAYS as u32);
+/// Words of `fine_differences_*`.
+pub const FINE_WORDS: u32 = reduction_words(8);
+/// Words of kernels that reduce one value.
+pub const ONE_VALUE_WORDS: u32 = reduction_words(1);
+
+/// Side of the tile of `inner_products`.
+pub const TILE: u32 = 64;
+/// Elements of k that `inner_products` takes in one step.
+pub const STEP: u32 = 16;
+/// Row of a tile in shared memory; the 4 keep rows aligned and spread them over the banks.
+pub const TILE_ROW: u32 = TILE + 4;
+/// Words of `inner_products`.
+pub const TILE_WORDS: u32 = 2 * STEP * TILE_ROW;
+/// Side of the tile of `inner_products_tf32` and `inner_products_tf32x3`.
+pub const TENSOR_TILE: u32 = 128;
+/// Elements of k that they take in one step; rows of their matrices are a multiple of this.
+pub const TENSOR_STEP: u32 = 32;
+/// Row of their tile in shared memory.
+pub const TENSOR_ROW: u32 = TENSOR_STEP + 4;
+/// Words of their shared memory.
+pub const TENSOR_WORDS: u32 = 2 * TENSOR_TILE * TENSOR_ROW;
+
+/// Class of an image that visits all classes.
+pub const ALL_CLASSES: u32 = u32::MAX;

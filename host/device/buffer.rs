@@ -1,0 +1,94 @@
+//! Device memory with an element type.
+
+use std::marker::PhantomData;
+
+use cudarc::driver::{CudaSlice, DevicePtr};
+
+/// An array in device memory, freed when dropped (in the order of the stream).
+pub struct Buffer<T> {
+    bytes: CudaSlice<u8>,
+    length: usize,
+    element: PhantomData<T>,
+}
+
+/// The address of an array in device memory, as kernels take it.
+pub struct Pointer<T> {
+    address: u64,
+    element: PhantomData<T>,
+}
+
+impl<T> Clone for Pointer<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Pointer<T> {}
+
+impl<T> Pointer<T> {
+    /// What a kernel takes as "not given".
+    pub fn null() -> Self {
+        Self {
+            address: 0,
+            element: PhantomData,
+        }
+    }
+
+    /// The address of element `index`, counted from this one.
+    pub fn offset(self, index: usize) -> Self {
+        Self {
+            address: self.address + (index * size_of::<T>()) as u64,
+            element: PhantomData,
+        }
+    }
+
+    /// The same address for another element type.
+    pub fn cast<U>(self) -> Pointer<U> {
+        Pointer {
+            address: self.address,
+            element: PhantomData,
+        }
+    }
+
+    /// The number.
+    pub fn address(self) -> u64 {
+        self.address
+    }
+}
+
+impl<T> Buffer<T> {
+    pub(super) fn new(bytes: CudaSlice<u8>, length: usize) -> Self {
+        Self {
+            bytes,
+            length,
+            element: PhantomData,
+        }
+    }
+
+    /// Elements.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// True without elements.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Address of the first element. Kernels may write through it too: the device's one stream keeps them in order.
+    pub fn pointer(&self) -> Pointer<T> {
+        let (address, _) = self.bytes.device_ptr(self.bytes.stream());
+        Pointer {
+            address,
+            element: PhantomData,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> &CudaSlice<u8> {
+        &self.bytes
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut CudaSlice<u8> {
+        &mut self.bytes
+    }
+}

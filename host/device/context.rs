@@ -1,0 +1,250 @@
+//! An opened device: context, stream, loaded kernels, memory.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError, sys};
+use cudarc::nvrtc::Ptx;
+
+use super::driver::{self, failed};
+use super::kernels::{self, PTX_AVAILABLE, WHY_NO_PTX};
+use super::{Buffer, DeviceError};
+
+/// A device ready for kernels. Work is queued on one stream, in order.
+pub struct Device {
+    ordinal: usize,
+    name: String,
+    capability: u32,
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    module: Arc<CudaModule>,
+    functions: RwLock<HashMap<&'static str, CudaFunction>>,
+}
+
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "device {} ({})", self.ordinal, self.name)
+    }
+}
+
+impl Device {
+    /// Opens device `ordinal` and loads the best embedded module it takes.
+    pub fn open(ordinal: usize) -> Result<Self, DeviceError> {
+        if !PTX_AVAILABLE {
+            return Err(DeviceError::NoKernels(WHY_NO_PTX.to_string()));
+        }
+        let devices = driver::devices()?;
+        let info = devices.get(ordinal).ok_or(DeviceError::OutOfRange {
+            asked: ordinal,
+            available: devices.len(),
+        })?;
+        let (major, minor) = info.capability;
+        let capability = (10 * major + minor) as u32;
+        if kernels::variants_for(capability, i32::MAX).next().is_none() {
+            return Err(DeviceError::Unsupported {
+                ordinal,
+                name: info.name.clone(),
+                major,
+                minor,
+            });
+        }
+        let context =
+            CudaContext::new(ordinal).map_err(|e| failed(ordinal, "opening the device", e))?;
+        // SAFETY: all buffers of a device are used on its one stream, so no events are needed between them.
+        unsafe { context.disable_event_tracking() };
+        let stream = context
+            .new_stream()
+            .map_err(|e| failed(ordinal, "making a stream", e))?;
+        let module = Self::load(&context, ordinal, capability)?;
+        Ok(Self {
+            ordinal,
+            name: info.name.clone(),
+            capability,
+            context,
+            stream,
+            module,
+            functions: RwLock::default(),
+        })
+    }
+
+    fn load(
+        context: &Arc<CudaContext>,
+        ordinal: usize,
+        capability: u32,
+    ) -> Result<Arc<CudaModule>, DeviceError> {
+        let version = driver::driver_version();
+        for variant in kernels::variants_for(capability, version) {
+            match context.load_module(Ptx::from_src(variant.text)) {
+                Ok(module) => return Ok(module),
+                // The next lower variant asks less of the driver.
+                Err(DriverError(sys::CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION)) => (),
+                Err(e) => return Err(failed(ordinal, "loading the kernels", e)),
+            }
+        }
+        let text = |v: i32| format!("{}.{}", v / 1000, v % 1000 / 10);
+        let needed = kernels::variants_for(capability, i32::MAX)
+            .map(|v| v.needs_driver())
+            .min();
+        Err(DeviceError::DriverTooOld {
+            driver: text(version),
+            needed: text(needed.unwrap_or(11000)),
+        })
+    }
+
+    /// Number of the device.
+    pub fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
+    /// Name of the card.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// 10·major + minor of the compute capability.
+    pub fn capability(&self) -> u32 {
+        self.capability
+    }
+
+    /// Bytes of device memory (free, total).
+    pub fn memory(&self) -> Result<(usize, usize), DeviceError> {
+        self.context
+            .mem_get_info()
+            .map_err(|e| failed(self.ordinal, "asking for free memory", e))
+    }
+
+    pub(super) fn stream(&self) -> &Arc<CudaStream> {
+        &self.stream
+    }
+
+    /// Waits until all queued work is done; reports errors of kernels.
+    pub fn synchronise(&self) -> Result<(), DeviceError> {
+        self.stream
+            .synchronize()
+            .map_err(|e| failed(self.ordinal, "running the queued kernels", e))
+    }
+
+    /// Makes this device the current one of the calling thread.
+    pub fn make_current(&self) -> Result<(), DeviceError> {
+        self.context
+            .bind_to_thread()
+            .map_err(|e| failed(self.ordinal, "making the device current", e))
+    }
+
+    /// A buffer of `length` elements with any content.
+    ///
+    /// # Safety
+    /// The content is read only after it was written.
+    pub unsafe fn buffer<T: bytemuck::NoUninit>(
+        &self,
+        length: usize,
+    ) -> Result<Buffer<T>, DeviceError> {
+        // SAFETY: passed on to the caller.
+        let slice = unsafe { self.stream.alloc::<u8>(bytes_of::<T>(length)) };
+        slice
+            .map(|s| Buffer::new(s, length))
+            .map_err(|e| self.full_or(e, bytes_of::<T>(length)))
+    }
+
+    /// A buffer of zeros.
+    pub fn zeros<T: bytemuck::Zeroable + bytemuck::NoUninit>(
+        &self,
+        length: usize,
+    ) -> Result<Buffer<T>, DeviceError> {
+        self.stream
+            .alloc_zeros::<u8>(bytes_of::<T>(length))
+            .map(|s| Buffer::new(s, length))
+            .map_err(|e| self.full_or(e, bytes_of::<T>(length)))
+    }
+
+    /// A copy of `values` on the device.
+    pub fn upload<T: bytemuck::NoUninit>(&self, values: &[T]) -> Result<Buffer<T>, DeviceError> {
+        // SAFETY: filled below.
+        let mut buffer = unsafe { self.buffer(values.len())? };
+        self.copy_to(values, &mut buffer)?;
+        Ok(buffer)
+    }
+
+    /// Copies `values` to the beginning of `buffer`.
+    pub fn copy_to<T: bytemuck::NoUninit>(
+        &self,
+        values: &[T],
+        buffer: &mut Buffer<T>,
+    ) -> Result<(), DeviceError> {
+        assert!(
+            values.len() <= buffer.len(),
+            "more values than the buffer holds"
+        );
+        if values.is_empty() {
+            return Ok(());
+        }
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        self.stream
+            .memcpy_htod(bytes, &mut buffer.bytes_mut().slice_mut(..bytes.len()))
+            .map_err(|e| failed(self.ordinal, "copying to the device", e))
+    }
+
+    /// The first `length` elements of `buffer`. Waits for the queued work.
+    pub fn download<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(
+        &self,
+        buffer: &Buffer<T>,
+        length: usize,
+    ) -> Result<Vec<T>, DeviceError> {
+        assert!(length <= buffer.len(), "more values than the buffer holds");
+        let mut values = vec![T::zeroed(); length];
+        if length > 0 {
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut values);
+            self.stream
+                .memcpy_dtoh(&buffer.bytes().slice(..bytes.len()), bytes)
+                .map_err(|e| failed(self.ordinal, "copying from the device", e))?;
+        }
+        self.synchronise()?;
+        Ok(values)
+    }
+
+    /// Sets all of `buffer` to zero.
+    pub fn clear<T>(&self, buffer: &mut Buffer<T>) -> Result<(), DeviceError> {
+        self.stream
+            .memset_zeros(buffer.bytes_mut())
+            .map_err(|e| failed(self.ordinal, "clearing a buffer", e))
+    }
+
+    fn full_or(&self, error: DriverError, bytes: usize) -> DeviceError {
+        if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+            let (free, total) = self.memory().unwrap_or((0, 0));
+            return DeviceError::Full {
+                ordinal: self.ordinal,
+                asked_mib: bytes >> 20,
+                free_mib: free >> 20,
+                total_mib: total >> 20,
+            };
+        }
+        failed(self.ordinal, "allocating memory", error)
+    }
+
+    /// The entry point `name`, looked up once.
+    pub(super) fn function(&self, name: &'static str) -> Result<CudaFunction, DeviceError> {
+        if let Some(function) = self
+            .functions
+            .read()
+            .expect("no thread panics here")
+            .get(name)
+        {
+            return Ok(function.clone());
+        }
+        let function = self
+            .module
+            .load_function(name)
+            .map_err(|e| failed(self.ordinal, &format!("finding the kernel {name}"), e))?;
+        self.functions
+            .write()
+            .expect("no thread panics here")
+            .insert(name, function.clone());
+        Ok(function)
+    }
+}
+
+/// Bytes of a buffer; never 0, which the driver refuses.
+fn bytes_of<T>(length: usize) -> usize {
+    (length * size_of::<T>()).max(16)
+}

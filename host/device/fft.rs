@@ -1,0 +1,189 @@
+//! Fourier transforms on the device (cuFFT): unscaled, as stored; scaling and centring belong to the kernels.
+
+use std::ffi::c_int;
+
+use cudarc::cufft::{result, sys};
+
+use super::{Buffer, Device, DeviceError, driver};
+
+fn failed(device: &Device, doing: &str, error: result::CufftError) -> DeviceError {
+    if error.0 == sys::cufftResult::CUFFT_ALLOC_FAILED {
+        let (free, total) = device.memory().unwrap_or((0, 0));
+        return DeviceError::Full {
+            ordinal: device.ordinal(),
+            asked_mib: 0,
+            free_mib: free >> 20,
+            total_mib: total >> 20,
+        };
+    }
+    DeviceError::Call {
+        ordinal: device.ordinal(),
+        doing: doing.to_string(),
+        code: format!("{:?}", error.0),
+    }
+}
+
+/// A plan, destroyed when dropped.
+struct Plan(sys::cufftHandle);
+
+// SAFETY: a plan may move between threads; it is used through &mut or by one engine at a time.
+unsafe impl Send for Plan {}
+
+impl Plan {
+    fn new(
+        device: &Device,
+        sizes: &[c_int],
+        kind: sys::cufftType,
+        batch: usize,
+    ) -> Result<Self, DeviceError> {
+        driver::require_cufft()?;
+        device.make_current()?;
+        let real: c_int = sizes.iter().product();
+        let last = sizes[sizes.len() - 1];
+        let half = real / last * (last / 2 + 1);
+        let (from, to) = if kind == sys::cufftType::CUFFT_R2C {
+            (real, half)
+        } else {
+            (half, real)
+        };
+        // SAFETY: null strides mean packed arrays; the sizes outlive the call.
+        let plan = unsafe {
+            result::plan_many(
+                sizes.len() as c_int,
+                sizes.as_ptr().cast_mut(),
+                std::ptr::null_mut(),
+                1,
+                from,
+                std::ptr::null_mut(),
+                1,
+                to,
+                kind,
+                batch as c_int,
+            )
+        }
+        .map_err(|e| failed(device, "planning a Fourier transform", e))?;
+        let plan = Self(plan);
+        // SAFETY: plan and stream are alive.
+        unsafe { result::set_stream(plan.0, device.stream().cu_stream().cast()) }
+            .map_err(|e| failed(device, "planning a Fourier transform", e))?;
+        Ok(plan)
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        // SAFETY: destroyed once. An error here could not be acted on.
+        let _ = unsafe { result::destroy(self.0) };
+    }
+}
+
+/// Forward transforms of batches of square images: real rows to half-complex.
+pub struct ImageTransforms {
+    plan: Plan,
+    side: usize,
+    batch: usize,
+}
+
+impl ImageTransforms {
+    /// Plan for `batch` images of `side`² pixels.
+    pub fn new(device: &Device, side: usize, batch: usize) -> Result<Self, DeviceError> {
+        let n = side as c_int;
+        Ok(Self {
+            plan: Plan::new(device, &[n, n], sys::cufftType::CUFFT_R2C, batch)?,
+            side,
+            batch,
+        })
+    }
+
+    /// Images a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Transforms all images of `from` into `to` (side · (side/2+1) values an image). Unscaled.
+    pub fn forward(
+        &self,
+        device: &Device,
+        from: &Buffer<f32>,
+        to: &mut Buffer<[f32; 2]>,
+    ) -> Result<(), DeviceError> {
+        assert!(from.len() >= self.batch * self.side * self.side);
+        assert!(to.len() >= self.batch * self.side * (self.side / 2 + 1));
+        // SAFETY: both arrays are as long as the plan says (checked above) and different.
+        unsafe {
+            result::exec_r2c(
+                self.plan.0,
+                from.pointer().address() as *mut sys::cufftReal,
+                to.pointer().address() as *mut sys::cufftComplex,
+            )
+        }
+        .map_err(|e| failed(device, "transforming images", e))
+    }
+}
+
+/// Forward and inverse transform of one cube.
+pub struct VolumeTransform {
+    forward: Plan,
+    inverse: Plan,
+    side: usize,
+}
+
+impl VolumeTransform {
+    /// Plans for `side`³ voxels.
+    pub fn new(device: &Device, side: usize) -> Result<Self, DeviceError> {
+        let n = side as c_int;
+        Ok(Self {
+            forward: Plan::new(device, &[n, n, n], sys::cufftType::CUFFT_R2C, 1)?,
+            inverse: Plan::new(device, &[n, n, n], sys::cufftType::CUFFT_C2R, 1)?,
+            side,
+        })
+    }
+
+    /// Side of the cube.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
+    fn check(&self, real: &Buffer<f32>, complex: &Buffer<[f32; 2]>) {
+        assert!(real.len() >= self.side.pow(3));
+        assert!(complex.len() >= self.side * self.side * (self.side / 2 + 1));
+    }
+
+    /// Real to half-complex. Unscaled.
+    pub fn forward(
+        &self,
+        device: &Device,
+        from: &Buffer<f32>,
+        to: &mut Buffer<[f32; 2]>,
+    ) -> Result<(), DeviceError> {
+        self.check(from, to);
+        // SAFETY: both arrays are as long as the plan says (checked above) and different.
+        unsafe {
+            result::exec_r2c(
+                self.forward.0,
+                from.pointer().address() as *mut sys::cufftReal,
+                to.pointer().address() as *mut sys::cufftComplex,
+            )
+        }
+        .map_err(|e| failed(device, "transforming a volume", e))
+    }
+
+    /// Half-complex to real. Unscaled; overwrites `from`.
+    pub fn inverse(
+        &self,
+        device: &Device,
+        from: &mut Buffer<[f32; 2]>,
+        to: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
+        self.check(to, from);
+        // SAFETY: both arrays are as long as the plan says (checked above) and different.
+        unsafe {
+            result::exec_c2r(
+                self.inverse.0,
+                from.pointer().address() as *mut sys::cufftComplex,
+                to.pointer().address() as *mut sys::cufftReal,
+            )
+        }
+        .map_err(|e| failed(device, "transforming a volume", e))
+    }
+}

@@ -1,0 +1,252 @@
+//! Typed launches: one method a kernel, with the kernel's own argument names (see `gpu/src/kernels/`).
+//!
+//! Each method knows the shape of its launch. All are unsafe for the same reason: a kernel trusts the lengths of the
+//! arrays it is given, which its documentation states.
+
+use std::ffi::c_void;
+
+use cudarc::driver::result;
+use gpu::ctf::CtfCoefficients;
+use gpu::image::ImageTask;
+use gpu::samples::{Alignment, Pair, Parent, Sample, Selection};
+use gpu::shapes::{
+    FINE_WORDS, ONE_VALUE_WORDS, PREPARE_WORDS, SELECT_WORDS, TENSOR_TILE, TENSOR_WORDS, TILE,
+    TILE_WORDS,
+};
+use gpu::slice::{SliceAxes, VolumeShape};
+
+use super::driver::failed;
+use super::{Device, DeviceError, Pointer};
+
+/// Entry points and the threads of their blocks.
+pub const KERNELS: &[(&str, u32)] = &[
+    ("prepare_images", 512),
+    ("gather_transforms", 128),
+    ("shell_powers", 256),
+    ("ctf_values", 128),
+    ("project_slices", 128),
+    ("weighted_columns", 128),
+    ("inner_products", 256),
+    ("inner_products_tf32", 256),
+    ("inner_products_tf32x3", 256),
+    ("coarse_select", 512),
+    ("coarse_list", 512),
+    ("exclusive_scan", 512),
+    ("count_pairs", 256),
+    ("place_pairs", 256),
+    ("list_parents", 256),
+    ("fine_differences_8x4", 128),
+    ("fine_differences_1x1", 128),
+    ("fine_weights", 256),
+    ("fine_statistics", 128),
+    ("store_orientations", 128),
+    ("reduce_shares", 256),
+];
+
+/// Threads of a block of kernel `name`.
+const fn threads_of(name: &str) -> u32 {
+    let mut i = 0;
+    while i < KERNELS.len() {
+        if same(KERNELS[i].0.as_bytes(), name.as_bytes()) {
+            return KERNELS[i].1;
+        }
+        i += 1;
+    }
+    panic!("the kernel is not listed")
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+/// A kernel argument: what it is copied from.
+trait Argument {
+    fn source(&self) -> *mut c_void;
+}
+
+macro_rules! scalar {
+    ($($scalar:ty),*) => {
+        $(impl Argument for $scalar {
+            fn source(&self) -> *mut c_void {
+                std::ptr::from_ref(self).cast_mut().cast()
+            }
+        })*
+    };
+}
+scalar!(u32, f32);
+
+impl<T> Argument for Pointer<T> {
+    fn source(&self) -> *mut c_void {
+        // A pointer is its address and nothing else.
+        std::ptr::from_ref(self).cast_mut().cast()
+    }
+}
+
+impl Device {
+    /// # Safety
+    /// The arguments are those of the kernel, in order.
+    unsafe fn queue(
+        &self,
+        name: &'static str,
+        grid: [u32; 3],
+        threads: u32,
+        shared_words: u32,
+        arguments: &mut [*mut c_void],
+    ) -> Result<(), DeviceError> {
+        if grid.contains(&0) {
+            return Ok(());
+        }
+        let function = self.function(name)?;
+        self.make_current()?;
+        // SAFETY: passed on to the caller; the driver copies the arguments during the call.
+        unsafe {
+            result::launch_kernel(
+                function.cu_function(),
+                (grid[0], grid[1], grid[2]),
+                (threads, 1, 1),
+                4 * shared_words,
+                self.stream().cu_stream(),
+                arguments,
+            )
+        }
+        .map_err(|e| failed(self.ordinal(), &format!("launching {name}"), e))
+    }
+}
+
+/// Defines the method of a kernel. Values before the bar shape the launch; those after it are the kernel's arguments.
+macro_rules! launches {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident($($shape:ident: $shape_type:ty),* | $($argument:ident: $type:ty),* $(,)?) {
+            grid: $grid:expr, words: $words:expr
+        }
+    )*) => {
+        impl Device {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Safety
+                /// The arrays are as long as the kernel's documentation says.
+                #[allow(clippy::too_many_arguments)]
+                pub unsafe fn $name(
+                    &self,
+                    $($shape: $shape_type,)*
+                    $($argument: $type,)*
+                ) -> Result<(), DeviceError> {
+                    let mut arguments = [$(Argument::source(&$argument)),*];
+                    // SAFETY: the list above is the kernel's own.
+                    unsafe {
+                        self.queue(
+                            stringify!($name),
+                            $grid,
+                            const { threads_of(stringify!($name)) },
+                            $words,
+                            &mut arguments,
+                        )
+                    }
+                }
+            )*
+        }
+    };
+}
+
+type F = Pointer<f32>;
+type C = Pointer<[f32; 2]>;
+type U = Pointer<u32>;
+
+launches! {
+    /// Norm correction, shift and mask of `images` images.
+    prepare_images(images: u32 | raw: F, tasks: Pointer<ImageTask>, box_size: u32, radius: f32, edge: f32, noise: F, unmasked: F, masked: F) {
+        grid: [images, 1, 1], words: PREPARE_WORDS
+    }
+    /// Listed pixels of transforms, centred.
+    gather_transforms(images: u32 | transforms: C, box_size: u32, pixels: Pointer<[i16; 2]>, pixel_count: u32, factors: C, remainders: C, out: C, stride: u32) {
+        grid: [images, stride.div_ceil(128), 1], words: 0
+    }
+    /// Σ|F|² per shell.
+    shell_powers(images: u32 | transforms: C, box_size: u32, out: F) {
+        grid: [images, 1, 1], words: box_size / 2 + 1
+    }
+    /// CTF per image and pixel.
+    ctf_values(images: u32 | coefficients: Pointer<CtfCoefficients<f64>>, pixels: Pointer<[i16; 2]>, pixel_count: u32, aberration: Pointer<f64>, out: F, stride: u32) {
+        grid: [images, stride.div_ceil(128), 1], words: 0
+    }
+    /// Slices of `orientations` orientations.
+    project_slices(orientations: u32 | volume: C, shape: Pointer<VolumeShape>, axes: Pointer<SliceAxes>, selection: U, volume_of: U, children: u32, pixels: Pointer<[i16; 2]>, pixel_count: u32, out: C, stride: u32, half_power: F, power_stride: u32) {
+        grid: [orientations, stride.div_ceil(128), 1], words: 0
+    }
+    /// Shifted, weighted images.
+    weighted_columns(images: u32 | transforms: C, image_stride: u32, ctf: F, scales: F, weight: F, phases: C, phase_stride: u32, pixel_count: u32, shifts: u32, columns: C, column_stride: u32, powers: F, power_stride: u32) {
+        grid: [images, column_stride.div_ceil(128), 1], words: 0
+    }
+    /// Products of rows with rows, single precision.
+    inner_products(| left: F, right: F, rows: u32, columns: u32, length: u32, out: F, out_stride: u32) {
+        grid: [columns.div_ceil(TILE), rows.div_ceil(TILE), 1], words: TILE_WORDS
+    }
+    /// The same in TF32.
+    inner_products_tf32(| left: F, right: F, rows: u32, columns: u32, length: u32, out: F, out_stride: u32) {
+        grid: [columns.div_ceil(TENSOR_TILE), rows.div_ceil(TENSOR_TILE), 1], words: TENSOR_WORDS
+    }
+    /// The same in split TF32.
+    inner_products_tf32x3(| left: F, right: F, rows: u32, columns: u32, length: u32, out: F, out_stride: u32) {
+        grid: [columns.div_ceil(TENSOR_TILE), rows.div_ceil(TENSOR_TILE), 1], words: TENSOR_WORDS
+    }
+    /// Significance over coarse samples.
+    coarse_select(| cross: F, norm: F, log_prior: F, class_of: U, offset_log_prior: F, visited: U, powers: F, orientations: u32, images: u32, shifts: u32, fraction: f32, limit: u32, out: Pointer<Selection>, kept: U) {
+        grid: [images, 1, 1], words: SELECT_WORDS
+    }
+    /// List of significant coarse samples.
+    coarse_list(| cross: F, norm: F, log_prior: F, class_of: U, offset_log_prior: F, visited: U, powers: F, orientations: u32, images: u32, shifts: u32, selections: Pointer<Selection>, first: U, out: Pointer<Sample>) {
+        grid: [images, 1, 1], words: SELECT_WORDS
+    }
+    /// Running sums.
+    exclusive_scan(| values: U, count: u32, flags: u32, out: U) {
+        grid: [1, 1, 1], words: ONE_VALUE_WORDS
+    }
+    /// Pairs per orientation.
+    count_pairs(| samples: Pointer<Sample>, count: u32, counts: U) {
+        grid: [count.div_ceil(256), 1, 1], words: 0
+    }
+    /// Pairs by orientation.
+    place_pairs(| samples: Pointer<Sample>, count: u32, first: U, rank: U, cursor: U, pairs: Pointer<Pair>) {
+        grid: [count.div_ceil(256), 1, 1], words: 0
+    }
+    /// Orientations that have pairs.
+    list_parents(| first: U, rank: U, orientations: u32, parents: Pointer<Parent>, chosen: U) {
+        grid: [orientations.div_ceil(256), 1, 1], words: 0
+    }
+    /// Fine differences, tiles of 8 × 4.
+    fine_differences_8x4(pair_count: u32 | pairs: Pointer<Pair>, samples: Pointer<Sample>, first_parent: u32, slices: C, slice_stride: u32, transforms: C, image_stride: u32, ctf: F, scales: F, weight: F, phases: C, phase_stride: u32, pixel_count: u32, orientation_children: u32, shift_children: u32, powers: F, values: F) {
+        grid: [pair_count, orientation_children / 8, shift_children / 4], words: FINE_WORDS
+    }
+    /// Fine differences, one by one.
+    fine_differences_1x1(pair_count: u32 | pairs: Pointer<Pair>, samples: Pointer<Sample>, first_parent: u32, slices: C, slice_stride: u32, transforms: C, image_stride: u32, ctf: F, scales: F, weight: F, phases: C, phase_stride: u32, pixel_count: u32, orientation_children: u32, shift_children: u32, powers: F, values: F) {
+        grid: [pair_count, orientation_children, shift_children], words: FINE_WORDS
+    }
+    /// Weights of fine samples.
+    fine_weights(images: u32 | samples: Pointer<Sample>, first: U, orientation_children: u32, shift_children: u32, fraction: f32, best_only: u32, values: F, best: Pointer<u64>, out: Pointer<Alignment>) {
+        grid: [images, 1, 1], words: SELECT_WORDS
+    }
+    /// Direction and offset sums.
+    fine_statistics(images: u32 | samples: Pointer<Sample>, first: U, values: F, orientation_children: u32, shift_children: u32, slot_of: U, direction_weight: Pointer<f64>, shifts: C, centre: C, out: Pointer<Alignment>) {
+        grid: [images, 1, 1], words: ONE_VALUE_WORDS
+    }
+    /// Back-projection and shares.
+    store_orientations(parent_count: u32 | parents: Pointer<Parent>, pairs: Pointer<Pair>, samples: Pointer<Sample>, values: F, orientation_children: u32, shift_children: u32, axes: Pointer<SliceAxes>, class_of: U, references: C, shape: Pointer<VolumeShape>, max_radius2: f32, pixels: Pointer<[i16; 2]>, projected: u32, pixel_count: u32, masked: C, unmasked: C, ctf: F, image_stride: u32, scales: F, inverse_variance: F, phases: C, phase_stride: u32, flags: u32, sums: Pointer<[f32; 4]>, shares: C) {
+        grid: [parent_count * orientation_children, pixel_count.div_ceil(128), 1], words: 0
+    }
+    /// Shares per shell.
+    reduce_shares(images: u32 | shares: C, masked: C, image_stride: u32, pixel_count: u32, shell_begin: U, shells: u32, out: Pointer<[f32; 4]>) {
+        grid: [images, 1, 1], words: 0
+    }
+}

@@ -1,0 +1,123 @@
+//! Large matrix products (cuBLAS, or this program's own kernels where cuBLAS is not installed).
+
+use std::ffi::c_int;
+
+use cudarc::cublas::{CudaBlas, sys};
+
+use super::{Device, DeviceError, Pointer, driver};
+
+/// How operands are rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 24 bits.
+    Single,
+    /// Tensor cores, 11 bits (from compute capability 8.0 on).
+    Tf32,
+    /// Tensor cores, operands split in two parts: nearly single precision for three products.
+    Tf32x3,
+}
+
+/// Products of rows with rows: out[r · out_stride + c] = Σ_k left[r · length + k] · right[c · length + k].
+pub struct MatrixProduct {
+    blas: Option<CudaBlas>,
+}
+
+impl MatrixProduct {
+    /// Uses cuBLAS where it can be loaded.
+    pub fn new(device: &Device) -> Self {
+        let blas = driver::require_cublas()
+            .ok()
+            .and_then(|()| CudaBlas::new(device.stream().clone()).ok());
+        Self { blas }
+    }
+
+    /// Queues a product. `length` is a multiple of 32.
+    ///
+    /// # Safety
+    /// The arrays hold rows × length, columns × length and rows × out_stride values.
+    #[allow(clippy::too_many_arguments)]
+    pub unsafe fn run(
+        &self,
+        device: &Device,
+        precision: Precision,
+        left: Pointer<f32>,
+        right: Pointer<f32>,
+        (rows, columns, length): (usize, usize, usize),
+        out: Pointer<f32>,
+        out_stride: usize,
+    ) -> Result<(), DeviceError> {
+        let size = (rows as u32, columns as u32, length as u32);
+        match (&self.blas, precision) {
+            (Some(blas), Precision::Single | Precision::Tf32) => {
+                let compute = match precision {
+                    Precision::Tf32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
+                    _ => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+                };
+                let (one, zero) = (1.0f32, 0.0f32);
+                let kind = sys::cudaDataType::CUDA_R_32F;
+                // cuBLAS stores columns: its (column, row) is our (row, column).
+                // SAFETY: sizes as the caller promises; alpha and beta outlive the call.
+                let status = unsafe {
+                    sys::cublasGemmEx(
+                        *blas.handle(),
+                        sys::cublasOperation_t::CUBLAS_OP_T,
+                        sys::cublasOperation_t::CUBLAS_OP_N,
+                        columns as c_int,
+                        rows as c_int,
+                        length as c_int,
+                        (&raw const one).cast(),
+                        right.address() as *const _,
+                        kind,
+                        length as c_int,
+                        left.address() as *const _,
+                        kind,
+                        length as c_int,
+                        (&raw const zero).cast(),
+                        out.address() as *mut _,
+                        kind,
+                        out_stride as c_int,
+                        compute,
+                        sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+                    )
+                };
+                if status == sys::cublasStatus_t::CUBLAS_STATUS_SUCCESS {
+                    Ok(())
+                } else {
+                    Err(DeviceError::Call {
+                        ordinal: device.ordinal(),
+                        doing: format!("a product of {rows} × {length} with {length} × {columns}"),
+                        code: format!("{status:?}"),
+                    })
+                }
+            }
+            // SAFETY: sizes as the caller promises.
+            (_, Precision::Tf32x3) if device.capability() >= 80 => unsafe {
+                device.inner_products_tf32x3(
+                    left,
+                    right,
+                    size.0,
+                    size.1,
+                    size.2,
+                    out,
+                    out_stride as u32,
+                )
+            },
+            // SAFETY: sizes as the caller promises.
+            (None, Precision::Tf32) if device.capability() >= 80 => unsafe {
+                device.inner_products_tf32(
+                    left,
+                    right,
+                    size.0,
+                    size.1,
+                    size.2,
+                    out,
+                    out_stride as u32,
+                )
+            },
+            // SAFETY: sizes as the caller promises.
+            _ => unsafe {
+                device.inner_products(left, right, size.0, size.1, size.2, out, out_stride as u32)
+            },
+        }
+    }
+}
