@@ -1,12 +1,13 @@
 # make demo   simulate a small particle set, refine it, print resolution and FSC to the truth
 # make test   everything that continuous integration runs
 # Both install first what is missing (make setup).
+# make bench-ci   both benchmark presets, small enough for two cores
 
 CARGO ?= cargo
 # Python modules for cross-checks are kept beside the sources and out of the system.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: all setup build demo test options
+.PHONY: all setup build demo test bench-ci options
 
 all: build
 
@@ -26,6 +27,10 @@ test: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) nextest run --workspace
 	$(CARGO) test --workspace --doc
+
+bench-ci: build
+	target/release/gerelion bench --preset trpv1 --n 300 --box 64
+	target/release/gerelion bench --preset rag --n 300 --box 64 --job class3d
 
 # The documentation page of the options, after a change of the option table.
 options:

@@ -82,7 +82,7 @@ pub enum OptionsError {
         root: String,
     },
     /// The folder of `--o` is there but nothing can be written into it.
-    #[error("cannot write into the output folder {} of --o {root}; check its permissions and the free disk space",
+    #[error("cannot write into the output folder {} of --o {root}: {source}; check its permissions and the free disk space",
         folder.display())]
     OutputFolderNotWritable {
         /// Folder part of the root.

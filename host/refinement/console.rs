@@ -50,11 +50,16 @@ fn trimmed(digits: &str) -> &str {
     }
 }
 
+/// `--version`.
+pub fn version_line() -> String {
+    format!("RELION version: GeRelion-{} ", env!("CARGO_PKG_VERSION"))
+}
+
 /// Version and precision.
 pub fn version() -> String {
     format!(
-        "RELION version: GeRelion-{} \nPrecision: BASE=double, CPU-ACC=single ",
-        env!("CARGO_PKG_VERSION")
+        "{}\nPrecision: BASE=double, CPU-ACC=single ",
+        version_line()
     )
 }
 

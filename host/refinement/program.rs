@@ -3,7 +3,7 @@
 use super::error::RunError;
 use super::pipeline::{Ending, Pipeline};
 use super::settings::Settings;
-use super::{labels, launcher, resume, run};
+use super::{console, labels, launcher, resume, run};
 use crate::expectation::cpu::CpuEngine;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::options::{self, CommandLine, OptionsError, Request};
@@ -48,7 +48,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(error) => {
             print_error(&error);
-            println!(" {}\n exiting with an error ...", version());
+            println!(" {}\n exiting with an error ...", console::version_line());
             Ending::Failure
         }
     };
@@ -62,19 +62,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(ending.exit_status())
 }
 
-/// `--version`.
-pub fn version() -> String {
-    format!(
-        "RELION version: 5.0 compatible, GeRelion {}",
-        env!("CARGO_PKG_VERSION")
-    )
-}
-
 fn start(words: Vec<String>, pipeline: &Pipeline, started: &mut bool) -> Result<(), ProgramError> {
     let line = CommandLine::parse(words)?;
     match line.request() {
         Request::Help => print!("{}", options::usage()),
-        Request::Version => println!("{}", version()),
+        Request::Version => println!("{}", console::version_line()),
         Request::SymmetryOperators => print_symmetry_operators(line.text("--sym"))?,
         Request::MetadataLabels => labels::print(),
         Request::Run => {

@@ -12,12 +12,12 @@ use super::{half_sets, schedule, start_up};
 use crate::expectation::ExpectationEngine;
 use std::path::Path;
 
-/// Run a fresh job from files to files, on as many threads as `--j` asks for.
+/// Run a fresh job from files to files, on as many threads as `--j` asks for (0: all cores).
 pub fn run(
     settings: Settings,
     engine: &mut (dyn ExpectationEngine + Send),
 ) -> Result<(), RunError> {
-    let pool = thread_pool(&settings)?;
+    let pool = thread_pool(settings.threads)?;
     pool.install(|| {
         let console = Console {
             verbosity: settings.verbosity,
@@ -37,7 +37,7 @@ pub fn resume(
     resumed: Resumed,
     engine: &mut (dyn ExpectationEngine + Send),
 ) -> Result<(), RunError> {
-    let pool = thread_pool(&resumed.settings)?;
+    let pool = thread_pool(resumed.settings.threads)?;
     pool.install(|| {
         let console = Console {
             verbosity: resumed.settings.verbosity,
@@ -56,13 +56,7 @@ pub fn resume(
     })
 }
 
-/// As many threads as `--j` says; all cores when it is not given (RELION's default of one thread suits nobody here).
-fn thread_pool(settings: &Settings) -> Result<rayon::ThreadPool, RunError> {
-    let given = settings
-        .command_line
-        .split_whitespace()
-        .any(|word| word == "--j");
-    let threads = if given { settings.threads } else { 0 };
+fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, RunError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()
