@@ -32,12 +32,15 @@ impl ImagePlane {
 
     /// Steps in the reference for an orientation with matrix A (A⁻¹ = Aᵀ).
     pub fn axes(&self, a: &Matrix3) -> SliceAxes {
+        let [x_axis, y_axis] = self.axes_f64(a).map(|axis| axis.map(|v| v as f32));
+        SliceAxes { x_axis, y_axis }
+    }
+
+    /// The same in double precision: steps along image x and y.
+    pub fn axes_f64(&self, a: &Matrix3) -> [[f64; 3]; 2] {
         let m = &self.matrix;
-        let step = |mx: f64, my: f64| std::array::from_fn(|i| (a[0][i] * mx + a[1][i] * my) as f32);
-        SliceAxes {
-            x_axis: step(m[0][0], m[1][0]),
-            y_axis: step(m[0][1], m[1][1]),
-        }
+        let step = |mx: f64, my: f64| std::array::from_fn(|i| a[0][i] * mx + a[1][i] * my);
+        [step(m[0][0], m[1][0]), step(m[0][1], m[1][1])]
     }
 }
 

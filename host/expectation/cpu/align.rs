@@ -7,7 +7,7 @@ use super::orientations::{self, OrientationList, Search};
 use super::prepare::{PreparedImage, prepare};
 use super::store::Kept;
 use super::weights::{Samples, Weights, keep_significant, weigh};
-use super::{Iteration, coarse, fine, insert, store};
+use super::{Iteration, coarse, fine, insert, store, ties};
 use crate::expectation::Criterion;
 use crate::geometry::euler;
 use rayon::prelude::*;
@@ -30,6 +30,22 @@ struct CoarseView<'a> {
 struct CoarseSamples<'a> {
     views: Vec<CoarseView<'a>>,
     offset_log_prior: Vec<f64>,
+}
+
+impl CoarseSamples<'_> {
+    /// Samples with a difference of at most `limit`.
+    fn up_to(&self, limit: f32) -> Vec<(u32, u32, u32)> {
+        let mut found = Vec::new();
+        for (v, view) in self.views.iter().enumerate() {
+            for o in 0..view.log_prior.len() {
+                let begin = o * view.stride + view.offset;
+                let row = &view.values[begin..begin + self.offset_log_prior.len()];
+                let near = row.iter().enumerate().filter(|(_, d)| **d <= limit);
+                found.extend(near.map(|(t, _)| (v as u32, o as u32, t as u32)));
+            }
+        }
+        found
+    }
 }
 
 impl Samples for CoarseSamples<'_> {
@@ -408,7 +424,20 @@ fn significant(
         }
         Criterion::CrossCorrelation => {
             let (at, d) = smallest(&source).ok_or_else(|| not_comparable(input, item, layout))?;
-            (vec![at], 1, 1.0, f64::from(d))
+            let tied = source.up_to(d + ties::TOLERANCE * d.abs());
+            let samples = tied.iter().map(|&(v, o, t)| {
+                let view = &source.views[v as usize];
+                ties::Sample {
+                    class: view.class,
+                    orientation: view.list.index[o as usize],
+                    shift: t as usize,
+                }
+            });
+            let best = match tied.len() {
+                0 | 1 => at,
+                _ => ties::best(input, layout, item, image, samples).map_or(at, |i| tied[i]),
+            };
+            (vec![best], 1, 1.0, f64::from(d))
         }
     };
     let significant = samples

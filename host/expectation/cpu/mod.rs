@@ -15,6 +15,7 @@ pub mod product;
 #[cfg(test)]
 mod stages_tests;
 mod store;
+mod ties;
 mod totals;
 mod weights;
 

@@ -1,0 +1,129 @@
+//! Runs of the program from files to files, and what the tests ask of their results.
+#![allow(dead_code)] // each test program uses its part
+
+use gerelion::formats::star::Document;
+use gerelion::tools::compare::{CompareOptions, Comparison, compare_runs};
+use gerelion::tools::fsc::compare_files;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The small data set of this repository and its reference runs.
+pub fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixture")
+}
+
+/// A folder of the larger reference runs (`GERELION_SHARED`, else `../shared`); None, with a message, without them.
+pub fn golden(name: &str) -> Option<PathBuf> {
+    let shared = std::env::var_os("GERELION_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    let folder = shared.join("golden").join(name);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: no folder {}", folder.display());
+    None
+}
+
+/// Run the command of a reference run (`command.txt`) on copies of the files of `inputs`. Returns the folder, which
+/// holds the output under the root of the command, and that root.
+pub fn rerun(reference: &Path, inputs: &[PathBuf]) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    for input in inputs {
+        std::fs::copy(input, folder.path().join(input.file_name().unwrap())).unwrap();
+    }
+    let text = std::fs::read_to_string(reference.join("command.txt")).unwrap();
+    let words: Vec<&str> = text
+        .split_whitespace()
+        .skip_while(|word| !word.starts_with("relion_refine"))
+        .skip(1)
+        .collect();
+    // The number of threads is that of the reference machine; without it all cores are used.
+    let at = words.iter().position(|word| *word == "--j");
+    let words: Vec<&str> = words
+        .iter()
+        .enumerate()
+        .filter(|(i, _)| at.is_none_or(|at| *i != at && *i != at + 1))
+        .map(|(_, word)| *word)
+        .collect();
+    let root = words[words.iter().position(|word| *word == "--o").unwrap() + 1];
+    std::fs::create_dir_all(folder.path().join(root).parent().unwrap()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_relion_refine"))
+        .args(&words)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let root = folder.path().join(root).to_string_lossy().into_owned();
+    (folder, root)
+}
+
+/// Compare one iteration with the reference run.
+pub fn compare(reference: &Path, ours: &str, iteration: usize, symmetry: &str) -> Comparison {
+    let options = CompareOptions {
+        symmetry: symmetry.into(),
+        step: 7.5,
+        half: None,
+    };
+    let reference = reference.join(format!("run_it{iteration:03}"));
+    let ours = format!("{ours}_it{iteration:03}");
+    compare_runs(&reference.to_string_lossy(), &ours, &options).unwrap()
+}
+
+/// What must hold for one iteration.
+pub struct Bounds {
+    /// Share of particles with the same pose.
+    pub poses: f64,
+    /// Relative difference of σ² up to the current resolution.
+    pub sigma2: f64,
+    /// Relative difference of τ² up to the current resolution.
+    pub tau2: f64,
+    /// Difference of the average Pmax.
+    pub pmax: f64,
+    /// Smallest FSC of the maps up to the current resolution.
+    pub fsc: f64,
+}
+
+/// Assert the bounds; resolution and image size must be equal.
+pub fn check(found: &Comparison, bounds: &Bounds, iteration: usize) {
+    let text = format!("iteration {iteration}\n{found}");
+    let figure = |name: &str| {
+        let figure = found.figures.iter().find(|f| f.name == name).unwrap();
+        (figure.reference.unwrap(), figure.ours.unwrap())
+    };
+    for name in ["CurrentResolution", "CurrentImageSize"] {
+        let (reference, ours) = figure(name);
+        assert_eq!(reference, ours, "{name}, {text}");
+    }
+    let (reference, ours) = figure("AveragePmax");
+    assert!((reference - ours).abs() <= bounds.pmax, "Pmax, {text}");
+    assert!(found.poses.identical >= bounds.poses, "poses, {text}");
+    for spectrum in &found.spectra {
+        let bound = if spectrum.name.contains("Tau2") {
+            bounds.tau2
+        } else {
+            bounds.sigma2
+        };
+        assert!(spectrum.to_resolution <= bound, "{}, {text}", spectrum.name);
+    }
+    for map in found.maps.iter().flatten() {
+        assert!(map.smallest_to_resolution >= bounds.fsc, "map, {text}");
+    }
+}
+
+/// A number of a list table of one of our files.
+pub fn number(file: &str, table: &str, label: &str) -> f64 {
+    let document = Document::read(Path::new(file)).unwrap();
+    document.require(table).unwrap().real(0, label).unwrap()
+}
+
+/// Mean FSC of two maps over all shells.
+pub fn mean_fsc(a: &str, b: &Path) -> f64 {
+    compare_files(Path::new(a), b, None).unwrap().mean
+}
