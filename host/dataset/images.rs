@@ -277,3 +277,147 @@ fn particles_of_stacks(set: &ParticleSet) -> Vec<Vec<usize>> {
     }
     of_stack
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::ReadOptions;
+    use crate::formats::mrc::{StackMode, StackWriter};
+
+    /// A data set with `images` of 2² pixels in `a.mrcs`; the table names `names`.
+    fn set(folder: &Path, images: &[[f32; 4]], names: &[&str]) -> ParticleSet {
+        let mut stack = StackWriter::create(
+            &folder.join("a.mrcs"),
+            2,
+            images.len(),
+            1.0,
+            StackMode::Float32,
+        )
+        .unwrap();
+        images.iter().for_each(|image| stack.push(image).unwrap());
+        stack.finish().unwrap();
+        let mut star =
+            "data_optics\nloop_\n_rlnOpticsGroup\n_rlnImagePixelSize\n_rlnImageSize\n1 1.0 2\n\n\
+                        data_particles\nloop_\n_rlnImageName\n"
+                .to_string();
+        names
+            .iter()
+            .for_each(|name| star.push_str(&format!("{name}\n")));
+        let path = folder.join("p.star");
+        std::fs::write(&path, star).unwrap();
+        ParticleSet::read(&path, &ReadOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn images_come_by_particle_from_disk_or_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = set(
+            folder.path(),
+            &[[1.0; 4], [1.0, 2.0, 3.0, 4.0]],
+            &["2@a.mrcs", "1@a.mrcs"],
+        );
+        for preread in [false, true] {
+            let store = ImageStore::open(&set, preread).unwrap();
+            let mut image = [0.0; 4];
+            store.read_into(&set, 0, &mut image).unwrap();
+            assert_eq!(image, [1.0, 2.0, 3.0, 4.0]);
+            assert!(store.read_into(&set, 0, &mut [0.0; 9]).is_err());
+            assert!(store.warnings()[0].contains("beside the STAR file"));
+        }
+    }
+
+    #[test]
+    fn bad_images_name_particle_stack_and_slice() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = [[1.0, f32::NAN, 0.0, 0.0], [0.0; 4], [1.0; 4]];
+        let set = set(
+            folder.path(),
+            &images,
+            &["3@a.mrcs", "1@a.mrcs", "2@a.mrcs"],
+        );
+        let store = ImageStore::open(&set, false).unwrap();
+        let mut image = [0.0; 4];
+        store.read_into(&set, 0, &mut image).unwrap();
+        let error = store
+            .read_into(&set, 1, &mut image)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("particle 2 (1@a.mrcs; ") && error.contains("NaN at pixel (1, 0)"),
+            "{error}"
+        );
+        let error = store
+            .read_into(&set, 2, &mut image)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("particle 3 (2@a.mrcs; ") && error.contains("all pixels"),
+            "{error}"
+        );
+        assert!(
+            ImageStore::open(&set, true)
+                .unwrap_err()
+                .to_string()
+                .starts_with("particle")
+        );
+    }
+
+    #[test]
+    fn missing_short_and_misshapen_stacks_are_found_before_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |set: &ParticleSet| {
+            let message = ImageStore::open(set, false).unwrap_err().to_string();
+            assert!(
+                message.starts_with("particle 1 (") && message.contains("p.star"),
+                "{message}"
+            );
+            message
+        };
+        let images = [[1.0; 4], [2.0; 4], [3.0; 4]];
+        assert!(
+            refused(&set(folder.path(), &images, &["1@none.mrcs"]))
+                .contains("neither in the current folder")
+        );
+        assert!(refused(&set(folder.path(), &images, &["4@a.mrcs"])).contains("the stack holds 3"));
+        assert!(refused(&set(folder.path(), &images, &["1@a.tif"])).contains("TIFF"));
+        assert!(refused(&set(folder.path(), &images, &["1@a.spi"])).contains("SPIDER"));
+
+        let mut wrong = set(folder.path(), &images, &["1@a.mrcs"]);
+        wrong.optics[0].box_size = 4;
+        assert!(refused(&wrong).contains("2 x 2 pixels, its optics group says 4 x 4"));
+
+        let whole = set(folder.path(), &images, &["2@a.mrcs"]);
+        let file = std::fs::File::options()
+            .write(true)
+            .open(folder.path().join("a.mrcs"))
+            .unwrap();
+        file.set_len(1024 + 2 * 16).unwrap();
+        let store = ImageStore::open(&whole, false).unwrap();
+        assert!(
+            store.warnings()[1].contains("2 of its 3 images"),
+            "{:?}",
+            store.warnings()
+        );
+        file.set_len(1024 + 16).unwrap();
+        assert!(refused(&whole).contains("image 2 is missing and 1 are complete"));
+    }
+
+    #[test]
+    fn the_stack_unused_for_longest_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let set = set(folder.path(), &[[1.0; 4]], &["1@a.mrcs"]);
+        let store = ImageStore {
+            paths: vec![folder.path().join("a.mrcs"); MOST_OPEN + 2],
+            open: Mutex::default(),
+            preread: None,
+            warnings: Vec::new(),
+        };
+        (0..MOST_OPEN).for_each(|stack| drop(store.reader(stack).unwrap()));
+        store.reader(0).unwrap();
+        store.reader(MOST_OPEN).unwrap();
+        let open = store.lock();
+        assert_eq!(open.readers.len(), MOST_OPEN);
+        assert!(open.readers.contains_key(&0) && !open.readers.contains_key(&1));
+        assert_eq!(set.stacks.len(), 1);
+    }
+}

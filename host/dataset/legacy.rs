@@ -177,3 +177,90 @@ fn pixel_sizes(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::dataset::{ParticleSet, ReadOptions};
+    use crate::formats::mrc::{StackMode, StackWriter};
+    use std::path::Path;
+
+    /// A stack of two 8² images, and a table of RELION 1.3's layout beside it.
+    fn read(folder: &Path, star: &str, pixel_size: Option<f64>) -> Result<ParticleSet, String> {
+        let mut stack =
+            StackWriter::create(&folder.join("a.mrcs"), 8, 2, 1.0, StackMode::Float32).unwrap();
+        (0..2).for_each(|_| stack.push(&[1.0; 64]).unwrap());
+        stack.finish().unwrap();
+        let path = folder.join("old.star");
+        std::fs::write(&path, star).unwrap();
+        let options = ReadOptions {
+            pixel_size,
+            need_ctf: true,
+        };
+        ParticleSet::read(&path, &options).map_err(|e| e.to_string())
+    }
+
+    const OLD: &str = "data_images\nloop_\n_rlnImageName\n_rlnMicrographName\n_rlnDefocusU\n_rlnVoltage\n\
+                       _rlnSphericalAberration\n_rlnAmplitudeContrast\n_rlnOriginX\n_rlnOriginY\n";
+
+    #[test]
+    fn offsets_become_angstroms_and_microscopes_become_optics_groups() {
+        let folder = tempfile::tempdir().unwrap();
+        let star = format!(
+            "{OLD}_rlnMagnification\n_rlnDetectorPixelSize\n\
+             1@a.mrcs m 9000 300 2.7 0.1 2 -1 50000 5\n2@a.mrcs m 9000 200 2.7 0.1 4 0 25000 5\n"
+        );
+        let set = read(folder.path(), &star, None).unwrap();
+        assert_eq!(set.optics.len(), 2);
+        assert_eq!(
+            (set.optics[0].pixel_size, set.optics[1].pixel_size),
+            (1.0, 2.0)
+        );
+        assert_eq!(
+            (set.optics[0].box_size, set.optics[1].voltage),
+            (8, Some(200.0))
+        );
+        assert_eq!(set.particles[0].origin, [2.0, -1.0]);
+        assert_eq!(
+            (set.particles[1].origin, set.particles[1].optics_group),
+            ([8.0, 0.0], 1)
+        );
+        let written = folder.path().join("new.star");
+        set.write(&written, false, false).unwrap();
+        let again = ParticleSet::read(&written, &ReadOptions::default()).unwrap();
+        assert_eq!(again.optics, set.optics);
+        assert_eq!(again.particles, set.particles);
+        assert_eq!(again.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn angpix_stands_in_for_missing_columns_and_is_compared_with_present_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = "1@a.mrcs m 9000 300 2.7 0.1 2 -1";
+        let bare = format!("{OLD}{row}\n");
+        let message = read(folder.path(), &bare, None).unwrap_err();
+        assert!(
+            message.contains("old.star") && message.contains("--angpix"),
+            "{message}"
+        );
+        let set = read(folder.path(), &bare, Some(1.77)).unwrap();
+        assert_eq!(
+            (set.optics[0].pixel_size, set.particles[0].origin),
+            (1.77, [3.54, -1.77])
+        );
+
+        let full = format!("{OLD}_rlnMagnification\n_rlnDetectorPixelSize\n{row} 50000 5\n");
+        let differs = |given| {
+            let set = read(folder.path(), &full, Some(given)).unwrap();
+            assert_eq!(set.optics[0].pixel_size, 1.0);
+            set.warnings.iter().any(|w| w.contains("--angpix"))
+        };
+        assert!(differs(1.006));
+        assert!(!differs(1.004));
+        let damaged = format!("\n# version 50001\n\n{bare}");
+        assert!(
+            read(folder.path(), &damaged, None)
+                .unwrap_err()
+                .contains("no data_optics table")
+        );
+    }
+}

@@ -130,9 +130,7 @@ fn complete(table: &mut Table, optics: &Optics, without_box: bool, warnings: &mu
     }
     for (row, group) in optics.groups.iter().enumerate() {
         table.set(row, "rlnOpticsGroup", Value::from(row + 1));
-        if !table.has("rlnOpticsGroupName") || row > 0 {
-            table.set(row, "rlnOpticsGroupName", Value::from(group.name.as_str()));
-        }
+        table.set(row, "rlnOpticsGroupName", Value::from(group.name.as_str()));
         if without_box {
             table.set(row, "rlnImageSize", Value::from(group.box_size));
         }

@@ -358,3 +358,206 @@ fn number_stacks(
     }
     Ok(stacks)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::ParticleSet;
+
+    const OPTICS: &str = "data_optics\nloop_\n_rlnOpticsGroup\n_rlnOpticsGroupName\n_rlnVoltage\n_rlnSphericalAberration\n\
+                          _rlnAmplitudeContrast\n_rlnImagePixelSize\n_rlnImageSize\n_rlnImageDimensionality\n";
+
+    /// Read a STAR file with this content.
+    fn set(content: &str, need_ctf: bool) -> Result<ParticleSet, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.star");
+        std::fs::write(&path, content).unwrap();
+        let options = ReadOptions {
+            need_ctf,
+            ..ReadOptions::default()
+        };
+        ParticleSet::read(&path, &options).map_err(|e| {
+            let text = e.to_string();
+            assert!(text.contains("p.star"), "{text}");
+            text
+        })
+    }
+    fn modern(optics: &str, particles: &str) -> String {
+        format!("{OPTICS}{optics}\n\ndata_particles\nloop_\n{particles}\n")
+    }
+    const ONE: &str = "1 og1 300 2.7 0.1 1.5 64 2";
+
+    #[test]
+    fn particles_are_sorted_by_micrograph_and_grouped() {
+        let set = set(
+            &modern(
+                ONE,
+                "_rlnImageName\n_rlnMicrographName\n_rlnAngleTiltPrior\n_rlnOriginXAngst\n\
+                 3@b.mrcs M/job012/m2.mrc 999 1.5\n2@a.mrcs M/job012/m1.mrc 90 -2\n1@b.mrcs M/job012/m2.mrc 999 0",
+            ),
+            false,
+        )
+        .unwrap();
+        let names: Vec<String> = (0..3).map(|i| set.image_name(i)).collect();
+        assert_eq!(names, ["2@a.mrcs", "3@b.mrcs", "1@b.mrcs"]);
+        assert_eq!(set.stacks, ["a.mrcs", "b.mrcs"]);
+        let [first, second, third] = set.particles.as_slice() else {
+            panic!("three particles")
+        };
+        assert_eq!(
+            (first.id, first.stack, first.slice, first.scale_group),
+            (0, 0, 1, 0)
+        );
+        assert_eq!(
+            (second.id, second.stack, second.slice, second.scale_group),
+            (1, 1, 2, 1)
+        );
+        assert_eq!((third.slice, third.scale_group), (0, 1));
+        let groups: Vec<&str> = set.scale_groups.iter().map(|g| g.name.as_str()).collect();
+        assert_eq!(groups, ["m1.mrc", "m2.mrc"]);
+        assert_eq!(first.angle_prior, [None, Some(90.0), None]);
+        assert_eq!(
+            (first.origin, first.norm, first.class),
+            ([-2.0, 0.0], 1.0, 0)
+        );
+        assert_eq!((first.ctf.scale, first.ctf.defocus_u), (1.0, 0.0));
+        assert_eq!(set.warnings, Vec::<String>::new());
+        assert!(set.describe(1).contains("line 18"), "{}", set.describe(1));
+    }
+
+    #[test]
+    fn optics_groups_are_renumbered() {
+        let set = set(
+            &modern(
+                "7 far 200 2.7 0.1 2 32 2\n3 near 300 0.01 0.07 1 64 2",
+                "_rlnImageName\n_rlnMicrographName\n_rlnOpticsGroup\n1@a.mrcs m 3\n2@a.mrcs m 7",
+            ),
+            false,
+        )
+        .unwrap();
+        assert_eq!(set.particles[0].optics_group, 1);
+        assert_eq!(
+            (set.optics[1].name.as_str(), set.optics[1].voltage),
+            ("near", Some(300.0))
+        );
+        assert!(set.warnings[0].contains("renumbered"), "{:?}", set.warnings);
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy.star");
+        set.write(&copy, false, false).unwrap();
+        let document = Document::read(&copy).unwrap();
+        assert_eq!(
+            document
+                .require("optics")
+                .unwrap()
+                .integer_column("rlnOpticsGroup")
+                .unwrap(),
+            [1, 2]
+        );
+        assert_eq!(
+            document
+                .require("particles")
+                .unwrap()
+                .integer_column("rlnOpticsGroup")
+                .unwrap(),
+            [2, 1]
+        );
+    }
+
+    #[test]
+    fn without_micrographs_the_optics_groups_carry_the_scales() {
+        let set = set(&modern(ONE, "_rlnImageName\n1@a.mrcs\n2@a.mrcs"), false).unwrap();
+        assert_eq!(set.scale_groups.len(), 1);
+        assert!(
+            set.warnings[0].contains("all particles together"),
+            "{:?}",
+            set.warnings
+        );
+    }
+
+    #[test]
+    fn bad_tables_are_refused_with_file_and_place() {
+        let refused = |content: &str, need_ctf: bool, words: &str| {
+            let message = set(content, need_ctf).unwrap_err();
+            assert!(message.contains(words), "{message}");
+        };
+        let names = "_rlnImageName\n_rlnMicrographName\n";
+        refused(&modern(ONE, "_rlnImageName"), false, "holds no particles");
+        refused("data_\nloop_\n_rlnImageName\n", false, "holds no particles");
+        refused(
+            &modern(ONE, "_rlnMicrographName\nm"),
+            false,
+            "no column rlnImageName",
+        );
+        refused(
+            "data_general\n_rlnPixelSize 3\n",
+            false,
+            "no column rlnImageName",
+        );
+        refused(
+            &format!("{OPTICS}{ONE}\n"),
+            false,
+            "no table data_particles",
+        );
+        refused(
+            &modern(ONE, &format!("{names}1@a.mrcs m")),
+            true,
+            "rlnDefocusU",
+        );
+        refused(
+            &modern("1 o 300 2.7 0.1 1.5 63 2", &format!("{names}1@a.mrcs m")),
+            false,
+            "63 pixels a side",
+        );
+        refused(
+            &modern("1 o 300 2.7 0.1 0 64 2", &format!("{names}1@a.mrcs m")),
+            false,
+            "must be positive",
+        );
+        refused(
+            &modern("1 o 300 2.7 0.1 1 64 3", &format!("{names}1@a.mrcs m")),
+            false,
+            "not 2D images",
+        );
+        refused(
+            &modern(ONE, &format!("{names}_rlnOpticsGroup\n1@a.mrcs m 2")),
+            false,
+            "line 15, table data_particles, row 1",
+        );
+        refused(
+            &modern(
+                ONE,
+                &format!("{names}_rlnRandomSubset\n1@a.mrcs m 1\n2@a.mrcs m 0"),
+            ),
+            false,
+            "no half-set",
+        );
+        refused(
+            &modern(ONE, &format!("{names}_rlnRandomSubset\n1@a.mrcs m 3")),
+            false,
+            "must be 1 or 2",
+        );
+        refused(
+            &modern(ONE, &format!("{names}_rlnAngleRot\n1@a.mrcs m nan")),
+            false,
+            "column rlnAngleRot: the value is NaN",
+        );
+        refused(
+            &modern(ONE, &format!("{names}_rlnAngleRot\n1@a.mrcs m x")),
+            false,
+            "'x' is not a number",
+        );
+        refused(
+            &modern(ONE, &format!("{names}0@a.mrcs m")),
+            false,
+            "numbers start at 1",
+        );
+        let no_voltage = OPTICS.replace("_rlnVoltage\n", "");
+        refused(
+            &format!(
+                "{no_voltage}1 o 2.7 0.1 1.5 64 2\n\ndata_particles\nloop_\n{names}_rlnDefocusU\n1@a.mrcs m 9000\n"
+            ),
+            true,
+            "rlnVoltage in the optics table",
+        );
+    }
+}

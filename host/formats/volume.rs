@@ -25,43 +25,44 @@ pub fn read_map(path: &Path) -> Result<Map, MrcError> {
         Format::Refused(reason) => return Err(MrcError::new(path, reason)),
         Format::Mrc | Format::MrcStack | Format::Spider => {}
     }
-    let bytes = open(path)?;
-    let mut bytes = BufReader::with_capacity(1 << 20, bytes);
+    let failed = |e: std::io::Error| MrcError::new(path, format!("cannot open the map: {e}"));
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(MrcError::new(path, "this is a folder, not a map"));
+    }
+    parse_map(file, path, &name.format)
+}
+
+/// Decode a map from the bytes of its file (compressed ones too); `path` is for messages.
+pub fn parse_map(bytes: impl Read, path: &Path, format: &Format) -> Result<Map, MrcError> {
+    let failed = |e: std::io::Error| MrcError::new(path, format!("reading failed: {e}"));
+    let mut bytes = decompressed(bytes).map_err(failed)?;
     let mut start = Vec::with_capacity(mrc::header::LENGTH);
     (&mut bytes)
         .take(mrc::header::LENGTH as u64)
         .read_to_end(&mut start)
-        .map_err(|e| MrcError::new(path, format!("reading failed: {e}")))?;
-    let is_mrc = name.format != Format::Spider || mrc::header::looks_like_mrc(&start);
+        .map_err(failed)?;
+    let is_mrc = *format != Format::Spider || mrc::header::looks_like_mrc(&start);
     let all = start.as_slice().chain(bytes);
-    if is_mrc {
-        let mut map = mrc::read_map_from(path, all)?;
-        if name.format == Format::Spider {
-            map.warnings.push(
-                "the name means a SPIDER file, the content is MRC and was read as such".into(),
-            );
-        }
-        Ok(map)
-    } else {
-        spider::read_volume(path, all)
+    if !is_mrc {
+        return spider::read_volume(path, all);
     }
+    let mut map = mrc::read_map_from(path, all)?;
+    if *format == Format::Spider {
+        let warning = "the name means a SPIDER file, the content is MRC and was read as such";
+        map.warnings.push(warning.into());
+    }
+    Ok(map)
 }
 
-/// The file's bytes, decompressed if they are compressed (whatever the name says).
-fn open(path: &Path) -> Result<Box<dyn Read>, MrcError> {
-    let failed = |e: std::io::Error| MrcError::new(path, format!("cannot open the map: {e}"));
-    let mut file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(MrcError::new(path, "this is a folder, not a map"));
-    }
+/// The bytes, decompressed if they are compressed (whatever the name says).
+fn decompressed<'a>(mut bytes: impl Read + 'a) -> std::io::Result<Box<dyn Read + 'a>> {
     let mut magic = Vec::with_capacity(3);
-    (&mut file)
-        .take(3)
-        .read_to_end(&mut magic)
-        .map_err(failed)?;
+    (&mut bytes).take(3).read_to_end(&mut magic)?;
     let is_gzip = magic.starts_with(&[0x1f, 0x8b]);
     let is_bzip2 = magic == b"BZh";
-    let whole = BufReader::new(std::io::Cursor::new(magic).chain(file));
+    let whole = std::io::Cursor::new(magic).chain(bytes);
+    let whole = BufReader::with_capacity(1 << 20, whole);
     Ok(if is_gzip {
         Box::new(flate2::read::MultiGzDecoder::new(whole))
     } else if is_bzip2 {
@@ -69,4 +70,65 @@ fn open(path: &Path) -> Result<Box<dyn Read>, MrcError> {
     } else {
         Box::new(whole)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    #[test]
+    fn compressed_maps_and_maps_with_strange_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = folder.path().join("a.mrc");
+        let data =
+            ndarray::Array3::from_shape_fn((3, 4, 5), |(z, y, x)| (z * 20 + y * 5 + x) as f32);
+        mrc::write_map(&plain, data.view(), 2.0).unwrap();
+        let bytes = std::fs::read(&plain).unwrap();
+
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&bytes).unwrap();
+        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        bzip2.write_all(&bytes).unwrap();
+        for (name, content, warnings) in [
+            ("a.mrc.gz", gzip.finish().unwrap(), 0),
+            ("a.map.bz2", bzip2.finish().unwrap(), 0),
+            ("a.dat", bytes.clone(), 1),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let map = read_map(&path).unwrap();
+            assert_eq!(
+                (map.data, map.pixel_size),
+                (data.clone(), Some(2.0)),
+                "{name}"
+            );
+            assert_eq!(map.warnings.len(), warnings, "{name}: {:?}", map.warnings);
+        }
+        let error = |name: &str| read_map(&folder.path().join(name)).unwrap_err().to_string();
+        assert!(error("missing.mrc").contains("cannot open the map"));
+        assert!(error("a.tif").contains("TIFF"));
+        std::fs::write(folder.path().join("cut.mrc"), &bytes[..1200]).unwrap();
+        assert!(
+            error("cut.mrc").contains("5 x 4 x 3 voxels, 1264 bytes in all"),
+            "{}",
+            error("cut.mrc")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..1100), words in prop::collection::vec(0u8..13, 4)) {
+            let mut bytes = bytes;
+            bytes.resize(bytes.len().max(1040), 0);
+            // Small sizes and real modes, so that more than the header is reached.
+            for (i, &word) in words.iter().enumerate() {
+                bytes[4 * i..4 * i + 4].copy_from_slice(&u32::from(word).to_le_bytes());
+            }
+            for format in [Format::Mrc, Format::Spider] {
+                let _ = parse_map(bytes.as_slice(), Path::new("x"), &format);
+            }
+        }
+    }
 }

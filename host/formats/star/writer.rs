@@ -154,12 +154,14 @@ fn quoted(text: &str) -> Cow<'_, str> {
     quoted.push('"');
     let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
-        // An inner quote before white space or the closing quote would end the string: RELION marks it.
-        if c == '"' && characters.peek().is_none_or(|&next| blank(next)) {
+        // An inner quote before white space or the closing quote would end the string: RELION marks it. One after
+        // a mark of its own gets a second one, which the reader takes away again.
+        let ends = characters.peek().is_none_or(|&next| blank(next));
+        if c == '"' && (ends || quoted.ends_with(BEL)) {
             quoted.push(BEL);
         }
         // STAR values stay on one line.
-        quoted.push(if matches!(c, '\n' | '\r') { ' ' } else { c });
+        quoted.push(if c == '\n' { ' ' } else { c });
     }
     quoted.push('"');
     Cow::Owned(quoted)
