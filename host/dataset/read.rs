@@ -422,7 +422,7 @@ mod tests {
         );
         assert_eq!((first.ctf.scale, first.ctf.defocus_u), (1.0, 0.0));
         assert_eq!(set.warnings, Vec::<String>::new());
-        assert!(set.describe(1).contains("line 18"), "{}", set.describe(1));
+        assert!(set.describe(1).contains("line 19"), "{}", set.describe(1));
     }
 
     #[test]
@@ -521,7 +521,7 @@ mod tests {
         refused(
             &modern(ONE, &format!("{names}_rlnOpticsGroup\n1@a.mrcs m 2")),
             false,
-            "line 15, table data_particles, row 1",
+            "line 18, table data_particles, row 1",
         );
         refused(
             &modern(

@@ -62,7 +62,7 @@ fn decompressed<'a>(mut bytes: impl Read + 'a) -> std::io::Result<Box<dyn Read +
     let is_gzip = magic.starts_with(&[0x1f, 0x8b]);
     let is_bzip2 = magic == b"BZh";
     let whole = std::io::Cursor::new(magic).chain(bytes);
-    let whole = BufReader::with_capacity(1 << 20, whole);
+    let whole = BufReader::new(whole);
     Ok(if is_gzip {
         Box::new(flate2::read::MultiGzDecoder::new(whole))
     } else if is_bzip2 {

@@ -167,13 +167,10 @@ impl NewHeader {
         } else {
             1.0
         };
-        for axis in 0..3 {
+        for (axis, &count) in intervals.iter().enumerate() {
             set(axis, (self.size[axis] as i32).to_le_bytes());
-            set(7 + axis, (intervals[axis] as i32).to_le_bytes());
-            set(
-                10 + axis,
-                ((pixel * intervals[axis] as f64) as f32).to_le_bytes(),
-            );
+            set(7 + axis, (count as i32).to_le_bytes());
+            set(10 + axis, ((pixel * count as f64) as f32).to_le_bytes());
             set(13 + axis, 90.0f32.to_le_bytes());
             set(16 + axis, (axis as i32 + 1).to_le_bytes());
         }
