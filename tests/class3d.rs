@@ -30,11 +30,31 @@ fn the_fixture_is_classified_as_by_the_reference_program() {
     let reference = data.join("class3d_c4");
     let inputs = ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"].map(|f| data.join(f));
     let (_folder, ours) = rerun(&reference, &inputs);
+    check_initial_noise(&reference, &ours);
     for iteration in 1..=3 {
         let bounds = if iteration == 1 { &FIRST } else { &LATER };
         let found = compare(&reference, &ours, iteration, "C4");
         println!("iteration {iteration}\n{found}");
         check(&found, bounds, iteration);
+    }
+}
+
+/// The noise spectrum before the first iteration, to the digits printed.
+fn check_initial_noise(reference: &Path, ours: &str) {
+    let spectrum = |file: String| {
+        let document = Document::read(Path::new(&file)).unwrap();
+        let table = document.require("model_optics_group_1").unwrap();
+        table.real_column("rlnSigma2Noise").unwrap()
+    };
+    let expected = spectrum(format!("{}/run_it000_model.star", reference.display()));
+    let found = spectrum(format!("{ours}_it000_model.star"));
+    assert_eq!(found.len(), expected.len());
+    for (shell, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let difference = (found / expected - 1.0).abs();
+        assert!(
+            difference <= 1e-6,
+            "shell {shell}: {found}, reference {expected}"
+        );
     }
 }
 
