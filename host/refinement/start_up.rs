@@ -136,13 +136,6 @@ pub fn resumed(resumed: resume::Resumed, console: &Console) -> Result<Job, RunEr
         exact,
         ..
     } = resumed;
-    if settings.join_random_halves {
-        return Err(RunError::Invalid(
-            "--join_random_halves is not supported: iterations with joined halves lose the gold standard. To end the run \
-             with a map of all particles now, give --force_converge instead."
-                .into(),
-        ));
-    }
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     let (box_size, pixel_size) = (models[0].box_size, models[0].pixel_size);
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
