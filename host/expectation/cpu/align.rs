@@ -9,7 +9,6 @@ use super::store::Kept;
 use super::weights::{Samples, Weights, keep_significant, weigh};
 use super::{Iteration, coarse, fine, insert, store, ties};
 use crate::expectation::Criterion;
-use crate::geometry::euler;
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -601,15 +600,17 @@ impl FinePass<'_> {
         }
         let ((sample, o, t), weight) = best;
         let parent = &self.groups.samples[sample as usize];
-        let a = orientations::matrices(
-            input,
-            item.particle,
-            parent.orientation,
-            input.options.oversampling,
-        )[o as usize];
         let [rot, tilt, psi] = match Search::of(input) {
             Search::Fixed => [item.particle.rot, item.particle.tilt, item.particle.psi],
-            _ => euler::angles(&a),
+            _ => input
+                .sampling
+                .angles(
+                    parent.orientation as usize / n_psi,
+                    parent.orientation as usize % n_psi,
+                    input.options.oversampling,
+                    o as usize,
+                )
+                .expect("a child of the grid"),
         };
         Ok(Aligned {
             outcome: ParticleOutcome {
