@@ -53,7 +53,7 @@ pub fn shape(reference: &ReferenceVolume) -> VolumeShape {
     )
 }
 
-/// Project `reference` onto the first `out.len()/2` pixels of the list: interleaved (re, im) in list order,
+/// Project `reference` onto the first `count` pixels of the list: real parts, then imaginary parts, in list order;
 /// neither CTF nor scale applied.
 pub fn project(
     reference: &ReferenceVolume,
@@ -70,8 +70,8 @@ pub fn project(
             if i < count {
                 let p = axes.position(pixels.x[i] as f32, pixels.y[i] as f32);
                 let value = slice_value(volume, &shape, p);
-                out[2 * i] = value[0];
-                out[2 * i + 1] = value[1];
+                out[i] = value[0];
+                out[count + i] = value[1];
             }
         }
     });
@@ -84,10 +84,21 @@ pub fn slice(
     orientation: &Matrix3,
     pixels: &PixelList,
 ) -> Vec<Complex32> {
-    let mut out = vec![0.0f32; 2 * pixels.len()];
     let count = pixels.projected(pixels.size());
-    project(reference, &plane.axes(orientation), pixels, count, &mut out);
-    out.chunks_exact(2)
-        .map(|c| Complex32::new(c[0], c[1]))
-        .collect()
+    let mut values = vec![0.0f32; 2 * count];
+    project(
+        reference,
+        &plane.axes(orientation),
+        pixels,
+        count,
+        &mut values,
+    );
+    let (re, im) = values.split_at(count);
+    let mut out: Vec<Complex32> = re
+        .iter()
+        .zip(im)
+        .map(|(&re, &im)| Complex32::new(re, im))
+        .collect();
+    out.resize(pixels.len(), Complex32::default());
+    out
 }

@@ -5,8 +5,8 @@ use super::fine::{Groups, Significant};
 use super::layout::GroupLayout;
 use super::orientations::{self, OrientationList, Search};
 use super::prepare::{PreparedImage, prepare};
-use super::store::Kept;
-use super::weights::{Samples, Weights, keep_significant, weigh};
+use super::store::{Kept, StoreImage};
+use super::weights::{Samples, Weights, keep_significant, smallest, weigh};
 use super::{Iteration, coarse, fine, insert, store, ties};
 use crate::expectation::Criterion;
 use rayon::prelude::*;
@@ -32,16 +32,28 @@ struct CoarseSamples<'a> {
 }
 
 impl CoarseSamples<'_> {
+    /// View and orientation of a row: rows run over the orientations of one class after the other.
+    fn locate(&self, mut row: usize) -> (usize, usize) {
+        for (v, view) in self.views.iter().enumerate() {
+            if row < view.log_prior.len() {
+                return (v, row);
+            }
+            row -= view.log_prior.len();
+        }
+        unreachable!("rows are those of the views")
+    }
+
     /// Samples with a difference of at most `limit`.
     fn up_to(&self, limit: f32) -> Vec<(u32, u32, u32)> {
         let mut found = Vec::new();
-        for (v, view) in self.views.iter().enumerate() {
-            for o in 0..view.log_prior.len() {
-                let begin = o * view.stride + view.offset;
-                let row = &view.values[begin..begin + self.offset_log_prior.len()];
-                let near = row.iter().enumerate().filter(|(_, d)| **d <= limit);
-                found.extend(near.map(|(t, _)| (v as u32, o as u32, t as u32)));
-            }
+        for r in 0..self.rows() {
+            let near = self
+                .row(r)
+                .0
+                .iter()
+                .enumerate()
+                .filter(|(_, d)| **d <= limit);
+            found.extend(near.map(|(c, _)| self.at(r, c)));
         }
         found
     }
@@ -50,16 +62,24 @@ impl CoarseSamples<'_> {
 impl Samples for CoarseSamples<'_> {
     type At = (u32, u32, u32);
 
-    fn visit(&self, mut f: impl FnMut(f32, f64, Self::At)) {
-        for (v, view) in self.views.iter().enumerate() {
-            for (o, &log_prior) in view.log_prior.iter().enumerate() {
-                let begin = o * view.stride + view.offset;
-                let row = &view.values[begin..begin + self.offset_log_prior.len()];
-                for (t, (&d, &log_offset)) in row.iter().zip(&self.offset_log_prior).enumerate() {
-                    f(d, log_prior + log_offset, (v as u32, o as u32, t as u32));
-                }
-            }
-        }
+    fn rows(&self) -> usize {
+        self.views.iter().map(|v| v.log_prior.len()).sum()
+    }
+
+    fn row(&self, r: usize) -> (&[f32], f64, &[f64]) {
+        let (v, o) = self.locate(r);
+        let view = &self.views[v];
+        let begin = o * view.stride + view.offset;
+        (
+            &view.values[begin..begin + self.offset_log_prior.len()],
+            view.log_prior[o],
+            &self.offset_log_prior,
+        )
+    }
+
+    fn at(&self, r: usize, c: usize) -> Self::At {
+        let (v, o) = self.locate(r);
+        (v as u32, o as u32, c as u32)
     }
 }
 
@@ -75,17 +95,23 @@ struct FineSamples<'a> {
 impl Samples for FineSamples<'_> {
     type At = (u32, u16, u16);
 
-    fn visit(&self, mut f: impl FnMut(f32, f64, Self::At)) {
+    fn rows(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn row(&self, r: usize) -> (&[f32], f64, &[f64]) {
+        let s = self.samples[r] as usize;
         let per_sample = self.orientation_children * self.shift_children;
-        for &s in self.samples {
-            let log_prior = self.groups.samples[s as usize].log_prior;
-            let values = &self.values[s as usize * per_sample..(s as usize + 1) * per_sample];
-            for (o, row) in values.chunks_exact(self.shift_children).enumerate() {
-                for (t, &d) in row.iter().enumerate() {
-                    f(d, log_prior, (s, o as u16, t as u16));
-                }
-            }
-        }
+        (
+            &self.values[s * per_sample..(s + 1) * per_sample],
+            self.groups.samples[s].log_prior,
+            &[],
+        )
+    }
+
+    fn at(&self, r: usize, c: usize) -> Self::At {
+        let (o, t) = (c / self.shift_children, c % self.shift_children);
+        (self.samples[r], o as u16, t as u16)
     }
 }
 
@@ -180,11 +206,15 @@ pub(super) fn align_batch(
             .flat_map(|a| a.kept.iter().copied())
             .collect();
         kept.sort_unstable_by_key(|k| (k.sample, k.orientation, k.shift));
+        let store_images: Vec<StoreImage> = images
+            .par_iter()
+            .map(|image| StoreImage::new(input, layout, group, image))
+            .collect();
         let shares = add_to_volumes(
             input,
             layout,
             items,
-            &images,
+            &store_images,
             &groups,
             &kept,
             &mut sums.backprojections,
@@ -460,16 +490,6 @@ fn significant(
     })
 }
 
-fn smallest<S: Samples>(source: &S) -> Option<(S::At, f32)> {
-    let mut best: Option<(S::At, f32)> = None;
-    source.visit(|d, _, at| {
-        if d.is_finite() && best.is_none_or(|(_, b)| d < b) {
-            best = Some((at, d));
-        }
-    });
-    best
-}
-
 /// Why no sample of a particle could be compared, in words.
 fn not_comparable(
     input: &IterationInput,
@@ -637,7 +657,7 @@ fn add_to_volumes(
     input: &IterationInput,
     layout: &GroupLayout,
     items: &[&BatchItem],
-    images: &[PreparedImage],
+    images: &[StoreImage],
     groups: &Groups,
     kept: &[Kept],
     volumes: &mut [crate::fourier::backprojection::BackProjection],

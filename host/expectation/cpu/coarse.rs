@@ -5,6 +5,7 @@
 
 use super::super::slices::project;
 use super::super::{BatchItem, Criterion, IterationInput};
+use super::columns::{WeightedImage, half_power, power_column};
 use super::layout::GroupLayout;
 use super::orientations::matrices;
 use super::prepare::PreparedImage;
@@ -18,7 +19,7 @@ const CHUNK: usize = 96;
 
 /// Shifted, weighted images: the right-hand sides of the products.
 pub struct Columns {
-    /// One row of `cross_len` floats per image and shift: m·V·F e^{iφ_t}, interleaved.
+    /// One row of `cross_len` floats per image and shift: m·V·F e^{iφ_t}.
     pub cross: Vec<f32>,
     /// Padded length of those rows.
     pub cross_len: usize,
@@ -41,20 +42,12 @@ pub fn columns(layout: &GroupLayout, images: &[&PreparedImage]) -> Columns {
         .zip(power.par_chunks_mut(power_len))
         .zip(images)
         .for_each(|((cross, power), image)| {
+            let weights = &layout.coarse_comparison_weight[..count];
+            let weighted = WeightedImage::new(image, weights);
             for (t, row) in cross.chunks_exact_mut(cross_len).enumerate() {
-                let phases = layout.coarse_phases.row(t);
-                for i in 0..count {
-                    let weight = layout.coarse_comparison_weight[i] * image.model_factor[i];
-                    let value = image.masked[i] * phases[i] * weight;
-                    row[2 * i] = value.re;
-                    row[2 * i + 1] = value.im;
-                }
+                weighted.shifted(layout.coarse_phases.row(t), row);
             }
-            for (i, value) in power[..count].iter_mut().enumerate() {
-                *value = layout.coarse_comparison_weight[i]
-                    * image.model_factor[i]
-                    * image.model_factor[i];
-            }
+            power_column(image, weights, power);
         });
     Columns {
         cross,
@@ -161,12 +154,5 @@ fn chunk_differences(
                     .for_each(|c| *c /= image.coarse_power as f32);
             }
         }
-    }
-}
-
-/// ½|A|² of an interleaved slice.
-pub fn half_power(slice: &[f32], out: &mut [f32]) {
-    for (value, pair) in out.iter_mut().zip(slice.chunks_exact(2)) {
-        *value = 0.5 * (pair[0] * pair[0] + pair[1] * pair[1]);
     }
 }

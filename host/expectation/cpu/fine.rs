@@ -3,7 +3,7 @@
 
 use super::super::slices::project;
 use super::super::{BatchItem, Criterion, IterationInput};
-use super::coarse::half_power;
+use super::columns::{WeightedImage, half_power, power_column};
 use super::layout::GroupLayout;
 use super::orientations::matrices;
 use super::prepare::PreparedImage;
@@ -62,7 +62,7 @@ impl Groups {
 struct FineColumns {
     /// Where the children of a coarse shift begin (in columns); None when not needed.
     slot: Vec<Option<u32>>,
-    /// Columns: m·V·F e^{iφ}, interleaved, padded.
+    /// Columns: m·V·F e^{iφ}, padded.
     cross: Vec<f32>,
     /// m²·V, padded.
     power: Vec<f32>,
@@ -163,26 +163,19 @@ fn fine_columns(
         .map(|(image, needed)| {
             let mut slot = vec![None; needed.len()];
             let mut cross = Vec::new();
+            let weights = &layout.comparison_weight[..count];
+            let weighted = WeightedImage::new(image, weights);
             for (t, _) in needed.iter().enumerate().filter(|(_, n)| **n) {
                 slot[t] = Some((cross.len() / cross_len) as u32);
                 for child in 0..layout.shift_children {
-                    let phases = layout.fine_phases.row(t * layout.shift_children + child);
                     let begin = cross.len();
                     cross.resize(begin + cross_len, 0.0);
-                    let row = &mut cross[begin..];
-                    for i in 0..count {
-                        let weight = layout.comparison_weight[i] * image.model_factor[i];
-                        let value = image.masked[i] * phases[i] * weight;
-                        row[2 * i] = value.re;
-                        row[2 * i + 1] = value.im;
-                    }
+                    let phases = layout.fine_phases.row(t * layout.shift_children + child);
+                    weighted.shifted(phases, &mut cross[begin..]);
                 }
             }
             let mut power = vec![0.0f32; power_len];
-            for (i, value) in power[..count].iter_mut().enumerate() {
-                *value =
-                    layout.comparison_weight[i] * image.model_factor[i] * image.model_factor[i];
-            }
+            power_column(image, weights, &mut power);
             FineColumns { slot, cross, power }
         })
         .collect()

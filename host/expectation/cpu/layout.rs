@@ -7,30 +7,35 @@ use crate::optics;
 use num_complex::Complex32;
 use std::f64::consts::TAU;
 
-/// Phase factors exp(−2πi(x t_x + y t_y)/N) of a list of shifts, one contiguous row of pixels a shift.
+/// Phase factors exp(−2πi(x t_x + y t_y)/N) of a list of shifts, one contiguous row of pixels a shift; real and
+/// imaginary parts apart, so that loops over pixels vectorise.
 pub struct PhaseTable {
     length: usize,
-    values: Vec<Complex32>,
+    re: Vec<f32>,
+    im: Vec<f32>,
 }
 
 impl PhaseTable {
     /// Phases of `shifts` (pixels) for the first `length` pixels of the list, images of `box_size` pixels.
     pub fn new(pixels: &PixelList, length: usize, box_size: usize, shifts: &[[f64; 2]]) -> Self {
-        let mut values = Vec::with_capacity(length * shifts.len());
+        let mut re = Vec::with_capacity(length * shifts.len());
+        let mut im = Vec::with_capacity(length * shifts.len());
         for &[tx, ty] in shifts {
             for i in 0..length {
                 let turns =
                     (f64::from(pixels.x[i]) * tx + f64::from(pixels.y[i]) * ty) / box_size as f64;
                 let (sin, cos) = (-TAU * turns).sin_cos();
-                values.push(Complex32::new(cos as f32, sin as f32));
+                re.push(cos as f32);
+                im.push(sin as f32);
             }
         }
-        Self { length, values }
+        Self { length, re, im }
     }
 
-    /// Row of one shift.
-    pub fn row(&self, shift: usize) -> &[Complex32] {
-        &self.values[shift * self.length..(shift + 1) * self.length]
+    /// Real and imaginary parts for one shift.
+    pub fn row(&self, shift: usize) -> (&[f32], &[f32]) {
+        let range = shift * self.length..(shift + 1) * self.length;
+        (&self.re[range.clone()], &self.im[range])
     }
 }
 

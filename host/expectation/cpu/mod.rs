@@ -6,6 +6,7 @@
 
 mod align;
 mod coarse;
+mod columns;
 mod fine;
 mod insert;
 mod layout;

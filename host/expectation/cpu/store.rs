@@ -5,12 +5,12 @@
 
 use super::super::slices::project;
 use super::super::{BatchItem, IterationInput};
+use super::columns::half_power;
 use super::fine::Groups;
 use super::insert::SumSlice;
 use super::layout::GroupLayout;
 use super::orientations::matrices;
 use super::prepare::PreparedImage;
-use num_complex::Complex32;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -52,7 +52,7 @@ pub fn sums(
     input: &IterationInput,
     layout: &GroupLayout,
     items: &[&BatchItem],
-    images: &[PreparedImage],
+    images: &[StoreImage],
     groups: &Groups,
     kept: &[Kept],
     range: Range<usize>,
@@ -67,11 +67,71 @@ pub fn sums(
         .collect()
 }
 
+/// One image with everything that does not depend on the orientation multiplied in; parts apart for vectorisation.
+pub struct StoreImage {
+    /// s·C·F of the masked image, over the pixels that carry a reference.
+    model: [Vec<f32>; 2],
+    /// (s·C)², likewise.
+    model_power: Vec<f32>,
+    /// s·C·V·F̃ (V·F̃ for premultiplied data) of the unmasked image, over all pixels.
+    data: [Vec<f32>; 2],
+    /// (s·C)²·V (s·C·V for premultiplied data).
+    data_power: Vec<f32>,
+}
+
+impl StoreImage {
+    /// Factors of spec 01 §7.1–7.2; the scale is the one used in sums.
+    pub fn new(
+        input: &IterationInput,
+        layout: &GroupLayout,
+        group: usize,
+        image: &PreparedImage,
+    ) -> Self {
+        let scale = image.sum_scale as f32;
+        let premultiplied = input.optics[group].ctf_premultiplied;
+        let model = |i: usize| {
+            if input.references_ctf_corrected {
+                scale * image.ctf[i]
+            } else {
+                scale
+            }
+        };
+        let projected = layout.full_projected();
+        let mut out = Self {
+            model: [0, 1].map(|_| Vec::with_capacity(projected)),
+            model_power: (0..projected).map(|i| model(i) * model(i)).collect(),
+            data: [0, 1].map(|_| Vec::with_capacity(layout.pixels.len())),
+            data_power: Vec::with_capacity(layout.pixels.len()),
+        };
+        for (i, f) in image.masked[..projected].iter().enumerate() {
+            out.model[0].push(model(i) * f.re);
+            out.model[1].push(model(i) * f.im);
+        }
+        for (i, f) in image.unmasked.iter().enumerate() {
+            let v = if input.options.no_map {
+                1.0
+            } else {
+                layout.inverse_variance[i]
+            };
+            let c = scale * image.ctf[i];
+            let (data, power) = if premultiplied {
+                (v, c * v)
+            } else {
+                (c * v, c * c * v)
+            };
+            out.data[0].push(data * f.re);
+            out.data[1].push(data * f.im);
+            out.data_power.push(power);
+        }
+        out
+    }
+}
+
 fn parent_sums(
     input: &IterationInput,
     layout: &GroupLayout,
     items: &[&BatchItem],
-    images: &[PreparedImage],
+    images: &[StoreImage],
     groups: &Groups,
     kept: &[Kept],
 ) -> ParentSums {
@@ -84,7 +144,6 @@ fn parent_sums(
     };
     let parent = &groups.samples[first.sample as usize];
     let particle = items[parent.image as usize].particle;
-    let premultiplied = input.optics[particle.optics_group].ctf_premultiplied;
     let children = matrices(
         input,
         particle,
@@ -97,43 +156,38 @@ fn parent_sums(
 
     let mut order: Vec<&Kept> = kept.iter().collect();
     order.sort_by_key(|k| (k.orientation, groups.samples[k.sample as usize].image));
+    let mut slice = vec![0.0f32; 2 * projected];
+    let mut power = vec![0.0f32; projected];
+    let mut products = [0, 1].map(|_| vec![0.0f32; projected]);
+    let mut phase = [0, 1].map(|_| vec![0.0f32; total]);
     for of_child in order.chunk_by(|a, b| a.orientation == b.orientation) {
         let axes = layout
             .plane
             .axes(&children[of_child[0].orientation as usize]);
-        let mut slice = vec![0.0f32; 2 * projected];
         project(reference, &axes, &layout.pixels, projected, &mut slice);
-        let mut sum = vec![[0.0f32; 3]; total];
+        half_power(&slice, &mut power);
+        let mut sum = [0, 1, 2].map(|_| vec![0.0f32; total]);
         for of_image in of_child.chunk_by(|a, b| image_of(groups, a) == image_of(groups, b)) {
             let index = image_of(groups, of_image[0]);
-            let image = &images[index];
-            let mut phase = vec![Complex32::default(); total];
+            phase.iter_mut().for_each(|p| p.fill(0.0));
             let mut weight = 0.0f32;
             for k in of_image {
-                let shift = groups.samples[k.sample as usize].shift as usize
-                    * layout.shift_children
-                    + k.shift as usize;
+                let coarse = groups.samples[k.sample as usize].shift as usize;
+                let shift = coarse * layout.shift_children + k.shift as usize;
                 weight += k.weight;
                 add_scaled(&mut phase, layout.fine_phases.row(shift), k.weight);
             }
-            let share = pulp::Arch::new().dispatch(|| {
-                let share = image_share(input, image, &slice, &phase, weight, &shells);
-                add_image(
-                    input,
-                    layout,
-                    image,
-                    premultiplied,
-                    &phase,
-                    weight,
-                    &mut sum,
-                );
-                share
-            });
+            let image = &images[index];
+            model_products(image, &slice, &power, &phase, &mut products);
+            add_image(image, &phase, weight, &mut sum);
             out.shares.push(ImageShare {
                 image: index,
                 class: parent.class as usize,
-                xa: share.0,
-                aa: share.1,
+                xa: shell_sums(&products[0], &shells),
+                aa: shell_sums(&products[1], &shells)
+                    .into_iter()
+                    .map(|a| f64::from(weight) * a)
+                    .collect(),
             });
         }
         out.slices.push(SumSlice {
@@ -149,89 +203,95 @@ fn image_of(groups: &Groups, kept: &Kept) -> usize {
     groups.samples[kept.sample as usize].image as usize
 }
 
-fn add_scaled(sum: &mut [Complex32], values: &[Complex32], weight: f32) {
+/// Φ += w e^{iφ}.
+fn add_scaled(sum: &mut [Vec<f32>; 2], values: (&[f32], &[f32]), weight: f32) {
+    let [re, im] = sum;
     pulp::Arch::new().dispatch(|| {
-        for (s, v) in sum.iter_mut().zip(values) {
-            s.re += weight * v.re;
-            s.im += weight * v.im;
+        for (s, v) in re.iter_mut().zip(values.0) {
+            *s += weight * v;
+        }
+        for (s, v) in im.iter_mut().zip(values.1) {
+            *s += weight * v;
         }
     });
 }
 
-/// Shell sums of Re(conj(sCA)·F) and |sCA|², with the scale used in sums.
-#[inline(always)]
-fn image_share(
-    input: &IterationInput,
-    image: &PreparedImage,
+/// Per pixel Re(conj(A)·s·C·F·Φ) and (s·C)²|A|².
+fn model_products(
+    image: &StoreImage,
     slice: &[f32],
-    phase: &[Complex32],
-    weight: f32,
-    shells: &[Range<usize>],
-) -> (Vec<f64>, Vec<f64>) {
-    let scale = image.sum_scale as f32;
-    let corrected = input.references_ctf_corrected;
-    let (mut xa, mut aa) = (
-        Vec::with_capacity(shells.len()),
-        Vec::with_capacity(shells.len()),
+    half_power: &[f32],
+    phase: &[Vec<f32>; 2],
+    out: &mut [Vec<f32>; 2],
+) {
+    let n = half_power.len();
+    let (a_re, a_im) = (&slice[..n], &slice[n..2 * n]);
+    let (f_re, f_im, m2) = (
+        &image.model[0][..n],
+        &image.model[1][..n],
+        &image.model_power[..n],
     );
-    for range in shells {
-        let (mut x, mut a) = (0.0f32, 0.0f32);
-        for i in range.clone() {
-            let factor = if corrected {
-                scale * image.ctf[i]
-            } else {
-                scale
-            };
-            let (re, im) = (factor * slice[2 * i], factor * slice[2 * i + 1]);
-            let f = image.masked[i] * phase[i];
-            x += re * f.re + im * f.im;
-            a += re * re + im * im;
+    let (p_re, p_im) = (&phase[0][..n], &phase[1][..n]);
+    let [xa, aa] = out;
+    let (xa, aa) = (&mut xa[..n], &mut aa[..n]);
+    pulp::Arch::new().dispatch(|| {
+        for i in 0..n {
+            let g_re = f_re[i] * p_re[i] - f_im[i] * p_im[i];
+            let g_im = f_re[i] * p_im[i] + f_im[i] * p_re[i];
+            xa[i] = a_re[i] * g_re + a_im[i] * g_im;
+            aa[i] = 2.0 * half_power[i] * m2[i];
         }
-        xa.push(f64::from(x));
-        aa.push(f64::from(weight) * f64::from(a));
-    }
-    (xa, aa)
+    });
 }
 
 /// Add Σ w·s·C·V·F̃ and Σ w·(s·C)²·V of one image (spec 01 §7.1).
-#[inline(always)]
-fn add_image(
-    input: &IterationInput,
-    layout: &GroupLayout,
-    image: &PreparedImage,
-    premultiplied: bool,
-    phase: &[Complex32],
-    weight: f32,
-    sum: &mut [[f32; 3]],
-) {
-    let scale = image.sum_scale as f32;
-    for (i, sum) in sum.iter_mut().enumerate() {
-        let v = if input.options.no_map {
-            1.0
-        } else {
-            layout.inverse_variance[i]
-        };
-        let c = scale * image.ctf[i];
-        let (data, power) = if premultiplied {
-            (v, c * v)
-        } else {
-            (c * v, c * c * v)
-        };
-        let f = image.unmasked[i] * phase[i];
-        sum[0] += data * f.re;
-        sum[1] += data * f.im;
-        sum[2] += weight * power;
-    }
+fn add_image(image: &StoreImage, phase: &[Vec<f32>; 2], weight: f32, sum: &mut [Vec<f32>; 3]) {
+    let n = image.data_power.len();
+    let (f_re, f_im, power) = (
+        &image.data[0][..n],
+        &image.data[1][..n],
+        &image.data_power[..n],
+    );
+    let (p_re, p_im) = (&phase[0][..n], &phase[1][..n]);
+    let [re, im, w] = sum;
+    let (re, im, w) = (&mut re[..n], &mut im[..n], &mut w[..n]);
+    pulp::Arch::new().dispatch(|| {
+        for i in 0..n {
+            re[i] += f_re[i] * p_re[i] - f_im[i] * p_im[i];
+            im[i] += f_re[i] * p_im[i] + f_im[i] * p_re[i];
+            w[i] += weight * power[i];
+        }
+    });
+}
+
+/// Sum over the pixels of every shell; a fixed number of partial sums keeps the loop free of one long dependency.
+fn shell_sums(values: &[f32], shells: &[Range<usize>]) -> Vec<f64> {
+    pulp::Arch::new().dispatch(|| {
+        shells
+            .iter()
+            .map(|range| {
+                let mut partial = [0.0f32; 8];
+                let chunks = values[range.clone()].chunks_exact(8);
+                let rest: f32 = chunks.remainder().iter().sum();
+                for chunk in chunks {
+                    for (p, v) in partial.iter_mut().zip(chunk) {
+                        *p += v;
+                    }
+                }
+                f64::from(partial.iter().sum::<f32>() + rest)
+            })
+            .collect()
+    })
 }
 
 /// From list order to rows y = −n/2+1…n/2 of n/2+1 pixels.
-fn in_rows(layout: &GroupLayout, sum: &[[f32; 3]]) -> Vec<[f32; 3]> {
+fn in_rows(layout: &GroupLayout, sum: &[Vec<f32>; 3]) -> Vec<[f32; 3]> {
     let size = layout.pixels.size();
     let (width, half) = (size / 2 + 1, (size / 2) as i32);
     let mut rows = vec![[0.0f32; 3]; size * width];
-    for (i, value) in sum.iter().enumerate() {
+    for i in 0..layout.pixels.len() {
         let row = (layout.pixels.y[i] + half - 1) as usize;
-        rows[row * width + layout.pixels.x[i] as usize] = *value;
+        rows[row * width + layout.pixels.x[i] as usize] = [sum[0][i], sum[1][i], sum[2][i]];
     }
     rows
 }

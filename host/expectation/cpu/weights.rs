@@ -23,47 +23,94 @@ pub struct Weights<T> {
     pub min_difference: f64,
 }
 
-/// Samples of one pass, visited in evaluation order.
+/// Samples of one pass in rows that share a prior, visited in evaluation order.
 pub trait Samples {
     /// Identification of a sample.
     type At: Copy;
-    /// Call `f(difference, ln prior, identification)` for every sample.
-    fn visit(&self, f: impl FnMut(f32, f64, Self::At));
+    /// Number of rows.
+    fn rows(&self) -> usize;
+    /// Row `r`: differences, ln prior of the row, ln prior of each column (empty: 0 for all).
+    fn row(&self, r: usize) -> (&[f32], f64, &[f64]);
+    /// Identification of column `c` of row `r`.
+    fn at(&self, r: usize, c: usize) -> Self::At;
+}
+
+/// Smallest difference and largest ln prior − d of a row. The latter only decides which samples are worth a closer
+/// look, so single precision is enough.
+fn row_bounds(values: &[f32], log_prior: f64, columns: &[f64]) -> (f32, f32) {
+    let mut smallest = f32::INFINITY;
+    let mut largest = f32::NEG_INFINITY;
+    if columns.is_empty() {
+        for &d in values {
+            smallest = if d < smallest { d } else { smallest };
+        }
+        largest = -smallest;
+    } else {
+        for (&d, &c) in values.iter().zip(columns) {
+            smallest = if d < smallest { d } else { smallest };
+            let log = c as f32 - d;
+            largest = if log > largest { log } else { largest };
+        }
+    }
+    (smallest, largest + log_prior as f32)
 }
 
 /// Weights W = prior·exp(−(d − d_min)) of all samples.
 ///
 /// None when no difference is finite.
 pub fn weigh<S: Samples>(source: &S) -> Option<Weights<S::At>> {
-    let (mut min_difference, mut max_log) = (f64::INFINITY, f64::NEG_INFINITY);
-    source.visit(|d, log_prior, _| {
-        let d = f64::from(d);
-        if d < min_difference {
-            min_difference = d;
-        }
-        let log = log_prior - d;
-        if log > max_log {
-            max_log = log;
-        }
+    let bounds: Vec<(f32, f32)> = pulp::Arch::new().dispatch(|| {
+        (0..source.rows())
+            .map(|r| {
+                let (values, log_prior, columns) = source.row(r);
+                row_bounds(values, log_prior, columns)
+            })
+            .collect()
     });
-    if !min_difference.is_finite() || !max_log.is_finite() {
+    let smallest = bounds.iter().fold(f32::INFINITY, |m, b| m.min(b.0));
+    let largest = bounds.iter().fold(f32::NEG_INFINITY, |m, b| m.max(b.1));
+    if !smallest.is_finite() || !largest.is_finite() {
         return None;
     }
+    let min_difference = f64::from(smallest);
+    let limit = f64::from(largest) - CUTOFF;
     let mut samples = Vec::new();
     let mut sum = 0.0;
-    source.visit(|d, log_prior, at| {
-        let log = log_prior - f64::from(d);
-        if log > max_log - CUTOFF {
-            let weight = (log + min_difference).exp();
-            sum += weight;
-            samples.push(Weighted { weight, at });
+    for (r, bound) in bounds.iter().enumerate() {
+        if f64::from(bound.1) <= limit {
+            continue;
         }
-    });
+        let (values, log_prior, columns) = source.row(r);
+        for (c, &d) in values.iter().enumerate() {
+            let log = log_prior + columns.get(c).copied().unwrap_or(0.0) - f64::from(d);
+            if log > limit {
+                let weight = (log + min_difference).exp();
+                sum += weight;
+                samples.push(Weighted {
+                    weight,
+                    at: source.at(r, c),
+                });
+            }
+        }
+    }
     (sum > 0.0 && sum.is_finite()).then_some(Weights {
         samples,
         sum,
         min_difference,
     })
+}
+
+/// The sample with the smallest finite difference (the first of equals), priors aside.
+pub fn smallest<S: Samples>(source: &S) -> Option<(S::At, f32)> {
+    let mut best: Option<(usize, usize, f32)> = None;
+    for r in 0..source.rows() {
+        for (c, &d) in source.row(r).0.iter().enumerate() {
+            if d.is_finite() && best.is_none_or(|(_, _, b)| d < b) {
+                best = Some((r, c, d));
+            }
+        }
+    }
+    best.map(|(r, c, d)| (source.at(r, c), d))
 }
 
 /// Keep the largest weights that together exceed `fraction` of the sum (at most `limit` are counted; ties of the
@@ -96,8 +143,14 @@ mod tests {
 
     impl Samples for Flat<'_> {
         type At = usize;
-        fn visit(&self, mut f: impl FnMut(f32, f64, usize)) {
-            self.0.iter().enumerate().for_each(|(i, &d)| f(d, 0.0, i));
+        fn rows(&self) -> usize {
+            1
+        }
+        fn row(&self, _: usize) -> (&[f32], f64, &[f64]) {
+            (self.0, 0.0, &[])
+        }
+        fn at(&self, _: usize, c: usize) -> usize {
+            c
         }
     }
 

@@ -1,0 +1,57 @@
+//! Shifted, weighted images: the columns of the matrix products. Real parts first, then imaginary parts.
+
+use super::prepare::PreparedImage;
+
+/// m·V·F of an image for the first `weights.len()` pixels, real and imaginary parts apart.
+pub struct WeightedImage {
+    re: Vec<f32>,
+    im: Vec<f32>,
+}
+
+impl WeightedImage {
+    /// `weights` is V (or the weight of a pixel in cross-correlations).
+    pub fn new(image: &PreparedImage, weights: &[f32]) -> Self {
+        let (mut re, mut im) = (
+            Vec::with_capacity(weights.len()),
+            Vec::with_capacity(weights.len()),
+        );
+        for ((f, m), v) in image.masked.iter().zip(&image.model_factor).zip(weights) {
+            re.push(v * m * f.re);
+            im.push(v * m * f.im);
+        }
+        Self { re, im }
+    }
+
+    /// Write the image shifted by `phases` to `column` (zero beyond twice the number of pixels).
+    pub fn shifted(&self, phases: (&[f32], &[f32]), column: &mut [f32]) {
+        let n = self.re.len();
+        let (out_re, rest) = column.split_at_mut(n);
+        let out_im = &mut rest[..n];
+        let (p_re, p_im) = (&phases.0[..n], &phases.1[..n]);
+        let (f_re, f_im) = (&self.re[..n], &self.im[..n]);
+        pulp::Arch::new().dispatch(|| {
+            for i in 0..n {
+                out_re[i] = f_re[i] * p_re[i] - f_im[i] * p_im[i];
+                out_im[i] = f_re[i] * p_im[i] + f_im[i] * p_re[i];
+            }
+        });
+    }
+}
+
+/// m²·V for the first `weights.len()` pixels.
+pub fn power_column(image: &PreparedImage, weights: &[f32], column: &mut [f32]) {
+    for ((out, m), v) in column.iter_mut().zip(&image.model_factor).zip(weights) {
+        *out = v * m * m;
+    }
+}
+
+/// ½|A|² of a slice of `out.len()` pixels.
+pub fn half_power(slice: &[f32], out: &mut [f32]) {
+    let n = out.len();
+    let (re, im) = (&slice[..n], &slice[n..2 * n]);
+    pulp::Arch::new().dispatch(|| {
+        for i in 0..n {
+            out[i] = 0.5 * (re[i] * re[i] + im[i] * im[i]);
+        }
+    });
+}
