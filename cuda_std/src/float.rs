@@ -245,7 +245,7 @@ fn exp_f32(x: f32) -> f32 {
     let p = m32::mul_add(r, p, 8.333_452e-3);
     let p = m32::mul_add(r, p, 4.166_579_6e-2);
     let p = m32::mul_add(r, p, 1.666_666_5e-1);
-    let p = m32::mul_add(r, p, 5.000_000_1e-1);
+    let p = m32::mul_add(r, p, 0.5);
     let y = m32::mul_add(r * r, p, r + 1.0);
     // Two steps: 2ⁿ alone may be out of range at either end.
     let half = n as i32 / 2;

@@ -3,6 +3,41 @@
 use std::marker::PhantomData;
 
 use cudarc::driver::{CudaSlice, DevicePtr};
+use gpu::ctf::CtfCoefficients;
+use gpu::image::ImageTask;
+use gpu::samples::{Alignment, Pair, Parent, Sample, Selection};
+use gpu::slice::{SliceAxes, VolumeShape};
+
+/// What arrays on the device are made of.
+///
+/// # Safety
+/// `#[repr(C)]` or primitive, the same on host and device, and valid for every pattern of bits.
+pub unsafe trait Element: Copy {}
+
+macro_rules! elements {
+    ($($element:ty),* $(,)?) => {
+        // SAFETY: numbers, arrays of numbers, and `#[repr(C)]` structs of numbers.
+        $(unsafe impl Element for $element {})*
+    };
+}
+elements!(
+    u32,
+    u64,
+    f32,
+    f64,
+    [f32; 2],
+    [f32; 4],
+    [i16; 2],
+    ImageTask,
+    CtfCoefficients<f64>,
+    SliceAxes,
+    VolumeShape,
+    Selection,
+    Sample,
+    Pair,
+    Parent,
+    Alignment,
+);
 
 /// An array in device memory, freed when dropped (in the order of the stream).
 pub struct Buffer<T> {
@@ -82,10 +117,6 @@ impl<T> Buffer<T> {
             address,
             element: PhantomData,
         }
-    }
-
-    pub(super) fn bytes(&self) -> &CudaSlice<u8> {
-        &self.bytes
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut CudaSlice<u8> {

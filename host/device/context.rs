@@ -8,7 +8,7 @@ use cudarc::nvrtc::Ptx;
 
 use super::driver::{self, failed};
 use super::kernels::{self, PTX_AVAILABLE, WHY_NO_PTX};
-use super::{Buffer, DeviceError};
+use super::{Buffer, DeviceError, Element};
 
 /// A device ready for kernels. Work is queued on one stream, in order.
 pub struct Device {
@@ -135,10 +135,7 @@ impl Device {
     ///
     /// # Safety
     /// The content is read only after it was written.
-    pub unsafe fn buffer<T: bytemuck::NoUninit>(
-        &self,
-        length: usize,
-    ) -> Result<Buffer<T>, DeviceError> {
+    pub unsafe fn buffer<T: Element>(&self, length: usize) -> Result<Buffer<T>, DeviceError> {
         // SAFETY: passed on to the caller.
         let slice = unsafe { self.stream.alloc::<u8>(bytes_of::<T>(length)) };
         slice
@@ -147,10 +144,7 @@ impl Device {
     }
 
     /// A buffer of zeros.
-    pub fn zeros<T: bytemuck::Zeroable + bytemuck::NoUninit>(
-        &self,
-        length: usize,
-    ) -> Result<Buffer<T>, DeviceError> {
+    pub fn zeros<T: Element>(&self, length: usize) -> Result<Buffer<T>, DeviceError> {
         self.stream
             .alloc_zeros::<u8>(bytes_of::<T>(length))
             .map(|s| Buffer::new(s, length))
@@ -158,7 +152,7 @@ impl Device {
     }
 
     /// A copy of `values` on the device.
-    pub fn upload<T: bytemuck::NoUninit>(&self, values: &[T]) -> Result<Buffer<T>, DeviceError> {
+    pub fn upload<T: Element>(&self, values: &[T]) -> Result<Buffer<T>, DeviceError> {
         // SAFETY: filled below.
         let mut buffer = unsafe { self.buffer(values.len())? };
         self.copy_to(values, &mut buffer)?;
@@ -166,7 +160,7 @@ impl Device {
     }
 
     /// Copies `values` to the beginning of `buffer`.
-    pub fn copy_to<T: bytemuck::NoUninit>(
+    pub fn copy_to<T: Element>(
         &self,
         values: &[T],
         buffer: &mut Buffer<T>,
@@ -175,30 +169,46 @@ impl Device {
             values.len() <= buffer.len(),
             "more values than the buffer holds"
         );
-        if values.is_empty() {
-            return Ok(());
+        self.make_current()?;
+        let address = buffer.pointer().address();
+        // SAFETY: the buffer holds as many elements (checked above). From pageable memory the driver reads all of
+        // `values` before the call returns.
+        unsafe {
+            sys::cuMemcpyHtoDAsync_v2(
+                address,
+                values.as_ptr().cast(),
+                size_of_val(values),
+                self.stream.cu_stream(),
+            )
         }
-        let bytes: &[u8] = bytemuck::cast_slice(values);
-        self.stream
-            .memcpy_htod(bytes, &mut buffer.bytes_mut().slice_mut(..bytes.len()))
-            .map_err(|e| failed(self.ordinal, "copying to the device", e))
+        .result()
+        .map_err(|e| failed(self.ordinal, "copying to the device", e))
     }
 
     /// The first `length` elements of `buffer`. Waits for the queued work.
-    pub fn download<T: bytemuck::AnyBitPattern + bytemuck::NoUninit>(
+    pub fn download<T: Element>(
         &self,
         buffer: &Buffer<T>,
         length: usize,
     ) -> Result<Vec<T>, DeviceError> {
         assert!(length <= buffer.len(), "more values than the buffer holds");
-        let mut values = vec![T::zeroed(); length];
-        if length > 0 {
-            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut values);
-            self.stream
-                .memcpy_dtoh(&buffer.bytes().slice(..bytes.len()), bytes)
-                .map_err(|e| failed(self.ordinal, "copying from the device", e))?;
+        self.make_current()?;
+        let mut values: Vec<T> = Vec::with_capacity(length);
+        // SAFETY: both sides hold `length` elements, of which every pattern of bits is a value; they are there once
+        // the stream has been waited for.
+        unsafe {
+            sys::cuMemcpyDtoHAsync_v2(
+                values.as_mut_ptr().cast(),
+                buffer.pointer().address(),
+                length * size_of::<T>(),
+                self.stream.cu_stream(),
+            )
         }
+        .result()
+        .map_err(|e| failed(self.ordinal, "copying from the device", e))?;
         self.synchronise()?;
+        // SAFETY: written by the copy above.
+        unsafe { values.set_len(length) };
         Ok(values)
     }
 

@@ -11,7 +11,7 @@ pub mod launch;
 pub mod map;
 mod product;
 
-pub use buffer::{Buffer, Pointer};
+pub use buffer::{Buffer, Element, Pointer};
 pub use context::Device;
 pub use error::DeviceError;
 pub use fft::{ImageTransforms, VolumeTransform};

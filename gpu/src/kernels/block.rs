@@ -137,7 +137,7 @@ mod tests {
             // SAFETY: one element a thread.
             unsafe {
                 let i = thread::thread_idx_x();
-                *p.get().add(i as usize) = rank_among(i % 3 == 0, Shared::dynamic(0));
+                *p.get().add(i as usize) = rank_among(i.is_multiple_of(3), Shared::dynamic(0));
             }
         });
         for (i, &(below, total)) in out.iter().enumerate() {

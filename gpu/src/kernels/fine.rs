@@ -496,7 +496,7 @@ mod tests {
             },
         );
         assert_eq!(out[1].best, 4 * 4 + 1);
-        for image in 0..2 {
+        for (image, found) in out.iter().enumerate() {
             let range = image * 3 * per_sample..(image + 1) * 3 * per_sample;
             let logs: Vec<f64> = range
                 .clone()
@@ -506,7 +506,7 @@ mod tests {
             let sum: f64 = logs.iter().map(|l| (l - largest).exp()).sum();
             let kept: f64 = values[range.clone()].iter().map(|w| f64::from(*w)).sum();
             assert!(kept > 0.95 && kept <= 1.0 + 1e-6);
-            assert!((f64::from(out[image].weight) - kept).abs() < 1e-6);
+            assert!((f64::from(found.weight) - kept).abs() < 1e-6);
             for (w, log) in values[range].iter().zip(&logs) {
                 let exact = (log - largest).exp() / sum;
                 assert!(*w == 0.0 || (f64::from(*w) / exact - 1.0).abs() < 1e-5);

@@ -228,13 +228,13 @@ mod tests {
                 m.get(),
             );
         });
-        for image in 0..images {
+        for (image, task) in tasks.iter().enumerate() {
             let at = |x: i32, y: i32| -> f64 {
                 let inside = |v: i32| (0..n as i32).contains(&v);
-                let [sx, sy] = tasks[image].shift;
+                let [sx, sy] = task.shift;
                 if inside(x - sx) && inside(y - sy) {
                     let from = image * n * n + (y - sy) as usize * n + (x - sx) as usize;
-                    f64::from(raw[from]) * f64::from(tasks[image].factor)
+                    f64::from(raw[from]) * f64::from(task.factor)
                 } else {
                     0.0
                 }

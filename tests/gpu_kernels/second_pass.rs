@@ -1,0 +1,242 @@
+//! The second pass of the batch, and its sums.
+
+use super::batch::{Batch, Groups, Uploaded};
+use super::*;
+use gerelion::device::Pointer;
+use gpu::samples::{Alignment, CTF_CORRECTED, Sample, product};
+use gpu::slice::insertion;
+use std::time::Instant;
+
+impl Batch {
+    pub fn fine_and_store(
+        &self,
+        device: &Device,
+        d: &Uploaded,
+        samples: &[Sample],
+        first: &[u32],
+        groups: &Groups,
+    ) {
+        let stride = self.stride;
+        let per_sample = CHILDREN * SHIFT_CHILDREN;
+        let parent_count = groups.host_parents.len();
+        let pair_count = groups.host_parents[parent_count - 1].end;
+        let slices = poisoned2(device, parent_count * CHILDREN * stride);
+        let d_values = poisoned(device, samples.len() * per_sample);
+        let (list, d_first) = (
+            device.upload(samples).unwrap(),
+            device.upload(first).unwrap(),
+        );
+        // SAFETY: array sizes as the kernels demand.
+        unsafe {
+            device
+                .project_slices(
+                    (parent_count * CHILDREN) as u32,
+                    d.references.pointer(),
+                    d.shape.pointer(),
+                    d.axes.pointer(),
+                    groups.chosen.pointer(),
+                    d.class_of.pointer(),
+                    CHILDREN as u32,
+                    d.pixels.pointer(),
+                    self.count(),
+                    slices.pointer(),
+                    stride as u32,
+                    Pointer::null(),
+                    0,
+                )
+                .unwrap();
+            device
+                .fine_differences_8x4(
+                    pair_count,
+                    groups.pairs.pointer(),
+                    list.pointer(),
+                    0,
+                    slices.pointer(),
+                    stride as u32,
+                    d.masked.pointer(),
+                    stride as u32,
+                    d.ctf.pointer(),
+                    d.scales.pointer(),
+                    d.weight.pointer(),
+                    d.phases.pointer(),
+                    stride as u32,
+                    self.count(),
+                    CHILDREN as u32,
+                    SHIFT_CHILDREN as u32,
+                    Pointer::null(),
+                    d_values.pointer(),
+                )
+                .unwrap();
+        }
+        let differences = device
+            .download(&d_values, samples.len() * per_sample)
+            .unwrap();
+        let (mut found, mut expected) = (Vec::new(), Vec::new());
+        for s in (0..samples.len()).step_by(samples.len() / 40 + 1) {
+            for j in 0..per_sample {
+                let o = samples[s].orientation as usize;
+                let t = samples[s].shift as usize * SHIFT_CHILDREN + j % SHIFT_CHILDREN;
+                let child = o * CHILDREN + j / SHIFT_CHILDREN;
+                expected.push(self.difference(child, o, samples[s].image as usize, t));
+                found.push(differences[s * per_sample + j]);
+            }
+        }
+        assert_close("fine_differences", found, expected, 2e-6);
+
+        let best = device.zeros::<u64>(IMAGES).unwrap();
+        let alignments = device.upload(&[Alignment::default(); IMAGES]).unwrap();
+        // SAFETY: array sizes as the kernels demand.
+        unsafe {
+            device
+                .fine_weights(
+                    IMAGES as u32,
+                    list.pointer(),
+                    d_first.pointer(),
+                    CHILDREN as u32,
+                    SHIFT_CHILDREN as u32,
+                    0.999,
+                    0,
+                    d_values.pointer(),
+                    best.pointer(),
+                    alignments.pointer(),
+                )
+                .unwrap();
+        }
+        let weights = device.download(&d_values, differences.len()).unwrap();
+        let alignments = device.download(&alignments, IMAGES).unwrap();
+        let mut exact = vec![0.0f64; weights.len()];
+        for i in 0..IMAGES {
+            let range = first[i] as usize * per_sample..first[i + 1] as usize * per_sample;
+            let log = |j: usize| f64::from(samples[j / per_sample].log_prior - differences[j]);
+            let largest = range.clone().map(log).fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = range.clone().map(|j| (log(j) - largest).exp()).sum();
+            for j in range.clone() {
+                exact[j] = if weights[j] > 0.0 {
+                    (log(j) - largest).exp() / sum
+                } else {
+                    0.0
+                };
+            }
+            let kept: f64 = range.clone().map(|j| exact[j]).sum();
+            assert!(kept > 0.9989 && kept < 1.0 + 1e-6, "image {i}: {kept}");
+            assert!(log(alignments[i].best as usize) >= largest - 1e-6);
+        }
+        assert_close("fine_weights", weights.iter().copied(), exact, 1e-5);
+        self.store(device, d, samples, &weights, &list, &d_values, groups);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn store(
+        &self,
+        device: &Device,
+        d: &Uploaded,
+        samples: &[Sample],
+        weights: &[f32],
+        list: &Buffer<Sample>,
+        d_values: &Buffer<f32>,
+        groups: &Groups,
+    ) {
+        let (count, stride, voxels) = (self.pixels.len(), self.stride, self.shape.len());
+        let sums = device.zeros::<[f32; 4]>(CLASSES * voxels).unwrap();
+        let shares = device.zeros::<[f32; 2]>(IMAGES * count).unwrap();
+        let max_radius2 = (2.0 * f32::from(HALF)).powi(2) * (1.0 + 2e-6);
+        let clock = Instant::now();
+        // SAFETY: array sizes as the kernels demand.
+        unsafe {
+            device
+                .store_orientations(
+                    groups.host_parents.len() as u32,
+                    groups.parents.pointer(),
+                    groups.pairs.pointer(),
+                    list.pointer(),
+                    d_values.pointer(),
+                    CHILDREN as u32,
+                    SHIFT_CHILDREN as u32,
+                    d.axes.pointer(),
+                    d.class_of.pointer(),
+                    d.references.pointer(),
+                    d.shape.pointer(),
+                    max_radius2,
+                    d.pixels.pointer(),
+                    self.count(),
+                    self.count(),
+                    d.masked.pointer(),
+                    d.unmasked.pointer(),
+                    d.ctf.pointer(),
+                    stride as u32,
+                    d.scales.pointer(),
+                    d.weight.pointer(),
+                    d.phases.pointer(),
+                    stride as u32,
+                    CTF_CORRECTED,
+                    sums.pointer(),
+                    shares.pointer(),
+                )
+                .unwrap();
+        }
+        device.synchronise().unwrap();
+        println!(
+            "store_orientations took {:.2} ms",
+            clock.elapsed().as_secs_f64() * 1e3
+        );
+        let sums = device.download(&sums, CLASSES * voxels).unwrap();
+        let shares = device.download(&shares, IMAGES * count).unwrap();
+        let mut exact = vec![[0.0f64; 3]; CLASSES * voxels];
+        let mut exact_shares = vec![[0.0f64; 2]; IMAGES * count];
+        let wide = |v: [f32; 2]| v.map(f64::from);
+        for (j, &w) in weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
+            let sample = samples[j / (CHILDREN * SHIFT_CHILDREN)];
+            let (o, i) = (sample.orientation as usize, sample.image as usize);
+            let child = o * CHILDREN + j / SHIFT_CHILDREN % CHILDREN;
+            let t = sample.shift as usize * SHIFT_CHILDREN + j % SHIFT_CHILDREN;
+            let slice = self.slice(child, o);
+            let volume = self.class_of[o] as usize * voxels;
+            let w = f64::from(w);
+            for p in 0..count {
+                let c = f64::from(self.scales[i]) * f64::from(self.ctf[i * stride + p]);
+                let v = f64::from(self.weight[p]);
+                let e = self.phases[t * stride + p];
+                let u = wide(product(self.unmasked[i * stride + p], e));
+                let [x, y] = self.pixels[p].map(f32::from);
+                if let Some(place) =
+                    insertion(&self.shape, max_radius2, self.axes[child].position(x, y))
+                {
+                    let sign = if place.conjugate { -1.0 } else { 1.0 };
+                    for corner in 0..8 {
+                        let (offset, share) = place.corner(&self.shape, corner);
+                        let share = f64::from(share) * w * c * v;
+                        let voxel = &mut exact[volume + place.base + offset];
+                        voxel[0] += share * u[0];
+                        voxel[1] += share * sign * u[1];
+                        voxel[2] += share * c;
+                    }
+                }
+                let (a, f) = (
+                    wide(slice[p]),
+                    wide(product(self.masked[i * stride + p], e)),
+                );
+                exact_shares[i * count + p][0] += w * c * (a[0] * f[0] + a[1] * f[1]);
+                exact_shares[i * count + p][1] += w * c * c * (a[0] * a[0] + a[1] * a[1]);
+            }
+        }
+        for (k, name) in ["sums, real", "sums, imaginary", "sums, weight"]
+            .into_iter()
+            .enumerate()
+        {
+            assert_close(
+                name,
+                sums.iter().map(|v| v[k]),
+                exact.iter().map(|v| v[k]),
+                1e-5,
+            );
+        }
+        for (k, name) in ["shares XA", "shares AA"].into_iter().enumerate() {
+            assert_close(
+                name,
+                shares.iter().map(|v| v[k]),
+                exact_shares.iter().map(|v| v[k]),
+                1e-5,
+            );
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Image preparation, CTF and matrix products, each by itself.
+
+use super::*;
+use gerelion::device::{ImageTransforms, MatrixProduct, Pointer, Precision};
+use gerelion::fourier::image::{
+    Background, ImageTransform, mask_particle, shell_power, shift_by_pixels,
+};
+use gpu::ctf::CtfCoefficients;
+use gpu::image::ImageTask;
+use std::time::Instant;
+
+#[test]
+fn images_are_prepared_as_on_the_host() {
+    let Some(device) = device() else { return };
+    let raw = values(IMAGES * BOX * BOX, 1);
+    let tasks: Vec<ImageTask> = (0..IMAGES)
+        .map(|i| ImageTask {
+            factor: 0.5 + 0.1 * i as f32,
+            shift: [i as i32 % 7 - 3, 2 - i as i32 % 5],
+        })
+        .collect();
+    let pixels = pixels();
+    let (count, stride) = (pixels.len(), pixels.len().next_multiple_of(32));
+    let (radius, edge) = (30.0f32, 5.0f32);
+    let d_raw = device.upload(&raw).unwrap();
+    let d_tasks = device.upload(&tasks).unwrap();
+    let unmasked = poisoned(&device, raw.len());
+    let masked = poisoned(&device, raw.len());
+    let d_pixels = device.upload(&pixels).unwrap();
+    let mut full = poisoned2(&device, IMAGES * BOX * (BOX / 2 + 1));
+    let packed = poisoned2(&device, IMAGES * stride);
+    let powers = poisoned(&device, IMAGES * (BOX / 2 + 1));
+    let transforms = match ImageTransforms::new(&device, BOX, IMAGES) {
+        Ok(plan) => plan,
+        Err(error @ DeviceError::NoLibrary { .. }) => {
+            println!("skipped: {error}");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    // SAFETY: array sizes as the kernels demand.
+    unsafe {
+        device
+            .prepare_images(
+                IMAGES as u32,
+                d_raw.pointer(),
+                d_tasks.pointer(),
+                BOX as u32,
+                radius,
+                edge,
+                Pointer::null(),
+                unmasked.pointer(),
+                masked.pointer(),
+            )
+            .unwrap();
+        transforms.forward(&device, &masked, &mut full).unwrap();
+        device
+            .gather_transforms(
+                IMAGES as u32,
+                full.pointer(),
+                BOX as u32,
+                d_pixels.pointer(),
+                count as u32,
+                Pointer::null(),
+                Pointer::null(),
+                packed.pointer(),
+                stride as u32,
+            )
+            .unwrap();
+        device
+            .shell_powers(IMAGES as u32, full.pointer(), BOX as u32, powers.pointer())
+            .unwrap();
+    }
+    let packed = device.download(&packed, IMAGES * stride).unwrap();
+    let powers = device.download(&powers, IMAGES * (BOX / 2 + 1)).unwrap();
+    let transform = ImageTransform::new(BOX);
+    let (mut expected, mut expected_powers) = (Vec::new(), Vec::new());
+    for (i, task) in tasks.iter().enumerate() {
+        let scaled: Vec<f32> = raw[i * BOX * BOX..(i + 1) * BOX * BOX]
+            .iter()
+            .map(|v| v * task.factor)
+            .collect();
+        let mut image = shift_by_pixels(&scaled, BOX, task.shift);
+        mask_particle(&mut image, BOX, radius, edge, Background::Mean);
+        let f = transform.forward(&image, BOX / 2);
+        expected_powers.extend(shell_power(&f, BOX));
+        for p in 0..stride {
+            let value = pixels.get(p).map_or([0.0; 2], |[x, y]| {
+                let row = if *y >= 0 {
+                    *y as usize
+                } else {
+                    (i32::from(*y) + BOX as i32) as usize
+                };
+                let v = f[row * (BOX / 2 + 1) + *x as usize];
+                [f64::from(v.re), f64::from(v.im)]
+            });
+            expected.extend(value);
+        }
+    }
+    assert_close("prepare, transform, gather", flat(&packed), expected, 2e-6);
+    assert_close("shell_powers", powers, expected_powers, 1e-5);
+}
+
+#[test]
+fn ctfs_have_the_accuracy_of_double_precision() {
+    let Some(device) = device() else { return };
+    let pixels = pixels();
+    let coefficients: Vec<CtfCoefficients<f64>> = (0..IMAGES)
+        .map(|i| CtfCoefficients {
+            phase_xx: -0.31 - 0.01 * i as f64,
+            phase_xy: 0.002,
+            phase_yy: -0.29,
+            phase_u4: 4000.0,
+            phase_constant: -0.1,
+            u_xx: 1.5e-5,
+            u_xy: 0.0,
+            u_yy: 1.5e-5,
+            damping: -20.0,
+            scale: 0.9,
+            flags: 0,
+        })
+        .collect();
+    let (count, stride) = (pixels.len(), pixels.len() + 3);
+    let d_coefficients = device.upload(&coefficients).unwrap();
+    let d_pixels = device.upload(&pixels).unwrap();
+    let out = poisoned(&device, IMAGES * stride);
+    // SAFETY: array sizes as the kernel demands.
+    unsafe {
+        device
+            .ctf_values(
+                IMAGES as u32,
+                d_coefficients.pointer(),
+                d_pixels.pointer(),
+                count as u32,
+                Pointer::null(),
+                out.pointer(),
+                stride as u32,
+            )
+            .unwrap();
+    }
+    let out = device.download(&out, IMAGES * stride).unwrap();
+    let expected = coefficients.iter().flat_map(|c| {
+        let values = pixels
+            .iter()
+            .map(|[x, y]| gpu::ctf::value(c, f64::from(*x), f64::from(*y), 0.0));
+        values.chain([0.0; 3]).collect::<Vec<f64>>()
+    });
+    assert_close("ctf_values", out, expected, 1e-7);
+}
+
+#[test]
+fn products_have_the_accuracy_of_their_kind() {
+    let Some(device) = device() else { return };
+    let (rows, columns, length) = (700, 1111, 1024);
+    let (left, right) = (values(rows * length, 1), values(columns * length, 2));
+    let exact: Vec<f64> = (0..rows)
+        .step_by(13)
+        .flat_map(|r| (0..columns).map(move |c| (r, c)))
+        .map(|(r, c)| {
+            (0..length)
+                .map(|k| f64::from(left[r * length + k]) * f64::from(right[c * length + k]))
+                .sum()
+        })
+        .collect();
+    let (d_left, d_right) = (
+        device.upload(&left).unwrap(),
+        device.upload(&right).unwrap(),
+    );
+    let out = poisoned(&device, rows * columns);
+    let (l, r, o) = (d_left.pointer(), d_right.pointer(), out.pointer());
+    let size = (rows as u32, columns as u32, length as u32, columns as u32);
+    let product = MatrixProduct::new(&device);
+    let run = |name: &str| {
+        // SAFETY: array sizes as the kernels demand.
+        unsafe {
+            match name {
+                "inner_products" => device.inner_products(l, r, size.0, size.1, size.2, o, size.3),
+                "inner_products_tf32" => {
+                    device.inner_products_tf32(l, r, size.0, size.1, size.2, o, size.3)
+                }
+                "inner_products_tf32x3" => {
+                    device.inner_products_tf32x3(l, r, size.0, size.1, size.2, o, size.3)
+                }
+                "cuBLAS, single" => product.run(
+                    &device,
+                    Precision::Single,
+                    l,
+                    r,
+                    (rows, columns, length),
+                    o,
+                    columns,
+                ),
+                _ => product.run(
+                    &device,
+                    Precision::Tf32,
+                    l,
+                    r,
+                    (rows, columns, length),
+                    o,
+                    columns,
+                ),
+            }
+        }
+        .unwrap();
+    };
+    let mut kinds = vec![("inner_products", 1e-6), ("cuBLAS, single", 1e-6)];
+    if device.capability() >= 80 {
+        kinds.extend([
+            ("inner_products_tf32", 1e-3),
+            ("inner_products_tf32x3", 1e-6),
+            ("cuBLAS, TF32", 1e-3),
+        ]);
+    }
+    for (name, bound) in kinds {
+        run(name);
+        let found = device.download(&out, rows * columns).unwrap();
+        let rows_checked = (0..rows)
+            .step_by(13)
+            .flat_map(|r| found[r * columns..(r + 1) * columns].to_vec());
+        assert_close(name, rows_checked, exact.clone(), bound);
+        device.synchronise().unwrap();
+        let clock = Instant::now();
+        for _ in 0..20 {
+            run(name);
+        }
+        device.synchronise().unwrap();
+        let seconds = clock.elapsed().as_secs_f64() / 20.0;
+        let flops = 2.0 * (rows * columns * length) as f64;
+        println!(
+            "{name:<28} {:.1} TFLOP/s at {rows} × {columns} × {length}",
+            flops / seconds / 1e12
+        );
+    }
+}
