@@ -12,3 +12,4 @@ pub mod math;
 pub mod samples;
 pub mod shapes;
 pub mod slice;
+pub mod volume;

@@ -41,6 +41,16 @@ pub const KERNELS: &[(&str, u32)] = &[
     ("fine_statistics", 128),
     ("store_orientations", 128),
     ("reduce_shares", 256),
+    ("complete_zero_plane", 128),
+    ("add_rotated", 256),
+    ("regularise", 256),
+    ("weight_by_bin", 256),
+    ("divide_into_transform", 256),
+    ("crop_reference", 256),
+    ("pad_map", 256),
+    ("crop_map", 256),
+    ("background_sums", 256),
+    ("finish_map", 256),
 ];
 
 /// Threads of a block of kernel `name`.
@@ -83,7 +93,7 @@ macro_rules! scalar {
         })*
     };
 }
-scalar!(u32, f32);
+scalar!(u32, i32, f32);
 
 impl<T> Argument for Pointer<T> {
     fn source(&self) -> *mut c_void {
@@ -244,6 +254,46 @@ launches! {
     /// Back-projection and shares.
     store_orientations(parent_count: u32 | parents: Pointer<Parent>, pairs: Pointer<Pair>, samples: Pointer<Sample>, values: F, orientation_children: u32, shift_children: u32, axes: Pointer<SliceAxes>, class_of: U, references: C, shape: Pointer<VolumeShape>, max_radius2: f32, pixels: Pointer<[i16; 2]>, projected: u32, pixel_count: u32, masked: C, unmasked: C, ctf: F, image_stride: u32, scales: F, inverse_variance: F, phases: C, phase_stride: u32, flags: u32, sums: Pointer<[f32; 4]>, shares: C) {
         grid: [parent_count * orientation_children, pixel_count.div_ceil(128), 1], words: 0
+    }
+    /// Friedel mates on the plane x = 0.
+    complete_zero_plane(| sums: Pointer<[f32; 4]>, side: u32) {
+        grid: [(side * side / 2).div_ceil(128), 1, 1], words: 0
+    }
+    /// Sums turned by the operators of the point group; `voxels` are those of the shape.
+    add_rotated(voxels: u32 | old: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, radius2: u32, operators: F, count: u32, sums: Pointer<[f32; 4]>) {
+        grid: [voxels.div_ceil(256), 1, 1], words: 0
+    }
+    /// Inverse prior variance added to the weights.
+    regularise(voxels: u32 | sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, radius2: u32, padding: f32, inverse: F, shells: u32, first_shell: u32) {
+        grid: [voxels.div_ceil(256), 1, 1], words: 0
+    }
+    /// Weights per bin.
+    weight_by_bin(voxels: u32 | sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, radius2: u32, padding: f32, bins: u32, out: Pointer<f64>) {
+        grid: [voxels.div_ceil(256 * 16), 1, 1], words: 2 * bins
+    }
+    /// Data divided by weights, as the transform of a box.
+    divide_into_transform(| sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, radius2: u32, padding: f32, floor: F, bins: u32, padded_box: u32, out: C) {
+        grid: [(padded_box * padded_box).saturating_mul(padded_box / 2 + 1).div_ceil(256), 1, 1], words: 0
+    }
+    /// Reference volume from the transform of a padded map.
+    crop_reference(voxels: u32 | transform: C, padded_box: u32, shape: Pointer<VolumeShape>, radius2: u32, silent2: i32, scale: f32, padding: f32, shells: u32, out: C, power: Pointer<f64>) {
+        grid: [voxels.div_ceil(256 * 16), 1, 1], words: 2 * shells
+    }
+    /// Map into a larger box, gridding-corrected.
+    pad_map(| map: F, n: u32, padded_box: u32, sinc_box: f32, out: F) {
+        grid: [padded_box.pow(3).div_ceil(256), 1, 1], words: 0
+    }
+    /// Map out of a larger box.
+    crop_map(| padded: F, padded_box: u32, n: u32, scale: f32, out: F) {
+        grid: [n.pow(3).div_ceil(256), 1, 1], words: 0
+    }
+    /// Background of a map.
+    background_sums(| map: F, n: u32, sphere: f32, edge: f32, out: Pointer<f64>) {
+        grid: [n.pow(3).div_ceil(256 * 16), 1, 1], words: PREPARE_WORDS
+    }
+    /// Mask and gridding correction of a map.
+    finish_map(| map: F, n: u32, sphere: f32, edge: f32, background: Pointer<f64>, sinc_box: f32) {
+        grid: [n.pow(3).div_ceil(256), 1, 1], words: 0
     }
     /// Shares per shell.
     reduce_shares(images: u32 | shares: C, masked: C, image_stride: u32, pixel_count: u32, shell_begin: U, shells: u32, out: Pointer<[f32; 4]>) {

@@ -6,6 +6,7 @@ pub mod coarse;
 pub mod columns;
 pub mod fine;
 pub mod grouping;
+pub mod map;
 pub mod prepare;
 pub mod product;
 pub mod project;
@@ -15,3 +16,4 @@ pub mod statistics;
 pub mod store;
 #[cfg(test)]
 mod test_data;
+pub mod volume;

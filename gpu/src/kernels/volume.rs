@@ -1,0 +1,506 @@
+//! M-step in Fourier space: Friedel mates, point group, prior, division (spec 02 §1.5, §2.1–2.3).
+//!
+//! A voxel of the sums is (re, im, weight, unused); layout as `VolumeShape` says. `radius2` is Rp², up to which voxels
+//! count; shells are ROUND(|v|/P), bins of the division trunc(|v|/P).
+
+use cuda_std::prelude::*;
+use cuda_std::shared::Shared;
+
+use crate::slice::{VolumeShape, insertion};
+use crate::volume::{centre_sign, frequency, regularised};
+
+/// Mates (0, y, z) and (0, −y, −z) both get their sum; the origin stays. A thread a pair of rows.
+#[kernel]
+pub unsafe fn complete_zero_plane(sums: *mut [f32; 4], side: u32) {
+    // SAFETY: rows below the middle one, and their mates above it.
+    unsafe {
+        let row = thread::index_1d();
+        let last = side as usize * side as usize - 1;
+        if row >= last / 2 {
+            return;
+        }
+        let width = side as usize / 2 + 1;
+        let (here, mate) = (sums.add(row * width), sums.add((last - row) * width));
+        let (a, b) = (*here, *mate);
+        let sum = [a[0] + b[0], a[1] - b[1], a[2] + b[2]];
+        *here = [sum[0], sum[1], sum[2], 0.0];
+        *mate = [sum[0], -sum[1], sum[2], 0.0];
+    }
+}
+
+/// Adds `old`, turned by each of `count` operators (3 × 3, row after row), to `sums`. A thread a voxel.
+#[kernel]
+pub unsafe fn add_rotated(
+    old: *const [f32; 4],
+    shape: *const VolumeShape,
+    radius2: u32,
+    operators: *const f32,
+    count: u32,
+    sums: *mut [f32; 4],
+) {
+    // SAFETY: the index is checked; a turned position lies within Rp, hence inside the volume with its neighbours.
+    unsafe {
+        let i = thread::index_1d();
+        let shape = &*shape;
+        let Some([x, y, z]) = position(i, shape) else {
+            return;
+        };
+        if (x * x + y * y + z * z) as u32 > radius2 {
+            return;
+        }
+        let at = [x, y, z].map(|c| c as f32);
+        let mut sum = *sums.add(i);
+        for operator in 0..count as usize {
+            let row = |k: usize| {
+                let r = operators.add(9 * operator + 3 * k);
+                *r * at[0] + *r.add(1) * at[1] + *r.add(2) * at[2]
+            };
+            let turned = [row(0), row(1), row(2)];
+            let Some(place) = insertion(shape, f32::INFINITY, turned) else {
+                continue;
+            };
+            let sign = if place.conjugate { -1.0 } else { 1.0 };
+            for corner in 0..8 {
+                let (offset, share) = place.corner(shape, corner);
+                // Rounding may put a position on the sphere one voxel beyond the volume, with share 0.
+                if share > 0.0 {
+                    let v = memory::load4(old, place.base + offset);
+                    sum[0] += share * v[0];
+                    sum[1] += sign * share * v[1];
+                    sum[2] += share * v[2];
+                }
+            }
+        }
+        *sums.add(i) = sum;
+    }
+}
+
+/// Adds the inverse prior variance to the weights. `inverse` per shell, see [`regularised`]; shells below `first_shell`
+/// are left alone, shells from `shells` on have no prior power. A thread a voxel.
+#[kernel]
+pub unsafe fn regularise(
+    sums: *mut [f32; 4],
+    shape: *const VolumeShape,
+    radius2: u32,
+    padding: f32,
+    inverse: *const f32,
+    shells: u32,
+    first_shell: u32,
+) {
+    // SAFETY: the index is checked.
+    unsafe {
+        let i = thread::index_1d();
+        let Some([x, y, z]) = position(i, &*shape) else {
+            return;
+        };
+        let r2 = (x * x + y * y + z * z) as u32;
+        if r2 >= radius2 {
+            return;
+        }
+        let shell = ((r2 as f32).sqrt() / padding + 0.5) as u32;
+        if shell >= first_shell {
+            let prior = if shell < shells {
+                *inverse.add(shell as usize)
+            } else {
+                -1.0
+            };
+            let weight = (*sums.add(i))[2];
+            (*sums.add(i))[2] = regularised(weight, prior);
+        }
+    }
+}
+
+/// Σ weight and number of voxels of each bin trunc(|v|/P), the last bin taking the rest: `out[2·bin]`, `out[2·bin + 1]`,
+/// zeroed by the host. Voxels with |v|² < Rp². Shared memory: 2 · `bins` words.
+#[kernel]
+pub unsafe fn weight_by_bin(
+    sums: *const [f32; 4],
+    shape: *const VolumeShape,
+    radius2: u32,
+    padding: f32,
+    bins: u32,
+    out: *mut f64,
+) {
+    // SAFETY: the index is checked, the bin limited.
+    unsafe {
+        let of_block = Shared::dynamic(0);
+        clear(of_block, 2 * bins);
+        let mut i = thread::index_1d();
+        while let Some([x, y, z]) = position(i, &*shape) {
+            let r2 = (x * x + y * y + z * z) as u32;
+            if r2 < radius2 {
+                let bin = (((r2 as f32).sqrt() / padding) as u32).min(bins - 1);
+                of_block.add(2 * bin, (*sums.add(i))[2]);
+                of_block.add(2 * bin + 1, 1.0);
+            }
+            i += thread::grid_size_1d();
+        }
+        flush(of_block, 2 * bins, out);
+    }
+}
+
+/// Divides data by weights not below `floor` of their bin and writes the centred half-complex transform of a box of
+/// `padded_box`³, 0 where there is nothing. A thread a value of the transform.
+#[kernel]
+pub unsafe fn divide_into_transform(
+    sums: *const [f32; 4],
+    shape: *const VolumeShape,
+    radius2: u32,
+    padding: f32,
+    floor: *const f32,
+    bins: u32,
+    padded_box: u32,
+    out: *mut [f32; 2],
+) {
+    // SAFETY: the index is checked; frequencies are looked up only inside the volume.
+    unsafe {
+        let i = thread::index_1d();
+        let width = padded_box as usize / 2 + 1;
+        if i >= width * padded_box as usize * padded_box as usize {
+            return;
+        }
+        let x = (i % width) as i32;
+        let y = frequency((i / width) as u32 % padded_box, padded_box);
+        let z = frequency((i / width) as u32 / padded_box, padded_box);
+        let r2 = (x * x + y * y + z * z) as u32;
+        let mut value = [0.0, 0.0];
+        if r2 <= radius2 {
+            let half = (*shape).half as i32;
+            let row = (z + half) as usize * (*shape).side as usize + (y + half) as usize;
+            let voxel = memory::load4(sums, row * (*shape).row() + x as usize);
+            let bin = (((r2 as f32).sqrt() / padding) as u32).min(bins - 1);
+            let weight = voxel[2].max(*floor.add(bin as usize));
+            if weight > 0.0 {
+                let factor = centre_sign(x, y, z) / weight;
+                value = [voxel[0] * factor, voxel[1] * factor];
+            } else {
+                let sign = centre_sign(x, y, z);
+                value = [voxel[0] * sign, voxel[1] * sign];
+            }
+        }
+        memory::store2(out, i, value);
+    }
+}
+
+/// Cuts the reference volume out of the transform of a padded map, and measures Σ|F|² and the number of voxels per
+/// shell: `power[2·shell]`, `power[2·shell + 1]`, zeroed by the host. Voxels up to `silent2` are measured but written as 0
+/// (−1: none). Shared memory: 2 · `shells` words.
+#[kernel]
+pub unsafe fn crop_reference(
+    transform: *const [f32; 2],
+    padded_box: u32,
+    shape: *const VolumeShape,
+    radius2: u32,
+    silent2: i32,
+    scale: f32,
+    padding: f32,
+    shells: u32,
+    out: *mut [f32; 2],
+    power: *mut f64,
+) {
+    // SAFETY: the index is checked; frequencies are looked up only inside the transform.
+    unsafe {
+        let of_block = Shared::dynamic(0);
+        clear(of_block, 2 * shells);
+        let limit = (padded_box / 2) as i32;
+        let mut i = thread::index_1d();
+        while let Some([x, y, z]) = position(i, &*shape) {
+            let r2 = (x * x + y * y + z * z) as u32;
+            let mut value = [0.0, 0.0];
+            if r2 <= radius2 {
+                if x <= limit && y <= limit && z <= limit && y > -limit && z > -limit {
+                    let (row, plane) = (
+                        crate::volume::stored(y, padded_box),
+                        crate::volume::stored(z, padded_box),
+                    );
+                    let at = (plane as usize * padded_box as usize + row as usize)
+                        * (limit as usize + 1)
+                        + x as usize;
+                    let factor = scale * centre_sign(x, y, z);
+                    value = memory::load2(transform, at).map(|v| v * factor);
+                }
+                let shell = ((r2 as f32).sqrt() / padding + 0.5) as u32;
+                if shell < shells {
+                    of_block.add(2 * shell, value[0] * value[0] + value[1] * value[1]);
+                    of_block.add(2 * shell + 1, 1.0);
+                }
+                if r2 as i32 <= silent2 {
+                    value = [0.0, 0.0];
+                }
+            }
+            memory::store2(out, i, value);
+            i += thread::grid_size_1d();
+        }
+        flush(of_block, 2 * shells, power);
+    }
+}
+
+/// Logical (x, y, z) of voxel `i`; None beyond the volume.
+#[inline(always)]
+fn position(i: usize, shape: &VolumeShape) -> Option<[i32; 3]> {
+    if i >= shape.len() {
+        return None;
+    }
+    let (row, half) = ((i / shape.row()) as u32, shape.half as i32);
+    Some([
+        (i % shape.row()) as i32,
+        (row % shape.side) as i32 - half,
+        (row / shape.side) as i32 - half,
+    ])
+}
+
+/// # Safety
+/// All threads of the block take part; `words` words exist.
+#[inline(always)]
+unsafe fn clear(words_of_block: Shared, words: u32) {
+    let mut i = thread::thread_idx_x();
+    while i < words {
+        // SAFETY: below `words`.
+        unsafe { words_of_block.store(i, 0.0) };
+        i += thread::block_dim_x();
+    }
+    thread::sync_threads();
+}
+
+/// # Safety
+/// As [`clear`]; `out` has as many elements.
+#[inline(always)]
+unsafe fn flush(words_of_block: Shared, words: u32, out: *mut f64) {
+    thread::sync_threads();
+    let mut i = thread::thread_idx_x();
+    while i < words {
+        // SAFETY: below `words`.
+        unsafe {
+            let value = words_of_block.load(i);
+            if value != 0.0 {
+                atomic::add_f64(out.add(i as usize), f64::from(value));
+            }
+        }
+        i += thread::block_dim_x();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::test_data;
+    use cuda_std::emulator::{DevicePointer, launch};
+
+    fn shape() -> VolumeShape {
+        VolumeShape::new(2 * (12 + 1) + 1, 6, 2.0)
+    }
+
+    fn sums(seed: u64) -> Vec<[f32; 4]> {
+        test_data::values(3 * shape().len(), seed)
+            .chunks_exact(3)
+            .map(|v| [v[0], v[1], 1.0 + v[2], 0.0])
+            .collect()
+    }
+
+    fn grid(count: usize) -> [u32; 3] {
+        [count.div_ceil(64) as u32, 1, 1]
+    }
+
+    fn index(x: usize, y: i32, z: i32) -> usize {
+        let s = shape();
+        let h = s.half as i32;
+        ((z + h) as usize * s.side as usize + (y + h) as usize) * s.row() + x
+    }
+
+    #[test]
+    fn mates_on_the_zero_plane_get_their_sum() {
+        let before = sums(1);
+        let mut after = before.clone();
+        let p = DevicePointer::of(&mut after);
+        let side = shape().side;
+        // SAFETY: array sizes as the kernel demands.
+        launch(grid((side * side) as usize), [64, 1, 1], 0, || unsafe {
+            complete_zero_plane(p.get(), side);
+        });
+        for (y, z) in [(3, 2), (0, 5), (-7, 1), (12, -12)] {
+            let (a, b) = (before[index(0, y, z)], before[index(0, -y, -z)]);
+            let expected = [a[0] + b[0], a[1] - b[1], a[2] + b[2], 0.0];
+            assert_eq!(after[index(0, y, z)], expected);
+        }
+        assert_eq!(after[index(0, 0, 0)], before[index(0, 0, 0)]);
+        assert_eq!(after[index(1, 2, 3)], before[index(1, 2, 3)]);
+    }
+
+    /// A quarter turn about z maps the grid onto itself: (x, y, z) receives the value at (−y, x, z).
+    #[test]
+    fn a_quarter_turn_adds_the_turned_voxel() {
+        let mut before = sums(2);
+        let mut after = before.clone();
+        let mut operator = vec![0.0f32, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
+        let mut shape = shape();
+        let count = shape.len();
+        let (b, a) = (
+            DevicePointer::of(&mut before),
+            DevicePointer::of(&mut after),
+        );
+        let (o, s) = (
+            DevicePointer::of(&mut operator),
+            DevicePointer::of(std::slice::from_mut(&mut shape)),
+        );
+        // SAFETY: array sizes as the kernel demands.
+        launch(grid(count), [64, 1, 1], 0, || unsafe {
+            add_rotated(b.get(), s.get(), 144, o.get(), 1, a.get());
+        });
+        for (x, y, z) in [(3usize, -4i32, 2i32), (0, -5, 1), (12, 0, 0), (2, 6, -3)] {
+            let own = before[index(x, y, z)];
+            let (tx, ty) = (-y, x as i32);
+            let turned = if tx >= 0 {
+                before[index(tx as usize, ty, z)]
+            } else {
+                let v = before[index(-tx as usize, -ty, -z)];
+                [v[0], -v[1], v[2], 0.0]
+            };
+            for k in 0..3 {
+                assert!((after[index(x, y, z)][k] - own[k] - turned[k]).abs() < 1e-5);
+            }
+        }
+        // Beyond Rp nothing changes.
+        assert_eq!(after[index(12, 3, 0)], before[index(12, 3, 0)]);
+    }
+
+    #[test]
+    fn weights_are_binned_regularised_and_divided_by() {
+        let mut data = sums(3);
+        let mut shape = shape();
+        let (count, radius2, bins) = (shape.len(), 144u32, 6usize);
+        let mut inverse = vec![0.5f32, 0.25, -1.0, 2.0];
+        let s = DevicePointer::of(std::slice::from_mut(&mut shape));
+        let before = data.clone();
+        let (d, v) = (
+            DevicePointer::of(&mut data),
+            DevicePointer::of(&mut inverse),
+        );
+        // SAFETY: array sizes as the kernel demands.
+        launch(grid(count), [64, 1, 1], 0, || unsafe {
+            regularise(d.get(), s.get(), radius2, 2.0, v.get(), 4, 1);
+        });
+        let shell =
+            |x: i32, y: i32, z: i32| (f64::from(x * x + y * y + z * z).sqrt() / 2.0).round();
+        for (x, y, z) in [
+            (0, 0, 0),
+            (1, 1, 0),
+            (2, 2, 1),
+            (3, -2, 1),
+            (5, 4, -3),
+            (9, 0, 1),
+        ] {
+            let i = index(x as usize, y, z);
+            let w = before[i][2];
+            let expected = match shell(x, y, z) as usize {
+                0 => w,
+                1 => w + 0.25,
+                3 => w + 2.0,
+                _ => w + 1000.0 / w,
+            };
+            assert_eq!(data[i][2], expected, "{x} {y} {z}");
+        }
+        let mut binned = vec![0.0f64; 2 * bins];
+        let b = DevicePointer::of(&mut binned);
+        // SAFETY: array sizes as the kernel demands. Few blocks, so that threads take several voxels.
+        launch([5, 1, 1], [64, 1, 1], 4 * 2 * bins, || unsafe {
+            weight_by_bin(d.get(), s.get(), radius2, 2.0, bins as u32, b.get());
+        });
+        let mut exact = vec![0.0f64; 2 * bins];
+        for (i, v) in data.iter().enumerate() {
+            let [x, y, z] = position(i, &shape).unwrap();
+            let r2 = x * x + y * y + z * z;
+            if r2 < 144 {
+                let bin = ((f64::from(r2).sqrt() / 2.0) as usize).min(bins - 1);
+                exact[2 * bin] += f64::from(v[2]);
+                exact[2 * bin + 1] += 1.0;
+            }
+        }
+        for (a, b) in binned.iter().zip(&exact) {
+            assert!((a - b).abs() <= 1e-5 * b.abs());
+        }
+        let q = 28u32;
+        let mut floor = vec![1.2f32; bins];
+        let mut out = vec![[f32::NAN; 2]; (q * q * (q / 2 + 1)) as usize];
+        let length = out.len();
+        let (f, o) = (DevicePointer::of(&mut floor), DevicePointer::of(&mut out));
+        // SAFETY: array sizes as the kernel demands.
+        launch(grid(length), [64, 1, 1], 0, || unsafe {
+            divide_into_transform(
+                d.get(),
+                s.get(),
+                radius2,
+                2.0,
+                f.get(),
+                bins as u32,
+                q,
+                o.get(),
+            );
+        });
+        for (i, value) in out.iter().enumerate() {
+            let width = q as usize / 2 + 1;
+            let (x, row) = (i % width, (i / width) as u32);
+            let (y, z) = (frequency(row % q, q), frequency(row / q, q));
+            let r2 = (x * x) as i32 + y * y + z * z;
+            if r2 > 144 {
+                assert_eq!(*value, [0.0; 2]);
+            } else {
+                let voxel = data[index(x, y, z)];
+                let factor = centre_sign(x as i32, y, z) / voxel[2].max(1.2);
+                assert_eq!(*value, [voxel[0] * factor, voxel[1] * factor]);
+            }
+        }
+    }
+
+    #[test]
+    fn references_are_cropped_and_measured() {
+        let q = 26u32;
+        let mut transform = test_data::complex((q * q * (q / 2 + 1)) as usize, 5);
+        let mut shape = shape();
+        let count = shape.len();
+        let shells = 7usize;
+        let mut out = vec![[f32::NAN; 2]; count];
+        let mut power = vec![0.0f64; 2 * shells];
+        let (t, o) = (
+            DevicePointer::of(&mut transform),
+            DevicePointer::of(&mut out),
+        );
+        let (s, w) = (
+            DevicePointer::of(std::slice::from_mut(&mut shape)),
+            DevicePointer::of(&mut power),
+        );
+        // SAFETY: array sizes as the kernel demands.
+        launch([7, 1, 1], [64, 1, 1], 4 * 2 * shells, || unsafe {
+            crop_reference(
+                t.get(),
+                q,
+                s.get(),
+                144,
+                4,
+                3.0,
+                2.0,
+                shells as u32,
+                o.get(),
+                w.get(),
+            );
+        });
+        let mut exact = vec![0.0f64; 2 * shells];
+        for (i, value) in out.iter().enumerate() {
+            let [x, y, z] = position(i, &shape).unwrap();
+            let r2 = x * x + y * y + z * z;
+            if r2 > 144 {
+                assert_eq!(*value, [0.0; 2]);
+                continue;
+            }
+            let (row, plane) = (crate::volume::stored(y, q), crate::volume::stored(z, q));
+            let at = ((plane * q + row) * (q / 2 + 1)) as usize + x as usize;
+            let expected = transform[at].map(|v| v * 3.0 * centre_sign(x, y, z));
+            let shell = (f64::from(r2).sqrt() / 2.0).round() as usize;
+            exact[2 * shell] += expected.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
+            exact[2 * shell + 1] += 1.0;
+            assert_eq!(*value, if r2 <= 4 { [0.0; 2] } else { expected });
+        }
+        for (a, b) in power.iter().zip(&exact) {
+            assert!((a - b).abs() <= 1e-5 * b.abs(), "{a} {b}");
+        }
+    }
+}

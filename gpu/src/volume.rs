@@ -1,0 +1,76 @@
+//! Arithmetic of voxels in reconstruction and in the preparation of references (spec 01 §1.5, spec 02 §2).
+
+use crate::math::Real;
+
+/// Gridding correction of trilinear interpolation at `radius` voxels from the box centre: sinc²(r/`padded_box`), 1 at
+/// the centre.
+#[inline(always)]
+pub fn gridding_factor(radius: f32, padded_box: f32) -> f32 {
+    if radius == 0.0 {
+        return 1.0;
+    }
+    let u = core::f32::consts::PI * radius / padded_box;
+    let sinc = Real::sin_cos(u).0 / u;
+    sinc * sinc
+}
+
+/// Logical frequency of stored index `i` of a transform of `n` points: −n/2+1 … n/2.
+#[inline(always)]
+pub fn frequency(i: u32, n: u32) -> i32 {
+    if i <= n / 2 {
+        i as i32
+    } else {
+        i as i32 - n as i32
+    }
+}
+
+/// Stored index of logical frequency `k`.
+#[inline(always)]
+pub fn stored(k: i32, n: u32) -> u32 {
+    if k >= 0 {
+        k as u32
+    } else {
+        (k + n as i32) as u32
+    }
+}
+
+/// (−1)^(x+y+z): moves the origin of a transform to the box centre.
+#[inline(always)]
+pub fn centre_sign(x: i32, y: i32, z: i32) -> f32 {
+    if (x + y + z) & 1 == 0 { 1.0 } else { -1.0 }
+}
+
+/// Weight of a voxel with the inverse prior variance added: `inverse` is 1/(c_p·T·τ²) of the shell, negative where the
+/// shell has no prior power; there a large penalty where little was measured (spec 02 §2.1).
+#[inline(always)]
+pub fn regularised(weight: f32, inverse: f32) -> f32 {
+    if inverse >= 0.0 {
+        weight + inverse
+    } else if weight > 1e-20 {
+        weight + 1000.0 / weight
+    } else {
+        weight
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frequencies_and_places_are_inverse() {
+        for n in [8u32, 10] {
+            for i in 0..n {
+                assert_eq!(stored(frequency(i, n), n), i);
+            }
+            assert_eq!(frequency(n / 2, n), n as i32 / 2);
+        }
+    }
+
+    #[test]
+    fn gridding_is_one_at_the_centre_and_falls() {
+        assert_eq!(gridding_factor(0.0, 64.0), 1.0);
+        let at = gridding_factor(16.0, 64.0);
+        assert!((at - 0.810_569).abs() < 1e-5, "{at}");
+    }
+}
