@@ -4,5 +4,6 @@ pub mod compare;
 pub mod doctor;
 pub mod fsc;
 pub mod measure;
+pub mod postprocess;
 pub mod simulate;
 pub mod subset;

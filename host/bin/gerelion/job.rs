@@ -16,6 +16,10 @@ pub struct Set {
     pub symmetry: String,
     /// `--ini_high`, Å.
     pub initial_low_pass: f64,
+    /// `--healpix_order`.
+    pub healpix_order: u32,
+    /// `--auto_local_healpix_order`.
+    pub local_order: u32,
 }
 
 /// Kinds of jobs.
@@ -40,16 +44,17 @@ impl JobKind {
 /// Words after the program's name: the options of the method's paper for this kind of job.
 pub fn words(kind: JobKind, set: &Set, root: &Path, threads: usize, seed: u32) -> Vec<String> {
     let common = format!(
-        "--particle_diameter {} --ini_high {} --ctf --flatten_solvent --zero_mask --oversampling 1 --healpix_order 2 \
+        "--particle_diameter {} --ini_high {} --ctf --flatten_solvent --zero_mask --oversampling 1 --healpix_order {} \
          --offset_range 5 --offset_step 2 --norm --scale --dont_combine_weights_via_disc --firstiter_cc --sym {} \
          --random_seed {seed}",
-        set.diameter, set.initial_low_pass, set.symmetry
+        set.diameter, set.initial_low_pass, set.healpix_order, set.symmetry
     );
     let own = match kind {
-        JobKind::AutoRefine => {
-            "--auto_refine --split_random_halves --auto_local_healpix_order 4 --low_resol_join_halves 40"
-        }
-        JobKind::Class3d => "--K 1 --iter 5 --tau2_fudge 4",
+        JobKind::AutoRefine => format!(
+            "--auto_refine --split_random_halves --auto_local_healpix_order {} --low_resol_join_halves 40",
+            set.local_order
+        ),
+        JobKind::Class3d => "--K 1 --iter 5 --tau2_fudge 4".to_string(),
     };
     let mut words = Vec::new();
     let files = [
@@ -96,6 +101,8 @@ mod tests {
             diameter: 160.0,
             symmetry: "C4".into(),
             initial_low_pass: 60.0,
+            healpix_order: 2,
+            local_order: 4,
         };
         for kind in [JobKind::AutoRefine, JobKind::Class3d] {
             let line = CommandLine::parse(words(kind, &set, Path::new("out/run"), 2, 7)).unwrap();

@@ -4,6 +4,7 @@ mod bench;
 mod compare;
 mod demo;
 mod job;
+mod postprocess;
 mod simulate;
 mod subset;
 
@@ -27,6 +28,8 @@ enum Command {
     Fsc(compare::FscArguments),
     /// Compare one iteration of two runs through the files they wrote
     Compare(compare::RunArguments),
+    /// Sharpened map and corrected FSC from two unfiltered half maps
+    Postprocess(postprocess::Arguments),
     /// Cut a reproducible subset out of a particle file
     Subset(subset::Arguments),
     /// Simulate a small set, refine it and judge the result: a few minutes on two cores
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Fsc(arguments) => compare::fsc(&arguments),
         Command::Compare(arguments) => compare::runs(&arguments),
+        Command::Postprocess(arguments) => postprocess::run(&arguments),
         Command::Subset(arguments) => subset::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

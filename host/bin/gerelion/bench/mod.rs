@@ -144,6 +144,8 @@ fn given_set(arguments: &Arguments, particles: &Path) -> anyhow::Result<job::Set
         diameter,
         symmetry: symmetry.clone(),
         initial_low_pass: 60.0,
+        healpix_order: 2,
+        local_order: 4,
     })
 }
 
@@ -174,6 +176,8 @@ fn simulated_set(arguments: &Arguments) -> anyhow::Result<(job::Set, Option<Path
         diameter: arguments.particle_diameter.unwrap_or(settings.diameter),
         symmetry: arguments.sym.clone().unwrap_or(settings.symmetry),
         initial_low_pass: 60.0,
+        healpix_order: 2,
+        local_order: 4,
     };
     Ok((set, Some(path("_truth1.mrc"))))
 }
