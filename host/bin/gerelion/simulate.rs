@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// Options of `gerelion simulate`; what is not given comes from the preset.
 #[derive(Args)]
-#[command(rename_all = "snake_case")]
+#[command(rename_all = "snake_case", allow_negative_numbers = true)]
 pub struct Arguments {
     /// Prefix of the output: PREFIX.mrcs, PREFIX.star, PREFIX_truth.star, PREFIX_truthN.mrc
     #[arg(long = "o", visible_alias = "out", value_name = "PREFIX")]
