@@ -264,10 +264,10 @@ mod tests {
         let close = |value: f64, expected: f64, digits: f64| {
             assert!((value - expected).abs() <= digits, "{value} for {expected}");
         };
-        close(found.poses.identical, 0.1715, 5e-5);
-        close(found.poses.within_step, 0.3180, 5e-5);
+        close(found.poses.identical, 343.0 / 2000.0, 5e-5);
+        close(found.poses.within_step, 636.0 / 2000.0, 5e-5);
         close(found.poses.median_angle, 90.0, 5e-4);
-        close(found.poses.shifts_identical, 0.4890, 5e-5);
+        close(found.poses.shifts_identical, 978.0 / 2000.0, 5e-5);
         close(found.poses.pmax_p95, 0.974, 5e-4);
         let map = found.maps[0].as_ref().unwrap();
         close(map.relative_l2, 0.161, 5e-4);

@@ -146,7 +146,7 @@ pub fn run(settings: &PostprocessSettings) -> Result<Postprocessed, PostprocessE
         resolution,
         b_factor: treatment.b_factor(),
         fit: treatment.fit(),
-        mask_fraction: mask.as_ref().map(|m| fraction(m)),
+        mask_fraction: mask.as_ref().map(fraction),
         curves,
         guinier,
         warnings,

@@ -57,7 +57,6 @@ pub fn write_tables(
             fsc(found, extent),
             guinier(found, extent),
         ],
-        ..Document::default()
     }
     .write(&with(&settings.output, ".star"))?;
     let mut xml = String::from(
