@@ -25,7 +25,7 @@ pub struct Arguments {
     /// Number of images to simulate
     #[arg(long, default_value_t = 5000)]
     n: usize,
-    /// Simulate in a smaller box of the same extent (pixels)
+    /// Simulate as if binned to this box (pixels): same extent, noise averaged
     #[arg(long = "box", value_name = "PIXELS")]
     box_size: Option<usize>,
     /// A particle file in place of a simulated set
@@ -155,7 +155,10 @@ fn simulated_set(arguments: &Arguments) -> anyhow::Result<(job::Set, Option<Path
     settings.particles = arguments.n;
     settings.seed = u64::from(arguments.seed);
     if let Some(box_size) = arguments.box_size {
-        settings.pixel_size *= settings.box_size as f64 / box_size as f64;
+        let binning = settings.box_size as f64 / box_size as f64;
+        settings.pixel_size *= binning;
+        // binned images keep their signal and average their noise
+        settings.snr *= binning * binning;
         settings.box_size = box_size;
     }
     // stacks are named in STAR files relative to the folder that programs run in
