@@ -156,7 +156,9 @@ impl Insertion {
 #[inline(always)]
 pub fn insertion(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> Option<Insertion> {
     let [mut x, mut y, mut z] = p;
-    if x * x + y * y + z * z > max_radius2 {
+    // Written so that a position that is not a number is outside as well.
+    let inside = x * x + y * y + z * z <= max_radius2;
+    if !inside {
         return None;
     }
     let conjugate = x < 0.0;
@@ -167,7 +169,14 @@ pub fn insertion(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> Option<I
     }
     let h = shape.half as f32;
     let (y, z) = (y + h, z + h);
-    let (x0, y0, z0) = (x as u32, y as u32, z as u32);
+    // SAFETY: the position lies inside the sphere, so all three are numbers between 0 and the side of the volume.
+    let (x0, y0, z0) = unsafe {
+        (
+            x.to_int_unchecked::<i32>() as u32,
+            y.to_int_unchecked::<i32>() as u32,
+            z.to_int_unchecked::<i32>() as u32,
+        )
+    };
     let row = shape.half as usize + 1;
     let plane = row * shape.side as usize;
     Some(Insertion {

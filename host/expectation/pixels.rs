@@ -17,7 +17,18 @@ pub struct PixelList {
     pub y: Vec<i32>,
     /// ROUND(√(x²+y²)).
     pub shell: Vec<usize>,
-    row_order: Vec<u32>,
+    rows: Vec<RowPixel>,
+}
+
+/// A pixel of the list, in the order in which a slice walks through memory (y, then x).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RowPixel {
+    /// Column.
+    pub x: f32,
+    /// Row.
+    pub y: f32,
+    /// Position in the list.
+    pub index: u32,
 }
 
 impl PixelList {
@@ -35,14 +46,26 @@ impl PixelList {
             }
         }
         pixels.sort_unstable();
-        let mut row_order: Vec<u32> = (0..pixels.len() as u32).collect();
-        row_order.sort_unstable_by_key(|&i| (pixels[i as usize].1, pixels[i as usize].2));
+        let mut rows: Vec<RowPixel> = pixels
+            .iter()
+            .enumerate()
+            .map(|(i, &(_, y, x, _))| RowPixel {
+                x: x as f32,
+                y: y as f32,
+                index: i as u32,
+            })
+            .collect();
+        rows.sort_unstable_by(|a, b| {
+            (a.y, a.x)
+                .partial_cmp(&(b.y, b.x))
+                .expect("coordinates are numbers")
+        });
         Self {
             size,
             x: pixels.iter().map(|p| p.2).collect(),
             y: pixels.iter().map(|p| p.1).collect(),
             shell: pixels.iter().map(|p| p.3).collect(),
-            row_order,
+            rows,
         }
     }
 
@@ -89,9 +112,9 @@ impl PixelList {
             .collect()
     }
 
-    /// Indices in row order (y, then x): the order in which a slice walks through memory.
-    pub fn row_order(&self) -> &[u32] {
-        &self.row_order
+    /// The pixels in row order.
+    pub fn rows(&self) -> &[RowPixel] {
+        &self.rows
     }
 
     /// Value of every listed pixel in a half-complex transform of an n×n image (n ≥ size).

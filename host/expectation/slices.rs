@@ -1,11 +1,10 @@
 //! Cutting central slices from a reference for a pixel list (spec 01 §1.5, §3.8).
 
-use super::pixels::PixelList;
+use super::pixels::{PixelList, RowPixel};
 use crate::dataset::OpticsGroup;
 use crate::fourier::reference::ReferenceVolume;
 use crate::geometry::Matrix3;
 use gpu::slice::{SliceAxes, VolumeShape, slice_value};
-use num_complex::Complex32;
 
 /// How image pixels of an optics group map onto the reference's Fourier grid: p = P·A⁻¹·diag(M, 1)(x, y, 0)ᵀ/s
 /// with s = N_g a_g/(N a) (spec 01 §3.8).
@@ -62,43 +61,41 @@ pub fn project(
     count: usize,
     out: &mut [f32],
 ) {
-    let shape = shape(reference);
-    let volume: &[[f32; 2]] = bytemuck::cast_slice(&reference.data);
-    pulp::Arch::new().dispatch(|| {
-        for &i in pixels.row_order() {
-            let i = i as usize;
-            if i < count {
-                let p = axes.position(pixels.x[i] as f32, pixels.y[i] as f32);
-                let value = slice_value(volume, &shape, p);
-                out[i] = value[0];
-                out[count + i] = value[1];
-            }
-        }
+    pulp::Arch::new().dispatch(Projection {
+        volume: bytemuck::cast_slice(&reference.data),
+        shape: shape(reference),
+        axes: *axes,
+        rows: pixels.rows(),
+        out: out[..2 * count].split_at_mut(count),
     });
 }
 
-/// The slice of a reference at one orientation, for every pixel of the list.
-pub fn slice(
-    reference: &ReferenceVolume,
-    plane: &ImagePlane,
-    orientation: &Matrix3,
-    pixels: &PixelList,
-) -> Vec<Complex32> {
-    let count = pixels.projected(pixels.size());
-    let mut values = vec![0.0f32; 2 * count];
-    project(
-        reference,
-        &plane.axes(orientation),
-        pixels,
-        count,
-        &mut values,
-    );
-    let (re, im) = values.split_at(count);
-    let mut out: Vec<Complex32> = re
-        .iter()
-        .zip(im)
-        .map(|(&re, &im)| Complex32::new(re, im))
-        .collect();
-    out.resize(pixels.len(), Complex32::default());
-    out
+/// The loop of [`project`], a struct so that it is compiled for the widest vectors of the machine.
+struct Projection<'a> {
+    volume: &'a [[f32; 2]],
+    shape: VolumeShape,
+    axes: SliceAxes,
+    rows: &'a [RowPixel],
+    out: (&'a mut [f32], &'a mut [f32]),
+}
+
+impl pulp::NullaryFnOnce for Projection<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let (re, im) = self.out;
+        for pixel in self.rows {
+            let i = pixel.index as usize;
+            if let (Some(re), Some(im)) = (re.get_mut(i), im.get_mut(i)) {
+                let value = slice_value(
+                    self.volume,
+                    &self.shape,
+                    self.axes.position(pixel.x, pixel.y),
+                );
+                *re = value[0];
+                *im = value[1];
+            }
+        }
+    }
 }

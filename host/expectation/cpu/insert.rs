@@ -51,9 +51,34 @@ pub fn insert_slices(volume: &mut BackProjection, class: usize, size: usize, sli
                 weight,
             };
             for slice in slices.iter().filter(|s| s.class == class) {
-                pulp::Arch::new().dispatch(|| slab.insert(slice, size, &shape, max_radius2));
+                pulp::Arch::new().dispatch(InsertSlice {
+                    slab: &mut slab,
+                    slice,
+                    size,
+                    shape,
+                    max_radius2,
+                });
             }
         });
+}
+
+/// One slice into one slab, a struct so that it is compiled for the widest vectors of the machine.
+struct InsertSlice<'a, 'b> {
+    slab: &'a mut Slab<'b>,
+    slice: &'a SumSlice,
+    size: usize,
+    shape: VolumeShape,
+    max_radius2: f32,
+}
+
+impl pulp::NullaryFnOnce for InsertSlice<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        self.slab
+            .insert(self.slice, self.size, &self.shape, self.max_radius2);
+    }
 }
 
 struct Slab<'a> {
@@ -151,18 +176,26 @@ impl Slab<'_> {
         let [fx, fy, fz] = at.fraction;
         let im = if at.conjugate { -im } else { im };
         let in_plane = at.base - z0 * self.plane;
+        let (re, im, w) = (f64::from(re), f64::from(im), f64::from(w));
         for (z, wz) in [(z0, 1.0 - fz), (z0 + 1, fz)] {
             if z < self.first || z >= self.first + self.planes {
                 continue;
             }
             let base = (z - self.first) * self.plane + in_plane;
             for (offset, wy) in [(0, 1.0 - fy), (row, fy)] {
-                for (dx, wx) in [(0, 1.0 - fx), (1, fx)] {
-                    let share = wz * wy * wx;
-                    let i = base + offset + dx;
-                    self.data[i].re += f64::from(share * re);
-                    self.data[i].im += f64::from(share * im);
-                    self.weight[i] += f64::from(share * w);
+                let at = base + offset..base + offset + 2;
+                let (Some(data), Some(weight)) =
+                    (self.data.get_mut(at.clone()), self.weight.get_mut(at))
+                else {
+                    continue;
+                };
+                for (wx, (data, weight)) in
+                    [1.0 - fx, fx].into_iter().zip(data.iter_mut().zip(weight))
+                {
+                    let share = f64::from(wz * wy * wx);
+                    data.re += share * re;
+                    data.im += share * im;
+                    *weight += share * w;
                 }
             }
         }

@@ -11,6 +11,7 @@ use super::insert::SumSlice;
 use super::layout::GroupLayout;
 use super::orientations::matrices;
 use super::prepare::PreparedImage;
+use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -178,8 +179,20 @@ fn parent_sums(
                 add_scaled(&mut phase, layout.fine_phases.row(shift), k.weight);
             }
             let image = &images[index];
-            model_products(image, &slice, &power, &phase, &mut products);
-            add_image(image, &phase, weight, &mut sum);
+            let arch = pulp::Arch::new();
+            arch.dispatch(ModelProducts {
+                image,
+                slice: &slice,
+                half_power: &power,
+                phase: &phase,
+                out: &mut products,
+            });
+            arch.dispatch(AddImage {
+                image,
+                phase: &phase,
+                weight,
+                sum: &mut sum,
+            });
             out.shares.push(ImageShare {
                 image: index,
                 class: parent.class as usize,
@@ -216,52 +229,65 @@ fn add_scaled(sum: &mut [Vec<f32>; 2], values: (&[f32], &[f32]), weight: f32) {
     });
 }
 
-/// Per pixel Re(conj(A)·s·C·F·Φ) and (s·C)²|A|².
-fn model_products(
-    image: &StoreImage,
-    slice: &[f32],
-    half_power: &[f32],
-    phase: &[Vec<f32>; 2],
-    out: &mut [Vec<f32>; 2],
-) {
-    let n = half_power.len();
-    let (a_re, a_im) = (&slice[..n], &slice[n..2 * n]);
-    let (f_re, f_im, m2) = (
-        &image.model[0][..n],
-        &image.model[1][..n],
-        &image.model_power[..n],
-    );
-    let (p_re, p_im) = (&phase[0][..n], &phase[1][..n]);
-    let [xa, aa] = out;
-    let (xa, aa) = (&mut xa[..n], &mut aa[..n]);
-    pulp::Arch::new().dispatch(|| {
+/// Per pixel Re(conj(A)·s·C·F·Φ) and (s·C)²|A|². A struct so that it is compiled for the widest vectors of the machine.
+struct ModelProducts<'a> {
+    image: &'a StoreImage,
+    slice: &'a [f32],
+    half_power: &'a [f32],
+    phase: &'a [Vec<f32>; 2],
+    out: &'a mut [Vec<f32>; 2],
+}
+
+impl NullaryFnOnce for ModelProducts<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let n = self.half_power.len();
+        let image = self.image;
+        let (a_re, a_im) = (&self.slice[..n], &self.slice[n..2 * n]);
+        let (f_re, f_im, m2) = (
+            &image.model[0][..n],
+            &image.model[1][..n],
+            &image.model_power[..n],
+        );
+        let (p_re, p_im) = (&self.phase[0][..n], &self.phase[1][..n]);
+        let [xa, aa] = self.out;
+        let (xa, aa) = (&mut xa[..n], &mut aa[..n]);
         for i in 0..n {
             let g_re = f_re[i] * p_re[i] - f_im[i] * p_im[i];
             let g_im = f_re[i] * p_im[i] + f_im[i] * p_re[i];
             xa[i] = a_re[i] * g_re + a_im[i] * g_im;
-            aa[i] = 2.0 * half_power[i] * m2[i];
+            aa[i] = 2.0 * self.half_power[i] * m2[i];
         }
-    });
+    }
 }
 
 /// Add Σ w·s·C·V·F̃ and Σ w·(s·C)²·V of one image (spec 01 §7.1).
-fn add_image(image: &StoreImage, phase: &[Vec<f32>; 2], weight: f32, sum: &mut [Vec<f32>; 3]) {
-    let n = image.data_power.len();
-    let (f_re, f_im, power) = (
-        &image.data[0][..n],
-        &image.data[1][..n],
-        &image.data_power[..n],
-    );
-    let (p_re, p_im) = (&phase[0][..n], &phase[1][..n]);
-    let [re, im, w] = sum;
-    let (re, im, w) = (&mut re[..n], &mut im[..n], &mut w[..n]);
-    pulp::Arch::new().dispatch(|| {
+struct AddImage<'a> {
+    image: &'a StoreImage,
+    phase: &'a [Vec<f32>; 2],
+    weight: f32,
+    sum: &'a mut [Vec<f32>; 3],
+}
+
+impl NullaryFnOnce for AddImage<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let n = self.image.data_power.len();
+        let [f_re, f_im] = &self.image.data;
+        let (f_re, f_im, power) = (&f_re[..n], &f_im[..n], &self.image.data_power[..n]);
+        let (p_re, p_im) = (&self.phase[0][..n], &self.phase[1][..n]);
+        let [re, im, w] = self.sum;
+        let (re, im, w) = (&mut re[..n], &mut im[..n], &mut w[..n]);
         for i in 0..n {
             re[i] += f_re[i] * p_re[i] - f_im[i] * p_im[i];
             im[i] += f_re[i] * p_im[i] + f_im[i] * p_re[i];
-            w[i] += weight * power[i];
+            w[i] += self.weight * power[i];
         }
-    });
+    }
 }
 
 /// Sum over the pixels of every shell; a fixed number of partial sums keeps the loop free of one long dependency.
