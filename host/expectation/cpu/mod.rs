@@ -8,11 +8,13 @@ mod align;
 mod coarse;
 mod columns;
 mod fine;
+mod first_pass;
 mod insert;
 mod layout;
 mod orientations;
 mod prepare;
 pub mod product;
+mod second_pass;
 #[cfg(test)]
 mod stages_tests;
 mod store;

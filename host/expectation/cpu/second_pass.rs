@@ -1,0 +1,184 @@
+//! Second pass over one image after the differences: posterior weights, best sample, what is stored (spec 01 §6–7).
+
+use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
+use super::fine::Groups;
+use super::first_pass::{CoarseResult, not_comparable};
+use super::layout::GroupLayout;
+use super::orientations::Search;
+use super::prepare::PreparedImage;
+use super::store::Kept;
+use super::totals::ParticleTotals;
+use super::weights::{Samples, keep_significant, smallest, weigh};
+use crate::expectation::ParticleOutcome;
+
+/// All fine samples of one image: children of its significant coarse samples.
+struct FineSamples<'a> {
+    samples: &'a [u32],
+    groups: &'a Groups,
+    values: &'a [f32],
+    orientation_children: usize,
+    shift_children: usize,
+}
+
+impl Samples for FineSamples<'_> {
+    type At = (u32, u16, u16);
+
+    fn rows(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn row(&self, r: usize) -> (&[f32], f64, &[f64]) {
+        let s = self.samples[r] as usize;
+        let per_sample = self.orientation_children * self.shift_children;
+        (
+            &self.values[s * per_sample..(s + 1) * per_sample],
+            self.groups.samples[s].log_prior,
+            &[],
+        )
+    }
+
+    fn at(&self, r: usize, c: usize) -> Self::At {
+        let (o, t) = (c / self.shift_children, c % self.shift_children);
+        (self.samples[r], o as u16, t as u16)
+    }
+}
+
+/// What is known about one image after the second pass.
+pub struct Aligned {
+    /// Outcome and scalar sums.
+    pub totals: ParticleTotals,
+    /// Samples that enter the weighted sums.
+    pub kept: Vec<Kept>,
+}
+
+/// Differences of the second pass and what is needed to turn them into weights.
+pub struct FinePass<'a> {
+    pub input: &'a IterationInput<'a>,
+    pub layout: &'a GroupLayout,
+    pub groups: &'a Groups,
+    pub values: &'a [f32],
+    pub orientation_children: usize,
+}
+
+impl FinePass<'_> {
+    /// Weights of one image's fine samples.
+    pub fn align(
+        &self,
+        item: &BatchItem,
+        image: &PreparedImage,
+        coarse: &CoarseResult,
+        samples: &[u32],
+    ) -> Result<Aligned, ExpectationError> {
+        let (input, layout) = (self.input, self.layout);
+        let source = FineSamples {
+            samples,
+            groups: self.groups,
+            values: self.values,
+            orientation_children: self.orientation_children,
+            shift_children: layout.shift_children,
+        };
+        let single_pass = input.options.oversampling == 0;
+        let fail = || not_comparable(input, item, layout);
+        let (weighted, sum, log_likelihood) = match input.criterion {
+            Criterion::CrossCorrelation => {
+                let (at, d) = smallest(&source).ok_or_else(fail)?;
+                (vec![(at, 1.0)], 1.0, -f64::from(d))
+            }
+            Criterion::Likelihood => {
+                let mut weights = weigh(&source).ok_or_else(fail)?;
+                let constants = 0.5 * image.high_power_sum + image.fine_power + layout.log_norm;
+                if single_pass {
+                    // The first pass was the only one: its sum and its smallest difference stand.
+                    let shift = (coarse.min_difference - weights.min_difference).exp();
+                    let sum = coarse.sum;
+                    let samples = weights
+                        .samples
+                        .iter()
+                        .map(|s| (s.at, s.weight * shift))
+                        .collect();
+                    (samples, sum, sum.ln() - coarse.min_difference - constants)
+                } else {
+                    keep_significant(&mut weights, input.options.adaptive_fraction, None);
+                    let log_likelihood = weights.sum.ln() - weights.min_difference - constants;
+                    (
+                        weights
+                            .samples
+                            .iter()
+                            .map(|s| (s.at, s.weight))
+                            .collect::<Vec<_>>(),
+                        weights.sum,
+                        log_likelihood,
+                    )
+                }
+            }
+        };
+        let mut best = weighted[0];
+        for &candidate in &weighted[1..] {
+            if candidate.1 > best.1 {
+                best = candidate;
+            }
+        }
+        let a_g = layout.pixel_size;
+        let n_psi = input.sampling.n_psi();
+        let shift_of = |sample: u32, child: u16| -> [f64; 2] {
+            let coarse = self.groups.samples[sample as usize].shift as usize;
+            let t = layout.fine_shifts[coarse * layout.shift_children + child as usize];
+            std::array::from_fn(|i| image.old_offset[i] + t[i] + image.remainder[i])
+        };
+        let mut kept = Vec::with_capacity(weighted.len());
+        let mut directions: Vec<(usize, usize, f64)> = Vec::new();
+        let (mut total, mut sigma2_offset) = (0.0, 0.0);
+        for &((sample, o, t), weight) in &weighted {
+            let w = weight / sum;
+            kept.push(Kept {
+                sample,
+                orientation: o,
+                shift: t,
+                weight: w as f32,
+            });
+            let parent = &self.groups.samples[sample as usize];
+            let direction = parent.orientation as usize / n_psi;
+            match directions.last_mut() {
+                Some(last) if (last.0, last.1) == (parent.class as usize, direction) => last.2 += w,
+                _ => directions.push((parent.class as usize, direction, w)),
+            }
+            let v = shift_of(sample, t);
+            let (dx, dy) = (image.offset_prior[0] - v[0], image.offset_prior[1] - v[1]);
+            sigma2_offset += w * a_g * a_g * (dx * dx + dy * dy);
+            total += w;
+        }
+        let ((sample, o, t), weight) = best;
+        let parent = &self.groups.samples[sample as usize];
+        let [rot, tilt, psi] = match Search::of(input) {
+            Search::Fixed => [item.particle.rot, item.particle.tilt, item.particle.psi],
+            _ => input
+                .sampling
+                .angles(
+                    parent.orientation as usize / n_psi,
+                    parent.orientation as usize % n_psi,
+                    input.options.oversampling,
+                    o as usize,
+                )
+                .expect("a child of the grid"),
+        };
+        Ok(Aligned {
+            totals: ParticleTotals {
+                outcome: ParticleOutcome {
+                    rot,
+                    tilt,
+                    psi,
+                    origin: shift_of(sample, t).map(|v| v * a_g),
+                    class: parent.class as usize + 1,
+                    norm: item.particle.norm,
+                    log_likelihood,
+                    max_probability: weight / sum,
+                    significant_samples: coarse.counted,
+                },
+                weight: total,
+                directions,
+                sigma2_offset,
+            },
+            kept,
+        })
+    }
+}
