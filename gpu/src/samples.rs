@@ -75,6 +75,10 @@ pub struct Alignment {
     pub selection: Selection,
     /// Index of the best fine sample: (sample · orientation children + orientation child) · shift children + shift child.
     pub best: u32,
+    /// Row of the coarse orientation of that sample.
+    pub orientation: u32,
+    /// Fine shift of that sample: coarse shift · shift children + child.
+    pub shift: u32,
     /// Σ of the kept weights, divided by the sum over all.
     pub weight: f32,
     /// Numerator of σ_o²: Σ w |r + t − µ|², pixels².

@@ -23,6 +23,7 @@ pub const KERNELS: &[(&str, u32)] = &[
     ("prepare_images", 512),
     ("gather_transforms", 128),
     ("shell_powers", 256),
+    ("box_powers", 256),
     ("ctf_values", 128),
     ("project_slices", 128),
     ("weighted_columns", 128),
@@ -38,6 +39,7 @@ pub const KERNELS: &[(&str, u32)] = &[
     ("fine_differences_8x4", 128),
     ("fine_differences_1x1", 128),
     ("fine_weights", 256),
+    ("list_kept", 256),
     ("fine_statistics", 128),
     ("store_orientations", 128),
     ("reduce_shares", 256),
@@ -187,6 +189,10 @@ launches! {
     shell_powers(images: u32 | transforms: C, box_size: u32, out: F) {
         grid: [images, 1, 1], words: box_size / 2 + 1
     }
+    /// Σ|F|² over a box.
+    box_powers(images: u32 | transforms: C, box_size: u32, size: u32, out: F) {
+        grid: [images, 1, 1], words: ONE_VALUE_WORDS
+    }
     /// CTF per image and pixel.
     ctf_values(images: u32 | coefficients: Pointer<CtfCoefficients<f64>>, pixels: Pointer<[i16; 2]>, pixel_count: u32, aberration: Pointer<f64>, out: F, stride: u32) {
         grid: [images, stride.div_ceil(128), 1], words: 0
@@ -244,15 +250,19 @@ launches! {
         grid: [pair_count, orientation_children, shift_children], words: FINE_WORDS
     }
     /// Weights of fine samples.
-    fine_weights(images: u32 | samples: Pointer<Sample>, first: U, orientation_children: u32, shift_children: u32, fraction: f32, best_only: u32, values: F, best: Pointer<u64>, out: Pointer<Alignment>) {
+    fine_weights(images: u32 | samples: Pointer<Sample>, first: U, orientation_children: u32, shift_children: u32, fraction: f32, limit: u32, best_only: u32, given: Pointer<Selection>, values: F, best: Pointer<u64>, out: Pointer<Alignment>) {
         grid: [images, 1, 1], words: SELECT_WORDS
+    }
+    /// Samples that were kept.
+    list_kept(images: u32 | samples: Pointer<Sample>, first: U, values: F, kept_first: U, out: Pointer<Sample>) {
+        grid: [images, 1, 1], words: ONE_VALUE_WORDS
     }
     /// Direction and offset sums.
     fine_statistics(images: u32 | samples: Pointer<Sample>, first: U, values: F, orientation_children: u32, shift_children: u32, slot_of: U, direction_weight: Pointer<f64>, shifts: C, centre: C, out: Pointer<Alignment>) {
         grid: [images, 1, 1], words: ONE_VALUE_WORDS
     }
     /// Back-projection and shares.
-    store_orientations(parent_count: u32 | parents: Pointer<Parent>, pairs: Pointer<Pair>, samples: Pointer<Sample>, values: F, orientation_children: u32, shift_children: u32, axes: Pointer<SliceAxes>, class_of: U, references: C, shape: Pointer<VolumeShape>, max_radius2: f32, pixels: Pointer<[i16; 2]>, projected: u32, pixel_count: u32, masked: C, unmasked: C, ctf: F, image_stride: u32, scales: F, inverse_variance: F, phases: C, phase_stride: u32, flags: u32, sums: Pointer<[f32; 4]>, shares: C) {
+    store_orientations(parent_count: u32 | parents: Pointer<Parent>, pairs: Pointer<Pair>, samples: Pointer<Sample>, values: F, orientation_children: u32, shift_children: u32, axes: Pointer<SliceAxes>, class_of: U, references: C, shape: Pointer<VolumeShape>, max_radius2: f32, pixels: Pointer<[i16; 2]>, projected: u32, pixel_count: u32, masked: C, unmasked: C, ctf: F, image_stride: u32, scales: F, inverse_variance: F, phases: C, phase_stride: u32, flags: u32, classes: u32, sums: Pointer<[f32; 4]>, shares: C) {
         grid: [parent_count * orientation_children, pixel_count.div_ceil(128), 1], words: 0
     }
     /// Friedel mates on the plane x = 0.
@@ -296,7 +306,7 @@ launches! {
         grid: [n.pow(3).div_ceil(256), 1, 1], words: 0
     }
     /// Shares per shell.
-    reduce_shares(images: u32 | shares: C, masked: C, image_stride: u32, pixel_count: u32, shell_begin: U, shells: u32, out: Pointer<[f32; 4]>) {
-        grid: [images, 1, 1], words: 0
+    reduce_shares(rows: u32 | shares: C, masked: C, image_stride: u32, pixel_count: u32, classes: u32, shell_begin: U, shells: u32, out: Pointer<[f32; 4]>) {
+        grid: [rows, 1, 1], words: 0
     }
 }

@@ -95,7 +95,9 @@ impl Batch {
                     CHILDREN as u32,
                     SHIFT_CHILDREN as u32,
                     0.999,
+                    u32::MAX,
                     0,
+                    Pointer::null(),
                     d_values.pointer(),
                     best.pointer(),
                     alignments.pointer(),
@@ -138,7 +140,7 @@ impl Batch {
     ) {
         let (count, stride, voxels) = (self.pixels.len(), self.stride, self.shape.len());
         let sums = device.zeros::<[f32; 4]>(CLASSES * voxels).unwrap();
-        let shares = device.zeros::<[f32; 2]>(IMAGES * count).unwrap();
+        let shares = device.zeros::<[f32; 2]>(IMAGES * CLASSES * count).unwrap();
         let max_radius2 = (2.0 * f32::from(HALF)).powi(2) * (1.0 + 2e-6);
         let clock = Instant::now();
         // SAFETY: array sizes as the kernels demand.
@@ -169,6 +171,7 @@ impl Batch {
                     d.phases.pointer(),
                     stride as u32,
                     CTF_CORRECTED,
+                    CLASSES as u32,
                     sums.pointer(),
                     shares.pointer(),
                 )
@@ -180,9 +183,9 @@ impl Batch {
             clock.elapsed().as_secs_f64() * 1e3
         );
         let sums = device.download(&sums, CLASSES * voxels).unwrap();
-        let shares = device.download(&shares, IMAGES * count).unwrap();
+        let shares = device.download(&shares, IMAGES * CLASSES * count).unwrap();
         let mut exact = vec![[0.0f64; 3]; CLASSES * voxels];
-        let mut exact_shares = vec![[0.0f64; 2]; IMAGES * count];
+        let mut exact_shares = vec![[0.0f64; 2]; IMAGES * CLASSES * count];
         let wide = |v: [f32; 2]| v.map(f64::from);
         for (j, &w) in weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
             let sample = samples[j / (CHILDREN * SHIFT_CHILDREN)];
@@ -211,12 +214,13 @@ impl Batch {
                         voxel[2] += share * c;
                     }
                 }
+                let row = i * CLASSES + self.class_of[o] as usize;
                 let (a, f) = (
                     wide(slice[p]),
                     wide(product(self.masked[i * stride + p], e)),
                 );
-                exact_shares[i * count + p][0] += w * c * (a[0] * f[0] + a[1] * f[1]);
-                exact_shares[i * count + p][1] += w * c * c * (a[0] * a[0] + a[1] * a[1]);
+                exact_shares[row * count + p][0] += w * c * (a[0] * f[0] + a[1] * f[1]);
+                exact_shares[row * count + p][1] += w * c * c * (a[0] * a[0] + a[1] * a[1]);
             }
         }
         for (k, name) in ["sums, real", "sums, imaginary", "sums, weight"]

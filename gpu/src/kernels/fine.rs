@@ -7,7 +7,7 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::{block, significance};
-use crate::samples::{Alignment, Pair, Sample, product};
+use crate::samples::{Alignment, Pair, Sample, Selection, product};
 
 /// Eight orientations by four shifts a sample (`--oversampling 1`, and tiles of higher orders).
 ///
@@ -214,6 +214,8 @@ impl Tile {
 ///
 /// Grid: x = images; shared memory: `SELECT_WORDS` words. The samples of image i are `first[i]`…`first[i+1]`.
 /// `best` has one u64 an image. With `best_only` not 0 (cross-correlation) the best sample alone gets weight 1.
+/// `limit` as in the selection of the first pass. Where `given` is not null, the sums of that selection stand and all
+/// samples count (`--oversampling 0`: the first pass was the only one).
 #[kernel]
 pub unsafe fn fine_weights(
     samples: *const Sample,
@@ -221,7 +223,9 @@ pub unsafe fn fine_weights(
     orientation_children: u32,
     shift_children: u32,
     fraction: f32,
+    limit: u32,
     best_only: u32,
+    given: *const Selection,
     values: *mut f32,
     best: *mut u64,
     out: *mut Alignment,
@@ -245,7 +249,12 @@ pub unsafe fn fine_weights(
         };
         let scratch = Shared::dynamic(0);
         let fraction = if best_only != 0 { 0.0 } else { fraction };
-        let selection = significance::select(count, log, fraction, u32::MAX, scratch);
+        let mut selection = significance::select(count, log, fraction, limit, scratch);
+        let best_log = selection.max_log;
+        if !given.is_null() {
+            selection = *given.add(image);
+            selection.cutoff = f32::INFINITY;
+        }
         let best = best.add(image);
         if thread::thread_idx_x() == 0 {
             *best = u64::MAX;
@@ -261,7 +270,7 @@ pub unsafe fn fine_weights(
         };
         let mut j = thread::thread_idx_x();
         while j < count {
-            if log(j) == selection.max_log {
+            if log(j) == best_log {
                 atomic::fetch_min_u64(best, order(j));
             }
             j += thread::block_dim_x();
@@ -273,9 +282,12 @@ pub unsafe fn fine_weights(
         let mut j = thread::thread_idx_x();
         while j < count {
             let log = log(j);
-            let is_best = log == selection.max_log && order(j) == first_best;
+            let is_best = log == best_log && order(j) == first_best;
             if is_best {
+                let sample = *samples.add((j / per_sample) as usize);
                 (*out).best = begin * per_sample + j;
+                (*out).orientation = sample.orientation;
+                (*out).shift = sample.shift * shift_children + j % shift_children;
             }
             let keep = if best_only != 0 {
                 is_best
@@ -295,6 +307,36 @@ pub unsafe fn fine_weights(
         if thread::thread_idx_x() == 0 {
             (*out).selection = selection;
             (*out).weight = weight;
+        }
+    }
+}
+
+/// Writes the samples of each image whose value is above 0, in order, from `kept_first[image]` on: the significant ones
+/// of a first pass over particle-specific orientations. One value a sample.
+///
+/// Grid: x = images; shared memory: 33 words.
+#[kernel]
+pub unsafe fn list_kept(
+    samples: *const Sample,
+    first: *const u32,
+    values: *const f32,
+    kept_first: *const u32,
+    out: *mut Sample,
+) {
+    // SAFETY: samples of the image are a contiguous range; `kept_first` reserves as many places as there are values.
+    unsafe {
+        let image = thread::block_idx_x() as usize;
+        let (mut start, end) = (*first.add(image), *first.add(image + 1));
+        let mut next = *kept_first.add(image);
+        while start < end {
+            let s = (start + thread::thread_idx_x()) as usize;
+            let keep = s < end as usize && *values.add(s) > 0.0;
+            let (rank, all) = block::rank_among(keep, Shared::dynamic(0));
+            if keep {
+                *out.add((next + rank) as usize) = *samples.add(s);
+            }
+            next += all;
+            start += thread::block_dim_x();
         }
     }
 }
@@ -476,6 +518,7 @@ mod tests {
             DevicePointer::of(&mut values),
         );
         let (b, o) = (DevicePointer::of(&mut best), DevicePointer::of(&mut out));
+        let none = 0usize;
         // SAFETY: array sizes as the kernel demands.
         launch(
             [2, 1, 1],
@@ -488,14 +531,19 @@ mod tests {
                     children as u32,
                     shift_children as u32,
                     0.95,
+                    u32::MAX,
                     0,
+                    none as *const Selection,
                     v.get(),
                     b.get(),
                     o.get(),
                 );
             },
         );
-        assert_eq!(out[1].best, 4 * 4 + 1);
+        assert_eq!(
+            (out[1].best, out[1].orientation, out[1].shift),
+            (4 * 4 + 1, 2, 7)
+        );
         for (image, found) in out.iter().enumerate() {
             let range = image * 3 * per_sample..(image + 1) * 3 * per_sample;
             let logs: Vec<f64> = range
@@ -512,5 +560,44 @@ mod tests {
                 assert!(*w == 0.0 || (f64::from(*w) / exact - 1.0).abs() < 1e-5);
             }
         }
+    }
+
+    #[test]
+    fn kept_samples_are_listed_in_order() {
+        let mut samples: Vec<Sample> = (0..200)
+            .map(|i| Sample {
+                image: i / 100,
+                orientation: i,
+                ..Sample::default()
+            })
+            .collect();
+        let mut values: Vec<f32> = test_data::values(200, 4)
+            .iter()
+            .map(|v| v.max(0.0))
+            .collect();
+        let kept =
+            |range: std::ops::Range<usize>| values[range].iter().filter(|v| **v > 0.0).count();
+        let counts = [kept(0..100), kept(100..200)];
+        let expected: Vec<Sample> = (0..200)
+            .filter(|i| values[*i] > 0.0)
+            .map(|i| samples[i])
+            .collect();
+        let mut first = vec![0u32, 100, 200];
+        let mut kept_first = vec![0u32, counts[0] as u32];
+        let mut out = vec![Sample::default(); counts[0] + counts[1]];
+        let (s, f, v) = (
+            DevicePointer::of(&mut samples),
+            DevicePointer::of(&mut first),
+            DevicePointer::of(&mut values),
+        );
+        let (k, o) = (
+            DevicePointer::of(&mut kept_first),
+            DevicePointer::of(&mut out),
+        );
+        // SAFETY: array sizes as the kernel demands.
+        launch([2, 1, 1], [64, 1, 1], 4 * 33, || unsafe {
+            list_kept(s.get(), f.get(), v.get(), k.get(), o.get());
+        });
+        assert_eq!(out, expected);
     }
 }

@@ -8,6 +8,7 @@ use crate::ctf::{self, CtfCoefficients};
 use crate::image::{ImageTask, centre_sign, shell, shift_phase};
 use crate::mask::background_share;
 use crate::samples::product;
+use crate::volume::frequency;
 
 /// Norm correction, integer shift and soft mask: raw → `unmasked` and `masked`, ready for the transform.
 ///
@@ -129,12 +130,7 @@ pub unsafe fn shell_powers(transforms: *const [f32; 2], box_size: u32, out: *mut
         thread::sync_threads();
         let mut i = thread::thread_idx_x();
         while i < width * box_size {
-            let (x, row) = ((i % width) as i32, (i / width) as i32);
-            let y = if row <= box_size as i32 / 2 {
-                row
-            } else {
-                row - box_size as i32
-            };
+            let (x, y) = ((i % width) as i32, frequency(i / width, box_size));
             let s = shell(x, y);
             if s < width && (x > 0 || y >= 0) {
                 let at = image * (width * box_size) as usize + i as usize;
@@ -150,6 +146,35 @@ pub unsafe fn shell_powers(transforms: *const [f32; 2], box_size: u32, out: *mut
         while i < width {
             *out.add(image * width as usize + i as usize) = sums.load(i) * scale * scale;
             i += thread::block_dim_x();
+        }
+    }
+}
+
+/// Σ|F|² over every stored coefficient of the box of `size` in unscaled transforms, corners and the redundant half of
+/// x = 0 included (spec 01 §5.3): `out[image]`.
+///
+/// Grid: x = images; a block an image. Shared memory: 33 words.
+#[kernel]
+pub unsafe fn box_powers(transforms: *const [f32; 2], box_size: u32, size: u32, out: *mut f32) {
+    // SAFETY: indices stay inside one transform; all threads reach the reduction.
+    unsafe {
+        let image = thread::block_idx_x() as usize;
+        let (width, half) = (box_size / 2 + 1, (size / 2) as i32);
+        let mut sum = 0.0;
+        let mut i = thread::thread_idx_x();
+        while i < width * box_size {
+            let (x, y) = ((i % width) as i32, frequency(i / width, box_size));
+            if x <= half && y > -half && y <= half {
+                let at = image * (width * box_size) as usize + i as usize;
+                let [re, im] = memory::load2(transforms, at);
+                sum += re * re + im * im;
+            }
+            i += thread::block_dim_x();
+        }
+        let sum = block::sum(sum, Shared::dynamic(0));
+        if thread::thread_idx_x() == 0 {
+            let scale = 1.0 / (box_size * box_size) as f32;
+            *out.add(image) = sum * scale * scale;
         }
     }
 }
@@ -340,6 +365,25 @@ mod tests {
         launch([1, 1, 1], [32, 1, 1], 4 * (n / 2 + 1), || unsafe {
             shell_powers(t.get(), n as u32, o.get());
         });
+        let mut boxed = vec![f32::NAN];
+        let b = DevicePointer::of(&mut boxed);
+        // SAFETY: array sizes as the kernel demands.
+        launch([1, 1, 1], [32, 1, 1], 4 * 33, || unsafe {
+            box_powers(t.get(), n as u32, 8, b.get());
+        });
+        // Rows y = −3 … 4 and columns x = 0 … 4 of the box of 8.
+        let in_box = |i: usize| {
+            let (x, row) = (i % (n / 2 + 1), i / (n / 2 + 1));
+            x <= 4 && (row <= 4 || row >= n - 3)
+        };
+        let norm = |v: &[f64; 2]| (v[0] * v[0] + v[1] * v[1]) / (n as f64).powi(4);
+        let exact: f64 = full
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| in_box(*i))
+            .map(|(_, v)| norm(v))
+            .sum();
+        assert_close(&boxed, &[exact], 1e-6);
         let mut expected = vec![0.0f64; n / 2 + 1];
         for (i, v) in full.iter().enumerate() {
             let (x, row) = ((i % (n / 2 + 1)) as i32, (i / (n / 2 + 1)) as i32);

@@ -13,7 +13,7 @@ use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
 /// Grid: x = parents × orientation children, y = blocks of pixels. `references` and `sums` hold one volume a class,
 /// `class_of` the class of a coarse orientation; a voxel of `sums` is (re, im, weight, unused). `axes` has a row for each
 /// child of each coarse orientation. References reach pixel `projected`, sums all `pixel_count`. `scales` are those of
-/// the sums (not below 0.001). `shares[image · pixel_count + p]` receives (Σ w Re(conj(sCA)·F), Σ w |sCA|²).
+/// the sums (not below 0.001). `shares[(image · classes + class) · pixel_count + p]` receives (Σ w Re(conj(sCA)·F), Σ w |sCA|²).
 /// `max_radius2` limits insertion. `flags`: see `samples`.
 #[kernel]
 pub unsafe fn store_orientations(
@@ -40,6 +40,7 @@ pub unsafe fn store_orientations(
     phases: *const [f32; 2],
     phase_stride: u32,
     flags: u32,
+    classes: u32,
     sums: *mut [f32; 4],
     shares: *mut [f32; 2],
 ) {
@@ -56,7 +57,8 @@ pub unsafe fn store_orientations(
         let o = parent.orientation as usize;
         let axes = *axes.add(o * orientation_children as usize + child as usize);
         let at = axes.position(f32::from(x), f32::from(y));
-        let volume = *class_of.add(o) as usize * (*shape).len();
+        let class = *class_of.add(o) as usize;
+        let volume = class * (*shape).len();
         let reference = if pixel < projected {
             slice_value_from(|i| memory::load2(references.add(volume), i), &*shape, at)
         } else {
@@ -103,7 +105,8 @@ pub unsafe fn store_orientations(
                 let f = product(memory::load2(masked, at), phase);
                 let xa = model[0] * f[0] + model[1] * f[1];
                 let aa = weight * (model[0] * model[0] + model[1] * model[1]);
-                let share = shares.add(image * pixel_count as usize + p);
+                let row = image * classes as usize + class;
+                let share = shares.add(row * pixel_count as usize + p);
                 atomic::add_f32x2(share.cast(), [xa, aa]);
             }
         }
@@ -134,28 +137,31 @@ unsafe fn insert(
     }
 }
 
-/// Sums over the pixels of each shell: `out[image · shells + s]` = (Σ XA, Σ AA, Σ |F|², 0), |F|² of the masked image.
+/// Sums over the pixels of each shell: `out[row · shells + s]` = (Σ XA, Σ AA, Σ |F|², 0) for row = image · classes + class,
+/// |F|² of the masked image.
 ///
-/// Grid: x = images; a warp a shell. Shell s is the pixels `shell_begin[s]`…`shell_begin[s + 1]`.
+/// Grid: x = rows; a warp a shell. Shell s is the pixels `shell_begin[s]`…`shell_begin[s + 1]`.
 #[kernel]
 pub unsafe fn reduce_shares(
     shares: *const [f32; 2],
     masked: *const [f32; 2],
     image_stride: u32,
     pixel_count: u32,
+    classes: u32,
     shell_begin: *const u32,
     shells: u32,
     out: *mut [f32; 4],
 ) {
     // SAFETY: shells are ranges of the pixel list.
     unsafe {
-        let image = thread::block_idx_x() as usize;
+        let row = thread::block_idx_x() as usize;
+        let image = row / classes as usize;
         let mut s = thread::thread_idx_x() / warp::WARP_SIZE;
         while s < shells {
             let mut sums = [0.0f32; 3];
             let mut p = *shell_begin.add(s as usize) + warp::lane_id();
             while p < *shell_begin.add(s as usize + 1) {
-                let [xa, aa] = *shares.add(image * pixel_count as usize + p as usize);
+                let [xa, aa] = *shares.add(row * pixel_count as usize + p as usize);
                 let f = *masked.add(image * image_stride as usize + p as usize);
                 sums[0] += xa;
                 sums[1] += aa;
@@ -164,7 +170,7 @@ pub unsafe fn reduce_shares(
             }
             let [xa, aa, power] = sums.map(warp::sum);
             if warp::lane_id() == 0 {
-                *out.add(image * shells as usize + s as usize) = [xa, aa, power, 0.0];
+                *out.add(row * shells as usize + s as usize) = [xa, aa, power, 0.0];
             }
             s += thread::block_dim_x() / warp::WARP_SIZE;
         }
@@ -222,7 +228,7 @@ mod tests {
             .collect();
         let mut phases = test_data::complex(shifts * shift_children * count, 7);
         let mut sums = vec![[0.0f32; 4]; classes * voxels];
-        let mut shares = vec![[0.0f32; 2]; images * count];
+        let mut shares = vec![[0.0f32; 2]; images * classes * count];
         let (max_radius2, flags) = (64.0 * (1.0 + 2e-6), CTF_CORRECTED);
         {
             let (p0, p1, p2, p3) = (
@@ -280,13 +286,14 @@ mod tests {
                     p14.get(),
                     count as u32,
                     flags,
+                    classes as u32,
                     p15.get(),
                     p16.get(),
                 );
             });
         }
         let mut exact = vec![[0.0f64; 3]; classes * voxels];
-        let mut exact_shares = vec![[0.0f64; 2]; images * count];
+        let mut exact_shares = vec![[0.0f64; 2]; images * classes * count];
         for (s, sample) in samples.iter().enumerate() {
             for o in 0..orientation_children {
                 let axes = axes[sample.orientation as usize * orientation_children + o];
@@ -321,8 +328,9 @@ mod tests {
                             let a =
                                 wide(slice_value(&references[first..first + voxels], &shape, at));
                             let f = turned(masked[i * count + p]);
-                            exact_shares[i * count + p][0] += w * c * (a[0] * f[0] + a[1] * f[1]);
-                            exact_shares[i * count + p][1] +=
+                            let row = i * classes + class_of[sample.orientation as usize] as usize;
+                            exact_shares[row * count + p][0] += w * c * (a[0] * f[0] + a[1] * f[1]);
+                            exact_shares[row * count + p][1] +=
                                 w * c * c * (a[0] * a[0] + a[1] * a[1]);
                         }
                     }
@@ -356,7 +364,7 @@ mod tests {
         let (b, o) = (DevicePointer::of(&mut begin), DevicePointer::of(&mut out));
         // SAFETY: array sizes as the kernel demands.
         launch([2, 1, 1], [64, 1, 1], 0, || unsafe {
-            reduce_shares(s.get(), m.get(), 100, 100, b.get(), 4, o.get());
+            reduce_shares(s.get(), m.get(), 100, 100, 1, b.get(), 4, o.get());
         });
         for (i, sums) in out.iter().enumerate() {
             let (image, shell) = (i / 4, i % 4);
