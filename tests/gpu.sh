@@ -41,4 +41,10 @@ if [ "$sanitize" = yes ]; then
         compute-sanitizer --tool "$tool" --error-exitcode 9 "$binary" --test-threads=1 a_batch_gives images_are_prepared
     done
 fi
+# The whole engine against the host's, where the programs are built.
+if [ -x target/release/relion_refine ]; then
+    sh tests/gpu_engine.sh target/release
+else
+    echo "tests/gpu.sh: target/release/relion_refine is not built; the engines are not compared"
+fi
 echo "tests/gpu.sh: all passed"

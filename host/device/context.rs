@@ -169,6 +169,9 @@ impl Device {
             values.len() <= buffer.len(),
             "more values than the buffer holds"
         );
+        if values.is_empty() {
+            return Ok(());
+        }
         self.make_current()?;
         let address = buffer.pointer().address();
         // SAFETY: the buffer holds as many elements (checked above). From pageable memory the driver reads all of
@@ -192,6 +195,9 @@ impl Device {
         length: usize,
     ) -> Result<Vec<T>, DeviceError> {
         assert!(length <= buffer.len(), "more values than the buffer holds");
+        if length == 0 {
+            return Ok(Vec::new());
+        }
         self.make_current()?;
         let mut values: Vec<T> = Vec::with_capacity(length);
         // SAFETY: both sides hold `length` elements, of which every pattern of bits is a value; they are there once
@@ -210,6 +216,31 @@ impl Device {
         // SAFETY: written by the copy above.
         unsafe { values.set_len(length) };
         Ok(values)
+    }
+
+    /// Element `index` of `buffer`. Waits for the queued work.
+    pub fn download_at<T: Element>(
+        &self,
+        buffer: &Buffer<T>,
+        index: usize,
+    ) -> Result<T, DeviceError> {
+        assert!(index < buffer.len(), "beyond the end of the buffer");
+        self.make_current()?;
+        let mut value = std::mem::MaybeUninit::<T>::uninit();
+        // SAFETY: both sides hold the element; it is there once the stream has been waited for.
+        unsafe {
+            sys::cuMemcpyDtoHAsync_v2(
+                value.as_mut_ptr().cast(),
+                buffer.pointer().offset(index).address(),
+                size_of::<T>(),
+                self.stream.cu_stream(),
+            )
+        }
+        .result()
+        .map_err(|e| failed(self.ordinal, "copying from the device", e))?;
+        self.synchronise()?;
+        // SAFETY: written by the copy above.
+        Ok(unsafe { value.assume_init() })
     }
 
     /// Sets all of `buffer` to zero.

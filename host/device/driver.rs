@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use cudarc::{cublas, cufft, driver};
 
@@ -87,9 +88,13 @@ pub(super) fn failed(ordinal: usize, doing: &str, error: driver::DriverError) ->
 
 /// Makes sure that cuFFT can be called.
 pub fn require_cufft() -> Result<(), DeviceError> {
-    find_libraries("libcufft.so");
-    // SAFETY: opening a library of the toolkit.
-    if unsafe { cufft::sys::is_culib_present() } {
+    static PRESENT: OnceLock<bool> = OnceLock::new();
+    let present = PRESENT.get_or_init(|| {
+        find_libraries("libcufft.so");
+        // SAFETY: opening a library of the toolkit.
+        unsafe { cufft::sys::is_culib_present() }
+    });
+    if *present {
         Ok(())
     } else {
         Err(DeviceError::NoLibrary {

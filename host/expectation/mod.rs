@@ -1,7 +1,8 @@
 //! The expectation step behind one trait: begin an iteration, process batches of particles, take the sums
-//! (spec 01 §3–7). `cpu` is the engine on the host.
+//! (spec 01 §3–7). `cpu` is the engine on the host, `cuda` the one on a GPU.
 
 pub mod cpu;
+pub mod cuda;
 pub mod pixels;
 pub mod slices;
 

@@ -80,6 +80,13 @@ impl Ctf {
         ctf::value(coefficients, f64::from(x), f64::from(y), phase)
     }
 
+    /// Phase of symmetric aberrations at Fourier pixel (x, y); None without aberrations. The same for all particles of a
+    /// group.
+    pub fn aberration(&self, x: i32, y: i32) -> Option<f64> {
+        let (sum, frequency) = self.aberration.as_ref()?;
+        Some(frequency.evaluate(sum, x, y))
+    }
+
     /// What a device kernel needs; `None` for images that are CTF corrected (C = 1).
     pub fn coefficients(&self) -> Option<&CtfCoefficients<f64>> {
         self.coefficients.as_ref()

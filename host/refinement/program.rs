@@ -4,7 +4,10 @@ use super::error::RunError;
 use super::pipeline::{Ending, Pipeline};
 use super::settings::Settings;
 use super::{console, labels, launcher, resume, run};
+use crate::device::{self, Device, DeviceError, map::DeviceMap};
+use crate::expectation::ExpectationEngine;
 use crate::expectation::cpu::CpuEngine;
+use crate::expectation::cuda::CudaEngine;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::options::{self, CommandLine, OptionsError, Request};
 use std::error::Error;
@@ -25,6 +28,8 @@ enum ProgramError {
     Symmetry(#[from] SymmetryError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     #[error(
         "internal error: {0}. This is a mistake in the program and not in your data; \
          please report it with the command line and this text"
@@ -99,14 +104,48 @@ fn refine(line: &CommandLine) -> Result<(), ProgramError> {
                 println!(" {text}");
             }
         }
-        return Ok(run::resume(resumed, &mut CpuEngine::new())?);
+        let mut engine = engine(&resumed.settings)?;
+        return Ok(run::resume(resumed, engine.as_mut())?);
     }
     let settings = Settings::from_command_line(line)?;
     settings.check_output_folder()?;
     for name in settings.symmetry.split(',') {
         PointGroup::parse(name)?;
     }
-    Ok(run::run(settings, &mut CpuEngine::new())?)
+    let mut engine = engine(&settings)?;
+    Ok(run::run(settings, engine.as_mut())?)
+}
+
+/// The engine that the options ask for: that of a GPU with `--gpu`, else that of the host.
+fn engine(settings: &Settings) -> Result<Box<dyn ExpectationEngine + Send>, ProgramError> {
+    let Some(map) = &settings.gpu else {
+        return Ok(Box::new(CpuEngine::new()));
+    };
+    if !CudaEngine::supports(
+        settings.skip_align,
+        settings.skip_rotate,
+        settings.oversampling,
+    ) {
+        eprintln!(
+            "WARNING: the GPU is switched off: fixed orientations (--skip_align, --skip_rotate) and --oversampling above 2 run on the CPU."
+        );
+        return Ok(Box::new(CpuEngine::new()));
+    }
+    let devices = device::driver::devices()?;
+    let chosen = DeviceMap::parse(map)?.devices_of(0, 1, devices.len())?;
+    if chosen.len() > 1 {
+        eprintln!("WARNING: only the first of the devices {chosen:?} is used.");
+    }
+    let device = Device::open(chosen[0])?;
+    if settings.verbosity > 0 {
+        println!(" Using device {} ({})", device.ordinal(), device.name());
+    }
+    let (free, _) = device.memory()?;
+    let spared = free.saturating_sub((settings.free_gpu_memory as usize) << 20);
+    let limit = settings
+        .gpu_memory
+        .map_or(spared, |bytes| spared.min(bytes as usize));
+    Ok(Box::new(CudaEngine::new(device, Some(limit))?))
 }
 
 /// Row by row, as RELION prints them; the identity first.

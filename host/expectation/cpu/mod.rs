@@ -10,9 +10,9 @@ mod columns;
 mod fine;
 mod first_pass;
 mod insert;
-mod layout;
-mod orientations;
-mod prepare;
+pub(super) mod layout;
+pub(super) mod orientations;
+pub(super) mod prepare;
 pub mod product;
 mod second_pass;
 #[cfg(test)]

@@ -1,0 +1,301 @@
+//! getImg on the device: a batch of particles up to masked and unmasked transforms, CTF, powers.
+
+use super::super::cpu::prepare::noise_image;
+use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
+use super::layout::DeviceLayout;
+use crate::device::{Buffer, Device, ImageTransforms, Pointer};
+use crate::fourier::shells;
+use crate::optics::Ctf;
+use gpu::ctf::CtfCoefficients;
+use gpu::image::ImageTask;
+use rayon::prelude::*;
+
+/// What the host keeps of a particle.
+pub struct Particle {
+    /// s, unclamped.
+    pub scale: f64,
+    /// r: old offset rounded to whole pixels.
+    pub old_offset: [f64; 2],
+    /// µ: prior centre of the offset, pixels.
+    pub offset_prior: [f64; 2],
+}
+
+/// A batch on the device; vectors run over the group's pixel list, rows of the layout's stride.
+pub struct Prepared {
+    /// What the host keeps of each particle.
+    pub particles: Vec<Particle>,
+    /// F.
+    pub masked: Buffer<[f32; 2]>,
+    /// F̃.
+    pub unmasked: Buffer<[f32; 2]>,
+    /// C; None where it is 1.
+    pub ctf: Option<Buffer<f32>>,
+    /// The same on the host, for premultiplied groups (Σ CTF² per shell is collected).
+    pub host_ctf: Option<Vec<f32>>,
+    /// s.
+    pub scales: Buffer<f32>,
+    /// s, not below 0.001.
+    pub sum_scales: Buffer<f32>,
+    /// Σ|F|² per shell of the whole transform, box/2+1 an image.
+    pub shell_powers: Vec<f32>,
+    /// Cross-correlation: √Σ|F|² over the box of the first pass and of the second.
+    pub box_powers: Option<[Buffer<f32>; 2]>,
+}
+
+impl Prepared {
+    /// Prepares `items`, all of the layout's optics group.
+    pub fn new(
+        device: &Device,
+        input: &IterationInput,
+        layout: &DeviceLayout,
+        items: &[&BatchItem],
+    ) -> Result<Self, ExpectationError> {
+        let host = &layout.host;
+        let (n, images) = (host.box_size, items.len());
+        let particles = items
+            .iter()
+            .map(|item| check(input, layout, item))
+            .collect::<Result<Vec<_>, _>>()?;
+        let tasks: Vec<ImageTask> = items
+            .iter()
+            .zip(&particles)
+            .map(|(item, p)| ImageTask {
+                factor: if input.options.norm {
+                    (input.model.average_norm / item.particle.norm) as f32
+                } else {
+                    1.0
+                },
+                shift: p.old_offset.map(|o| o as i32),
+            })
+            .collect();
+        let mut raw = vec![0.0f32; images * n * n];
+        raw.par_chunks_exact_mut(n * n)
+            .zip(items)
+            .for_each(|(to, item)| to.copy_from_slice(&item.image));
+        let noise = if input.options.zero_mask {
+            None
+        } else {
+            let values: Vec<f32> = items
+                .par_iter()
+                .flat_map_iter(|item| {
+                    noise_image(input, host, item.particle.id, item.particle.optics_group)
+                })
+                .collect();
+            Some(device.upload(&values)?)
+        };
+        let raw = device.upload(&raw)?;
+        let tasks = device.upload(&tasks)?;
+        let transforms = ImageTransforms::new(device, n, images)?;
+        let (stride, half) = (layout.stride, n * (n / 2 + 1));
+        // SAFETY: each is filled by a kernel or transform below before it is read.
+        let (shifted, masked_image, mut full, masked, unmasked, powers) = unsafe {
+            (
+                device.buffer::<f32>(images * n * n)?,
+                device.buffer::<f32>(images * n * n)?,
+                device.buffer::<[f32; 2]>(images * half)?,
+                device.buffer::<[f32; 2]>(images * stride)?,
+                device.buffer::<[f32; 2]>(images * stride)?,
+                device.buffer::<f32>(images * (n / 2 + 1))?,
+            )
+        };
+        let factors = layout
+            .demodulation
+            .as_ref()
+            .map_or(Pointer::null(), Buffer::pointer);
+        // SAFETY: arrays of the sizes the kernels' documentation asks for.
+        unsafe {
+            device.prepare_images(
+                images as u32,
+                raw.pointer(),
+                tasks.pointer(),
+                n as u32,
+                host.mask_radius,
+                input.options.mask_edge as f32,
+                noise.as_ref().map_or(Pointer::null(), Buffer::pointer),
+                shifted.pointer(),
+                masked_image.pointer(),
+            )?;
+        }
+        let gather = |full: &Buffer<[f32; 2]>, out: &Buffer<[f32; 2]>| {
+            // SAFETY: arrays of the sizes the kernel's documentation asks for.
+            unsafe {
+                device.gather_transforms(
+                    images as u32,
+                    full.pointer(),
+                    n as u32,
+                    layout.pixels.pointer(),
+                    layout.count as u32,
+                    factors,
+                    Pointer::null(),
+                    out.pointer(),
+                    stride as u32,
+                )
+            }
+        };
+        transforms.forward(device, &shifted, &mut full)?;
+        gather(&full, &unmasked)?;
+        transforms.forward(device, &masked_image, &mut full)?;
+        gather(&full, &masked)?;
+        // SAFETY: a power per shell and image.
+        unsafe { device.shell_powers(images as u32, full.pointer(), n as u32, powers.pointer())? };
+        let box_powers = match input.criterion {
+            Criterion::Likelihood => None,
+            Criterion::CrossCorrelation => {
+                let of_box = |size: usize| -> Result<Buffer<f32>, ExpectationError> {
+                    let sums = device.zeros::<f32>(images)?;
+                    // SAFETY: a sum an image.
+                    unsafe {
+                        device.box_powers(
+                            images as u32,
+                            full.pointer(),
+                            n as u32,
+                            size as u32,
+                            sums.pointer(),
+                        )?;
+                    }
+                    let roots: Vec<f32> = device
+                        .download(&sums, images)?
+                        .iter()
+                        .map(|v| v.sqrt())
+                        .collect();
+                    Ok(device.upload(&roots)?)
+                };
+                Some([of_box(host.coarse_size)?, of_box(host.fine_size)?])
+            }
+        };
+        let scales: Vec<f32> = particles.iter().map(|p| p.scale as f32).collect();
+        let sum_scales: Vec<f32> = particles
+            .iter()
+            .map(|p| p.scale.max(0.001) as f32)
+            .collect();
+        let ctf = ctf_values(device, input, layout, items)?;
+        let premultiplied = input.optics[items[0].particle.optics_group].ctf_premultiplied;
+        let host_ctf = match &ctf {
+            Some(ctf) if premultiplied => Some(device.download(ctf, images * stride)?),
+            None if premultiplied => Some(vec![1.0; images * stride]),
+            _ => None,
+        };
+        Ok(Self {
+            ctf,
+            host_ctf,
+            masked,
+            unmasked,
+            scales: device.upload(&scales)?,
+            sum_scales: device.upload(&sum_scales)?,
+            shell_powers: device.download(&powers, images * (n / 2 + 1))?,
+            box_powers,
+            particles,
+        })
+    }
+
+    /// The CTF as comparisons take it: none while references are not corrected.
+    pub fn comparison_ctf(&self, input: &IterationInput) -> Pointer<f32> {
+        match &self.ctf {
+            Some(ctf) if input.references_ctf_corrected => ctf.pointer(),
+            _ => Pointer::null(),
+        }
+    }
+
+    /// Powers of the images in cross-correlations; null otherwise. Pass 0 or 1.
+    pub fn powers(&self, pass: usize) -> Pointer<f32> {
+        self.box_powers
+            .as_ref()
+            .map_or(Pointer::null(), |p| p[pass].pointer())
+    }
+}
+
+/// The checks of a particle's numbers, as the host engine makes them.
+fn check(
+    input: &IterationInput,
+    layout: &DeviceLayout,
+    item: &BatchItem,
+) -> Result<Particle, ExpectationError> {
+    let (particle, host) = (item.particle, &layout.host);
+    let failed = |message: String| ExpectationError::Particle {
+        image: item.name.clone(),
+        message,
+    };
+    if input.options.norm && (particle.norm.is_nan() || particle.norm <= 0.0) {
+        return Err(failed(format!(
+            "its rlnNormCorrection is {}; it must be positive. Set it to 1 or remove the column",
+            particle.norm
+        )));
+    }
+    let old_offset = particle
+        .origin
+        .map(|o| shells::round(o / host.pixel_size) as f64);
+    let reach = 2.0 * host.box_size as f64;
+    if old_offset.iter().any(|o| !o.is_finite() || o.abs() > reach) {
+        return Err(failed(format!(
+            "its origin offset ({}, {}) Å lies outside the image of {} Å",
+            particle.origin[0],
+            particle.origin[1],
+            host.box_size as f64 * host.pixel_size
+        )));
+    }
+    let scale = if input.options.scale {
+        input.model.scales[particle.scale_group]
+    } else {
+        1.0
+    };
+    if scale > 10000.0 || !scale.is_finite() {
+        return Err(failed(format!(
+            "the intensity scale of its group {} is {scale}: the images are not on a common scale. Was the data normalised \
+             (background mean 0, standard deviation 1)? Re-extract with normalisation or run without --scale",
+            particle.scale_group + 1
+        )));
+    }
+    Ok(Particle {
+        scale,
+        old_offset,
+        offset_prior: particle
+            .origin_prior
+            .map(|p| p.map_or(0.0, |v| v / host.pixel_size)),
+    })
+}
+
+fn ctf_values(
+    device: &Device,
+    input: &IterationInput,
+    layout: &DeviceLayout,
+    items: &[&BatchItem],
+) -> Result<Option<Buffer<f32>>, ExpectationError> {
+    if !input.options.ctf {
+        return Ok(None);
+    }
+    let ctfs = items
+        .iter()
+        .map(|item| {
+            let group = &input.optics[item.particle.optics_group];
+            Ctf::new(&item.particle.ctf, group, input.options.ctf_flags).map_err(|e| {
+                ExpectationError::Particle {
+                    image: item.name.clone(),
+                    message: e.to_string(),
+                }
+            })
+        })
+        .collect::<Result<Vec<Ctf>, _>>()?;
+    let coefficients: Option<Vec<CtfCoefficients<f64>>> =
+        ctfs.iter().map(|c| c.coefficients().copied()).collect();
+    let Some(coefficients) = coefficients else {
+        // Images of this group are CTF corrected: C = 1.
+        return Ok(None);
+    };
+    let aberration = layout.aberration(device, &ctfs[0])?;
+    let coefficients = device.upload(&coefficients)?;
+    // SAFETY: filled by the kernel below.
+    let out = unsafe { device.buffer(items.len() * layout.stride)? };
+    // SAFETY: arrays of the sizes the kernel's documentation asks for.
+    unsafe {
+        device.ctf_values(
+            items.len() as u32,
+            coefficients.pointer(),
+            layout.pixels.pointer(),
+            layout.count as u32,
+            aberration.as_ref().map_or(Pointer::null(), Buffer::pointer),
+            out.pointer(),
+            layout.stride as u32,
+        )?;
+    }
+    Ok(Some(out))
+}

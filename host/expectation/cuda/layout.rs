@@ -1,0 +1,202 @@
+//! What all particles of an optics group share on the device during an iteration.
+
+use super::super::cpu::layout::GroupLayout;
+use super::super::cpu::orientations::Search;
+use super::super::{ExpectationError, IterationInput};
+use super::Iteration;
+use super::rows::Rows;
+use crate::device::{Buffer, Device, Pointer};
+use crate::optics::Ctf;
+use std::f64::consts::TAU;
+
+/// Rows of vectors are padded with zeros to a multiple of this many elements, as the matrix products want.
+const LANES: usize = 32;
+
+/// Pixel lists, weights and phases of one optics group.
+pub struct DeviceLayout {
+    /// The same on the host.
+    pub host: GroupLayout,
+    /// Listed pixels of the n_g box.
+    pub pixels: Buffer<[i16; 2]>,
+    /// Their number.
+    pub count: usize,
+    /// `count`, padded.
+    pub stride: usize,
+    /// Pixels with a projected reference in the first pass.
+    pub coarse_count: usize,
+    /// The same, padded.
+    pub coarse_stride: usize,
+    /// Pixels with a projected reference in the second pass.
+    pub fine_count: usize,
+    /// Pixels with a projected reference in the sums.
+    pub projected: usize,
+    /// Weight of each pixel in the comparisons of the first pass.
+    pub coarse_weight: Buffer<f32>,
+    /// And of the second.
+    pub fine_weight: Buffer<f32>,
+    /// V, the origin included.
+    pub inverse_variance: Buffer<f32>,
+    /// Factors that undo anti-symmetric aberrations.
+    pub demodulation: Option<Buffer<[f32; 2]>>,
+    /// e^{iφ} of the coarse shifts, rows of `coarse_stride`.
+    pub coarse_phases: Buffer<[f32; 2]>,
+    /// e^{iφ} of the fine shifts, rows of `stride`.
+    pub fine_phases: Buffer<[f32; 2]>,
+    /// Fine shifts, pixels.
+    pub fine_shifts: Buffer<[f32; 2]>,
+    /// Where each shell begins in the list, and the end of the last.
+    pub shell_begin: Buffer<u32>,
+    /// Number of shells.
+    pub shells: usize,
+    /// Global searches: the grid and its slices in the first pass.
+    pub grid: Option<Grid>,
+}
+
+/// The grid of a global search, projected once an iteration.
+pub struct Grid {
+    /// Orientations of all classes.
+    pub rows: Rows,
+    /// Slices, rows of `coarse_stride` complex values.
+    pub slices: Buffer<[f32; 2]>,
+    /// ½|A|², rows of `coarse_stride`.
+    pub half_powers: Buffer<f32>,
+}
+
+impl DeviceLayout {
+    /// Layout of optics group `group`.
+    pub(super) fn new(
+        device: &Device,
+        input: &IterationInput,
+        group: usize,
+        iteration: &Iteration,
+    ) -> Result<Self, ExpectationError> {
+        let host = GroupLayout::new(input, group)?;
+        let list = &host.pixels;
+        let pixels: Vec<[i16; 2]> = list
+            .x
+            .iter()
+            .zip(&list.y)
+            .map(|(&x, &y)| [x as i16, y as i16])
+            .collect();
+        let (count, coarse_count) = (pixels.len(), host.coarse_projected());
+        let (stride, coarse_stride) = (
+            count.next_multiple_of(LANES),
+            coarse_count.next_multiple_of(LANES),
+        );
+        let phases = |shifts: &[[f64; 2]], length: usize, stride: usize| -> Vec<[f32; 2]> {
+            let mut values = vec![[0.0f32; 2]; shifts.len() * stride];
+            for (row, &[tx, ty]) in values.chunks_exact_mut(stride).zip(shifts) {
+                for (value, [x, y]) in row.iter_mut().zip(&pixels[..length]) {
+                    let turns = (f64::from(*x) * tx + f64::from(*y) * ty) / host.box_size as f64;
+                    let (sin, cos) = (-TAU * turns).sin_cos();
+                    *value = [cos as f32, sin as f32];
+                }
+            }
+            values
+        };
+        let demodulation = host
+            .demodulation
+            .as_ref()
+            .map(|factors| {
+                let factors: Vec<[f32; 2]> = factors.iter().map(|f| [f.re, f.im]).collect();
+                device.upload(&factors)
+            })
+            .transpose()?;
+        let shells = list.size() / 2 + 1;
+        let mut shell_begin: Vec<u32> = list
+            .shell_ranges(count)
+            .iter()
+            .map(|r| r.start as u32)
+            .collect();
+        shell_begin.push(count as u32);
+        let fine_shifts: Vec<[f32; 2]> = host
+            .fine_shifts
+            .iter()
+            .map(|s| s.map(|v| v as f32))
+            .collect();
+        let mut layout = Self {
+            count,
+            stride,
+            coarse_count,
+            coarse_stride,
+            fine_count: host.fine_projected(),
+            projected: host.full_projected(),
+            coarse_weight: device.upload(&host.coarse_comparison_weight)?,
+            fine_weight: device.upload(&host.comparison_weight)?,
+            inverse_variance: device.upload(&host.inverse_variance)?,
+            demodulation,
+            coarse_phases: device.upload(&phases(
+                &host.coarse_shifts,
+                coarse_count,
+                coarse_stride,
+            ))?,
+            fine_phases: device.upload(&phases(&host.fine_shifts, count, stride))?,
+            fine_shifts: device.upload(&fine_shifts)?,
+            shell_begin: device.upload(&shell_begin)?,
+            shells,
+            grid: None,
+            pixels: device.upload(&pixels)?,
+            host,
+        };
+        if Search::of(input) == Search::Global {
+            layout.grid = Some(layout.project_grid(device, input, iteration)?);
+        }
+        Ok(layout)
+    }
+
+    /// Phase of symmetric aberrations per pixel, which all particles of the group share.
+    pub fn aberration(
+        &self,
+        device: &Device,
+        ctf: &Ctf,
+    ) -> Result<Option<Buffer<f64>>, ExpectationError> {
+        let list = &self.host.pixels;
+        let phases: Option<Vec<f64>> = list
+            .x
+            .iter()
+            .zip(&list.y)
+            .map(|(&x, &y)| ctf.aberration(x, y))
+            .collect();
+        Ok(phases.map(|p| device.upload(&p)).transpose()?)
+    }
+
+    fn project_grid(
+        &self,
+        device: &Device,
+        input: &IterationInput,
+        iteration: &Iteration,
+    ) -> Result<Grid, ExpectationError> {
+        let rows = Rows::of_grid(device, input, &self.host.plane)?;
+        let stride = self.coarse_stride;
+        // SAFETY: filled by the kernel below.
+        let (slices, half_powers) = unsafe {
+            (
+                device.buffer(rows.count * stride)?,
+                device.buffer(rows.count * stride)?,
+            )
+        };
+        // SAFETY: arrays of the sizes the kernel's documentation asks for.
+        unsafe {
+            device.project_slices(
+                rows.count as u32,
+                iteration.references.pointer(),
+                iteration.shape.pointer(),
+                rows.coarse_axes.pointer(),
+                Pointer::null(),
+                rows.class_of.pointer(),
+                1,
+                self.pixels.pointer(),
+                self.coarse_count as u32,
+                slices.pointer(),
+                stride as u32,
+                half_powers.pointer(),
+                stride as u32,
+            )?;
+        }
+        Ok(Grid {
+            rows,
+            slices,
+            half_powers,
+        })
+    }
+}
