@@ -454,7 +454,7 @@ impl Uploaded {
             phases: device.upload(&b.phases).unwrap(),
             log_prior: device.upload(&b.log_prior).unwrap(),
             offset_log_prior: device.upload(&b.offset_log_prior).unwrap(),
-            visited: device.upload(&vec![ALL_CLASSES; IMAGES]).unwrap(),
+            visited: device.upload(&[ALL_CLASSES; IMAGES]).unwrap(),
             cross: poisoned(device, ORIENTATIONS * IMAGES * SHIFTS),
             norm: poisoned(device, ORIENTATIONS * IMAGES),
         }

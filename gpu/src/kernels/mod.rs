@@ -17,3 +17,4 @@ pub mod store;
 #[cfg(test)]
 mod test_data;
 pub mod volume;
+pub mod weights;

@@ -1,0 +1,264 @@
+//! convert, second pass: differences of the children → weights, the best sample, and which samples are kept
+//! (spec 01 §6).
+
+use cuda_std::prelude::*;
+use cuda_std::shared::Shared;
+
+use super::{block, significance};
+use crate::samples::{Alignment, Sample, Selection};
+
+/// Differences of the second pass → weights: those that count become W/ΣW, the others 0; and what each image's
+/// alignment is.
+///
+/// Grid: x = images; shared memory: `SELECT_WORDS` words. The samples of image i are `first[i]`…`first[i+1]`.
+/// `best` has one u64 an image. With `best_only` not 0 (cross-correlation) the best sample alone gets weight 1.
+/// `limit` as in the selection of the first pass. Where `given` is not null, the sums of that selection stand and all
+/// samples count (`--oversampling 0`: the first pass was the only one).
+#[kernel]
+pub unsafe fn fine_weights(
+    samples: *const Sample,
+    first: *const u32,
+    orientation_children: u32,
+    shift_children: u32,
+    fraction: f32,
+    limit: u32,
+    best_only: u32,
+    given: *const Selection,
+    values: *mut f32,
+    best: *mut u64,
+    out: *mut Alignment,
+) {
+    // SAFETY: samples of the image are a contiguous range; each thread rewrites only values it alone reads after the
+    // selection.
+    unsafe {
+        let image = thread::block_idx_x() as usize;
+        let per_sample = orientation_children * shift_children;
+        let (begin, end) = (*first.add(image), *first.add(image + 1));
+        let count = (end - begin) * per_sample;
+        let values = values.add(begin as usize * per_sample as usize);
+        let samples = samples.add(begin as usize);
+        let log = |j: u32| {
+            let prior = if best_only != 0 {
+                0.0
+            } else {
+                (*samples.add((j / per_sample) as usize)).log_prior
+            };
+            prior - *values.add(j as usize)
+        };
+        let scratch = Shared::dynamic(0);
+        let fraction = if best_only != 0 { 0.0 } else { fraction };
+        let mut selection = significance::select(count, log, fraction, limit, scratch);
+        let best_log = selection.max_log;
+        if !given.is_null() {
+            selection = *given.add(image);
+            selection.cutoff = f32::INFINITY;
+        }
+        let best = best.add(image);
+        if thread::thread_idx_x() == 0 {
+            *best = u64::MAX;
+        }
+        thread::sync_threads();
+        // Of equal maxima the first in the order orientation, its child, shift, its child wins. A range of samples is
+        // already in order but for the children of the orientation, which come before the shift.
+        let order = |j: u32| -> u64 {
+            let sample = *samples.add((j / per_sample) as usize);
+            let (o, t) = (j % per_sample / shift_children, j % shift_children);
+            ((u64::from(sample.orientation) * u64::from(orientation_children) + u64::from(o)) << 32)
+                | u64::from(sample.shift * shift_children + t)
+        };
+        let mut j = thread::thread_idx_x();
+        while j < count {
+            if log(j) == best_log {
+                atomic::fetch_min_u64(best, order(j));
+            }
+            j += thread::block_dim_x();
+        }
+        thread::sync_threads();
+        let first_best = atomic::fetch_min_u64(best, u64::MAX);
+        let out = out.add(image);
+        let mut weight = 0.0;
+        let mut j = thread::thread_idx_x();
+        while j < count {
+            let log = log(j);
+            let is_best = log == best_log && order(j) == first_best;
+            if is_best {
+                let sample = *samples.add((j / per_sample) as usize);
+                (*out).best = begin * per_sample + j;
+                (*out).orientation = sample.orientation;
+                (*out).shift = sample.shift * shift_children + j % shift_children;
+            }
+            let keep = if best_only != 0 {
+                is_best
+            } else {
+                selection.keeps(log)
+            };
+            let w = match (keep, best_only) {
+                (false, _) => 0.0,
+                (true, 0) => GpuFloat::exp(log - selection.max_log) / selection.sum,
+                (true, _) => 1.0,
+            };
+            *values.add(j as usize) = w;
+            weight += w;
+            j += thread::block_dim_x();
+        }
+        let weight = block::sum(weight, scratch);
+        if thread::thread_idx_x() == 0 {
+            (*out).selection = selection;
+            (*out).weight = weight;
+        }
+    }
+}
+
+/// Writes the samples of each image whose value is above 0, in order, from `kept_first[image]` on: the significant ones
+/// of a first pass over particle-specific orientations. One value a sample.
+///
+/// Grid: x = images; shared memory: 33 words.
+#[kernel]
+pub unsafe fn list_kept(
+    samples: *const Sample,
+    first: *const u32,
+    values: *const f32,
+    kept_first: *const u32,
+    out: *mut Sample,
+) {
+    // SAFETY: samples of the image are a contiguous range; `kept_first` reserves as many places as there are values.
+    unsafe {
+        let image = thread::block_idx_x() as usize;
+        let (mut start, end) = (*first.add(image), *first.add(image + 1));
+        let mut next = *kept_first.add(image);
+        while start < end {
+            let s = (start + thread::thread_idx_x()) as usize;
+            let keep = s < end as usize && *values.add(s) > 0.0;
+            let (rank, all) = block::rank_among(keep, Shared::dynamic(0));
+            if keep {
+                *out.add((next + rank) as usize) = *samples.add(s);
+            }
+            next += all;
+            start += thread::block_dim_x();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::test_data;
+    use cuda_std::emulator::{DevicePointer, launch};
+
+    #[test]
+    fn weights_of_significant_samples_add_up_and_the_first_best_wins() {
+        let mut samples = Vec::new();
+        for image in 0..2u32 {
+            for (orientation, shift) in [(2, 0), (2, 3), (5, 1)] {
+                let log_prior = -0.5 * shift as f32;
+                samples.push(Sample {
+                    image,
+                    orientation,
+                    shift,
+                    log_prior,
+                });
+            }
+        }
+        let (children, shift_children) = (2usize, 2usize);
+        let per_sample = children * shift_children;
+        let mut differences: Vec<f32> = test_data::values(samples.len() * per_sample, 8)
+            .iter()
+            .map(|v| 3.0 * v)
+            .collect();
+        // Two equal maxima in image 1: (orientation 2, child 1, shift 0, 0) and (orientation 2, child 0, shift 3, 1);
+        // the second comes first in the order of the method.
+        differences[3 * per_sample + 2] = -10.0;
+        differences[4 * per_sample + 1] = -11.5;
+        let mut values = differences.clone();
+        let mut first = vec![0u32, 3, 6];
+        let mut best = vec![0u64; 2];
+        let mut out = vec![Alignment::default(); 2];
+        let (s, f, v) = (
+            DevicePointer::of(&mut samples),
+            DevicePointer::of(&mut first),
+            DevicePointer::of(&mut values),
+        );
+        let (b, o) = (DevicePointer::of(&mut best), DevicePointer::of(&mut out));
+        let none = 0usize;
+        // SAFETY: array sizes as the kernel demands.
+        launch(
+            [2, 1, 1],
+            [32, 1, 1],
+            4 * crate::shapes::SELECT_WORDS as usize,
+            || unsafe {
+                fine_weights(
+                    s.get(),
+                    f.get(),
+                    children as u32,
+                    shift_children as u32,
+                    0.95,
+                    u32::MAX,
+                    0,
+                    none as *const Selection,
+                    v.get(),
+                    b.get(),
+                    o.get(),
+                );
+            },
+        );
+        assert_eq!(
+            (out[1].best, out[1].orientation, out[1].shift),
+            (4 * 4 + 1, 2, 7)
+        );
+        for (image, found) in out.iter().enumerate() {
+            let range = image * 3 * per_sample..(image + 1) * 3 * per_sample;
+            let logs: Vec<f64> = range
+                .clone()
+                .map(|j| f64::from(samples[j / per_sample].log_prior - differences[j]))
+                .collect();
+            let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = logs.iter().map(|l| (l - largest).exp()).sum();
+            let kept: f64 = values[range.clone()].iter().map(|w| f64::from(*w)).sum();
+            assert!(kept > 0.95 && kept <= 1.0 + 1e-6);
+            assert!((f64::from(found.weight) - kept).abs() < 1e-6);
+            for (w, log) in values[range].iter().zip(&logs) {
+                let exact = (log - largest).exp() / sum;
+                assert!(*w == 0.0 || (f64::from(*w) / exact - 1.0).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn kept_samples_are_listed_in_order() {
+        let mut samples: Vec<Sample> = (0..200)
+            .map(|i| Sample {
+                image: i / 100,
+                orientation: i,
+                ..Sample::default()
+            })
+            .collect();
+        let mut values: Vec<f32> = test_data::values(200, 4)
+            .iter()
+            .map(|v| v.max(0.0))
+            .collect();
+        let kept =
+            |range: std::ops::Range<usize>| values[range].iter().filter(|v| **v > 0.0).count();
+        let counts = [kept(0..100), kept(100..200)];
+        let expected: Vec<Sample> = (0..200)
+            .filter(|i| values[*i] > 0.0)
+            .map(|i| samples[i])
+            .collect();
+        let mut first = vec![0u32, 100, 200];
+        let mut kept_first = vec![0u32, counts[0] as u32];
+        let mut out = vec![Sample::default(); counts[0] + counts[1]];
+        let (s, f, v) = (
+            DevicePointer::of(&mut samples),
+            DevicePointer::of(&mut first),
+            DevicePointer::of(&mut values),
+        );
+        let (k, o) = (
+            DevicePointer::of(&mut kept_first),
+            DevicePointer::of(&mut out),
+        );
+        // SAFETY: array sizes as the kernel demands.
+        launch([2, 1, 1], [64, 1, 1], 4 * 33, || unsafe {
+            list_kept(s.get(), f.get(), v.get(), k.get(), o.get());
+        });
+        assert_eq!(out, expected);
+    }
+}
