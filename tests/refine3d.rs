@@ -43,10 +43,10 @@ fn the_fixture_is_refined_to_the_resolution_of_the_reference_run() {
 }
 
 /// Images of nothing but noise must not look like anything: beyond the shells that the halves share, their FSC stays
-/// below 0.143.
+/// below 0.143. (Without symmetry, so that a shell has enough independent voxels to tell.)
 #[test]
 fn noise_is_not_refined_into_a_structure() {
-    const PARTICLES: usize = 120;
+    const PARTICLES: usize = 240;
     const SIDE: usize = 48;
     let data = fixture();
     let folder = tempfile::tempdir().unwrap();
@@ -71,7 +71,7 @@ fn noise_is_not_refined_into_a_structure() {
         .arg(data.join("bundle_truth1.mrc"))
         .args("--auto_refine --split_random_halves --ctf --zero_mask --flatten_solvent".split(' '))
         .args("--particle_diameter 160 --ini_high 40 --firstiter_cc --norm --scale".split(' '))
-        .args("--healpix_order 1 --offset_range 4 --sym C4 --random_seed 5 --verb 0".split(' '))
+        .args("--healpix_order 1 --offset_range 4 --random_seed 5 --verb 0".split(' '))
         .args("--low_resol_join_halves 40 --auto_iter_max 6".split(' '))
         .current_dir(folder.path())
         .status()
@@ -81,9 +81,9 @@ fn noise_is_not_refined_into_a_structure() {
     let model = Document::read(&model).unwrap();
     let class = model.require("model_class_1").unwrap();
     let fsc = class.real_column("rlnGoldStandardFsc").unwrap();
-    // The halves share shells up to 40 Å: 48·4.5/40, rounded up.
+    // The halves share shells up to 40 Å (48·4.5/40, rounded up); interpolation carries some of that one shell further.
     let shared = 6;
-    for (shell, value) in fsc.iter().enumerate().skip(shared + 1) {
+    for (shell, value) in fsc.iter().enumerate().skip(shared + 2) {
         assert!(*value < 0.143, "FSC {value} in shell {shell}");
     }
 }

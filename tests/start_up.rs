@@ -93,7 +93,7 @@ fn half_a_division_into_half_sets_is_refused() {
     }
     std::fs::write(data.path("particles.star"), lines.join("\n") + "\n").unwrap();
     let text = data.failure("--auto_refine --split_random_halves");
-    assert_names(&text, &["rlnRandomSubset", "19 of 20"]);
+    assert_names(&text, &["rlnRandomSubset", "19 others"]);
 }
 
 /// With --trust_ref_size the same references are brought to the images instead, and the run ends well.

@@ -125,7 +125,7 @@ pub(super) mod tests {
             drawn,
             [1, 1, 1, 1, 2, 1, 1, 1, 2, 1, 2, 1, 2, 2, 2, 2, 2, 2, 1, 2]
         );
-        assert_eq!(counts, [11, 9]);
+        assert_eq!(counts, [10, 10]);
     }
 
     #[test]
