@@ -85,6 +85,8 @@ fn unsafe_stays_where_it_belongs() {
         "host/device/",
         "host/expectation/cuda/",
         "host/maximization/cuda/",
+        "tests/gpu_kernels/",
+        "tests/emulated_cuda/",
         // Wrappers of one call each (DESIGN.md §1).
         "host/formats/",
         "host/dataset/",

@@ -5,7 +5,7 @@
 
 pub mod ctf;
 pub mod image;
-#[cfg(any(test, target_arch = "nvptx64"))]
+#[cfg(any(test, feature = "emulator", target_arch = "nvptx64"))]
 pub mod kernels;
 pub mod mask;
 pub mod math;

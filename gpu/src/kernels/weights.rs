@@ -50,8 +50,12 @@ pub unsafe fn fine_weights(
         let mut selection = significance::select(count, log, fraction, limit, scratch);
         let best_log = selection.max_log;
         if !given.is_null() {
-            selection = *given.add(image);
-            selection.cutoff = f32::INFINITY;
+            // Only ratios of weights are taken over: the differences of both passes are rounded differently.
+            selection = Selection {
+                max_log: best_log,
+                cutoff: f32::INFINITY,
+                ..*given.add(image)
+            };
         }
         let best = best.add(image);
         if thread::thread_idx_x() == 0 {

@@ -1,0 +1,282 @@
+//! The driver: one device, memory with guards, modules without content, launches by name.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::Mutex;
+
+use crate::kernels;
+
+const SUCCESS: i32 = 0;
+const OUT_OF_MEMORY: i32 = 2;
+const NOT_FOUND: i32 = 500;
+/// Bytes before and after every array, and what they hold.
+const GUARD: usize = 64;
+const MARK: u8 = 0xa5;
+/// What fresh memory holds: as a float a NaN.
+const POISON: u8 = 0xff;
+const MEMORY: usize = 8 << 30;
+
+/// Sizes of the arrays that exist.
+static ARRAYS: Mutex<Option<HashMap<u64, usize>>> = Mutex::new(None);
+
+fn arrays<R>(f: impl FnOnce(&mut HashMap<u64, usize>) -> R) -> R {
+    f(ARRAYS.lock().unwrap().get_or_insert_default())
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuInit(_flags: u32) -> i32 {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDriverGetVersion(version: *mut i32) -> i32 {
+    // SAFETY: the caller's integer.
+    unsafe { *version = 13000 };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetCount(count: *mut i32) -> i32 {
+    // SAFETY: the caller's integer.
+    unsafe { *count = 1 };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGet(device: *mut i32, ordinal: i32) -> i32 {
+    // SAFETY: the caller's integer.
+    unsafe { *device = ordinal };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetName(name: *mut c_char, length: i32, _device: i32) -> i32 {
+    let text = c"emulated on the host";
+    // SAFETY: the caller's buffer of `length` bytes, longer than the text.
+    unsafe {
+        assert!(length as usize > text.count_bytes());
+        std::ptr::copy_nonoverlapping(text.as_ptr(), name, text.count_bytes() + 1);
+    }
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceTotalMem_v2(bytes: *mut usize, _device: i32) -> i32 {
+    // SAFETY: the caller's integer.
+    unsafe { *bytes = MEMORY };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetAttribute(
+    value: *mut i32,
+    attribute: i32,
+    _device: i32,
+) -> i32 {
+    // 75, 76: compute capability; 115: memory pools.
+    let known = match attribute {
+        75 => 9,
+        115 => 1,
+        _ => 0,
+    };
+    // SAFETY: the caller's integer.
+    unsafe { *value = known };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, _device: i32) -> i32 {
+    // SAFETY: the caller's pointer.
+    unsafe { *context = std::ptr::without_provenance_mut(8) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuDevicePrimaryCtxRelease_v2(_device: i32) -> i32 {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuCtxSetCurrent(_context: *mut c_void) -> i32 {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuCtxGetCurrent(context: *mut *mut c_void) -> i32 {
+    // SAFETY: the caller's pointer.
+    unsafe { *context = std::ptr::without_provenance_mut(8) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuCtxSynchronize() -> i32 {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> i32 {
+    let used: usize = arrays(|a| a.values().sum());
+    // SAFETY: the caller's integers.
+    unsafe {
+        *free = MEMORY.saturating_sub(used);
+        *total = MEMORY;
+    }
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuStreamCreate(stream: *mut *mut c_void, _flags: u32) -> i32 {
+    // SAFETY: the caller's pointer.
+    unsafe { *stream = std::ptr::without_provenance_mut(16) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuStreamDestroy_v2(_stream: *mut c_void) -> i32 {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuStreamSynchronize(_stream: *mut c_void) -> i32 {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemAllocAsync(
+    pointer: *mut u64,
+    bytes: usize,
+    _stream: *mut c_void,
+) -> i32 {
+    if arrays(|a| a.values().sum::<usize>()) + bytes > MEMORY {
+        return OUT_OF_MEMORY;
+    }
+    let mut memory = vec![MARK; bytes + 2 * GUARD].into_boxed_slice();
+    memory[GUARD..GUARD + bytes].fill(POISON);
+    let address = Box::into_raw(memory).cast::<u8>() as u64 + GUARD as u64;
+    arrays(|a| a.insert(address, bytes));
+    // SAFETY: the caller's integer.
+    unsafe { *pointer = address };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemFreeAsync(pointer: u64, _stream: *mut c_void) -> i32 {
+    let bytes = arrays(|a| a.remove(&pointer)).expect("an array is freed once");
+    let start = (pointer - GUARD as u64) as *mut u8;
+    // SAFETY: allocated with this length above.
+    let memory =
+        unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(start, bytes + 2 * GUARD)) };
+    let intact = |range: std::ops::Range<usize>| memory[range].iter().all(|b| *b == MARK);
+    if !intact(0..GUARD) || !intact(GUARD + bytes..bytes + 2 * GUARD) {
+        eprintln!("emulated device: something wrote beyond an array of {bytes} bytes");
+        std::process::abort();
+    }
+    SUCCESS
+}
+
+/// The range must lie within one array.
+fn check(address: u64, bytes: usize) {
+    let inside = arrays(|a| {
+        a.iter().any(|(begin, length)| {
+            address >= *begin && address + bytes as u64 <= begin + *length as u64
+        })
+    });
+    if !inside {
+        eprintln!("emulated device: a copy of {bytes} bytes leaves its array");
+        std::process::abort();
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemsetD8Async(
+    address: u64,
+    value: u8,
+    bytes: usize,
+    _stream: *mut c_void,
+) -> i32 {
+    check(address, bytes);
+    // SAFETY: inside an array.
+    unsafe { std::ptr::write_bytes(address as *mut u8, value, bytes) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
+    to: u64,
+    from: *const c_void,
+    bytes: usize,
+    _stream: *mut c_void,
+) -> i32 {
+    check(to, bytes);
+    // SAFETY: inside an array; the caller's memory.
+    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), to as *mut u8, bytes) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
+    to: *mut c_void,
+    from: u64,
+    bytes: usize,
+    _stream: *mut c_void,
+) -> i32 {
+    check(from, bytes);
+    // SAFETY: inside an array; the caller's memory.
+    unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to.cast::<u8>(), bytes) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuModuleLoadData(module: *mut *mut c_void, _image: *const c_void) -> i32 {
+    // SAFETY: the caller's pointer.
+    unsafe { *module = std::ptr::without_provenance_mut(24) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuModuleUnload(_module: *mut c_void) -> i32 {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuModuleGetFunction(
+    function: *mut *mut c_void,
+    _module: *mut c_void,
+    name: *const c_char,
+) -> i32 {
+    // SAFETY: a nul-terminated name.
+    let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap();
+    let Some(index) = kernels::index_of(name) else {
+        return NOT_FOUND;
+    };
+    // SAFETY: the caller's pointer. A function is its index, counted from 1.
+    unsafe { *function = std::ptr::without_provenance_mut(index + 1) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuLaunchKernel(
+    function: *mut c_void,
+    grid_x: u32,
+    grid_y: u32,
+    grid_z: u32,
+    block_x: u32,
+    block_y: u32,
+    block_z: u32,
+    shared: u32,
+    _stream: *mut c_void,
+    arguments: *const *const c_void,
+    _extra: *const c_void,
+) -> i32 {
+    // SAFETY: the caller's arguments are those of the kernel.
+    unsafe {
+        kernels::launch(
+            function.addr() - 1,
+            [grid_x, grid_y, grid_z],
+            [block_x, block_y, block_z],
+            shared as usize,
+            arguments,
+        );
+    }
+    SUCCESS
+}
