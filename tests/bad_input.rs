@@ -119,11 +119,15 @@ impl Set {
         assert!(!message.contains("internal error"), "{message}");
         let out = self.path("out");
         assert!(!out.join("RELION_JOB_EXIT_SUCCESS").exists());
-        for finished in files(&out).iter().filter(|name| {
-            name.contains("_it001") || *name == "run_model.star" || name.starts_with("run_class")
-        }) {
-            panic!("{finished} looks finished");
-        }
+        let finished: Vec<String> = files(&out)
+            .into_iter()
+            .filter(|name| {
+                name.contains("_it001")
+                    || *name == "run_model.star"
+                    || name.starts_with("run_class")
+            })
+            .collect();
+        assert!(finished.is_empty(), "{finished:?} look finished");
         message.trim_end().to_owned()
     }
 }

@@ -211,7 +211,12 @@ fn box_power(transform: &[Complex32], n: usize, size: usize) -> f64 {
 
 /// Coloured noise with the spectrum of the particle's optics group, to fill the background of the mask without
 /// `--zero_mask`; keyed by seed and particle (spec 01 §3.4).
-pub fn noise_image(input: &IterationInput, layout: &GroupLayout, id: usize, group: usize) -> Vec<f32> {
+pub fn noise_image(
+    input: &IterationInput,
+    layout: &GroupLayout,
+    id: usize,
+    group: usize,
+) -> Vec<f32> {
     let n = layout.box_size;
     let mut random = CRandom::new(input.options.random_seed.wrapping_add(id as u32));
     let sigma: Vec<f32> = (0..=n / 2)
