@@ -6,7 +6,7 @@ use super::layout::GroupLayout;
 use super::orientations::{self, OrientationList};
 use super::prepare::PreparedImage;
 use super::ties;
-use super::weights::{Samples, Weights, keep_significant, smallest, weigh};
+use super::weights::{Samples, keep_significant, smallest, weigh};
 
 /// Differences of one image with the orientations of one class.
 pub struct CoarseView<'a> {
@@ -78,10 +78,12 @@ impl Samples for CoarseSamples<'_> {
 
 /// What the first pass found for one image.
 pub struct CoarseResult {
+    /// Significant samples.
     pub significant: Vec<Significant>,
+    /// How many of them were counted (`rlnNrOfSignificantSamples`).
     pub counted: usize,
-    pub sum: f64,
-    pub min_difference: f64,
+    /// Share of the sum of all weights that the significant ones hold.
+    pub kept_share: f64,
 }
 
 /// ⟨p_o⟩ over classes and orientations, those of prior 0 included (spec 01 §6.1).
@@ -133,7 +135,7 @@ pub fn significant(
         views,
         offset_log_prior,
     };
-    let (samples, counted, sum, min_difference) = match input.criterion {
+    let (samples, counted, kept_share) = match input.criterion {
         Criterion::Likelihood => {
             let mut weights = weigh(&source).ok_or_else(|| not_comparable(input, item, layout))?;
             let counted = keep_significant(
@@ -141,17 +143,9 @@ pub fn significant(
                 input.options.adaptive_fraction,
                 input.options.max_significant,
             );
-            let Weights {
-                samples,
-                sum,
-                min_difference,
-            } = weights;
-            (
-                samples.into_iter().map(|s| s.at).collect(),
-                counted,
-                sum,
-                min_difference,
-            )
+            let kept: f64 = weights.samples.iter().map(|s| s.weight).sum();
+            let samples = weights.samples.iter().map(|s| s.at).collect();
+            (samples, counted, kept / weights.sum)
         }
         Criterion::CrossCorrelation => {
             let (at, d) = smallest(&source).ok_or_else(|| not_comparable(input, item, layout))?;
@@ -168,7 +162,7 @@ pub fn significant(
                 0 | 1 => at,
                 _ => ties::best(input, layout, item, image, samples).map_or(at, |i| tied[i]),
             };
-            (vec![best], 1, 1.0, f64::from(d))
+            (vec![best], 1, 1.0)
         }
     };
     let significant = samples
@@ -187,8 +181,7 @@ pub fn significant(
     Ok(CoarseResult {
         significant,
         counted,
-        sum,
-        min_difference,
+        kept_share,
     })
 }
 

@@ -88,28 +88,22 @@ impl FinePass<'_> {
                 let mut weights = weigh(&source).ok_or_else(fail)?;
                 let constants = 0.5 * image.high_power_sum + image.fine_power + layout.log_norm;
                 if single_pass {
-                    // The first pass was the only one: its sum and its smallest difference stand.
-                    let shift = (coarse.min_difference - weights.min_difference).exp();
-                    let sum = coarse.sum;
-                    let samples = weights
-                        .samples
-                        .iter()
-                        .map(|s| (s.at, s.weight * shift))
-                        .collect();
-                    (samples, sum, sum.ln() - coarse.min_difference - constants)
+                    // The first pass was the only one: weights are shares of its whole sum, of which these samples
+                    // hold `kept_share`. Its differences are not used: rounding differs from that of this pass.
+                    weights.sum /= coarse.kept_share;
                 } else {
                     keep_significant(&mut weights, input.options.adaptive_fraction, None);
-                    let log_likelihood = weights.sum.ln() - weights.min_difference - constants;
-                    (
-                        weights
-                            .samples
-                            .iter()
-                            .map(|s| (s.at, s.weight))
-                            .collect::<Vec<_>>(),
-                        weights.sum,
-                        log_likelihood,
-                    )
                 }
+                let log_likelihood = weights.sum.ln() - weights.min_difference - constants;
+                (
+                    weights
+                        .samples
+                        .iter()
+                        .map(|s| (s.at, s.weight))
+                        .collect::<Vec<_>>(),
+                    weights.sum,
+                    log_likelihood,
+                )
             }
         };
         let mut best = weighted[0];
