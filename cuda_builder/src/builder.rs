@@ -230,10 +230,14 @@ fn is_of_outer_build(name: &str) -> bool {
         || name.starts_with("CARGO_") && !kept.iter().any(|k| name.starts_with(k))
 }
 
-/// The cargo target folder that holds `out`: the nearest folder above with cargo's tag file.
+/// The cargo target folder that holds `out`: the nearest folder above with one of the files that cargo marks it with.
 fn target_folder(out: &Path) -> PathBuf {
     out.ancestors()
-        .find(|folder| folder.join("CACHEDIR.TAG").exists())
+        .find(|folder| {
+            ["CACHEDIR.TAG", ".rustc_info.json"]
+                .iter()
+                .any(|mark| folder.join(mark).exists())
+        })
         .unwrap_or(out)
         .to_path_buf()
 }

@@ -47,7 +47,7 @@ unsafe fn reduce<const N: usize>(
     let warps = thread::block_dim_x() / warp::WARP_SIZE;
     // SAFETY: warp < 32, so indices stay below 33·N; barriers separate writers and readers.
     unsafe {
-        for (k, value) in values.into_iter().enumerate() {
+        for (k, &value) in values.iter().enumerate() {
             let value = of_warp(value);
             if warp::lane_id() == 0 {
                 scratch.store(rank / warp::WARP_SIZE * n + k as u32, value);

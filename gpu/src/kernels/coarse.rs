@@ -72,105 +72,72 @@ impl Logs {
     }
 }
 
-/// Selects the significant coarse samples of each image.
-///
-/// Grid: x = images; shared memory: `SELECT_WORDS` words. `log_prior` and `class_of` are per orientation,
-/// `offset_log_prior` per image and shift, `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
-/// cross-correlation √Σ|F|² of each image; then no priors count and `fraction` is 0.
-#[kernel]
-pub unsafe fn coarse_select(
-    cross: *const f32,
-    norm: *const f32,
-    log_prior: *const f32,
-    class_of: *const u32,
-    offset_log_prior: *const f32,
-    visited: *const u32,
-    powers: *const f32,
-    orientations: u32,
-    images: u32,
-    shifts: u32,
-    fraction: f32,
-    limit: u32,
-    out: *mut Selection,
-    kept: *mut u32,
-) {
-    // SAFETY: the host passes tables of the sizes said above; samples are counted below orientations · shifts.
-    unsafe {
-        let image = thread::block_idx_x();
-        let logs = Logs {
-            cross,
-            norm,
-            log_prior,
-            class_of,
-            offset_log_prior,
-            own_class: *visited.add(image as usize),
-            power: if powers.is_null() {
-                0.0
-            } else {
-                *powers.add(image as usize)
-            },
-            images,
-            shifts,
-            image,
-        };
-        let found = significance::select(
-            orientations * shifts,
-            |s| logs.log(s),
-            fraction,
-            limit,
-            Shared::dynamic(0),
-        );
+/// Kernels over the coarse samples of one image a block: the shared arguments, then those of each; `logs` gives ln W.
+macro_rules! over_coarse_samples {
+    ($($(#[$doc:meta])* $name:ident($logs:ident, $image:ident, $samples:ident; $($argument:ident: $type:ty),*) $body:block)*) => {$(
+        $(#[$doc])*
+        #[kernel]
+        pub unsafe fn $name(
+            cross: *const f32,
+            norm: *const f32,
+            log_prior: *const f32,
+            class_of: *const u32,
+            offset_log_prior: *const f32,
+            visited: *const u32,
+            powers: *const f32,
+            orientations: u32,
+            images: u32,
+            shifts: u32,
+            $($argument: $type,)*
+        ) {
+            // SAFETY: the host passes tables of the sizes that the documentation asks for; samples are counted below
+            // orientations · shifts.
+            unsafe {
+                let $image = thread::block_idx_x();
+                let $logs = Logs {
+                    cross,
+                    norm,
+                    log_prior,
+                    class_of,
+                    offset_log_prior,
+                    own_class: *visited.add($image as usize),
+                    power: if powers.is_null() {
+                        0.0
+                    } else {
+                        *powers.add($image as usize)
+                    },
+                    images,
+                    shifts,
+                    image: $image,
+                };
+                let $samples = orientations * shifts;
+                $body
+            }
+        }
+    )*};
+}
+
+over_coarse_samples! {
+    /// Selects the significant coarse samples of each image.
+    ///
+    /// Grid: x = images; shared memory: `SELECT_WORDS` words. `log_prior` and `class_of` are per orientation,
+    /// `offset_log_prior` per image and shift, `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
+    /// cross-correlation √Σ|F|² of each image; then no priors count and `fraction` is 0.
+    coarse_select(logs, image, samples; fraction: f32, limit: u32, out: *mut Selection, kept: *mut u32) {
+        let found =
+            significance::select(samples, |s| logs.log(s), fraction, limit, Shared::dynamic(0));
         if thread::thread_idx_x() == 0 {
             *out.add(image as usize) = found;
             *kept.add(image as usize) = found.kept;
         }
     }
-}
 
-/// Writes the significant samples of each image, in order of orientation and shift, from `first[image]` on.
-///
-/// Arguments, grid and shared memory as [`coarse_select`], whose `out` is `selections`.
-#[kernel]
-pub unsafe fn coarse_list(
-    cross: *const f32,
-    norm: *const f32,
-    log_prior: *const f32,
-    class_of: *const u32,
-    offset_log_prior: *const f32,
-    visited: *const u32,
-    powers: *const f32,
-    orientations: u32,
-    images: u32,
-    shifts: u32,
-    selections: *const Selection,
-    first: *const u32,
-    out: *mut Sample,
-) {
-    // SAFETY: as coarse_select; `first` reserves as many samples as were kept.
-    unsafe {
-        let image = thread::block_idx_x();
-        let logs = Logs {
-            cross,
-            norm,
-            log_prior,
-            class_of,
-            offset_log_prior,
-            own_class: *visited.add(image as usize),
-            power: if powers.is_null() {
-                0.0
-            } else {
-                *powers.add(image as usize)
-            },
-            images,
-            shifts,
-            image,
-        };
+    /// Writes the significant samples of each image, in order of orientation and shift, from `first[image]` on.
+    ///
+    /// Arguments, grid and shared memory as [`coarse_select`], whose `out` is `selections`.
+    coarse_list(logs, image, samples; selections: *const Selection, first: *const u32, out: *mut Sample) {
         let selection = *selections.add(image as usize);
-        let samples = if selection.kept > 0 {
-            orientations * shifts
-        } else {
-            0
-        };
+        let samples = if selection.kept > 0 { samples } else { 0 };
         let mut next = *first.add(image as usize);
         let mut start = 0;
         while start < samples {

@@ -9,100 +9,68 @@ use cuda_std::shared::Shared;
 use super::block;
 use crate::samples::{Pair, Sample, product};
 
-/// Eight orientations by four shifts a sample (`--oversampling 1`, and tiles of higher orders).
-///
-/// Grid: x = pairs, y = tiles of orientation children, z = tiles of shift children; shared memory: `FINE_WORDS` words.
-/// Slices of parent u, child c: row (u − `first_parent`) · `orientation_children` + c of `slices`. The other arrays as
-/// in `weighted_columns`; `phases` has a row for each child of each shift.
-/// `values[(sample · orientation_children + o) · shift_children + t]` receives the difference without the constants of
-/// the image; for cross-correlation (`powers` not null: √Σ|F|² an image) minus the correlation.
-#[kernel]
-pub unsafe fn fine_differences_8x4(
-    pairs: *const Pair,
-    samples: *const Sample,
-    first_parent: u32,
-    slices: *const [f32; 2],
-    slice_stride: u32,
-    images: *const [f32; 2],
-    image_stride: u32,
-    ctf: *const f32,
-    scales: *const f32,
-    weight: *const f32,
-    phases: *const [f32; 2],
-    phase_stride: u32,
-    pixel_count: u32,
-    orientation_children: u32,
-    shift_children: u32,
-    powers: *const f32,
-    values: *mut f32,
-) {
-    // SAFETY: passed on.
-    unsafe {
-        Tile {
-            samples,
-            first_parent,
-            slices,
-            slice_stride,
-            images,
-            image_stride,
-            ctf,
-            scales,
-            weight,
-            phases,
-            phase_stride,
-            pixel_count,
-            orientation_children,
-            shift_children,
-            powers,
-            values,
+/// Entry points that differ in their tile only.
+macro_rules! fine_differences {
+    ($($(#[$doc:meta])* $name:ident: $orientations:literal x $shifts:literal)*) => {$(
+        $(#[$doc])*
+        #[kernel]
+        pub unsafe fn $name(
+            pairs: *const Pair,
+            samples: *const Sample,
+            first_parent: u32,
+            slices: *const [f32; 2],
+            slice_stride: u32,
+            images: *const [f32; 2],
+            image_stride: u32,
+            ctf: *const f32,
+            scales: *const f32,
+            weight: *const f32,
+            phases: *const [f32; 2],
+            phase_stride: u32,
+            pixel_count: u32,
+            orientation_children: u32,
+            shift_children: u32,
+            powers: *const f32,
+            values: *mut f32,
+        ) {
+            // SAFETY: passed on.
+            unsafe {
+                Tile {
+                    samples,
+                    first_parent,
+                    slices,
+                    slice_stride,
+                    images,
+                    image_stride,
+                    ctf,
+                    scales,
+                    weight,
+                    phases,
+                    phase_stride,
+                    pixel_count,
+                    orientation_children,
+                    shift_children,
+                    powers,
+                    values,
+                }
+                .differences::<$orientations, $shifts>(*pairs.add(thread::block_idx_x() as usize))
+            }
         }
-        .differences::<8, 4>(*pairs.add(thread::block_idx_x() as usize))
-    }
+    )*};
 }
 
-/// One orientation and one shift a sample (`--oversampling 0`); arguments as [`fine_differences_8x4`].
-#[kernel]
-pub unsafe fn fine_differences_1x1(
-    pairs: *const Pair,
-    samples: *const Sample,
-    first_parent: u32,
-    slices: *const [f32; 2],
-    slice_stride: u32,
-    images: *const [f32; 2],
-    image_stride: u32,
-    ctf: *const f32,
-    scales: *const f32,
-    weight: *const f32,
-    phases: *const [f32; 2],
-    phase_stride: u32,
-    pixel_count: u32,
-    orientation_children: u32,
-    shift_children: u32,
-    powers: *const f32,
-    values: *mut f32,
-) {
-    // SAFETY: passed on.
-    unsafe {
-        Tile {
-            samples,
-            first_parent,
-            slices,
-            slice_stride,
-            images,
-            image_stride,
-            ctf,
-            scales,
-            weight,
-            phases,
-            phase_stride,
-            pixel_count,
-            orientation_children,
-            shift_children,
-            powers,
-            values,
-        }
-        .differences::<1, 1>(*pairs.add(thread::block_idx_x() as usize))
-    }
+fine_differences! {
+    /// Eight orientations by four shifts a sample (`--oversampling 1`, and tiles of higher orders).
+    ///
+    /// Grid: x = pairs, y = tiles of orientation children, z = tiles of shift children; shared memory: `FINE_WORDS` words.
+    /// Slices of parent u, child c: row (u − `first_parent`) · `orientation_children` + c of `slices`. The other arrays as
+    /// in `weighted_columns`; `phases` has a row for each child of each shift.
+    /// `values[(sample · orientation_children + o) · shift_children + t]` receives the difference without the constants of
+    /// the image; for cross-correlation (`powers` not null: √Σ|F|² an image) minus the correlation.
+    fine_differences_8x4: 8 x 4
+    /// One orientation and one shift a sample (`--oversampling 0`, fixed orientations); arguments as
+    /// [`fine_differences_8x4`].
+    fine_differences_1x1: 1 x 1
 }
 
 struct Tile {
@@ -196,7 +164,7 @@ impl Tile {
                     let out = self
                         .values
                         .add(row * self.shift_children as usize + first_t as usize);
-                    for (t, cross) in cross.into_iter().enumerate() {
+                    for (t, &cross) in cross.iter().enumerate() {
                         *out.add(t) = if self.powers.is_null() {
                             norm[o] - cross
                         } else {

@@ -8,14 +8,40 @@ use cuda_std::shared::Shared;
 
 use crate::shapes::{STEP, TENSOR_ROW, TENSOR_STEP, TENSOR_TILE, TILE, TILE_ROW};
 
-/// In single precision.
-#[kernel]
-pub unsafe fn inner_products(
+/// Entry points, which have the same arguments.
+macro_rules! products {
+    ($($(#[$doc:meta])* $name:ident = $function:path;)*) => {$(
+        $(#[$doc])*
+        #[kernel]
+        pub unsafe fn $name(
+            left: *const f32,
+            right: *const f32,
+            rows: u32,
+            columns: u32,
+            length: u32,
+            out: *mut f32,
+            out_stride: u32,
+        ) {
+            // SAFETY: passed on.
+            unsafe { $function(left, right, [rows, columns, length], out, out_stride) }
+        }
+    )*};
+}
+
+products! {
+    /// In single precision.
+    inner_products = single;
+    /// On tensor cores, operands rounded to TF32 (10 bits): relative error about 3e-4 of the terms. From sm_80 on.
+    inner_products_tf32 = tensor::<false>;
+    /// On tensor cores, each operand split in two TF32 parts: nearly single precision for three products. From sm_80 on.
+    inner_products_tf32x3 = tensor::<true>;
+}
+
+#[inline(always)]
+unsafe fn single(
     left: *const f32,
     right: *const f32,
-    rows: u32,
-    columns: u32,
-    length: u32,
+    [rows, columns, length]: [u32; 3],
     out: *mut f32,
     out_stride: u32,
 ) {
@@ -51,8 +77,8 @@ pub unsafe fn inner_products(
             thread::sync_threads();
             k0 += STEP;
         }
-        for (i, sums) in sums.into_iter().enumerate() {
-            for (j, sum) in sums.into_iter().enumerate() {
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, &sum) in sums.iter().enumerate() {
                 let (r, c) = (first_row + ty + i as u32, first_column + tx + j as u32);
                 if r < rows && c < columns {
                     *out.add(r as usize * out_stride as usize + c as usize) = sum;
@@ -62,44 +88,12 @@ pub unsafe fn inner_products(
     }
 }
 
-/// On tensor cores, operands rounded to TF32 (10 bits): relative error about 3e-4 of the terms. From sm_80 on.
-#[kernel]
-pub unsafe fn inner_products_tf32(
-    left: *const f32,
-    right: *const f32,
-    rows: u32,
-    columns: u32,
-    length: u32,
-    out: *mut f32,
-    out_stride: u32,
-) {
-    // SAFETY: passed on.
-    unsafe { tensor::<false>(left, right, rows, columns, length, out, out_stride) }
-}
-
-/// On tensor cores, each operand split in two TF32 parts: nearly single precision for three products. From sm_80 on.
-#[kernel]
-pub unsafe fn inner_products_tf32x3(
-    left: *const f32,
-    right: *const f32,
-    rows: u32,
-    columns: u32,
-    length: u32,
-    out: *mut f32,
-    out_stride: u32,
-) {
-    // SAFETY: passed on.
-    unsafe { tensor::<true>(left, right, rows, columns, length, out, out_stride) }
-}
-
 /// Eight warps, 2 × 4, each with a tile of 64 × 32: 4 × 4 tensor-core tiles of 16 × 8.
 #[inline(always)]
 unsafe fn tensor<const SPLIT: bool>(
     left: *const f32,
     right: *const f32,
-    rows: u32,
-    columns: u32,
-    length: u32,
+    [rows, columns, length]: [u32; 3],
     out: *mut f32,
     out_stride: u32,
 ) {
@@ -167,9 +161,9 @@ unsafe fn tensor<const SPLIT: bool>(
             thread::sync_threads();
             k0 += TENSOR_STEP;
         }
-        for (i, sums) in sums.into_iter().enumerate() {
-            for (j, sums) in sums.into_iter().enumerate() {
-                for (q, sum) in sums.into_iter().enumerate() {
+        for (i, sums) in sums.iter().enumerate() {
+            for (j, sums) in sums.iter().enumerate() {
+                for (q, &sum) in sums.iter().enumerate() {
                     let q = q as u32;
                     let r = first_row + warp_row + 16 * i as u32 + group + q / 2 * 8;
                     let c = first_column + warp_column + 8 * j as u32 + 2 * lane + q % 2;
