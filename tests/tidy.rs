@@ -224,7 +224,9 @@ fn the_options_page_is_up_to_date() {
 
 #[test]
 fn metadata_labels_in_the_code_are_listed() {
-    let listed = fs::read_to_string(root().join("host/refinement/labels.rs")).unwrap();
+    let listed = ["host/refinement/labels.rs", "host/dataset/labels.rs"]
+        .map(|path| fs::read_to_string(root().join(path)).unwrap())
+        .concat();
     for (path, text) in sources() {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         if !path.starts_with("host") || path.starts_with("host/tools") {

@@ -17,7 +17,7 @@ pub(super) enum Kind {
 
 /// Real-valued labels of particle and optics tables (spec 03 §1.3, §1.5 and the columns that picking, CTF
 /// estimation and extraction add).
-const REAL: &[&str] = &[
+pub const REAL_LABELS: &[&str] = &[
     "rlnAmplitudeContrast",
     "rlnAnglePsi",
     "rlnAnglePsiFlipRatio",
@@ -70,7 +70,7 @@ const REAL: &[&str] = &[
 
 /// Kind of a label.
 pub(super) fn kind(label: &str) -> Kind {
-    match REAL.binary_search(&label) {
+    match REAL_LABELS.binary_search(&label) {
         Ok(_) => Kind::Real,
         Err(_) => Kind::AsRead,
     }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_list_is_sorted_so_that_the_search_finds_all() {
-        assert!(REAL.is_sorted());
+        assert!(REAL_LABELS.is_sorted());
         assert_eq!(kind("rlnVoltage"), Kind::Real);
         assert_eq!(kind("rlnMicrographName"), Kind::AsRead);
     }

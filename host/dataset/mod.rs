@@ -10,6 +10,7 @@ mod read;
 mod write;
 
 pub use images::ImageStore;
+pub use labels::REAL_LABELS;
 pub use particles::{CtfFields, OpticsGroup, Particle, ParticleSet, ReadOptions, ScaleGroup};
 
 /// What went wrong with the data set: file, particle, why, what to try.

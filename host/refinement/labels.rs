@@ -1,79 +1,35 @@
 //! `--print_metadata_labels`: the labels of the tables that the program reads and writes (spec 03 §1.3–1.5).
 //! Other columns of particle tables are carried along unread.
 
-const DATA: [&str; 72] = [
-    "rlnAmplitudeContrast",
-    "rlnAnglePsi",
-    "rlnAnglePsiFlipRatio",
-    "rlnAnglePsiPrior",
-    "rlnAngleRot",
-    "rlnAngleRotFlipRatio",
-    "rlnAngleRotPrior",
-    "rlnAngleTiltPrior",
-    "rlnAutopickFigureOfMerit",
-    "rlnBeamTiltX",
-    "rlnBeamTiltY",
+use crate::dataset::REAL_LABELS;
+
+/// Labels of `_data.star` beside the real-valued ones.
+const DATA: [&str; 25] = [
     "rlnClassNumber",
-    "rlnCoordinateX",
-    "rlnCoordinateY",
-    "rlnCoordinateZ",
-    "rlnCtfAstigmatism",
-    "rlnCtfBfactor",
     "rlnCtfDataAreCtfCorrected",
     "rlnCtfDataAreCtfPremultiplied",
     "rlnCtfDataArePhaseFlipped",
-    "rlnCtfFigureOfMerit",
-    "rlnCtfMaxResolution",
-    "rlnCtfScalefactor",
-    "rlnDefocusAngle",
-    "rlnDefocusU",
-    "rlnDefocusV",
-    "rlnDetectorPixelSize",
     "rlnEvenZernike",
     "rlnGroupName",
     "rlnGroupNumber",
-    "rlnHelicalTrackLength",
-    "rlnHelicalTrackLengthAngst",
     "rlnImageDimensionality",
     "rlnImageName",
-    "rlnImagePixelSize",
     "rlnImageSize",
-    "rlnLogLikeliContribution",
-    "rlnMagMat00",
-    "rlnMagMat01",
-    "rlnMagMat10",
-    "rlnMagMat11",
-    "rlnMagnification",
-    "rlnMaxValueProbDistribution",
     "rlnMicrographName",
-    "rlnMicrographOriginalPixelSize",
-    "rlnMicrographPixelSize",
-    "rlnMicrographPreExposure",
     "rlnMtfFileName",
-    "rlnNormCorrection",
     "rlnNrOfSignificantSamples",
     "rlnOddZernike",
     "rlnOpticsGroup",
     "rlnOpticsGroupName",
     "rlnOriginX",
-    "rlnOriginXAngst",
     "rlnOriginXPrior",
-    "rlnOriginXPriorAngst",
     "rlnOriginY",
-    "rlnOriginYAngst",
     "rlnOriginYPrior",
-    "rlnOriginYPriorAngst",
     "rlnOriginZ",
-    "rlnOriginZAngst",
     "rlnOriginZPrior",
-    "rlnOriginZPriorAngst",
-    "rlnParticleSelectZScore",
-    "rlnPhaseShift",
     "rlnRandomSubset",
-    "rlnSphericalAberration",
     "rlnTomoName",
     "rlnTomoTiltSeriesPixelSize",
-    "rlnVoltage",
 ];
 
 const MODEL: [&str; 46] = [
@@ -254,8 +210,10 @@ const OPTIMISER: [&str; 104] = [
 
 /// Print every label under the name of its file.
 pub fn print() {
+    let mut data = [REAL_LABELS, &DATA].concat();
+    data.sort_unstable();
     for (file, labels) in [
-        ("_data.star (optics and particles)", DATA.as_slice()),
+        ("_data.star (optics and particles)", data.as_slice()),
         ("_model.star", MODEL.as_slice()),
         ("_sampling.star", SAMPLING.as_slice()),
         ("_optimiser.star", OPTIMISER.as_slice()),
