@@ -1,10 +1,15 @@
 //! The expectation step behind one trait: begin an iteration, process batches of particles, take the sums
 //! (spec 01 §3–7). `cpu` is the engine on the host, `cuda` the one on a GPU.
 
+mod batches;
 pub mod cpu;
 pub mod cuda;
+mod layout;
+mod orientations;
 pub mod pixels;
 pub mod slices;
+mod start;
+mod totals;
 
 use crate::dataset::{OpticsGroup, Particle};
 use crate::fourier::{backprojection::BackProjection, reference::ReferenceVolume};

@@ -1,14 +1,17 @@
 //! One batch of one optics group through all stages, and its share of the sums.
 
-use super::super::{BatchItem, ExpectationError, IterationInput, ParticleOutcome, StageTimes};
+use super::super::layout::GroupLayout;
+use super::super::orientations::{self, OrientationList, Search};
+use super::super::totals::{ClassShells, ShellSums};
+use super::super::{
+    BatchItem, ExpectationError, IterationInput, ParticleOutcome, StageTimes, WeightedSums,
+};
 use super::fine::Groups;
 use super::first_pass::{CoarseResult, CoarseView, mean_prior, relative_log_priors, significant};
-use super::layout::GroupLayout;
-use super::orientations::{self, OrientationList, Search};
 use super::prepare::{PreparedImage, prepare};
-use super::second_pass::{Aligned, FinePass};
+use super::second_pass::{Aligned, FinePass, ParticleTotals};
 use super::store::{Kept, StoreImage};
-use super::{Iteration, coarse, fine, insert, store, totals};
+use super::{Iteration, coarse, fine, insert, store};
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -101,22 +104,20 @@ pub(super) fn align_batch(
             &kept,
             &mut sums.backprojections,
         );
-        let mut per_image: Vec<Vec<store::ImageShare>> =
-            (0..items.len()).map(|_| Vec::new()).collect();
+        let mut classes: Vec<Vec<ClassShells>> = vec![Vec::new(); items.len()];
         for share in shares {
-            per_image[share.image].push(share);
+            classes[share.image].push(share.shells);
         }
-        for (((item, image), aligned), shares) in
-            items.iter().zip(&images).zip(aligned).zip(per_image)
+        for (((item, image), aligned), classes) in
+            items.iter().zip(images).zip(aligned).zip(classes)
         {
-            outcomes.push(totals::add(
+            outcomes.push(add_totals(
                 input,
                 layout,
-                group,
                 item,
                 image,
                 aligned.totals,
-                &shares,
+                classes,
                 sums,
             ));
         }
@@ -125,6 +126,47 @@ pub(super) fn align_batch(
     }
     times.store += clock.elapsed().as_secs_f64();
     Ok(outcomes)
+}
+
+/// Add one particle to the sums that are not volumes; returns its outcome with the new norm correction.
+fn add_totals(
+    input: &IterationInput,
+    layout: &GroupLayout,
+    item: &BatchItem,
+    image: PreparedImage,
+    totals: ParticleTotals,
+    classes: Vec<ClassShells>,
+    sums: &mut WeightedSums,
+) -> ParticleOutcome {
+    let mut power = vec![0.0f64; layout.pixels.size() / 2 + 1];
+    for (value, &shell) in image.masked.iter().zip(&layout.pixels.shell) {
+        power[shell] += f64::from(value.norm_sqr());
+    }
+    let shells = ShellSums {
+        weight: totals.weight,
+        power,
+        high_power: image.high_power,
+        classes,
+    };
+    let with_directions = Search::of(input) != Search::Fixed;
+    for (class, direction, weight) in totals.directions {
+        sums.class_weight[class] += weight;
+        if with_directions {
+            sums.direction_weight[class][direction] += weight;
+        }
+    }
+    sums.sigma2_offset += totals.sigma2_offset;
+    let mut outcome = totals.outcome;
+    sums.add_particle(
+        input,
+        layout,
+        item,
+        &image.start,
+        &shells,
+        &image.ctf,
+        &mut outcome,
+    );
+    outcome
 }
 
 fn coarse_global(

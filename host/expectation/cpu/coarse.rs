@@ -3,11 +3,11 @@
 //!
 //! What depends on the image alone (½X_high, ½ΣV|F|²) is left out here and added where likelihoods are reported.
 
+use super::super::layout::GroupLayout;
+use super::super::orientations::matrices;
 use super::super::slices::project;
 use super::super::{BatchItem, Criterion, IterationInput};
 use super::columns::{WeightedImage, half_power, power_column};
-use super::layout::GroupLayout;
-use super::orientations::matrices;
 use super::prepare::PreparedImage;
 use super::product::{matrix_product, padded};
 use crate::fourier::reference::ReferenceVolume;
@@ -45,7 +45,7 @@ pub fn columns(layout: &GroupLayout, images: &[&PreparedImage]) -> Columns {
             let weights = &layout.coarse_comparison_weight[..count];
             let weighted = WeightedImage::new(image, weights);
             for (t, row) in cross.chunks_exact_mut(cross_len).enumerate() {
-                weighted.shifted(layout.coarse_phases.row(t), row);
+                weighted.shifted(layout.coarse_phases().row(t), row);
             }
             power_column(image, weights, power);
         });

@@ -1,11 +1,11 @@
 //! getDiff, second pass: all children of the significant coarse samples, grouped by coarse orientation so that every
 //! child is projected once per batch (spec 01 §5, §6.3).
 
+use super::super::layout::GroupLayout;
+use super::super::orientations::matrices;
 use super::super::slices::project;
 use super::super::{BatchItem, Criterion, IterationInput};
 use super::columns::{WeightedImage, half_power, power_column};
-use super::layout::GroupLayout;
-use super::orientations::matrices;
 use super::prepare::PreparedImage;
 use super::product::{padded, small_product};
 use rayon::prelude::*;
@@ -170,7 +170,7 @@ fn fine_columns(
                 for child in 0..layout.shift_children {
                     let begin = cross.len();
                     cross.resize(begin + cross_len, 0.0);
-                    let phases = layout.fine_phases.row(t * layout.shift_children + child);
+                    let phases = layout.fine_phases().row(t * layout.shift_children + child);
                     weighted.shifted(phases, &mut cross[begin..]);
                 }
             }

@@ -1,9 +1,9 @@
 //! First pass over one image after the differences: which coarse samples are significant (spec 01 §6).
 
+use super::super::layout::GroupLayout;
+use super::super::orientations::{self, OrientationList};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::fine::Significant;
-use super::layout::GroupLayout;
-use super::orientations::{self, OrientationList};
 use super::prepare::PreparedImage;
 use super::ties;
 use super::weights::{Samples, keep_significant, smallest, weigh};
@@ -109,8 +109,8 @@ pub fn significant(
 ) -> Result<CoarseResult, ExpectationError> {
     let mut offset_log_prior = orientations::offset_log_priors(
         input,
-        image.old_offset,
-        image.offset_prior,
+        image.start.old_offset,
+        image.start.offset_prior,
         layout.pixel_size,
     );
     let mean_offset =

@@ -10,26 +10,23 @@ mod columns;
 mod fine;
 mod first_pass;
 mod insert;
-pub(super) mod layout;
-pub(super) mod orientations;
-pub(super) mod prepare;
+mod prepare;
 pub mod product;
 mod second_pass;
 #[cfg(test)]
 mod stages_tests;
 mod store;
 mod ties;
-mod totals;
 mod weights;
 
+use super::batches::by_optics_group;
+use super::layout::GroupLayout;
+use super::orientations::{self, OrientationList, Search};
 use super::{
     BatchItem, ExpectationEngine, ExpectationError, IterationInput, ParticleOutcome, StageTimes,
     WeightedSums,
 };
-use crate::fourier::backprojection::BackProjection;
 use crate::geometry::Matrix3;
-use layout::GroupLayout;
-use orientations::{OrientationList, Search};
 
 /// The engine; holds the sums of the iteration under way.
 #[derive(Default)]
@@ -56,13 +53,7 @@ impl CpuEngine {
 
 impl Iteration {
     fn new(input: &IterationInput) -> Result<Self, ExpectationError> {
-        if input.references.len() != input.model.classes.len() {
-            return Err(ExpectationError::Invalid(format!(
-                "{} references were prepared for {} classes",
-                input.references.len(),
-                input.model.classes.len()
-            )));
-        }
+        input.check()?;
         let global = match Search::of(input) {
             Search::Global => (0..input.model.classes.len())
                 .map(|k| {
@@ -82,34 +73,12 @@ impl Iteration {
                 .collect(),
             _ => Vec::new(),
         };
-        let shells = input.model.box_size / 2 + 1;
-        let (classes, groups) = (input.model.classes.len(), input.optics.len());
-        let volume = |_| {
-            BackProjection::new(
-                input.model.box_size,
-                input.references[0].padding,
-                2 * input.references[0].r_max,
-            )
-        };
+        let volumes = vec![input.empty_backprojection(); input.references.len()];
         Ok(Self {
-            layouts: (0..groups).map(|_| None).collect(),
+            layouts: input.optics.iter().map(|_| None).collect(),
             global,
             batch: batch_size(input),
-            sums: WeightedSums {
-                backprojections: (0..classes).map(volume).collect(),
-                class_weight: vec![0.0; classes],
-                direction_weight: vec![vec![0.0; input.sampling.directions.len()]; classes],
-                noise: vec![vec![0.0; shells]; groups],
-                noise_weight: vec![0.0; groups],
-                ctf2: vec![vec![0.0; shells]; groups],
-                scale_xa: vec![0.0; input.model.scales.len()],
-                scale_aa: vec![0.0; input.model.scales.len()],
-                norm: 0.0,
-                sigma2_offset: 0.0,
-                log_likelihood: 0.0,
-                max_probability: 0.0,
-                particles: 0,
-            },
+            sums: WeightedSums::empty(input, volumes),
         })
     }
 }
@@ -164,50 +133,27 @@ impl ExpectationEngine for CpuEngine {
         input: &IterationInput,
         batch: &[BatchItem],
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
-        let iteration = self.iteration.as_mut().ok_or_else(not_begun)?;
-        let mut outcomes: Vec<Option<ParticleOutcome>> = vec![None; batch.len()];
-        for group in 0..input.optics.len() {
-            let members: Vec<usize> = (0..batch.len())
-                .filter(|&i| batch[i].particle.optics_group == group)
-                .collect();
-            if members.is_empty() {
-                continue;
-            }
+        let iteration = self
+            .iteration
+            .as_mut()
+            .ok_or_else(ExpectationError::not_begun)?;
+        by_optics_group(input, batch, |group, items| {
             if iteration.layouts[group].is_none() {
                 iteration.layouts[group] = Some(GroupLayout::new(input, group)?);
             }
-            for part in members.chunks(iteration.batch) {
-                let items: Vec<&BatchItem> = part.iter().map(|&i| &batch[i]).collect();
-                let found = align::align_batch(input, iteration, group, &items, &mut self.times)?;
-                for (&i, outcome) in part.iter().zip(found) {
-                    outcomes[i] = Some(outcome);
-                }
-            }
-        }
-        outcomes
-            .into_iter()
-            .zip(batch)
-            .map(|(outcome, item)| {
-                outcome.ok_or_else(|| ExpectationError::Particle {
-                    image: item.name.clone(),
-                    message: format!(
-                        "optics group {} does not exist",
-                        item.particle.optics_group + 1
-                    ),
-                })
-            })
-            .collect()
+            let items = &items[..items.len().min(iteration.batch)];
+            align::align_batch(input, iteration, group, items, &mut self.times)
+        })
     }
 
     fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError> {
-        self.iteration.take().map(|i| i.sums).ok_or_else(not_begun)
+        self.iteration
+            .take()
+            .map(|i| i.sums)
+            .ok_or_else(ExpectationError::not_begun)
     }
 
     fn take_times(&mut self) -> StageTimes {
         std::mem::take(&mut self.times)
     }
-}
-
-fn not_begun() -> ExpectationError {
-    ExpectationError::Invalid("no iteration was begun".to_string())
 }

@@ -1,13 +1,12 @@
 //! Second pass over one image after the differences: posterior weights, best sample, what is stored (spec 01 §6–7).
 
+use super::super::layout::GroupLayout;
+use super::super::orientations::Search;
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::fine::Groups;
 use super::first_pass::{CoarseResult, not_comparable};
-use super::layout::GroupLayout;
-use super::orientations::Search;
 use super::prepare::PreparedImage;
 use super::store::Kept;
-use super::totals::ParticleTotals;
 use super::weights::{Samples, keep_significant, smallest, weigh};
 use crate::expectation::ParticleOutcome;
 
@@ -41,6 +40,18 @@ impl Samples for FineSamples<'_> {
         let (o, t) = (c / self.shift_children, c % self.shift_children);
         (self.samples[r], o as u16, t as u16)
     }
+}
+
+/// Scalars of one particle after the second pass.
+pub struct ParticleTotals {
+    /// What is written for the particle (norm still the old one).
+    pub outcome: ParticleOutcome,
+    /// Σ w.
+    pub weight: f64,
+    /// (class, direction, Σ w).
+    pub directions: Vec<(usize, usize, f64)>,
+    /// Σ w |µ − r − t|², Å².
+    pub sigma2_offset: f64,
 }
 
 /// What is known about one image after the second pass.
@@ -112,12 +123,12 @@ impl FinePass<'_> {
                 best = candidate;
             }
         }
-        let a_g = layout.pixel_size;
+        let (start, a_g) = (&image.start, layout.pixel_size);
         let n_psi = input.sampling.n_psi();
         let shift_of = |sample: u32, child: u16| -> [f64; 2] {
             let coarse = self.groups.samples[sample as usize].shift as usize;
             let t = layout.fine_shifts[coarse * layout.shift_children + child as usize];
-            std::array::from_fn(|i| image.old_offset[i] + t[i] + image.remainder[i])
+            std::array::from_fn(|i| start.old_offset[i] + t[i] + start.remainder[i])
         };
         let mut kept = Vec::with_capacity(weighted.len());
         let mut directions: Vec<(usize, usize, f64)> = Vec::new();
@@ -137,7 +148,7 @@ impl FinePass<'_> {
                 _ => directions.push((parent.class as usize, direction, w)),
             }
             let v = shift_of(sample, t);
-            let (dx, dy) = (image.offset_prior[0] - v[0], image.offset_prior[1] - v[1]);
+            let (dx, dy) = (start.offset_prior[0] - v[0], start.offset_prior[1] - v[1]);
             sigma2_offset += w * a_g * a_g * (dx * dx + dy * dy);
             total += w;
         }

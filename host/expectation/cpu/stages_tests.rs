@@ -1,8 +1,8 @@
 //! Every stage against intermediate values of a reference run (`golden/class3d_k1_noperturb/stages_it00N.json`, written
 //! by an independent double-precision implementation of the same rules). Skipped when `../shared` is not there.
 
+use super::super::layout::GroupLayout;
 use super::super::*;
-use super::layout::GroupLayout;
 use super::prepare::prepare;
 use super::*;
 use crate::dataset::ImageStore;
@@ -171,7 +171,10 @@ fn compare_stages(from: usize) {
     for (item, particle) in items.iter().zip(expected) {
         let image = prepare(&input, &layout, item).unwrap();
         let pre = &particle["preprocess"];
-        assert_eq!(image.old_offset.to_vec(), numbers(&pre["integer_shift_px"]));
+        assert_eq!(
+            image.start.old_offset.to_vec(),
+            numbers(&pre["integer_shift_px"])
+        );
         let high = pre["power_beyond_current_size"].as_f64().unwrap();
         close("X_high", image.high_power_sum, high, 1e-5 * high);
         for (name, values) in [("F_masked", &image.masked), ("F_unmasked", &image.unmasked)] {

@@ -3,13 +3,14 @@
 //! For one image and orientation the shifts are summed first, as a single complex factor per pixel
 //! Φ = Σ_t w e^{iφ_t}; masked and unmasked image share it.
 
+use super::super::layout::GroupLayout;
+use super::super::orientations::matrices;
 use super::super::slices::project;
+use super::super::totals::ClassShells;
 use super::super::{BatchItem, IterationInput};
 use super::columns::half_power;
 use super::fine::Groups;
 use super::insert::SumSlice;
-use super::layout::GroupLayout;
-use super::orientations::matrices;
 use super::prepare::PreparedImage;
 use pulp::NullaryFnOnce;
 use rayon::prelude::*;
@@ -32,12 +33,8 @@ pub struct Kept {
 pub struct ImageShare {
     /// Image of the batch.
     pub image: usize,
-    /// Class.
-    pub class: usize,
-    /// Σ w Re(conj(sCA)·F).
-    pub xa: Vec<f64>,
-    /// Σ w |sCA|².
-    pub aa: Vec<f64>,
+    /// Its sums over one class.
+    pub shells: ClassShells,
 }
 
 /// Sums of one coarse orientation.
@@ -88,7 +85,7 @@ impl StoreImage {
         group: usize,
         image: &PreparedImage,
     ) -> Self {
-        let scale = image.sum_scale as f32;
+        let scale = image.start.sum_scale as f32;
         let premultiplied = input.optics[group].ctf_premultiplied;
         let model = |i: usize| {
             if input.references_ctf_corrected {
@@ -176,7 +173,7 @@ fn parent_sums(
                 let coarse = groups.samples[k.sample as usize].shift as usize;
                 let shift = coarse * layout.shift_children + k.shift as usize;
                 weight += k.weight;
-                add_scaled(&mut phase, layout.fine_phases.row(shift), k.weight);
+                add_scaled(&mut phase, layout.fine_phases().row(shift), k.weight);
             }
             let image = &images[index];
             let arch = pulp::Arch::new();
@@ -195,12 +192,14 @@ fn parent_sums(
             });
             out.shares.push(ImageShare {
                 image: index,
-                class: parent.class as usize,
-                xa: shell_sums(&products[0], &shells),
-                aa: shell_sums(&products[1], &shells)
-                    .into_iter()
-                    .map(|a| f64::from(weight) * a)
-                    .collect(),
+                shells: ClassShells {
+                    class: parent.class as usize,
+                    xa: shell_sums(&products[0], &shells),
+                    aa: shell_sums(&products[1], &shells)
+                        .into_iter()
+                        .map(|a| f64::from(weight) * a)
+                        .collect(),
+                },
             });
         }
         out.slices.push(SumSlice {

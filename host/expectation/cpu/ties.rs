@@ -4,9 +4,9 @@
 //! searched without its symmetry) that falls the other way by rounding costs a particle its pose, and the first map
 //! differs for good. Products in single precision tell samples apart to about 1e-6.
 
+use super::super::layout::GroupLayout;
+use super::super::orientations::matrices;
 use super::super::{BatchItem, IterationInput};
-use super::layout::GroupLayout;
-use super::orientations::matrices;
 use super::prepare::PreparedImage;
 use crate::fourier::reference::ReferenceVolume;
 use num_complex::Complex64;

@@ -1,6 +1,6 @@
 //! First pass on the device: differences with all coarse orientations and shifts, and the list of significant samples.
 
-use super::super::cpu::orientations::{classes_of, local_list, offset_log_priors};
+use super::super::orientations::{classes_of, local_list, offset_log_priors};
 use super::super::{
     BatchItem, ClassSelection, Criterion, ExpectationError, IterationInput, StageTimes,
 };
@@ -58,7 +58,7 @@ fn relative_offset_priors(
     images: &Prepared,
 ) -> Vec<Vec<f32>> {
     images
-        .particles
+        .starts
         .iter()
         .map(|p| {
             let mut logs =

@@ -1,29 +1,18 @@
 //! getImg on the device: a batch of particles up to masked and unmasked transforms, CTF, powers.
 
-use super::super::cpu::prepare::noise_image;
+use super::super::start::{ParticleStart, noise_image};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::layout::DeviceLayout;
 use crate::device::{Buffer, Device, ImageTransforms, Pointer};
-use crate::fourier::shells;
 use crate::optics::Ctf;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
 use rayon::prelude::*;
 
-/// What the host keeps of a particle.
-pub struct Particle {
-    /// s, unclamped.
-    pub scale: f64,
-    /// r: old offset rounded to whole pixels.
-    pub old_offset: [f64; 2],
-    /// µ: prior centre of the offset, pixels.
-    pub offset_prior: [f64; 2],
-}
-
 /// A batch on the device; vectors run over the group's pixel list, rows of the layout's stride.
 pub struct Prepared {
-    /// What the host keeps of each particle.
-    pub particles: Vec<Particle>,
+    /// Scale and offsets of each particle.
+    pub starts: Vec<ParticleStart>,
     /// F.
     pub masked: Buffer<[f32; 2]>,
     /// F̃.
@@ -52,20 +41,15 @@ impl Prepared {
     ) -> Result<Self, ExpectationError> {
         let host = &layout.host;
         let (n, images) = (host.box_size, items.len());
-        let particles = items
+        let starts = items
             .iter()
-            .map(|item| check(input, layout, item))
+            .map(|item| ParticleStart::new(input, host, item))
             .collect::<Result<Vec<_>, _>>()?;
-        let tasks: Vec<ImageTask> = items
+        let tasks: Vec<ImageTask> = starts
             .iter()
-            .zip(&particles)
-            .map(|(item, p)| ImageTask {
-                factor: if input.options.norm {
-                    (input.model.average_norm / item.particle.norm) as f32
-                } else {
-                    1.0
-                },
-                shift: p.old_offset.map(|o| o as i32),
+            .map(|start| ImageTask {
+                factor: start.factor,
+                shift: start.old_offset.map(|o| o as i32),
             })
             .collect();
         let mut raw = vec![0.0f32; images * n * n];
@@ -77,9 +61,7 @@ impl Prepared {
         } else {
             let values: Vec<f32> = items
                 .par_iter()
-                .flat_map_iter(|item| {
-                    noise_image(input, host, item.particle.id, item.particle.optics_group)
-                })
+                .flat_map_iter(|item| noise_image(input, host, item.particle))
                 .collect();
             Some(device.upload(&values)?)
         };
@@ -163,11 +145,8 @@ impl Prepared {
                 Some([of_box(host.coarse_size)?, of_box(host.fine_size)?])
             }
         };
-        let scales: Vec<f32> = particles.iter().map(|p| p.scale as f32).collect();
-        let sum_scales: Vec<f32> = particles
-            .iter()
-            .map(|p| p.scale.max(0.001) as f32)
-            .collect();
+        let scales: Vec<f32> = starts.iter().map(|s| s.scale as f32).collect();
+        let sum_scales: Vec<f32> = starts.iter().map(|s| s.sum_scale as f32).collect();
         let ctf = ctf_values(device, input, layout, items)?;
         let premultiplied = input.optics[items[0].particle.optics_group].ctf_premultiplied;
         let host_ctf = match &ctf {
@@ -184,7 +163,7 @@ impl Prepared {
             sum_scales: device.upload(&sum_scales)?,
             shell_powers: device.download(&powers, images * (n / 2 + 1))?,
             box_powers,
-            particles,
+            starts,
         })
     }
 
@@ -204,56 +183,6 @@ impl Prepared {
     }
 }
 
-/// The checks of a particle's numbers, as the host engine makes them.
-fn check(
-    input: &IterationInput,
-    layout: &DeviceLayout,
-    item: &BatchItem,
-) -> Result<Particle, ExpectationError> {
-    let (particle, host) = (item.particle, &layout.host);
-    let failed = |message: String| ExpectationError::Particle {
-        image: item.name.clone(),
-        message,
-    };
-    if input.options.norm && (particle.norm.is_nan() || particle.norm <= 0.0) {
-        return Err(failed(format!(
-            "its rlnNormCorrection is {}; it must be positive. Set it to 1 or remove the column",
-            particle.norm
-        )));
-    }
-    let old_offset = particle
-        .origin
-        .map(|o| shells::round(o / host.pixel_size) as f64);
-    let reach = 2.0 * host.box_size as f64;
-    if old_offset.iter().any(|o| !o.is_finite() || o.abs() > reach) {
-        return Err(failed(format!(
-            "its origin offset ({}, {}) Å lies outside the image of {} Å",
-            particle.origin[0],
-            particle.origin[1],
-            host.box_size as f64 * host.pixel_size
-        )));
-    }
-    let scale = if input.options.scale {
-        input.model.scales[particle.scale_group]
-    } else {
-        1.0
-    };
-    if scale > 10000.0 || !scale.is_finite() {
-        return Err(failed(format!(
-            "the intensity scale of its group {} is {scale}: the images are not on a common scale. Was the data normalised \
-             (background mean 0, standard deviation 1)? Re-extract with normalisation or run without --scale",
-            particle.scale_group + 1
-        )));
-    }
-    Ok(Particle {
-        scale,
-        old_offset,
-        offset_prior: particle
-            .origin_prior
-            .map(|p| p.map_or(0.0, |v| v / host.pixel_size)),
-    })
-}
-
 fn ctf_values(
     device: &Device,
     input: &IterationInput,
@@ -265,15 +194,7 @@ fn ctf_values(
     }
     let ctfs = items
         .iter()
-        .map(|item| {
-            let group = &input.optics[item.particle.optics_group];
-            Ctf::new(&item.particle.ctf, group, input.options.ctf_flags).map_err(|e| {
-                ExpectationError::Particle {
-                    image: item.name.clone(),
-                    message: e.to_string(),
-                }
-            })
-        })
+        .map(|item| item.ctf(input))
         .collect::<Result<Vec<Ctf>, _>>()?;
     let coefficients: Option<Vec<CtfCoefficients<f64>>> =
         ctfs.iter().map(|c| c.coefficients().copied()).collect();

@@ -1,7 +1,7 @@
 //! What all particles of an optics group share on the device during an iteration.
 
-use super::super::cpu::layout::GroupLayout;
-use super::super::cpu::orientations::Search;
+use super::super::layout::GroupLayout;
+use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
 use super::Iteration;
 use super::rows::Rows;

@@ -10,7 +10,8 @@ mod rows;
 mod second_pass;
 mod totals;
 
-use super::cpu::orientations::Search;
+use super::batches::by_optics_group;
+use super::orientations::Search;
 use super::slices;
 use super::{
     BatchItem, ExpectationEngine, ExpectationError, IterationInput, ParticleOutcome, StageTimes,
@@ -79,13 +80,7 @@ impl CudaEngine {
     }
 
     fn begin(&self, input: &IterationInput) -> Result<Iteration, ExpectationError> {
-        if input.references.len() != input.model.classes.len() {
-            return Err(ExpectationError::Invalid(format!(
-                "{} references were prepared for {} classes",
-                input.references.len(),
-                input.model.classes.len()
-            )));
-        }
+        input.check()?;
         let device = &self.device;
         let host_shape = slices::shape(&input.references[0]);
         let classes = input.references.len();
@@ -98,37 +93,17 @@ impl CudaEngine {
         drop(values);
         let volumes = device.zeros(classes * host_shape.len())?;
         let direction_weight = device.zeros(classes * input.sampling.directions.len().max(1))?;
-        let shells = input.model.box_size / 2 + 1;
-        let groups = input.optics.len();
         let taken = 24 * classes * host_shape.len();
         Ok(Iteration {
-            layouts: (0..groups).map(|_| None).collect(),
+            layouts: input.optics.iter().map(|_| None).collect(),
             references,
             shape: device.upload(&[host_shape])?,
             host_shape,
             volumes,
             direction_weight,
             batch: self.batch_size_for(input, taken)?,
-            template: BackProjection::new(
-                input.model.box_size,
-                input.references[0].padding,
-                2 * input.references[0].r_max,
-            ),
-            sums: WeightedSums {
-                backprojections: Vec::new(),
-                class_weight: vec![0.0; classes],
-                direction_weight: vec![vec![0.0; input.sampling.directions.len()]; classes],
-                noise: vec![vec![0.0; shells]; groups],
-                noise_weight: vec![0.0; groups],
-                ctf2: vec![vec![0.0; shells]; groups],
-                scale_xa: vec![0.0; input.model.scales.len()],
-                scale_aa: vec![0.0; input.model.scales.len()],
-                norm: 0.0,
-                sigma2_offset: 0.0,
-                log_likelihood: 0.0,
-                max_probability: 0.0,
-                particles: 0,
-            },
+            template: input.empty_backprojection(),
+            sums: WeightedSums::empty(input, Vec::new()),
         })
     }
 
@@ -198,13 +173,16 @@ impl CudaEngine {
         group: usize,
         items: &[&BatchItem],
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
-        let iteration = self.iteration.as_mut().ok_or_else(not_begun)?;
+        let iteration = self
+            .iteration
+            .as_mut()
+            .ok_or_else(ExpectationError::not_begun)?;
         if iteration.layouts[group].is_none() {
             let layout = DeviceLayout::new(&self.device, input, group, iteration)?;
             iteration.layouts[group] = Some(layout);
         }
         let layout = iteration.layouts[group].take().expect("just made");
-        let found = self.align_with(input, group, items, &layout);
+        let found = self.align_with(input, items, &layout);
         if let Some(iteration) = &mut self.iteration {
             iteration.layouts[group] = Some(layout);
         }
@@ -214,7 +192,6 @@ impl CudaEngine {
     fn align_with(
         &mut self,
         input: &IterationInput,
-        group: usize,
         items: &[&BatchItem],
         layout: &DeviceLayout,
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
@@ -226,7 +203,7 @@ impl CudaEngine {
             times,
             ..
         } = self;
-        let iteration = iteration.as_mut().ok_or_else(not_begun)?;
+        let iteration = iteration.as_mut().ok_or_else(ExpectationError::not_begun)?;
         let mut clock = Clock::new(device);
         let images = images::Prepared::new(device, input, layout, items)?;
         clock.add(&mut times.get_img)?;
@@ -248,7 +225,6 @@ impl CudaEngine {
         let outcomes = totals::add(
             input,
             layout,
-            group,
             items,
             &images,
             &first,
@@ -279,36 +255,16 @@ impl ExpectationEngine for CudaEngine {
         batch: &[BatchItem],
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
         let limit = self.batch_size();
-        let mut outcomes: Vec<Option<ParticleOutcome>> = vec![None; batch.len()];
-        for group in 0..input.optics.len() {
-            let members: Vec<usize> = (0..batch.len())
-                .filter(|&i| batch[i].particle.optics_group == group)
-                .collect();
-            for part in members.chunks(limit) {
-                let items: Vec<&BatchItem> = part.iter().map(|&i| &batch[i]).collect();
-                let found = self.align(input, group, &items)?;
-                for (&i, outcome) in part.iter().zip(found) {
-                    outcomes[i] = Some(outcome);
-                }
-            }
-        }
-        outcomes
-            .into_iter()
-            .zip(batch)
-            .map(|(outcome, item)| {
-                outcome.ok_or_else(|| ExpectationError::Particle {
-                    image: item.name.clone(),
-                    message: format!(
-                        "optics group {} does not exist",
-                        item.particle.optics_group + 1
-                    ),
-                })
-            })
-            .collect()
+        by_optics_group(input, batch, |group, items| {
+            self.align(input, group, &items[..items.len().min(limit)])
+        })
     }
 
     fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError> {
-        let iteration = self.iteration.take().ok_or_else(not_begun)?;
+        let iteration = self
+            .iteration
+            .take()
+            .ok_or_else(ExpectationError::not_begun)?;
         let mut sums = iteration.sums;
         let voxels = iteration.host_shape.len();
         let classes = sums.class_weight.len();
@@ -368,8 +324,4 @@ impl<'a> Clock<'a> {
         self.since = std::time::Instant::now();
         Ok(())
     }
-}
-
-fn not_begun() -> ExpectationError {
-    ExpectationError::Invalid("no iteration was begun".to_string())
 }

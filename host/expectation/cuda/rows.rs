@@ -1,6 +1,6 @@
 //! The coarse orientations a batch or iteration deals with: one row each, of all classes.
 
-use super::super::cpu::orientations::global_list;
+use super::super::orientations::global_list;
 use super::super::slices::ImagePlane;
 use super::super::{ClassSelection, ExpectationError, IterationInput};
 use crate::device::{Buffer, Device};

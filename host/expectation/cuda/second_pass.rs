@@ -245,7 +245,7 @@ impl SecondPass {
             None
         };
         let centres: Vec<[f32; 2]> = images
-            .particles
+            .starts
             .iter()
             .map(|p| std::array::from_fn(|i| (p.old_offset[i] - p.offset_prior[i]) as f32))
             .collect();

@@ -1,20 +1,17 @@
 //! What a batch adds to the sums that are not volumes, and the outcome of each particle (spec 01 §6.4, §7.2–7.6).
 
+use super::super::totals::{ClassShells, ShellSums};
 use super::super::{BatchItem, Criterion, IterationInput, ParticleOutcome, WeightedSums};
 use super::first_pass::FirstPass;
 use super::images::Prepared;
 use super::layout::DeviceLayout;
 use gpu::samples::Alignment;
 
-/// SSNR above which a shell takes part in the scale estimate (spec 01 §7.4).
-const SCALE_SSNR: f64 = 3.0;
-
 /// Adds the batch to `sums`; `shares` holds (Σ XA, Σ AA, Σ|F|², 0) per image, class and shell.
 #[allow(clippy::too_many_arguments)]
 pub fn add(
     input: &IterationInput,
     layout: &DeviceLayout,
-    group: usize,
     items: &[&BatchItem],
     images: &Prepared,
     first: &FirstPass,
@@ -37,13 +34,21 @@ pub fn add(
         .map(|(i, ((item, alignment), shares))| {
             let mut outcome = batch.outcome(i, item, alignment, shares);
             if !input.options.skip_maximize {
-                outcome.norm = batch.add_noise(i, group, item, alignment, shares, sums);
                 let a_g = layout.host.pixel_size;
                 sums.sigma2_offset += f64::from(alignment.offset2) * a_g * a_g;
-                sums.norm += outcome.norm;
-                sums.log_likelihood += outcome.log_likelihood;
-                sums.max_probability += outcome.max_probability;
-                sums.particles += 1;
+                let ctf = images
+                    .host_ctf
+                    .as_ref()
+                    .map_or(&[][..], |ctf| &ctf[i * layout.stride..]);
+                sums.add_particle(
+                    input,
+                    &layout.host,
+                    item,
+                    &images.starts[i],
+                    &batch.shell_sums(i, alignment, shares),
+                    ctf,
+                    &mut outcome,
+                );
             }
             outcome
         })
@@ -112,7 +117,7 @@ impl Batch<'_> {
                 )
             }
         };
-        let old = self.images.particles[i].old_offset;
+        let old = self.images.starts[i].old_offset;
         ParticleOutcome {
             rot,
             tilt,
@@ -126,61 +131,25 @@ impl Batch<'_> {
         }
     }
 
-    /// Noise, scale and premultiplied CTF of particle `i`; returns its new norm correction.
-    fn add_noise(
-        &self,
-        i: usize,
-        group: usize,
-        item: &BatchItem,
-        alignment: &Alignment,
-        shares: &[[f32; 4]],
-        sums: &mut WeightedSums,
-    ) -> f64 {
-        let (input, host) = (self.input, &self.layout.host);
-        let weight = f64::from(alignment.weight);
-        // δ² = Σ w|sCA|² − 2 Σ w Re(conj(sCA)·F) + Σw·|F|²: shifts do not change |F|².
-        let mut residual: Vec<f64> = shares[..self.layout.shells]
-            .iter()
-            .map(|s| weight * f64::from(s[2]))
-            .collect();
-        let (mut xa, mut aa) = (0.0, 0.0);
-        for (class, shares) in shares.chunks_exact(self.layout.shells).enumerate() {
-            let ssnr = &input.model.classes[class].ssnr;
-            for (shell, (residual, share)) in residual.iter_mut().zip(shares).enumerate() {
-                let (x, a) = (f64::from(share[0]), f64::from(share[1]));
-                *residual += a - 2.0 * x;
-                if ssnr.get(shell).is_some_and(|&s| s > SCALE_SSNR) {
-                    xa += x;
-                    aa += a;
-                }
-            }
-        }
-        residual.extend(self.high_power(i).iter().map(|&v| f64::from(v)));
-        let norm2: f64 = residual.iter().sum();
-        for (shell, value) in residual.iter().enumerate() {
-            if let Some(sum) = sums.noise[group].get_mut(host.model_shell[shell]) {
-                *sum += value;
-            }
-        }
-        sums.noise_weight[group] += weight;
-        if let Some(ctf) = &self.images.host_ctf {
-            let sum_scale = self.images.particles[i].scale.max(0.001);
-            let ctf = &ctf[i * self.layout.stride..];
-            for (&c, &shell) in ctf.iter().zip(&host.pixels.shell) {
-                if let Some(sum) = sums.ctf2[group].get_mut(host.model_shell[shell]) {
-                    *sum += sum_scale * f64::from(c);
-                }
-            }
-        }
-        if input.options.scale && input.criterion == Criterion::Likelihood {
-            let scale = self.images.particles[i].scale;
-            sums.scale_xa[item.particle.scale_group] += xa / scale;
-            sums.scale_aa[item.particle.scale_group] += aa / (scale * scale);
-        }
-        if input.options.norm {
-            item.particle.norm / input.model.average_norm * (2.0 * norm2.max(0.0)).sqrt()
-        } else {
-            item.particle.norm
+    /// Sums per shell of particle `i`.
+    fn shell_sums(&self, i: usize, alignment: &Alignment, shares: &[[f32; 4]]) -> ShellSums {
+        let shells = self.layout.shells;
+        let column = |shares: &[[f32; 4]], k: usize| -> Vec<f64> {
+            shares.iter().map(|s| f64::from(s[k])).collect()
+        };
+        ShellSums {
+            weight: f64::from(alignment.weight),
+            power: column(&shares[..shells], 2),
+            high_power: self.high_power(i).iter().map(|&v| f64::from(v)).collect(),
+            classes: shares
+                .chunks_exact(shells)
+                .enumerate()
+                .map(|(class, shares)| ClassShells {
+                    class,
+                    xa: column(shares, 0),
+                    aa: column(shares, 1),
+                })
+                .collect(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What all particles of an optics group share during an iteration: pixel lists, noise, phases of the shifts.
 
-use super::super::slices::ImagePlane;
-use super::super::{Criterion, ExpectationError, IterationInput, pixels::PixelList};
+use super::slices::ImagePlane;
+use super::{Criterion, ExpectationError, IterationInput, pixels::PixelList};
 use crate::fourier::{image::ImageTransform, shells};
 use crate::optics;
 use num_complex::Complex32;
 use std::f64::consts::TAU;
+use std::sync::OnceLock;
 
 /// Phase factors exp(−2πi(x t_x + y t_y)/N) of a list of shifts, one contiguous row of pixels a shift; real and
 /// imaginary parts apart, so that loops over pixels vectorise.
@@ -76,10 +77,8 @@ pub struct GroupLayout {
     pub fine_shifts: Vec<[f64; 2]>,
     /// Children of a coarse shift.
     pub shift_children: usize,
-    /// Phases of the coarse shifts over the coarse box.
-    pub coarse_phases: PhaseTable,
-    /// Phases of the fine shifts over the n_g box.
-    pub fine_phases: PhaseTable,
+    coarse_phases: OnceLock<PhaseTable>,
+    fine_phases: OnceLock<PhaseTable>,
 }
 
 /// How often each listed pixel counts in a cross-correlation over a box of `size`: twice on the x = 0 column, where
@@ -170,13 +169,6 @@ impl GroupLayout {
                 sampling.translation_children(options.oversampling),
             )
         };
-        let coarse_phases = PhaseTable::new(
-            &pixels,
-            pixels.projected(sizes.coarse),
-            optics.box_size,
-            &coarse_shifts,
-        );
-        let fine_phases = PhaseTable::new(&pixels, pixels.len(), optics.box_size, &fine_shifts);
         Ok(Self {
             box_size: optics.box_size,
             pixel_size: optics.pixel_size,
@@ -199,9 +191,33 @@ impl GroupLayout {
             coarse_shifts,
             fine_shifts,
             shift_children,
-            coarse_phases,
-            fine_phases,
+            coarse_phases: OnceLock::new(),
+            fine_phases: OnceLock::new(),
             pixels,
+        })
+    }
+
+    /// Phases of the coarse shifts over the coarse box; made when first asked for.
+    pub fn coarse_phases(&self) -> &PhaseTable {
+        self.coarse_phases.get_or_init(|| {
+            PhaseTable::new(
+                &self.pixels,
+                self.coarse_projected(),
+                self.box_size,
+                &self.coarse_shifts,
+            )
+        })
+    }
+
+    /// Phases of the fine shifts over the n_g box; made when first asked for.
+    pub fn fine_phases(&self) -> &PhaseTable {
+        self.fine_phases.get_or_init(|| {
+            PhaseTable::new(
+                &self.pixels,
+                self.pixels.len(),
+                self.box_size,
+                &self.fine_shifts,
+            )
         })
     }
 

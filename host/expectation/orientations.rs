@@ -1,6 +1,6 @@
 //! Which orientations a particle is compared with, and their prior probabilities (spec 01 §4.5, §4.7).
 
-use super::super::{ClassSelection, IterationInput};
+use super::{ClassSelection, IterationInput};
 use crate::dataset::Particle;
 use crate::geometry::prior::local_orientations;
 use crate::geometry::random::CRandom;

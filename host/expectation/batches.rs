@@ -1,0 +1,109 @@
+//! What every engine does around its stages: checks before an iteration, empty sums, a batch by optics groups.
+
+use super::{BatchItem, ExpectationError, IterationInput, ParticleOutcome, WeightedSums};
+use crate::fourier::backprojection::BackProjection;
+use crate::optics::Ctf;
+
+impl IterationInput<'_> {
+    /// One reference a class.
+    pub(super) fn check(&self) -> Result<(), ExpectationError> {
+        if self.references.len() == self.model.classes.len() {
+            return Ok(());
+        }
+        Err(ExpectationError::Invalid(format!(
+            "{} references were prepared for {} classes",
+            self.references.len(),
+            self.model.classes.len()
+        )))
+    }
+
+    /// Empty sums of one class.
+    pub(super) fn empty_backprojection(&self) -> BackProjection {
+        BackProjection::new(
+            self.model.box_size,
+            self.references[0].padding,
+            2 * self.references[0].r_max,
+        )
+    }
+}
+
+impl WeightedSums {
+    /// Sums of no particle, around the given sums of the classes.
+    pub fn empty(input: &IterationInput, backprojections: Vec<BackProjection>) -> Self {
+        let shells = input.model.box_size / 2 + 1;
+        let (classes, groups) = (input.model.classes.len(), input.optics.len());
+        Self {
+            backprojections,
+            class_weight: vec![0.0; classes],
+            direction_weight: vec![vec![0.0; input.sampling.directions.len()]; classes],
+            noise: vec![vec![0.0; shells]; groups],
+            noise_weight: vec![0.0; groups],
+            ctf2: vec![vec![0.0; shells]; groups],
+            scale_xa: vec![0.0; input.model.scales.len()],
+            scale_aa: vec![0.0; input.model.scales.len()],
+            norm: 0.0,
+            sigma2_offset: 0.0,
+            log_likelihood: 0.0,
+            max_probability: 0.0,
+            particles: 0,
+        }
+    }
+}
+
+impl BatchItem<'_> {
+    /// CTF of the particle.
+    pub(super) fn ctf(&self, input: &IterationInput) -> Result<Ctf, ExpectationError> {
+        let group = &input.optics[self.particle.optics_group];
+        Ctf::new(&self.particle.ctf, group, input.options.ctf_flags).map_err(|e| {
+            ExpectationError::Particle {
+                image: self.name.clone(),
+                message: e.to_string(),
+            }
+        })
+    }
+}
+
+impl ExpectationError {
+    /// A call that only makes sense during an iteration.
+    pub(super) fn not_begun() -> Self {
+        ExpectationError::Invalid("no iteration was begun".to_string())
+    }
+}
+
+/// Hands `batch` to `align` in parts of one optics group each; outcomes in the order of the batch. `align` takes the
+/// group and what is left of it, and returns outcomes of as many items from the front as it dealt with.
+pub(super) fn by_optics_group(
+    input: &IterationInput,
+    batch: &[BatchItem],
+    mut align: impl FnMut(usize, &[&BatchItem]) -> Result<Vec<ParticleOutcome>, ExpectationError>,
+) -> Result<Vec<ParticleOutcome>, ExpectationError> {
+    let mut outcomes: Vec<Option<ParticleOutcome>> = vec![None; batch.len()];
+    for group in 0..input.optics.len() {
+        let (members, items): (Vec<usize>, Vec<&BatchItem>) = batch
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| item.particle.optics_group == group)
+            .unzip();
+        let mut done = 0;
+        while done < items.len() {
+            let found = align(group, &items[done..])?;
+            for (&i, outcome) in members[done..].iter().zip(&found) {
+                outcomes[i] = Some(outcome.clone());
+            }
+            done += found.len();
+        }
+    }
+    outcomes
+        .into_iter()
+        .zip(batch)
+        .map(|(outcome, item)| {
+            outcome.ok_or_else(|| ExpectationError::Particle {
+                image: item.name.clone(),
+                message: format!(
+                    "optics group {} does not exist",
+                    item.particle.optics_group + 1
+                ),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,116 @@
+//! What is known of a particle before its image is looked at: checked numbers, and the noise that may fill its
+//! background (spec 01 §3).
+
+use super::layout::GroupLayout;
+use super::{BatchItem, ExpectationError, IterationInput};
+use crate::dataset::Particle;
+use crate::fourier::image::{ImageTransform, logical_row};
+use crate::fourier::shells;
+use crate::geometry::random::CRandom;
+use num_complex::Complex32;
+
+/// A particle's numbers in pixels and factors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ParticleStart {
+    /// Factor of the image: norm correction.
+    pub factor: f32,
+    /// s, unclamped.
+    pub scale: f64,
+    /// s, not below 0.001: used in the weighted sums.
+    pub sum_scale: f64,
+    /// r: old offset rounded to whole pixels.
+    pub old_offset: [f64; 2],
+    /// Sub-pixel rest of the old offset that is applied to the transforms; 0 unless `--skip_align`.
+    pub remainder: [f64; 2],
+    /// µ: prior centre of the offset, pixels.
+    pub offset_prior: [f64; 2],
+}
+
+impl ParticleStart {
+    /// Checks the particle of `item`; errors name it.
+    pub fn new(
+        input: &IterationInput,
+        layout: &GroupLayout,
+        item: &BatchItem,
+    ) -> Result<Self, ExpectationError> {
+        let particle = item.particle;
+        let failed = |message: String| ExpectationError::Particle {
+            image: item.name.clone(),
+            message,
+        };
+        let factor = if input.options.norm {
+            if particle.norm.is_nan() || particle.norm <= 0.0 {
+                return Err(failed(format!(
+                    "its rlnNormCorrection is {}; it must be positive. Set it to 1 or remove the column",
+                    particle.norm
+                )));
+            }
+            (input.model.average_norm / particle.norm) as f32
+        } else {
+            1.0
+        };
+        let exact = particle.origin.map(|o| o / layout.pixel_size);
+        let old_offset = exact.map(|o| shells::round(o) as f64);
+        let reach = 2.0 * layout.box_size as f64;
+        if old_offset.iter().any(|o| !o.is_finite() || o.abs() > reach) {
+            let side = layout.box_size as f64 * layout.pixel_size;
+            return Err(failed(format!(
+                "its origin offset ({}, {}) Å lies outside the image of {side} × {side} Å",
+                particle.origin[0], particle.origin[1],
+            )));
+        }
+        let scale = if input.options.scale {
+            input.model.scales[particle.scale_group]
+        } else {
+            1.0
+        };
+        if scale > 10000.0 || !scale.is_finite() {
+            return Err(failed(format!(
+                "the intensity scale of its group {} is {scale}: the images are not on a common scale. Was the data \
+                 normalised (background mean 0, standard deviation 1)? Re-extract with normalisation or run without --scale",
+                particle.scale_group + 1
+            )));
+        }
+        Ok(Self {
+            factor,
+            scale,
+            sum_scale: scale.max(0.001),
+            old_offset,
+            remainder: if input.options.skip_align {
+                std::array::from_fn(|i| exact[i] - old_offset[i])
+            } else {
+                [0.0; 2]
+            },
+            offset_prior: particle
+                .origin_prior
+                .map(|p| p.map_or(0.0, |v| v / layout.pixel_size)),
+        })
+    }
+}
+
+/// Coloured noise with the spectrum of the particle's optics group, to fill the background of the mask without
+/// `--zero_mask`; keyed by seed and particle (spec 01 §3.4).
+pub fn noise_image(input: &IterationInput, layout: &GroupLayout, particle: &Particle) -> Vec<f32> {
+    let n = layout.box_size;
+    let mut random = CRandom::new(input.options.random_seed.wrapping_add(particle.id as u32));
+    let sigma: Vec<f32> = (0..=n / 2)
+        .map(|s| {
+            let sigma2 = input.model.noise[particle.optics_group]
+                .get(layout.model_shell[s])
+                .copied()
+                .unwrap_or(0.0);
+            (input.options.sigma2_fudge * sigma2).max(0.0).sqrt() as f32
+        })
+        .collect();
+    let mut transform = vec![Complex32::default(); n * (n / 2 + 1)];
+    for (i, row) in transform.chunks_exact_mut(n / 2 + 1).enumerate() {
+        let y = logical_row(i, n);
+        for (x, value) in row.iter_mut().enumerate() {
+            let shell = shells::round(f64::from(x as i32 * x as i32 + y * y).sqrt()) as usize;
+            if let Some(&sigma) = sigma.get(shell) {
+                *value = Complex32::new(random.gaussian(0.0, sigma), random.gaussian(0.0, sigma));
+            }
+        }
+    }
+    ImageTransform::inverse(&layout.transform, &transform)
+}
