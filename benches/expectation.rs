@@ -7,7 +7,7 @@ use gerelion::expectation::{
     BatchItem, ClassSelection, Criterion as Comparison, ExpectationEngine, ExpectationOptions,
     ImageSizes, IterationInput,
 };
-use gerelion::fourier::reference;
+use gerelion::fourier::reference::{self, Reference};
 use gerelion::geometry::{sampling::Sampling, symmetry::PointGroup};
 use gerelion::model::{ClassModel, Model};
 use gerelion::tools::simulate::{
@@ -114,7 +114,8 @@ fn expectation(c: &mut Criterion) {
     let scale = 1.0 / simulation.noise_sigma();
     let map = truth_map(&atoms[0], BOX, s.pixel_size, s.b_factor) * scale;
     let model = model(&s, map, sampling.directions.len());
-    let references = [reference::prepare(&model.classes[0].map, 2.0, CURRENT_SIZE, None).volume];
+    let prepared = reference::prepare(&model.classes[0].map, 2.0, CURRENT_SIZE, None);
+    let references = [Reference::Host(prepared.volume)];
     let (optics, options) = ([optics(&s)], options(&s));
     let sizes = [ImageSizes {
         full: CURRENT_SIZE,

@@ -8,7 +8,7 @@ use cudarc::nvrtc::Ptx;
 
 use super::driver::{self, failed};
 use super::kernels::{self, PTX_AVAILABLE, WHY_NO_PTX};
-use super::{Buffer, DeviceError, Element};
+use super::{Buffer, DeviceError, Element, Pointer};
 
 /// A device ready for kernels. Work is queued on one stream, in order.
 pub struct Device {
@@ -173,13 +173,28 @@ impl Device {
         if values.is_empty() {
             return Ok(());
         }
+        // SAFETY: the buffer holds as many elements (checked above).
+        unsafe { self.write_to(values, buffer.pointer()) }
+    }
+
+    /// Copies `values` to `to`.
+    ///
+    /// # Safety
+    /// There is room for all of them.
+    pub(super) unsafe fn write_to<T: Element>(
+        &self,
+        values: &[T],
+        to: Pointer<T>,
+    ) -> Result<(), DeviceError> {
+        if values.is_empty() {
+            return Ok(());
+        }
         self.make_current()?;
-        let address = buffer.pointer().address();
-        // SAFETY: the buffer holds as many elements (checked above). From pageable memory the driver reads all of
-        // `values` before the call returns.
+        // SAFETY: room by the caller's word. From pageable memory the driver reads all of `values` before the call
+        // returns.
         unsafe {
             sys::cuMemcpyHtoDAsync_v2(
-                address,
+                to.address(),
                 values.as_ptr().cast(),
                 size_of_val(values),
                 self.stream.cu_stream(),
@@ -189,6 +204,42 @@ impl Device {
         .map_err(|e| failed(self.ordinal, "copying to the device", e))
     }
 
+    /// Copies `length` elements from `from` on device `source` to `to` on this one, after all work queued on either, and
+    /// waits for it.
+    ///
+    /// # Safety
+    /// Both ranges exist and do not overlap.
+    pub(super) unsafe fn copy_between<T: Element>(
+        &self,
+        source: &Device,
+        from: Pointer<T>,
+        to: Pointer<T>,
+        length: usize,
+    ) -> Result<(), DeviceError> {
+        source.synchronise()?;
+        self.make_current()?;
+        let bytes = length * size_of::<T>();
+        let stream = self.stream.cu_stream();
+        // SAFETY: the ranges exist by the caller's word.
+        unsafe {
+            if source.ordinal == self.ordinal {
+                sys::cuMemcpyDtoDAsync_v2(to.address(), from.address(), bytes, stream)
+            } else {
+                sys::cuMemcpyPeerAsync(
+                    to.address(),
+                    self.context.cu_ctx(),
+                    from.address(),
+                    source.context.cu_ctx(),
+                    bytes,
+                    stream,
+                )
+            }
+        }
+        .result()
+        .map_err(|e| failed(self.ordinal, "copying between devices", e))?;
+        self.synchronise()
+    }
+
     /// The first `length` elements of `buffer`. Waits for the queued work.
     pub fn download<T: Element>(
         &self,
@@ -196,6 +247,19 @@ impl Device {
         length: usize,
     ) -> Result<Vec<T>, DeviceError> {
         assert!(length <= buffer.len(), "more values than the buffer holds");
+        // SAFETY: the buffer holds as many elements (checked above).
+        unsafe { self.read_from(buffer.pointer(), length) }
+    }
+
+    /// `length` elements from `from` on. Waits for the queued work.
+    ///
+    /// # Safety
+    /// They exist.
+    pub(super) unsafe fn read_from<T: Element>(
+        &self,
+        from: Pointer<T>,
+        length: usize,
+    ) -> Result<Vec<T>, DeviceError> {
         if length == 0 {
             return Ok(Vec::new());
         }
@@ -206,7 +270,7 @@ impl Device {
         unsafe {
             sys::cuMemcpyDtoHAsync_v2(
                 values.as_mut_ptr().cast(),
-                buffer.pointer().address(),
+                from.address(),
                 length * size_of::<T>(),
                 self.stream.cu_stream(),
             )

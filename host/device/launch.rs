@@ -43,6 +43,7 @@ pub const KERNELS: &[(&str, u32)] = &[
     ("fine_statistics", 128),
     ("store_orientations", 128),
     ("reduce_shares", 256),
+    ("add_sums", 256),
     ("complete_zero_plane", 128),
     ("add_rotated", 256),
     ("regularise", 256),
@@ -264,6 +265,10 @@ launches! {
     /// Back-projection and shares.
     store_orientations(parent_count: u32 | parents: Pointer<Parent>, pairs: Pointer<Pair>, samples: Pointer<Sample>, values: F, orientation_children: u32, shift_children: u32, axes: Pointer<SliceAxes>, class_of: U, references: C, shape: Pointer<VolumeShape>, max_radius2: f32, pixels: Pointer<[i16; 2]>, projected: u32, pixel_count: u32, masked: C, unmasked: C, ctf: F, image_stride: u32, scales: F, inverse_variance: F, phases: C, phase_stride: u32, flags: u32, classes: u32, sums: Pointer<[f32; 4]>, shares: C) {
         grid: [parent_count * orientation_children, pixel_count.div_ceil(128), 1], words: 0
+    }
+    /// Sums of another worker or half-set added; `count` also is the kernel's first argument.
+    add_sums(| count: u32, other: Pointer<[f32; 4]>, sums: Pointer<[f32; 4]>) {
+        grid: [count.div_ceil(256), 1, 1], words: 0
     }
     /// Friedel mates on the plane x = 0.
     complete_zero_plane(| sums: Pointer<[f32; 4]>, side: u32) {

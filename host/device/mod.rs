@@ -10,9 +10,11 @@ pub mod kernels;
 pub mod launch;
 pub mod map;
 mod product;
+mod volume;
 
 pub use buffer::{Buffer, Element, Pointer};
 pub use context::Device;
 pub use error::DeviceError;
 pub use fft::{ImageTransforms, VolumeTransform};
 pub use product::{MatrixProduct, Precision};
+pub use volume::DeviceVolume;

@@ -1,7 +1,7 @@
 //! What every engine does around its stages: checks before an iteration, empty sums, a batch by optics groups.
 
 use super::{BatchItem, ExpectationError, IterationInput, ParticleOutcome, WeightedSums};
-use crate::fourier::backprojection::BackProjection;
+use crate::fourier::{backprojection::BackProjection, reference::ReferenceVolume};
 use crate::optics::Ctf;
 
 impl IterationInput<'_> {
@@ -17,23 +17,42 @@ impl IterationInput<'_> {
         )))
     }
 
+    /// As [`Self::check`], for an engine that reads references on the host.
+    pub(super) fn check_on_host(&self) -> Result<(), ExpectationError> {
+        self.check()?;
+        match self.references.iter().all(|r| r.on_host().is_some()) {
+            true => Ok(()),
+            false => Err(ExpectationError::Invalid(
+                "the references are on a device, but the engine of the host was to compare with them"
+                    .to_string(),
+            )),
+        }
+    }
+
+    /// Reference of class `class`, for an engine that has called [`Self::check_on_host`].
+    pub(super) fn host_reference(&self, class: usize) -> &ReferenceVolume {
+        self.references[class]
+            .on_host()
+            .expect("checked before the first batch")
+    }
+
     /// Empty sums of one class.
     pub(super) fn empty_backprojection(&self) -> BackProjection {
         BackProjection::new(
             self.model.box_size,
-            self.references[0].padding,
-            2 * self.references[0].r_max,
+            self.references[0].padding(),
+            2 * self.references[0].r_max(),
         )
     }
 }
 
 impl WeightedSums {
-    /// Sums of no particle, around the given sums of the classes.
-    pub fn empty(input: &IterationInput, backprojections: Vec<BackProjection>) -> Self {
+    /// Sums of no particle; the back-projections are the engine's to add when it hands them over.
+    pub fn empty(input: &IterationInput) -> Self {
         let shells = input.model.box_size / 2 + 1;
         let (classes, groups) = (input.model.classes.len(), input.optics.len());
         Self {
-            backprojections,
+            backprojections: Vec::new(),
             class_weight: vec![0.0; classes],
             direction_weight: vec![vec![0.0; input.sampling.directions.len()]; classes],
             noise: vec![vec![0.0; shells]; groups],

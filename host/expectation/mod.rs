@@ -12,10 +12,13 @@ mod start;
 mod totals;
 
 use crate::dataset::{OpticsGroup, Particle};
-use crate::fourier::{backprojection::BackProjection, reference::ReferenceVolume};
+use crate::device::Device;
+use crate::fourier::reference::Reference;
+use crate::fourier::sums::Sums;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::optics::CtfFlags;
+use std::sync::Arc;
 
 /// What went wrong during expectation: on which particle, why, what to try.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +112,8 @@ pub struct IterationInput<'a> {
     pub options: &'a ExpectationOptions,
     /// Model of this half.
     pub model: &'a Model,
-    /// One Fourier volume a class.
-    pub references: &'a [ReferenceVolume],
+    /// One Fourier volume a class, all in one place.
+    pub references: &'a [Reference],
     /// Optics groups of the data set.
     pub optics: &'a [OpticsGroup],
     /// Sizes per optics group.
@@ -163,10 +166,9 @@ pub struct ParticleOutcome {
 }
 
 /// The sums of one half-set over an iteration (spec 01 §7).
-#[derive(Debug, Clone)]
 pub struct WeightedSums {
-    /// One a class.
-    pub backprojections: Vec<BackProjection>,
+    /// One a class, where the engine summed them.
+    pub backprojections: Vec<Sums>,
     /// Σw per class.
     pub class_weight: Vec<f64>,
     /// Σw per class and coarse direction.
@@ -220,6 +222,10 @@ pub trait ExpectationEngine {
     ) -> Result<Vec<ParticleOutcome>, ExpectationError>;
     /// Hand over the sums and leave the iteration.
     fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError>;
+    /// The device on which references are wanted and sums are handed over; None: the host.
+    fn device(&self) -> Option<Arc<Device>> {
+        None
+    }
     /// Stage times since the last call.
     fn take_times(&mut self) -> StageTimes;
 }

@@ -7,3 +7,4 @@ pub mod masks;
 pub(crate) mod padded;
 pub mod reference;
 pub mod shells;
+pub mod sums;

@@ -2,6 +2,7 @@
 
 use super::padded;
 use super::shells::round;
+use crate::device::DeviceVolume;
 use ndarray::{Array3, ArrayViewMut3};
 use num_complex::{Complex32, Complex64};
 
@@ -17,6 +18,61 @@ pub struct ReferenceVolume {
     pub r_max: usize,
     /// Effective padding factor P = N_P/N.
     pub padding: f64,
+}
+
+/// A reference volume where it is needed.
+pub enum Reference {
+    /// On the host.
+    Host(ReferenceVolume),
+    /// On a device.
+    Device(DeviceReference),
+}
+
+/// A reference volume on a device: (re, im) a voxel, layout as [`ReferenceVolume`].
+pub struct DeviceReference {
+    /// The voxels.
+    pub volume: DeviceVolume<[f32; 2]>,
+    /// Their geometry.
+    pub shape: VolumeShape,
+}
+
+impl Reference {
+    /// 2(ROUND(P·r_max)+1)+1.
+    pub fn side(&self) -> usize {
+        match self {
+            Reference::Host(volume) => volume.side,
+            Reference::Device(reference) => reference.shape.side,
+        }
+    }
+
+    /// Stored voxels.
+    pub fn voxels(&self) -> usize {
+        self.side() * self.side() * (self.side() / 2 + 1)
+    }
+
+    /// r_max = min(S/2, N/2), unpadded shells.
+    pub fn r_max(&self) -> usize {
+        match self {
+            Reference::Host(volume) => volume.r_max,
+            Reference::Device(reference) => reference.shape.r_max,
+        }
+    }
+
+    /// Effective padding factor P.
+    pub fn padding(&self) -> f64 {
+        match self {
+            Reference::Host(volume) => volume.padding,
+            Reference::Device(reference) => reference.shape.padding,
+        }
+    }
+
+    /// The volume on the host; None when it is on a device.
+    pub fn on_host(&self) -> Option<&ReferenceVolume> {
+        match self {
+            Reference::Host(volume) => Some(volume),
+            Reference::Device(_) => None,
+        }
+    }
 }
 
 /// A reference ready for projection, with the power spectrum measured on the way.
@@ -38,6 +94,18 @@ pub struct VolumeShape {
     pub padding: f64,
     /// Side N_P of the padded real-space box (even).
     pub padded_box: usize,
+}
+
+impl VolumeShape {
+    /// Stored voxels.
+    pub fn voxels(&self) -> usize {
+        self.side * self.side * (self.side / 2 + 1)
+    }
+
+    /// Geometry as kernels take it.
+    pub fn for_kernels(&self) -> gpu::slice::VolumeShape {
+        gpu::slice::VolumeShape::new(self.side as u32, self.r_max as u32, self.padding as f32)
+    }
 }
 
 /// Shape of a reference volume or back-projection for box N, `--pad` and current size.

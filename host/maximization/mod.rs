@@ -23,6 +23,7 @@ mod round_trip;
 pub mod spectra;
 pub mod symmetrise;
 
+use crate::device::DeviceError;
 use crate::fourier::backprojection::BackProjection;
 use crate::model::ClassModel;
 
@@ -43,6 +44,9 @@ pub enum MaximizationError {
         /// Σ c_p·W over the shell.
         sum: f64,
     },
+    /// A device failed or is full.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Two volumes or spectra that must have one shape do not.
     #[error("{0}")]
     Mismatch(String),

@@ -5,7 +5,7 @@ use super::error::RunError;
 use crate::dataset::{OpticsGroup, Particle};
 use crate::expectation::ExpectationOptions;
 use crate::fourier::image::logical_row;
-use crate::fourier::reference::ReferenceVolume;
+use crate::fourier::reference::{Reference, ReferenceVolume};
 use crate::fourier::shells::round;
 use crate::geometry::{Matrix3, euler, random::CRandom};
 use crate::model::Model;
@@ -43,7 +43,7 @@ pub struct AccuracyInput<'a> {
     /// Model of this half (of half 1 in gold-standard runs).
     pub model: &'a Model,
     /// One Fourier volume a class.
-    pub references: &'a [ReferenceVolume],
+    pub references: &'a [Reference],
     /// Optics groups.
     pub optics: &'a [OpticsGroup],
     /// Box used per optics group.
@@ -66,6 +66,11 @@ pub fn estimate(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
             });
             continue;
         }
+        let reference = reference.on_host().ok_or_else(|| {
+            RunError::Invalid(
+                "expected accuracies are estimated with references on the host".into(),
+            )
+        })?;
         let found: Vec<Found> = trials
             .par_iter()
             .map(|particle| Trial::new(input, reference, particle).map(|trial| trial.search()))
@@ -373,7 +378,7 @@ mod tests {
         let input = AccuracyInput {
             options: &options,
             model,
-            references: &[reference.volume],
+            references: &[Reference::Host(reference.volume)],
             optics: &run.particles.optics,
             sizes: &[current_size],
             particles: &particles,

@@ -15,7 +15,7 @@ use crate::dataset::Particle;
 use crate::expectation::{
     ClassSelection, Criterion, ExpectationEngine, ImageSizes, IterationInput, StageTimes,
 };
-use crate::fourier::reference::{PreparedReference, ReferenceVolume, prepare};
+use crate::fourier::reference::{PreparedReference, Reference, prepare};
 use crate::fourier::shells::round;
 use crate::geometry::{Matrix3, prior, random::CRandom};
 use std::time::Instant;
@@ -32,7 +32,7 @@ pub enum Ended {
 /// What an iteration compares the images with, and in which boxes.
 struct Prepared {
     /// Fourier volumes of the classes of each half.
-    references: Vec<Vec<ReferenceVolume>>,
+    references: Vec<Vec<Reference>>,
     /// Boxes of each optics group.
     sizes: Vec<ImageSizes>,
 }
@@ -145,7 +145,7 @@ fn set_sizes(job: &mut Job) -> Vec<ImageSizes> {
 }
 
 /// Fourier volumes of all references, one list a half; τ² becomes the power of the references.
-fn prepare_references(job: &mut Job) -> Vec<Vec<ReferenceVolume>> {
+fn prepare_references(job: &mut Job) -> Vec<Vec<Reference>> {
     let low = job.settings.strict_lowres.map(|resolution| {
         let model = &job.models[0];
         round(model.box_size as f64 * model.pixel_size / resolution) as usize
@@ -164,7 +164,7 @@ fn prepare_references(job: &mut Job) -> Vec<Vec<ReferenceVolume>> {
                     if !fixed_tau2 {
                         class.tau2 = power;
                     }
-                    volume
+                    Reference::Host(volume)
                 })
                 .collect()
         })

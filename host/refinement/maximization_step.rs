@@ -6,8 +6,9 @@ use super::error::RunError;
 use super::job::Job;
 use super::sizes;
 use crate::expectation::{ClassSelection, WeightedSums};
+use crate::fourier::backprojection::BackProjection;
 use crate::maximization::{
-    Prior, first_iteration, halves, map_fsc, maximize_class,
+    MaximizationError, Prior, first_iteration, halves, map_fsc, maximize_class,
     parameters::{ParameterOptions, update_parameters},
     reconstruct, spectra, symmetrise,
 };
@@ -26,6 +27,10 @@ pub fn run(
     console: &Console,
 ) -> Result<(), RunError> {
     job.unfiltered.clear();
+    let sums = sums
+        .into_iter()
+        .map(HalfSums::new)
+        .collect::<Result<Vec<_>, _>>()?;
     if job.halves() {
         gold_standard(job, sums, iteration, console)?;
     } else {
@@ -46,20 +51,40 @@ pub fn run(
     Ok(())
 }
 
+/// What the maximisation takes of a half-set.
+struct HalfSums {
+    /// Back-projections of the classes.
+    volumes: Vec<BackProjection>,
+    /// All other sums.
+    rest: WeightedSums,
+}
+
+impl HalfSums {
+    fn new(mut sums: WeightedSums) -> Result<Self, RunError> {
+        let volumes = std::mem::take(&mut sums.backprojections)
+            .into_iter()
+            .map(|volume| Ok(volume.into_host().map_err(MaximizationError::Device)?))
+            .collect::<Result<_, RunError>>()?;
+        Ok(Self {
+            volumes,
+            rest: sums,
+        })
+    }
+}
+
 fn classification(
     job: &mut Job,
     half: usize,
-    mut sums: WeightedSums,
+    sums: HalfSums,
     iteration: usize,
 ) -> Result<(), RunError> {
     // Before seeds are generated only the first class is compared; the others are copied from it afterwards.
     let only_first = job.class_selection(iteration) == ClassSelection::First;
     let premultiplied = job.particles.optics.iter().any(|g| g.ctf_premultiplied);
     let average_ctf2 = (premultiplied && !job.fixed_tau2)
-        .then(|| spectra::average_ctf2(&sums, job.maximization.box_size));
-    let backprojections = std::mem::take(&mut sums.backprojections);
+        .then(|| spectra::average_ctf2(&sums.rest, job.maximization.box_size));
     let model = &mut job.models[half];
-    for (k, mut sum) in backprojections.into_iter().enumerate() {
+    for (k, mut sum) in sums.volumes.into_iter().enumerate() {
         if only_first && k > 0 {
             break;
         }
@@ -70,19 +95,19 @@ fn classification(
         maximize_class(
             &mut model.classes[k],
             sum,
-            sums.class_weight[k],
+            sums.rest.class_weight[k],
             prior,
             &job.maximization,
         )?;
     }
     let options = parameter_options(job, iteration);
-    update_parameters(&mut job.models[half], &sums, &options);
+    update_parameters(&mut job.models[half], &sums.rest, &options);
     Ok(())
 }
 
 fn gold_standard(
     job: &mut Job,
-    mut sums: Vec<WeightedSums>,
+    mut sums: Vec<HalfSums>,
     iteration: usize,
     console: &Console,
 ) -> Result<(), RunError> {
@@ -91,7 +116,7 @@ fn gold_standard(
     let mut second = sums.pop().expect("two half-sets");
     let mut first = sums.pop().expect("two half-sets");
     for half in [&mut first, &mut second] {
-        symmetrise::symmetrise(&mut half.backprojections[0], &job.operators[0]);
+        symmetrise::symmetrise(&mut half.volumes[0], &job.operators[0]);
     }
     let corrected = job.settings.solvent_correct_fsc && job.solvent.mask().is_some();
     if last && !corrected {
@@ -107,8 +132,8 @@ fn gold_standard(
     } else {
         console.say(&console::gold_standard_fsc());
         halves::fsc(
-            &halves::half_average(&first.backprojections[0]),
-            &halves::half_average(&second.backprojections[0]),
+            &halves::half_average(&first.volumes[0]),
+            &halves::half_average(&second.volumes[0]),
             job.maximization.box_size,
         )?
     };
@@ -127,9 +152,9 @@ fn gold_standard(
         maximize_half(job, 0, first, &curve, true, &options)
     } else {
         if job.settings.always_join_halves {
-            let sum = &mut first.backprojections[0];
-            sum.add(&second.backprojections[0]);
-            second.backprojections[0] = sum.clone();
+            let sum = &mut first.volumes[0];
+            sum.add(&second.volumes[0]);
+            second.volumes[0] = sum.clone();
         }
         let joined = job.settings.always_join_halves;
         maximize_half(job, 0, first, &curve, joined, &options)?;
@@ -142,21 +167,21 @@ fn gold_standard(
 fn maximize_half(
     job: &mut Job,
     half: usize,
-    mut sums: WeightedSums,
+    mut sums: HalfSums,
     curve: &[f64],
     joined: bool,
     options: &ParameterOptions,
 ) -> Result<(), RunError> {
-    let sum = sums.backprojections.remove(0);
+    let sum = sums.volumes.remove(0);
     let model = &mut job.models[half];
     maximize_class(
         &mut model.classes[0],
         sum,
-        sums.class_weight[0],
+        sums.rest.class_weight[0],
         Prior::Fsc { curve, joined },
         &job.maximization,
     )?;
-    update_parameters(model, &sums, options);
+    update_parameters(model, &sums.rest, options);
     Ok(())
 }
 
@@ -169,14 +194,14 @@ fn impose_first_half(models: &mut [Model]) {
     }
 }
 
-fn keep_unfiltered(job: &mut Job, first: &WeightedSums, second: &WeightedSums) {
+fn keep_unfiltered(job: &mut Job, first: &HalfSums, second: &HalfSums) {
     job.unfiltered = [first, second]
         .into_par_iter()
         .map(|half| {
             reconstruct::reconstruct(
-                half.backprojections[0].clone(),
+                half.volumes[0].clone(),
                 None,
-                half.class_weight[0],
+                half.rest.class_weight[0],
                 &job.maximization,
             )
         })
@@ -185,8 +210,8 @@ fn keep_unfiltered(job: &mut Job, first: &WeightedSums, second: &WeightedSums) {
 
 fn join_low_resolution(
     job: &Job,
-    first: &mut WeightedSums,
-    second: &mut WeightedSums,
+    first: &mut HalfSums,
+    second: &mut HalfSums,
     console: &Console,
 ) -> Result<(), RunError> {
     let Some(limit) = job.settings.low_resol_join_halves else {
@@ -200,10 +225,7 @@ fn join_low_resolution(
         limit
     };
     console.say(&console::joining_halves(resolution));
-    let (a, b) = (
-        &mut first.backprojections[0],
-        &mut second.backprojections[0],
-    );
+    let (a, b) = (&mut first.volumes[0], &mut second.volumes[0]);
     let shell =
         halves::low_resolution_shell(limit, current, model.box_size, model.pixel_size, a.r_max);
     halves::join_low_resolution(a, b, shell)?;
@@ -235,17 +257,14 @@ fn solvent_corrected_curve(
 }
 
 /// Add the sums of the second half to those of the first.
-fn join(first: &mut WeightedSums, second: &WeightedSums) {
+fn join(first: &mut HalfSums, second: &HalfSums) {
     fn add(a: &mut [f64], b: &[f64]) {
         a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
     }
-    for (a, b) in first
-        .backprojections
-        .iter_mut()
-        .zip(&second.backprojections)
-    {
+    for (a, b) in first.volumes.iter_mut().zip(&second.volumes) {
         a.add(b);
     }
+    let (first, second) = (&mut first.rest, &second.rest);
     for (a, b) in [
         (&mut first.direction_weight, &second.direction_weight),
         (&mut first.noise, &second.noise),

@@ -9,6 +9,19 @@ use cuda_std::shared::Shared;
 use crate::slice::{VolumeShape, insertion};
 use crate::volume::{centre_sign, frequency, regularised};
 
+/// Adds `other` to `sums`, both of `count` voxels. A thread a voxel.
+#[kernel]
+pub unsafe fn add_sums(count: u32, other: *const [f32; 4], sums: *mut [f32; 4]) {
+    // SAFETY: the index is checked.
+    unsafe {
+        let i = thread::index_1d();
+        if i < count as usize {
+            let (a, b) = (*sums.add(i), memory::load4(other, i));
+            *sums.add(i) = [a[0] + b[0], a[1] + b[1], a[2] + b[2], 0.0];
+        }
+    }
+}
+
 /// Mates (0, y, z) and (0, −y, −z) both get their sum; the origin stays. A thread a pair of rows.
 #[kernel]
 pub unsafe fn complete_zero_plane(sums: *mut [f32; 4], side: u32) {

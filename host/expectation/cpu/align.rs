@@ -29,6 +29,7 @@ pub(super) fn align_batch(
     let Iteration {
         layouts,
         global,
+        volumes,
         sums,
         ..
     } = iteration;
@@ -95,15 +96,7 @@ pub(super) fn align_batch(
             .par_iter()
             .map(|image| StoreImage::new(input, layout, group, image))
             .collect();
-        let shares = add_to_volumes(
-            input,
-            layout,
-            items,
-            &store_images,
-            &groups,
-            &kept,
-            &mut sums.backprojections,
-        );
+        let shares = add_to_volumes(input, layout, items, &store_images, &groups, &kept, volumes);
         let mut classes: Vec<Vec<ClassShells>> = vec![Vec::new(); items.len()];
         for share in shares {
             classes[share.image].push(share.shells);
@@ -200,7 +193,7 @@ fn coarse_global(
             coarse::differences(
                 input,
                 layout,
-                &input.references[k],
+                input.host_reference(k),
                 matrices,
                 &visiting,
                 &columns,
@@ -263,7 +256,7 @@ fn coarse_own(
                 .iter()
                 .zip(&lists)
                 .map(|(&k, list)| {
-                    let reference = &input.references[k];
+                    let reference = input.host_reference(k);
                     coarse::own_differences(
                         input,
                         layout,

@@ -26,6 +26,7 @@ use super::{
     BatchItem, ExpectationEngine, ExpectationError, IterationInput, ParticleOutcome, StageTimes,
     WeightedSums,
 };
+use crate::fourier::{backprojection::BackProjection, sums::Sums};
 use crate::geometry::Matrix3;
 
 /// The engine; holds the sums of the iteration under way.
@@ -41,6 +42,9 @@ struct Iteration {
     /// Global searches: orientations of every class, and their matrices.
     global: Vec<(OrientationList, Vec<Matrix3>)>,
     batch: usize,
+    /// Back-projections of the classes.
+    volumes: Vec<BackProjection>,
+    /// All other sums.
     sums: WeightedSums,
 }
 
@@ -53,7 +57,7 @@ impl CpuEngine {
 
 impl Iteration {
     fn new(input: &IterationInput) -> Result<Self, ExpectationError> {
-        input.check()?;
+        input.check_on_host()?;
         let global = match Search::of(input) {
             Search::Global => (0..input.model.classes.len())
                 .map(|k| {
@@ -78,7 +82,8 @@ impl Iteration {
             layouts: input.optics.iter().map(|_| None).collect(),
             global,
             batch: batch_size(input),
-            sums: WeightedSums::empty(input, volumes),
+            volumes,
+            sums: WeightedSums::empty(input),
         })
     }
 }
@@ -147,10 +152,14 @@ impl ExpectationEngine for CpuEngine {
     }
 
     fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError> {
-        self.iteration
+        let iteration = self
+            .iteration
             .take()
-            .map(|i| i.sums)
-            .ok_or_else(ExpectationError::not_begun)
+            .ok_or_else(ExpectationError::not_begun)?;
+        Ok(WeightedSums {
+            backprojections: iteration.volumes.into_iter().map(Sums::Host).collect(),
+            ..iteration.sums
+        })
     }
 
     fn take_times(&mut self) -> StageTimes {

@@ -96,7 +96,7 @@ fn compare_stages(from: usize) {
             1e-6 * power,
         );
     }
-    let references = [prepared.volume];
+    let references = [reference::Reference::Host(prepared.volume)];
     let options = options();
     let fine = size("image_size_fine");
     let sizes = [ImageSizes {

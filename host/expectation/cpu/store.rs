@@ -148,7 +148,7 @@ fn parent_sums(
         parent.orientation,
         input.options.oversampling,
     );
-    let reference = &input.references[parent.class as usize];
+    let reference = input.host_reference(parent.class as usize);
     let (total, projected) = (layout.pixels.len(), layout.full_projected());
     let shells = layout.pixels.shell_ranges(projected);
 

@@ -52,7 +52,7 @@ fn correlation(
     image: &PreparedImage,
     sample: Sample,
 ) -> f64 {
-    let reference = &input.references[sample.class];
+    let reference = input.host_reference(sample.class);
     let matrix = matrices(input, item.particle, sample.orientation, 0)[0];
     let [x_axis, y_axis] = layout.plane.axes_f64(&matrix);
     let shift = layout.coarse_shifts[sample.shift];

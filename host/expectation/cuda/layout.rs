@@ -179,7 +179,7 @@ impl DeviceLayout {
         unsafe {
             device.project_slices(
                 rows.count as u32,
-                iteration.references.pointer(),
+                iteration.references[0].pointer(),
                 iteration.shape.pointer(),
                 rows.coarse_axes.pointer(),
                 Pointer::null(),

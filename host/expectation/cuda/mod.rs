@@ -12,21 +12,20 @@ mod totals;
 
 use super::batches::by_optics_group;
 use super::orientations::Search;
-use super::slices;
 use super::{
     BatchItem, ExpectationEngine, ExpectationError, IterationInput, ParticleOutcome, StageTimes,
     WeightedSums,
 };
-use crate::device::{Buffer, Device, DeviceError, MatrixProduct, Precision};
-use crate::fourier::backprojection::BackProjection;
+use crate::device::{Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision};
+use crate::fourier::reference::{self, Reference};
+use crate::fourier::sums::{DeviceSums, Sums};
 use gpu::slice::VolumeShape;
 use layout::DeviceLayout;
-use num_complex::Complex64;
-use rayon::prelude::*;
+use std::sync::Arc;
 
 /// The engine on one device; holds the sums of the iteration under way.
 pub struct CudaEngine {
-    device: Device,
+    device: Arc<Device>,
     product: MatrixProduct,
     /// Rounding of the first pass's products.
     precision: Precision,
@@ -39,17 +38,16 @@ pub struct CudaEngine {
 /// What lives as long as one iteration.
 struct Iteration {
     layouts: Vec<Option<DeviceLayout>>,
-    /// References of all classes, one after the other.
-    references: Buffer<[f32; 2]>,
+    /// References of all classes, one after the other; the first one's address is that of all.
+    references: Vec<DeviceVolume<[f32; 2]>>,
     shape: Buffer<VolumeShape>,
-    host_shape: VolumeShape,
     /// Σ (re, im, weight, 0) of all classes.
     volumes: Buffer<[f32; 4]>,
     /// Σw per class and direction.
     direction_weight: Buffer<f64>,
     batch: usize,
-    /// Empty sums of one class.
-    template: BackProjection,
+    /// Geometry of references and sums.
+    volume_shape: reference::VolumeShape,
     sums: WeightedSums,
 }
 
@@ -67,7 +65,7 @@ impl CudaEngine {
         Ok(Self {
             precision: Precision::Single,
             memory: memory.unwrap_or(usize::MAX).min(free / 10 * 9),
-            device,
+            device: Arc::new(device),
             product,
             iteration: None,
             times: StageTimes::default(),
@@ -82,15 +80,12 @@ impl CudaEngine {
     fn begin(&self, input: &IterationInput) -> Result<Iteration, ExpectationError> {
         input.check()?;
         let device = &self.device;
-        let host_shape = slices::shape(&input.references[0]);
+        let first = &input.references[0];
+        let volume_shape =
+            reference::volume_shape(input.model.box_size, input.model.padding, 2 * first.r_max());
+        let host_shape = volume_shape.for_kernels();
         let classes = input.references.len();
-        let values: Vec<[f32; 2]> = input
-            .references
-            .iter()
-            .flat_map(|r| r.data.iter().map(|v| [v.re, v.im]))
-            .collect();
-        let references = device.upload(&values)?;
-        drop(values);
+        let references = references_on(device, input.references)?;
         let volumes = device.zeros(classes * host_shape.len())?;
         let direction_weight = device.zeros(classes * input.sampling.directions.len().max(1))?;
         let taken = 24 * classes * host_shape.len();
@@ -98,12 +93,11 @@ impl CudaEngine {
             layouts: input.optics.iter().map(|_| None).collect(),
             references,
             shape: device.upload(&[host_shape])?,
-            host_shape,
             volumes,
             direction_weight,
             batch: self.batch_size_for(input, taken)?,
-            template: input.empty_backprojection(),
-            sums: WeightedSums::empty(input, Vec::new()),
+            volume_shape,
+            sums: WeightedSums::empty(input),
         })
     }
 
@@ -266,26 +260,14 @@ impl ExpectationEngine for CudaEngine {
             .take()
             .ok_or_else(ExpectationError::not_begun)?;
         let mut sums = iteration.sums;
-        let voxels = iteration.host_shape.len();
         let classes = sums.class_weight.len();
-        let volumes = self.device.download(&iteration.volumes, classes * voxels)?;
-        let shape = iteration.host_shape;
-        let template = iteration.template;
-        sums.backprojections = volumes
-            .chunks_exact(voxels)
-            .map(|values| {
-                let mut volume: BackProjection = template.clone();
-                debug_assert_eq!(volume.side, shape.side as usize);
-                volume
-                    .data
-                    .par_iter_mut()
-                    .zip(&mut volume.weight)
-                    .zip(values)
-                    .for_each(|((data, weight), v)| {
-                        *data = Complex64::new(f64::from(v[0]), f64::from(v[1]));
-                        *weight = f64::from(v[2]);
-                    });
-                volume
+        sums.backprojections = DeviceVolume::split(&self.device, iteration.volumes, classes)
+            .into_iter()
+            .map(|volume| {
+                Sums::Device(DeviceSums {
+                    volume,
+                    shape: iteration.volume_shape,
+                })
             })
             .collect();
         let directions = sums.direction_weight[0].len();
@@ -299,9 +281,45 @@ impl ExpectationEngine for CudaEngine {
         Ok(sums)
     }
 
+    fn device(&self) -> Option<Arc<Device>> {
+        Some(self.device.clone())
+    }
+
     fn take_times(&mut self) -> StageTimes {
         std::mem::take(&mut self.times)
     }
+}
+
+/// The references of all classes one after the other on `device`: where they are, or copies.
+fn references_on(
+    device: &Arc<Device>,
+    references: &[Reference],
+) -> Result<Vec<DeviceVolume<[f32; 2]>>, DeviceError> {
+    let in_place: Vec<_> = references
+        .iter()
+        .filter_map(|reference| match reference {
+            Reference::Device(r) if Arc::ptr_eq(r.volume.device(), device) => Some(&r.volume),
+            _ => None,
+        })
+        .collect();
+    if in_place.len() == references.len()
+        && in_place
+            .windows(2)
+            .all(|pair| pair[0].is_followed_by(pair[1]))
+    {
+        return Ok(in_place.into_iter().cloned().collect());
+    }
+    let voxels = references[0].voxels();
+    // SAFETY: filled below.
+    let array = unsafe { device.buffer(voxels * references.len())? };
+    let mut volumes = DeviceVolume::split(device, array, references.len());
+    for (volume, reference) in volumes.iter_mut().zip(references) {
+        match reference {
+            Reference::Host(r) => volume.write(0, bytemuck::cast_slice(&r.data))?,
+            Reference::Device(r) => volume.copy_from(&r.volume)?,
+        }
+    }
+    Ok(volumes)
 }
 
 /// Time between stages; waits for the device, so that a stage is not charged with the work of another.

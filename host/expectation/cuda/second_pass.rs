@@ -121,7 +121,7 @@ impl Differences<'_> {
             unsafe {
                 device.project_slices(
                     ((end - begin) * self.children) as u32,
-                    iteration.references.pointer(),
+                    iteration.references[0].pointer(),
                     iteration.shape.pointer(),
                     self.axes.pointer(),
                     groups.chosen.pointer().offset(begin),
@@ -313,7 +313,7 @@ impl SecondPass {
         // Rp = ROUND(r_max·P), with a tolerance for pixels exactly on the sphere.
         let reference = &input.references[0];
         let radius =
-            crate::fourier::shells::round(reference.padding * reference.r_max as f64) as f32;
+            crate::fourier::shells::round(reference.padding() * reference.r_max() as f64) as f32;
         let max_radius2 = radius * radius * (1.0 + 2e-6);
         // SAFETY: arrays of the sizes the kernels' documentation asks for.
         unsafe {
@@ -328,7 +328,7 @@ impl SecondPass {
                     layout.host.shift_children as u32,
                     rows.fine_axes.pointer(),
                     rows.class_of.pointer(),
-                    iteration.references.pointer(),
+                    iteration.references[0].pointer(),
                     iteration.shape.pointer(),
                     max_radius2,
                     layout.pixels.pointer(),

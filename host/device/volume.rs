@@ -1,0 +1,165 @@
+//! Volumes on a device: those of all classes in one array, each handled by itself.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Buffer, Device, DeviceError, Element, Pointer};
+
+/// Elements that pass through the host at a time when devices cannot copy to each other.
+const STAGED: usize = 16 << 20;
+
+/// One of several volumes of equal length that lie one after the other in an array on a device. The array is freed with
+/// the last of them.
+pub struct DeviceVolume<T> {
+    device: Arc<Device>,
+    array: Arc<Buffer<T>>,
+    first: usize,
+    length: usize,
+}
+
+/// Another owner of the same volume.
+impl<T> Clone for DeviceVolume<T> {
+    fn clone(&self) -> Self {
+        Self {
+            device: self.device.clone(),
+            array: self.array.clone(),
+            first: self.first,
+            length: self.length,
+        }
+    }
+}
+
+impl<T: Element> DeviceVolume<T> {
+    /// The `volumes` equal parts of `array`, in order.
+    ///
+    /// # Panics
+    /// If the length of the array is no multiple of `volumes`.
+    pub fn split(device: &Arc<Device>, array: Buffer<T>, volumes: usize) -> Vec<Self> {
+        let length = array.len() / volumes.max(1);
+        assert_eq!(length * volumes, array.len(), "volumes are of equal length");
+        let array = Arc::new(array);
+        (0..volumes)
+            .map(|k| Self {
+                device: device.clone(),
+                array: array.clone(),
+                first: k * length,
+                length,
+            })
+            .collect()
+    }
+
+    /// Where it lies.
+    pub fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// Elements.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// True without elements.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// Address of the first element. What is queued on the device's stream sees what was queued before.
+    pub fn pointer(&self) -> Pointer<T> {
+        self.array.pointer().offset(self.first)
+    }
+
+    /// True when `next` follows this volume in the same array.
+    pub fn is_followed_by(&self, next: &Self) -> bool {
+        Arc::ptr_eq(&self.array, &next.array) && self.first + self.length == next.first
+    }
+
+    /// The elements of `range`. Waits for the queued work.
+    pub fn read(&self, range: Range<usize>) -> Result<Vec<T>, DeviceError> {
+        self.check(&range);
+        // SAFETY: the range lies within this volume.
+        unsafe {
+            self.device
+                .read_from(self.pointer().offset(range.start), range.len())
+        }
+    }
+
+    /// Replaces the elements from `first` on.
+    pub fn write(&mut self, first: usize, values: &[T]) -> Result<(), DeviceError> {
+        self.check(&(first..first + values.len()));
+        // SAFETY: the range lies within this volume.
+        unsafe { self.device.write_to(values, self.pointer().offset(first)) }
+    }
+
+    /// A copy on `device`, in an array of its own.
+    pub fn copy_to(&self, device: &Arc<Device>) -> Result<Self, DeviceError> {
+        // SAFETY: filled below.
+        let array = unsafe { device.buffer(self.length)? };
+        let mut copy = Self::split(device, array, 1).remove(0);
+        copy.copy_from(self)?;
+        Ok(copy)
+    }
+
+    /// Takes the content of a volume of the same length, which may lie on another device: straight from device to device
+    /// where they can, else through the host.
+    pub fn copy_from(&mut self, other: &Self) -> Result<(), DeviceError> {
+        assert_eq!(
+            self.length, other.length,
+            "volumes of one iteration have one shape"
+        );
+        // SAFETY: both volumes have this length, and the source is kept until the copy is complete.
+        let copied = unsafe {
+            self.device
+                .copy_between(&other.device, other.pointer(), self.pointer(), self.length)
+        };
+        if copied.is_err() {
+            for first in (0..self.length).step_by(STAGED) {
+                let end = (first + STAGED).min(self.length);
+                self.write(first, &other.read(first..end)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, range: &Range<usize>) {
+        assert!(
+            range.start <= range.end && range.end <= self.length,
+            "a range beyond the volume"
+        );
+    }
+}
+
+impl DeviceVolume<[f32; 4]> {
+    /// Adds `values` to the elements from `first` on.
+    pub fn add(&mut self, first: usize, values: &[[f32; 4]]) -> Result<(), DeviceError> {
+        self.check(&(first..first + values.len()));
+        let other = self.device.upload(values)?;
+        // SAFETY: both ranges have this length.
+        unsafe {
+            self.device.add_sums(
+                values.len() as u32,
+                other.pointer(),
+                self.pointer().offset(first),
+            )
+        }
+    }
+
+    /// Adds a volume of the same length, which may lie on another device.
+    pub fn add_volume(&mut self, other: &Self) -> Result<(), DeviceError> {
+        assert_eq!(
+            self.length, other.length,
+            "sums of one iteration have one shape"
+        );
+        let copy;
+        let other = if Arc::ptr_eq(&self.device, &other.device) {
+            other
+        } else {
+            copy = other.copy_to(&self.device)?;
+            &copy
+        };
+        // SAFETY: both volumes have this length.
+        unsafe {
+            self.device
+                .add_sums(self.length as u32, other.pointer(), self.pointer())
+        }
+    }
+}
