@@ -4,7 +4,7 @@
 //! comments inside a loop do not end it (as in Python's `starfile`), text before the first table is kept.
 
 use super::table::LONGEST_CELL;
-use super::tokenizer::{Token, tokens};
+use super::tokenizer::{Token, is_blank, tokens};
 use super::{Document, StarError, Table};
 use std::io::{BufRead, Read};
 use std::path::Path;
@@ -113,7 +113,12 @@ impl Reader {
         if let Some(name) = content.strip_prefix("data_")
             && !self.is_row(line)?
         {
-            let name = name.split_ascii_whitespace().next().unwrap_or("");
+            // A vertical tab, too, ends the name, as it ends a value.
+            let blank = |c: char| c.is_ascii() && is_blank(c as u8);
+            let name = name
+                .split(blank)
+                .find(|word| !word.is_empty())
+                .unwrap_or("");
             self.end_table()?;
             self.state = State::Block {
                 name: name.to_string(),
@@ -397,6 +402,13 @@ mod tests {
             parse("data_a\nloop_\n_x\n_y\ndata_1.mrc 1\ndata_2.mrc 2\ndata_b\n_z 1\n").unwrap();
         assert_eq!(document.tables[0].text(1, "x").unwrap(), "data_2.mrc");
         assert_eq!(document.tables[1].name(), "b");
+    }
+
+    #[test]
+    fn a_vertical_tab_ends_the_name_of_a_table() {
+        let document = parse("data_a\x0bb\n_x 1\ndata_\x0bc\n_x 2\n").unwrap();
+        assert_eq!(document.tables[0].name(), "a");
+        assert_eq!(document.tables[1].name(), "c");
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub(super) fn tokens(line: &str) -> Tokens<'_> {
     Tokens { line, position: 0 }
 }
 
-fn is_blank(byte: u8) -> bool {
+/// White space inside a line.
+pub(super) fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c)
 }
 

@@ -3,7 +3,7 @@
 mod poses;
 mod report;
 
-pub use poses::{PoseComparison, Poses, compare_poses};
+pub use poses::{PoseComparison, Poses, compare_poses, rotation_between};
 pub use report::Comparison;
 
 use super::fsc::{FscError, compare_maps};
