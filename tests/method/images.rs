@@ -107,18 +107,13 @@ pub struct Set {
 }
 
 impl Set {
-    /// Images of a helix bundle of a point group; poses, shifts (up to ±2 pixels of the map), defocus and noise depend
+    /// Images of a phantom of a point group; poses, shifts (up to ±2 pixels of the map), defocus and noise depend
     /// on the number of the particle alone, not on the exposure.
     pub fn new(symmetry: &str, exposures: &[Exposure]) -> Self {
         let group = PointGroup::parse(symmetry).unwrap();
-        let shape = HelixBundle {
-            diameter: 100.0,
-            helices: 24usize.div_ceil(group.order()),
-            conformation: 0,
-        };
         let mut set = Self {
             folder: tempfile::tempdir().unwrap(),
-            atoms: helix_bundle(&shape, &group),
+            atoms: phantom(&group),
             symmetry: group,
             angles: Vec::new(),
             origins: Vec::new(),
@@ -357,6 +352,41 @@ impl Set {
             })
             .collect()
     }
+}
+
+/// Helices; where a point group leaves no room for them, loose atoms.
+fn phantom(group: &PointGroup) -> Vec<Atom> {
+    if group.order() < 60 {
+        let shape = HelixBundle {
+            diameter: 100.0,
+            helices: 24usize.div_ceil(group.order()),
+            conformation: 0,
+        };
+        return helix_bundle(&shape, group);
+    }
+    const RADIUS: f32 = 48.0;
+    let mut random = CRandom::new(7);
+    let mut unit = Vec::new();
+    while unit.len() * group.order() < 600 {
+        let position = [(); 3].map(|()| f64::from(random.uniform(-RADIUS, RADIUS)));
+        let r2: f64 = position.iter().map(|v| v * v).sum();
+        if r2 < f64::from(RADIUS * RADIUS) {
+            unit.push(position);
+        }
+    }
+    let atom = |position| Atom {
+        position,
+        weight: 6.0,
+    };
+    let mates = |g: &Matrix3| {
+        unit.iter()
+            .map(|p| atom(euler::apply(g, *p)))
+            .collect::<Vec<_>>()
+    };
+    let identity = unit.iter().map(|p| atom(*p));
+    identity
+        .chain(group.operators().iter().flat_map(mates))
+        .collect()
 }
 
 /// FSC of two maps per shell.

@@ -106,6 +106,34 @@ mod tests {
         }
     }
 
+    /// Any view is a mate of one near a direction that is searched. (A pixel is 14.6° wide at order 3; along an edge of
+    /// the asymmetric unit the nearest centre may lie outside it.)
+    #[test]
+    fn directions_and_their_mates_cover_the_sphere() {
+        let order = 3;
+        for group in ["C1", "C4", "D2", "D7", "T", "O", "I1", "I2", "I3", "I4"] {
+            let symmetry = PointGroup::parse(group).unwrap();
+            let mates: Vec<[f64; 3]> = directions(order, &symmetry, -91.0)
+                .iter()
+                .map(|d| viewing_direction(d.rot, d.tilt))
+                .flat_map(|v| {
+                    let mates = symmetry.operators().iter().map(move |g| apply(g, v));
+                    std::iter::once(v).chain(mates)
+                })
+                .collect();
+            let farthest = (0..healpix::pixel_count(order + 2))
+                .map(|pixel| {
+                    let (rot, tilt) = healpix::direction(order + 2, pixel);
+                    let view = viewing_direction(rot, tilt);
+                    let nearest = mates.iter().map(|&m| dot(m, view)).fold(-1.0, f64::max);
+                    nearest.acos().to_degrees()
+                })
+                .fold(0.0, f64::max);
+            println!("{group}: {farthest:.1}°");
+            assert!(farthest < 2.0 * healpix::max_pixel_radius(order), "{group}: {farthest}");
+        }
+    }
+
     #[test]
     fn without_symmetry_all_pixels_remain() {
         for order in 0..=4 {
