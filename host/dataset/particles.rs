@@ -154,6 +154,10 @@ impl ParticleSet {
         let name = self.particle_table.text(particle, "rlnImageName");
         name.unwrap_or("(unknown image)").to_string()
     }
+    /// The particle table has a column `label`.
+    pub fn has_column(&self, label: &str) -> bool {
+        self.particle_table.has(label)
+    }
     /// The STAR file this set was read from.
     pub fn source(&self) -> &Path {
         &self.source

@@ -3,7 +3,7 @@
 use super::slices::ImagePlane;
 use super::{Criterion, ExpectationError, IterationInput, pixels::PixelList};
 use crate::fourier::{image::ImageTransform, shells};
-use crate::optics;
+use crate::optics::{self, mtf::MtfCorrection};
 use num_complex::Complex32;
 use std::f64::consts::TAU;
 use std::sync::OnceLock;
@@ -65,7 +65,7 @@ pub struct GroupLayout {
     pub log_norm: f64,
     /// How slices lie in the references.
     pub plane: ImagePlane,
-    /// Multiplies image coefficients to undo anti-symmetric aberrations.
+    /// Multiplies image coefficients to undo anti-symmetric aberrations and differences between detectors.
     pub demodulation: Option<Vec<Complex32>>,
     /// Plans for the images.
     pub transform: ImageTransform,
@@ -93,6 +93,31 @@ fn correlation_weights(pixels: &PixelList, size: usize) -> Vec<f32> {
         }
     };
     pixels.x.iter().zip(&pixels.y).map(weight).collect()
+}
+
+/// Factors of the listed pixels that undo anti-symmetric aberrations and bring detectors to a common transfer; None
+/// where there is nothing to undo.
+fn demodulation(
+    input: &IterationInput,
+    group: usize,
+    pixels: &PixelList,
+) -> Result<Option<Vec<Complex32>>, ExpectationError> {
+    let optics = &input.optics[group];
+    let phase = optics::antisymmetric_phase(optics);
+    let transfer = MtfCorrection::new(input.optics, group)
+        .map_err(|e| ExpectationError::Invalid(e.to_string()))?;
+    if phase.is_none() && transfer.is_none() {
+        return Ok(None);
+    }
+    let side = optics.box_size as f64 * optics.pixel_size;
+    let factor = |(&x, &y): (&i32, &i32)| {
+        let (sin, cos) = phase.as_ref().map_or(0.0, |phase| -phase(x, y)).sin_cos();
+        let gain = transfer
+            .as_ref()
+            .map_or(1.0, |t| t.factor(f64::from(x).hypot(f64::from(y)) / side));
+        Complex32::new((gain * cos) as f32, (gain * sin) as f32)
+    };
+    Ok(Some(pixels.x.iter().zip(&pixels.y).map(factor).collect()))
 }
 
 impl GroupLayout {
@@ -143,14 +168,7 @@ impl GroupLayout {
             .filter_map(|i| noise.get(model_shell[pixels.shell[i]]))
             .map(|&sigma2| (TAU * sigma2).ln())
             .sum();
-        let demodulation = optics::antisymmetric_phase(optics).map(|phase| {
-            let mut factors = Vec::with_capacity(pixels.len());
-            for (&x, &y) in pixels.x.iter().zip(&pixels.y) {
-                let (sin, cos) = (-phase(x, y)).sin_cos();
-                factors.push(Complex32::new(cos as f32, sin as f32));
-            }
-            factors
-        });
+        let demodulation = demodulation(input, group, &pixels)?;
         let in_pixels = |s: [f64; 2]| [s[0] / optics.pixel_size, s[1] / optics.pixel_size];
         let (coarse_shifts, fine_shifts, shift_children) = if options.skip_align {
             // The sub-pixel remainder is applied to the image itself: a single, zero shift is left.

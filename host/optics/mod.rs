@@ -1,5 +1,6 @@
 //! Contrast transfer function and aberrations (spec 01 §3.7).
 
+pub mod mtf;
 mod zernike;
 
 use crate::dataset::{CtfFields, OpticsGroup};

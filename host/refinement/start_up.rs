@@ -19,6 +19,7 @@ use crate::geometry::{
 };
 use crate::maximization::{MaximizationOptions, initial};
 use crate::model::{ClassModel, Model};
+use crate::optics::mtf::MtfCorrection;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -52,6 +53,7 @@ pub fn fresh(
             settings.particles.display()
         )));
     }
+    check_columns(&settings, &particles)?;
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     let references = read_references(&settings, &particles.optics[0])?;
     for half in &references {
@@ -136,6 +138,7 @@ pub fn resumed(resumed: resume::Resumed, console: &Console) -> Result<Job, RunEr
         exact,
         ..
     } = resumed;
+    check_columns(&settings, &particles)?;
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     let (box_size, pixel_size) = (models[0].box_size, models[0].pixel_size);
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
@@ -190,6 +193,20 @@ fn warn_all(console: &Console, warnings: &[String]) {
     for warning in warnings {
         console.warn(&format!(" + WARNING: {warning}"));
     }
+}
+
+/// What columns ask for must be there, or be something that this program does.
+fn check_columns(settings: &Settings, set: &ParticleSet) -> Result<(), RunError> {
+    MtfCorrection::new(&set.optics, 0)?;
+    if settings.auto_refine && set.has_column("rlnReconstructImageName") {
+        return Err(RunError::Invalid(format!(
+            "{}: the column rlnReconstructImageName names other images for the last reconstruction, which this program \
+             does not offer. Remove the column, and reconstruct from these images with the final poses by another \
+             program.",
+            set.source().display()
+        )));
+    }
+    Ok(())
 }
 
 /// Images that are already CTF corrected switch the CTF off for all.

@@ -1,7 +1,7 @@
 //! Images of several microscopes in one job.
 
-use crate::images::{BOX, DIAMETER, Exposure, PIXEL, Set, smallest};
-use gerelion::formats::star::Document;
+use crate::images::{BOX, DIAMETER, Exposure, PIXEL, Set, amplitudes, smallest};
+use gerelion::formats::star::{Document, Table};
 
 /// Three groups: the box of the map, the same field of view with finer pixels, and another voltage, box and pixel.
 fn exposures(images: usize) -> Vec<Exposure> {
@@ -90,5 +90,59 @@ fn particles_of_all_groups_are_aligned() {
             .count();
         println!("group {}: {good} of {EACH}", group + 1);
         assert!(good >= EACH * 9 / 10, "group {}: {errors:.1?}", group + 1);
+    }
+}
+
+/// Transfer that falls linearly to `at_nyquist`; as a table and as what it does to an image of 4 Å per pixel.
+fn write_mtf(path: &std::path::Path, at_nyquist: f64) {
+    let mut table = Table::new_loop("", &["rlnResolutionInversePixel", "rlnMtfValue"]);
+    for i in 0..=10 {
+        let frequency = 0.05 * f64::from(i);
+        let value = 1.0 - (1.0 - at_nyquist) * frequency / 0.5;
+        table.push_row(vec![frequency.into(), value.into()]);
+    }
+    let document = Document {
+        tables: vec![table],
+        ..Document::default()
+    };
+    document.write(path).unwrap();
+}
+
+/// Two detectors, of which one loses most of the fine detail: the map has the transfer of their mean; without the
+/// tables it follows the detector that loses less.
+#[test]
+fn detectors_are_brought_to_their_mean_transfer() {
+    let transfer =
+        |u: [f64; 2], at_nyquist: f64| 1.0 - (1.0 - at_nyquist) * u[0].hypot(u[1]) * PIXEL / 0.5;
+    let folder = tempfile::tempdir().unwrap();
+    let [good, poor] = ["good.star", "poor.star"].map(|f| folder.path().join(f));
+    write_mtf(&good, 0.9);
+    write_mtf(&poor, 0.2);
+    let mut exposures = [Exposure::new(80), Exposure::new(80)];
+    for (exposure, file) in exposures.iter_mut().zip([good, poor]) {
+        exposure.optics.mtf_file = Some(file.to_string_lossy().into_owned());
+    }
+    exposures[0].before_noise =
+        |_, u, value| value * (1.0 - 0.1 * u[0].hypot(u[1]) * PIXEL / 0.5) as f32;
+    exposures[1].before_noise =
+        |_, u, value| value * (1.0 - 0.8 * u[0].hypot(u[1]) * PIXEL / 0.5) as f32;
+    let set = Set::new("C4", &exposures);
+    let root = set.run(
+        "poses.star",
+        "--iter 1 --skip_align --zero_mask --ini_high 9 --ctf --sym C4",
+    );
+    let found = amplitudes(&set.map(&root, "it001_class001"), &set.truth());
+    for shell in 1..=16 {
+        let u = [shell as f64 / (BOX as f64 * PIXEL), 0.0];
+        let mean = (transfer(u, 0.9) + transfer(u, 0.2)) / 2.0;
+        println!(
+            "shell {shell}: {:.3}, mean transfer {mean:.3}",
+            found[shell]
+        );
+        assert!(
+            (found[shell] / mean - 1.0).abs() < 0.06,
+            "shell {shell}: {} {mean}",
+            found[shell]
+        );
     }
 }

@@ -130,7 +130,10 @@ mod tests {
                 })
                 .fold(0.0, f64::max);
             println!("{group}: {farthest:.1}°");
-            assert!(farthest < 2.0 * healpix::max_pixel_radius(order), "{group}: {farthest}");
+            assert!(
+                farthest < 2.0 * healpix::max_pixel_radius(order),
+                "{group}: {farthest}"
+            );
         }
     }
 

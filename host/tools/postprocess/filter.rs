@@ -1,10 +1,9 @@
 //! What is done to the averaged map in Fourier space: MTF, FSC weighting, B-factor, low-pass (spec 02 §7.1 steps 4–8).
 
 use super::{PostprocessError, PostprocessSettings, Sharpening};
-use crate::formats::star::Document;
 use crate::fourier::fft::HalfComplex3;
 use crate::fourier::shells::logical;
-use std::path::Path;
+use crate::optics::mtf::Mtf;
 
 /// Straight line through the Guinier plot.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,45 +14,6 @@ pub struct GuinierFit {
     pub intercept: f64,
     /// Correlation of the points with the line.
     pub correlation: f64,
-}
-
-/// Modulation transfer of the detector.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Mtf {
-    /// Inverse pixels, equidistant.
-    abscissa: Vec<f64>,
-    values: Vec<f64>,
-}
-
-impl Mtf {
-    /// Read `rlnResolutionInversePixel` and `rlnMtfValue` of the first table.
-    pub fn read(path: &Path) -> Result<Self, PostprocessError> {
-        let document = Document::read(path)?;
-        let table = document.tables.iter().find(|t| t.has("rlnMtfValue"));
-        let table = table.ok_or_else(|| {
-            PostprocessError::Invalid(format!("{}: no table with rlnMtfValue", path.display()))
-        })?;
-        let mtf = Self {
-            abscissa: table.real_column("rlnResolutionInversePixel")?,
-            values: table.real_column("rlnMtfValue")?,
-        };
-        if mtf.values.len() < 2 || mtf.values.iter().any(|v| *v < 1e-10) {
-            return Err(PostprocessError::Invalid(format!(
-                "{}: an MTF needs two rows or more, all above 0",
-                path.display()
-            )));
-        }
-        Ok(mtf)
-    }
-
-    /// Linear interpolation at `frequency` inverse pixels; constant outside the table.
-    pub fn value(&self, frequency: f64) -> f64 {
-        let last = self.abscissa.len() - 1;
-        let step = (self.abscissa[last] - self.abscissa[0]) / last as f64;
-        let at = ((frequency - self.abscissa[0]) / step).clamp(0.0, last as f64);
-        let i = (at.floor() as usize).min(last - 1);
-        self.values[i] + (self.values[i + 1] - self.values[i]) * (at - i as f64)
-    }
 }
 
 /// The steps, worked out on the averaged map and repeatable on the half maps.
@@ -80,7 +40,7 @@ impl Treatment {
     ) -> Result<Self, PostprocessError> {
         let mtf = match &settings.mtf {
             Some(path) => Some((
-                Mtf::read(path)?,
+                Mtf::read(path).map_err(|e| PostprocessError::Invalid(e.to_string()))?,
                 settings.mtf_pixel_size.unwrap_or(pixel_size),
             )),
             None => None,
@@ -322,17 +282,6 @@ mod tests {
         let fit = line(&points);
         assert!((fit.slope + 2.0).abs() < 1e-12 && (fit.intercept - 3.0).abs() < 1e-12);
         assert!((fit.correlation + 1.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn mtf_is_linear_inside_and_constant_outside_its_table() {
-        let mtf = Mtf {
-            abscissa: vec![0.0, 0.25, 0.5],
-            values: vec![1.0, 0.6, 0.4],
-        };
-        for (at, value) in [(0.125, 0.8), (0.5, 0.4), (0.7, 0.4), (-1.0, 1.0)] {
-            assert!((mtf.value(at) - value).abs() < 1e-12, "{at}");
-        }
     }
 
     /// Sharpening by −B undoes a decay of +B: the Guinier slope of a decayed point is B/4 and the fit takes it off.

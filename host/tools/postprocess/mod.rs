@@ -6,7 +6,7 @@ mod filter;
 mod output;
 
 pub use curves::{Curves, resolution_shell};
-pub use filter::{GuinierFit, Mtf};
+pub use filter::GuinierFit;
 
 use crate::formats::mrc::{Map, MrcError};
 use crate::formats::star::StarError;
