@@ -17,9 +17,15 @@ const FIRST: Bounds = Bounds {
     fsc: 0.999,
 };
 
-/// Later iterations. Poses drift apart from the first particle that differs: the reference program lets two pixels of
-/// a slice keep values of the orientation before (spec 01 §1.5), which decides near-ties (particle 117 here) otherwise.
+/// Later iterations.
 const LATER: Bounds = Bounds {
+    poses: 0.985,
+    ..FIRST
+};
+
+/// Later iterations of the fixture: what differs is 7 of 400 particles, all in the wake of the one of iteration 1
+/// ([`check_near_tie`]); from the reference's own files of that iteration no pose differs in the next.
+const LATER_FROM_THE_START: Bounds = Bounds {
     poses: 0.98,
     ..FIRST
 };
@@ -32,11 +38,49 @@ fn the_fixture_is_classified_as_by_the_reference_program() {
     let (_folder, ours) = rerun(&reference, &inputs);
     check_initial_noise(&reference, &ours);
     for iteration in 1..=3 {
-        let bounds = if iteration == 1 { &FIRST } else { &LATER };
+        let bounds = if iteration == 1 {
+            &FIRST
+        } else {
+            &LATER_FROM_THE_START
+        };
         let found = compare(&reference, &ours, iteration, "C4");
         println!("iteration {iteration}\n{found}");
         check(&found, bounds, iteration);
     }
+    check_near_tie(&reference, &ours);
+}
+
+/// The pose that differs in iteration 1. The reference run lets two pixels of a slice, (n/2, 0) and (0, n/2), keep values
+/// of the orientation before (spec 01 §1.5), which moves correlations by up to 2e-4. Particle 117 has two poses that
+/// are closer than that: with every pixel its own, 0.173012 (ours) and 0.173000. For the latter the reference prints
+/// 0.173014, which is what comes out when both pixels are those of the orientation before.
+fn check_near_tie(reference: &Path, ours: &str) {
+    let column = |root: &str, label: &str| {
+        let document = Document::read(Path::new(&format!("{root}_it001_data.star"))).unwrap();
+        let table = document.require("particles").unwrap();
+        table.real_column(label).unwrap()
+    };
+    let theirs = reference.join("run").to_string_lossy().into_owned();
+    let both = |label| (column(&theirs, label), column(ours, label));
+    let (psi, correlation) = (both("rlnAnglePsi"), both("rlnLogLikeliContribution"));
+    let differ: Vec<usize> = (0..psi.0.len())
+        .filter(|i| (psi.0[*i] - psi.1[*i]).abs() > 0.01)
+        .collect();
+    assert_eq!(differ, [116]);
+    assert_eq!(correlation.0[116], 0.173014);
+    assert_eq!(correlation.1[116], 0.173012);
+    let moved = correlation
+        .0
+        .iter()
+        .zip(&correlation.1)
+        .map(|(a, b)| (a - b).abs());
+    let moved: Vec<f64> = moved.filter(|d| *d > 1.5e-6).collect();
+    println!(
+        "{} correlations moved, by {:.1e} at most",
+        moved.len(),
+        moved.iter().copied().fold(0.0, f64::max)
+    );
+    assert!(moved.len() > 50 && moved.iter().all(|d| *d < 2e-4));
 }
 
 /// The noise spectrum before the first iteration, to the digits printed.
@@ -58,16 +102,16 @@ fn check_initial_noise(reference: &Path, ours: &str) {
     }
 }
 
-/// From RELION's own files of iteration 1 nothing but the iteration itself can differ.
+/// From RELION's own files of iteration 1 nothing but the iterations themselves can differ.
 #[test]
-fn one_iteration_from_reference_files_gives_the_reference_poses() {
+fn from_reference_files_the_next_iterations_give_the_reference_poses() {
     let data = fixture();
     let reference = data.join("class3d_c4");
     let folder = tempfile::tempdir().unwrap();
     let mut resumed = read_optimiser(&reference.join("run_it001_optimiser.star")).unwrap();
     resumed.particles.stacks = vec![data.join("bundle.mrcs").to_string_lossy().into_owned()];
     resumed.settings.output_root = folder.path().join("run").to_string_lossy().into_owned();
-    resumed.settings.iterations = Some(2);
+    resumed.settings.iterations = Some(3);
     resumed.settings.verbosity = 0;
     resumed.settings.perturbation = 0.0;
     resumed.sampling.perturbation_factor = 0.0;
@@ -76,16 +120,18 @@ fn one_iteration_from_reference_files_gives_the_reference_poses() {
     resumed.exact = true;
     run::resume(resumed, &mut CpuEngine::new()).unwrap();
     let ours = folder.path().join("run").to_string_lossy().into_owned();
-    let found = compare(&reference, &ours, 2, "C4");
-    println!("{found}");
-    let bounds = Bounds {
-        poses: 0.985,
-        sigma2: 1e-4,
-        tau2: 1e-3,
-        pmax: 0.001,
-        fsc: 0.9999,
-    };
-    check(&found, &bounds, 2);
+    for iteration in [2, 3] {
+        let found = compare(&reference, &ours, iteration, "C4");
+        println!("iteration {iteration}\n{found}");
+        let bounds = Bounds {
+            poses: 0.995,
+            sigma2: 1e-4,
+            tau2: 1e-3,
+            pmax: 0.001,
+            fsc: 0.9999,
+        };
+        check(&found, &bounds, iteration);
+    }
 }
 
 #[test]
@@ -101,11 +147,7 @@ fn a_run_without_symmetry_is_classified_as_by_the_reference_program() {
     ];
     let (_folder, ours) = rerun(&reference, &files.map(|f| input.join(f)));
     for iteration in 1..=4 {
-        let mut bounds = if iteration == 1 { FIRST } else { LATER };
-        // The map has a symmetry that is not searched with: mates are nearly tied and part first.
-        if iteration > 1 {
-            bounds.poses = 0.985;
-        }
+        let bounds = if iteration == 1 { FIRST } else { LATER };
         let found = compare(&reference, &ours, iteration, "C1");
         println!("iteration {iteration}\n{found}");
         check(&found, &bounds, iteration);
