@@ -132,17 +132,13 @@ fn detectors_are_brought_to_their_mean_transfer() {
         "--iter 1 --skip_align --zero_mask --ini_high 9 --ctf --sym C4",
     );
     let found = amplitudes(&set.map(&root, "it001_class001"), &set.truth());
-    for shell in 1..=16 {
+    for (shell, found) in found.iter().enumerate().take(17).skip(1) {
         let u = [shell as f64 / (BOX as f64 * PIXEL), 0.0];
         let mean = (transfer(u, 0.9) + transfer(u, 0.2)) / 2.0;
-        println!(
-            "shell {shell}: {:.3}, mean transfer {mean:.3}",
-            found[shell]
-        );
+        println!("shell {shell}: {found:.3}, mean transfer {mean:.3}");
         assert!(
-            (found[shell] / mean - 1.0).abs() < 0.06,
-            "shell {shell}: {} {mean}",
-            found[shell]
+            (found / mean - 1.0).abs() < 0.06,
+            "shell {shell}: {found} {mean}"
         );
     }
 }

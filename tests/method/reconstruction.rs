@@ -77,7 +77,7 @@ fn fast_subsets_grow_to_all_particles() {
     let set = Set::new("C4", &[Exposure::new(PARTICLES)]);
     let root = set.run(
         "poses.star",
-        "--iter 20 --fast_subsets --skip_align --zero_mask --ini_high 30 --ctf --sym C4 --random_seed 1",
+        "--iter 20 --fast_subsets --skip_align --zero_mask --ini_high 30 --ctf --sym C4 --pad 1 --random_seed 1",
     );
     let untouched = |iteration: usize| {
         let data = format!("{}_it{iteration:03}_data.star", root.display());
