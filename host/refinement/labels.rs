@@ -4,7 +4,7 @@
 use crate::dataset::REAL_LABELS;
 
 /// Labels of `_data.star` beside the real-valued ones.
-const DATA: [&str; 25] = [
+const DATA: [&str; 26] = [
     "rlnClassNumber",
     "rlnCtfDataAreCtfCorrected",
     "rlnCtfDataAreCtfPremultiplied",
@@ -28,6 +28,7 @@ const DATA: [&str; 25] = [
     "rlnOriginZ",
     "rlnOriginZPrior",
     "rlnRandomSubset",
+    "rlnReconstructImageName",
     "rlnTomoName",
     "rlnTomoTiltSeriesPixelSize",
 ];
@@ -208,6 +209,9 @@ const OPTIMISER: [&str; 104] = [
     "rlnWidthMaskEdge",
 ];
 
+/// Labels of the files that `rlnMtfFileName` names.
+const DETECTOR: [&str; 2] = ["rlnMtfValue", "rlnResolutionInversePixel"];
+
 /// Print every label under the name of its file.
 pub fn print() {
     let mut data = [REAL_LABELS, &DATA].concat();
@@ -217,6 +221,7 @@ pub fn print() {
         ("_model.star", MODEL.as_slice()),
         ("_sampling.star", SAMPLING.as_slice()),
         ("_optimiser.star", OPTIMISER.as_slice()),
+        ("MTF of a detector", DETECTOR.as_slice()),
     ] {
         println!("{file}");
         for label in labels {
