@@ -1,6 +1,7 @@
 //! Arithmetic of voxels in reconstruction and in the preparation of references (spec 01 §1.5, spec 02 §2).
 
 use crate::math::Real;
+use crate::slice::VolumeShape;
 
 /// Gridding correction of trilinear interpolation at `radius` voxels from the box centre: sinc²(r/`padded_box`), 1 at
 /// the centre.
@@ -51,6 +52,30 @@ pub fn regularised(weight: f32, inverse: f32) -> f32 {
     } else {
         weight
     }
+}
+
+/// Nearest integer, half away from zero.
+#[inline(always)]
+pub fn round(x: f32) -> i32 {
+    if x > 0.0 {
+        (x + 0.5) as i32
+    } else {
+        (x - 0.5) as i32
+    }
+}
+
+/// Logical (x, y, z) of voxel `i`; None beyond the volume.
+#[inline(always)]
+pub fn position(i: usize, shape: &VolumeShape) -> Option<[i32; 3]> {
+    if i >= shape.len() {
+        return None;
+    }
+    let (row, half) = ((i / shape.row()) as u32, shape.half as i32);
+    Some([
+        (i % shape.row()) as i32,
+        (row % shape.side) as i32 - half,
+        (row / shape.side) as i32 - half,
+    ])
 }
 
 #[cfg(test)]

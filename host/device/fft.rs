@@ -121,20 +121,52 @@ impl ImageTransforms {
     }
 }
 
-/// Forward and inverse transform of one cube.
-pub struct VolumeTransform {
-    forward: Plan,
-    inverse: Plan,
+/// Forward transform of one cube: real rows to half-complex.
+pub struct ForwardTransform {
+    plan: Plan,
     side: usize,
 }
 
-impl VolumeTransform {
-    /// Plans for `side`³ voxels.
+impl ForwardTransform {
+    /// Plan for `side`³ voxels.
     pub fn new(device: &Device, side: usize) -> Result<Self, DeviceError> {
-        let n = side as c_int;
         Ok(Self {
-            forward: Plan::new(device, &[n, n, n], sys::cufftType::CUFFT_R2C, 1)?,
-            inverse: Plan::new(device, &[n, n, n], sys::cufftType::CUFFT_C2R, 1)?,
+            plan: Plan::new(device, &[side as c_int; 3], sys::cufftType::CUFFT_R2C, 1)?,
+            side,
+        })
+    }
+
+    /// Transforms `from` into `to`. Unscaled.
+    pub fn forward(
+        &self,
+        device: &Device,
+        from: &Buffer<f32>,
+        to: &mut Buffer<[f32; 2]>,
+    ) -> Result<(), DeviceError> {
+        check(self.side, from, to);
+        // SAFETY: both arrays are as long as the plan says (checked above) and different.
+        unsafe {
+            result::exec_r2c(
+                self.plan.0,
+                from.pointer().address() as *mut sys::cufftReal,
+                to.pointer().address() as *mut sys::cufftComplex,
+            )
+        }
+        .map_err(|e| failed(device, "transforming a volume", e))
+    }
+}
+
+/// Inverse transform of one cube: half-complex to real rows.
+pub struct InverseTransform {
+    plan: Plan,
+    side: usize,
+}
+
+impl InverseTransform {
+    /// Plan for `side`³ voxels.
+    pub fn new(device: &Device, side: usize) -> Result<Self, DeviceError> {
+        Ok(Self {
+            plan: Plan::new(device, &[side as c_int; 3], sys::cufftType::CUFFT_C2R, 1)?,
             side,
         })
     }
@@ -144,46 +176,27 @@ impl VolumeTransform {
         self.side
     }
 
-    fn check(&self, real: &Buffer<f32>, complex: &Buffer<[f32; 2]>) {
-        assert!(real.len() >= self.side.pow(3));
-        assert!(complex.len() >= self.side * self.side * (self.side / 2 + 1));
-    }
-
-    /// Real to half-complex. Unscaled.
-    pub fn forward(
-        &self,
-        device: &Device,
-        from: &Buffer<f32>,
-        to: &mut Buffer<[f32; 2]>,
-    ) -> Result<(), DeviceError> {
-        self.check(from, to);
-        // SAFETY: both arrays are as long as the plan says (checked above) and different.
-        unsafe {
-            result::exec_r2c(
-                self.forward.0,
-                from.pointer().address() as *mut sys::cufftReal,
-                to.pointer().address() as *mut sys::cufftComplex,
-            )
-        }
-        .map_err(|e| failed(device, "transforming a volume", e))
-    }
-
-    /// Half-complex to real. Unscaled; overwrites `from`.
+    /// Transforms `from` into `to`. Unscaled; overwrites `from`.
     pub fn inverse(
         &self,
         device: &Device,
         from: &mut Buffer<[f32; 2]>,
         to: &mut Buffer<f32>,
     ) -> Result<(), DeviceError> {
-        self.check(to, from);
+        check(self.side, to, from);
         // SAFETY: both arrays are as long as the plan says (checked above) and different.
         unsafe {
             result::exec_c2r(
-                self.inverse.0,
+                self.plan.0,
                 from.pointer().address() as *mut sys::cufftComplex,
                 to.pointer().address() as *mut sys::cufftReal,
             )
         }
         .map_err(|e| failed(device, "transforming a volume", e))
     }
+}
+
+fn check(side: usize, real: &Buffer<f32>, complex: &Buffer<[f32; 2]>) {
+    assert!(real.len() >= side.pow(3));
+    assert!(complex.len() >= side * side * (side / 2 + 1));
 }

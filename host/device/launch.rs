@@ -54,6 +54,12 @@ pub const KERNELS: &[(&str, u32)] = &[
     ("crop_map", 256),
     ("background_sums", 256),
     ("finish_map", 256),
+    ("join_halves", 256),
+    ("average_half", 256),
+    ("correlate_halves", 256),
+    ("weight_statistics", 256),
+    ("trial_differences", 256),
+    ("trial_spectrum", 256),
 ];
 
 /// Threads of a block of kernel `name`.
@@ -266,7 +272,7 @@ launches! {
     store_orientations(parent_count: u32 | parents: Pointer<Parent>, pairs: Pointer<Pair>, samples: Pointer<Sample>, values: F, orientation_children: u32, shift_children: u32, axes: Pointer<SliceAxes>, class_of: U, references: C, shape: Pointer<VolumeShape>, max_radius2: f32, pixels: Pointer<[i16; 2]>, projected: u32, pixel_count: u32, masked: C, unmasked: C, ctf: F, image_stride: u32, scales: F, inverse_variance: F, phases: C, phase_stride: u32, flags: u32, classes: u32, sums: Pointer<[f32; 4]>, shares: C) {
         grid: [parent_count * orientation_children, pixel_count.div_ceil(128), 1], words: 0
     }
-    /// Sums of another worker or half-set added; `count` also is the kernel's first argument.
+    /// Sums of another worker or half-set added.
     add_sums(| count: u32, other: Pointer<[f32; 4]>, sums: Pointer<[f32; 4]>) {
         grid: [count.div_ceil(256), 1, 1], words: 0
     }
@@ -309,6 +315,30 @@ launches! {
     /// Mask and gridding correction of a map.
     finish_map(| map: F, n: u32, sphere: f32, edge: f32, background: Pointer<f64>, sinc_box: f32) {
         grid: [n.pow(3).div_ceil(256), 1, 1], words: 0
+    }
+    /// Low-resolution voxels of halves joined.
+    join_halves(voxels: u32 | first: Pointer<[f32; 4]>, second: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, limit2: u32) {
+        grid: [voxels.div_ceil(256), 1, 1], words: 0
+    }
+    /// Down-sampled average of a half.
+    average_half(voxels: u32 | sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, padding: f32, reach: u32, out: C) {
+        grid: [voxels.div_ceil(256), 1, 1], words: 0
+    }
+    /// Correlation of two averages per shell.
+    correlate_halves(voxels: u32 | first: C, second: C, reach: u32, out: Pointer<f64>) {
+        grid: [voxels.div_ceil(256 * 16), 1, 1], words: 3 * reach
+    }
+    /// Weights, and weights against the prior, per shell.
+    weight_statistics(voxels: u32 | sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, radius2: u32, padding: f32, inverse: F, prior_shells: u32, shells: u32, out: Pointer<f64>) {
+        grid: [voxels.div_ceil(256 * 16), 1, 1], words: 4 * shells
+    }
+    /// Differences between slices of trials and their turned or shifted candidates.
+    trial_differences(trials: u32 | volume: C, shape: Pointer<VolumeShape>, pixels: Pointer<[i16; 2]>, pixel_count: u32, weights: F, axes: Pointer<SliceAxes>, moved: Pointer<SliceAxes>, shifts: C, candidates: u32, out: F) {
+        grid: [candidates, trials, 1], words: ONE_VALUE_WORDS
+    }
+    /// Differences per shell, added up over the trials.
+    trial_spectrum(trials: u32 | volume: C, shape: Pointer<VolumeShape>, pixels: Pointer<[i16; 2]>, shell_of: U, pixel_count: u32, weights: F, axes: Pointer<SliceAxes>, moved: Pointer<SliceAxes>, shells: u32, out: Pointer<f64>) {
+        grid: [pixel_count.div_ceil(256), trials, 1], words: shells
     }
     /// Shares per shell.
     reduce_shares(rows: u32 | shares: C, masked: C, image_stride: u32, pixel_count: u32, classes: u32, shell_begin: U, shells: u32, out: Pointer<[f32; 4]>) {

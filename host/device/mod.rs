@@ -15,6 +15,6 @@ mod volume;
 pub use buffer::{Buffer, Element, Pointer};
 pub use context::Device;
 pub use error::DeviceError;
-pub use fft::{ImageTransforms, VolumeTransform};
+pub use fft::{ForwardTransform, ImageTransforms, InverseTransform};
 pub use product::{MatrixProduct, Precision};
 pub use volume::DeviceVolume;

@@ -42,8 +42,14 @@ impl Grid {
     fn frequencies(&self) -> impl Iterator<Item = (usize, usize)> {
         let (half, q) = (self.half as i64, self.q);
         (-half..=half)
-            .filter(move |k| (1 - (q as i64) / 2..=(q as i64) / 2).contains(k))
+            .filter(|&k| self.knows(k))
             .map(move |k| ((k + half) as usize, stored(k, q)))
+    }
+
+    /// The padded transform has frequency `k`.
+    fn knows(&self, k: i64) -> bool {
+        let reach = (self.q / 2) as i64;
+        (1 - reach..=reach).contains(&k)
     }
 
     /// Number of x frequencies both have.
@@ -87,7 +93,7 @@ impl<'a> Lines<'a> {
 
 /// Unscaled forward transform of `voxel(z, y, x)` on an N³ grid, handed value by value to `store`.
 ///
-/// `store` gets stored indices (z, y from 0 to 2h; x) and returns what is written to `out`, if anything. It is called in
+/// `store` gets stored indices (z, y from 0 to 2h; x) of known frequencies and returns what is written to `out`, if anything. It is called in
 /// parallel over y; what it measures in its first argument comes back ordered by y. `out` has (2h+1, 2h+1, h+1) values.
 pub(super) fn forward<V, O, S, R>(
     n: usize,
@@ -148,6 +154,9 @@ where
         .enumerate()
         .map(|(y, (mut plane, source))| {
             let mut measured = R::default();
+            if !grid.knows(y as i64 - grid.half as i64) {
+                return measured;
+            }
             let mut lines = Lines::new(plan.as_ref());
             for begin in (0..width).step_by(BLOCK) {
                 let count = BLOCK.min(width - begin);

@@ -36,6 +36,11 @@ impl DeviceSums {
         self.shape.for_kernels()
     }
 
+    /// Unpadded shells ROUND(|v|/P) that occur up to Rp.
+    pub fn shells(&self) -> usize {
+        round(f64::from(self.radius2()).sqrt() / self.shape.padding) as usize + 1
+    }
+
     /// The same sums on the host, in double precision.
     pub fn to_host(&self) -> Result<BackProjection, DeviceError> {
         let values = self.volume.read(0..self.volume.len())?;

@@ -135,6 +135,11 @@ pub fn fsc(
             sum[2] += b.norm_sqr();
         }
     }
+    Ok(curve(sums, box_size))
+}
+
+/// FSC per shell 0…N/2 from Σ Re(a·b*), Σ|a|², Σ|b|² of each shell.
+pub(super) fn curve(sums: Vec<[f64; 3]>, box_size: usize) -> Vec<f64> {
     let mut curve = vec![0.0; box_size / 2 + 1];
     for (value, [cross, p1, p2]) in curve.iter_mut().zip(sums) {
         let norm = (p1 * p2).sqrt();
@@ -143,7 +148,7 @@ pub fn fsc(
         }
     }
     curve[0] = 1.0;
-    Ok(curve)
+    curve
 }
 
 fn same_shape(a: (usize, usize), b: (usize, usize)) -> Result<(), MaximizationError> {

@@ -2,11 +2,11 @@
 //! (spec 02 §1.4–§3, §5.6, §6.3–6.5; spec 01 §7.8).
 //!
 //! Order of use after the expectation step, per half-set and class:
-//! [`symmetrise::symmetrise`] → (halves) [`halves::join_low_resolution`] → [`halves::half_average`] and
-//! [`halves::fsc`] (or [`map_fsc::solvent_corrected_fsc`]) → (joined) [`BackProjection::add`] →
-//! [`maximize_class`] → [`parameters::update_parameters`] → (after a CC iteration) [`first_iteration::follow_up`].
+//! [`volumes::symmetrise`] → (halves) [`volumes::join_low_resolution`] → [`volumes::fsc`] (or
+//! [`map_fsc::solvent_corrected_fsc`]) → (joined) [`Sums::add`] → [`maximize_class`] → [`parameters::update_parameters`] → (after a CC iteration) [`first_iteration::follow_up`].
 
 pub mod completeness;
+mod cuda;
 pub mod first_iteration;
 #[cfg(test)]
 mod fixtures;
@@ -22,9 +22,12 @@ pub mod reconstruct;
 mod round_trip;
 pub mod spectra;
 pub mod symmetrise;
+pub mod volumes;
+
+pub use cuda::prepare as prepare_on_device;
 
 use crate::device::DeviceError;
-use crate::fourier::backprojection::BackProjection;
+use crate::fourier::sums::Sums;
 use crate::model::ClassModel;
 
 /// Σ W up to which sums count as empty.
@@ -91,7 +94,7 @@ pub enum Prior<'a> {
 /// (Σ W ≤ 1e-6) leave the map and its statistics as they are (spec 02 §2). Takes the sums to divide in place.
 pub fn maximize_class(
     class: &mut ClassModel,
-    sums: BackProjection,
+    sums: Sums,
     class_weight: f64,
     prior: Prior,
     options: &MaximizationOptions,
@@ -100,29 +103,35 @@ pub fn maximize_class(
         class.map.fill(0.0);
         return Ok(());
     }
-    if sums.weight.iter().sum::<f64>() <= EMPTY_SUMS {
+    let weights = volumes::weights(&sums)?;
+    let total: f64 = weights.iter().map(|[sum, _]| sum).sum();
+    if total / prior::oversampling(sums.padding()) <= EMPTY_SUMS {
         return Ok(());
     }
-    class.sigma2 = spectra::sigma2(&sums, options.box_size)?;
+    class.sigma2 = spectra::sigma2(&weights, options.box_size)?;
+    let ratios = |class: &ClassModel| volumes::ratios(&sums, &class.tau2, options.tau2_fudge);
+    let (shells, r_max) = (options.box_size / 2 + 1, sums.r_max());
     match prior {
         Prior::Reference { average_ctf2 } => {
-            class.ssnr =
-                spectra::data_versus_prior(&sums, &class.tau2, options.tau2_fudge, average_ctf2);
+            let ratios = ratios(class)?;
+            class.ssnr = spectra::data_versus_prior(&ratios, shells, r_max, average_ctf2);
+            class.coverage = spectra::coverage(&ratios, shells);
         }
         Prior::Fsc { curve, joined } => {
             class.fsc = curve.to_vec();
             (class.tau2, class.ssnr) =
                 spectra::tau2_from_fsc(curve, &class.sigma2, options.tau2_fudge, joined);
+            class.coverage = spectra::coverage(&ratios(class)?, shells);
         }
     }
-    class.coverage = spectra::coverage(&sums, &class.tau2, options.tau2_fudge);
-    class.map = reconstruct::reconstruct(sums, Some(&class.tau2), class_weight, options);
+    class.map = volumes::regularised(sums, &class.tau2, class_weight, options)?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fourier::backprojection::BackProjection;
 
     /// Without particles the map becomes zero; with particles but without weights everything stays.
     #[test]
@@ -137,10 +146,10 @@ mod tests {
         let prior = Prior::Reference { average_ctf2: None };
         let mut class = fixtures::model(1).classes.remove(0);
         let before = class.clone();
-        let sums = BackProjection::new(16, 2.0, 12);
-        maximize_class(&mut class, sums.clone(), 3.0, prior, &options).unwrap();
+        let sums = || Sums::Host(BackProjection::new(16, 2.0, 12));
+        maximize_class(&mut class, sums(), 3.0, prior, &options).unwrap();
         assert_eq!((&class.map, &class.ssnr), (&before.map, &before.ssnr));
-        maximize_class(&mut class, sums, 0.0, prior, &options).unwrap();
+        maximize_class(&mut class, sums(), 0.0, prior, &options).unwrap();
         assert!(class.map.iter().all(|v| *v == 0.0));
         assert_eq!(class.ssnr, before.ssnr);
     }

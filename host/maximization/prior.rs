@@ -26,6 +26,14 @@ impl InversePrior {
         }
     }
 
+    /// 1/(c_p·T·τ²) per shell as kernels take it: −1 where the shell has no prior power.
+    pub fn for_kernels(&self) -> Vec<f32> {
+        self.inverse
+            .iter()
+            .map(|inverse| inverse.map_or(-1.0, |v| v as f32))
+            .collect()
+    }
+
     /// I of a voxel with weight `weight`. A shell without prior power gets 1/(0.001·W): a large penalty where little
     /// was measured.
     pub fn value(&self, shell: usize, weight: f64) -> f64 {

@@ -198,7 +198,7 @@ fn gridding_agrees_with_direct_division() {
 fn the_prior_damps_by_the_fsc() {
     let sums = as_sums(&particle(), 2.0, N);
     let plain = reconstruct(sums.clone(), None, 1.0, &options());
-    let sigma2 = spectra::sigma2(&sums, N).unwrap();
+    let sigma2 = spectra::sigma2(&spectra::weights(&sums), N).unwrap();
     for (fsc, joined, damping) in [(0.6, false, 0.6), (0.6, true, 0.75f64.sqrt())] {
         let (tau2, _) = spectra::tau2_from_fsc(&[fsc; N / 2 + 1], &sigma2, 1.0, joined);
         let map = reconstruct(sums.clone(), Some(&tau2), 1.0, &options());
@@ -328,7 +328,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
                     .map(|d| [[d[0], 0.0, 0.0], [0.0, d[1], 0.0], [0.0, 0.0, d[2]]]);
                 symmetrise(&mut sums, &d2);
                 let average = halves::half_average(&sums);
-                let sigma2 = spectra::sigma2(&sums, N).unwrap();
+                let sigma2 = spectra::sigma2(&spectra::weights(&sums), N).unwrap();
                 let tau2 = vec![1e-3; N / 2 + 1];
                 let map = reconstruct(sums, Some(&tau2), 1.0, &options());
                 (average, sigma2, map)

@@ -13,14 +13,28 @@ fn to_box(mut curve: Vec<f64>, box_size: usize) -> Vec<f64> {
     curve
 }
 
-/// σ² of the reconstruction per shell 0…N/2 (spec 02 §3.1).
-pub fn sigma2(sums: &BackProjection, box_size: usize) -> Result<Vec<f64>, MaximizationError> {
+/// Σ c_p·W and number of voxels per shell of sums on the host.
+pub(super) fn weights(sums: &BackProjection) -> Vec<[f64; 2]> {
     let factor = oversampling(sums.padding);
-    let shells = Radial::new(sums).sum_by_shell(&sums.weight, |_, w| [factor * w, 1.0]);
-    let curve = shells
-        .into_iter()
+    Radial::new(sums).sum_by_shell(&sums.weight, |_, w| [factor * w, 1.0])
+}
+
+/// Σ W/I, number of voxels with W/I ≥ 1 and number of voxels per shell of sums on the host.
+pub(super) fn ratios(sums: &BackProjection, prior: &InversePrior) -> Vec<[f64; 3]> {
+    Radial::new(sums).sum_by_shell(&sums.weight, |shell, w| {
+        let inverse = prior.value(shell, w);
+        let ratio = if inverse > 0.0 { w / inverse } else { 0.0 };
+        let covered = inverse > 0.0 && ratio >= 1.0;
+        [ratio, f64::from(u8::from(covered)), 1.0]
+    })
+}
+
+/// σ² of the reconstruction per shell 0…N/2 from Σ c_p·W and the number of voxels of each shell (spec 02 §3.1).
+pub fn sigma2(weights: &[[f64; 2]], box_size: usize) -> Result<Vec<f64>, MaximizationError> {
+    let curve = weights
+        .iter()
         .enumerate()
-        .map(|(shell, [sum, count])| {
+        .map(|(shell, &[sum, count])| {
             if sum > 1e-20 {
                 Ok(count / sum)
             } else if sum > 0.0 {
@@ -55,26 +69,19 @@ pub fn tau2_from_fsc(
         .unzip()
 }
 
-/// Data versus prior per shell for a given τ² (spec 02 §3.2).
-pub fn data_versus_prior(
-    sums: &BackProjection,
-    tau2: &[f64],
-    tau2_fudge: f64,
+/// Data versus prior per shell 0…`shells` − 1 from the ratios W/I of voxels (spec 02 §3.2); 0 beyond `r_max`.
+pub(super) fn data_versus_prior(
+    ratios: &[[f64; 3]],
+    shells: usize,
+    r_max: usize,
     average_ctf2: Option<&[f64]>,
 ) -> Vec<f64> {
-    let prior = InversePrior::new(tau2, tau2_fudge, sums.padding);
-    let radial = Radial::new(sums);
-    let shells = radial.sum_by_shell(&sums.weight, |shell, w| {
-        let inverse = prior.value(shell, w);
-        let ratio = if inverse > 0.0 { w / inverse } else { 0.0 };
-        [ratio, 1.0]
-    });
-    (0..tau2.len())
+    (0..shells)
         .map(|shell| {
-            if shell > sums.r_max {
+            if shell > r_max {
                 return 0.0;
             }
-            let [sum, count] = shells.get(shell).copied().unwrap_or_default();
+            let [sum, _, count] = ratios.get(shell).copied().unwrap_or_default();
             if count < 0.001 {
                 return 999.0;
             }
@@ -84,19 +91,13 @@ pub fn data_versus_prior(
         .collect()
 }
 
-/// Share of the voxels of each shell whose weight is at least that of the prior (spec 02 §3.5).
-pub fn coverage(sums: &BackProjection, tau2: &[f64], tau2_fudge: f64) -> Vec<f64> {
-    let prior = InversePrior::new(tau2, tau2_fudge, sums.padding);
-    let shells = Radial::new(sums).sum_by_shell(&sums.weight, |shell, w| {
-        let inverse = prior.value(shell, w);
-        let covered = inverse > 0.0 && w / inverse >= 1.0;
-        [f64::from(u8::from(covered)), 1.0]
-    });
-    let mut curve: Vec<f64> = shells
-        .into_iter()
-        .map(|[covered, count]| if count > 0.0 { covered / count } else { 0.0 })
+/// Share of the voxels of each shell 0…`shells` − 1 whose weight is at least that of the prior (spec 02 §3.5).
+pub(super) fn coverage(ratios: &[[f64; 3]], shells: usize) -> Vec<f64> {
+    let mut curve: Vec<f64> = ratios
+        .iter()
+        .map(|&[_, covered, count]| if count > 0.0 { covered / count } else { 0.0 })
         .collect();
-    curve.resize(tau2.len(), 0.0);
+    curve.resize(shells, 0.0);
     curve
 }
 
@@ -127,14 +128,18 @@ mod tests {
         sums
     }
 
+    fn against(sums: &BackProjection, tau2: &[f64], tau2_fudge: f64) -> Vec<[f64; 3]> {
+        ratios(sums, &InversePrior::new(tau2, tau2_fudge, sums.padding))
+    }
+
     #[test]
     fn sigma2_is_the_inverse_of_the_mean_weight() {
-        let sigma2 = sigma2(&uniform(5.0), 32).unwrap();
+        let sigma2 = sigma2(&weights(&uniform(5.0)), 32).unwrap();
         assert_eq!(sigma2.len(), 17);
         assert!(sigma2[..=12].iter().all(|s| (s - 1.0 / 40.0).abs() < 1e-15));
         assert!(sigma2[13..].iter().all(|s| *s == 0.0));
         assert!(matches!(
-            super::sigma2(&uniform(1e-30), 32),
+            super::sigma2(&weights(&uniform(1e-30)), 32),
             Err(MaximizationError::TinyWeight { shell: 0, .. })
         ));
     }
@@ -153,25 +158,30 @@ mod tests {
     #[test]
     fn data_versus_prior_inverts_tau2_from_fsc() {
         let sums = uniform(3.0);
-        let sigma2 = sigma2(&sums, 32).unwrap();
+        let sigma2 = sigma2(&weights(&sums), 32).unwrap();
         let (tau2, ssnr) = tau2_from_fsc(&[0.8; 17], &sigma2, 1.0, false);
-        let dvp = data_versus_prior(&sums, &tau2, 1.0, None);
+        let dvp = data_versus_prior(&against(&sums, &tau2, 1.0), 17, sums.r_max, None);
         for shell in 0..=12 {
             assert!((dvp[shell] - ssnr[shell]).abs() < 1e-9, "shell {shell}");
         }
         assert!(dvp[13..].iter().all(|v| *v == 0.0));
-        let covered = coverage(&sums, &tau2, 1.0);
+        let covered = coverage(&against(&sums, &tau2, 1.0), 17);
         assert!(covered[..=12].iter().all(|c| *c == 1.0));
         let (weak, _) = tau2_from_fsc(&[0.4; 17], &sigma2, 1.0, false);
-        assert!(coverage(&sums, &weak, 1.0).iter().all(|c| *c == 0.0));
+        assert!(
+            coverage(&against(&sums, &weak, 1.0), 17)
+                .iter()
+                .all(|c| *c == 0.0)
+        );
     }
 
     #[test]
     fn premultiplied_data_scale_the_ratio_by_their_ctf2() {
         let sums = uniform(3.0);
         let tau2 = vec![0.1; 17];
-        let plain = data_versus_prior(&sums, &tau2, 4.0, None);
-        let scaled = data_versus_prior(&sums, &tau2, 4.0, Some(&[0.25; 17]));
+        let ratios = against(&sums, &tau2, 4.0);
+        let plain = data_versus_prior(&ratios, 17, sums.r_max, None);
+        let scaled = data_versus_prior(&ratios, 17, sums.r_max, Some(&[0.25; 17]));
         assert!((scaled[7] - 0.25 * plain[7]).abs() < 1e-12);
         assert!((plain[7] - 8.0 * 4.0 * 0.1 * 3.0).abs() < 1e-9);
     }

@@ -1,6 +1,8 @@
 //! Expected accuracies of orientations and offsets: how far a particle can be moved before the model of its image
 //! changes noticeably against the noise (spec 01 §4.11, spec 02 §5.2). Image data are not used.
 
+mod on_device;
+
 use super::error::RunError;
 use crate::dataset::{OpticsGroup, Particle};
 use crate::expectation::ExpectationOptions;
@@ -54,7 +56,6 @@ pub struct AccuracyInput<'a> {
 
 /// Accuracies of each class. Errors on unusable CTF parameters.
 pub fn estimate(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
-    let shells = input.model.box_size / 2 + 1;
     let trials = &input.particles[..input.particles.len().min(TRIALS)];
     let mut classes = Vec::with_capacity(input.references.len());
     for (class, reference) in input.model.classes.iter().zip(input.references) {
@@ -66,30 +67,44 @@ pub fn estimate(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
             });
             continue;
         }
-        let reference = reference.on_host().ok_or_else(|| {
-            RunError::Invalid(
-                "expected accuracies are estimated with references on the host".into(),
-            )
-        })?;
-        let found: Vec<Found> = trials
-            .par_iter()
-            .map(|particle| Trial::new(input, reference, particle).map(|trial| trial.search()))
-            .collect::<Result<_, RunError>>()?;
-        let n = found.len() as f64;
-        let mut orientability = vec![0.0; shells];
-        for one in found.iter().filter_map(|f| f.spectrum.as_ref()) {
-            for (sum, v) in orientability.iter_mut().zip(one) {
-                *sum += v;
-            }
-        }
-        let total: f64 = orientability.iter().sum();
-        classes.push(ClassAccuracy {
-            rotations: found.iter().map(|f| f.rotation).sum::<f64>() / n,
-            translations: found.iter().map(|f| f.translation).sum::<f64>() / n,
-            orientability: (total > 0.0).then(|| orientability.iter().map(|v| v / total).collect()),
+        classes.push(match reference {
+            Reference::Host(reference) => on_host(input, reference, trials)?,
+            Reference::Device(reference) => on_device::estimate(input, reference, trials)?,
         });
     }
     Ok(classes)
+}
+
+fn on_host(
+    input: &AccuracyInput,
+    reference: &ReferenceVolume,
+    trials: &[&Particle],
+) -> Result<ClassAccuracy, RunError> {
+    let found: Vec<Found> = trials
+        .par_iter()
+        .map(|particle| Trial::new(input, reference, particle).map(|trial| trial.search()))
+        .collect::<Result<_, RunError>>()?;
+    let mut spectrum = vec![0.0; input.model.box_size / 2 + 1];
+    for one in found.iter().filter_map(|f| f.spectrum.as_ref()) {
+        for (sum, v) in spectrum.iter_mut().zip(one) {
+            *sum += v;
+        }
+    }
+    let errors: Vec<[f64; 2]> = found.iter().map(|f| [f.rotation, f.translation]).collect();
+    Ok(ClassAccuracy::of(&errors, &spectrum))
+}
+
+impl ClassAccuracy {
+    /// From the first noticeable rotation (degrees) and translation (Å) of each trial and the sum of their spectra.
+    fn of(errors: &[[f64; 2]], spectrum: &[f64]) -> Self {
+        let n = errors.len() as f64;
+        let total: f64 = spectrum.iter().sum();
+        Self {
+            rotations: errors.iter().map(|e| e[0]).sum::<f64>() / n,
+            translations: errors.iter().map(|e| e[1]).sum::<f64>() / n,
+            orientability: (total > 0.0).then(|| spectrum.iter().map(|v| v / total).collect()),
+        }
+    }
 }
 
 /// First noticeable errors of one particle.
@@ -131,7 +146,6 @@ impl<'a> Trial<'a> {
     ) -> Result<Self, RunError> {
         let group = &input.optics[particle.optics_group];
         let model = input.model;
-        let seed = input.options.random_seed.wrapping_add(particle.id as u32);
         let mut trial = Self {
             particle,
             group,
@@ -144,7 +158,7 @@ impl<'a> Trial<'a> {
             ),
             pixels: pixels(input, particle, group)?,
             slice: Vec::new(),
-            choice: CRandom::new(seed).uniform(0.0, 1.0),
+            choice: choice(input, particle),
             shells: model.box_size / 2 + 1,
         };
         trial.slice = trial.cut(&euler::matrix(particle.rot, particle.tilt, particle.psi));
@@ -166,16 +180,7 @@ impl<'a> Trial<'a> {
 
     /// Difference per shell after a rotation by `error` degrees.
     fn rotated(&self, error: f64) -> Vec<f64> {
-        let (mut rot, mut tilt, mut psi) =
-            (self.particle.rot, self.particle.tilt, self.particle.psi);
-        if self.choice < 0.3333 {
-            rot += error;
-        } else if self.choice < 0.6667 {
-            tilt += error;
-        } else {
-            psi += error;
-        }
-        let moved = self.cut(&euler::matrix(rot, tilt, psi));
+        let moved = self.cut(&turned(self.particle, self.choice, error));
         let mut spectrum = vec![0.0; self.shells];
         for ((pixel, a), b) in self.pixels.iter().zip(&self.slice).zip(&moved) {
             let (re, im) = (f64::from(a[0] - b[0]), f64::from(a[1] - b[1]));
@@ -186,7 +191,7 @@ impl<'a> Trial<'a> {
 
     /// Difference after a shift by `error` pixels: |1 − e^{iφ}|² = 2 − 2cos φ.
     fn shifted(&self, error: f64) -> f64 {
-        let along_x = self.choice < 0.5;
+        let along_x = shifts_along_x(self.choice);
         let step = 2.0 * PI * error / self.group.box_size as f64;
         self.pixels
             .iter()
@@ -207,6 +212,29 @@ impl<'a> Trial<'a> {
             .map(|p| slice_value(volume, &self.shape, axes.position(p.x as f32, p.y as f32)))
             .collect()
     }
+}
+
+/// Uniform draw that picks the angle or axis to be moved, the same in every iteration.
+fn choice(input: &AccuracyInput, particle: &Particle) -> f32 {
+    let seed = input.options.random_seed.wrapping_add(particle.id as u32);
+    CRandom::new(seed).uniform(0.0, 1.0)
+}
+
+/// The orientation of a particle with one angle off by `error` degrees.
+fn turned(particle: &Particle, choice: f32, error: f64) -> Matrix3 {
+    let (mut rot, mut tilt, mut psi) = (particle.rot, particle.tilt, particle.psi);
+    if choice < 0.3333 {
+        rot += error;
+    } else if choice < 0.6667 {
+        tilt += error;
+    } else {
+        psi += error;
+    }
+    euler::matrix(rot, tilt, psi)
+}
+
+fn shifts_along_x(choice: f32) -> bool {
+    choice < 0.5
 }
 
 /// P·A_g⁻¹ in the image plane, with the magnification matrix and the width of the group's box (spec 01 §3.8).
@@ -276,13 +304,18 @@ fn first_noticeable(
     largest: f64,
     difference: impl Fn(f64) -> f64,
 ) -> f64 {
+    series(step)
+        .find(|&error| error > largest || difference(error) > NOTICEABLE)
+        .expect("the series is endless")
+}
+
+/// Errors that are tried, one after the other.
+fn series(step: impl Fn(f64) -> f64) -> impl Iterator<Item = f64> {
     let mut error = 0.0;
-    loop {
+    std::iter::repeat_with(move || {
         error += step(error);
-        if error > largest || difference(error) > NOTICEABLE {
-            return error;
-        }
-    }
+        error
+    })
 }
 
 fn rotation_step(error: f64) -> f64 {

@@ -12,12 +12,15 @@ use super::schedule::{self, local_search_width};
 use super::sizes::{self, PassRule, SizeRule};
 use super::{half_sets, maximization_step, solvent, start_up};
 use crate::dataset::Particle;
+use crate::device::Device;
 use crate::expectation::{
     ClassSelection, Criterion, ExpectationEngine, ImageSizes, IterationInput, StageTimes,
 };
 use crate::fourier::reference::{PreparedReference, Reference, prepare};
 use crate::fourier::shells::round;
 use crate::geometry::{Matrix3, prior, random::CRandom};
+use crate::maximization::{MaximizationError, prepare_on_device};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What ends an iteration other than an error.
@@ -27,14 +30,6 @@ pub enum Ended {
     Updated,
     /// `--skip_maximize`: only the particles were.
     ParticlesOnly,
-}
-
-/// What an iteration compares the images with, and in which boxes.
-struct Prepared {
-    /// Fourier volumes of the classes of each half.
-    references: Vec<Vec<Reference>>,
-    /// Boxes of each optics group.
-    sizes: Vec<ImageSizes>,
 }
 
 /// Run iteration `iteration` (from 1) of a job. With `job.state.converged` it is the last of an auto-refinement.
@@ -54,21 +49,26 @@ pub fn run(
         let seed = job.state.random_seed.wrapping_add(iteration as u32);
         job.sampling.perturb(&mut CRandom::new(seed));
     }
-    let prepared = Prepared {
-        references: prepare_references(job),
-        sizes,
-    };
+    let device = engine.device();
+    let references = prepare_references(job, 0, device.as_ref())?;
     let cc = job.cross_correlation(iteration);
     if !cc && !job.settings.skip_align {
-        estimate_accuracies(job, &prepared, console)?;
+        estimate_accuracies(job, &references, &sizes, console)?;
     }
     update_sampling(job, iteration, cc, console);
     announce(job, iteration, console);
     let orders = subset(job, iteration, console);
     let mut progress = ProgressBar::new(orders.iter().map(Vec::len).sum(), console.verbosity <= 0);
-    let results = expectation(job, engine, &prepared, &orders, &mut progress, poll)?;
+    let results = expectation(
+        job,
+        engine,
+        references,
+        &sizes,
+        &orders,
+        &mut progress,
+        poll,
+    )?;
     progress.finish();
-    drop(prepared);
     let times = engine.take_times();
     let mut sums = Vec::new();
     let mut outcomes = Vec::new();
@@ -144,43 +144,51 @@ fn set_sizes(job: &mut Job) -> Vec<ImageSizes> {
         .collect()
 }
 
-/// Fourier volumes of all references, one list a half; τ² becomes the power of the references.
-fn prepare_references(job: &mut Job) -> Vec<Vec<Reference>> {
-    let low = job.settings.strict_lowres.map(|resolution| {
-        let model = &job.models[0];
-        round(model.box_size as f64 * model.pixel_size / resolution) as usize
-    });
+/// Fourier volumes of the references of half `half`, on `device` or on the host; τ² becomes their power.
+fn prepare_references(
+    job: &mut Job,
+    half: usize,
+    device: Option<&Arc<Device>>,
+) -> Result<Vec<Reference>, RunError> {
     let (current_size, fixed_tau2) = (job.state.current_size, job.fixed_tau2);
-    job.models
-        .iter_mut()
-        .map(|model| {
-            let padding = model.padding;
-            model
-                .classes
-                .iter_mut()
-                .map(|class| {
-                    let PreparedReference { volume, power } =
-                        prepare(&class.map, padding, current_size, low);
-                    if !fixed_tau2 {
-                        class.tau2 = power;
-                    }
-                    Reference::Host(volume)
-                })
-                .collect()
-        })
-        .collect()
+    let strict_lowres = job.settings.strict_lowres;
+    let model = &mut job.models[half];
+    let low = strict_lowres
+        .map(|resolution| round(model.box_size as f64 * model.pixel_size / resolution) as usize);
+    let (references, powers) = match device {
+        Some(device) => {
+            let maps: Vec<_> = model.classes.iter().map(|class| &class.map).collect();
+            prepare_on_device(device, &maps, model.padding, current_size, low)
+                .map_err(MaximizationError::from)?
+        }
+        None => model
+            .classes
+            .iter()
+            .map(|class| {
+                let PreparedReference { volume, power } =
+                    prepare(&class.map, model.padding, current_size, low);
+                (Reference::Host(volume), power)
+            })
+            .unzip(),
+    };
+    if !fixed_tau2 {
+        for (class, power) in model.classes.iter_mut().zip(powers) {
+            class.tau2 = power;
+        }
+    }
+    Ok(references)
 }
 
 /// Expected accuracies, from the first particles of half 1 and its references.
 fn estimate_accuracies(
     job: &mut Job,
-    prepared: &Prepared,
+    references: &[Reference],
+    group_sizes: &[ImageSizes],
     console: &Console,
 ) -> Result<(), RunError> {
     console.say(&console::estimating_accuracies());
     let strict = job.settings.strict_highres.is_some() && !job.settings.accuracy_current_size;
-    let sizes: Vec<usize> = prepared
-        .sizes
+    let sizes: Vec<usize> = group_sizes
         .iter()
         .map(|s| if strict { s.coarse } else { s.full })
         .collect();
@@ -191,7 +199,7 @@ fn estimate_accuracies(
     let found = accuracy::estimate(&AccuracyInput {
         options: &job.expectation,
         model: &job.models[0],
-        references: &prepared.references[0],
+        references,
         optics: &job.particles.optics,
         sizes: &sizes,
         particles: &particles,
@@ -284,10 +292,12 @@ fn subset(job: &Job, iteration: usize, console: &Console) -> Vec<Vec<usize>> {
     orders
 }
 
+/// The expectation step of each half; `references` are those of the first, later ones are prepared when their turn comes.
 fn expectation(
-    job: &Job,
+    job: &mut Job,
     engine: &mut dyn ExpectationEngine,
-    prepared: &Prepared,
+    references: Vec<Reference>,
+    sizes: &[ImageSizes],
     orders: &[Vec<usize>],
     progress: &mut ProgressBar,
     poll: &mut dyn FnMut() -> Result<(), RunError>,
@@ -295,13 +305,18 @@ fn expectation(
     let iteration = job.state.iteration;
     let mut position = 0;
     let mut results = Vec::new();
-    for ((model, references), order) in job.models.iter().zip(&prepared.references).zip(orders) {
+    let mut prepared = Some(references);
+    for (half, order) in orders.iter().enumerate() {
+        let references = match prepared.take() {
+            Some(first) => first,
+            None => prepare_references(job, half, engine.device().as_ref())?,
+        };
         let input = IterationInput {
             options: &job.expectation,
-            model,
-            references,
+            model: &job.models[half],
+            references: &references,
             optics: &job.particles.optics,
-            sizes: &prepared.sizes,
+            sizes,
             sampling: &job.sampling,
             criterion: if job.cross_correlation(iteration) {
                 Criterion::CrossCorrelation

@@ -5,15 +5,14 @@ use super::console::{self, Console};
 use super::error::RunError;
 use super::job::Job;
 use super::sizes;
+use crate::device::DeviceError;
 use crate::expectation::{ClassSelection, WeightedSums};
-use crate::fourier::backprojection::BackProjection;
 use crate::maximization::{
     MaximizationError, Prior, first_iteration, halves, map_fsc, maximize_class,
     parameters::{ParameterOptions, update_parameters},
-    reconstruct, spectra, symmetrise,
+    spectra, volumes,
 };
 use crate::model::Model;
-use rayon::prelude::*;
 
 /// Warn about classes that hold less than this fraction of the particles.
 const NEARLY_EMPTY: f64 = 1e-3;
@@ -27,10 +26,6 @@ pub fn run(
     console: &Console,
 ) -> Result<(), RunError> {
     job.unfiltered.clear();
-    let sums = sums
-        .into_iter()
-        .map(HalfSums::new)
-        .collect::<Result<Vec<_>, _>>()?;
     if job.halves() {
         gold_standard(job, sums, iteration, console)?;
     } else {
@@ -51,63 +46,43 @@ pub fn run(
     Ok(())
 }
 
-/// What the maximisation takes of a half-set.
-struct HalfSums {
-    /// Back-projections of the classes.
-    volumes: Vec<BackProjection>,
-    /// All other sums.
-    rest: WeightedSums,
-}
-
-impl HalfSums {
-    fn new(mut sums: WeightedSums) -> Result<Self, RunError> {
-        let volumes = std::mem::take(&mut sums.backprojections)
-            .into_iter()
-            .map(|volume| Ok(volume.into_host().map_err(MaximizationError::Device)?))
-            .collect::<Result<_, RunError>>()?;
-        Ok(Self {
-            volumes,
-            rest: sums,
-        })
-    }
-}
-
 fn classification(
     job: &mut Job,
     half: usize,
-    sums: HalfSums,
+    mut sums: WeightedSums,
     iteration: usize,
 ) -> Result<(), RunError> {
     // Before seeds are generated only the first class is compared; the others are copied from it afterwards.
     let only_first = job.class_selection(iteration) == ClassSelection::First;
     let premultiplied = job.particles.optics.iter().any(|g| g.ctf_premultiplied);
     let average_ctf2 = (premultiplied && !job.fixed_tau2)
-        .then(|| spectra::average_ctf2(&sums.rest, job.maximization.box_size));
+        .then(|| spectra::average_ctf2(&sums, job.maximization.box_size));
+    let volumes = std::mem::take(&mut sums.backprojections);
     let model = &mut job.models[half];
-    for (k, mut sum) in sums.volumes.into_iter().enumerate() {
+    for (k, mut sum) in volumes.into_iter().enumerate() {
         if only_first && k > 0 {
             break;
         }
-        symmetrise::symmetrise(&mut sum, &job.operators[k]);
+        volumes::symmetrise(&mut sum, &job.operators[k])?;
         let prior = Prior::Reference {
             average_ctf2: average_ctf2.as_deref(),
         };
         maximize_class(
             &mut model.classes[k],
             sum,
-            sums.rest.class_weight[k],
+            sums.class_weight[k],
             prior,
             &job.maximization,
         )?;
     }
     let options = parameter_options(job, iteration);
-    update_parameters(&mut job.models[half], &sums.rest, &options);
+    update_parameters(&mut job.models[half], &sums, &options);
     Ok(())
 }
 
 fn gold_standard(
     job: &mut Job,
-    mut sums: Vec<HalfSums>,
+    mut sums: Vec<WeightedSums>,
     iteration: usize,
     console: &Console,
 ) -> Result<(), RunError> {
@@ -116,24 +91,24 @@ fn gold_standard(
     let mut second = sums.pop().expect("two half-sets");
     let mut first = sums.pop().expect("two half-sets");
     for half in [&mut first, &mut second] {
-        symmetrise::symmetrise(&mut half.volumes[0], &job.operators[0]);
+        volumes::symmetrise(&mut half.backprojections[0], &job.operators[0])?;
     }
     let corrected = job.settings.solvent_correct_fsc && job.solvent.mask().is_some();
     if last && !corrected {
-        keep_unfiltered(job, &first, &second);
+        keep_unfiltered(job, &first, &second)?;
     }
     join_low_resolution(job, &mut first, &mut second, console)?;
     if corrected {
-        keep_unfiltered(job, &first, &second);
+        keep_unfiltered(job, &first, &second)?;
     }
     let curve = if corrected {
         console.say(" Calculating solvent-corrected gold-standard FSC ...");
         solvent_corrected_curve(job, iteration, console)?
     } else {
         console.say(&console::gold_standard_fsc());
-        halves::fsc(
-            &halves::half_average(&first.volumes[0]),
-            &halves::half_average(&second.volumes[0]),
+        volumes::fsc(
+            &first.backprojections[0],
+            &second.backprojections[0],
             job.maximization.box_size,
         )?
     };
@@ -147,14 +122,14 @@ fn gold_standard(
     job.state.high_fsc_at_limit = reach.high_at_limit;
     console.say(&console::maximization());
     if last {
-        join(&mut first, &second);
+        join(&mut first, &second)?;
         drop(second);
         maximize_half(job, 0, first, &curve, true, &options)
     } else {
         if job.settings.always_join_halves {
-            let sum = &mut first.volumes[0];
-            sum.add(&second.volumes[0]);
-            second.volumes[0] = sum.clone();
+            let sum = &mut first.backprojections[0];
+            sum.add(&second.backprojections[0]).map_err(device_failed)?;
+            second.backprojections[0] = sum.duplicate().map_err(device_failed)?;
         }
         let joined = job.settings.always_join_halves;
         maximize_half(job, 0, first, &curve, joined, &options)?;
@@ -167,21 +142,21 @@ fn gold_standard(
 fn maximize_half(
     job: &mut Job,
     half: usize,
-    mut sums: HalfSums,
+    mut sums: WeightedSums,
     curve: &[f64],
     joined: bool,
     options: &ParameterOptions,
 ) -> Result<(), RunError> {
-    let sum = sums.volumes.remove(0);
+    let sum = sums.backprojections.remove(0);
     let model = &mut job.models[half];
     maximize_class(
         &mut model.classes[0],
         sum,
-        sums.rest.class_weight[0],
+        sums.class_weight[0],
         Prior::Fsc { curve, joined },
         &job.maximization,
     )?;
-    update_parameters(model, &sums.rest, options);
+    update_parameters(model, &sums, options);
     Ok(())
 }
 
@@ -194,24 +169,32 @@ fn impose_first_half(models: &mut [Model]) {
     }
 }
 
-fn keep_unfiltered(job: &mut Job, first: &HalfSums, second: &HalfSums) {
+fn keep_unfiltered(
+    job: &mut Job,
+    first: &WeightedSums,
+    second: &WeightedSums,
+) -> Result<(), RunError> {
     job.unfiltered = [first, second]
-        .into_par_iter()
+        .into_iter()
         .map(|half| {
-            reconstruct::reconstruct(
-                half.volumes[0].clone(),
-                None,
-                half.rest.class_weight[0],
+            volumes::unregularised(
+                &half.backprojections[0],
+                half.class_weight[0],
                 &job.maximization,
             )
         })
-        .collect();
+        .collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+fn device_failed(error: DeviceError) -> RunError {
+    MaximizationError::from(error).into()
 }
 
 fn join_low_resolution(
     job: &Job,
-    first: &mut HalfSums,
-    second: &mut HalfSums,
+    first: &mut WeightedSums,
+    second: &mut WeightedSums,
     console: &Console,
 ) -> Result<(), RunError> {
     let Some(limit) = job.settings.low_resol_join_halves else {
@@ -225,10 +208,13 @@ fn join_low_resolution(
         limit
     };
     console.say(&console::joining_halves(resolution));
-    let (a, b) = (&mut first.volumes[0], &mut second.volumes[0]);
+    let (a, b) = (
+        &mut first.backprojections[0],
+        &mut second.backprojections[0],
+    );
     let shell =
-        halves::low_resolution_shell(limit, current, model.box_size, model.pixel_size, a.r_max);
-    halves::join_low_resolution(a, b, shell)?;
+        halves::low_resolution_shell(limit, current, model.box_size, model.pixel_size, a.r_max());
+    volumes::join_low_resolution(a, b, shell)?;
     Ok(())
 }
 
@@ -257,14 +243,17 @@ fn solvent_corrected_curve(
 }
 
 /// Add the sums of the second half to those of the first.
-fn join(first: &mut HalfSums, second: &HalfSums) {
+fn join(first: &mut WeightedSums, second: &WeightedSums) -> Result<(), RunError> {
     fn add(a: &mut [f64], b: &[f64]) {
         a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
     }
-    for (a, b) in first.volumes.iter_mut().zip(&second.volumes) {
-        a.add(b);
+    for (a, b) in first
+        .backprojections
+        .iter_mut()
+        .zip(&second.backprojections)
+    {
+        a.add(b).map_err(device_failed)?;
     }
-    let (first, second) = (&mut first.rest, &second.rest);
     for (a, b) in [
         (&mut first.direction_weight, &second.direction_weight),
         (&mut first.noise, &second.noise),
@@ -281,6 +270,7 @@ fn join(first: &mut HalfSums, second: &HalfSums) {
     first.log_likelihood += second.log_likelihood;
     first.max_probability += second.max_probability;
     first.particles += second.particles;
+    Ok(())
 }
 
 fn parameter_options(job: &Job, iteration: usize) -> ParameterOptions {

@@ -102,6 +102,41 @@ pub unsafe fn rank_among(condition: bool, scratch: Shared) -> (u32, u32) {
     }
 }
 
+/// Sets the first `words` words of shared memory to zero.
+///
+/// # Safety
+/// All threads of the block take part; `words` words exist.
+#[inline(always)]
+pub unsafe fn clear_words(words_of_block: Shared, words: u32) {
+    let mut i = thread::thread_idx_x();
+    while i < words {
+        // SAFETY: below `words`.
+        unsafe { words_of_block.store(i, 0.0) };
+        i += thread::block_dim_x();
+    }
+    thread::sync_threads();
+}
+
+/// Adds the first `words` words of shared memory to `out`, when all threads have put their share there.
+///
+/// # Safety
+/// As [`clear_words`]; `out` has as many elements.
+#[inline(always)]
+pub unsafe fn flush_words(words_of_block: Shared, words: u32, out: *mut f64) {
+    thread::sync_threads();
+    let mut i = thread::thread_idx_x();
+    while i < words {
+        // SAFETY: below `words`.
+        unsafe {
+            let value = words_of_block.load(i);
+            if value != 0.0 {
+                atomic::add_f64(out.add(i as usize), f64::from(value));
+            }
+        }
+        i += thread::block_dim_x();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

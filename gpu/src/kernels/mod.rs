@@ -6,6 +6,7 @@ pub mod coarse;
 pub mod columns;
 pub mod fine;
 pub mod grouping;
+pub mod halves;
 pub mod map;
 pub mod prepare;
 pub mod product;
@@ -16,5 +17,6 @@ pub mod statistics;
 pub mod store;
 #[cfg(test)]
 mod test_data;
+pub mod trials;
 pub mod volume;
 pub mod weights;

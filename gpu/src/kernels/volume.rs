@@ -6,8 +6,9 @@
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
+use super::block::{clear_words, flush_words};
 use crate::slice::{VolumeShape, insertion};
-use crate::volume::{centre_sign, frequency, regularised};
+use crate::volume::{centre_sign, frequency, position, regularised};
 
 /// Adds `other` to `sums`, both of `count` voxels. A thread a voxel.
 #[kernel]
@@ -137,7 +138,7 @@ pub unsafe fn weight_by_bin(
     // SAFETY: the index is checked, the bin limited.
     unsafe {
         let of_block = Shared::dynamic(0);
-        clear(of_block, 2 * bins);
+        clear_words(of_block, 2 * bins);
         let mut i = thread::index_1d();
         while let Some([x, y, z]) = position(i, &*shape) {
             let r2 = (x * x + y * y + z * z) as u32;
@@ -148,7 +149,7 @@ pub unsafe fn weight_by_bin(
             }
             i += thread::grid_size_1d();
         }
-        flush(of_block, 2 * bins, out);
+        flush_words(of_block, 2 * bins, out);
     }
 }
 
@@ -195,7 +196,7 @@ pub unsafe fn divide_into_transform(
     }
 }
 
-/// Cuts the reference volume out of the transform of a padded map, and measures Σ|F|² and the number of voxels per
+/// Cuts the reference volume out of the transform of a padded map, and measures Σ|F|² and the number of known voxels per
 /// shell: `power[2·shell]`, `power[2·shell + 1]`, zeroed by the host. Voxels up to `silent2` are measured but written as 0
 /// (−1: none). Shared memory: 2 · `shells` words.
 #[kernel]
@@ -214,24 +215,24 @@ pub unsafe fn crop_reference(
     // SAFETY: the index is checked; frequencies are looked up only inside the transform.
     unsafe {
         let of_block = Shared::dynamic(0);
-        clear(of_block, 2 * shells);
+        clear_words(of_block, 2 * shells);
         let limit = (padded_box / 2) as i32;
         let mut i = thread::index_1d();
         while let Some([x, y, z]) = position(i, &*shape) {
             let r2 = (x * x + y * y + z * z) as u32;
             let mut value = [0.0, 0.0];
-            if r2 <= radius2 {
-                if x <= limit && y <= limit && z <= limit && y > -limit && z > -limit {
-                    let (row, plane) = (
-                        crate::volume::stored(y, padded_box),
-                        crate::volume::stored(z, padded_box),
-                    );
-                    let at = (plane as usize * padded_box as usize + row as usize)
-                        * (limit as usize + 1)
-                        + x as usize;
-                    let factor = scale * centre_sign(x, y, z);
-                    value = memory::load2(transform, at).map(|v| v * factor);
-                }
+            // The transform knows frequencies from −Q/2 + 1 to Q/2.
+            let known = x <= limit && y <= limit && z <= limit && y > -limit && z > -limit;
+            if r2 <= radius2 && known {
+                let (row, plane) = (
+                    crate::volume::stored(y, padded_box),
+                    crate::volume::stored(z, padded_box),
+                );
+                let at = (plane as usize * padded_box as usize + row as usize)
+                    * (limit as usize + 1)
+                    + x as usize;
+                let factor = scale * centre_sign(x, y, z);
+                value = memory::load2(transform, at).map(|v| v * factor);
                 let shell = ((r2 as f32).sqrt() / padding + 0.5) as u32;
                 if shell < shells {
                     of_block.add(2 * shell, value[0] * value[0] + value[1] * value[1]);
@@ -244,52 +245,7 @@ pub unsafe fn crop_reference(
             memory::store2(out, i, value);
             i += thread::grid_size_1d();
         }
-        flush(of_block, 2 * shells, power);
-    }
-}
-
-/// Logical (x, y, z) of voxel `i`; None beyond the volume.
-#[inline(always)]
-fn position(i: usize, shape: &VolumeShape) -> Option<[i32; 3]> {
-    if i >= shape.len() {
-        return None;
-    }
-    let (row, half) = ((i / shape.row()) as u32, shape.half as i32);
-    Some([
-        (i % shape.row()) as i32,
-        (row % shape.side) as i32 - half,
-        (row / shape.side) as i32 - half,
-    ])
-}
-
-/// # Safety
-/// All threads of the block take part; `words` words exist.
-#[inline(always)]
-unsafe fn clear(words_of_block: Shared, words: u32) {
-    let mut i = thread::thread_idx_x();
-    while i < words {
-        // SAFETY: below `words`.
-        unsafe { words_of_block.store(i, 0.0) };
-        i += thread::block_dim_x();
-    }
-    thread::sync_threads();
-}
-
-/// # Safety
-/// As [`clear`]; `out` has as many elements.
-#[inline(always)]
-unsafe fn flush(words_of_block: Shared, words: u32, out: *mut f64) {
-    thread::sync_threads();
-    let mut i = thread::thread_idx_x();
-    while i < words {
-        // SAFETY: below `words`.
-        unsafe {
-            let value = words_of_block.load(i);
-            if value != 0.0 {
-                atomic::add_f64(out.add(i as usize), f64::from(value));
-            }
-        }
-        i += thread::block_dim_x();
+        flush_words(of_block, 2 * shells, power);
     }
 }
 

@@ -9,6 +9,7 @@ mod layout;
 mod rows;
 mod second_pass;
 mod totals;
+pub mod trials;
 
 use super::batches::by_optics_group;
 use super::orientations::Search;

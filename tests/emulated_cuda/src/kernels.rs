@@ -4,8 +4,8 @@ use std::ffi::c_void;
 
 use cuda_std::emulator;
 use gpu::kernels::{
-    coarse, columns, fine, grouping, map, prepare, product, project, scan, statistics, store,
-    volume, weights,
+    coarse, columns, fine, grouping, halves, map, prepare, product, project, scan, statistics,
+    store, trials, volume, weights,
 };
 
 /// A function whose arguments are read from where a launch keeps them.
@@ -102,6 +102,12 @@ table! {
     Apart map::crop_map(_, _, _, _, _);
     AsAsked map::background_sums(_, _, _, _, _);
     Apart map::finish_map(_, _, _, _, _, _);
+    Apart halves::join_halves(_, _, _, _);
+    Apart halves::average_half(_, _, _, _, _);
+    AsAsked halves::correlate_halves(_, _, _, _);
+    AsAsked halves::weight_statistics(_, _, _, _, _, _, _, _);
+    OneWarp trials::trial_differences(_, _, _, _, _, _, _, _, _, _);
+    AsAsked trials::trial_spectrum(_, _, _, _, _, _, _, _, _, _);
 }
 
 /// Place of a kernel in the table.

@@ -1,0 +1,80 @@
+//! Maximisation on a device: what the host does in double precision, in kernels, on sums and references that stay there.
+//! Only spectra and maps come back.
+
+mod halves;
+mod reconstruct;
+mod reference;
+
+pub(super) use halves::{fsc, join_low_resolution};
+pub(super) use reconstruct::{regularised, unregularised};
+pub use reference::prepare;
+
+use super::prior::InversePrior;
+use crate::device::{Buffer, DeviceError};
+use crate::fourier::sums::DeviceSums;
+use crate::geometry::Matrix3;
+
+/// Sum Friedel mates on the x = 0 plane, then add the sums rotated by every operator.
+pub(super) fn symmetrise(sums: &mut DeviceSums, operators: &[Matrix3]) -> Result<(), DeviceError> {
+    let device = sums.volume.device().clone();
+    let shape = sums.kernel_shape();
+    // SAFETY: the volume has this side.
+    unsafe { device.complete_zero_plane(sums.volume.pointer(), shape.side)? };
+    if operators.is_empty() {
+        return Ok(());
+    }
+    let old = sums.volume.copy_to(&device)?;
+    let operators_f32: Vec<f32> = operators
+        .iter()
+        .flatten()
+        .flatten()
+        .map(|&v| v as f32)
+        .collect();
+    let on_device = device.upload(&operators_f32)?;
+    let shape_on_device = device.upload(&[shape])?;
+    // SAFETY: both volumes have the shape, each operator nine numbers.
+    unsafe {
+        device.add_rotated(
+            shape.len() as u32,
+            old.pointer(),
+            shape_on_device.pointer(),
+            sums.radius2(),
+            on_device.pointer(),
+            operators.len() as u32,
+            sums.volume.pointer(),
+        )
+    }
+}
+
+/// Per shell: Σ W, number of voxels, Σ W/I, number of voxels with W/I ≥ 1; I from `tau2` (no prior power where it is None).
+pub(super) fn weight_statistics(
+    sums: &DeviceSums,
+    prior: Option<&InversePrior>,
+) -> Result<Vec<[f64; 4]>, DeviceError> {
+    let device = sums.volume.device();
+    let shape = sums.kernel_shape();
+    let inverse = prior.map_or(Vec::new(), InversePrior::for_kernels);
+    let shells = sums.shells();
+    let out: Buffer<f64> = device.zeros(4 * shells)?;
+    let inverse_on_device = device.upload(&inverse)?;
+    let shape_on_device = device.upload(&[shape])?;
+    // SAFETY: array sizes as the kernel demands.
+    unsafe {
+        device.weight_statistics(
+            shape.len() as u32,
+            sums.volume.pointer(),
+            shape_on_device.pointer(),
+            sums.radius2(),
+            sums.shape.padding as f32,
+            inverse_on_device.pointer(),
+            inverse.len() as u32,
+            shells as u32,
+            out.pointer(),
+        )?;
+    }
+    let values = device.download(&out, 4 * shells)?;
+    Ok(values
+        .chunks_exact(4)
+        .map(|v| [v[0], v[1], v[2], v[3]])
+        .collect())
+}

@@ -1,0 +1,95 @@
+//! The next projection volumes on a device (spec 01 §1.5).
+
+use crate::device::{Buffer, Device, DeviceError, DeviceVolume, ForwardTransform};
+use crate::fourier::reference::{DeviceReference, Reference, volume_shape};
+use crate::fourier::shells::round;
+use ndarray::Array3;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// Gridding-correct, pad, transform and crop the maps of all classes for current size `current_size`, into one array on
+/// `device`; as [`crate::fourier::reference::prepare`] does on the host. Returns the references and the power spectrum of
+/// each.
+pub fn prepare(
+    device: &Arc<Device>,
+    maps: &[&Array3<f64>],
+    padding: f64,
+    current_size: usize,
+    lowres_limit_shell: Option<usize>,
+) -> Result<(Vec<Reference>, Vec<Vec<f64>>), DeviceError> {
+    let Some(first) = maps.first() else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let n = first.dim().0;
+    let shape = volume_shape(n, padding, current_size);
+    let side = shape.padded_box;
+    let kernel_shape = shape.for_kernels();
+    let shape_on_device = device.upload(&[kernel_shape])?;
+    let radius2 = round(shape.r_max as f64 * shape.padding).pow(2);
+    let silent2 = lowres_limit_shell.map_or(-1, |s| round(s as f64 * shape.padding).pow(2));
+    let scale = shape.padding.powi(3) * n as f64 / (side as f64).powi(3);
+    let shells = n / 2 + 1;
+    let plan = ForwardTransform::new(device, side)?;
+    // SAFETY: filled below.
+    let array = unsafe { device.buffer(shape.voxels() * maps.len())? };
+    let volumes = DeviceVolume::split(device, array, maps.len());
+    let mut powers = Vec::new();
+    for (map, volume) in maps.iter().zip(&volumes) {
+        // SAFETY: each is filled before it is read.
+        let (padded, mut transform): (Buffer<f32>, Buffer<[f32; 2]>) = unsafe {
+            (
+                device.buffer(side.pow(3))?,
+                device.buffer(side * side * (side / 2 + 1))?,
+            )
+        };
+        let values: Vec<f32> = map
+            .as_slice()
+            .expect("maps lie in one piece")
+            .par_iter()
+            .map(|&v| v as f32)
+            .collect();
+        let on_device = device.upload(&values)?;
+        let power: Buffer<f64> = device.zeros(2 * shells)?;
+        let sinc_box = (n as f64 * shape.padding) as f32;
+        // SAFETY: array sizes as the kernels demand.
+        unsafe {
+            device.pad_map(
+                on_device.pointer(),
+                n as u32,
+                side as u32,
+                sinc_box,
+                padded.pointer(),
+            )?;
+            plan.forward(device, &padded, &mut transform)?;
+            drop(padded);
+            device.crop_reference(
+                shape.voxels() as u32,
+                transform.pointer(),
+                side as u32,
+                shape_on_device.pointer(),
+                radius2 as u32,
+                silent2 as i32,
+                scale as f32,
+                shape.padding as f32,
+                shells as u32,
+                volume.pointer(),
+                power.pointer(),
+            )?;
+        }
+        powers.push(
+            device
+                .download(&power, 2 * shells)?
+                .chunks_exact(2)
+                .map(|shell| match shell[1] < 1.0 {
+                    true => 0.0,
+                    false => shell[0] / 2.0 / shell[1],
+                })
+                .collect(),
+        );
+    }
+    let references = volumes
+        .into_iter()
+        .map(|volume| Reference::Device(DeviceReference { volume, shape }))
+        .collect();
+    Ok((references, powers))
+}

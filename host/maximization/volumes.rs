@@ -1,0 +1,132 @@
+//! Operations on sums wherever they are: each picks the host's implementation, in double precision, or the device's.
+
+use super::prior::InversePrior;
+use super::{MaximizationError, MaximizationOptions, cuda, halves, reconstruct, spectra};
+use crate::fourier::shells::round;
+use crate::fourier::sums::Sums;
+use crate::geometry::Matrix3;
+use ndarray::Array3;
+
+/// Sum Friedel mates on the x = 0 plane, then add the sums rotated by every non-identity operator (spec 02 §1.5).
+pub fn symmetrise(sums: &mut Sums, operators: &[Matrix3]) -> Result<(), MaximizationError> {
+    match sums {
+        Sums::Host(sums) => super::symmetrise::symmetrise(sums, operators),
+        Sums::Device(sums) => cuda::symmetrise(sums, operators)?,
+    }
+    Ok(())
+}
+
+/// Replace the sums of both halves by their means for |v|² ≤ round(p·`shell`)² (spec 02 §5.6).
+pub fn join_low_resolution(
+    first: &mut Sums,
+    second: &mut Sums,
+    shell: usize,
+) -> Result<(), MaximizationError> {
+    let limit2 = round(first.padding() * shell as f64).pow(2);
+    match (first, second) {
+        (Sums::Host(first), Sums::Host(second)) => {
+            halves::join_low_resolution(first, second, shell)?;
+        }
+        (Sums::Device(first), Sums::Device(second)) => {
+            cuda::join_low_resolution(first, second, limit2 as u32)?;
+        }
+        _ => return Err(apart()),
+    }
+    Ok(())
+}
+
+/// Gold-standard FSC per shell 0…N/2 of the down-sampled averages of two halves; 1 in shell 0, 0 beyond R (spec 02 §3.3).
+pub fn fsc(first: &Sums, second: &Sums, box_size: usize) -> Result<Vec<f64>, MaximizationError> {
+    match (first, second) {
+        (Sums::Host(first), Sums::Host(second)) => halves::fsc(
+            &halves::half_average(first),
+            &halves::half_average(second),
+            box_size,
+        ),
+        (Sums::Device(first), Sums::Device(second)) => {
+            Ok(halves::curve(cuda::fsc(first, second)?, box_size))
+        }
+        _ => Err(apart()),
+    }
+}
+
+fn apart() -> MaximizationError {
+    MaximizationError::Mismatch(
+        "the sums of one half-set are on the host and those of the other on a device: this is a defect of the program, \
+         please report it."
+            .into(),
+    )
+}
+
+/// Σ c_p·W and number of voxels per shell.
+pub(super) fn weights(sums: &Sums) -> Result<Vec<[f64; 2]>, MaximizationError> {
+    let factor = super::prior::oversampling(sums.padding());
+    Ok(match sums {
+        Sums::Host(sums) => spectra::weights(sums),
+        Sums::Device(sums) => cuda::weight_statistics(sums, None)?
+            .into_iter()
+            .map(|[weight, count, ..]| [factor * weight, count])
+            .collect(),
+    })
+}
+
+/// Σ W/I, number of voxels with W/I ≥ 1 and number of voxels per shell, for prior spectrum `tau2`.
+pub(super) fn ratios(
+    sums: &Sums,
+    tau2: &[f64],
+    tau2_fudge: f64,
+) -> Result<Vec<[f64; 3]>, MaximizationError> {
+    let prior = InversePrior::new(tau2, tau2_fudge, sums.padding());
+    Ok(match sums {
+        Sums::Host(sums) => spectra::ratios(sums, &prior),
+        Sums::Device(sums) => cuda::weight_statistics(sums, Some(&prior))?
+            .into_iter()
+            .map(|[_, count, ratio, covered]| [ratio, covered, count])
+            .collect(),
+    })
+}
+
+/// Un-regularised ("unfil") map; the sums stay as they are.
+pub fn unregularised(
+    sums: &Sums,
+    class_weight: f64,
+    options: &MaximizationOptions,
+) -> Result<Array3<f64>, MaximizationError> {
+    match sums {
+        Sums::Device(sums) if options.gridding_iterations.is_none() => {
+            Ok(cuda::unregularised(sums, options)?)
+        }
+        _ => {
+            let copy = match sums {
+                Sums::Host(sums) => sums.clone(),
+                Sums::Device(sums) => sums.to_host()?,
+            };
+            Ok(reconstruct::reconstruct(copy, None, class_weight, options))
+        }
+    }
+}
+
+/// Map regularised with `tau2` (`options.regularise` permitting); takes the sums to work in place.
+pub(super) fn regularised(
+    sums: Sums,
+    tau2: &[f64],
+    class_weight: f64,
+    options: &MaximizationOptions,
+) -> Result<Array3<f64>, MaximizationError> {
+    match sums {
+        Sums::Device(sums) if options.gridding_iterations.is_none() => {
+            let prior = InversePrior::new(tau2, options.tau2_fudge, sums.shape.padding);
+            let prior = options.regularise.then_some(&prior);
+            Ok(cuda::regularised(sums, prior, options)?)
+        }
+        sums => {
+            let sums = sums.into_host()?;
+            Ok(reconstruct::reconstruct(
+                sums,
+                Some(tau2),
+                class_weight,
+                options,
+            ))
+        }
+    }
+}
