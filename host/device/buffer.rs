@@ -1,12 +1,16 @@
 //! Device memory with an element type.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, DevicePtr};
+use gpu::correlation::ExactSample;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
 use gpu::samples::{Alignment, Pair, Parent, Sample, Selection};
 use gpu::slice::{SliceAxes, VolumeShape};
+
+use super::ledger::Ledger;
 
 /// What arrays on the device are made of.
 ///
@@ -28,6 +32,7 @@ elements!(
     [f32; 2],
     [f32; 4],
     [i16; 2],
+    ExactSample,
     ImageTask,
     CtfCoefficients<f64>,
     SliceAxes,
@@ -42,6 +47,7 @@ elements!(
 /// An array in device memory, freed when dropped (in the order of the stream).
 pub struct Buffer<T> {
     bytes: CudaSlice<u8>,
+    ledger: Arc<Ledger>,
     length: usize,
     element: PhantomData<T>,
 }
@@ -92,9 +98,11 @@ impl<T> Pointer<T> {
 }
 
 impl<T> Buffer<T> {
-    pub(super) fn new(bytes: CudaSlice<u8>, length: usize) -> Self {
+    /// `bytes` are entered in `ledger`, which they leave with the buffer.
+    pub(super) fn new(bytes: CudaSlice<u8>, length: usize, ledger: Arc<Ledger>) -> Self {
         Self {
             bytes,
+            ledger,
             length,
             element: PhantomData,
         }
@@ -121,5 +129,11 @@ impl<T> Buffer<T> {
 
     pub(super) fn bytes_mut(&mut self) -> &mut CudaSlice<u8> {
         &mut self.bytes
+    }
+}
+
+impl<T> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        self.ledger.give_back(self.bytes.len());
     }
 }

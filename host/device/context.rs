@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream, DriverError, sys};
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DriverError, sys,
+};
 use cudarc::nvrtc::Ptx;
 
 use super::driver::{self, failed};
 use super::kernels::{self, PTX_AVAILABLE, WHY_NO_PTX};
+use super::ledger::Ledger;
 use super::{Buffer, DeviceError, Element, Pointer};
 
 /// A device ready for kernels. Work is queued on one stream, in order.
@@ -19,6 +22,7 @@ pub struct Device {
     stream: Arc<CudaStream>,
     module: Arc<CudaModule>,
     functions: RwLock<HashMap<&'static str, CudaFunction>>,
+    ledger: Arc<Ledger>,
 }
 
 impl std::fmt::Debug for Device {
@@ -65,6 +69,7 @@ impl Device {
             stream,
             module,
             functions: RwLock::default(),
+            ledger: Arc::default(),
         })
     }
 
@@ -137,19 +142,56 @@ impl Device {
     /// # Safety
     /// The content is read only after it was written.
     pub unsafe fn buffer<T: Element>(&self, length: usize) -> Result<Buffer<T>, DeviceError> {
+        let bytes = self.enter::<T>(length)?;
         // SAFETY: passed on to the caller.
-        let slice = unsafe { self.stream.alloc::<u8>(bytes_of::<T>(length)) };
-        slice
-            .map(|s| Buffer::new(s, length))
-            .map_err(|e| self.full_or(e, bytes_of::<T>(length)))
+        let slice = unsafe { self.stream.alloc::<u8>(bytes) };
+        self.entered(slice, bytes, length)
     }
 
     /// A buffer of zeros.
     pub fn zeros<T: Element>(&self, length: usize) -> Result<Buffer<T>, DeviceError> {
-        self.stream
-            .alloc_zeros::<u8>(bytes_of::<T>(length))
-            .map(|s| Buffer::new(s, length))
-            .map_err(|e| self.full_or(e, bytes_of::<T>(length)))
+        let bytes = self.enter::<T>(length)?;
+        let slice = self.stream.alloc_zeros::<u8>(bytes);
+        self.entered(slice, bytes, length)
+    }
+
+    /// Enters the bytes of `length` elements in the ledger.
+    fn enter<T>(&self, length: usize) -> Result<usize, DeviceError> {
+        let bytes = bytes_of::<T>(length);
+        if self.ledger.take(bytes) {
+            return Ok(bytes);
+        }
+        let (room, limit) = self.ledger.room();
+        Err(self.full(bytes, room, limit))
+    }
+
+    fn entered<T>(
+        &self,
+        slice: Result<CudaSlice<u8>, DriverError>,
+        bytes: usize,
+        length: usize,
+    ) -> Result<Buffer<T>, DeviceError> {
+        slice
+            .map(|s| Buffer::new(s, length, self.ledger.clone()))
+            .map_err(|e| {
+                self.ledger.give_back(bytes);
+                self.full_or(e, bytes)
+            })
+    }
+
+    /// Refuses buffers beyond `bytes` in all, those that exist included.
+    pub fn limit_memory(&self, bytes: usize) {
+        self.ledger.set_limit(bytes);
+    }
+
+    /// Bytes that buffers may still take.
+    pub fn memory_room(&self) -> usize {
+        self.ledger.room().0
+    }
+
+    /// Bytes that buffers took when they took most.
+    pub fn peak_memory(&self) -> usize {
+        self.ledger.peak()
     }
 
     /// A copy of `values` on the device.
@@ -318,14 +360,18 @@ impl Device {
     fn full_or(&self, error: DriverError, bytes: usize) -> DeviceError {
         if error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
             let (free, total) = self.memory().unwrap_or((0, 0));
-            return DeviceError::Full {
-                ordinal: self.ordinal,
-                asked_mib: bytes >> 20,
-                free_mib: free >> 20,
-                total_mib: total >> 20,
-            };
+            return self.full(bytes, free, total);
         }
         failed(self.ordinal, "allocating memory", error)
+    }
+
+    fn full(&self, bytes: usize, free: usize, total: usize) -> DeviceError {
+        DeviceError::Full {
+            ordinal: self.ordinal,
+            asked_mib: bytes >> 20,
+            free_mib: free >> 20,
+            total_mib: total >> 20,
+        }
     }
 
     /// The entry point `name`, looked up once.

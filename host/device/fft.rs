@@ -95,6 +95,11 @@ impl ImageTransforms {
         })
     }
 
+    /// Pixels along a side.
+    pub fn side(&self) -> usize {
+        self.side
+    }
+
     /// Images a batch.
     pub fn batch(&self) -> usize {
         self.batch

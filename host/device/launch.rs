@@ -6,6 +6,7 @@
 use std::ffi::c_void;
 
 use cudarc::driver::result;
+use gpu::correlation::ExactSample;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
 use gpu::samples::{Alignment, Pair, Parent, Sample, Selection};
@@ -32,6 +33,7 @@ pub const KERNELS: &[(&str, u32)] = &[
     ("inner_products_tf32x3", 256),
     ("coarse_select", 512),
     ("coarse_list", 512),
+    ("tied_correlations", 32),
     ("exclusive_scan", 512),
     ("count_pairs", 256),
     ("place_pairs", 256),
@@ -185,7 +187,7 @@ type U = Pointer<u32>;
 
 launches! {
     /// Norm correction, shift and mask of `images` images.
-    prepare_images(images: u32 | raw: F, tasks: Pointer<ImageTask>, box_size: u32, radius: f32, edge: f32, noise: F, unmasked: F, masked: F) {
+    prepare_images(images: u32 | raw: Pointer<u64>, tasks: Pointer<ImageTask>, box_size: u32, radius: f32, edge: f32, noise: F, unmasked: F, masked: F) {
         grid: [images, 1, 1], words: PREPARE_WORDS
     }
     /// Listed pixels of transforms, centred.
@@ -231,6 +233,10 @@ launches! {
     /// List of significant coarse samples.
     coarse_list(| cross: F, norm: F, log_prior: F, class_of: U, offset_log_prior: F, visited: U, powers: F, orientations: u32, images: u32, shifts: u32, selections: Pointer<Selection>, first: U, out: Pointer<Sample>) {
         grid: [images, 1, 1], words: SELECT_WORDS
+    }
+    /// Correlations of single samples in double precision.
+    tied_correlations(samples: u32 | list: Pointer<ExactSample>, references: C, shape: Pointer<VolumeShape>, pixels: Pointer<[i16; 2]>, pixel_count: u32, images: C, image_stride: u32, ctf: F, scales: F, weight: F, out: Pointer<f64>) {
+        grid: [samples, 1, 1], words: 0
     }
     /// Running sums.
     exclusive_scan(| values: U, count: u32, flags: u32, out: U) {

@@ -8,6 +8,7 @@ mod error;
 mod fft;
 pub mod kernels;
 pub mod launch;
+mod ledger;
 pub mod map;
 mod product;
 mod volume;

@@ -17,6 +17,18 @@ pub enum Precision {
     Tf32x3,
 }
 
+impl Precision {
+    /// By its name on the command line: single, tf32 or tf32x3.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "single" => Some(Self::Single),
+            "tf32" => Some(Self::Tf32),
+            "tf32x3" => Some(Self::Tf32x3),
+            _ => None,
+        }
+    }
+}
+
 /// Products of rows with rows: out[r · out_stride + c] = Σ_k left[r · length + k] · right[c · length + k].
 pub struct MatrixProduct {
     blas: Option<CudaBlas>,

@@ -3,7 +3,9 @@
 use super::slices::ImagePlane;
 use super::{Criterion, ExpectationError, IterationInput, pixels::PixelList};
 use crate::fourier::{image::ImageTransform, shells};
+use crate::geometry::Matrix3;
 use crate::optics::{self, mtf::MtfCorrection};
+use gpu::correlation::ExactSample;
 use num_complex::Complex32;
 use std::f64::consts::TAU;
 use std::sync::OnceLock;
@@ -237,6 +239,24 @@ impl GroupLayout {
                 &self.fine_shifts,
             )
         })
+    }
+
+    /// A coarse sample in double precision: an orientation, coarse shift `shift`, image of a batch, class.
+    pub fn exact_sample(
+        &self,
+        orientation: &Matrix3,
+        shift: usize,
+        image: usize,
+        class: usize,
+    ) -> ExactSample {
+        let [x_axis, y_axis] = self.plane.axes_f64(orientation);
+        ExactSample {
+            x_axis,
+            y_axis,
+            turns: self.coarse_shifts[shift].map(|t| t / self.box_size as f64),
+            image: image as u32,
+            class: class as u32,
+        }
     }
 
     /// Number of coarse shifts.

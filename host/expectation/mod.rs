@@ -12,12 +12,13 @@ mod start;
 mod totals;
 
 use crate::dataset::{OpticsGroup, Particle};
-use crate::device::Device;
+use crate::device::{Device, DeviceError};
 use crate::fourier::reference::Reference;
 use crate::fourier::sums::Sums;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::optics::CtfFlags;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What went wrong during expectation: on which particle, why, what to try.
@@ -31,9 +32,19 @@ pub enum ExpectationError {
         /// What failed and what to try.
         message: String,
     },
+    /// A device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Anything else.
     #[error("{0}")]
     Invalid(String),
+}
+
+impl ExpectationError {
+    /// True when a device had no memory left: less at once may go through.
+    pub fn is_full(&self) -> bool {
+        matches!(self, ExpectationError::Device(DeviceError::Full { .. }))
+    }
 }
 
 /// Options that stay the same over the whole run.
@@ -136,7 +147,7 @@ pub struct BatchItem<'a> {
     pub particle: &'a Particle,
     /// Position in the processing order (0-based, global), for seed generation.
     pub position: usize,
-    /// Image, row-major, box² of its optics group.
+    /// Image, row-major, box² of its optics group; empty where the engine has kept it.
     pub image: Vec<f32>,
     /// `slice@stack`, for messages.
     pub name: String,
@@ -222,6 +233,11 @@ pub trait ExpectationEngine {
     ) -> Result<Vec<ParticleOutcome>, ExpectationError>;
     /// Hand over the sums and leave the iteration.
     fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError>;
+    /// Particles (by their id) whose images the engine has kept: they may be handed over without the image until the end of
+    /// the iteration.
+    fn held_images(&self) -> HashSet<usize> {
+        HashSet::new()
+    }
     /// The device on which references are wanted and sums are handed over; None: the host.
     fn device(&self) -> Option<Arc<Device>> {
         None

@@ -2,9 +2,10 @@
 
 use super::padded;
 use super::shells::round;
-use crate::device::DeviceVolume;
+use crate::device::{Device, DeviceVolume};
 use ndarray::{Array3, ArrayViewMut3};
 use num_complex::{Complex32, Complex64};
+use std::sync::Arc;
 
 /// Oversampled transform of a reference: logical z, y in −h…h, x in 0…h with h = (side−1)/2, x fastest:
 /// index = ((z+h)·side + (y+h))·(h+1) + x.
@@ -63,6 +64,14 @@ impl Reference {
         match self {
             Reference::Host(volume) => volume.padding,
             Reference::Device(reference) => reference.shape.padding,
+        }
+    }
+
+    /// True when it lies on `device`.
+    pub fn is_on(&self, device: &Arc<Device>) -> bool {
+        match self {
+            Reference::Host(_) => false,
+            Reference::Device(reference) => Arc::ptr_eq(reference.volume.device(), device),
         }
     }
 

@@ -229,6 +229,11 @@ impl Settings {
         changes.apply("--gpu", &mut self.gpu, &given.gpu);
         changes.apply("--gpu_memory", &mut self.gpu_memory, &given.gpu_memory);
         changes.apply(
+            "--gpu_precision",
+            &mut self.gpu_precision,
+            &given.gpu_precision,
+        );
+        changes.apply(
             "--free_gpu_memory",
             &mut self.free_gpu_memory,
             &given.free_gpu_memory,

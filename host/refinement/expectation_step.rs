@@ -6,6 +6,7 @@ use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::{
     BatchItem, ExpectationEngine, IterationInput, ParticleOutcome, WeightedSums,
 };
+use std::collections::HashSet;
 use std::sync::mpsc::sync_channel;
 
 /// Sums of a half-set and what was found for each particle (index in the table, outcome).
@@ -38,15 +39,17 @@ pub fn run(
     poll: &mut dyn FnMut() -> Result<(), RunError>,
 ) -> Result<HalfResult, RunError> {
     engine.begin_iteration(input)?;
+    let held = engine.held_images();
     let batch_size = engine.batch_size().max(1);
     let mut outcomes = Vec::with_capacity(source.order.len());
     std::thread::scope(|scope| -> Result<(), RunError> {
         // One batch waits here while another is being read and a third computed.
         let (send, receive) = sync_channel(1);
+        let held = &held;
         scope.spawn(move || {
             for (number, indices) in source.order.chunks(batch_size).enumerate() {
                 let position = source.first_position + number * batch_size;
-                let batch = read_batch(&source, indices, position);
+                let batch = read_batch(&source, held, indices, position);
                 let failed = batch.is_err();
                 // The receiver hangs up when the engine fails: nothing more is needed then.
                 if send.send(batch).is_err() || failed {
@@ -74,6 +77,7 @@ pub fn run(
 
 fn read_batch<'a>(
     source: &Source<'a>,
+    held: &HashSet<usize>,
     indices: &[usize],
     first_position: usize,
 ) -> Result<Vec<BatchItem<'a>>, RunError> {
@@ -83,9 +87,12 @@ fn read_batch<'a>(
         .enumerate()
         .map(|(i, &index)| {
             let particle = &set.particles[index];
-            let side = set.optics[particle.optics_group].box_size;
-            let mut image = vec![0.0f32; side * side];
-            source.images.read_into(set, index, &mut image)?;
+            let mut image = Vec::new();
+            if !held.contains(&particle.id) {
+                let side = set.optics[particle.optics_group].box_size;
+                image.resize(side * side, 0.0f32);
+                source.images.read_into(set, index, &mut image)?;
+            }
             Ok(BatchItem {
                 particle,
                 position: first_position + i,

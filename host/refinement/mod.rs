@@ -13,6 +13,7 @@ mod labels;
 mod launcher;
 pub mod maximization_step;
 pub mod memory;
+mod memory_plan;
 pub mod noise;
 pub mod output;
 pub mod pipeline;

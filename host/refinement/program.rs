@@ -121,16 +121,6 @@ fn engine(settings: &Settings) -> Result<Box<dyn ExpectationEngine + Send>, Prog
     let Some(map) = &settings.gpu else {
         return Ok(Box::new(CpuEngine::new()));
     };
-    if !CudaEngine::supports(
-        settings.skip_align,
-        settings.skip_rotate,
-        settings.oversampling,
-    ) {
-        eprintln!(
-            "WARNING: the GPU is switched off: fixed orientations (--skip_align, --skip_rotate) and --oversampling above 2 run on the CPU."
-        );
-        return Ok(Box::new(CpuEngine::new()));
-    }
     let devices = device::driver::devices()?;
     let chosen = DeviceMap::parse(map)?.devices_of(0, 1, devices.len())?;
     if chosen.len() > 1 {
@@ -145,7 +135,9 @@ fn engine(settings: &Settings) -> Result<Box<dyn ExpectationEngine + Send>, Prog
     let limit = settings
         .gpu_memory
         .map_or(spared, |bytes| spared.min(bytes as usize));
-    Ok(Box::new(CudaEngine::new(device, Some(limit))?))
+    Ok(Box::new(
+        CudaEngine::new(device, Some(limit))?.with_precision(settings.gpu_precision),
+    ))
 }
 
 /// Row by row, as RELION prints them; the identity first.

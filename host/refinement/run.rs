@@ -4,6 +4,7 @@ use super::console::{self, Console};
 use super::error::RunError;
 use super::iteration::{self, Ended};
 use super::job::Job;
+use super::memory_plan::{self, Prospect};
 use super::output::{self, FinalFiles, IterationFiles};
 use super::pipeline::Pipeline;
 use super::resume::Resumed;
@@ -91,6 +92,11 @@ fn iterate(
         job.state.random_seed,
         job.order_iteration,
     );
+    if let Some(device) = engine.device() {
+        let limit = device.memory_room();
+        let stages = Prospect::of(job).stages(limit);
+        console.say(&memory_plan::table(&stages, limit));
+    }
     let last = start_up::last_iteration(&job.settings);
     let first = job.state.iteration + 1;
     for number in first..=last {

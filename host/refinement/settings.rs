@@ -1,5 +1,6 @@
 //! What the user asked for: every option of a run in its working form (spec 01 §9, spec 03 §3).
 
+use crate::device::Precision;
 use crate::optics::CtfFlags;
 use crate::options::{CommandLine, OptionsError};
 use std::path::{Path, PathBuf};
@@ -121,6 +122,8 @@ pub struct Settings {
     pub gpu: Option<String>,
     /// `--gpu_memory`, bytes.
     pub gpu_memory: Option<u64>,
+    /// `--gpu_precision`.
+    pub gpu_precision: Precision,
     /// `--free_gpu_memory`, MB.
     pub free_gpu_memory: u64,
     /// `--preread_images`.
@@ -320,6 +323,8 @@ impl Settings {
                 (false, _) => None,
             },
             gpu_memory: line.bytes("--gpu_memory"),
+            gpu_precision: Precision::parse(line.text("--gpu_precision"))
+                .ok_or_else(|| refuse(line, "--gpu_precision", "it is single, tf32x3 or tf32"))?,
             free_gpu_memory: count(line, "--free_gpu_memory", 0)? as u64,
             preread_images: line.flag("--preread_images"),
             scratch_dir: path("--scratch_dir"),

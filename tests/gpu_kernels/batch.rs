@@ -4,7 +4,7 @@ use super::*;
 use gerelion::device::Pointer;
 use gpu::samples::{Pair, Parent, Sample, Selection};
 use gpu::shapes::ALL_CLASSES;
-use gpu::slice::{VolumeShape, slice_value};
+use gpu::slice::slice_value;
 
 /// One batch from slices to sums.
 #[test]
@@ -102,7 +102,7 @@ impl Batch {
             scales: values(IMAGES, 14).iter().map(|v| 1.0 + 0.2 * v).collect(),
             weight: values(pixels.len(), 15)
                 .iter()
-                .map(|v| 0.2 + 0.1 * v)
+                .map(|v| 0.8 + 0.4 * v)
                 .collect(),
             phases: pad(phases),
             log_prior: values(ORIENTATIONS, 16),
@@ -195,14 +195,11 @@ impl Batch {
                     .chain(vec![[0.0; 2]; stride - count])
             })
             .collect();
-        // Both sides round positions of up to the radius of the sphere to single precision, in different order; the
-        // value changes by about as much as the position does.
-        let radius = f64::from(self.shape.max_radius2.sqrt());
         assert_close(
             "project_slices",
             flat(&slices),
             flat(&expected).map(f64::from),
-            4.0 * f64::from(f32::EPSILON) * radius,
+            position_rounding(&self.shape),
         );
 
         let selections = device.upload(&vec![Selection::default(); IMAGES]).unwrap();

@@ -7,7 +7,7 @@ mod second_pass;
 mod single_stages;
 
 use gerelion::device::{Buffer, Device, DeviceError};
-use gpu::slice::SliceAxes;
+use gpu::slice::{SliceAxes, VolumeShape};
 
 const BOX: usize = 96;
 const IMAGES: usize = 40;
@@ -70,6 +70,12 @@ fn axes(count: usize) -> Vec<SliceAxes> {
             }
         })
         .collect()
+}
+
+/// What rounding positions in the volume to single precision may change, relative to the largest value: positions go up to
+/// the radius of the sphere, both sides round them in different order, and a value changes by about as much as its position.
+fn position_rounding(shape: &VolumeShape) -> f64 {
+    4.0 * f64::from(f32::EPSILON) * f64::from(shape.max_radius2.sqrt())
 }
 
 /// Asserts |a − b| ≤ `bound` · the largest |b|, and prints the largest error.

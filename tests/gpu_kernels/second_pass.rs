@@ -5,6 +5,7 @@ use super::*;
 use gerelion::device::Pointer;
 use gpu::samples::{Alignment, CTF_CORRECTED, Sample, product};
 use gpu::slice::insertion;
+use rayon::prelude::*;
 use std::time::Instant;
 
 impl Batch {
@@ -184,45 +185,7 @@ impl Batch {
         );
         let sums = device.download(&sums, CLASSES * voxels).unwrap();
         let shares = device.download(&shares, IMAGES * CLASSES * count).unwrap();
-        let mut exact = vec![[0.0f64; 3]; CLASSES * voxels];
-        let mut exact_shares = vec![[0.0f64; 2]; IMAGES * CLASSES * count];
-        let wide = |v: [f32; 2]| v.map(f64::from);
-        for (j, &w) in weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
-            let sample = samples[j / (CHILDREN * SHIFT_CHILDREN)];
-            let (o, i) = (sample.orientation as usize, sample.image as usize);
-            let child = o * CHILDREN + j / SHIFT_CHILDREN % CHILDREN;
-            let t = sample.shift as usize * SHIFT_CHILDREN + j % SHIFT_CHILDREN;
-            let slice = self.slice(child, o);
-            let volume = self.class_of[o] as usize * voxels;
-            let w = f64::from(w);
-            for p in 0..count {
-                let c = f64::from(self.scales[i]) * f64::from(self.ctf[i * stride + p]);
-                let v = f64::from(self.weight[p]);
-                let e = self.phases[t * stride + p];
-                let u = wide(product(self.unmasked[i * stride + p], e));
-                let [x, y] = self.pixels[p].map(f32::from);
-                if let Some(place) =
-                    insertion(&self.shape, max_radius2, self.axes[child].position(x, y))
-                {
-                    let sign = if place.conjugate { -1.0 } else { 1.0 };
-                    for corner in 0..8 {
-                        let (offset, share) = place.corner(&self.shape, corner);
-                        let share = f64::from(share) * w * c * v;
-                        let voxel = &mut exact[volume + place.base + offset];
-                        voxel[0] += share * u[0];
-                        voxel[1] += share * sign * u[1];
-                        voxel[2] += share * c;
-                    }
-                }
-                let row = i * CLASSES + self.class_of[o] as usize;
-                let (a, f) = (
-                    wide(slice[p]),
-                    wide(product(self.masked[i * stride + p], e)),
-                );
-                exact_shares[row * count + p][0] += w * c * (a[0] * f[0] + a[1] * f[1]);
-                exact_shares[row * count + p][1] += w * c * c * (a[0] * a[0] + a[1] * a[1]);
-            }
-        }
+        let (exact, exact_shares) = self.exact_sums(samples, weights, max_radius2);
         for (k, name) in ["sums, real", "sums, imaginary", "sums, weight"]
             .into_iter()
             .enumerate()
@@ -231,7 +194,7 @@ impl Batch {
                 name,
                 sums.iter().map(|v| v[k]),
                 exact.iter().map(|v| v[k]),
-                1e-5,
+                position_rounding(&self.shape),
             );
         }
         for (k, name) in ["shares XA", "shares AA"].into_iter().enumerate() {
@@ -239,8 +202,103 @@ impl Batch {
                 name,
                 shares.iter().map(|v| v[k]),
                 exact_shares.iter().map(|v| v[k]),
-                1e-5,
+                position_rounding(&self.shape),
             );
+        }
+    }
+
+    /// Sums and shares by their definition, sample by sample in double precision; on all cores, for there are many.
+    fn exact_sums(
+        &self,
+        samples: &[Sample],
+        weights: &[f32],
+        max_radius2: f32,
+    ) -> (Vec<[f64; 3]>, Vec<[f64; 2]>) {
+        let (count, voxels) = (self.pixels.len(), self.shape.len());
+        let slices: Vec<Vec<[f32; 2]>> = (0..ORIENTATIONS * CHILDREN)
+            .into_par_iter()
+            .map(|child| self.slice(child, child / CHILDREN))
+            .collect();
+        let kept: Vec<usize> = (0..weights.len()).filter(|&j| weights[j] > 0.0).collect();
+        println!(
+            "{} of {} fine samples have a weight",
+            kept.len(),
+            weights.len()
+        );
+        let add_of = |kept: &[usize]| {
+            let mut exact = vec![[0.0f64; 3]; CLASSES * voxels];
+            let mut shares = vec![[0.0f64; 2]; IMAGES * CLASSES * count];
+            for &j in kept {
+                let sample = samples[j / (CHILDREN * SHIFT_CHILDREN)];
+                let o = sample.orientation as usize;
+                let child = o * CHILDREN + j / SHIFT_CHILDREN % CHILDREN;
+                let t = sample.shift as usize * SHIFT_CHILDREN + j % SHIFT_CHILDREN;
+                let class = self.class_of[o] as usize;
+                let row = sample.image as usize * CLASSES + class;
+                self.add_exactly(
+                    (sample.image as usize, child, t),
+                    f64::from(weights[j]),
+                    &slices[child],
+                    max_radius2,
+                    &mut exact[class * voxels..(class + 1) * voxels],
+                    &mut shares[row * count..(row + 1) * count],
+                );
+            }
+            (exact, shares)
+        };
+        let part = kept
+            .len()
+            .div_ceil(rayon::current_num_threads().min(16))
+            .max(1);
+        let parts: Vec<_> = kept.par_chunks(part).map(add_of).collect();
+        parts
+            .into_iter()
+            .reduce(|(mut a, mut b), (c, d)| {
+                for (a, c) in a.iter_mut().zip(&c) {
+                    *a = std::array::from_fn(|k| a[k] + c[k]);
+                }
+                for (b, d) in b.iter_mut().zip(&d) {
+                    *b = std::array::from_fn(|k| b[k] + d[k]);
+                }
+                (a, b)
+            })
+            .expect("some sample has a weight")
+    }
+
+    /// One sample: image, child of an orientation, row of the phases.
+    fn add_exactly(
+        &self,
+        (i, child, t): (usize, usize, usize),
+        weight: f64,
+        slice: &[[f32; 2]],
+        max_radius2: f32,
+        volume: &mut [[f64; 3]],
+        shares: &mut [[f64; 2]],
+    ) {
+        let wide = |v: [f32; 2]| v.map(f64::from);
+        for (p, share) in shares.iter_mut().enumerate() {
+            let at = i * self.stride + p;
+            let c = f64::from(self.scales[i]) * f64::from(self.ctf[at]);
+            let v = f64::from(self.weight[p]);
+            let e = self.phases[t * self.stride + p];
+            let u = wide(product(self.unmasked[at], e));
+            let [x, y] = self.pixels[p].map(f32::from);
+            if let Some(place) =
+                insertion(&self.shape, max_radius2, self.axes[child].position(x, y))
+            {
+                let sign = if place.conjugate { -1.0 } else { 1.0 };
+                for corner in 0..8 {
+                    let (offset, part) = place.corner(&self.shape, corner);
+                    let part = f64::from(part) * weight * c * v;
+                    let voxel = &mut volume[place.base + offset];
+                    voxel[0] += part * u[0];
+                    voxel[1] += part * sign * u[1];
+                    voxel[2] += part * c;
+                }
+            }
+            let (a, f) = (wide(slice[p]), wide(product(self.masked[at], e)));
+            share[0] += weight * c * (a[0] * f[0] + a[1] * f[1]);
+            share[1] += weight * c * c * (a[0] * a[0] + a[1] * a[1]);
         }
     }
 }

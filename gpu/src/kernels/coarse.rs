@@ -122,10 +122,15 @@ over_coarse_samples! {
     ///
     /// Grid: x = images; shared memory: `SELECT_WORDS` words. `log_prior` and `class_of` are per orientation,
     /// `offset_log_prior` per image and shift, `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
-    /// cross-correlation √Σ|F|² of each image; then no priors count and `fraction` is 0.
+    /// cross-correlation √Σ|F|² of each image; then no priors count, and samples within the share `fraction` of the best
+    /// one are kept.
     coarse_select(logs, image, samples; fraction: f32, limit: u32, out: *mut Selection, kept: *mut u32) {
-        let found =
-            significance::select(samples, |s| logs.log(s), fraction, limit, Shared::dynamic(0));
+        let log = |s| logs.log(s);
+        let found = if logs.power > 0.0 {
+            significance::near_best(samples, log, fraction, Shared::dynamic(0))
+        } else {
+            significance::select(samples, log, fraction, limit, Shared::dynamic(0))
+        };
         if thread::thread_idx_x() == 0 {
             *out.add(image as usize) = found;
             *kept.add(image as usize) = found.kept;

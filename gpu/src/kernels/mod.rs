@@ -17,6 +17,7 @@ pub mod statistics;
 pub mod store;
 #[cfg(test)]
 mod test_data;
+pub mod ties;
 pub mod trials;
 pub mod volume;
 pub mod weights;

@@ -10,13 +10,14 @@ use crate::mask::background_share;
 use crate::samples::product;
 use crate::volume::frequency;
 
-/// Norm correction, integer shift and soft mask: raw → `unmasked` and `masked`, ready for the transform.
+/// Norm correction, integer shift and soft mask: raw → `unmasked` and `masked`, ready for the transform. `raw` has the
+/// address of each image.
 ///
 /// Grid: x = images; a block an image. Shared memory: 66 words. `noise` holds a background image each, or is null for
 /// the mean of the background. The mask has `radius` and `edge` in pixels.
 #[kernel]
 pub unsafe fn prepare_images(
-    raw: *const f32,
+    raw: *const u64,
     tasks: *const ImageTask,
     box_size: u32,
     radius: f32,
@@ -31,6 +32,7 @@ pub unsafe fn prepare_images(
         let pixels = box_size * box_size;
         let offset = image * pixels as usize;
         let task = *tasks.add(image);
+        let raw = core::ptr::with_exposed_provenance::<f32>(*raw.add(image) as usize);
         let centre = (box_size / 2) as i32;
         let distance = |i: u32| {
             let x = (i % box_size) as i32 - centre;
@@ -41,7 +43,7 @@ pub unsafe fn prepare_images(
         let mut i = thread::thread_idx_x();
         while i < pixels {
             let value = match task.source(i, box_size) {
-                Some(from) => *raw.add(offset + from as usize) * task.factor,
+                Some(from) => *raw.add(from as usize) * task.factor,
                 None => 0.0,
             };
             *unmasked.add(offset + i as usize) = value;
@@ -222,7 +224,7 @@ mod tests {
     #[test]
     fn images_are_scaled_shifted_and_masked() {
         let (n, images) = (24usize, 2);
-        let mut raw = test_data::values(images * n * n, 3);
+        let raw = test_data::values(images * n * n, 3);
         let mut tasks = vec![
             ImageTask {
                 factor: 1.5,
@@ -234,7 +236,14 @@ mod tests {
             },
         ];
         let (mut unmasked, mut masked) = (vec![f32::NAN; raw.len()], vec![f32::NAN; raw.len()]);
-        let (r, t) = (DevicePointer::of(&mut raw), DevicePointer::of(&mut tasks));
+        let mut addresses: Vec<u64> = raw
+            .chunks(n * n)
+            .map(|image| image.as_ptr().expose_provenance() as u64)
+            .collect();
+        let (a, t) = (
+            DevicePointer::of(&mut addresses),
+            DevicePointer::of(&mut tasks),
+        );
         let (u, m) = (
             DevicePointer::of(&mut unmasked),
             DevicePointer::of(&mut masked),
@@ -243,7 +252,7 @@ mod tests {
         // SAFETY: array sizes as the kernel demands.
         launch([2, 1, 1], [64, 1, 1], 4 * 66, || unsafe {
             prepare_images(
-                r.get(),
+                a.get(),
                 t.get(),
                 n as u32,
                 radius,

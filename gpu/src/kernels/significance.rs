@@ -124,6 +124,54 @@ pub unsafe fn select(
     }
 }
 
+/// The samples within `tolerance` (a share) of the largest of `count` values; all threads get the answer.
+///
+/// # Safety
+/// As [`select`].
+#[inline(always)]
+pub unsafe fn near_best(
+    count: u32,
+    value: impl Fn(u32) -> f32,
+    tolerance: f32,
+    scratch: Shared,
+) -> Selection {
+    // SAFETY: passed on to the caller; all threads reach both reductions.
+    unsafe {
+        let threads = thread::block_dim_x();
+        let mut largest = f32::NEG_INFINITY;
+        let mut i = thread::thread_idx_x();
+        while i < count {
+            // `max` drops NaN: a sample that is not a number cannot be the best.
+            largest = largest.max(value(i));
+            i += threads;
+        }
+        let max_log = block::max(largest, scratch);
+        if !(max_log > f32::NEG_INFINITY && max_log < f32::INFINITY) {
+            return Selection {
+                max_log: f32::NEG_INFINITY,
+                ..Selection::default()
+            };
+        }
+        let mut selection = Selection {
+            max_log,
+            sum: 1.0,
+            cutoff: tolerance * max_log.abs(),
+            counted: 1,
+            kept: 0,
+        };
+        let mut near = 0.0;
+        let mut i = thread::thread_idx_x();
+        while i < count {
+            if selection.keeps(value(i)) {
+                near += 1.0;
+            }
+            i += threads;
+        }
+        selection.kept = block::sum(near, scratch) as u32;
+        selection
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +199,33 @@ mod tests {
             "all threads get the same answer"
         );
         out[0]
+    }
+
+    #[test]
+    fn values_near_the_best_are_counted() {
+        let mut values: Vec<f32> = (0..200).map(|i| -0.5 - 0.001 * i as f32).collect();
+        values[70] = 0.5;
+        values[71] = 0.5 * (1.0 - 1e-6);
+        values[150] = 0.5 * (1.0 - 1e-5);
+        values[3] = f32::NAN;
+        let mut out = vec![Selection::default(); 64];
+        let o = DevicePointer::of(&mut out);
+        launch(
+            [1, 1, 1],
+            [64, 1, 1],
+            4 * crate::shapes::SELECT_WORDS as usize,
+            || {
+                // SAFETY: one element a thread.
+                unsafe {
+                    let found = near_best(200, |i| values[i as usize], 4e-6, Shared::dynamic(0));
+                    *o.get().add(thread::thread_idx_x() as usize) = found;
+                }
+            },
+        );
+        assert!(
+            out.iter()
+                .all(|s| (s.kept, s.counted, s.max_log) == (2, 1, 0.5))
+        );
     }
 
     /// The rule of the host: sort, accumulate from the largest, stop when the fraction is exceeded.

@@ -7,6 +7,7 @@ use super::fine::Significant;
 use super::prepare::PreparedImage;
 use super::ties;
 use super::weights::{Samples, keep_significant, smallest, weigh};
+use gpu::correlation::TIE_TOLERANCE;
 
 /// Differences of one image with the orientations of one class.
 pub struct CoarseView<'a> {
@@ -149,7 +150,7 @@ pub fn significant(
         }
         Criterion::CrossCorrelation => {
             let (at, d) = smallest(&source).ok_or_else(|| not_comparable(input, item, layout))?;
-            let tied = source.up_to(d + ties::TOLERANCE * d.abs());
+            let tied = source.up_to(d + TIE_TOLERANCE * d.abs());
             let samples = tied.iter().map(|&(v, o, t)| {
                 let view = &source.views[v as usize];
                 ties::Sample {

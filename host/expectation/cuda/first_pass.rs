@@ -1,6 +1,6 @@
 //! First pass on the device: differences with all coarse orientations and shifts, and the list of significant samples.
 
-use super::super::orientations::{classes_of, local_list, offset_log_priors};
+use super::super::orientations::{Search, classes_of, fixed_list, local_list, offset_log_priors};
 use super::super::{
     BatchItem, ClassSelection, Criterion, ExpectationError, IterationInput, StageTimes,
 };
@@ -8,8 +8,9 @@ use super::images::Prepared;
 use super::layout::DeviceLayout;
 use super::rows::Rows;
 use super::second_pass::{Differences, Groups};
-use super::{Clock, Iteration};
+use super::{Clock, Iteration, ties};
 use crate::device::{Buffer, Device, MatrixProduct, Pointer, Precision};
+use gpu::correlation::TIE_TOLERANCE;
 use gpu::samples::{Alignment, Sample, Selection};
 use gpu::shapes::ALL_CLASSES;
 use rayon::prelude::*;
@@ -19,9 +20,7 @@ pub struct FirstPass {
     /// The list.
     pub samples: Buffer<Sample>,
     /// Where each image begins in it, and its end.
-    pub first: Buffer<u32>,
-    /// Number of samples.
-    pub total: usize,
+    pub first: Vec<u32>,
     /// What was selected of each image.
     pub selections: Vec<Selection>,
     /// Particle-specific orientations; None where those of the grid are meant.
@@ -94,6 +93,7 @@ pub fn global(
     product: &MatrixProduct,
     precision: Precision,
     input: &IterationInput,
+    iteration: &Iteration,
     layout: &DeviceLayout,
     items: &[&BatchItem],
     images: &Prepared,
@@ -130,24 +130,33 @@ pub fn global(
             powers.pointer(),
             stride as u32,
         )?;
-        product.run(
-            device,
-            precision,
-            grid.slices.pointer().cast(),
-            columns.pointer().cast(),
-            (rows, count * shifts, 2 * stride),
-            cross.pointer(),
-            count * shifts,
-        )?;
-        product.run(
-            device,
-            precision,
-            grid.half_powers.pointer(),
-            powers.pointer(),
-            (rows, count, stride),
-            norm.pointer(),
-            count,
-        )?;
+    }
+    for begin in (0..rows).step_by(grid.chunk.max(1)) {
+        let part = begin..(begin + grid.chunk).min(rows);
+        if !grid.is_whole() {
+            layout.project(device, iteration, grid, part.clone())?;
+        }
+        // SAFETY: slices of the part are there; its rows exist in both products.
+        unsafe {
+            product.run(
+                device,
+                precision,
+                grid.slices.pointer().cast(),
+                columns.pointer().cast(),
+                (part.len(), count * shifts, 2 * stride),
+                cross.pointer().offset(begin * count * shifts),
+                count * shifts,
+            )?;
+            product.run(
+                device,
+                precision,
+                grid.half_powers.pointer(),
+                powers.pointer(),
+                (part.len(), count, stride),
+                norm.pointer().offset(begin * count),
+                count,
+            )?;
+        }
     }
     drop((columns, powers));
     clock.add(&mut times.get_diff)?;
@@ -165,7 +174,7 @@ pub fn global(
     let kept = device.zeros::<u32>(count)?;
     let fraction = match input.criterion {
         Criterion::Likelihood => input.options.adaptive_fraction as f32,
-        Criterion::CrossCorrelation => 0.0,
+        Criterion::CrossCorrelation => TIE_TOLERANCE,
     };
     let size = (rows as u32, count as u32, shifts as u32);
     // SAFETY: arrays of the sizes the kernel's documentation asks for.
@@ -190,10 +199,9 @@ pub fn global(
     let host_selections = device.download(&selections, count)?;
     FirstPass::check(items, &host_selections)?;
     let first = running_sum(host_selections.iter().map(|s| s.kept));
-    let total = first[count] as usize;
-    let first = device.upload(&first)?;
+    let first_device = device.upload(&first)?;
     // SAFETY: filled by the kernel below.
-    let samples = unsafe { device.buffer::<Sample>(total)? };
+    let samples = unsafe { device.buffer::<Sample>(first[count] as usize)? };
     // SAFETY: arrays of the sizes the kernel's documentation asks for.
     unsafe {
         device.coarse_list(
@@ -208,21 +216,24 @@ pub fn global(
             size.1,
             size.2,
             selections.pointer(),
-            first.pointer(),
+            first_device.pointer(),
             samples.pointer(),
         )?;
     }
-    clock.add(&mut times.convert)?;
-    Ok(FirstPass {
+    let mut found = FirstPass {
         samples,
         first,
-        total,
         selections: host_selections,
         own_rows: None,
-    })
+    };
+    if input.criterion == Criterion::CrossCorrelation {
+        ties::decide(device, input, iteration, layout, images, &mut found)?;
+    }
+    clock.add(&mut times.convert)?;
+    Ok(found)
 }
 
-/// Local search: each particle has orientations of its own; its samples are listed on the host and compared pair by pair.
+/// Local search and fixed orientations: each particle has orientations of its own; its samples are listed on the host and compared pair by pair.
 #[allow(clippy::too_many_arguments)]
 pub fn own(
     device: &Device,
@@ -234,12 +245,19 @@ pub fn own(
     clock: &mut Clock,
     times: &mut StageTimes,
 ) -> Result<FirstPass, ExpectationError> {
-    let (index, samples, first) = own_samples(input, layout, items, images);
+    let (rows, samples, first) = if Search::of(input) == Search::Fixed {
+        let rows = Rows::fixed(device, input, &layout.host.plane, items)?;
+        let (samples, first) = fixed_samples(input, layout, items, images);
+        (rows, samples, first)
+    } else {
+        let (index, samples, first) = local_samples(input, layout, items, images);
+        let rows = Rows::of_sampling(device, input, &layout.host.plane, index, &[])?;
+        (rows, samples, first)
+    };
     let total = samples.len();
-    let rows = Rows::new(device, input, &layout.host.plane, index, &[])?;
     let samples = device.upload(&samples)?;
     let first_device = device.upload(&first)?;
-    let groups = Groups::new(device, &samples, total, rows.count)?;
+    let groups = Groups::new(device, samples.pointer(), total, rows.count)?;
     // SAFETY: filled by the kernels below.
     let values = unsafe { device.buffer::<f32>(total)? };
     Differences {
@@ -254,7 +272,14 @@ pub fn own(
         powers: images.powers(0),
     }
     .run(
-        device, input, iteration, layout, images, &groups, &samples, &values,
+        device,
+        input,
+        iteration,
+        layout,
+        images,
+        &groups,
+        samples.pointer(),
+        &values,
     )?;
     clock.add(&mut times.get_diff)?;
 
@@ -293,7 +318,7 @@ pub fn own(
     FirstPass::check(items, &selections)?;
     let kept_first = running_sum(selections.iter().map(|s| s.kept));
     let kept_total = kept_first[items.len()] as usize;
-    let kept_first = device.upload(&kept_first)?;
+    let kept_device = device.upload(&kept_first)?;
     // SAFETY: filled by the kernel below.
     let kept = unsafe { device.buffer::<Sample>(kept_total)? };
     // SAFETY: arrays of the sizes the kernel's documentation asks for.
@@ -303,7 +328,7 @@ pub fn own(
             samples.pointer(),
             first_device.pointer(),
             values.pointer(),
-            kept_first.pointer(),
+            kept_device.pointer(),
             kept.pointer(),
         )?;
     }
@@ -311,14 +336,13 @@ pub fn own(
     Ok(FirstPass {
         samples: kept,
         first: kept_first,
-        total: kept_total,
         selections,
         own_rows: Some(rows),
     })
 }
 
 /// Orientations of all particles of the batch (each once), all their samples, and where each particle begins.
-fn own_samples(
+fn local_samples(
     input: &IterationInput,
     layout: &DeviceLayout,
     items: &[&BatchItem],
@@ -378,4 +402,42 @@ fn own_samples(
         .collect();
     let first = running_sum(per_image.iter().map(|s| s.len() as u32));
     (index, per_image.concat(), first)
+}
+
+/// All samples of particles whose orientation is fixed, one row a particle and class, and where each particle begins.
+fn fixed_samples(
+    input: &IterationInput,
+    layout: &DeviceLayout,
+    items: &[&BatchItem],
+    images: &Prepared,
+) -> (Vec<Sample>, Vec<u32>) {
+    let offsets = relative_offset_priors(input, layout, images);
+    let all = input.references.len();
+    let likelihood = input.criterion == Criterion::Likelihood;
+    let mut samples = Vec::new();
+    let mut counts = Vec::with_capacity(items.len());
+    for (image, (item, offsets)) in items.iter().zip(&offsets).enumerate() {
+        let classes = classes_of(input, item.position);
+        let priors: Vec<f64> = classes
+            .iter()
+            .map(|&k| fixed_list(input, k).prior[0])
+            .collect();
+        let mean = priors.iter().sum::<f64>() / priors.len() as f64;
+        for (&class, prior) in classes.iter().zip(priors) {
+            let log_prior = if likelihood {
+                (prior / mean).ln() as f32
+            } else {
+                0.0
+            };
+            samples.extend(offsets.iter().enumerate().map(|(t, offset)| Sample {
+                image: image as u32,
+                orientation: (image * all + class) as u32,
+                shift: t as u32,
+                log_prior: log_prior + offset,
+            }));
+        }
+        counts.push((classes.len() * offsets.len()) as u32);
+    }
+    let first = running_sum(counts.into_iter());
+    (samples, first)
 }

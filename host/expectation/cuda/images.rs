@@ -2,12 +2,43 @@
 
 use super::super::start::{ParticleStart, noise_image};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
+use super::cache::ImageCache;
 use super::layout::DeviceLayout;
-use crate::device::{Buffer, Device, ImageTransforms, Pointer};
+use crate::device::{Buffer, Device, DeviceError, ImageTransforms, Pointer};
 use crate::optics::Ctf;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
 use rayon::prelude::*;
+
+/// Plans for transforms of images, kept from batch to batch: making one takes longer than most transforms.
+#[derive(Default)]
+pub struct TransformPlans(Vec<ImageTransforms>);
+
+impl TransformPlans {
+    /// Plans that are kept: full batches and last ones of two optics groups.
+    const KEPT: usize = 4;
+
+    fn of(
+        &mut self,
+        device: &Device,
+        side: usize,
+        batch: usize,
+    ) -> Result<&ImageTransforms, DeviceError> {
+        let found = self
+            .0
+            .iter()
+            .position(|t| (t.side(), t.batch()) == (side, batch));
+        let plan = match found {
+            Some(at) => self.0.remove(at),
+            None => {
+                self.0.truncate(Self::KEPT - 1);
+                ImageTransforms::new(device, side, batch)?
+            }
+        };
+        self.0.insert(0, plan);
+        Ok(&self.0[0])
+    }
+}
 
 /// A batch on the device; vectors run over the group's pixel list, rows of the layout's stride.
 pub struct Prepared {
@@ -35,6 +66,8 @@ impl Prepared {
     /// Prepares `items`, all of the layout's optics group.
     pub fn new(
         device: &Device,
+        transforms: &mut TransformPlans,
+        cache: &mut ImageCache,
         input: &IterationInput,
         layout: &DeviceLayout,
         items: &[&BatchItem],
@@ -52,10 +85,6 @@ impl Prepared {
                 shift: start.old_offset.map(|o| o as i32),
             })
             .collect();
-        let mut raw = vec![0.0f32; images * n * n];
-        raw.par_chunks_exact_mut(n * n)
-            .zip(items)
-            .for_each(|(to, item)| to.copy_from_slice(&item.image));
         let noise = if input.options.zero_mask {
             None
         } else {
@@ -65,9 +94,9 @@ impl Prepared {
                 .collect();
             Some(device.upload(&values)?)
         };
-        let raw = device.upload(&raw)?;
+        let raw = cache.bring(device, items, n * n)?;
         let tasks = device.upload(&tasks)?;
-        let transforms = ImageTransforms::new(device, n, images)?;
+        let transforms = transforms.of(device, n, images)?;
         let (stride, half) = (layout.stride, n * (n / 2 + 1));
         // SAFETY: each is filled by a kernel or transform below before it is read.
         let (shifted, masked_image, mut full, masked, unmasked, powers) = unsafe {
@@ -80,6 +109,13 @@ impl Prepared {
                 device.buffer::<f32>(images * (n / 2 + 1))?,
             )
         };
+        let remainders: Option<Vec<[f32; 2]>> = input.options.skip_align.then(|| {
+            starts
+                .iter()
+                .map(|s| s.remainder.map(|r| r as f32))
+                .collect()
+        });
+        let remainders = remainders.map(|r| device.upload(&r)).transpose()?;
         let factors = layout
             .demodulation
             .as_ref()
@@ -88,7 +124,7 @@ impl Prepared {
         unsafe {
             device.prepare_images(
                 images as u32,
-                raw.pointer(),
+                raw.addresses.pointer(),
                 tasks.pointer(),
                 n as u32,
                 host.mask_radius,
@@ -108,7 +144,7 @@ impl Prepared {
                     layout.pixels.pointer(),
                     layout.count as u32,
                     factors,
-                    Pointer::null(),
+                    remainders.as_ref().map_or(Pointer::null(), Buffer::pointer),
                     out.pointer(),
                     stride as u32,
                 )

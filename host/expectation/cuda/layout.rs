@@ -8,6 +8,7 @@ use super::rows::Rows;
 use crate::device::{Buffer, Device, Pointer};
 use crate::optics::Ctf;
 use std::f64::consts::TAU;
+use std::ops::Range;
 
 /// Rows of vectors are padded with zeros to a multiple of this many elements, as the matrix products want.
 const LANES: usize = 32;
@@ -48,14 +49,18 @@ pub struct DeviceLayout {
     pub shell_begin: Buffer<u32>,
     /// Number of shells.
     pub shells: usize,
-    /// Global searches: the grid and its slices in the first pass.
+    /// Images are premultiplied by their CTF.
+    pub premultiplied: bool,
+    /// Global searches: the grid.
     pub grid: Option<Grid>,
 }
 
-/// The grid of a global search, projected once an iteration.
+/// The grid of a global search and its slices in the first pass.
 pub struct Grid {
     /// Orientations of all classes.
     pub rows: Rows,
+    /// Orientations that have slices at a time.
+    pub chunk: usize,
     /// Slices, rows of `coarse_stride` complex values.
     pub slices: Buffer<[f32; 2]>,
     /// ½|A|², rows of `coarse_stride`.
@@ -134,12 +139,13 @@ impl DeviceLayout {
             fine_shifts: device.upload(&fine_shifts)?,
             shell_begin: device.upload(&shell_begin)?,
             shells,
+            premultiplied: input.optics[group].ctf_premultiplied,
             grid: None,
             pixels: device.upload(&pixels)?,
             host,
         };
         if Search::of(input) == Search::Global {
-            layout.grid = Some(layout.project_grid(device, input, iteration)?);
+            layout.grid = Some(layout.grid(device, input, iteration)?);
         }
         Ok(layout)
     }
@@ -160,43 +166,66 @@ impl DeviceLayout {
         Ok(phases.map(|p| device.upload(&p)).transpose()?)
     }
 
-    fn project_grid(
+    fn grid(
         &self,
         device: &Device,
         input: &IterationInput,
         iteration: &Iteration,
     ) -> Result<Grid, ExpectationError> {
         let rows = Rows::of_grid(device, input, &self.host.plane)?;
-        let stride = self.coarse_stride;
-        // SAFETY: filled by the kernel below.
+        let chunk = rows.count.min(iteration.plan.orientations);
+        // SAFETY: filled by `project` before they are read.
         let (slices, half_powers) = unsafe {
             (
-                device.buffer(rows.count * stride)?,
-                device.buffer(rows.count * stride)?,
+                device.buffer(chunk * self.coarse_stride)?,
+                device.buffer(chunk * self.coarse_stride)?,
             )
         };
-        // SAFETY: arrays of the sizes the kernel's documentation asks for.
+        let grid = Grid {
+            rows,
+            chunk,
+            slices,
+            half_powers,
+        };
+        if grid.is_whole() {
+            self.project(device, iteration, &grid, 0..grid.rows.count)?;
+        }
+        Ok(grid)
+    }
+
+    /// Cuts the slices of `rows` of the grid.
+    pub(super) fn project(
+        &self,
+        device: &Device,
+        iteration: &Iteration,
+        grid: &Grid,
+        rows: Range<usize>,
+    ) -> Result<(), ExpectationError> {
+        // SAFETY: arrays of the sizes the kernel's documentation asks for; there is room for `chunk` rows.
         unsafe {
             device.project_slices(
-                rows.count as u32,
+                rows.len() as u32,
                 iteration.references[0].pointer(),
                 iteration.shape.pointer(),
-                rows.coarse_axes.pointer(),
+                grid.rows.coarse_axes.pointer().offset(rows.start),
                 Pointer::null(),
-                rows.class_of.pointer(),
+                grid.rows.class_of.pointer().offset(rows.start),
                 1,
                 self.pixels.pointer(),
                 self.coarse_count as u32,
-                slices.pointer(),
-                stride as u32,
-                half_powers.pointer(),
-                stride as u32,
+                grid.slices.pointer(),
+                self.coarse_stride as u32,
+                grid.half_powers.pointer(),
+                self.coarse_stride as u32,
             )?;
         }
-        Ok(Grid {
-            rows,
-            slices,
-            half_powers,
-        })
+        Ok(())
+    }
+}
+
+impl Grid {
+    /// All slices are kept; otherwise they are cut anew for every batch, chunk by chunk.
+    pub fn is_whole(&self) -> bool {
+        self.chunk == self.rows.count
     }
 }

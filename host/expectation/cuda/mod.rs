@@ -3,25 +3,33 @@
 //! A batch goes up as raw images and comes back as one [`gpu::samples::Alignment`] a particle and a few sums per shell.
 //! Differences, weights, significant samples and slices never leave the device; only counts do, to size what follows.
 
+mod cache;
 mod first_pass;
 mod images;
 mod layout;
+pub mod plan;
 mod rows;
 mod second_pass;
+mod ties;
 mod totals;
 pub mod trials;
 
 use super::batches::by_optics_group;
 use super::orientations::Search;
 use super::{
-    BatchItem, ExpectationEngine, ExpectationError, IterationInput, ParticleOutcome, StageTimes,
-    WeightedSums,
+    BatchItem, Criterion, ExpectationEngine, ExpectationError, IterationInput, ParticleOutcome,
+    StageTimes, WeightedSums,
 };
 use crate::device::{Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision};
 use crate::fourier::reference::{self, Reference};
 use crate::fourier::sums::{DeviceSums, Sums};
+use cache::ImageCache;
 use gpu::slice::VolumeShape;
+use images::TransformPlans;
 use layout::DeviceLayout;
+use plan::{Demand, Plan};
+use second_pass::SecondPass;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The engine on one device; holds the sums of the iteration under way.
@@ -30,8 +38,10 @@ pub struct CudaEngine {
     product: MatrixProduct,
     /// Rounding of the first pass's products.
     precision: Precision,
-    /// Bytes of device memory the engine may take.
-    memory: usize,
+    transforms: TransformPlans,
+    cache: ImageCache,
+    /// Batches stay as small as they had to be made when the device was full.
+    largest_batch: usize,
     iteration: Option<Iteration>,
     times: StageTimes,
 }
@@ -46,41 +56,53 @@ struct Iteration {
     volumes: Buffer<[f32; 4]>,
     /// Σw per class and direction.
     direction_weight: Buffer<f64>,
-    batch: usize,
+    plan: Plan,
+    /// Directions are searched, so that their weights are a prior for the next iteration.
+    with_directions: bool,
     /// Geometry of references and sums.
     volume_shape: reference::VolumeShape,
     sums: WeightedSums,
-}
-
-impl From<DeviceError> for ExpectationError {
-    fn from(error: DeviceError) -> Self {
-        ExpectationError::Invalid(error.to_string())
-    }
 }
 
 impl CudaEngine {
     /// An engine on `device` that takes at most `memory` bytes (None: nine tenths of what is free).
     pub fn new(device: Device, memory: Option<usize>) -> Result<Self, DeviceError> {
         let (free, _) = device.memory()?;
+        device.limit_memory(memory.unwrap_or(usize::MAX).min(free / 10 * 9));
         let product = MatrixProduct::new(&device);
         Ok(Self {
             precision: Precision::Single,
-            memory: memory.unwrap_or(usize::MAX).min(free / 10 * 9),
             device: Arc::new(device),
             product,
+            transforms: TransformPlans::default(),
+            cache: ImageCache::default(),
+            largest_batch: usize::MAX,
             iteration: None,
             times: StageTimes::default(),
         })
     }
 
-    /// Whether the engine can do what these options ask for; orientations that are fixed are left to the host.
-    pub fn supports(skip_align: bool, skip_rotate: bool, oversampling: u32) -> bool {
-        !skip_align && !skip_rotate && oversampling <= 2
+    /// The same engine with products of the first pass rounded like this; cross-correlations stay single.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
-    fn begin(&self, input: &IterationInput) -> Result<Iteration, ExpectationError> {
+    fn begin(&mut self, input: &IterationInput) -> Result<Iteration, ExpectationError> {
         input.check()?;
         let device = &self.device;
+        // What is on the device already and stays there, such as the sums of the other half-set, counts; references that
+        // are in place are part of the plan.
+        let in_place = input
+            .references
+            .iter()
+            .filter(|r| r.is_on(device))
+            .map(|r| 8 * r.voxels())
+            .sum::<usize>();
+        let demand = Demand::of(input);
+        let limit = device.memory_room() + in_place + self.cache.bytes();
+        let mut plan = Plan::new(&demand, limit)?;
+        self.cache.allow(plan.left_for_images(&demand, limit));
+        plan.batch = plan.batch.min(self.largest_batch);
         let first = &input.references[0];
         let volume_shape =
             reference::volume_shape(input.model.box_size, input.model.padding, 2 * first.r_max());
@@ -89,77 +111,17 @@ impl CudaEngine {
         let references = references_on(device, input.references)?;
         let volumes = device.zeros(classes * host_shape.len())?;
         let direction_weight = device.zeros(classes * input.sampling.directions.len().max(1))?;
-        let taken = 24 * classes * host_shape.len();
         Ok(Iteration {
             layouts: input.optics.iter().map(|_| None).collect(),
             references,
             shape: device.upload(&[host_shape])?,
             volumes,
             direction_weight,
-            batch: self.batch_size_for(input, taken)?,
+            plan,
+            with_directions: Search::of(input) != Search::Fixed,
             volume_shape,
             sums: WeightedSums::empty(input),
         })
-    }
-
-    /// Particles a batch, from what one needs in the first pass and in the second.
-    fn batch_size_for(
-        &self,
-        input: &IterationInput,
-        taken: usize,
-    ) -> Result<usize, ExpectationError> {
-        let sampling = input.sampling;
-        let shifts = sampling.translations.len();
-        let classes = input.model.classes.len();
-        let children = sampling.translation_children(input.options.oversampling);
-        let area = |f: &dyn Fn(&super::ImageSizes) -> usize| {
-            input
-                .sizes
-                .iter()
-                .map(|s| f(s) * f(s) / 2)
-                .max()
-                .unwrap_or(0)
-        };
-        let (full, coarse) = (area(&|s| s.full), area(&|s| s.coarse));
-        let box_size = input.optics.iter().map(|o| o.box_size).max().unwrap_or(0);
-        let global = Search::of(input) == Search::Global;
-        let orientations = sampling.directions.len() * sampling.n_psi() * classes;
-        let fixed = if global {
-            // Slices of the whole grid, and its matrices.
-            orientations
-                * (coarse * 12
-                    + 24 * (1 + sampling.orientation_children(input.options.oversampling)))
-        } else {
-            0
-        } + shifts * (children * full + coarse) * 8;
-        // Significant samples are not known beforehand: a twentieth of the grid, at least 2000.
-        let samples = if global {
-            (orientations * shifts / 20).max(2000)
-        } else {
-            20_000
-        };
-        let per_sample =
-            16 + 4 * children * sampling.orientation_children(input.options.oversampling);
-        let per_image = 24 * box_size * box_size
-            + full * (24 + 8 * classes)
-            + if global {
-                orientations * (shifts + 1) * 4 + shifts * coarse * 8
-            } else {
-                0
-            }
-            + samples * (per_sample + 32);
-        let available = self.memory.saturating_sub(taken + fixed);
-        let batch = available / per_image.max(1);
-        if batch == 0 {
-            return Err(ExpectationError::Invalid(format!(
-                "one particle needs {} MiB of device memory besides {} MiB for references and grids, but only {} MiB may be \
-                 used. Use a card with more memory, raise --gpu_memory, coarsen the sampling, lower --pad, or run without --gpu",
-                per_image >> 20,
-                (taken + fixed) >> 20,
-                self.memory >> 20
-            )));
-        }
-        Ok(batch.min(1024))
     }
 
     fn align(
@@ -194,41 +156,90 @@ impl CudaEngine {
             device,
             product,
             precision,
+            transforms,
+            cache,
             iteration,
             times,
             ..
         } = self;
         let iteration = iteration.as_mut().ok_or_else(ExpectationError::not_begun)?;
         let mut clock = Clock::new(device);
-        let images = images::Prepared::new(device, input, layout, items)?;
+        let images = images::Prepared::new(device, transforms, cache, input, layout, items)?;
+        let pixels = items.len() * input.references.len() * layout.count;
+        let shares = device.zeros::<[f32; 2]>(pixels)?;
         clock.add(&mut times.get_img)?;
+        // The single best sample of a cross-correlation needs all the digits there are.
+        let precision = match input.criterion {
+            Criterion::Likelihood => *precision,
+            Criterion::CrossCorrelation => Precision::Single,
+        };
         let first = if Search::of(input) == Search::Global {
             first_pass::global(
-                device, product, *precision, input, layout, items, &images, &mut clock, times,
+                device, product, precision, input, iteration, layout, items, &images, &mut clock,
+                times,
             )?
         } else {
             first_pass::own(
                 device, input, iteration, layout, items, &images, &mut clock, times,
             )?
         };
-        let second =
-            second_pass::SecondPass::new(device, input, iteration, layout, items, &images, &first)?;
-        clock.add(&mut times.get_diff)?;
-        let alignments = second.weigh(device, input, iteration, layout, items, &images, &first)?;
-        clock.add(&mut times.convert)?;
-        let shares = second.store(device, input, iteration, layout, items, &images, &first)?;
-        let outcomes = totals::add(
-            input,
-            layout,
-            items,
-            &images,
-            &first,
-            &alignments,
-            &shares,
-            &mut iteration.sums,
-        );
-        clock.add(&mut times.store)?;
+        let mut outcomes = Vec::with_capacity(items.len());
+        while outcomes.len() < items.len() {
+            let second = SecondPass {
+                device,
+                input,
+                iteration,
+                layout,
+                images: &images,
+                first: &first,
+                shares: shares.pointer(),
+            };
+            let part = second.part(outcomes.len());
+            let found = match second.run(part.clone(), &mut clock, times) {
+                // What is done is done; the rest is tried again.
+                Err(error) if error.is_full() && part.start > 0 => break,
+                found => found?,
+            };
+            outcomes.extend(totals::add(
+                input,
+                layout,
+                items,
+                &images,
+                &first,
+                part,
+                &found,
+                &mut iteration.sums,
+            ));
+            clock.add(&mut times.store)?;
+        }
         Ok(outcomes)
+    }
+
+    /// Aligns as many of `items` as go through at once; halves their number when the device turns out to be full.
+    fn align_some(
+        &mut self,
+        input: &IterationInput,
+        group: usize,
+        items: &[&BatchItem],
+    ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
+        loop {
+            let size = items.len().min(self.batch_size());
+            match self.align(input, group, &items[..size]) {
+                Err(error) if error.is_full() && size > 1 => {
+                    let half = size / 2;
+                    eprintln!(
+                        "WARNING: {error}. Going on with {half} particles at once instead of {size}."
+                    );
+                    self.largest_batch = half;
+                    self.cache.stop_growing();
+                    if let Some(iteration) = &mut self.iteration {
+                        iteration.plan.batch = size;
+                        iteration.plan.halve();
+                    }
+                }
+                found => return found,
+            }
+        }
     }
 }
 
@@ -241,7 +252,7 @@ impl ExpectationEngine for CudaEngine {
     }
 
     fn batch_size(&self) -> usize {
-        self.iteration.as_ref().map_or(1, |i| i.batch)
+        self.iteration.as_ref().map_or(1, |i| i.plan.batch)
     }
 
     fn process_batch(
@@ -249,9 +260,8 @@ impl ExpectationEngine for CudaEngine {
         input: &IterationInput,
         batch: &[BatchItem],
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
-        let limit = self.batch_size();
         by_optics_group(input, batch, |group, items| {
-            self.align(input, group, &items[..items.len().min(limit)])
+            self.align_some(input, group, items)
         })
     }
 
@@ -277,9 +287,15 @@ impl ExpectationEngine for CudaEngine {
             .download(&iteration.direction_weight, classes * directions)?;
         for (k, of_class) in weights.chunks_exact(directions.max(1)).enumerate() {
             sums.class_weight[k] = of_class.iter().sum();
-            sums.direction_weight[k].copy_from_slice(of_class);
+            if iteration.with_directions {
+                sums.direction_weight[k].copy_from_slice(of_class);
+            }
         }
         Ok(sums)
+    }
+
+    fn held_images(&self) -> HashSet<usize> {
+        self.cache.particles()
     }
 
     fn device(&self) -> Option<Arc<Device>> {
@@ -299,7 +315,7 @@ fn references_on(
     let in_place: Vec<_> = references
         .iter()
         .filter_map(|reference| match reference {
-            Reference::Device(r) if Arc::ptr_eq(r.volume.device(), device) => Some(&r.volume),
+            Reference::Device(r) if reference.is_on(device) => Some(&r.volume),
             _ => None,
         })
         .collect();

@@ -2,8 +2,9 @@
 
 use super::super::orientations::global_list;
 use super::super::slices::ImagePlane;
-use super::super::{ClassSelection, ExpectationError, IterationInput};
+use super::super::{BatchItem, ClassSelection, ExpectationError, IterationInput};
 use crate::device::{Buffer, Device};
+use crate::geometry::{Matrix3, euler};
 use gpu::slice::SliceAxes;
 use rayon::prelude::*;
 
@@ -11,7 +12,7 @@ use rayon::prelude::*;
 pub struct Rows {
     /// Number of rows.
     pub count: usize,
-    /// (class, direction · n_psi + psi) of each row.
+    /// (class, direction · n_psi + psi) of each row; (class, 0) where orientations are fixed.
     pub index: Vec<(u32, u32)>,
     /// Class of each row.
     pub class_of: Buffer<u32>,
@@ -58,26 +59,61 @@ impl Rows {
             index.extend(list.index.iter().map(|&o| (k as u32, o)));
             log_prior.extend(list.prior.iter().map(|p| (p / mean).ln() as f32));
         }
-        Self::new(device, input, plane, index, &log_prior)
+        Self::of_sampling(device, input, plane, index, &log_prior)
     }
 
-    /// Given orientations; `log_prior` may be empty.
-    pub fn new(
+    /// Orientations of the sampling; `log_prior` may be empty.
+    pub fn of_sampling(
         device: &Device,
         input: &IterationInput,
         plane: &ImagePlane,
         index: Vec<(u32, u32)>,
         log_prior: &[f32],
     ) -> Result<Self, ExpectationError> {
-        let sampling = input.sampling;
-        let n_psi = sampling.n_psi();
-        let directions = sampling.directions.len() as u32;
+        let n_psi = input.sampling.n_psi();
+        let matrices = |row: usize, oversampling: u32| {
+            let o = index[row].1 as usize;
+            input
+                .sampling
+                .orientations(o / n_psi, o % n_psi, oversampling)
+        };
+        Self::new(device, input, plane, &index, log_prior, matrices)
+    }
+
+    /// The current orientation of each particle, once a class: row image · classes + class.
+    pub fn fixed(
+        device: &Device,
+        input: &IterationInput,
+        plane: &ImagePlane,
+        items: &[&BatchItem],
+    ) -> Result<Self, ExpectationError> {
+        let classes = input.references.len();
+        let index: Vec<(u32, u32)> = (0..items.len() * classes)
+            .map(|row| ((row % classes) as u32, 0))
+            .collect();
+        let matrices = |row: usize, _| {
+            let particle = items[row / classes].particle;
+            vec![euler::matrix(particle.rot, particle.tilt, particle.psi)]
+        };
+        Self::new(device, input, plane, &index, &[], matrices)
+    }
+
+    /// `matrices` gives the children of a row by order of oversampling.
+    fn new(
+        device: &Device,
+        input: &IterationInput,
+        plane: &ImagePlane,
+        index: &[(u32, u32)],
+        log_prior: &[f32],
+        matrices: impl Fn(usize, u32) -> Vec<Matrix3> + Sync,
+    ) -> Result<Self, ExpectationError> {
+        let n_psi = input.sampling.n_psi();
+        let directions = input.sampling.directions.len() as u32;
         let axes = |oversampling: u32| -> Vec<SliceAxes> {
-            index
-                .par_iter()
-                .flat_map_iter(|&(_, o)| {
-                    sampling
-                        .orientations(o as usize / n_psi, o as usize % n_psi, oversampling)
+            (0..index.len())
+                .into_par_iter()
+                .flat_map_iter(|row| {
+                    matrices(row, oversampling)
                         .into_iter()
                         .map(|a| plane.axes(&a))
                 })
@@ -95,7 +131,7 @@ impl Rows {
             log_prior: device.upload(log_prior)?,
             coarse_axes: device.upload(&axes(0))?,
             fine_axes: device.upload(&axes(input.options.oversampling))?,
-            index,
+            index: index.to_vec(),
         })
     }
 }

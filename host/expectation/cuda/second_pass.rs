@@ -1,16 +1,16 @@
 //! Second pass and sums on the device: children of the significant samples, their weights, what they add.
 
-use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
-use super::Iteration;
+use super::super::orientations::Search;
+use super::super::{Criterion, ExpectationError, IterationInput, StageTimes};
 use super::first_pass::FirstPass;
 use super::images::Prepared;
 use super::layout::DeviceLayout;
+use super::{Clock, Iteration};
 use crate::device::{Buffer, Device, Pointer};
+use crate::fourier::shells::round;
 use gpu::samples::{Alignment, CTF_CORRECTED, NO_MAP, PREMULTIPLIED, Pair, Parent, Sample};
 use gpu::slice::SliceAxes;
-
-/// Bytes of slices projected at once.
-const SLICE_BUFFER: usize = 1 << 30;
+use std::ops::Range;
 
 /// Samples grouped by coarse orientation.
 pub struct Groups {
@@ -25,7 +25,7 @@ impl Groups {
     /// Groups `total` samples over `rows` orientations.
     pub fn new(
         device: &Device,
-        samples: &Buffer<Sample>,
+        samples: Pointer<Sample>,
         total: usize,
         rows: usize,
     ) -> Result<Self, ExpectationError> {
@@ -44,11 +44,11 @@ impl Groups {
         let (count, rows) = (total as u32, rows as u32);
         // SAFETY: arrays of the sizes the kernels' documentation asks for.
         unsafe {
-            device.count_pairs(samples.pointer(), count, counts.pointer())?;
+            device.count_pairs(samples, count, counts.pointer())?;
             device.exclusive_scan(counts.pointer(), rows, 0, first.pointer())?;
             device.exclusive_scan(counts.pointer(), rows, 1, rank.pointer())?;
             device.place_pairs(
-                samples.pointer(),
+                samples,
                 count,
                 first.pointer(),
                 rank.pointer(),
@@ -106,12 +106,13 @@ impl Differences<'_> {
         layout: &DeviceLayout,
         images: &Prepared,
         groups: &Groups,
-        samples: &Buffer<Sample>,
+        samples: Pointer<Sample>,
         values: &Buffer<f32>,
     ) -> Result<(), ExpectationError> {
         let stride = self.pixel_count.next_multiple_of(32);
         let parents = &groups.host_parents;
-        let step = (SLICE_BUFFER / (8 * stride * self.children)).clamp(1, parents.len().max(1));
+        let step = (iteration.plan.family_slices / (8 * stride * self.children))
+            .clamp(1, parents.len().max(1));
         // SAFETY: filled by the kernel below before it is read.
         let slices = unsafe { device.buffer::<[f32; 2]>(step * self.children * stride)? };
         for begin in (0..parents.len()).step_by(step) {
@@ -143,7 +144,7 @@ impl Differences<'_> {
                     device,
                     pairs.end - pairs.start,
                     groups.pairs.pointer().offset(pairs.start as usize),
-                    samples.pointer(),
+                    samples,
                     begin as u32,
                     slices.pointer(),
                     stride as u32,
@@ -166,38 +167,81 @@ impl Differences<'_> {
     }
 }
 
-/// Fine samples of a batch.
-pub struct SecondPass {
-    groups: Groups,
-    /// Differences, then weights.
-    values: Buffer<f32>,
-    children: usize,
+/// The second pass over the significant samples of a batch.
+pub struct SecondPass<'a> {
+    pub device: &'a Device,
+    pub input: &'a IterationInput<'a>,
+    pub iteration: &'a Iteration,
+    pub layout: &'a DeviceLayout,
+    pub images: &'a Prepared,
+    pub first: &'a FirstPass,
+    /// Σ w Re(conj(sCA)·F) and Σ w|sCA|² per image, class and pixel; zeros.
+    pub shares: Pointer<[f32; 2]>,
 }
 
-impl SecondPass {
-    /// Differences of all children.
-    pub fn new(
-        device: &Device,
-        input: &IterationInput,
-        iteration: &Iteration,
-        layout: &DeviceLayout,
-        _items: &[&BatchItem],
-        images: &Prepared,
-        first: &FirstPass,
-    ) -> Result<Self, ExpectationError> {
+/// What the second pass found for some images of a batch.
+pub struct Found {
+    /// Their alignments.
+    pub alignments: Vec<Alignment>,
+    /// (Σ XA, Σ AA, Σ|F|², 0) per image, class and shell.
+    pub shares: Vec<[f32; 4]>,
+}
+
+impl SecondPass<'_> {
+    /// Children of an orientation and of a shift.
+    fn children(&self) -> (usize, usize) {
+        let of_orientation = match Search::of(self.input) {
+            Search::Fixed => 1,
+            _ => self
+                .input
+                .sampling
+                .orientation_children(self.input.options.oversampling),
+        };
+        (of_orientation, self.layout.host.shift_children)
+    }
+
+    /// Images from `begin` on whose samples go through at once within the plan; at least one.
+    pub fn part(&self, begin: usize) -> Range<usize> {
+        let (children, shift_children) = self.children();
+        let per_sample = 4 * children * shift_children + size_of::<Sample>() + size_of::<Pair>();
+        let room = self.iteration.plan.second_pass / per_sample;
+        let first = &self.first.first;
+        let mut end = begin + 1;
+        while end + 1 < first.len() && (first[end + 1] - first[begin]) as usize <= room {
+            end += 1;
+        }
+        begin..end
+    }
+
+    /// Differences, weights and sums of the images of `part`. After an error nothing was added to the sums.
+    pub fn run(
+        &self,
+        part: Range<usize>,
+        clock: &mut Clock,
+        times: &mut StageTimes,
+    ) -> Result<Found, ExpectationError> {
+        let Self {
+            device,
+            input,
+            iteration,
+            layout,
+            images,
+            first,
+            ..
+        } = *self;
         let rows = first.rows(layout);
-        let children = input
-            .sampling
-            .orientation_children(input.options.oversampling);
-        let groups = Groups::new(device, &first.samples, first.total, rows.count)?;
-        let per_sample = children * layout.host.shift_children;
+        let (children, shift_children) = self.children();
+        let begin = first.first[part.start];
+        let total = (first.first[part.end] - begin) as usize;
+        let samples = first.samples.pointer().offset(begin as usize);
+        let groups = Groups::new(device, samples, total, rows.count)?;
         // SAFETY: filled by the kernels below.
-        let values = unsafe { device.buffer::<f32>(first.total * per_sample)? };
+        let values = unsafe { device.buffer::<f32>(total * children * shift_children)? };
         Differences {
             axes: &rows.fine_axes,
             class_of: &rows.class_of,
             children,
-            shift_children: layout.host.shift_children,
+            shift_children,
             pixel_count: layout.fine_count,
             weight: &layout.fine_weight,
             phases: &layout.fine_phases,
@@ -205,75 +249,59 @@ impl SecondPass {
             powers: images.powers(1),
         }
         .run(
-            device,
-            input,
-            iteration,
-            layout,
-            images,
-            &groups,
-            &first.samples,
-            &values,
+            device, input, iteration, layout, images, &groups, samples, &values,
         )?;
-        Ok(Self {
-            groups,
-            values,
-            children,
-        })
-    }
+        clock.add(&mut times.get_diff)?;
 
-    /// Weights, and what each particle's alignment is; adds to the direction sums.
-    #[allow(clippy::too_many_arguments)]
-    pub fn weigh(
-        &self,
-        device: &Device,
-        input: &IterationInput,
-        iteration: &Iteration,
-        layout: &DeviceLayout,
-        items: &[&BatchItem],
-        images: &Prepared,
-        first: &FirstPass,
-    ) -> Result<Vec<Alignment>, ExpectationError> {
-        let count = items.len();
-        let rows = first.rows(layout);
+        let count = part.len();
         let only_best = input.criterion == Criterion::CrossCorrelation;
-        let alignments = device.zeros::<Alignment>(count)?;
-        let best = device.zeros::<u64>(count)?;
         // With one pass only, the sums of the first pass stand.
         let given = if input.options.oversampling == 0 && !only_best {
-            Some(device.upload(&first.selections)?)
+            Some(device.upload(&first.selections[part.clone()])?)
         } else {
             None
         };
-        let centres: Vec<[f32; 2]> = images
-            .starts
+        let own_first: Vec<u32> = first.first[part.start..=part.end]
             .iter()
-            .map(|p| std::array::from_fn(|i| (p.old_offset[i] - p.offset_prior[i]) as f32))
+            .map(|f| f - begin)
             .collect();
-        let centres = device.upload(&centres)?;
-        let (children, shift_children) = (self.children as u32, layout.host.shift_children as u32);
+        let centres: Vec<[f32; 2]> = images.starts[part.clone()]
+            .iter()
+            .map(|s| {
+                std::array::from_fn(|i| {
+                    (s.old_offset[i] + s.remainder[i] - s.offset_prior[i]) as f32
+                })
+            })
+            .collect();
+        let (own_first, centres) = (device.upload(&own_first)?, device.upload(&centres)?);
+        let alignments = device.zeros::<Alignment>(count)?;
+        let best = device.zeros::<u64>(count)?;
+        let classes = input.references.len();
+        let shell_sums = device.zeros::<[f32; 4]>(count * classes * layout.shells)?;
+        // From here on nothing is allocated: what follows adds to sums.
         // SAFETY: arrays of the sizes the kernels' documentation asks for.
         unsafe {
             device.fine_weights(
                 count as u32,
-                first.samples.pointer(),
-                first.first.pointer(),
-                children,
-                shift_children,
+                samples,
+                own_first.pointer(),
+                children as u32,
+                shift_children as u32,
                 input.options.adaptive_fraction as f32,
                 u32::MAX,
                 u32::from(only_best),
                 given.as_ref().map_or(Pointer::null(), Buffer::pointer),
-                self.values.pointer(),
+                values.pointer(),
                 best.pointer(),
                 alignments.pointer(),
             )?;
             device.fine_statistics(
                 count as u32,
-                first.samples.pointer(),
-                first.first.pointer(),
-                self.values.pointer(),
-                children,
-                shift_children,
+                samples,
+                own_first.pointer(),
+                values.pointer(),
+                children as u32,
+                shift_children as u32,
                 rows.slot_of.pointer(),
                 iteration.direction_weight.pointer(),
                 layout.fine_shifts.pointer(),
@@ -281,30 +309,56 @@ impl SecondPass {
                 alignments.pointer(),
             )?;
         }
-        Ok(device.download(&alignments, count)?)
+        clock.add(&mut times.convert)?;
+        if !input.options.skip_maximize {
+            self.store(&groups, samples, &values)?;
+        }
+        let row = part.start * classes;
+        // SAFETY: arrays of the sizes the kernel's documentation asks for.
+        unsafe {
+            device.reduce_shares(
+                (count * classes) as u32,
+                self.shares.offset(row * layout.count),
+                images.masked.pointer().offset(part.start * layout.stride),
+                layout.stride as u32,
+                layout.count as u32,
+                classes as u32,
+                layout.shell_begin.pointer(),
+                layout.shells as u32,
+                shell_sums.pointer(),
+            )?;
+        }
+        let found = Found {
+            alignments: device.download(&alignments, count)?,
+            shares: device.download(&shell_sums, count * classes * layout.shells)?,
+        };
+        clock.add(&mut times.store)?;
+        Ok(found)
     }
 
-    /// Adds to the volumes; returns (Σ XA, Σ AA, Σ|F|², 0) per image, class and shell.
-    #[allow(clippy::too_many_arguments)]
-    pub fn store(
+    /// Adds to the volumes and to `shares`.
+    fn store(
         &self,
-        device: &Device,
-        input: &IterationInput,
-        iteration: &Iteration,
-        layout: &DeviceLayout,
-        items: &[&BatchItem],
-        images: &Prepared,
-        first: &FirstPass,
-    ) -> Result<Vec<[f32; 4]>, ExpectationError> {
+        groups: &Groups,
+        samples: Pointer<Sample>,
+        values: &Buffer<f32>,
+    ) -> Result<(), ExpectationError> {
+        let Self {
+            device,
+            input,
+            iteration,
+            layout,
+            images,
+            first,
+            ..
+        } = *self;
         let rows = first.rows(layout);
-        let classes = input.references.len();
-        let shares = device.zeros::<[f32; 2]>(items.len() * classes * layout.count)?;
-        let out = device.zeros::<[f32; 4]>(items.len() * classes * layout.shells)?;
+        let (children, shift_children) = self.children();
         let mut flags = 0;
         if input.references_ctf_corrected {
             flags |= CTF_CORRECTED;
         }
-        if input.optics[items[0].particle.optics_group].ctf_premultiplied {
+        if layout.premultiplied {
             flags |= PREMULTIPLIED;
         }
         if input.options.no_map {
@@ -312,54 +366,39 @@ impl SecondPass {
         }
         // Rp = ROUND(r_max·P), with a tolerance for pixels exactly on the sphere.
         let reference = &input.references[0];
-        let radius =
-            crate::fourier::shells::round(reference.padding() * reference.r_max() as f64) as f32;
-        let max_radius2 = radius * radius * (1.0 + 2e-6);
-        // SAFETY: arrays of the sizes the kernels' documentation asks for.
+        let radius = round(reference.padding() * reference.r_max() as f64) as f32;
+        // SAFETY: arrays of the sizes the kernel's documentation asks for.
         unsafe {
-            if !input.options.skip_maximize {
-                device.store_orientations(
-                    self.groups.host_parents.len() as u32,
-                    self.groups.parents.pointer(),
-                    self.groups.pairs.pointer(),
-                    first.samples.pointer(),
-                    self.values.pointer(),
-                    self.children as u32,
-                    layout.host.shift_children as u32,
-                    rows.fine_axes.pointer(),
-                    rows.class_of.pointer(),
-                    iteration.references[0].pointer(),
-                    iteration.shape.pointer(),
-                    max_radius2,
-                    layout.pixels.pointer(),
-                    layout.projected as u32,
-                    layout.count as u32,
-                    images.masked.pointer(),
-                    images.unmasked.pointer(),
-                    images.ctf.as_ref().map_or(Pointer::null(), Buffer::pointer),
-                    layout.stride as u32,
-                    images.sum_scales.pointer(),
-                    layout.inverse_variance.pointer(),
-                    layout.fine_phases.pointer(),
-                    layout.stride as u32,
-                    flags,
-                    classes as u32,
-                    iteration.volumes.pointer(),
-                    shares.pointer(),
-                )?;
-            }
-            device.reduce_shares(
-                (items.len() * classes) as u32,
-                shares.pointer(),
-                images.masked.pointer(),
-                layout.stride as u32,
+            device.store_orientations(
+                groups.host_parents.len() as u32,
+                groups.parents.pointer(),
+                groups.pairs.pointer(),
+                samples,
+                values.pointer(),
+                children as u32,
+                shift_children as u32,
+                rows.fine_axes.pointer(),
+                rows.class_of.pointer(),
+                iteration.references[0].pointer(),
+                iteration.shape.pointer(),
+                radius * radius * (1.0 + 2e-6),
+                layout.pixels.pointer(),
+                layout.projected as u32,
                 layout.count as u32,
-                classes as u32,
-                layout.shell_begin.pointer(),
-                layout.shells as u32,
-                out.pointer(),
+                images.masked.pointer(),
+                images.unmasked.pointer(),
+                images.ctf.as_ref().map_or(Pointer::null(), Buffer::pointer),
+                layout.stride as u32,
+                images.sum_scales.pointer(),
+                layout.inverse_variance.pointer(),
+                layout.fine_phases.pointer(),
+                layout.stride as u32,
+                flags,
+                input.references.len() as u32,
+                iteration.volumes.pointer(),
+                self.shares,
             )?;
         }
-        Ok(device.download(&out, items.len() * classes * layout.shells)?)
+        Ok(())
     }
 }

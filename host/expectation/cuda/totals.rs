@@ -1,13 +1,16 @@
 //! What a batch adds to the sums that are not volumes, and the outcome of each particle (spec 01 §6.4, §7.2–7.6).
 
+use super::super::orientations::Search;
 use super::super::totals::{ClassShells, ShellSums};
 use super::super::{BatchItem, Criterion, IterationInput, ParticleOutcome, WeightedSums};
 use super::first_pass::FirstPass;
 use super::images::Prepared;
 use super::layout::DeviceLayout;
+use super::second_pass::Found;
 use gpu::samples::Alignment;
+use std::ops::Range;
 
-/// Adds the batch to `sums`; `shares` holds (Σ XA, Σ AA, Σ|F|², 0) per image, class and shell.
+/// Adds the images of `part` of the batch to `sums`.
 #[allow(clippy::too_many_arguments)]
 pub fn add(
     input: &IterationInput,
@@ -15,8 +18,8 @@ pub fn add(
     items: &[&BatchItem],
     images: &Prepared,
     first: &FirstPass,
-    alignments: &[Alignment],
-    shares: &[[f32; 4]],
+    part: Range<usize>,
+    found: &Found,
     sums: &mut WeightedSums,
 ) -> Vec<ParticleOutcome> {
     let batch = Batch {
@@ -26,12 +29,10 @@ pub fn add(
         first,
     };
     let per_image = input.references.len() * layout.shells;
-    items
-        .iter()
-        .zip(alignments)
-        .zip(shares.chunks_exact(per_image))
-        .enumerate()
-        .map(|(i, ((item, alignment), shares))| {
+    part.zip(&found.alignments)
+        .zip(found.shares.chunks_exact(per_image))
+        .map(|((i, alignment), shares)| {
+            let item = items[i];
             let mut outcome = batch.outcome(i, item, alignment, shares);
             if !input.options.skip_maximize {
                 let a_g = layout.host.pixel_size;
@@ -87,15 +88,18 @@ impl Batch<'_> {
             .orientation_children(input.options.oversampling);
         let child =
             alignment.best as usize % (children * host.shift_children) / host.shift_children;
-        let [rot, tilt, psi] = input
-            .sampling
-            .angles(
-                orientation as usize / n_psi,
-                orientation as usize % n_psi,
-                input.options.oversampling,
-                child,
-            )
-            .expect("a child of the grid");
+        let [rot, tilt, psi] = match Search::of(input) {
+            Search::Fixed => [item.particle.rot, item.particle.tilt, item.particle.psi],
+            _ => input
+                .sampling
+                .angles(
+                    orientation as usize / n_psi,
+                    orientation as usize % n_psi,
+                    input.options.oversampling,
+                    child,
+                )
+                .expect("a child of the grid"),
+        };
         let shift = host.fine_shifts[alignment.shift as usize];
         let selection = &alignment.selection;
         let (log_likelihood, max_probability) = match input.criterion {
@@ -117,12 +121,14 @@ impl Batch<'_> {
                 )
             }
         };
-        let old = self.images.starts[i].old_offset;
+        let start = &self.images.starts[i];
         ParticleOutcome {
             rot,
             tilt,
             psi,
-            origin: std::array::from_fn(|k| (old[k] + shift[k]) * host.pixel_size),
+            origin: std::array::from_fn(|k| {
+                (start.old_offset[k] + shift[k] + start.remainder[k]) * host.pixel_size
+            }),
             class: class as usize + 1,
             norm: item.particle.norm,
             log_likelihood,

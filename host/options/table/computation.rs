@@ -5,10 +5,9 @@ use OnContinue::{FromCommandLine, FromFile};
 
 const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU engine";
 const NO_COPIES: &str = "images are read in large blocks from where they are; none are copied";
-const CPU_ONLY: &str = "this version has the CPU engine only; the run goes on there";
 
 /// Computing options.
-pub const COMPUTATION: [OptionEntry; 26] = OptionEntry::under(
+pub const COMPUTATION: [OptionEntry; 27] = OptionEntry::under(
     Group::Computation,
     [
         OptionEntry::integer("--j", "0", "", "Number of threads; 0 means all cores (RELION's default is 1)")
@@ -60,29 +59,31 @@ pub const COMPUTATION: [OptionEntry; 26] = OptionEntry::under(
             .without_effect("the CPU engine is always the vectorised one"),
         OptionEntry::optional_text(
             "--gpu",
-            "Use GPUs; the optional value lists device numbers, with : between processes and , between threads",
+            "Expectation and maximisation on GPUs; the optional value lists device numbers, with : between processes and , between threads",
         )
-        .on_continue(FromCommandLine)
-        .without_effect(CPU_ONLY),
-        OptionEntry::bytes("--gpu_memory", "Most device memory to take, such as 20G (not a RELION option)")
-            .on_continue(FromCommandLine)
-            .without_effect(CPU_ONLY),
+        .on_continue(FromCommandLine),
+        OptionEntry::bytes("--gpu_memory", "Most device memory to take, such as 20G; 9/10 of what is free if not given (not a RELION option)")
+            .on_continue(FromCommandLine),
+        OptionEntry::text(
+            "--gpu_precision",
+            "single",
+            "Rounding of the first pass's matrix products on a GPU: single, tf32x3 or tf32; docs/numerics.md says what it changes (not a RELION option)",
+        )
+        .on_continue(FromCommandLine),
         OptionEntry::integer(
             "--free_gpu_memory",
             "0",
             "MB",
             "Device memory to leave free",
         )
-        .on_continue(FromCommandLine)
-        .without_effect(CPU_ONLY),
+        .on_continue(FromCommandLine),
         OptionEntry::integer(
             "--mode",
             "0",
             "",
-            "GeRelion's choice of engine: 0 is the CPU, 1 the GPU",
+            "GeRelion's choice of engine: 0 is the CPU, 1 the GPU, as a bare --gpu",
         )
-        .on_continue(FromCommandLine)
-        .without_effect(CPU_ONLY),
+        .on_continue(FromCommandLine),
         OptionEntry::flag("--sycl", "SYCL engine")
             .on_continue(FromCommandLine)
             .without_effect(NO_SYCL),

@@ -1,6 +1,7 @@
 //! The `optimiser_general` table: which labels it must have, and what they become (spec 03 §1.4, §5).
 
 use super::ResumeError;
+use crate::device::Precision;
 use crate::formats::star::{StarError, Table};
 use crate::optics::CtfFlags;
 use crate::refinement::settings::Settings;
@@ -253,6 +254,7 @@ pub fn settings(table: &Table, path: &Path, command_line: String) -> Result<Sett
         pool: 1,
         gpu: None,
         gpu_memory: None,
+        gpu_precision: Precision::Single,
         free_gpu_memory: 0,
         preread_images: false,
         scratch_dir: None,

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use cuda_std::emulator;
 use gpu::kernels::{
     coarse, columns, fine, grouping, halves, map, prepare, product, project, scan, statistics,
-    store, trials, volume, weights,
+    store, ties, trials, volume, weights,
 };
 
 /// A function whose arguments are read from where a launch keeps them.
@@ -77,6 +77,7 @@ table! {
     AsAsked product::inner_products_tf32(_, _, _, _, _, _, _);
     AsAsked product::inner_products_tf32x3(_, _, _, _, _, _, _);
     OneWarp coarse::coarse_select(_, _, _, _, _, _, _, _, _, _, _, _, _, _);
+    AsAsked ties::tied_correlations(_, _, _, _, _, _, _, _, _, _, _);
     OneWarp coarse::coarse_list(_, _, _, _, _, _, _, _, _, _, _, _, _);
     OneWarp scan::exclusive_scan(_, _, _, _);
     Apart grouping::count_pairs(_, _, _);

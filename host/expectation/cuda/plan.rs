@@ -1,0 +1,364 @@
+//! Memory plan of one iteration on a device: what references, sums, grid and batches take, and how large batches may be.
+
+use super::super::orientations::Search;
+use super::super::{ExpectationError, IterationInput};
+use crate::fourier::reference::volume_shape;
+
+/// Never more particles at once: beyond it nothing is gained.
+const LARGEST_BATCH: usize = 1024;
+/// Slices waiting for comparison take no more than this.
+const SLICE_BUFFER: usize = 1 << 30;
+
+/// What an iteration asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Demand {
+    /// Classes.
+    pub classes: usize,
+    /// Stored voxels of a reference.
+    pub voxels: usize,
+    /// Coarse orientations that all particles share, all classes; 0 in searches with orientations of their own.
+    pub shared_orientations: usize,
+    /// Coarse orientations of one particle in such searches, all classes.
+    pub own_orientations: usize,
+    /// Coarse shifts.
+    pub shifts: usize,
+    /// Children of an orientation and of a shift.
+    pub children: [usize; 2],
+    /// Largest box of the images, pixels.
+    pub box_size: usize,
+    /// Compared pixels in the first pass.
+    pub coarse_pixels: usize,
+    /// Pixels of the sums.
+    pub full_pixels: usize,
+    /// Directions of the grid.
+    pub directions: usize,
+    /// Optics groups.
+    pub groups: usize,
+}
+
+impl Demand {
+    /// Of the iteration at hand.
+    pub fn of(input: &IterationInput) -> Self {
+        let (sampling, options) = (input.sampling, input.options);
+        let search = Search::of(input);
+        let classes = input.references.len();
+        let pixels = |f: &dyn Fn(&super::super::ImageSizes) -> usize| {
+            let largest = input.sizes.iter().map(f).max().unwrap_or(0);
+            listed_pixels(largest)
+        };
+        let grid = sampling.directions.len() * sampling.n_psi();
+        Self {
+            classes,
+            voxels: input.references[0].voxels(),
+            shared_orientations: if search == Search::Global {
+                grid * classes
+            } else {
+                0
+            },
+            // Local lists reach three standard deviations; a thousand orientations are many.
+            own_orientations: match search {
+                Search::Local => grid.min(1000) * classes,
+                _ => classes,
+            },
+            shifts: if options.skip_align {
+                1
+            } else {
+                sampling.translations.len()
+            },
+            children: [
+                if search == Search::Fixed {
+                    1
+                } else {
+                    sampling.orientation_children(options.oversampling)
+                },
+                if options.skip_align {
+                    1
+                } else {
+                    sampling.translation_children(options.oversampling)
+                },
+            ],
+            box_size: input.optics.iter().map(|o| o.box_size).max().unwrap_or(0),
+            coarse_pixels: pixels(&|s| s.coarse),
+            full_pixels: pixels(&|s| s.full),
+            directions: sampling.directions.len(),
+            groups: input.optics.len(),
+        }
+    }
+
+    /// References and sums of all classes.
+    fn volumes(&self) -> usize {
+        self.classes * self.voxels * (8 + 16)
+    }
+
+    /// Phases of all shifts, matrices of all orientations.
+    fn tables(&self) -> usize {
+        let phases = self.shifts * (self.coarse_pixels + self.children[1] * self.full_pixels) * 8;
+        let matrices = self.shared_orientations * (24 * (1 + self.children[0]) + 12);
+        self.groups * (phases + matrices + 24 * self.full_pixels)
+            + 8 * self.classes * self.directions
+    }
+
+    /// The grid's slices in the first pass and their powers.
+    fn grid_slices(&self) -> usize {
+        self.groups * self.shared_orientations * self.slice()
+    }
+
+    /// A slice of the first pass and its powers.
+    fn slice(&self) -> usize {
+        12 * self.coarse_pixels
+    }
+
+    /// Children of one orientation, projected.
+    fn family(&self) -> usize {
+        8 * self.children[0] * self.full_pixels
+    }
+
+    /// One particle until the second pass, and its sums per shell.
+    fn particle(&self) -> usize {
+        let half = self.box_size * (self.box_size / 2 + 1);
+        // As read, shifted, masked; its transform and cuFFT's work area.
+        let image = 3 * 4 * self.box_size * self.box_size + 2 * 8 * half;
+        let listed = self.full_pixels * (2 * 8 + 4 + 8 * self.classes);
+        let shells = 4 * self.box_size + 16 * self.classes * self.box_size;
+        let comparisons = if self.shared_orientations > 0 {
+            4 * self.shared_orientations * (self.shifts + 1)
+                + (8 * self.shifts + 4) * self.coarse_pixels
+        } else {
+            // Samples, pairs, differences; matrices and tables of the orientations.
+            self.own_orientations * (self.shifts * (16 + 16 + 4) + 24 * (1 + self.children[0]) + 40)
+        };
+        image + listed + shells + comparisons
+    }
+
+    /// The least that will do: one particle, one orientation at a time, a thousand samples of the second pass.
+    pub fn least(&self) -> usize {
+        self.volumes()
+            + self.tables()
+            + self.particle()
+            + 1000 * self.sample()
+            + self.family()
+            + self.groups * self.slice()
+    }
+
+    /// One significant sample in the second pass: itself, its pair, the weights of its children.
+    pub fn sample(&self) -> usize {
+        16 + 16 + 4 * self.children[0] * self.children[1]
+    }
+}
+
+/// Pixels of a half-complex box of `size`, in rows of whole groups of 32.
+fn listed_pixels(size: usize) -> usize {
+    // π/8·size² lie within the radius, half a row more on the edge.
+    (size * size * 2 / 5 + size).next_multiple_of(32)
+}
+
+/// How an iteration is fitted into the memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// References and sums, bytes.
+    pub volumes: usize,
+    /// Phases and matrices, bytes.
+    pub tables: usize,
+    /// Orientations of the grid that are projected at a time; all of them are kept when that is all.
+    pub orientations: usize,
+    /// Slices of those orientations and their powers, bytes.
+    pub slices: usize,
+    /// Particles at once.
+    pub batch: usize,
+    /// Their images, transforms and differences, bytes.
+    pub images: usize,
+    /// Samples of the second pass and their weights at a time, bytes.
+    pub second_pass: usize,
+    /// Slices of the second pass at a time, bytes.
+    pub family_slices: usize,
+    /// What would have been done with more memory.
+    pub given_up: Vec<String>,
+}
+
+impl Plan {
+    /// Fits `demand` into `limit` bytes; an error says what one particle needs at least.
+    pub fn new(demand: &Demand, limit: usize) -> Result<Self, ExpectationError> {
+        let (volumes, tables) = (demand.volumes(), demand.tables());
+        let room = limit.saturating_sub(volumes + tables);
+        let particle = demand.particle();
+        if demand.least() > limit {
+            return Err(ExpectationError::Invalid(format!(
+                "one particle needs {} MiB of device memory besides {} MiB for references, sums and tables, but only {} MiB may \
+                 be used. Use a card with more memory, raise --gpu_memory, coarsen the sampling, lower --pad, or run without \
+                 --gpu",
+                (demand.least() - volumes - tables) >> 20,
+                (volumes + tables) >> 20,
+                limit >> 20
+            )));
+        }
+        let mut given_up = Vec::new();
+        let (mut orientations, mut slices) = (demand.shared_orientations, demand.grid_slices());
+        if slices > room / 5 * 2 {
+            let row = demand.groups * demand.slice();
+            orientations = (room / 10 / row.max(1)).clamp(1, orientations.max(1));
+            slices = orientations * row;
+            given_up.push(format!(
+                "to fit: slices of the first pass are projected anew for every batch, {orientations} of {} at a time",
+                demand.shared_orientations
+            ));
+        }
+        let left = room - slices;
+        let family_slices = (left / 8).clamp(demand.family(), SLICE_BUFFER.max(demand.family()));
+        let left = left.saturating_sub(family_slices);
+        let second_pass = (left / 3).max(1000 * demand.sample());
+        let left = left.saturating_sub(second_pass);
+        let batch = (left / particle).clamp(1, LARGEST_BATCH);
+        if batch < 100 {
+            given_up.push(format!("to fit: only {batch} particles go through at once"));
+        }
+        Ok(Self {
+            volumes,
+            tables,
+            orientations,
+            slices,
+            batch,
+            images: batch * particle,
+            second_pass,
+            family_slices,
+            given_up,
+        })
+    }
+
+    /// Half of everything that can be less: for a device that turns out to be full.
+    pub fn halve(&mut self) {
+        self.batch = (self.batch / 2).max(1);
+        self.second_pass /= 2;
+        self.family_slices /= 2;
+    }
+
+    /// What raw images may take to stay for the next iteration: not what maximisation needs, which comes while they stay.
+    pub fn left_for_images(&self, demand: &Demand, limit: usize) -> usize {
+        // Sums twice while they are symmetrised; a padded map, its transform and work area are smaller than five volumes.
+        let maximization = self.volumes + demand.voxels * (16 + 40);
+        limit.saturating_sub(self.total().max(maximization)) / 10 * 9
+    }
+
+    /// Bytes at most.
+    pub fn total(&self) -> usize {
+        self.volumes
+            + self.tables
+            + self.slices
+            + self.images
+            + self.second_pass
+            + self.family_slices
+    }
+}
+
+/// The demand of a search with `orientations` (all classes) shared by all particles, or that many of a particle's own,
+/// for references of `box_size` at `size` pixels: for plans before there is an iteration.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outlook {
+    /// Box of references and images, pixels.
+    pub box_size: usize,
+    /// Current size, pixels.
+    pub size: usize,
+    /// Current size of the first pass, pixels.
+    pub coarse_size: usize,
+    /// `--pad`.
+    pub padding: f64,
+    /// Classes.
+    pub classes: usize,
+    /// Directions of the grid.
+    pub directions: usize,
+    /// In-plane angles.
+    pub psis: usize,
+    /// Particle-specific orientations.
+    pub local: bool,
+    /// Coarse shifts.
+    pub shifts: usize,
+    /// `--oversampling`.
+    pub oversampling: u32,
+}
+
+impl Outlook {
+    /// As a demand.
+    pub fn demand(&self) -> Demand {
+        let shape = volume_shape(self.box_size, self.padding, self.size);
+        let grid = self.directions * self.psis * self.classes;
+        Demand {
+            classes: self.classes,
+            voxels: shape.voxels(),
+            shared_orientations: if self.local { 0 } else { grid },
+            own_orientations: 1000 * self.classes,
+            shifts: self.shifts,
+            children: [8usize.pow(self.oversampling), 4usize.pow(self.oversampling)],
+            box_size: self.box_size,
+            coarse_pixels: listed_pixels(self.coarse_size),
+            full_pixels: listed_pixels(self.size),
+            directions: self.directions,
+            groups: 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: usize = 1 << 30;
+
+    fn outlook() -> Outlook {
+        Outlook {
+            box_size: 512,
+            size: 512,
+            coarse_size: 512,
+            padding: 2.0,
+            classes: 1,
+            directions: 196_608,
+            psis: 384,
+            local: true,
+            shifts: 29,
+            oversampling: 1,
+        }
+    }
+
+    #[test]
+    fn the_last_iteration_of_box_512_fits_a_card_of_24_gib() {
+        let plan = Plan::new(&outlook().demand(), 22 * GIB).unwrap();
+        assert!(plan.total() <= 22 * GIB, "{plan:?}");
+        assert!(plan.batch >= 100, "{plan:?}");
+        // 1027 × 1027 × 514 voxels of 24 bytes.
+        assert!((12 * GIB..13 * GIB).contains(&plan.volumes), "{plan:?}");
+    }
+
+    #[test]
+    fn plans_stay_within_their_limit() {
+        let global = Outlook {
+            size: 60,
+            coarse_size: 60,
+            directions: 768,
+            psis: 48,
+            local: false,
+            ..outlook()
+        };
+        for oversampling in 0..4 {
+            for gib in [1, 2, 8, 100] {
+                let demand = Outlook {
+                    oversampling,
+                    ..global
+                }
+                .demand();
+                let plan = Plan::new(&demand, gib * GIB).unwrap();
+                assert!(plan.total() <= gib * GIB, "{oversampling}, {gib}: {plan:?}");
+            }
+        }
+        let (small, large) = (
+            Plan::new(&global.demand(), GIB).unwrap(),
+            Plan::new(&global.demand(), 100 * GIB).unwrap(),
+        );
+        assert!(small.batch < large.batch && large.batch == LARGEST_BATCH);
+        assert!(small.orientations < large.orientations);
+        assert!(!small.given_up.is_empty() && large.given_up.is_empty());
+    }
+
+    #[test]
+    fn too_little_memory_says_what_is_needed() {
+        let error = Plan::new(&outlook().demand(), 8 * GIB).unwrap_err();
+        assert!(error.to_string().contains("--gpu_memory"), "{error}");
+    }
+}

@@ -1,0 +1,83 @@
+//! Ties of the cross-correlation iteration, decided in double precision (as `cpu/ties.rs` says why).
+
+use super::super::{ExpectationError, IterationInput};
+use super::Iteration;
+use super::first_pass::FirstPass;
+use super::images::Prepared;
+use super::layout::DeviceLayout;
+use crate::device::Device;
+use gpu::correlation::ExactSample;
+use gpu::samples::Sample;
+
+/// Leaves of the samples that are tied with the best one of each image the best in double precision, the first one when
+/// equal.
+pub fn decide(
+    device: &Device,
+    input: &IterationInput,
+    iteration: &Iteration,
+    layout: &DeviceLayout,
+    images: &Prepared,
+    found: &mut FirstPass,
+) -> Result<(), ExpectationError> {
+    let count = found.selections.len();
+    let total = found.first[count] as usize;
+    if total == count {
+        return Ok(());
+    }
+    let samples = device.download(&found.samples, total)?;
+    let n_psi = input.sampling.n_psi();
+    let index = &found.rows(layout).index;
+    let exact: Vec<ExactSample> = samples
+        .iter()
+        .map(|sample| {
+            let (class, o) = index[sample.orientation as usize];
+            let matrix = input
+                .sampling
+                .orientations(o as usize / n_psi, o as usize % n_psi, 0)[0];
+            layout.host.exact_sample(
+                &matrix,
+                sample.shift as usize,
+                sample.image as usize,
+                class as usize,
+            )
+        })
+        .collect();
+    let exact = device.upload(&exact)?;
+    // SAFETY: filled by the kernel below.
+    let correlations = unsafe { device.buffer::<f64>(total)? };
+    // SAFETY: arrays of the sizes the kernel's documentation asks for.
+    unsafe {
+        device.tied_correlations(
+            total as u32,
+            exact.pointer(),
+            iteration.references[0].pointer(),
+            iteration.shape.pointer(),
+            layout.pixels.pointer(),
+            layout.coarse_count as u32,
+            images.masked.pointer(),
+            layout.stride as u32,
+            images.comparison_ctf(input),
+            images.scales.pointer(),
+            layout.coarse_weight.pointer(),
+            correlations.pointer(),
+        )?;
+    }
+    let correlations = device.download(&correlations, total)?;
+    let best: Vec<Sample> = found
+        .first
+        .windows(2)
+        .map(|range| {
+            let mut best = range[0] as usize;
+            for s in best + 1..range[1] as usize {
+                if correlations[s] > correlations[best] {
+                    best = s;
+                }
+            }
+            samples[best]
+        })
+        .collect();
+    found.samples = device.upload(&best)?;
+    found.first = (0..=count as u32).collect();
+    found.selections.iter_mut().for_each(|s| s.kept = 1);
+    Ok(())
+}

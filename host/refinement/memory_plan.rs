@@ -1,0 +1,254 @@
+//! The table of memory that a run on a device will take, printed before the first particle: every stage up to the last
+//! iteration with the full box.
+
+use super::job::Job;
+use super::sizes::{PassRule, SizeRule, current_size, image_sizes};
+use crate::expectation::cuda::plan::{Outlook, Plan};
+use crate::fourier::reference::volume_shape;
+use std::fmt::Write;
+
+/// Bytes a row of a particle table takes, about.
+const TABLE_ROW: usize = 300;
+/// The finest local searches of an auto-refinement are planned with a grid of this HEALPix order.
+const FINEST_ORDER: u32 = 7;
+
+/// What the plan is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prospect {
+    /// First iteration.
+    pub first: Outlook,
+    /// Last iteration, full box.
+    pub last: Outlook,
+    /// Independent halves: 1 or 2.
+    pub halves: usize,
+    /// Number of particles.
+    pub particles: usize,
+    /// All images are kept on the host.
+    pub preread: bool,
+}
+
+/// A row of the table, bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// Which stage, and what it means for the batches.
+    pub name: String,
+    /// On the device.
+    pub device: usize,
+    /// On the host.
+    pub host: usize,
+    /// In files.
+    pub disk: usize,
+    /// What was given up to fit.
+    pub given_up: Vec<String>,
+}
+
+impl Prospect {
+    /// Of a run about to begin.
+    pub fn of(job: &Job) -> Self {
+        let (model, settings) = (&job.models[0], &job.settings);
+        let sampling = &job.sampling;
+        let size = |use_all_data: bool| {
+            current_size(&SizeRule {
+                box_size: model.box_size,
+                pixel_size: model.pixel_size,
+                resolution: job.state.current_resolution,
+                average_pmax: 0.0,
+                high_fsc_at_limit: false,
+                increment: job.state.increment_size,
+                use_all_data,
+            })
+        };
+        let outlook =
+            |size: usize, angular_step: f64, directions: usize, psis: usize, local: bool| {
+                let sizes = image_sizes(
+                    &job.particles.optics[0],
+                    &PassRule {
+                        box_size: model.box_size,
+                        pixel_size: model.pixel_size,
+                        current_size: size,
+                        particle_diameter: job.expectation.particle_diameter,
+                        angular_step,
+                        oversampling: job.expectation.oversampling,
+                        strict_highres: None,
+                        max_coarse_size: None,
+                    },
+                );
+                Outlook {
+                    box_size: model.box_size,
+                    size,
+                    coarse_size: sizes.coarse,
+                    padding: model.padding,
+                    classes: model.classes.len(),
+                    directions,
+                    psis,
+                    local,
+                    shifts: sampling.translations.len(),
+                    oversampling: job.expectation.oversampling,
+                }
+            };
+        let (step, directions, psis) = (
+            sampling.angular_step(),
+            sampling.directions.len(),
+            sampling.n_psi(),
+        );
+        let local = model.local_search.is_some() || job.skips_orientations();
+        let last = if settings.auto_refine {
+            let grid = 12 << (2 * FINEST_ORDER);
+            outlook(
+                size(true),
+                360.0 / f64::from(6 << FINEST_ORDER),
+                grid,
+                6 << FINEST_ORDER,
+                true,
+            )
+        } else {
+            outlook(size(true), step, directions, psis, local)
+        };
+        Self {
+            first: outlook(size(false), step, directions, psis, local),
+            last,
+            halves: job.models.len(),
+            particles: job.particles.particles.len(),
+            preread: settings.preread_images,
+        }
+    }
+
+    /// All stages within `limit` bytes of device memory.
+    pub fn stages(&self, limit: usize) -> Vec<Stage> {
+        let mut stages = Vec::new();
+        for (name, outlook) in [
+            ("expectation, first iteration", &self.first),
+            ("expectation, last iteration", &self.last),
+        ] {
+            let demand = outlook.demand();
+            let image = 4 * outlook.box_size * outlook.box_size;
+            let (device, batch, given_up) = match Plan::new(&demand, limit) {
+                Ok(plan) => (plan.total(), plan.batch, plan.given_up),
+                // It may never come to that: the iteration itself refuses, if it does.
+                Err(error) => (demand.least(), 1, vec![format!("does not fit: {error}")]),
+            };
+            stages.push(Stage {
+                name: format!("{name} ({} px, {batch} particles at once)", outlook.size),
+                device,
+                // A block that is read while another is copied.
+                host: 3 * batch * image
+                    + if self.preread {
+                        self.particles * image
+                    } else {
+                        0
+                    },
+                disk: 0,
+                given_up,
+            });
+        }
+        stages.push(self.maximization(limit));
+        stages
+    }
+
+    /// Symmetry and reconstruction of one class after the other, then the references.
+    fn maximization(&self, limit: usize) -> Stage {
+        let last = &self.last;
+        let shape = volume_shape(last.box_size, last.padding, last.size);
+        let padded = 4 * shape.padded_box.pow(3);
+        let sums = 16 * shape.voxels();
+        // Sums and their copy when symmetrised; sums, transform, map and work area when reconstructed.
+        let one = (2 * sums).max(sums + 3 * padded);
+        let waiting = (last.classes * self.halves - 1) * sums;
+        let mut given_up = Vec::new();
+        let device = if one + waiting > limit {
+            given_up.push("to fit: sums of other classes and halves wait on the host".to_string());
+            one
+        } else {
+            one + waiting
+        };
+        let maps = last.classes * self.halves * 4 * last.box_size.pow(3);
+        Stage {
+            name: format!("maximization, last iteration ({} px)", last.size),
+            device,
+            host: 4 * maps + if given_up.is_empty() { 0 } else { waiting },
+            disk: maps + TABLE_ROW * self.particles,
+            given_up,
+        }
+    }
+}
+
+/// The table in words, for the console.
+pub fn table(stages: &[Stage], limit: usize) -> String {
+    let gib = |bytes: usize| format!("{:.2}", bytes as f64 / f64::from(1 << 30));
+    let mut text = format!(
+        " Memory plan, within {} GiB of device memory (GiB)\n {:<62}{:>8}{:>8}{:>8}\n",
+        gib(limit),
+        "stage",
+        "device",
+        "host",
+        "disk"
+    );
+    for stage in stages {
+        let _ = writeln!(
+            text,
+            " {:<62}{:>8}{:>8}{:>8}",
+            stage.name,
+            gib(stage.device),
+            gib(stage.host),
+            gib(stage.disk)
+        );
+        for words in &stage.given_up {
+            let _ = writeln!(text, "   {words}");
+        }
+    }
+    text.pop();
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: usize = 1 << 30;
+
+    fn prospect(box_size: usize) -> Prospect {
+        let first = Outlook {
+            box_size,
+            size: 60,
+            coarse_size: 60,
+            padding: 2.0,
+            classes: 1,
+            directions: 768,
+            psis: 48,
+            local: false,
+            shifts: 29,
+            oversampling: 1,
+        };
+        let last = Outlook {
+            size: box_size,
+            coarse_size: box_size,
+            directions: 196_608,
+            psis: 768,
+            local: true,
+            ..first
+        };
+        Prospect {
+            first,
+            last,
+            halves: 2,
+            particles: 100_000,
+            preread: false,
+        }
+    }
+
+    #[test]
+    fn box_512_with_padding_2_fits_a_card_of_24_gib() {
+        let limit = 22 * GIB;
+        let stages = prospect(512).stages(limit);
+        assert!(stages.iter().all(|s| s.device <= limit), "{stages:?}");
+        assert!(!stages[2].given_up.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_given_up_on_a_large_card() {
+        let stages = prospect(256).stages(120 * GIB);
+        assert!(stages.iter().all(|s| s.given_up.is_empty()), "{stages:?}");
+        let text = table(&stages, 120 * GIB);
+        assert_eq!(text.lines().count(), 5, "{text}");
+    }
+}
