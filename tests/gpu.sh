@@ -4,14 +4,17 @@
 #   tests/gpu.sh              build and test
 #   tests/gpu.sh --sanitize   also under compute-sanitizer (memcheck, racecheck)
 #   tests/gpu.sh --binary F   run a test binary built elsewhere (cargo test --no-run --test gpu_kernels) instead of building
+#   tests/gpu.sh --programs D relion_refine and gerelion of folder D in place of target/release
 set -eu
 cd "$(dirname "$0")/.."
 sanitize=no
 binary=
+programs=target/release
 while [ $# -gt 0 ]; do
     case "$1" in
         --sanitize) sanitize=yes ;;
         --binary) binary="$2"; shift ;;
+        --programs) programs="$2"; shift ;;
         *) echo "tests/gpu.sh: unknown option $1" >&2; exit 2 ;;
     esac
     shift
@@ -38,13 +41,13 @@ fi
 if [ "$sanitize" = yes ]; then
     for tool in memcheck racecheck; do
         echo "compute-sanitizer --tool $tool"
-        compute-sanitizer --tool "$tool" --error-exitcode 9 "$binary" --test-threads=1 a_batch_gives images_are_prepared
+        compute-sanitizer --tool "$tool" --error-exitcode 9 "$binary" --test-threads=1 a_batch_gives images_are_prepared tied_correlations
     done
 fi
 # The whole engine against the host's, where the programs are built.
-if [ -x target/release/relion_refine ]; then
-    sh tests/gpu_engine.sh target/release
+if [ -x "$programs/relion_refine" ]; then
+    sh tests/gpu_engine.sh "$programs"
 else
-    echo "tests/gpu.sh: target/release/relion_refine is not built; the engines are not compared"
+    echo "tests/gpu.sh: $programs/relion_refine is not built; the engines are not compared"
 fi
 echo "tests/gpu.sh: all passed"
