@@ -70,11 +70,6 @@ compare global 1
 compare global 2
 one global little --K 1 --iter 2 --sym C4 --zero_mask --gpu_memory "$little"
 compare global 2 "gpu little"
-if [ -n "${too_little:-}" ]; then # MiB: less than the device says that it has, which only the emulated one can do
-    EMULATED_CUDA_MIB="$too_little" one global full --K 1 --iter 2 --sym C4 --zero_mask
-    grep -q "at once instead of" "$work/global-full/log"
-    compare global 2 "gpu full"
-fi
 run noise_filled --K 1 --iter 1 --sym C4
 compare noise_filled 1
 run classes --K 2 --iter 3 --sym C4 --zero_mask --firstiter_cc

@@ -14,18 +14,10 @@ const GUARD: usize = 64;
 const MARK: u8 = 0xa5;
 /// What fresh memory holds: as a float a NaN.
 const POISON: u8 = 0xff;
-/// What the device says that it has.
 const MEMORY: usize = 8 << 30;
 
 /// Sizes of the arrays that exist.
 static ARRAYS: Mutex<Option<HashMap<u64, usize>>> = Mutex::new(None);
-
-/// What it has: `EMULATED_CUDA_MIB`, as when another program takes the rest.
-fn really_there() -> usize {
-    let mib = std::env::var("EMULATED_CUDA_MIB").ok();
-    mib.and_then(|m| m.parse::<usize>().ok())
-        .map_or(MEMORY, |m| m << 20)
-}
 
 fn arrays<R>(f: impl FnOnce(&mut HashMap<u64, usize>) -> R) -> R {
     f(ARRAYS.lock().unwrap().get_or_insert_default())
@@ -171,7 +163,7 @@ pub unsafe extern "C" fn cuMemAllocAsync(
     bytes: usize,
     _stream: *mut c_void,
 ) -> i32 {
-    if arrays(|a| a.values().sum::<usize>()) + bytes > really_there() {
+    if arrays(|a| a.values().sum::<usize>()) + bytes > MEMORY {
         return OUT_OF_MEMORY;
     }
     let mut memory = vec![MARK; bytes + 2 * GUARD].into_boxed_slice();
