@@ -11,7 +11,7 @@ use crate::samples::{Pair, Sample, product};
 
 /// Entry points that differ in their tile only.
 macro_rules! fine_differences {
-    ($($(#[$doc:meta])* $name:ident: $orientations:literal x $shifts:literal)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $method:ident<$($tile:literal),*>;)*) => {$(
         $(#[$doc])*
         #[kernel]
         pub unsafe fn $name(
@@ -53,7 +53,7 @@ macro_rules! fine_differences {
                     powers,
                     values,
                 }
-                .differences::<$orientations, $shifts>(*pairs.add(thread::block_idx_x() as usize))
+                .$method::<$($tile),*>(*pairs.add(thread::block_idx_x() as usize))
             }
         }
     )*};
@@ -67,10 +67,11 @@ fine_differences! {
     /// in `weighted_columns`; `phases` has a row for each child of each shift.
     /// `values[(sample · orientation_children + o) · shift_children + t]` receives the difference without the constants of
     /// the image; for cross-correlation (`powers` not null: √Σ|F|² an image) minus the correlation.
-    fine_differences_8x4: 8 x 4
-    /// One orientation and one shift a sample (`--oversampling 0`, fixed orientations); arguments as
+    fine_differences_8x4 = tiles<8, 4>;
+    /// One orientation and one shift a sample (`--oversampling 0`, fixed orientations, first passes of local searches);
+    /// grid: y = orientation children, z = shift children; arguments as
     /// [`fine_differences_8x4`].
-    fine_differences_1x1: 1 x 1
+    fine_differences_1x1 = singles<8>;
 }
 
 struct Tile {
@@ -94,7 +95,7 @@ struct Tile {
 
 impl Tile {
     #[inline(always)]
-    unsafe fn differences<const O: usize, const T: usize>(&self, pair: Pair) {
+    unsafe fn tiles<const O: usize, const T: usize>(&self, pair: Pair) {
         // SAFETY: the host's tiles cover the children exactly; pixels are counted below pixel_count.
         unsafe {
             let first_o = thread::block_idx_y() * O as u32;
@@ -142,6 +143,77 @@ impl Tile {
         }
     }
 
+    /// One orientation and one shift a sample, `N` samples of the pair at a time, which share slice and image.
+    #[inline(always)]
+    unsafe fn singles<const N: usize>(&self, pair: Pair) {
+        // SAFETY: as `tiles`; samples beyond the last of the pair are taken for it and not written.
+        unsafe {
+            let (o, t) = (thread::block_idx_y(), thread::block_idx_z());
+            let image = pair.image as usize;
+            let row = (pair.parent - self.first_parent) * self.orientation_children + o;
+            let slice = self.slices.add(row as usize * self.slice_stride as usize);
+            let scale = *self.scales.add(image);
+            let mut s = pair.begin;
+            while s < pair.end {
+                let mut phase_rows = [0usize; N];
+                for (k, row) in phase_rows.iter_mut().enumerate() {
+                    let sample = (s + k as u32).min(pair.end - 1);
+                    let shift = (*self.samples.add(sample as usize)).shift;
+                    *row = (shift * self.shift_children + t) as usize * self.phase_stride as usize;
+                }
+                let mut cross = [0.0f32; N];
+                let mut norm = 0.0f32;
+                let mut p = thread::thread_idx_x();
+                while p < self.pixel_count {
+                    let p_ = p as usize;
+                    let at = image * self.image_stride as usize + p_;
+                    let c = if self.ctf.is_null() {
+                        1.0
+                    } else {
+                        memory::load(self.ctf, at)
+                    };
+                    let m = scale * c;
+                    let v = memory::load(self.weight, p_);
+                    let f = memory::load2(self.images, at).map(|f| f * m * v);
+                    let a = memory::load2(slice, p_);
+                    norm = (0.5 * m * m * v).mul_add(a[0] * a[0] + a[1] * a[1], norm);
+                    // Re(conj(A)·F·e^{iφ}) from conj(A)·F, which all shifts share.
+                    let g = product([a[0], -a[1]], f);
+                    for k in 0..N {
+                        let e = memory::load2(self.phases, phase_rows[k] + p_);
+                        cross[k] = g[0].mul_add(e[0], cross[k]);
+                        cross[k] = (-g[1]).mul_add(e[1], cross[k]);
+                    }
+                    p += thread::block_dim_x();
+                }
+                let scratch = Shared::dynamic(0);
+                let norm = block::sum(norm, scratch);
+                let cross = block::sums(cross, scratch);
+                if thread::thread_idx_x() == 0 {
+                    for (k, &cross) in cross.iter().enumerate() {
+                        let sample = s + k as u32;
+                        if sample < pair.end {
+                            let row = sample * self.orientation_children + o;
+                            let at = row as usize * self.shift_children as usize + t as usize;
+                            *self.values.add(at) = self.value(image, norm, cross);
+                        }
+                    }
+                }
+                s += N as u32;
+            }
+        }
+    }
+
+    /// The difference, or minus the correlation.
+    #[inline(always)]
+    unsafe fn value(&self, image: usize, norm: f32, cross: f32) -> f32 {
+        if self.powers.is_null() {
+            return norm - cross;
+        }
+        // SAFETY: a power an image.
+        unsafe { -cross / ((2.0 * norm).sqrt() * *self.powers.add(image)) }
+    }
+
     #[inline(always)]
     unsafe fn write<const O: usize, const T: usize>(
         &self,
@@ -165,11 +237,7 @@ impl Tile {
                         .values
                         .add(row * self.shift_children as usize + first_t as usize);
                     for (t, &cross) in cross.iter().enumerate() {
-                        *out.add(t) = if self.powers.is_null() {
-                            norm[o] - cross
-                        } else {
-                            -cross / ((2.0 * norm[o]).sqrt() * *self.powers.add(image as usize))
-                        };
+                        *out.add(t) = self.value(image as usize, norm[o], cross);
                     }
                 }
             }
@@ -204,13 +272,13 @@ mod tests {
         *mut f32,
     );
 
-    fn check(kernel: Kernel, tile: [usize; 2], children: [usize; 2]) {
+    fn check(kernel: Kernel, tile: [usize; 2], children: [usize; 2], shifts: usize) {
         let [orientation_children, shift_children] = children;
-        let (images, shifts, count) = (3usize, 4usize, 75usize);
+        let (images, count) = (3usize, 75usize);
         let mut samples = Vec::new();
         for image in 0..images as u32 {
             for orientation in [1u32, 3, 4] {
-                for shift in 0..(image + orientation) % 4 {
+                for shift in 0..(image + orientation) * 3 % shifts as u32 {
                     samples.push(Sample {
                         image,
                         orientation,
@@ -310,13 +378,20 @@ mod tests {
 
     #[test]
     fn differences_follow_the_definition() {
-        check(fine_differences_8x4, [8, 4], [8, 4]);
-        check(fine_differences_1x1, [1, 1], [1, 1]);
+        check(fine_differences_8x4, [8, 4], [8, 4], 4);
+        check(fine_differences_1x1, [1, 1], [1, 1], 4);
+    }
+
+    /// Eight samples of a pair go through at a time, with children of a shift or without.
+    #[test]
+    fn samples_without_tiles_go_through_in_eights() {
+        check(fine_differences_1x1, [1, 1], [1, 1], 20);
+        check(fine_differences_1x1, [1, 1], [1, 4], 11);
     }
 
     /// Second-order oversampling is done in tiles.
     #[test]
     fn higher_oversampling_is_tiled() {
-        check(fine_differences_8x4, [8, 4], [16, 8]);
+        check(fine_differences_8x4, [8, 4], [16, 8], 4);
     }
 }
