@@ -176,29 +176,34 @@ impl Slab<'_> {
         let [fx, fy, fz] = at.fraction;
         let im = if at.conjugate { -im } else { im };
         let in_plane = at.base - z0 * self.plane;
-        let (re, im, w) = (f64::from(re), f64::from(im), f64::from(w));
+        let value = [re, im, w].map(f64::from);
         for (z, wz) in [(z0, 1.0 - fz), (z0 + 1, fz)] {
             if z < self.first || z >= self.first + self.planes {
                 continue;
             }
             let base = (z - self.first) * self.plane + in_plane;
-            for (offset, wy) in [(0, 1.0 - fy), (row, fy)] {
-                let at = base + offset..base + offset + 2;
-                let (Some(data), Some(weight)) =
-                    (self.data.get_mut(at.clone()), self.weight.get_mut(at))
-                else {
-                    continue;
-                };
-                for (wx, (data, weight)) in
-                    [1.0 - fx, fx].into_iter().zip(data.iter_mut().zip(weight))
-                {
-                    let share = f64::from(wz * wy * wx);
-                    data.re += share * re;
-                    data.im += share * im;
-                    *weight += share * w;
-                }
-            }
+            self.add_pair(base, wz * (1.0 - fy), fx, value);
+            self.add_pair(base + row, wz * fy, fx, value);
         }
+    }
+
+    /// Share `share` of [re, im, weight] between the voxels `at` and its neighbour in x. Written out, since it is most
+    /// of the time of an insertion.
+    #[inline(always)]
+    fn add_pair(&mut self, at: usize, share: f32, fx: f32, [re, im, w]: [f64; 3]) {
+        let (Some([a, b]), Some([weight_a, weight_b])) = (
+            self.data.get_mut(at..at + 2),
+            self.weight.get_mut(at..at + 2),
+        ) else {
+            return;
+        };
+        let (left, right) = (f64::from(share * (1.0 - fx)), f64::from(share * fx));
+        a.re += left * re;
+        a.im += left * im;
+        b.re += right * re;
+        b.im += right * im;
+        *weight_a += left * w;
+        *weight_b += right * w;
     }
 }
 

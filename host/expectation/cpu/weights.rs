@@ -120,19 +120,43 @@ pub fn keep_significant<T: Copy>(
     fraction: f64,
     limit: Option<usize>,
 ) -> usize {
-    let mut sorted: Vec<f64> = weights.samples.iter().map(|s| s.weight).collect();
-    sorted.sort_unstable_by(|a, b| b.total_cmp(a));
-    let (mut accumulated, mut count, mut threshold) = (0.0, 0, 0.0);
-    for weight in sorted {
+    let mut values: Vec<f64> = weights.samples.iter().map(|s| s.weight).collect();
+    let limit = limit.unwrap_or(usize::MAX);
+    let (threshold, count) = significance(&mut values, fraction * weights.sum, limit);
+    weights.samples.retain(|s| s.weight >= threshold);
+    count
+}
+
+/// The weight at which the sum of the largest weights exceeds `target`, or their number reaches `limit`, and how many
+/// were counted up to there. The larger half is looked at or skipped as a whole, again and again: no full sort.
+fn significance(mut weights: &mut [f64], target: f64, limit: usize) -> (f64, usize) {
+    const SHORT: usize = 32;
+    let descending = |a: &f64, b: &f64| b.total_cmp(a);
+    let (mut accumulated, mut count) = (0.0, 0);
+    while weights.len() > SHORT {
+        let half = weights.len() / 2;
+        weights.select_nth_unstable_by(half, descending);
+        let (larger, smaller) = weights.split_at_mut(half);
+        let sum = accumulated + larger.iter().sum::<f64>();
+        if sum > target || count + half >= limit {
+            weights = larger;
+        } else {
+            accumulated = sum;
+            count += half;
+            weights = smaller;
+        }
+    }
+    weights.sort_unstable_by(descending);
+    let mut threshold = 0.0;
+    for &mut weight in weights {
         accumulated += weight;
         count += 1;
         threshold = weight;
-        if accumulated > fraction * weights.sum || limit.is_some_and(|l| count >= l) {
+        if accumulated > target || count >= limit {
             break;
         }
     }
-    weights.samples.retain(|s| s.weight >= threshold);
-    count
+    (threshold, count)
 }
 
 #[cfg(test)]
@@ -179,6 +203,33 @@ mod tests {
         assert_eq!(w.samples.len(), 3);
         let mut w = weights(&[0.0, 1.0, 2.0]);
         assert_eq!(keep_significant(&mut w, 0.999, Some(1)), 1);
+    }
+
+    /// The halving finds what a full sort finds.
+    #[test]
+    fn the_threshold_is_that_of_sorted_weights() {
+        let weights: Vec<f64> = (0..1000)
+            .map(|i| ((i * 7919 % 1009) as f64).powi(3))
+            .collect();
+        let sum: f64 = weights.iter().sum();
+        let mut sorted = weights.clone();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        for (fraction, limit) in [
+            (0.999, usize::MAX),
+            (0.5, usize::MAX),
+            (0.01, 1000),
+            (0.9, 7),
+            (1.0, 1000),
+        ] {
+            let mut accumulated = 0.0;
+            let counted = sorted.iter().position(|w| {
+                accumulated += w;
+                accumulated > fraction * sum
+            });
+            let counted = counted.map_or(1000, |i| i + 1).min(limit);
+            let found = significance(&mut weights.clone(), fraction * sum, limit);
+            assert_eq!(found, (sorted[counted - 1], counted), "{fraction} {limit}");
+        }
     }
 
     #[test]
