@@ -143,7 +143,8 @@ fn expectation(c: &mut Criterion) {
             position: i,
             image: simulation
                 .render(i, &simulation.particle(i))
-                .expect("a valid CTF"),
+                .expect("a valid CTF")
+                .into(),
             name: format!("{:06}@simulated.mrcs", i + 1),
         })
         .collect();

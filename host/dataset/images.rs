@@ -4,22 +4,23 @@ use super::{DatasetError, ParticleSet};
 use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::{MrcError, StackReader};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// Most stacks kept open at a time: well below the usual limit of 1024 open files of a process.
 const MOST_OPEN: usize = 256;
 
-/// Gives out images of particles; keeps stacks open and optionally all images in memory.
+/// Gives out images of particles; keeps stacks open and, where they fit, images in memory.
 ///
 /// Paths are relative to the current folder, as in RELION; what is not there is looked for beside the STAR file.
 #[derive(Debug)]
 pub struct ImageStore {
     paths: Vec<PathBuf>,
     open: Mutex<OpenStacks>,
-    /// Images in particle order, when they were read in advance.
-    preread: Option<Vec<Box<[f32]>>>,
+    /// A place for the image of each particle, where images are kept once they were read.
+    kept: Option<Vec<OnceLock<Box<[f32]>>>>,
     warnings: Vec<String>,
 }
 
@@ -67,12 +68,12 @@ pub(super) fn locate(image: &str, star_file: &Path) -> Result<Located, String> {
 
 impl ImageStore {
     /// Open every stack of the set, checking that each slice exists and that boxes agree with the optics table.
-    /// `preread` decodes all images into memory.
+    /// `preread` decodes all images into memory at once.
     pub fn open(set: &ParticleSet, preread: bool) -> Result<Self, DatasetError> {
         let mut store = ImageStore {
             paths: Vec::new(),
             open: Mutex::default(),
-            preread: None,
+            kept: None,
             warnings: Vec::new(),
         };
         let particles_of_stack = particles_of_stacks(set);
@@ -80,9 +81,23 @@ impl ImageStore {
             store.add_stack(set, stack, particles)?;
         }
         if preread {
-            store.preread = Some(store.read_all(set, &particles_of_stack)?);
+            store.keep(set);
+            store.read_all(set, &particles_of_stack)?;
         }
         Ok(store)
+    }
+
+    /// Keep images once they are read, provided that all of them take no more than `bytes`.
+    pub fn keep_within(&mut self, set: &ParticleSet, bytes: usize) {
+        let of_group = |group: usize| set.optics[group].box_size.pow(2) * size_of::<f32>();
+        let all: usize = set.particles.iter().map(|p| of_group(p.optics_group)).sum();
+        if self.kept.is_none() && all <= bytes {
+            self.keep(set);
+        }
+    }
+
+    fn keep(&mut self, set: &ParticleSet) {
+        self.kept = Some(set.particles.iter().map(|_| OnceLock::new()).collect());
     }
 
     /// Oddities that were tolerated, for the user.
@@ -90,26 +105,38 @@ impl ImageStore {
         &self.warnings
     }
 
-    /// Image of particle `index` (row-major, box²) into `out`; NaN or all-zero images are errors naming the particle.
+    /// Image of particle `index` (row-major, box² of its optics group), borrowed where images are kept; NaN or all-zero
+    /// images are errors naming the particle.
+    pub fn image(&self, set: &ParticleSet, index: usize) -> Result<Cow<'_, [f32]>, DatasetError> {
+        let Some(place) = self.kept.as_ref().map(|places| &places[index]) else {
+            return Ok(Cow::Owned(self.decode(set, index)?));
+        };
+        if let Some(image) = place.get() {
+            return Ok(Cow::Borrowed(image));
+        }
+        let image = self.decode(set, index)?.into_boxed_slice();
+        // Another thread that was faster has read the same image.
+        Ok(Cow::Borrowed(place.get_or_init(|| image)))
+    }
+
+    /// As [`Self::image`], into `out`.
     pub fn read_into(
         &self,
         set: &ParticleSet,
         index: usize,
         out: &mut [f32],
     ) -> Result<(), DatasetError> {
-        match self.preread.as_ref().map(|images| &images[index]) {
-            Some(image) if image.len() == out.len() => {
-                out.copy_from_slice(image);
-                Ok(())
-            }
-            Some(image) => Err(DatasetError::Invalid(format!(
+        let image = self.image(set, index)?;
+        if image.len() != out.len() {
+            return Err(DatasetError::Invalid(format!(
                 "{}: {} pixels do not fit a buffer of {}",
                 set.describe(index),
                 image.len(),
                 out.len()
-            ))),
-            None => self.decode(set, index, out),
+            )));
         }
+        out.copy_from_slice(&image);
+        Ok(())
     }
 
     /// Find and check one stack that holds the images of `particles`.
@@ -187,38 +214,28 @@ impl ImageStore {
         Ok(())
     }
 
-    /// All images, read stack by stack in slice order.
+    /// Read all images that are to be kept, stack by stack in slice order.
     fn read_all(
         &self,
         set: &ParticleSet,
         particles_of_stack: &[Vec<usize>],
-    ) -> Result<Vec<Box<[f32]>>, DatasetError> {
+    ) -> Result<(), DatasetError> {
         let order: Vec<usize> = particles_of_stack.iter().flatten().copied().collect();
-        let images: Vec<Box<[f32]>> = order
+        order
             .par_iter()
-            .map(|&particle| {
-                let box_size = set.optics[set.particles[particle].optics_group].box_size;
-                let mut image = vec![0.0; box_size * box_size].into_boxed_slice();
-                self.decode(set, particle, &mut image)?;
-                Ok(image)
-            })
-            .collect::<Result<_, DatasetError>>()?;
-        let mut in_particle_order = vec![Box::default(); images.len()];
-        for (particle, image) in order.into_iter().zip(images) {
-            in_particle_order[particle] = image;
-        }
-        Ok(in_particle_order)
+            .try_for_each(|&particle| self.image(set, particle).map(drop))
     }
 
-    fn decode(&self, set: &ParticleSet, index: usize, out: &mut [f32]) -> Result<(), DatasetError> {
+    fn decode(&self, set: &ParticleSet, index: usize) -> Result<Vec<f32>, DatasetError> {
         let particle = &set.particles[index];
+        let mut out = vec![0.0; set.optics[particle.optics_group].box_size.pow(2)];
         let blame =
             |message: &str| DatasetError::Invalid(format!("{}: {message}", set.describe(index)));
         let reader = self
             .reader(particle.stack)
             .map_err(|e| blame(&e.to_string()))?;
         reader
-            .read_into(particle.slice, out)
+            .read_into(particle.slice, &mut out)
             .map_err(|e| blame(&e.to_string()))?;
         if let Some(pixel) = out.iter().position(|v| !v.is_finite()) {
             return Err(blame(&format!(
@@ -233,7 +250,7 @@ impl ImageStore {
                 "all pixels of the image are 0; remove this particle from the STAR file or extract it again",
             ));
         }
-        Ok(())
+        Ok(out)
     }
 
     /// The open reader of a stack.
@@ -316,11 +333,16 @@ mod tests {
             &[[1.0; 4], [1.0, 2.0, 3.0, 4.0]],
             &["2@a.mrcs", "1@a.mrcs"],
         );
-        for preread in [false, true] {
-            let store = ImageStore::open(&set, preread).unwrap();
-            let mut image = [0.0; 4];
-            store.read_into(&set, 0, &mut image).unwrap();
-            assert_eq!(image, [1.0, 2.0, 3.0, 4.0]);
+        // Kept at once; kept when first read, since two images are 32 bytes; not kept.
+        for (preread, room) in [(true, 0), (false, 32), (false, 31)] {
+            let mut store = ImageStore::open(&set, preread).unwrap();
+            store.keep_within(&set, room);
+            for _ in 0..2 {
+                let image = store.image(&set, 0).unwrap();
+                assert_eq!(image[..], [1.0, 2.0, 3.0, 4.0]);
+            }
+            let kept = matches!(store.image(&set, 0).unwrap(), Cow::Borrowed(_));
+            assert_eq!(kept, preread || room == 32);
             assert!(store.read_into(&set, 0, &mut [0.0; 9]).is_err());
             assert!(store.warnings()[0].contains("beside the STAR file"));
         }
@@ -409,7 +431,7 @@ mod tests {
         let store = ImageStore {
             paths: vec![folder.path().join("a.mrcs"); MOST_OPEN + 2],
             open: Mutex::default(),
-            preread: None,
+            kept: None,
             warnings: Vec::new(),
         };
         (0..MOST_OPEN).for_each(|stack| drop(store.reader(stack).unwrap()));

@@ -18,6 +18,7 @@ use crate::fourier::sums::Sums;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::optics::CtfFlags;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -148,7 +149,7 @@ pub struct BatchItem<'a> {
     /// Position in the processing order (0-based, global), for seed generation.
     pub position: usize,
     /// Image, row-major, box² of its optics group; empty where the engine has kept it.
-    pub image: Vec<f32>,
+    pub image: Cow<'a, [f32]>,
     /// `slice@stack`, for messages.
     pub name: String,
 }

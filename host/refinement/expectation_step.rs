@@ -6,6 +6,7 @@ use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::{
     BatchItem, ExpectationEngine, IterationInput, ParticleOutcome, WeightedSums,
 };
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::mpsc::sync_channel;
 
@@ -87,12 +88,10 @@ fn read_batch<'a>(
         .enumerate()
         .map(|(i, &index)| {
             let particle = &set.particles[index];
-            let mut image = Vec::new();
-            if !held.contains(&particle.id) {
-                let side = set.optics[particle.optics_group].box_size;
-                image.resize(side * side, 0.0f32);
-                source.images.read_into(set, index, &mut image)?;
-            }
+            let image = match held.contains(&particle.id) {
+                true => Cow::Borrowed(&[][..]),
+                false => source.images.image(set, index)?,
+            };
             Ok(BatchItem {
                 particle,
                 position: first_position + i,

@@ -1,4 +1,4 @@
-//! How much host memory the expectation step may take.
+//! How much host memory the expectation step may take, and images that are kept.
 
 use std::fs;
 use std::path::Path;
@@ -18,6 +18,11 @@ pub fn engine_budget(box_size: usize, root: &Path) -> usize {
         Some(free) => wanted.min(free / 2).max(LEAST),
         None => wanted,
     }
+}
+
+/// Bytes in which images may be kept between iterations: a quarter of what is free; 0 where that is not known.
+pub fn image_budget(root: &Path) -> usize {
+    free(root).map_or(0, |free| free / 4)
 }
 
 fn free(root: &Path) -> Option<usize> {
@@ -75,5 +80,6 @@ mod tests {
     fn machines_without_such_files_get_what_is_wanted() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(engine_budget(64, dir.path()), SMALL_BUDGET);
+        assert_eq!(image_budget(dir.path()), 0);
     }
 }

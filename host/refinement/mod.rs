@@ -30,3 +30,4 @@ pub mod sizes;
 pub mod solvent;
 pub mod start_up;
 pub mod state;
+pub mod writer;

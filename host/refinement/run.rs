@@ -5,10 +5,11 @@ use super::error::RunError;
 use super::iteration::{self, Ended};
 use super::job::Job;
 use super::memory_plan::{self, Prospect};
-use super::output::{self, FinalFiles, IterationFiles};
+use super::output::{self, FinalFiles};
 use super::pipeline::Pipeline;
 use super::resume::Resumed;
 use super::settings::Settings;
+use super::writer::Writer;
 use super::{half_sets, schedule, start_up};
 use crate::expectation::ExpectationEngine;
 use std::path::Path;
@@ -26,9 +27,10 @@ pub fn run(
         console.say(&console::version());
         let mut poll = abort_poll(&settings);
         let mut job = start_up::fresh(settings, &console, &mut poll)?;
-        write(&job)?;
+        let mut writer = Writer::default();
+        writer.begin(&mut job)?;
         iteration::update_resolution(&mut job, 0, &console);
-        iterate(&mut job, engine, &console, &mut poll)
+        iterate(&mut job, engine, writer, &console, &mut poll)
     })
 }
 
@@ -47,13 +49,14 @@ pub fn resume(
         let mut poll = abort_poll(&resumed.settings);
         let exact = resumed.exact;
         let mut job = start_up::resumed(resumed, &console)?;
-        write(&job)?;
+        let mut writer = Writer::default();
+        writer.begin(&mut job)?;
         // RELION evaluates the resolution again here, which counts as one more iteration without gain.
         if !exact {
             let iteration = job.state.iteration;
             iteration::update_resolution(&mut job, iteration, &console);
         }
-        iterate(&mut job, engine, &console, &mut poll)
+        iterate(&mut job, engine, writer, &console, &mut poll)
     })
 }
 
@@ -80,6 +83,7 @@ fn abort_poll(settings: &Settings) -> impl FnMut() -> Result<(), RunError> + use
 fn iterate(
     job: &mut Job,
     engine: &mut dyn ExpectationEngine,
+    mut writer: Writer,
     console: &Console,
     poll: &mut dyn FnMut() -> Result<(), RunError>,
 ) -> Result<(), RunError> {
@@ -106,14 +110,16 @@ fn iterate(
         }
         let ended = iteration::run(job, engine, number, console, poll)?;
         if ended == Ended::ParticlesOnly {
+            writer.wait()?;
             let path = format!("{}_it{number:03}_data.star", job.settings.output_root);
             job.particles.write(Path::new(&path), job.halves(), true)?;
             return Ok(());
         }
         if job.state.converged {
+            writer.wait()?;
             return finish(job, console);
         }
-        write(job)?;
+        writer.begin(job)?;
         if let Some(limit) = job.settings.abort_at_resolution
             && job.state.current_resolution > 0.0
             && 1.0 / job.state.current_resolution < limit
@@ -122,7 +128,7 @@ fn iterate(
                 " Current resolution {} A is beyond --abort_at_resolution {limit} A: stopping",
                 1.0 / job.state.current_resolution
             ));
-            return Ok(());
+            return writer.wait();
         }
     }
     if job.settings.auto_refine {
@@ -132,7 +138,7 @@ fn iterate(
             job.settings.output_root
         ));
     }
-    Ok(())
+    writer.wait()
 }
 
 fn check_convergence(job: &mut Job, iteration: usize, forced: bool, console: &Console) {
@@ -141,20 +147,6 @@ fn check_convergence(job: &mut Job, iteration: usize, forced: bool, console: &Co
         job.state.converged = true;
         console.say(&console::converged());
     }
-}
-
-fn write(job: &Job) -> Result<(), RunError> {
-    output::write_iteration(&IterationFiles {
-        settings: &job.settings,
-        state: &job.state,
-        particles: &job.particles,
-        models: &job.models,
-        sampling: &job.sampling,
-        original_sampling: job.original_sampling,
-        order_iteration: job.order_iteration,
-        unfiltered: &job.unfiltered,
-    })?;
-    Ok(())
 }
 
 fn finish(job: &Job, console: &Console) -> Result<(), RunError> {

@@ -79,7 +79,7 @@ pub fn fresh(
             " Half-sets: {first} particles in half 1, {second} in half 2"
         ));
     }
-    let images = ImageStore::open(&particles, settings.preread_images)?;
+    let images = open_images(&particles, settings.preread_images)?;
     let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
     warn_all(console, &warnings);
 
@@ -143,7 +143,7 @@ pub fn resumed(resumed: resume::Resumed, console: &Console) -> Result<Job, RunEr
     let (box_size, pixel_size) = (models[0].box_size, models[0].pixel_size);
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
     disable_scale_of_one_group(&mut settings, &particles, console);
-    let images = ImageStore::open(&particles, settings.preread_images)?;
+    let images = open_images(&particles, settings.preread_images)?;
     let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
     warn_all(console, &warnings);
     if !exact {
@@ -207,6 +207,13 @@ fn check_columns(settings: &Settings, set: &ParticleSet) -> Result<(), RunError>
         )));
     }
     Ok(())
+}
+
+/// The images, kept in memory from their first use on where there is room.
+fn open_images(particles: &ParticleSet, preread: bool) -> Result<ImageStore, RunError> {
+    let mut images = ImageStore::open(particles, preread)?;
+    images.keep_within(particles, memory::image_budget(Path::new("/")));
+    Ok(images)
 }
 
 /// Images that are already CTF corrected switch the CTF off for all.

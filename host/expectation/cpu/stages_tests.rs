@@ -154,17 +154,14 @@ fn compare_stages(from: usize) {
         .map(|i| i.unwrap_or(usize::MAX))
         .collect();
     let store = ImageStore::open(&set, false).unwrap();
-    let box_size = set.optics[0].box_size;
     let mut items = Vec::new();
     let expected = stages["particles"].as_array().unwrap();
     for particle in expected {
         let row = particle["row_in_data_file_1based"].as_u64().unwrap() as usize - 1;
-        let mut image = vec![0.0; box_size * box_size];
-        store.read_into(&set, row, &mut image).unwrap();
         items.push(BatchItem {
             particle: &set.particles[row],
             position: row,
-            image,
+            image: store.image(&set, row).unwrap(),
             name: set.image_name(row),
         });
     }

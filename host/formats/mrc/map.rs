@@ -35,8 +35,15 @@ pub fn write_map(path: &Path, map: ArrayView3<f32>, pixel_size: f64) -> Result<(
     let attempt = || {
         let mut out = BufWriter::with_capacity(1 << 20, File::create(&temporary)?);
         out.write_all(&header.bytes())?;
-        for value in map.iter() {
-            out.write_all(&value.to_le_bytes())?;
+        match map.as_slice() {
+            Some(values) if cfg!(target_endian = "little") => {
+                out.write_all(bytemuck::cast_slice(values))?;
+            }
+            _ => {
+                for value in map.iter() {
+                    out.write_all(&value.to_le_bytes())?;
+                }
+            }
         }
         out.into_inner()?;
         std::fs::rename(&temporary, path)
