@@ -3,6 +3,7 @@
 //! The module tree is the table of contents of the method; see `DESIGN.md` for the floors and
 //! which module may use which.
 
+pub mod allocator;
 pub mod comm;
 pub mod dataset;
 pub mod device;

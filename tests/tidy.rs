@@ -91,6 +91,7 @@ fn unsafe_stays_where_it_belongs() {
         "host/formats/",
         "host/dataset/",
         "host/expectation/cpu/product.rs",
+        "host/allocator.rs",
     ];
     for (path, text) in sources() {
         let place = path.to_string_lossy();

@@ -120,6 +120,23 @@ impl<T: Element> DeviceVolume<T> {
         Ok(())
     }
 
+    /// Takes the content to the host. The device's memory is freed when no other owner is left; until
+    /// [`Self::restore`] the volume is empty.
+    pub fn park(&mut self) -> Result<Vec<T>, DeviceError> {
+        let values = self.read(0..self.length)?;
+        // SAFETY: without elements there is nothing to read.
+        let nothing = unsafe { self.device.buffer(0)? };
+        *self = Self::split(&self.device.clone(), nothing, 1).remove(0);
+        Ok(values)
+    }
+
+    /// Brings back what [`Self::park`] took away.
+    pub fn restore(&mut self, values: &[T]) -> Result<(), DeviceError> {
+        let array = self.device.upload(values)?;
+        *self = Self::split(&self.device.clone(), array, 1).remove(0);
+        Ok(())
+    }
+
     fn check(&self, range: &Range<usize>) {
         assert!(
             range.start <= range.end && range.end <= self.length,

@@ -179,6 +179,23 @@ impl Sums {
         Ok(())
     }
 
+    /// Do `work`; when a device is full, once more while the sums wait on the host.
+    pub fn make_room_for<R, E: From<DeviceError>>(
+        &mut self,
+        is_full: impl Fn(&E) -> bool,
+        mut work: impl FnMut() -> Result<R, E>,
+    ) -> Result<R, E> {
+        match (work(), self) {
+            (Err(error), Sums::Device(sums)) if is_full(&error) => {
+                let values = sums.volume.park()?;
+                let result = work();
+                sums.volume.restore(&values)?;
+                result
+            }
+            (result, _) => result,
+        }
+    }
+
     /// A copy in the same place.
     pub fn duplicate(&self) -> Result<Self, DeviceError> {
         Ok(match self {

@@ -55,6 +55,13 @@ pub enum MaximizationError {
     Mismatch(String),
 }
 
+impl MaximizationError {
+    /// A device has no memory left.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Device(DeviceError::Full { .. }))
+    }
+}
+
 /// Options of the reconstruction that stay the same over the whole run.
 #[derive(Debug, Clone)]
 pub struct MaximizationOptions {

@@ -7,6 +7,8 @@ use super::job::Job;
 use super::sizes;
 use crate::device::DeviceError;
 use crate::expectation::{ClassSelection, WeightedSums};
+use crate::fourier::sums::Sums;
+use crate::geometry::Matrix3;
 use crate::maximization::{
     MaximizationError, Prior, first_iteration, halves, map_fsc, maximize_class,
     parameters::{ParameterOptions, update_parameters},
@@ -90,16 +92,21 @@ fn gold_standard(
     let options = parameter_options(job, iteration);
     let mut second = sums.pop().expect("two half-sets");
     let mut first = sums.pop().expect("two half-sets");
-    for half in [&mut first, &mut second] {
-        volumes::symmetrise(&mut half.backprojections[0], &job.operators[0])?;
+    {
+        let (a, b) = (
+            &mut first.backprojections[0],
+            &mut second.backprojections[0],
+        );
+        symmetrise(a, b, &job.operators[0])?;
+        symmetrise(b, a, &job.operators[0])?;
     }
     let corrected = job.settings.solvent_correct_fsc && job.solvent.mask().is_some();
     if last && !corrected {
-        keep_unfiltered(job, &first, &second)?;
+        keep_unfiltered(job, &mut first, &mut second)?;
     }
     join_low_resolution(job, &mut first, &mut second, console)?;
     if corrected {
-        keep_unfiltered(job, &first, &second)?;
+        keep_unfiltered(job, &mut first, &mut second)?;
     }
     let curve = if corrected {
         console.say(" Calculating solvent-corrected gold-standard FSC ...");
@@ -171,19 +178,24 @@ fn impose_first_half(models: &mut [Model]) {
 
 fn keep_unfiltered(
     job: &mut Job,
-    first: &WeightedSums,
-    second: &WeightedSums,
+    first: &mut WeightedSums,
+    second: &mut WeightedSums,
 ) -> Result<(), RunError> {
-    job.unfiltered = [first, second]
-        .into_iter()
-        .map(|half| {
-            volumes::unregularised(
-                &half.backprojections[0],
-                half.class_weight[0],
-                &job.maximization,
-            )
+    let options = &job.maximization;
+    let map = |half: &WeightedSums, other: &mut WeightedSums| {
+        other.backprojections[0].make_room_for(MaximizationError::is_full, || {
+            volumes::unregularised(&half.backprojections[0], half.class_weight[0], options)
         })
-        .collect::<Result<_, _>>()?;
+    };
+    job.unfiltered = vec![map(first, second)?, map(second, first)?];
+    Ok(())
+}
+
+/// Symmetrise the sums of one half; those of the other make room where they have to.
+fn symmetrise(sums: &mut Sums, other: &mut Sums, operators: &[Matrix3]) -> Result<(), RunError> {
+    other.make_room_for(MaximizationError::is_full, || {
+        volumes::symmetrise(sums, operators)
+    })?;
     Ok(())
 }
 

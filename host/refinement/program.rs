@@ -121,6 +121,11 @@ fn engine(settings: &Settings) -> Result<Box<dyn ExpectationEngine + Send>, Prog
     let Some(map) = &settings.gpu else {
         return Ok(Box::new(CpuEngine::new()));
     };
+    if settings.gridding_iterations.is_some() {
+        eprintln!(
+            "WARNING: reconstruction with --dont_skip_gridding runs on the CPU; everything else runs on the GPU."
+        );
+    }
     let devices = device::driver::devices()?;
     let chosen = DeviceMap::parse(map)?.devices_of(0, 1, devices.len())?;
     if chosen.len() > 1 {

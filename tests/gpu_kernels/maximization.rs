@@ -107,6 +107,33 @@ fn symmetry_joining_and_fsc_are_those_of_the_host() {
     }
 }
 
+/// Sums that made room for other work come back as they were, and work that succeeds at once leaves them alone.
+#[test]
+fn sums_wait_on_the_host_while_a_device_is_full() {
+    let Some(device) = device().map(Arc::new) else {
+        return;
+    };
+    let [host, mut sums] = sums(&device, 2.0, 4);
+    let full = || DeviceError::Full {
+        ordinal: 0,
+        asked_mib: 2,
+        free_mib: 1,
+        total_mib: 3,
+    };
+    let mut calls = 0;
+    let result = sums.make_room_for(
+        |_| true,
+        || {
+            calls += 1;
+            if calls == 1 { Err(full()) } else { Ok(calls) }
+        },
+    );
+    assert_eq!(result.unwrap(), 2);
+    compare_sums("parked and restored", &host, &sums, 0.0);
+    let failed: Result<(), DeviceError> = sums.make_room_for(|_| false, || Err(full()));
+    assert!(failed.is_err());
+}
+
 #[test]
 fn maps_and_spectra_are_those_of_the_host() {
     let Some(device) = device().map(Arc::new) else {

@@ -9,8 +9,11 @@ mod simulate;
 mod subset;
 
 use clap::{Parser, Subcommand};
-use gerelion::{options::options_page, tools::doctor};
+use gerelion::{allocator::HugePages, options::options_page, tools::doctor};
 use std::process::ExitCode;
+
+#[global_allocator]
+static MEMORY: HugePages = HugePages;
 
 /// Simulate, compare, measure: tools around `relion_refine`.
 #[derive(Parser)]

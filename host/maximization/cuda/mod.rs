@@ -10,20 +10,24 @@ pub(super) use reconstruct::{regularised, unregularised};
 pub use reference::prepare;
 
 use super::prior::InversePrior;
-use crate::device::{Buffer, DeviceError};
+use crate::device::{Buffer, DeviceError, DeviceVolume};
 use crate::fourier::sums::DeviceSums;
 use crate::geometry::Matrix3;
 
-/// Sum Friedel mates on the x = 0 plane, then add the sums rotated by every operator.
+/// Sum Friedel mates on the x = 0 plane, then add the sums rotated by every operator. On a full device nothing is changed.
 pub(super) fn symmetrise(sums: &mut DeviceSums, operators: &[Matrix3]) -> Result<(), DeviceError> {
     let device = sums.volume.device().clone();
     let shape = sums.kernel_shape();
+    if operators.is_empty() {
+        // SAFETY: the volume has this side.
+        return unsafe { device.complete_zero_plane(sums.volume.pointer(), shape.side) };
+    }
+    // SAFETY: filled below.
+    let array = unsafe { device.buffer(sums.volume.len())? };
+    let mut old = DeviceVolume::split(&device, array, 1).remove(0);
     // SAFETY: the volume has this side.
     unsafe { device.complete_zero_plane(sums.volume.pointer(), shape.side)? };
-    if operators.is_empty() {
-        return Ok(());
-    }
-    let old = sums.volume.copy_to(&device)?;
+    old.copy_from(&sums.volume)?;
     let operators_f32: Vec<f32> = operators
         .iter()
         .flatten()
