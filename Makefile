@@ -6,6 +6,8 @@
 CARGO ?= cargo
 # Python modules for cross-checks are kept beside the sources and out of the system.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# Jobs of several processes are built in where an MPI is installed.
+FEATURES = $(if $(shell command -v mpicc),--features mpi)
 
 .PHONY: all setup build demo test bench-ci options
 
@@ -15,7 +17,7 @@ setup:
 	sh scripts/setup.sh
 
 build:
-	$(CARGO) build --release
+	$(CARGO) build --release $(FEATURES)
 
 demo: setup build
 	target/release/gerelion demo
@@ -24,9 +26,10 @@ demo: setup build
 # the documentation.
 test: setup
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) nextest run --workspace
-	$(CARGO) test --workspace --doc
+	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
+	$(CARGO) check --workspace
+	$(CARGO) nextest run --workspace $(FEATURES)
+	$(CARGO) test --workspace --doc $(FEATURES)
 
 bench-ci: build
 	target/release/gerelion bench --preset trpv1 --n 300 --box 64

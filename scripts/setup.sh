@@ -43,5 +43,18 @@ else
     say "python3 is missing: files will not be compared with mrcfile and starfile in tests"
 fi
 
+# Jobs of several processes (feature `mpi`): Open MPI and what its bindings are made with.
+has_mpi() { command -v mpicc >/dev/null && command -v mpirun >/dev/null && ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1; }
+if ! has_mpi; then
+    sudo=""
+    [ "$(id -u)" = 0 ] || sudo="sudo -n"
+    if command -v apt-get >/dev/null && { $sudo apt-get update && $sudo apt-get install -y --no-install-recommends \
+        libopenmpi-dev openmpi-bin libclang-dev; } >/dev/null 2>&1 && has_mpi; then
+        say "installed Open MPI and libclang"
+    else
+        say "libopenmpi-dev, openmpi-bin and libclang-dev could not be installed: jobs of several processes are left out"
+    fi
+fi
+
 sh scripts/setup-kernels.sh
 exit 0

@@ -1,20 +1,42 @@
-//! How workers of a run talk to each other: a single process now, MPI behind the same trait.
+//! How the ranks of a job talk to each other. Every rank runs the same program on its share of the particles; a job of
+//! one rank is the usual case, many ranks talk through MPI (feature `mpi`).
 
-/// Sums and broadcasts over the workers of a run; every rank computes, there is no idle leader.
+#[cfg(feature = "mpi")]
+pub mod mpi;
+mod ranks;
+#[cfg(test)]
+mod threads;
+mod watch;
+
+pub use ranks::{Ended, Fault, Host, Ranks, Trouble};
+pub use watch::{FaultReport, View, WatchRule};
+
+/// What ranks exchange: collectives, which all ranks call in the same order, and notes, which one rank's watch thread
+/// sends another's at any time.
+///
+/// All numbers travel as they are: ranks run the same program on machines of the same byte order.
 pub trait Communicator: Send + Sync {
-    /// 0-based rank of this worker.
+    /// 0-based rank of this process.
     fn rank(&self) -> usize;
-    /// Number of workers.
+    /// Number of ranks.
     fn size(&self) -> usize;
-    /// Element-wise sum over all workers, result on all, in place.
+    /// Element-wise sum over all ranks, in place, the same bits on all.
     fn sum(&self, values: &mut [f64]);
-    /// Copy `values` of worker `root` to all.
-    fn broadcast(&self, root: usize, values: &mut [f64]);
-    /// Wait for all.
-    fn barrier(&self);
+    /// [`Communicator::sum`] in single precision.
+    fn sum_single(&self, values: &mut [f32]);
+    /// Copy the bytes of rank `root` to all; every rank passes as many.
+    fn broadcast(&self, root: usize, bytes: &mut [u8]);
+    /// The bytes of every rank, on all; lengths may differ.
+    fn gather(&self, bytes: &[u8]) -> Vec<Vec<u8>>;
+    /// Send a short note to a rank without waiting for it to be read.
+    fn post(&self, to: usize, note: &[u8]);
+    /// The next note that has arrived, with its sender.
+    fn take_note(&self) -> Option<(usize, Vec<u8>)>;
+    /// End all ranks at once.
+    fn abort(&self, status: i32) -> !;
 }
 
-/// The only worker of a run.
+/// The only rank of a job.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SingleProcess;
 
@@ -26,6 +48,35 @@ impl Communicator for SingleProcess {
         1
     }
     fn sum(&self, _values: &mut [f64]) {}
-    fn broadcast(&self, _root: usize, _values: &mut [f64]) {}
-    fn barrier(&self) {}
+    fn sum_single(&self, _values: &mut [f32]) {}
+    fn broadcast(&self, _root: usize, _bytes: &mut [u8]) {}
+    fn gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        vec![bytes.to_vec()]
+    }
+    fn post(&self, _to: usize, _note: &[u8]) {}
+    fn take_note(&self) -> Option<(usize, Vec<u8>)> {
+        None
+    }
+    fn abort(&self, status: i32) -> ! {
+        std::process::exit(status)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Ranks, WatchRule, threads};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// Run `work` on several ranks at the same time; their results in rank order.
+    pub fn on_ranks<T: Send>(size: usize, work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
+        threads::on_ranks(size, |comm| {
+            let rule = WatchRule {
+                limit: Duration::from_secs(60),
+                grace: Duration::from_secs(60),
+                report: Arc::new(|_: &str| {}),
+            };
+            work(Ranks::new(Arc::new(comm), rule))
+        })
+    }
 }

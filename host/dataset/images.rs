@@ -1,11 +1,12 @@
 //! Reading particle images in stack order.
 
+use super::scratch::Scratch;
 use super::{DatasetError, ParticleSet};
 use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::{MrcError, StackReader};
 use rayon::prelude::*;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
@@ -21,6 +22,10 @@ pub struct ImageStore {
     open: Mutex<OpenStacks>,
     /// A place for the image of each particle, where images are kept once they were read.
     kept: Option<Vec<OnceLock<Box<[f32]>>>>,
+    /// [`ImageStore::hold`] reads images in advance.
+    preread: bool,
+    /// Copies that are read instead of the stacks.
+    scratch: Option<Scratch>,
     warnings: Vec<String>,
 }
 
@@ -68,12 +73,14 @@ pub(super) fn locate(image: &str, star_file: &Path) -> Result<Located, String> {
 
 impl ImageStore {
     /// Open every stack of the set, checking that each slice exists and that boxes agree with the optics table.
-    /// `preread` decodes all images into memory at once.
+    /// With `preread`, [`ImageStore::hold`] reads images in advance.
     pub fn open(set: &ParticleSet, preread: bool) -> Result<Self, DatasetError> {
         let mut store = ImageStore {
             paths: Vec::new(),
             open: Mutex::default(),
             kept: None,
+            preread,
+            scratch: None,
             warnings: Vec::new(),
         };
         let particles_of_stack = particles_of_stacks(set);
@@ -82,7 +89,6 @@ impl ImageStore {
         }
         if preread {
             store.keep(set);
-            store.read_all(set, &particles_of_stack)?;
         }
         Ok(store)
     }
@@ -103,6 +109,42 @@ impl ImageStore {
     /// Oddities that were tolerated, for the user.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Paths of the stacks that are in use.
+    pub fn stacks(&self) -> impl Iterator<Item = &Path> {
+        let used = self
+            .paths
+            .iter()
+            .filter(|path| !path.as_os_str().is_empty());
+        used.map(PathBuf::as_path)
+    }
+
+    /// Read from copies from now on, where `copy` finds one of a stack. Returns how many were found.
+    pub fn use_copies<E>(
+        &mut self,
+        mut copy: impl FnMut(&Path) -> Result<Option<PathBuf>, E>,
+    ) -> Result<usize, E> {
+        let mut found = 0;
+        for path in self.paths.iter_mut().filter(|p| !p.as_os_str().is_empty()) {
+            if let Some(copy) = copy(path)? {
+                *path = copy;
+                found += 1;
+            }
+        }
+        // Readers of the stacks themselves.
+        *lock(&self.open) = OpenStacks::default();
+        Ok(found)
+    }
+
+    /// Keep using these copies until [`ImageStore::leave_scratch`].
+    pub fn keep_scratch(&mut self, scratch: Scratch) {
+        self.scratch = Some(scratch);
+    }
+
+    /// Do without copies from now on; `keep` leaves them for other jobs. No image can be read afterwards.
+    pub fn leave_scratch(&mut self, keep: bool) -> std::io::Result<()> {
+        self.scratch.take().map_or(Ok(()), |s| s.leave(keep))
     }
 
     /// Image of particle `index` (row-major, box² of its optics group), borrowed where images are kept; NaN or all-zero
@@ -214,14 +256,21 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Read all images that are to be kept, stack by stack in slice order.
-    fn read_all(
-        &self,
-        set: &ParticleSet,
-        particles_of_stack: &[Vec<usize>],
-    ) -> Result<(), DatasetError> {
-        let order: Vec<usize> = particles_of_stack.iter().flatten().copied().collect();
-        order
+    /// Keep images of none but these particles: other ranks read the rest.
+    pub fn drop_others(&mut self, particles: &[usize]) {
+        let wanted: HashSet<usize> = particles.iter().copied().collect();
+        let places = self.kept.iter_mut().flatten().enumerate();
+        for (_, place) in places.filter(|(index, _)| !wanted.contains(index)) {
+            place.take();
+        }
+    }
+
+    /// With `preread`, read the images of these particles that are not kept yet, in the order given.
+    pub fn hold(&self, set: &ParticleSet, particles: &[usize]) -> Result<(), DatasetError> {
+        if !self.preread {
+            return Ok(());
+        }
+        particles
             .par_iter()
             .try_for_each(|&particle| self.image(set, particle).map(drop))
     }
@@ -255,7 +304,7 @@ impl ImageStore {
 
     /// The open reader of a stack.
     fn reader(&self, stack: usize) -> Result<Arc<StackReader>, MrcError> {
-        let mut open = self.lock();
+        let mut open = lock(&self.open);
         open.clock += 1;
         let now = open.clock;
         if let Some((used, reader)) = open.readers.get_mut(&stack) {
@@ -274,13 +323,13 @@ impl ImageStore {
         open.readers.insert(stack, (now, reader.clone()));
         Ok(reader)
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, OpenStacks> {
-        // A thread that panicked while holding the lock leaves a map that is still valid.
-        self.open
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
+/// A thread that panicked while holding the lock leaves a map that is still valid.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Particles of each stack in slice order.
@@ -378,6 +427,8 @@ mod tests {
         );
         assert!(
             ImageStore::open(&set, true)
+                .unwrap()
+                .hold(&set, &[0, 1, 2])
                 .unwrap_err()
                 .to_string()
                 .starts_with("particle")
@@ -432,12 +483,14 @@ mod tests {
             paths: vec![folder.path().join("a.mrcs"); MOST_OPEN + 2],
             open: Mutex::default(),
             kept: None,
+            preread: false,
+            scratch: None,
             warnings: Vec::new(),
         };
         (0..MOST_OPEN).for_each(|stack| drop(store.reader(stack).unwrap()));
         store.reader(0).unwrap();
         store.reader(MOST_OPEN).unwrap();
-        let open = store.lock();
+        let open = lock(&store.open);
         assert_eq!(open.readers.len(), MOST_OPEN);
         assert!(open.readers.contains_key(&0) && !open.readers.contains_key(&1));
         assert_eq!(set.stacks.len(), 1);

@@ -7,6 +7,7 @@ mod legacy;
 mod optics;
 pub mod particles;
 mod read;
+pub mod scratch;
 mod write;
 
 pub use images::ImageStore;

@@ -220,6 +220,16 @@ pub struct StageTimes {
     pub store: f64,
 }
 
+impl StageTimes {
+    /// Add the times of another engine.
+    pub fn add(&mut self, other: &StageTimes) {
+        self.get_img += other.get_img;
+        self.get_diff += other.get_diff;
+        self.convert += other.convert;
+        self.store += other.store;
+    }
+}
+
 /// An implementation of the expectation step.
 pub trait ExpectationEngine {
     /// Prepare for an iteration: zero the sums, plan batches.

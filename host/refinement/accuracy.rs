@@ -3,7 +3,10 @@
 
 mod on_device;
 
+use super::crew::agree;
 use super::error::RunError;
+use super::shared_model::broadcast_accuracy;
+use crate::comm::Ranks;
 use crate::dataset::{OpticsGroup, Particle};
 use crate::expectation::ExpectationOptions;
 use crate::fourier::image::logical_row;
@@ -40,6 +43,8 @@ pub struct ClassAccuracy {
 
 /// What the estimate looks at.
 pub struct AccuracyInput<'a> {
+    /// Ranks that divide the classes among them.
+    pub ranks: &'a Ranks,
     /// Run options.
     pub options: &'a ExpectationOptions,
     /// Model of this half (of half 1 in gold-standard runs).
@@ -54,12 +59,21 @@ pub struct AccuracyInput<'a> {
     pub particles: &'a [&'a Particle],
 }
 
-/// Accuracies of each class. Errors on unusable CTF parameters.
+/// Accuracies of each class. Errors on unusable CTF parameters. A collective.
 pub fn estimate(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
+    let mut classes = agree(input.ranks, estimate_own(input))?;
+    for (k, class) in classes.iter_mut().enumerate() {
+        broadcast_accuracy(input.ranks, input.ranks.owner(k), class);
+    }
+    Ok(classes)
+}
+
+/// Accuracies of the classes that this rank estimates; others are unknown.
+fn estimate_own(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
     let trials = &input.particles[..input.particles.len().min(TRIALS)];
     let mut classes = Vec::with_capacity(input.references.len());
-    for (class, reference) in input.model.classes.iter().zip(input.references) {
-        if class.fraction < SMALLEST_CLASS || trials.is_empty() {
+    for (k, (class, reference)) in input.model.classes.iter().zip(input.references).enumerate() {
+        if !input.ranks.owns(k) || class.fraction < SMALLEST_CLASS || trials.is_empty() {
             classes.push(ClassAccuracy {
                 rotations: UNKNOWN,
                 translations: UNKNOWN,
@@ -411,6 +425,7 @@ mod tests {
         let input = AccuracyInput {
             options: &options,
             model,
+            ranks: &Ranks::single(),
             references: &[Reference::Host(reference.volume)],
             optics: &run.particles.optics,
             sizes: &[current_size],

@@ -5,14 +5,24 @@ use crate::expectation::StageTimes;
 use crate::geometry::sampling::Sampling;
 use std::f64::consts::PI;
 
-/// Prints to standard output unless `--verb 0`.
+/// Prints to standard output unless `--verb 0`. Of several ranks only the first prints: all of them run the same program.
 #[derive(Debug, Clone, Copy)]
 pub struct Console {
-    /// `--verb`.
+    /// `--verb`; 0 on ranks that do not print.
     pub verbosity: i32,
+    /// Warnings are printed.
+    warns: bool,
 }
 
 impl Console {
+    /// The console of a rank; the first rank `leads`.
+    pub fn new(verbosity: i32, leads: bool) -> Self {
+        Self {
+            verbosity: if leads { verbosity } else { 0 },
+            warns: leads,
+        }
+    }
+
     /// Print lines (a newline is added) unless silent.
     pub fn say(&self, text: &str) {
         if self.verbosity > 0 {
@@ -21,7 +31,9 @@ impl Console {
     }
     /// Print a warning on standard error, silent or not.
     pub fn warn(&self, text: &str) {
-        eprintln!("{text}");
+        if self.warns {
+            eprintln!("{text}");
+        }
     }
 }
 
@@ -235,6 +247,18 @@ pub fn finished(
         .map(|line| format!(" Auto-refine: {line}"))
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// How much of the time of the expectation step each rank was at work, the rest waiting for the slowest; from the seconds
+/// each of them was busy.
+pub fn busy_shares(seconds: &[f64]) -> String {
+    let longest = seconds.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let shares: Vec<String> = seconds
+        .iter()
+        .enumerate()
+        .map(|(rank, busy)| format!("{rank}: {:.0} %", 100.0 * busy / longest))
+        .collect();
+    format!(" Busy share of the ranks: {}", shares.join(", "))
 }
 
 /// Where the wall time of an iteration went, under the paper's names; the parts add up to `wall` (seconds).

@@ -33,7 +33,28 @@ pub enum RunError {
     /// Anything else, in words for the user.
     #[error("{0}")]
     Invalid(String),
+    /// A rank of the job failed, this one or another.
+    #[error(transparent)]
+    Rank(crate::comm::Fault),
+    /// Another rank stopped; why is learnt when ranks agree.
+    #[error("another rank of the job has stopped")]
+    Stopped,
     /// The abort file of `--pipeline_control` appeared.
     #[error("the run was aborted on request")]
     Aborted,
+}
+
+/// An error and, line by line, the causes that its text does not hold already.
+pub fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let message = inner.to_string();
+        if !text.contains(&message) {
+            text.push_str("\n  because: ");
+            text.push_str(&message);
+        }
+        cause = inner.source();
+    }
+    text
 }

@@ -4,22 +4,22 @@
 use super::accuracy::{self, AccuracyInput};
 use super::changes::{self, ReferenceSteps};
 use super::console::{self, Console};
+use super::crew::{Crew, Engine, StopSign, agree};
 use super::error::RunError;
-use super::expectation_step::{self, HalfResult, Source};
 use super::job::Job;
-use super::progress::ProgressBar;
 use super::schedule::{self, local_search_width};
+use super::shared_expectation::{self, Alignment, Expected};
 use super::sizes::{self, PassRule, SizeRule};
-use super::{half_sets, maximization_step, solvent, start_up};
+use super::{expectation_step, half_sets, maximization_step, shared_model, solvent, start_up};
+use crate::comm::Ranks;
 use crate::dataset::Particle;
 use crate::device::Device;
-use crate::expectation::{
-    ClassSelection, Criterion, ExpectationEngine, ImageSizes, IterationInput, StageTimes,
-};
+use crate::expectation::{ClassSelection, ImageSizes, StageTimes};
 use crate::fourier::reference::{PreparedReference, Reference, prepare};
 use crate::fourier::shells::round;
 use crate::geometry::{Matrix3, prior, random::CRandom};
 use crate::maximization::{MaximizationError, prepare_on_device};
+use rayon::prelude::*;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,12 +35,15 @@ pub enum Ended {
 /// Run iteration `iteration` (from 1) of a job. With `job.state.converged` it is the last of an auto-refinement.
 pub fn run(
     job: &mut Job,
-    engine: &mut dyn ExpectationEngine,
+    crew: &mut Crew,
     iteration: usize,
     console: &Console,
-    poll: &mut dyn FnMut() -> Result<(), RunError>,
+    stop: &StopSign,
 ) -> Result<Ended, RunError> {
     let begin = Instant::now();
+    crew.ranks
+        .watch()
+        .enter(&format!("preparing iteration {iteration}"));
     job.state.iteration = iteration;
     let sizes = set_sizes(job);
     if job.skips_orientations() {
@@ -49,33 +52,24 @@ pub fn run(
         let seed = job.state.random_seed.wrapping_add(iteration as u32);
         job.sampling.perturb(&mut CRandom::new(seed));
     }
-    let device = engine.device();
-    let references = prepare_references(job, 0, device.as_ref())?;
+    let references = agree(&crew.ranks, prepare_references(job, 0, &crew.engines))?;
     let cc = job.cross_correlation(iteration);
     if !cc && !job.settings.skip_align {
-        estimate_accuracies(job, &references, &sizes, console)?;
+        estimate_accuracies(job, &crew.ranks, &references[0], &sizes, console)?;
     }
     update_sampling(job, iteration, cc, console);
     announce(job, iteration, console);
     let orders = subset(job, iteration, console);
-    let mut progress = ProgressBar::new(orders.iter().map(Vec::len).sum(), console.verbosity <= 0);
-    let results = expectation(
-        job,
-        engine,
-        references,
-        &sizes,
-        &orders,
-        &mut progress,
-        poll,
-    )?;
-    progress.finish();
-    let times = engine.take_times();
-    let mut sums = Vec::new();
-    let mut outcomes = Vec::new();
-    for half in results {
-        sums.push(half.sums);
-        outcomes.extend(half.outcomes);
-    }
+    let alignment = Alignment {
+        orders: &orders,
+        sizes: &sizes,
+        prepare: &prepare_references,
+    };
+    let Expected {
+        sums,
+        outcomes,
+        times,
+    } = shared_expectation::run(job, crew, &alignment, references, console, stop)?;
     let steps = reference_steps(job);
     let operators: &[Matrix3] = job.sampling.symmetry.operators();
     let changes = changes::measure(&job.particles.particles, &outcomes, operators);
@@ -85,12 +79,14 @@ pub fn run(
         return Ok(Ended::ParticlesOnly);
     }
     let maximizing = Instant::now();
-    maximization_step::run(job, sums, iteration, console)?;
+    crew.ranks.watch().enter("maximisation");
+    maximization_step::run(job, &crew.ranks, sums, iteration, console)?;
     if job.class_selection(iteration) == ClassSelection::RandomPerParticle {
         job.generate_seeds = false;
     }
     finish_references(job);
     update_resolution(job, iteration, console);
+    shared_model::broadcast_state(&crew.ranks, &mut job.state);
     report(console, iteration, &times, maximizing, begin);
     Ok(Ended::Updated)
 }
@@ -144,24 +140,26 @@ fn set_sizes(job: &mut Job) -> Vec<ImageSizes> {
         .collect()
 }
 
-/// Fourier volumes of the references of half `half`, on `device` or on the host; τ² becomes their power.
+/// Fourier volumes of the references of half `half` for each engine, on its device or on the host; τ² becomes their
+/// power.
 fn prepare_references(
     job: &mut Job,
     half: usize,
-    device: Option<&Arc<Device>>,
-) -> Result<Vec<Reference>, RunError> {
-    let (current_size, fixed_tau2) = (job.state.current_size, job.fixed_tau2);
-    let strict_lowres = job.settings.strict_lowres;
-    let model = &mut job.models[half];
-    let low = strict_lowres
+    engines: &[Engine],
+) -> Result<Vec<Vec<Reference>>, RunError> {
+    let current_size = job.state.current_size;
+    let model = &job.models[half];
+    let low = job
+        .settings
+        .strict_lowres
         .map(|resolution| round(model.box_size as f64 * model.pixel_size / resolution) as usize);
-    let (references, powers) = match device {
+    let prepare_for = |device: Option<Arc<Device>>| match device {
         Some(device) => {
             let maps: Vec<_> = model.classes.iter().map(|class| &class.map).collect();
-            prepare_on_device(device, &maps, model.padding, current_size, low)
-                .map_err(MaximizationError::from)?
+            prepare_on_device(&device, &maps, model.padding, current_size, low)
+                .map_err(|error| RunError::from(MaximizationError::from(error)))
         }
-        None => model
+        None => Ok(model
             .classes
             .iter()
             .map(|class| {
@@ -169,10 +167,17 @@ fn prepare_references(
                     prepare(&class.map, model.padding, current_size, low);
                 (Reference::Host(volume), power)
             })
-            .unzip(),
+            .unzip()),
     };
-    if !fixed_tau2 {
-        for (class, power) in model.classes.iter_mut().zip(powers) {
+    let devices: Vec<Option<Arc<Device>>> = engines.iter().map(|e| e.device()).collect();
+    let prepared: Vec<(Vec<Reference>, Vec<Vec<f64>>)> = devices
+        .into_par_iter()
+        .map(prepare_for)
+        .collect::<Result<_, RunError>>()?;
+    let (references, mut powers): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+    if !job.fixed_tau2 {
+        let classes = &mut job.models[half].classes;
+        for (class, power) in classes.iter_mut().zip(powers.swap_remove(0)) {
             class.tau2 = power;
         }
     }
@@ -182,6 +187,7 @@ fn prepare_references(
 /// Expected accuracies, from the first particles of half 1 and its references.
 fn estimate_accuracies(
     job: &mut Job,
+    ranks: &Ranks,
     references: &[Reference],
     group_sizes: &[ImageSizes],
     console: &Console,
@@ -197,6 +203,7 @@ fn estimate_accuracies(
         .map(|&i| &job.particles.particles[i])
         .collect();
     let found = accuracy::estimate(&AccuracyInput {
+        ranks,
         options: &job.expectation,
         model: &job.models[0],
         references,
@@ -290,55 +297,6 @@ fn subset(job: &Job, iteration: usize, console: &Console) -> Vec<Vec<usize>> {
         half_sets::processing_order(particles, false, job.state.random_seed, iteration);
     orders[0].truncate(size);
     orders
-}
-
-/// The expectation step of each half; `references` are those of the first, later ones are prepared when their turn comes.
-fn expectation(
-    job: &mut Job,
-    engine: &mut dyn ExpectationEngine,
-    references: Vec<Reference>,
-    sizes: &[ImageSizes],
-    orders: &[Vec<usize>],
-    progress: &mut ProgressBar,
-    poll: &mut dyn FnMut() -> Result<(), RunError>,
-) -> Result<Vec<HalfResult>, RunError> {
-    let iteration = job.state.iteration;
-    let mut position = 0;
-    let mut results = Vec::new();
-    let mut prepared = Some(references);
-    for (half, order) in orders.iter().enumerate() {
-        let references = match prepared.take() {
-            Some(first) => first,
-            None => prepare_references(job, half, engine.device().as_ref())?,
-        };
-        let input = IterationInput {
-            options: &job.expectation,
-            model: &job.models[half],
-            references: &references,
-            optics: &job.particles.optics,
-            sizes,
-            sampling: &job.sampling,
-            criterion: if job.cross_correlation(iteration) {
-                Criterion::CrossCorrelation
-            } else {
-                Criterion::Likelihood
-            },
-            classes: job.class_selection(iteration),
-            references_ctf_corrected: job.state.references_ctf_corrected,
-            priors_from_current: job.priors_from_current(),
-        };
-        let source = Source {
-            set: &job.particles,
-            images: &job.images,
-            order,
-            first_position: position,
-        };
-        results.push(expectation_step::run(
-            engine, &input, source, progress, poll,
-        )?);
-        position += order.len();
-    }
-    Ok(results)
 }
 
 fn reference_steps(job: &Job) -> ReferenceSteps {

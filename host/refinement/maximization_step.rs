@@ -1,10 +1,15 @@
 //! The maximisation step: from the sums of all half-sets to new models. The one place where the loop calls the
-//! maximisation (spec 02 §1.4, §5.1 steps 6–8, §5.6).
+//! maximisation (spec 02 §1.4, §5.1 steps 6–8, §5.6). Classes and halves are divided among the ranks, all of which have
+//! the same sums before and the same models after.
 
 use super::console::{self, Console};
+use super::crew::agree;
 use super::error::RunError;
 use super::job::Job;
+use super::reduce::add_spectra_and_totals;
+use super::shared_model::{broadcast_class, broadcast_map};
 use super::sizes;
+use crate::comm::Ranks;
 use crate::device::DeviceError;
 use crate::expectation::{ClassSelection, WeightedSums};
 use crate::fourier::sums::Sums;
@@ -15,25 +20,28 @@ use crate::maximization::{
     spectra, volumes,
 };
 use crate::model::Model;
+use ndarray::Array3;
 
 /// Warn about classes that hold less than this fraction of the particles.
 const NEARLY_EMPTY: f64 = 1e-3;
 
 /// Update the models from the sums of an iteration. In the last iteration of an auto-refinement (`job.state.converged`)
 /// the halves are joined: the first model becomes that of all particles, and the unregularised half maps are kept.
+/// A collective.
 pub fn run(
     job: &mut Job,
+    ranks: &Ranks,
     sums: Vec<WeightedSums>,
     iteration: usize,
     console: &Console,
 ) -> Result<(), RunError> {
     job.unfiltered.clear();
     if job.halves() {
-        gold_standard(job, sums, iteration, console)?;
+        gold_standard(job, ranks, sums, iteration, console)?;
     } else {
         console.say(&console::maximization());
         for (half, sums) in sums.into_iter().enumerate() {
-            classification(job, half, sums, iteration)?;
+            classification(job, ranks, half, sums, iteration)?;
         }
         warn_of_empty_classes(job, iteration, console);
     }
@@ -50,6 +58,7 @@ pub fn run(
 
 fn classification(
     job: &mut Job,
+    ranks: &Ranks,
     half: usize,
     mut sums: WeightedSums,
     iteration: usize,
@@ -61,21 +70,25 @@ fn classification(
         .then(|| spectra::average_ctf2(&sums, job.maximization.box_size));
     let volumes = std::mem::take(&mut sums.backprojections);
     let model = &mut job.models[half];
-    for (k, mut sum) in volumes.into_iter().enumerate() {
-        if only_first && k > 0 {
-            break;
-        }
+    let classes = if only_first { 1 } else { model.classes.len() };
+    let own = volumes.into_iter().enumerate().take(classes);
+    let mut maximized = own.filter(|(k, _)| ranks.owns(*k)).map(|(k, mut sum)| {
         volumes::symmetrise(&mut sum, &job.operators[k])?;
         let prior = Prior::Reference {
             average_ctf2: average_ctf2.as_deref(),
         };
-        maximize_class(
+        Ok(maximize_class(
             &mut model.classes[k],
             sum,
             sums.class_weight[k],
             prior,
             &job.maximization,
-        )?;
+        )?)
+    });
+    agree(ranks, maximized.by_ref().collect::<Result<(), RunError>>())?;
+    drop(maximized);
+    for (k, class) in model.classes.iter_mut().enumerate().take(classes) {
+        broadcast_class(ranks, ranks.owner(k), class);
     }
     let options = parameter_options(job, iteration);
     update_parameters(&mut job.models[half], &sums, &options);
@@ -84,6 +97,7 @@ fn classification(
 
 fn gold_standard(
     job: &mut Job,
+    ranks: &Ranks,
     mut sums: Vec<WeightedSums>,
     iteration: usize,
     console: &Console,
@@ -92,33 +106,32 @@ fn gold_standard(
     let options = parameter_options(job, iteration);
     let mut second = sums.pop().expect("two half-sets");
     let mut first = sums.pop().expect("two half-sets");
-    {
-        let (a, b) = (
-            &mut first.backprojections[0],
-            &mut second.backprojections[0],
-        );
-        symmetrise(a, b, &job.operators[0])?;
-        symmetrise(b, a, &job.operators[0])?;
-    }
+    let (a, b) = (
+        &mut first.backprojections[0],
+        &mut second.backprojections[0],
+    );
+    let symmetrised =
+        symmetrise(a, b, &job.operators[0]).and_then(|()| symmetrise(b, a, &job.operators[0]));
+    agree(ranks, symmetrised)?;
     let corrected = job.settings.solvent_correct_fsc && job.solvent.mask().is_some();
     if last && !corrected {
-        keep_unfiltered(job, &mut first, &mut second)?;
+        keep_unfiltered(job, ranks, &mut first, &mut second)?;
     }
-    join_low_resolution(job, &mut first, &mut second, console)?;
+    let joined = join_low_resolution(job, &mut first, &mut second, console);
+    agree(ranks, joined)?;
     if corrected {
-        keep_unfiltered(job, &mut first, &mut second)?;
+        keep_unfiltered(job, ranks, &mut first, &mut second)?;
     }
     let curve = if corrected {
         console.say(" Calculating solvent-corrected gold-standard FSC ...");
-        solvent_corrected_curve(job, iteration, console)?
+        solvent_corrected_curve(job, iteration, console)
     } else {
         console.say(&console::gold_standard_fsc());
-        volumes::fsc(
-            &first.backprojections[0],
-            &second.backprojections[0],
-            job.maximization.box_size,
-        )?
+        let sums = [&first, &second].map(|half| &half.backprojections[0]);
+        volumes::fsc(sums[0], sums[1], job.maximization.box_size).map_err(RunError::from)
     };
+    let mut curve = agree(ranks, curve)?;
+    ranks.broadcast(0, &mut curve);
     let reach = sizes::fsc_reach(
         &curve,
         job.state.current_size,
@@ -129,41 +142,56 @@ fn gold_standard(
     job.state.high_fsc_at_limit = reach.high_at_limit;
     console.say(&console::maximization());
     if last {
-        join(&mut first, &second)?;
+        agree(ranks, join(&mut first, &mut second))?;
         drop(second);
-        maximize_half(job, 0, first, &curve, true, &options)
+        maximize_halves(job, ranks, vec![first], &curve, true, &options)
     } else {
         if job.settings.always_join_halves {
-            let sum = &mut first.backprojections[0];
-            sum.add(&second.backprojections[0]).map_err(device_failed)?;
-            second.backprojections[0] = sum.duplicate().map_err(device_failed)?;
+            agree(ranks, sum_halves(&mut first, &mut second))?;
         }
         let joined = job.settings.always_join_halves;
-        maximize_half(job, 0, first, &curve, joined, &options)?;
-        maximize_half(job, 1, second, &curve, joined, &options)?;
+        maximize_halves(job, ranks, vec![first, second], &curve, joined, &options)?;
         impose_first_half(&mut job.models);
         Ok(())
     }
 }
 
-fn maximize_half(
+/// Both halves take the sum of their sums.
+fn sum_halves(first: &mut WeightedSums, second: &mut WeightedSums) -> Result<(), RunError> {
+    let sum = &mut first.backprojections[0];
+    sum.add(&second.backprojections[0]).map_err(device_failed)?;
+    second.backprojections[0] = sum.duplicate().map_err(device_failed)?;
+    Ok(())
+}
+
+fn maximize_halves(
     job: &mut Job,
-    half: usize,
-    mut sums: WeightedSums,
+    ranks: &Ranks,
+    halves: Vec<WeightedSums>,
     curve: &[f64],
     joined: bool,
     options: &ParameterOptions,
 ) -> Result<(), RunError> {
-    let sum = sums.backprojections.remove(0);
-    let model = &mut job.models[half];
-    maximize_class(
-        &mut model.classes[0],
-        sum,
-        sums.class_weight[0],
-        Prior::Fsc { curve, joined },
-        &job.maximization,
-    )?;
-    update_parameters(model, &sums, options);
+    let mut maximized = Ok(());
+    let mut totals = Vec::new();
+    for (half, mut sums) in halves.into_iter().enumerate() {
+        let sum = sums.backprojections.remove(0);
+        if ranks.owns(half) && maximized.is_ok() {
+            maximized = maximize_class(
+                &mut job.models[half].classes[0],
+                sum,
+                sums.class_weight[0],
+                Prior::Fsc { curve, joined },
+                &job.maximization,
+            );
+        }
+        totals.push(sums);
+    }
+    agree(ranks, maximized.map_err(RunError::from))?;
+    for (half, (model, totals)) in job.models.iter_mut().zip(&totals).enumerate() {
+        broadcast_class(ranks, ranks.owner(half), &mut model.classes[0]);
+        update_parameters(model, totals, options);
+    }
     Ok(())
 }
 
@@ -178,16 +206,27 @@ fn impose_first_half(models: &mut [Model]) {
 
 fn keep_unfiltered(
     job: &mut Job,
+    ranks: &Ranks,
     first: &mut WeightedSums,
     second: &mut WeightedSums,
 ) -> Result<(), RunError> {
     let options = &job.maximization;
-    let map = |half: &WeightedSums, other: &mut WeightedSums| {
+    let shape = job.models[0].classes[0].map.dim();
+    let map = |number, half: &WeightedSums, other: &mut WeightedSums| {
+        if !ranks.owns(number) {
+            return Ok(Array3::zeros(shape));
+        }
         other.backprojections[0].make_room_for(MaximizationError::is_full, || {
             volumes::unregularised(&half.backprojections[0], half.class_weight[0], options)
         })
     };
-    job.unfiltered = vec![map(first, second)?, map(second, first)?];
+    let own = map(0, first, second)
+        .and_then(|a| Ok(vec![a, map(1, second, first)?]))
+        .map_err(RunError::from);
+    job.unfiltered = agree(ranks, own)?;
+    for (half, map) in job.unfiltered.iter_mut().enumerate() {
+        broadcast_map(ranks, ranks.owner(half), map);
+    }
     Ok(())
 }
 
@@ -255,10 +294,7 @@ fn solvent_corrected_curve(
 }
 
 /// Add the sums of the second half to those of the first.
-fn join(first: &mut WeightedSums, second: &WeightedSums) -> Result<(), RunError> {
-    fn add(a: &mut [f64], b: &[f64]) {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-    }
+fn join(first: &mut WeightedSums, second: &mut WeightedSums) -> Result<(), RunError> {
     for (a, b) in first
         .backprojections
         .iter_mut()
@@ -266,22 +302,7 @@ fn join(first: &mut WeightedSums, second: &WeightedSums) -> Result<(), RunError>
     {
         a.add(b).map_err(device_failed)?;
     }
-    for (a, b) in [
-        (&mut first.direction_weight, &second.direction_weight),
-        (&mut first.noise, &second.noise),
-        (&mut first.ctf2, &second.ctf2),
-    ] {
-        a.iter_mut().zip(b).for_each(|(a, b)| add(a, b));
-    }
-    add(&mut first.class_weight, &second.class_weight);
-    add(&mut first.noise_weight, &second.noise_weight);
-    add(&mut first.scale_xa, &second.scale_xa);
-    add(&mut first.scale_aa, &second.scale_aa);
-    first.norm += second.norm;
-    first.sigma2_offset += second.sigma2_offset;
-    first.log_likelihood += second.log_likelihood;
-    first.max_probability += second.max_probability;
-    first.particles += second.particles;
+    add_spectra_and_totals(first, second);
     Ok(())
 }
 

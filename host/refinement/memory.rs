@@ -10,12 +10,12 @@ const SMALL_BOX: usize = 128;
 const LEAST: usize = 64 << 20;
 
 /// Bytes for the batches of an engine on this machine: 400 MB for boxes up to 128 pixels and in proportion to the image
-/// area above, but at most half of what is free (memory of the machine or of the control group, whichever is less).
-/// `root` is the file-system root that /proc and /sys are looked for in.
-pub fn engine_budget(box_size: usize, root: &Path) -> usize {
+/// area above, but at most half of what is free (memory of the machine or of the control group, whichever is less),
+/// divided among the `ranks` on the machine. `root` is the file-system root that /proc and /sys are looked for in.
+pub fn engine_budget(box_size: usize, ranks: usize, root: &Path) -> usize {
     let wanted = SMALL_BUDGET * (box_size * box_size).div_ceil(SMALL_BOX * SMALL_BOX);
     match free(root) {
-        Some(free) => wanted.min(free / 2).max(LEAST),
+        Some(free) => wanted.min(free / 2 / ranks.max(1)).max(LEAST),
         None => wanted,
     }
 }
@@ -68,18 +68,20 @@ mod tests {
     #[test]
     fn the_tighter_of_machine_and_control_group_counts() {
         let roomy = machine(64 << 20, "max\n", "1000\n");
-        assert_eq!(engine_budget(64, roomy.path()), SMALL_BUDGET);
-        assert_eq!(engine_budget(256, roomy.path()), 4 * SMALL_BUDGET);
+        assert_eq!(engine_budget(64, 1, roomy.path()), SMALL_BUDGET);
+        assert_eq!(engine_budget(256, 1, roomy.path()), 4 * SMALL_BUDGET);
         let group = machine(64 << 20, "524288000\n", "104857600\n");
-        assert_eq!(engine_budget(64, group.path()), (524288000 - 104857600) / 2);
+        let half = (524288000 - 104857600) / 2;
+        assert_eq!(engine_budget(64, 1, group.path()), half);
+        assert_eq!(engine_budget(64, 2, group.path()), half / 2);
         let full = machine(1000, "max\n", "1000\n");
-        assert_eq!(engine_budget(64, full.path()), LEAST);
+        assert_eq!(engine_budget(64, 1, full.path()), LEAST);
     }
 
     #[test]
     fn machines_without_such_files_get_what_is_wanted() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(engine_budget(64, dir.path()), SMALL_BUDGET);
+        assert_eq!(engine_budget(64, 1, dir.path()), SMALL_BUDGET);
         assert_eq!(image_budget(dir.path()), 0);
     }
 }

@@ -1,19 +1,17 @@
 //! `relion_refine` from its command line to its exit status (spec 03 §3.1, §4.2–4.3).
 
-use super::error::RunError;
+use super::console::{self, Console};
+use super::crew::{Crew, agree};
+use super::error::{RunError, explain};
 use super::pipeline::{Ending, Pipeline};
 use super::settings::Settings;
-use super::{console, labels, launcher, resume, run};
-use crate::device::{self, Device, DeviceError, map::DeviceMap};
-use crate::expectation::ExpectationEngine;
-use crate::expectation::cpu::CpuEngine;
-use crate::expectation::cuda::CudaEngine;
+use super::{engines, labels, launcher, resume, run, signals};
+use crate::comm::{FaultReport, Ranks};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::options::{self, CommandLine, OptionsError, Request};
-use std::error::Error;
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Why the program stopped.
 #[derive(Debug, thiserror::Error)]
@@ -21,15 +19,13 @@ enum ProgramError {
     #[error(transparent)]
     Options(#[from] OptionsError),
     #[error(transparent)]
-    Launch(#[from] launcher::ManyProcesses),
+    Launch(#[from] launcher::LaunchError),
     #[error(transparent)]
     Resume(#[from] resume::ResumeError),
     #[error(transparent)]
     Symmetry(#[from] SymmetryError),
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error(transparent)]
-    Device(#[from] DeviceError),
     #[error(
         "internal error: {0}. This is a mistake in the program and not in your data; \
          please report it with the command line and this text"
@@ -38,25 +34,57 @@ enum ProgramError {
 }
 
 /// Run the program on the words after its name. Status 0: done; 1: an error, printed on standard error; 2: aborted.
+/// Of several ranks the first prints and leaves the scheduler's marker file.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let words: Vec<String> = arguments
         .into_iter()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let pipeline = Pipeline::new(pipeline_prefix(&words));
-    let mut started = false;
-    let ending = match catch_panics(|| start(words, &pipeline, &mut started)) {
-        Ok(()) => Ending::Success,
-        Err(ProgramError::Run(RunError::Aborted)) => {
-            println!(" exiting with an abort ...");
-            Ending::Aborted
-        }
+    let report = fault_report(&pipeline);
+    let ranks = match launcher::ranks(&words, &report) {
+        Ok(ranks) => Arc::new(ranks),
         Err(error) => {
-            print_error(&error);
-            println!(" {}\n exiting with an error ...", console::version_line());
-            Ending::Failure
+            report(&explain(&error));
+            return ExitCode::from(Ending::Failure.exit_status());
         }
     };
+    let mut started = false;
+    let result = catch_panics(|| start(words, &ranks, &pipeline, &report, &mut started));
+    if let Err(error) = &result
+        && ranks.size() > 1
+        && !matches!(
+            error,
+            ProgramError::Run(RunError::Rank(_) | RunError::Aborted)
+        )
+    {
+        // The others do not know of it and may wait for this rank.
+        report(&format!("{}: {}", ranks.name(ranks.rank()), explain(error)));
+        ranks.abort(1);
+    }
+    let ending = match &result {
+        Ok(()) => Ending::Success,
+        Err(ProgramError::Run(RunError::Aborted)) => Ending::Aborted,
+        Err(_) => Ending::Failure,
+    };
+    if ranks.leads() {
+        return say_goodbye(result, ending, started, &pipeline);
+    }
+    ExitCode::from(ending.exit_status())
+}
+
+/// Last words and marker file of the first rank.
+fn say_goodbye(
+    result: Result<(), ProgramError>,
+    ending: Ending,
+    started: bool,
+    pipeline: &Pipeline,
+) -> ExitCode {
+    match result {
+        Ok(()) => {}
+        Err(ProgramError::Run(RunError::Aborted)) => println!(" exiting with an abort ..."),
+        Err(error) => print_failure(&explain(&error)),
+    }
     // Printing the help text is no job that has succeeded.
     if (started || ending != Ending::Success)
         && let Err(message) = pipeline.finish(ending)
@@ -67,82 +95,105 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ExitCode::from(ending.exit_status())
 }
 
-fn start(words: Vec<String>, pipeline: &Pipeline, started: &mut bool) -> Result<(), ProgramError> {
-    let line = CommandLine::parse(words)?;
+/// "ERROR:" is what log scanners look for.
+fn print_failure(text: &str) {
+    eprintln!("ERROR:\n{text}");
+    println!(" {}\n exiting with an error ...", console::version_line());
+}
+
+/// What is done when this rank ends the whole job.
+fn fault_report(pipeline: &Pipeline) -> FaultReport {
+    let pipeline = pipeline.clone();
+    Arc::new(move |text| {
+        print_failure(text);
+        if let Err(message) = pipeline.finish(Ending::Failure) {
+            eprintln!("{message}");
+        }
+    })
+}
+
+fn start(
+    words: Vec<String>,
+    ranks: &Arc<Ranks>,
+    pipeline: &Pipeline,
+    report: &FaultReport,
+    started: &mut bool,
+) -> Result<(), ProgramError> {
+    let line = agree(ranks, CommandLine::parse(words).map_err(ProgramError::from))?;
+    let leads = ranks.leads();
     match line.request() {
+        Request::Run => {}
+        _ if !leads => return Ok(()),
         Request::Help => print!("{}", options::usage()),
         Request::Version => println!("{}", console::version_line()),
         Request::SymmetryOperators => print_symmetry_operators(line.text("--sym"))?,
         Request::MetadataLabels => labels::print(),
-        Request::Run => {
-            *started = true;
-            launcher::refuse_many_processes()?;
-            pipeline.start();
-            for warning in line.warnings() {
-                eprintln!("WARNING: {warning}");
+    }
+    if line.request() != Request::Run {
+        return Ok(());
+    }
+    *started = true;
+    launcher::refuse_strangers(ranks)?;
+    let marks = pipeline.clone();
+    let leave_mark = move || {
+        // The report, which follows, says what is wrong with it.
+        let _ = marks.finish(Ending::Failure);
+    };
+    signals::listen(ranks, report.clone(), leave_mark)
+        .map_err(|error| RunError::Invalid(format!("signals cannot be listened for: {error}")))?;
+    if leads {
+        pipeline.start();
+        for warning in line.warnings() {
+            eprintln!("WARNING: {warning}");
+        }
+        if line.integer("--verb") > 0 {
+            for note in line.notes() {
+                println!(" {note}");
             }
-            if line.integer("--verb") > 0 {
-                for note in line.notes() {
-                    println!(" {note}");
-                }
-            }
-            refine(&line)?;
         }
     }
-    Ok(())
+    refine(&line, ranks)
 }
 
 /// Start a new run, or continue one.
-fn refine(line: &CommandLine) -> Result<(), ProgramError> {
+fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
     if let Some(optimiser) = line.name_given("--continue") {
-        let mut resumed = resume::read_optimiser(optimiser.as_ref())?;
-        let changes = resumed.settings.apply_continue_options(line)?;
-        resumed.apply_settings();
-        resumed.settings.check_output_folder()?;
-        if resumed.settings.verbosity > 0 {
-            for text in resumed.notices.iter().chain(&changes) {
-                println!(" {text}");
-            }
+        let (resumed, changes) = agree(ranks, continued(line, optimiser))?;
+        let console = Console::new(resumed.settings.verbosity, ranks.leads());
+        let engines = engines::open(&resumed.settings, ranks, &console)?;
+        for text in resumed.notices.iter().chain(&changes) {
+            console.say(&format!(" {text}"));
         }
-        let mut engine = engine(&resumed.settings)?;
-        return Ok(run::resume(resumed, engine.as_mut())?);
+        return Ok(run::resume(
+            resumed,
+            &mut Crew::new(ranks.clone(), engines),
+        )?);
     }
+    let settings = agree(ranks, fresh(line))?;
+    let console = Console::new(settings.verbosity, ranks.leads());
+    let engines = engines::open(&settings, ranks, &console)?;
+    Ok(run::run(settings, &mut Crew::new(ranks.clone(), engines))?)
+}
+
+fn fresh(line: &CommandLine) -> Result<Settings, ProgramError> {
     let settings = Settings::from_command_line(line)?;
     settings.check_output_folder()?;
     for name in settings.symmetry.split(',') {
         PointGroup::parse(name)?;
     }
-    let mut engine = engine(&settings)?;
-    Ok(run::run(settings, engine.as_mut())?)
+    Ok(settings)
 }
 
-/// The engine that the options ask for: that of a GPU with `--gpu`, else that of the host.
-fn engine(settings: &Settings) -> Result<Box<dyn ExpectationEngine + Send>, ProgramError> {
-    let Some(map) = &settings.gpu else {
-        return Ok(Box::new(CpuEngine::new()));
-    };
-    if settings.gridding_iterations.is_some() {
-        eprintln!(
-            "WARNING: reconstruction with --dont_skip_gridding runs on the CPU; everything else runs on the GPU."
-        );
-    }
-    let devices = device::driver::devices()?;
-    let chosen = DeviceMap::parse(map)?.devices_of(0, 1, devices.len())?;
-    if chosen.len() > 1 {
-        eprintln!("WARNING: only the first of the devices {chosen:?} is used.");
-    }
-    let device = Device::open(chosen[0])?;
-    if settings.verbosity > 0 {
-        println!(" Using device {} ({})", device.ordinal(), device.name());
-    }
-    let (free, _) = device.memory()?;
-    let spared = free.saturating_sub((settings.free_gpu_memory as usize) << 20);
-    let limit = settings
-        .gpu_memory
-        .map_or(spared, |bytes| spared.min(bytes as usize));
-    Ok(Box::new(
-        CudaEngine::new(device, Some(limit))?.with_precision(settings.gpu_precision),
-    ))
+/// The run to be continued, and what the command line changes in it.
+fn continued(
+    line: &CommandLine,
+    optimiser: &str,
+) -> Result<(resume::Resumed, Vec<String>), ProgramError> {
+    let mut resumed = resume::read_optimiser(optimiser.as_ref())?;
+    let changes = resumed.settings.apply_continue_options(line)?;
+    resumed.apply_settings();
+    resumed.settings.check_output_folder()?;
+    Ok((resumed, changes))
 }
 
 /// Row by row, as RELION prints them; the identity first.
@@ -172,21 +223,6 @@ fn pipeline_prefix(words: &[String]) -> Option<String> {
         .iter()
         .rposition(|word| word == "--pipeline_control")?;
     words.get(at + 1).filter(|word| !word.is_empty()).cloned()
-}
-
-/// "ERROR:" is what log scanners look for; then the message and its causes.
-fn print_error(error: &dyn Error) {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let message = inner.to_string();
-        if !text.contains(&message) {
-            text.push_str("\n  because: ");
-            text.push_str(&message);
-        }
-        cause = inner.source();
-    }
-    eprintln!("ERROR:\n{text}");
 }
 
 /// Turn a panic, here or in a worker thread, into an error with its text and place.

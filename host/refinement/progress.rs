@@ -11,6 +11,7 @@ const LENGTH: usize = 60;
 /// A bar on standard output; nothing is shown when silent.
 pub struct ProgressBar {
     total: usize,
+    done: usize,
     dots: usize,
     started: Instant,
     silent: bool,
@@ -21,6 +22,7 @@ impl ProgressBar {
     pub fn new(total: usize, silent: bool) -> Self {
         let bar = Self {
             total: total.max(1),
+            done: 0,
             dots: 0,
             started: Instant::now(),
             silent,
@@ -29,8 +31,14 @@ impl ProgressBar {
         bar
     }
 
+    /// Move on by some steps.
+    pub fn advance(&mut self, steps: usize) {
+        self.set(self.done + steps);
+    }
+
     /// Move on to `done` steps; redraws at most about 60 times in all.
     pub fn set(&mut self, done: usize) {
+        self.done = done;
         let dots = LENGTH * done.min(self.total) / self.total;
         if dots > self.dots {
             self.dots = dots;

@@ -1,6 +1,7 @@
 //! A whole run: start-up, iterations, files, messages.
 
 use super::console::{self, Console};
+use super::crew::{Crew, StopSign, agree};
 use super::error::RunError;
 use super::iteration::{self, Ended};
 use super::job::Job;
@@ -10,83 +11,66 @@ use super::pipeline::Pipeline;
 use super::resume::Resumed;
 use super::settings::Settings;
 use super::writer::Writer;
-use super::{half_sets, schedule, start_up};
-use crate::expectation::ExpectationEngine;
+use super::{half_sets, schedule, scratch, start_up, threads};
+use crate::comm::Ranks;
 use std::path::Path;
+use std::sync::Arc;
 
-/// Run a fresh job from files to files, on as many threads as `--j` asks for (0: all cores).
-pub fn run(
-    settings: Settings,
-    engine: &mut (dyn ExpectationEngine + Send),
-) -> Result<(), RunError> {
-    let pool = thread_pool(settings.threads)?;
+/// Run a fresh job from files to files, on as many threads as `--j` asks for (0: all cores). A collective of the ranks of
+/// the crew, each of which is given the same settings.
+pub fn run(settings: Settings, crew: &mut Crew) -> Result<(), RunError> {
+    let pool = threads::pool(threads::of_rank(&settings, &crew.ranks))?;
     pool.install(|| {
-        let console = Console {
-            verbosity: settings.verbosity,
-        };
-        console.say(&console::version());
-        let mut poll = abort_poll(&settings);
-        let mut job = start_up::fresh(settings, &console, &mut poll)?;
-        let mut writer = Writer::default();
-        writer.begin(&mut job)?;
+        let ranks = crew.ranks.clone();
+        let console = Console::new(settings.verbosity, ranks.leads());
+        let stop = stop_sign(&settings, &ranks);
+        ranks.watch().enter("start-up");
+        let mut job = start_up::fresh(settings, &ranks, &console, &stop)?;
+        let mut writer = Writer::new(ranks.watch().view());
+        lead(&ranks, || writer.begin(&mut job))?;
         iteration::update_resolution(&mut job, 0, &console);
-        iterate(&mut job, engine, writer, &console, &mut poll)
+        iterate(&mut job, crew, writer, &console, &stop)?;
+        leave_scratch(&mut job)
     })
 }
 
 /// Go on with a run that was read from its optimiser file. `Settings::apply_continue_options` and
-/// [`Resumed::apply_settings`] have been called on it.
-pub fn resume(
-    resumed: Resumed,
-    engine: &mut (dyn ExpectationEngine + Send),
-) -> Result<(), RunError> {
-    let pool = thread_pool(resumed.settings.threads)?;
+/// [`Resumed::apply_settings`] have been called on it. A collective, as [`run`].
+pub fn resume(resumed: Resumed, crew: &mut Crew) -> Result<(), RunError> {
+    let pool = threads::pool(threads::of_rank(&resumed.settings, &crew.ranks))?;
     pool.install(|| {
-        let console = Console {
-            verbosity: resumed.settings.verbosity,
-        };
-        console.say(&console::version());
-        let mut poll = abort_poll(&resumed.settings);
+        let ranks = crew.ranks.clone();
+        let console = Console::new(resumed.settings.verbosity, ranks.leads());
+        let stop = stop_sign(&resumed.settings, &ranks);
+        ranks.watch().enter("start-up");
         let exact = resumed.exact;
-        let mut job = start_up::resumed(resumed, &console)?;
-        let mut writer = Writer::default();
-        writer.begin(&mut job)?;
+        let mut job = agree(&ranks, start_up::resumed(resumed, &ranks, &console))?;
+        scratch::copy(&mut job.images, &job.settings, &ranks, &console, &stop)?;
+        let mut writer = Writer::new(ranks.watch().view());
+        lead(&ranks, || writer.begin(&mut job))?;
         // RELION evaluates the resolution again here, which counts as one more iteration without gain.
         if !exact {
             let iteration = job.state.iteration;
             iteration::update_resolution(&mut job, iteration, &console);
         }
-        iterate(&mut job, engine, writer, &console, &mut poll)
+        iterate(&mut job, crew, writer, &console, &stop)?;
+        leave_scratch(&mut job)
     })
 }
 
-fn thread_pool(threads: usize) -> Result<rayon::ThreadPool, RunError> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(|error| {
-            RunError::Invalid(format!(
-                "{threads} threads cannot be started: {error}. Give a smaller number with --j."
-            ))
-        })
-}
-
-/// Stops the run when the pipeline's abort file appears (spec 03 §4.3).
-fn abort_poll(settings: &Settings) -> impl FnMut() -> Result<(), RunError> + use<> {
+fn stop_sign(settings: &Settings, ranks: &Arc<Ranks>) -> StopSign {
     let pipeline = Pipeline::new(settings.pipeline_control.clone());
-    move || match pipeline.abort_requested() {
-        true => Err(RunError::Aborted),
-        false => Ok(()),
-    }
+    StopSign::new(ranks.clone(), pipeline)
 }
 
 fn iterate(
     job: &mut Job,
-    engine: &mut dyn ExpectationEngine,
+    crew: &mut Crew,
     mut writer: Writer,
     console: &Console,
-    poll: &mut dyn FnMut() -> Result<(), RunError>,
+    stop: &StopSign,
 ) -> Result<(), RunError> {
+    let ranks = crew.ranks.clone();
     if job.state.random_seed == 0 {
         console.warn(" + WARNING: --random_seed 0 leaves the particles in the order of the table.");
     }
@@ -96,8 +80,9 @@ fn iterate(
         job.state.random_seed,
         job.order_iteration,
     );
-    if let Some(device) = engine.device() {
-        let limit = device.memory_room();
+    // The card with least room decides what all of them take at a time.
+    let rooms = crew.engines.iter().filter_map(|engine| engine.device());
+    if let Some(limit) = rooms.map(|device| device.memory_room()).min() {
         let stages = Prospect::of(job).stages(limit);
         console.say(&memory_plan::table(&stages, limit));
     }
@@ -108,18 +93,26 @@ fn iterate(
             let forced = job.settings.force_converge && number == first && number > 1;
             check_convergence(job, number, forced, console);
         }
-        let ended = iteration::run(job, engine, number, console, poll)?;
+        let ended = match iteration::run(job, crew, number, console, stop) {
+            // Files that could not be written stop the work of the iteration after.
+            Err(RunError::Stopped) => {
+                writer.wait()?;
+                return Err(RunError::Stopped);
+            }
+            result => result?,
+        };
         if ended == Ended::ParticlesOnly {
-            writer.wait()?;
-            let path = format!("{}_it{number:03}_data.star", job.settings.output_root);
-            job.particles.write(Path::new(&path), job.halves(), true)?;
-            return Ok(());
+            return lead(&ranks, || {
+                writer.wait()?;
+                let path = format!("{}_it{number:03}_data.star", job.settings.output_root);
+                Ok(job.particles.write(Path::new(&path), job.halves(), true)?)
+            });
         }
         if job.state.converged {
-            writer.wait()?;
-            return finish(job, console);
+            lead(&ranks, || writer.wait())?;
+            return finish(job, &ranks, console);
         }
-        writer.begin(job)?;
+        lead(&ranks, || writer.begin(job))?;
         if let Some(limit) = job.settings.abort_at_resolution
             && job.state.current_resolution > 0.0
             && 1.0 / job.state.current_resolution < limit
@@ -128,7 +121,7 @@ fn iterate(
                 " Current resolution {} A is beyond --abort_at_resolution {limit} A: stopping",
                 1.0 / job.state.current_resolution
             ));
-            return writer.wait();
+            return lead(&ranks, || writer.wait());
         }
     }
     if job.settings.auto_refine {
@@ -138,7 +131,7 @@ fn iterate(
             job.settings.output_root
         ));
     }
-    writer.wait()
+    lead(&ranks, || writer.wait())
 }
 
 fn check_convergence(job: &mut Job, iteration: usize, forced: bool, console: &Console) {
@@ -149,22 +142,42 @@ fn check_convergence(job: &mut Job, iteration: usize, forced: bool, console: &Co
     }
 }
 
-fn finish(job: &Job, console: &Console) -> Result<(), RunError> {
+/// The copies of the images are of no use any more; after an error they stay for the run that goes on.
+fn leave_scratch(job: &mut Job) -> Result<(), RunError> {
+    job.images
+        .leave_scratch(job.settings.keep_scratch)
+        .map_err(|error| {
+            RunError::Invalid(format!(
+                "the run is complete, but the copies in --scratch_dir cannot be removed: {error}"
+            ))
+        })
+}
+
+/// Let the first rank do something that all ranks need done. A collective.
+fn lead(ranks: &Ranks, work: impl FnOnce() -> Result<(), RunError>) -> Result<(), RunError> {
+    let result = if ranks.leads() { work() } else { Ok(()) };
+    agree(ranks, result)
+}
+
+fn finish(job: &Job, ranks: &Ranks, console: &Console) -> Result<(), RunError> {
     let [first, second] = job.unfiltered.as_slice() else {
         return Err(RunError::Invalid(
             "the last iteration made no unregularised half maps: this is a defect of the program, please report it."
                 .into(),
         ));
     };
-    output::write_final(&FinalFiles {
-        settings: &job.settings,
-        state: &job.state,
-        particles: &job.particles,
-        model: &job.models[0],
-        sampling: &job.sampling,
-        original_sampling: job.original_sampling,
-        order_iteration: job.order_iteration,
-        unfiltered: [first, second],
+    lead(ranks, || {
+        output::write_final(&FinalFiles {
+            settings: &job.settings,
+            state: &job.state,
+            particles: &job.particles,
+            model: &job.models[0],
+            sampling: &job.sampling,
+            original_sampling: job.original_sampling,
+            order_iteration: job.order_iteration,
+            unfiltered: [first, second],
+        })?;
+        Ok(())
     })?;
     let masked = job.settings.solvent_correct_fsc && job.solvent.mask().is_some();
     console.say(&console::finished(

@@ -1,6 +1,7 @@
 //! From options to a run that is ready for its first iteration (spec 01 §0.2, §2; spec 02 §4.0).
 
 use super::console::{self, Console};
+use super::crew::{StopSign, agree};
 use super::error::RunError;
 use super::job::{Job, uniform_directions};
 use super::noise::{self, NoiseRule};
@@ -10,7 +11,8 @@ use super::schedule::local_search_width;
 use super::settings::Settings;
 use super::solvent::Solvent;
 use super::state::RunState;
-use super::{half_sets, memory, resume};
+use super::{half_sets, memory, resume, scratch};
+use crate::comm::Ranks;
 use crate::dataset::{ImageStore, OpticsGroup, ParticleSet, ReadOptions};
 use crate::expectation::ExpectationOptions;
 use crate::fourier::masks;
@@ -32,13 +34,44 @@ const DEFAULT_STEP: f64 = 2.0;
 /// Seed that the C library starts from: the first perturbation is drawn before the run's own seed is set.
 const UNSEEDED: u32 = 1;
 
-/// Read everything a fresh run needs, estimate the noise and low-pass the references. `poll` may stop the run.
+/// Read everything a fresh run needs, estimate the noise and low-pass the references. `stop` may stop the run.
+/// A collective.
 pub fn fresh(
-    mut settings: Settings,
+    settings: Settings,
+    ranks: &Ranks,
     console: &Console,
-    poll: &mut dyn FnMut() -> Result<(), RunError>,
+    stop: &StopSign,
 ) -> Result<Job, RunError> {
-    let seed = settings.random_seed.unwrap_or_else(seconds_since_epoch);
+    // Clocks differ between machines.
+    let mut seed = [f64::from(
+        settings.random_seed.unwrap_or_else(seconds_since_epoch),
+    )];
+    ranks.broadcast(0, &mut seed);
+    let seed = seed[0] as u32;
+    let mut opened = agree(ranks, open(settings, seed, ranks, console))?;
+    scratch::copy(&mut opened.images, &opened.settings, ranks, console, stop)?;
+    let noise = initial_noise(&opened, ranks, console, stop)?;
+    agree(ranks, first_job(opened, seed, &noise, ranks))
+}
+
+/// What a fresh run reads.
+struct Opened {
+    settings: Settings,
+    particles: ParticleSet,
+    images: ImageStore,
+    references: Vec<References>,
+    sampling: Sampling,
+    solvent: Solvent,
+    /// D, Å.
+    diameter: f64,
+}
+
+fn open(
+    mut settings: Settings,
+    seed: u32,
+    ranks: &Ranks,
+    console: &Console,
+) -> Result<Opened, RunError> {
     let mut particles = ParticleSet::read(
         &settings.particles,
         &ReadOptions {
@@ -72,39 +105,54 @@ pub fn fresh(
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
     disable_scale_of_one_group(&mut settings, &particles, console);
     let sampling = sampling(&settings, pixel_size)?;
-    let halves = settings.split_random_halves;
-    if halves {
+    if settings.split_random_halves {
         let [first, second] = half_sets::assign(&mut particles.particles, seed)?;
         console.say(&format!(
             " Half-sets: {first} particles in half 1, {second} in half 2"
         ));
     }
-    let images = open_images(&particles, settings.preread_images)?;
+    let images = open_images(&particles, settings.preread_images, ranks)?;
     let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
     warn_all(console, &warnings);
+    Ok(Opened {
+        settings,
+        particles,
+        images,
+        references,
+        sampling,
+        solvent,
+        diameter,
+    })
+}
 
-    let rule = NoiseRule {
-        box_size,
-        pixel_size,
-        particle_diameter: diameter,
-        mask_edge: settings.mask_edge,
-        zero_mask: settings.zero_mask,
-        check_norm: settings.check_norm,
-        particles: settings.noise_particles,
-    };
-    let noise = initial_noise(&settings, &particles, &images, &rule, console, poll)?;
-    let members = half_sets::members(&particles.particles, halves);
+fn first_job(
+    opened: Opened,
+    seed: u32,
+    noise: &[Vec<f64>],
+    ranks: &Ranks,
+) -> Result<Job, RunError> {
+    let Opened {
+        settings,
+        particles,
+        images,
+        references,
+        sampling,
+        solvent,
+        diameter,
+    } = opened;
+    let box_size = references[0].box_size();
+    let members = half_sets::members(&particles.particles, settings.split_random_halves);
     let mut models = Vec::new();
     for (list, reference) in members.iter().zip(references.iter().cycle()) {
         models.push(initial_model(
-            &settings, reference, &particles, list, &noise, &sampling,
+            &settings, reference, &particles, list, noise, &sampling,
         )?);
     }
     let mut state = RunState::new(seed);
     state.increment_size = settings.increment_size;
     state.references_ctf_corrected = !settings.ctf_uncorrected_reference;
     let mut job = Job {
-        expectation: expectation_options(&settings, diameter, box_size, seed),
+        expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
         maximization: maximization_options(&settings, box_size),
         operators: operators(&settings)?,
         generate_seeds: references[0].generate_seeds,
@@ -126,7 +174,11 @@ pub fn fresh(
 }
 
 /// A run as its optimiser file left it. Its notices are the caller's to print.
-pub fn resumed(resumed: resume::Resumed, console: &Console) -> Result<Job, RunError> {
+pub fn resumed(
+    resumed: resume::Resumed,
+    ranks: &Ranks,
+    console: &Console,
+) -> Result<Job, RunError> {
     let resume::Resumed {
         mut settings,
         state,
@@ -143,7 +195,7 @@ pub fn resumed(resumed: resume::Resumed, console: &Console) -> Result<Job, RunEr
     let (box_size, pixel_size) = (models[0].box_size, models[0].pixel_size);
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
     disable_scale_of_one_group(&mut settings, &particles, console);
-    let images = open_images(&particles, settings.preread_images)?;
+    let images = open_images(&particles, settings.preread_images, ranks)?;
     let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
     warn_all(console, &warnings);
     if !exact {
@@ -152,7 +204,7 @@ pub fn resumed(resumed: resume::Resumed, console: &Console) -> Result<Job, RunEr
     }
     let seed = state.random_seed;
     let mut job = Job {
-        expectation: expectation_options(&settings, diameter, box_size, seed),
+        expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
         maximization: maximization_options(&settings, box_size),
         operators: operators(&settings)?,
         generate_seeds: false,
@@ -210,9 +262,15 @@ fn check_columns(settings: &Settings, set: &ParticleSet) -> Result<(), RunError>
 }
 
 /// The images, kept in memory from their first use on where there is room.
-fn open_images(particles: &ParticleSet, preread: bool) -> Result<ImageStore, RunError> {
+fn open_images(
+    particles: &ParticleSet,
+    preread: bool,
+    ranks: &Ranks,
+) -> Result<ImageStore, RunError> {
     let mut images = ImageStore::open(particles, preread)?;
-    images.keep_within(particles, memory::image_budget(Path::new("/")));
+    // This rank reads its share of the images, and has its part of the machine's memory for them.
+    let room = memory::image_budget(Path::new("/")) / ranks.place_on_host().1;
+    images.keep_within(particles, room.saturating_mul(ranks.size()));
     Ok(images)
 }
 
@@ -348,21 +406,53 @@ fn sampling(settings: &Settings, pixel_size: f64) -> Result<Sampling, RunError> 
     Ok(sampling)
 }
 
+/// Noise spectra of the optics groups. The first rank estimates them. A collective.
 fn initial_noise(
-    settings: &Settings,
-    set: &ParticleSet,
-    images: &ImageStore,
-    rule: &NoiseRule,
+    opened: &Opened,
+    ranks: &Ranks,
     console: &Console,
-    poll: &mut dyn FnMut() -> Result<(), RunError>,
+    stop: &StopSign,
 ) -> Result<Vec<Vec<f64>>, RunError> {
+    let shells = opened.references[0].box_size() / 2 + 1;
+    let estimated = match ranks.leads() {
+        true => estimate_noise(opened, console, stop),
+        false => Ok(vec![vec![0.0; shells]; opened.particles.optics.len()]),
+    };
+    let mut spectra = agree(ranks, estimated)?;
+    for spectrum in &mut spectra {
+        ranks.broadcast(0, spectrum);
+    }
+    Ok(spectra)
+}
+
+fn estimate_noise(
+    opened: &Opened,
+    console: &Console,
+    stop: &StopSign,
+) -> Result<Vec<Vec<f64>>, RunError> {
+    let Opened {
+        settings,
+        particles: set,
+        images,
+        references,
+        ..
+    } = opened;
+    let rule = NoiseRule {
+        box_size: references[0].box_size(),
+        pixel_size: references[0].pixel_size,
+        particle_diameter: opened.diameter,
+        mask_edge: settings.mask_edge,
+        zero_mask: settings.zero_mask,
+        check_norm: settings.check_norm,
+        particles: settings.noise_particles,
+    };
     if let Some(path) = &settings.sigma_spectrum {
         let spectrum = noise::read_spectrum(path, "rlnSigma2Noise", rule.box_size / 2 + 1)?;
         return Ok(vec![spectrum; set.optics.len()]);
     }
     console.say(&console::estimating_noise(rule.particles));
     let order = half_sets::members(&set.particles, settings.split_random_halves).concat();
-    let estimate = noise::estimate(set, images, &order, rule, &mut |_| poll())?;
+    let estimate = noise::estimate(set, images, &order, &rule, &mut |_| stop.check())?;
     warn_all(console, estimate.warning.as_slice());
     for (group, spectrum) in set.optics.iter().zip(&estimate.spectra) {
         if spectrum.iter().all(|&v| v <= 0.0) {
@@ -463,6 +553,7 @@ fn expectation_options(
     diameter: f64,
     box_size: usize,
     seed: u32,
+    ranks: &Ranks,
 ) -> ExpectationOptions {
     let skips = settings.skip_align || settings.skip_rotate;
     ExpectationOptions {
@@ -482,7 +573,7 @@ fn expectation_options(
         no_map: settings.no_map,
         skip_maximize: settings.skip_maximize,
         random_seed: seed,
-        memory_budget: memory::engine_budget(box_size, Path::new("/")),
+        memory_budget: memory::engine_budget(box_size, ranks.place_on_host().1, Path::new("/")),
     }
 }
 

@@ -3,11 +3,12 @@
 //! The files of one iteration are whole before those of the next are begun, and an error surfaces there or at the end of
 //! the run: whatever ends the program, at most one iteration is lost.
 
-use super::error::RunError;
+use super::error::{RunError, explain};
 use super::job::Job;
 use super::output::{self, IterationFiles, OriginalSampling, OutputError};
 use super::settings::Settings;
 use super::state::RunState;
+use crate::comm::View;
 use crate::dataset::ParticleSet;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
@@ -17,12 +18,21 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 /// Writes sets of files one after the other, each in a thread of its own.
-#[derive(Default)]
 pub struct Writer {
-    writing: Option<JoinHandle<Result<PathBuf, OutputError>>>,
+    writing: Option<JoinHandle<Result<(), OutputError>>>,
+    /// Told what the run can be continued from, and that it must stop when files cannot be written.
+    view: View,
 }
 
 impl Writer {
+    /// A writer that has nothing to do yet.
+    pub fn new(view: View) -> Self {
+        Self {
+            writing: None,
+            view,
+        }
+    }
+
     /// Begin to write the files of the iteration that the job stands at, from a copy of what they hold. Waits for those
     /// of the iteration before.
     ///
@@ -31,7 +41,17 @@ impl Writer {
     pub fn begin(&mut self, job: &mut Job) -> Result<(), RunError> {
         let snapshot = Snapshot::of(job);
         self.wait()?;
-        self.writing = Some(std::thread::spawn(move || snapshot.write()));
+        let view = self.view.clone();
+        self.writing = Some(std::thread::spawn(move || match snapshot.write() {
+            Ok(optimiser) => {
+                view.checkpoint(&optimiser.to_string_lossy());
+                Ok(())
+            }
+            Err(error) => {
+                view.stop_all(&explain(&error));
+                Err(error)
+            }
+        }));
         Ok(())
     }
 
@@ -42,7 +62,7 @@ impl Writer {
     pub fn wait(&mut self) -> Result<(), RunError> {
         if let Some(writing) = self.writing.take() {
             match writing.join() {
-                Ok(written) => drop(written?),
+                Ok(written) => written?,
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
@@ -134,11 +154,13 @@ fn copy(map: &Array3<f64>) -> Array3<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comm::Ranks;
 
     /// What could not be written is said when the next files are begun, or at the end.
     #[test]
     fn errors_surface_at_the_next_call() {
         let mut writer = Writer {
+            view: Ranks::single().watch().view(),
             writing: Some(std::thread::spawn(|| {
                 Err(OutputError::Io {
                     path: "a/full/disk".into(),

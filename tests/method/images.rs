@@ -13,7 +13,7 @@ use gerelion::fourier::{
 use gerelion::geometry::{Matrix3, euler, random::CRandom, symmetry::PointGroup};
 use gerelion::optics::{Ctf, CtfFlags};
 use gerelion::options::CommandLine;
-use gerelion::refinement::{run, settings::Settings};
+use gerelion::refinement::{crew::Crew, run, settings::Settings};
 use gerelion::tools::compare::rotation_between;
 use gerelion::tools::fsc::compare_maps;
 use gerelion::tools::simulate::{
@@ -291,7 +291,7 @@ impl Set {
         words.extend(options.split_whitespace().map(String::from));
         let line = CommandLine::parse(words).unwrap();
         let settings = Settings::from_command_line(&line).unwrap();
-        run::run(settings, &mut CpuEngine::new()).unwrap();
+        run::run(settings, &mut Crew::of_one(CpuEngine::new())).unwrap();
         root
     }
 

@@ -5,7 +5,7 @@ use gerelion::formats::star::Document;
 use gerelion::tools::compare::{CompareOptions, Comparison, compare_runs};
 use gerelion::tools::fsc::compare_files;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// The small data set of this repository and its reference runs.
 pub fn fixture() -> PathBuf {
@@ -26,42 +26,58 @@ pub fn golden(name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Run the command of a reference run (`command.txt`) on copies of the files of `inputs`. Returns the folder, which
-/// holds the output under the root of the command, and that root.
-pub fn rerun(reference: &Path, inputs: &[PathBuf]) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    for input in inputs {
-        std::fs::copy(input, folder.path().join(input.file_name().unwrap())).unwrap();
-    }
+/// The words of the command of a reference run (`command.txt`) after the program's name, without the number of threads
+/// of the reference machine.
+pub fn command(reference: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(reference.join("command.txt")).unwrap();
     let words: Vec<&str> = text
         .split_whitespace()
         .skip_while(|word| !word.starts_with("relion_refine"))
         .skip(1)
         .collect();
-    // The number of threads is that of the reference machine; without it all cores are used.
     let at = words.iter().position(|word| *word == "--j");
-    let words: Vec<&str> = words
+    words
         .iter()
         .enumerate()
         .filter(|(i, _)| at.is_none_or(|at| *i != at && *i != at + 1))
-        .map(|(_, word)| *word)
-        .collect();
-    let root = words[words.iter().position(|word| *word == "--o").unwrap() + 1];
-    std::fs::create_dir_all(folder.path().join(root).parent().unwrap()).unwrap();
+        .map(|(_, word)| (*word).to_owned())
+        .collect()
+}
+
+/// A folder with copies of the files of `inputs` and the folder of the output of `words`, and the root of that output.
+pub fn work_folder(inputs: &[PathBuf], words: &[String]) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    for input in inputs {
+        std::fs::copy(input, folder.path().join(input.file_name().unwrap())).unwrap();
+    }
+    let root = &words[words.iter().position(|word| word == "--o").unwrap() + 1];
+    let root = folder.path().join(root);
+    std::fs::create_dir_all(root.parent().unwrap()).unwrap();
+    (folder, root.to_string_lossy().into_owned())
+}
+
+/// Run the command of a reference run on copies of the files of `inputs`. Returns the folder, which holds the output
+/// under the root of the command, and that root.
+pub fn rerun(reference: &Path, inputs: &[PathBuf]) -> (tempfile::TempDir, String) {
+    let words = command(reference);
+    let (folder, root) = work_folder(inputs, &words);
     let output = Command::new(env!("CARGO_BIN_EXE_relion_refine"))
         .args(&words)
         .current_dir(folder.path())
         .output()
         .unwrap();
+    succeeded(&output);
+    (folder, root)
+}
+
+/// Assert that a program ended well; its texts are shown otherwise.
+pub fn succeeded(output: &Output) {
     assert!(
         output.status.success(),
         "{}\n{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    let root = folder.path().join(root).to_string_lossy().into_owned();
-    (folder, root)
 }
 
 /// Compare one iteration with the reference run.

@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use gerelion::expectation::cpu::CpuEngine;
 use gerelion::options::CommandLine;
-use gerelion::refinement::{run, settings::Settings};
+use gerelion::refinement::{crew::Crew, run, settings::Settings};
 use gerelion::tools::{
     fsc::compare_files,
     simulate::{self, Preset},
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         words.join(" ")
     );
     let settings = Settings::from_command_line(&CommandLine::parse(words)?)?;
-    run::run(settings, &mut CpuEngine::new())?;
+    run::run(settings, &mut Crew::of_one(CpuEngine::new()))?;
     let (resolution, map) = job::final_result(&root)?;
     let truth = &simulated.maps[0];
     let judged = compare_files(&map, truth, None)?;

@@ -4,10 +4,9 @@ use super::super::entry::{Group, OnContinue, OptionEntry};
 use OnContinue::{FromCommandLine, FromFile};
 
 const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU engine";
-const NO_COPIES: &str = "images are read in large blocks from where they are; none are copied";
 
 /// Computing options.
-pub const COMPUTATION: [OptionEntry; 27] = OptionEntry::under(
+pub const COMPUTATION: [OptionEntry; 28] = OptionEntry::under(
     Group::Computation,
     [
         OptionEntry::integer("--j", "0", "", "Number of threads; 0 means all cores (RELION's default is 1)")
@@ -36,19 +35,26 @@ pub const COMPUTATION: [OptionEntry; 27] = OptionEntry::under(
             .without_effect("concerns reading only; images are read in large blocks in stack order"),
         OptionEntry::flag("--preread_images", "Keep all images in memory")
             .on_continue(FromCommandLine),
-        OptionEntry::text("--scratch_dir", "", "Folder on a fast disk to copy the particles to")
-            .on_continue(FromCommandLine).without_effect(NO_COPIES),
+        OptionEntry::text("--scratch_dir", "", "Folder on a fast disk of each machine to copy the image stacks to; without effect with --preread_images")
+            .on_continue(FromCommandLine),
         OptionEntry::real(
             "--keep_free_scratch",
             "10",
             "GB",
             "Space to leave free in --scratch_dir",
         )
-        .on_continue(FromCommandLine).without_effect(NO_COPIES),
-        OptionEntry::flag("--reuse_scratch", "Use the copies left in --scratch_dir by an earlier run")
-            .on_continue(FromCommandLine).without_effect(NO_COPIES),
+        .on_continue(FromCommandLine),
+        OptionEntry::flag("--reuse_scratch", "Use the copies left in --scratch_dir by an earlier run, and make none")
+            .on_continue(FromCommandLine),
         OptionEntry::flag("--keep_scratch", "Leave the copies in --scratch_dir at the end")
-            .on_continue(FromCommandLine).without_effect(NO_COPIES),
+            .on_continue(FromCommandLine),
+        OptionEntry::real(
+            "--stall_limit",
+            "1800",
+            "s",
+            "A process of several that makes no progress for so long is named and the job ended (not a RELION option)",
+        )
+        .on_continue(FromCommandLine),
         OptionEntry::flag(
             "--fast_subsets",
             "Use growing subsets of the particles in the first iterations of a classification of at least 20",

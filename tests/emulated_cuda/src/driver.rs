@@ -1,5 +1,8 @@
-//! The driver: one device, memory with guards, modules without content, launches by name.
+//! The driver: memory with guards, modules without content, launches by name. There are as many devices as
+//! `EMULATED_DEVICES` says (1), each with memory of its own: contexts, streams, functions and arrays know their device, and
+//! using them with another ends the program.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Mutex;
@@ -16,11 +19,52 @@ const MARK: u8 = 0xa5;
 const POISON: u8 = 0xff;
 const MEMORY: usize = 8 << 30;
 
-/// Sizes of the arrays that exist.
-static ARRAYS: Mutex<Option<HashMap<u64, usize>>> = Mutex::new(None);
+/// Functions are their index in the table plus this times their device.
+const FUNCTIONS: usize = 1 << 20;
 
-fn arrays<R>(f: impl FnOnce(&mut HashMap<u64, usize>) -> R) -> R {
+/// An array that exists.
+struct Array {
+    bytes: usize,
+    device: usize,
+}
+
+static ARRAYS: Mutex<Option<HashMap<u64, Array>>> = Mutex::new(None);
+
+fn arrays<R>(f: impl FnOnce(&mut HashMap<u64, Array>) -> R) -> R {
     f(ARRAYS.lock().unwrap().get_or_insert_default())
+}
+
+thread_local! {
+    /// Device of this thread's current context, counted from 1; 0 without.
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What stands for a context or a stream of a device, and for its module.
+fn handle(device: usize) -> *mut c_void {
+    std::ptr::without_provenance_mut(device + 1)
+}
+
+/// Device of a context, stream or module.
+fn device_of(handle: *mut c_void) -> usize {
+    handle.addr().checked_sub(1).expect("a context or stream")
+}
+
+fn current() -> usize {
+    CURRENT.get().checked_sub(1).expect("a current context")
+}
+
+/// Bytes of a device that are in use.
+fn used(device: usize) -> usize {
+    arrays(|a| {
+        a.values()
+            .filter(|a| a.device == device)
+            .map(|a| a.bytes)
+            .sum()
+    })
+}
+
+fn devices() -> i32 {
+    std::env::var("EMULATED_DEVICES").map_or(1, |n| n.parse().expect("a number of devices"))
 }
 
 #[unsafe(no_mangle)]
@@ -38,7 +82,7 @@ pub unsafe extern "C" fn cuDriverGetVersion(version: *mut i32) -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetCount(count: *mut i32) -> i32 {
     // SAFETY: the caller's integer.
-    unsafe { *count = 1 };
+    unsafe { *count = devices() };
     SUCCESS
 }
 
@@ -85,9 +129,9 @@ pub unsafe extern "C" fn cuDeviceGetAttribute(
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, _device: i32) -> i32 {
+pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, device: i32) -> i32 {
     // SAFETY: the caller's pointer.
-    unsafe { *context = std::ptr::without_provenance_mut(8) };
+    unsafe { *context = handle(device as usize) };
     SUCCESS
 }
 
@@ -97,14 +141,15 @@ pub extern "C" fn cuDevicePrimaryCtxRelease_v2(_device: i32) -> i32 {
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuCtxSetCurrent(_context: *mut c_void) -> i32 {
+pub extern "C" fn cuCtxSetCurrent(context: *mut c_void) -> i32 {
+    CURRENT.set(context.addr());
     SUCCESS
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuCtxGetCurrent(context: *mut *mut c_void) -> i32 {
     // SAFETY: the caller's pointer.
-    unsafe { *context = std::ptr::without_provenance_mut(8) };
+    unsafe { *context = std::ptr::without_provenance_mut(CURRENT.get()) };
     SUCCESS
 }
 
@@ -131,7 +176,7 @@ pub extern "C" fn cuMemPoolSetAttribute(
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) -> i32 {
-    let used: usize = arrays(|a| a.values().sum());
+    let used = used(current());
     // SAFETY: the caller's integers.
     unsafe {
         *free = MEMORY.saturating_sub(used);
@@ -143,7 +188,7 @@ pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) ->
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuStreamCreate(stream: *mut *mut c_void, _flags: u32) -> i32 {
     // SAFETY: the caller's pointer.
-    unsafe { *stream = std::ptr::without_provenance_mut(16) };
+    unsafe { *stream = handle(current()) };
     SUCCESS
 }
 
@@ -161,15 +206,16 @@ pub extern "C" fn cuStreamSynchronize(_stream: *mut c_void) -> i32 {
 pub unsafe extern "C" fn cuMemAllocAsync(
     pointer: *mut u64,
     bytes: usize,
-    _stream: *mut c_void,
+    stream: *mut c_void,
 ) -> i32 {
-    if arrays(|a| a.values().sum::<usize>()) + bytes > MEMORY {
+    let device = device_of(stream);
+    if used(device) + bytes > MEMORY {
         return OUT_OF_MEMORY;
     }
     let mut memory = vec![MARK; bytes + 2 * GUARD].into_boxed_slice();
     memory[GUARD..GUARD + bytes].fill(POISON);
     let address = Box::into_raw(memory).cast::<u8>() as u64 + GUARD as u64;
-    arrays(|a| a.insert(address, bytes));
+    arrays(|a| a.insert(address, Array { bytes, device }));
     // SAFETY: the caller's integer.
     unsafe { *pointer = address };
     SUCCESS
@@ -177,7 +223,9 @@ pub unsafe extern "C" fn cuMemAllocAsync(
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuMemFreeAsync(pointer: u64, _stream: *mut c_void) -> i32 {
-    let bytes = arrays(|a| a.remove(&pointer)).expect("an array is freed once");
+    let bytes = arrays(|a| a.remove(&pointer))
+        .expect("an array is freed once")
+        .bytes;
     let start = (pointer - GUARD as u64) as *mut u8;
     // SAFETY: allocated with this length above.
     let memory =
@@ -190,16 +238,27 @@ pub unsafe extern "C" fn cuMemFreeAsync(pointer: u64, _stream: *mut c_void) -> i
     SUCCESS
 }
 
-/// The range must lie within one array.
-fn check(address: u64, bytes: usize) {
-    let inside = arrays(|a| {
-        a.iter().any(|(begin, length)| {
-            address >= *begin && address + bytes as u64 <= begin + *length as u64
-        })
+/// The range must lie within one array of this device.
+fn check(address: u64, bytes: usize, device: usize) {
+    let found = arrays(|a| {
+        a.iter()
+            .find(|(begin, array)| {
+                address >= **begin && address + bytes as u64 <= *begin + array.bytes as u64
+            })
+            .map(|(_, array)| array.device)
     });
-    if !inside {
-        eprintln!("emulated device: a copy of {bytes} bytes leaves its array");
-        std::process::abort();
+    match found {
+        Some(owner) if owner == device => {}
+        Some(owner) => {
+            eprintln!(
+                "emulated device: device {device} copies to or from an array of device {owner}"
+            );
+            std::process::abort();
+        }
+        None => {
+            eprintln!("emulated device: a copy of {bytes} bytes leaves its array");
+            std::process::abort();
+        }
     }
 }
 
@@ -208,9 +267,9 @@ pub unsafe extern "C" fn cuMemsetD8Async(
     address: u64,
     value: u8,
     bytes: usize,
-    _stream: *mut c_void,
+    stream: *mut c_void,
 ) -> i32 {
-    check(address, bytes);
+    check(address, bytes, device_of(stream));
     // SAFETY: inside an array.
     unsafe { std::ptr::write_bytes(address as *mut u8, value, bytes) };
     SUCCESS
@@ -221,9 +280,9 @@ pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
     to: u64,
     from: *const c_void,
     bytes: usize,
-    _stream: *mut c_void,
+    stream: *mut c_void,
 ) -> i32 {
-    check(to, bytes);
+    check(to, bytes, device_of(stream));
     // SAFETY: inside an array; the caller's memory.
     unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), to as *mut u8, bytes) };
     SUCCESS
@@ -234,9 +293,9 @@ pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
     to: *mut c_void,
     from: u64,
     bytes: usize,
-    _stream: *mut c_void,
+    stream: *mut c_void,
 ) -> i32 {
-    check(from, bytes);
+    check(from, bytes, device_of(stream));
     // SAFETY: inside an array; the caller's memory.
     unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to.cast::<u8>(), bytes) };
     SUCCESS
@@ -247,11 +306,27 @@ pub unsafe extern "C" fn cuMemcpyDtoDAsync_v2(
     to: u64,
     from: u64,
     bytes: usize,
+    stream: *mut c_void,
+) -> i32 {
+    check(from, bytes, device_of(stream));
+    check(to, bytes, device_of(stream));
+    // SAFETY: inside two arrays, which do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, bytes) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuMemcpyPeerAsync(
+    to: u64,
+    to_context: *mut c_void,
+    from: u64,
+    from_context: *mut c_void,
+    bytes: usize,
     _stream: *mut c_void,
 ) -> i32 {
-    check(from, bytes);
-    check(to, bytes);
-    // SAFETY: inside two arrays, which do not overlap.
+    check(to, bytes, device_of(to_context));
+    check(from, bytes, device_of(from_context));
+    // SAFETY: inside two arrays.
     unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, bytes) };
     SUCCESS
 }
@@ -259,7 +334,7 @@ pub unsafe extern "C" fn cuMemcpyDtoDAsync_v2(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuModuleLoadData(module: *mut *mut c_void, _image: *const c_void) -> i32 {
     // SAFETY: the caller's pointer.
-    unsafe { *module = std::ptr::without_provenance_mut(24) };
+    unsafe { *module = handle(current()) };
     SUCCESS
 }
 
@@ -271,7 +346,7 @@ pub extern "C" fn cuModuleUnload(_module: *mut c_void) -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuModuleGetFunction(
     function: *mut *mut c_void,
-    _module: *mut c_void,
+    module: *mut c_void,
     name: *const c_char,
 ) -> i32 {
     // SAFETY: a nul-terminated name.
@@ -279,8 +354,10 @@ pub unsafe extern "C" fn cuModuleGetFunction(
     let Some(index) = kernels::index_of(name) else {
         return NOT_FOUND;
     };
-    // SAFETY: the caller's pointer. A function is its index, counted from 1.
-    unsafe { *function = std::ptr::without_provenance_mut(index + 1) };
+    // A function is its index, counted from 1, and its device.
+    let function_of_device = device_of(module) * FUNCTIONS + index + 1;
+    // SAFETY: the caller's pointer.
+    unsafe { *function = std::ptr::without_provenance_mut(function_of_device) };
     SUCCESS
 }
 
@@ -294,14 +371,23 @@ pub unsafe extern "C" fn cuLaunchKernel(
     block_y: u32,
     block_z: u32,
     shared: u32,
-    _stream: *mut c_void,
+    stream: *mut c_void,
     arguments: *const *const c_void,
     _extra: *const c_void,
 ) -> i32 {
+    let (device, function) = (
+        (function.addr() - 1) / FUNCTIONS,
+        (function.addr() - 1) % FUNCTIONS,
+    );
+    assert_eq!(
+        device,
+        device_of(stream),
+        "a function runs on its own device"
+    );
     // SAFETY: the caller's arguments are those of the kernel.
     unsafe {
         kernels::launch(
-            function.addr() - 1,
+            function,
             [grid_x, grid_y, grid_z],
             [block_x, block_y, block_z],
             shared as usize,

@@ -1,0 +1,438 @@
+//! A thread on each rank that tells the others how far its rank is, so that a rank that stops is named instead of waited
+//! for, and an error on one rank soon ends the work of all.
+//!
+//! Every rank sends a short note of its stage to rank 0, which judges them; rank 0 sends its own to rank 1, which judges
+//! rank 0. A rank that waits for others in a collective is not to blame, unless all of them wait.
+
+use super::Communicator;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the thread looks around.
+const PERIOD: Duration = Duration::from_millis(100);
+/// How often a rank tells where it is.
+const BEAT: Duration = Duration::from_secs(1);
+/// The thread that notices a silent rank 0 gives rank 0 this much longer to notice others.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is done with a fault before all ranks are ended: print it, leave the scheduler's marker file.
+pub type FaultReport = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// When the watch thread steps in.
+#[derive(Clone)]
+pub struct WatchRule {
+    /// A rank that makes no progress for so long is named, and the job ended.
+    pub limit: Duration,
+    /// After an error on one rank the others have so long to end in an orderly way.
+    pub grace: Duration,
+    /// Called on the rank that ends the job.
+    pub report: FaultReport,
+}
+
+/// Where a rank is, as others see it.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Place {
+    /// Steps done since the start.
+    steps: u64,
+    /// In a collective.
+    waiting: bool,
+    /// Stage and particles, in words.
+    stage: String,
+}
+
+impl Place {
+    fn note(&self) -> Vec<u8> {
+        let mut note = vec![BEAT_NOTE, u8::from(self.waiting)];
+        note.extend(self.steps.to_le_bytes());
+        note.extend(self.stage.as_bytes());
+        note
+    }
+
+    fn of_note(note: &[u8]) -> Option<Self> {
+        Some(Self {
+            waiting: *note.get(1)? != 0,
+            steps: u64::from_le_bytes(note.get(2..10)?.try_into().ok()?),
+            stage: String::from_utf8_lossy(&note[10..]).into_owned(),
+        })
+    }
+}
+
+const BEAT_NOTE: u8 = 0;
+const STOP_NOTE: u8 = 1;
+
+/// What the rank's own threads and its watch thread share.
+#[derive(Default)]
+struct Board {
+    steps: AtomicU64,
+    waiting: AtomicBool,
+    stage: Mutex<String>,
+    /// Some rank has stopped or wants all to stop.
+    stop: AtomicBool,
+    /// This rank wants all to stop, for the reason given (empty: no error); to be passed on.
+    wish: Mutex<Option<String>>,
+    /// The reason, once given.
+    reason: Mutex<Option<String>>,
+    /// The newest file that the run can be continued from.
+    checkpoint: Mutex<Option<String>>,
+    over: AtomicBool,
+}
+
+impl Board {
+    fn place(&self) -> Place {
+        Place {
+            steps: self.steps.load(Relaxed),
+            waiting: self.waiting.load(Relaxed),
+            stage: lock(&self.stage).clone(),
+        }
+    }
+
+    fn advice(&self) -> String {
+        match &*lock(&self.checkpoint) {
+            Some(file) => format!("Go on from the last finished iteration with --continue {file}"),
+            None => "Nothing was written yet: start the run again".to_owned(),
+        }
+    }
+}
+
+/// A thread that panicked leaves texts that are still valid.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The watch thread of a rank; a job of one rank has none.
+#[derive(Default)]
+pub struct Watch {
+    board: Arc<Board>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Start watching over the ranks of `comm`, which `names` names for messages.
+    pub fn start(comm: Arc<dyn Communicator>, names: Vec<String>, rule: WatchRule) -> Self {
+        let board = Arc::new(Board::default());
+        let watcher = Watcher {
+            seen: vec![Seen::nothing(); comm.size()],
+            board: board.clone(),
+            comm,
+            names,
+            rule,
+            deadline: None,
+        };
+        Self {
+            board,
+            thread: Some(std::thread::spawn(|| watcher.run())),
+        }
+    }
+
+    /// The rank begins a stage.
+    pub fn enter(&self, stage: &str) {
+        stage.clone_into(&mut lock(&self.board.stage));
+        self.advance();
+    }
+
+    /// The rank has done a step.
+    pub fn advance(&self) {
+        self.board.steps.fetch_add(1, Relaxed);
+    }
+
+    /// Wait in a collective while `work` runs.
+    pub fn waiting<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.board.waiting.store(true, Relaxed);
+        let result = work();
+        self.board.waiting.store(false, Relaxed);
+        self.advance();
+        result
+    }
+
+    /// Have all ranks stop at their next step, because of an error or (no text) on request.
+    pub fn stop_all(&self, reason: &str) {
+        self.view().stop_all(reason);
+    }
+
+    /// The error for which this rank has wanted all to stop.
+    pub fn reason(&self) -> Option<String> {
+        lock(&self.board.reason).clone().filter(|r| !r.is_empty())
+    }
+
+    /// What a thread of its own may see and do.
+    pub fn view(&self) -> View {
+        View(self.board.clone())
+    }
+
+    /// Some rank wants all to stop.
+    pub fn stopping(&self) -> bool {
+        self.board.stop.load(Relaxed)
+    }
+}
+
+/// A rank's progress as a thread beside its work sees it.
+#[derive(Clone)]
+pub struct View(Arc<Board>);
+
+impl View {
+    /// What the rank does now.
+    pub fn stage(&self) -> String {
+        lock(&self.0.stage).clone()
+    }
+
+    /// The run can be continued from this file.
+    pub fn checkpoint(&self, file: &str) {
+        *lock(&self.0.checkpoint) = Some(file.to_owned());
+    }
+
+    /// What the user can do after the run was ended: continue from the newest file, or start again.
+    pub fn advice(&self) -> String {
+        self.0.advice()
+    }
+
+    /// Have all ranks stop at their next step, because of an error or (no text) on request.
+    pub fn stop_all(&self, reason: &str) {
+        self.0.stop.store(true, Relaxed);
+        lock(&self.0.reason).get_or_insert_with(|| reason.to_owned());
+        lock(&self.0.wish).get_or_insert_with(|| reason.to_owned());
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.board.over.store(true, Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the watch thread has been reported by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What is known of a rank.
+#[derive(Clone)]
+struct Seen {
+    place: Place,
+    /// When it last moved.
+    moved: Instant,
+    /// When it last told where it is.
+    heard: Instant,
+}
+
+impl Seen {
+    fn nothing() -> Self {
+        Self {
+            place: Place::default(),
+            moved: Instant::now(),
+            heard: Instant::now(),
+        }
+    }
+}
+
+/// What the watch thread knows.
+struct Watcher {
+    comm: Arc<dyn Communicator>,
+    board: Arc<Board>,
+    names: Vec<String>,
+    rule: WatchRule,
+    /// What is known of each rank.
+    seen: Vec<Seen>,
+    /// When the job is ended by force, and why.
+    deadline: Option<(Instant, String)>,
+}
+
+impl Watcher {
+    fn run(mut self) {
+        let mut beat: Option<Instant> = None;
+        while !self.board.over.load(Relaxed) {
+            let now = Instant::now();
+            if beat.is_none_or(|last| now - last >= BEAT) {
+                beat = Some(now);
+                self.send_beat(now);
+            }
+            let wish = lock(&self.board.wish).take();
+            if let Some(reason) = wish {
+                self.pass_on_stop(self.comm.rank(), &reason, now);
+            }
+            while let Some((from, note)) = self.comm.take_note() {
+                self.read(from, &note, now);
+            }
+            if let Some(fault) = self.fault(now) {
+                (self.rule.report)(&fault);
+                self.comm.abort(1);
+            }
+            std::thread::sleep(PERIOD);
+        }
+    }
+
+    fn send_beat(&mut self, now: Instant) {
+        let place = self.board.place();
+        let judge = if self.comm.rank() == 0 { 1 } else { 0 };
+        self.comm.post(judge, &place.note());
+        let own = self.comm.rank();
+        self.see(own, place, now);
+    }
+
+    fn see(&mut self, rank: usize, place: Place, now: Instant) {
+        let seen = &mut self.seen[rank];
+        if seen.place.steps != place.steps || seen.place.waiting != place.waiting {
+            seen.moved = now;
+        }
+        seen.heard = now;
+        seen.place = place;
+    }
+
+    fn read(&mut self, from: usize, note: &[u8], now: Instant) {
+        match note.first() {
+            Some(&STOP_NOTE) => {
+                self.board.stop.store(true, Relaxed);
+                if self.comm.rank() == 0 {
+                    self.pass_on_stop(from, &String::from_utf8_lossy(&note[1..]), now);
+                }
+            }
+            _ => {
+                if let Some(place) = Place::of_note(note) {
+                    self.see(from, place, now);
+                }
+            }
+        }
+    }
+
+    /// Rank 0 tells all others and sets a deadline; other ranks tell rank 0.
+    fn pass_on_stop(&mut self, from: usize, reason: &str, now: Instant) {
+        let mut note = vec![STOP_NOTE];
+        note.extend(reason.as_bytes());
+        if self.comm.rank() != 0 {
+            self.comm.post(0, &note);
+            return;
+        }
+        if self.deadline.is_none() {
+            let text = match reason {
+                "" => "asked to stop, but some rank did not".to_owned(),
+                reason => format!("{}: {reason}", self.names[from]),
+            };
+            self.deadline = Some((now + self.rule.grace, text));
+            (1..self.comm.size()).for_each(|rank| self.comm.post(rank, &note));
+        }
+    }
+
+    /// Why the job must be ended by force now, if it must.
+    fn fault(&self, now: Instant) -> Option<String> {
+        if let Some((when, reason)) = &self.deadline
+            && now > *when
+        {
+            return Some(reason.clone());
+        }
+        let limit = self.rule.limit;
+        // A rank that waits for others is not to blame as long as it can say so.
+        let stalled = |rank: usize, limit: Duration| {
+            let seen = &self.seen[rank];
+            now - seen.heard > limit || (now - seen.moved > limit && !seen.place.waiting)
+        };
+        let blame = |rank: usize| {
+            format!(
+                "{} has made no progress for {} s; it was last seen in: {}. Look at that machine (dmesg, nvidia-smi); when it \
+                 is only slow, allow it more time with --stall_limit. {}",
+                self.names[rank],
+                limit.as_secs(),
+                self.seen[rank].place.stage,
+                self.board.advice()
+            )
+        };
+        match self.comm.rank() {
+            0 => {
+                let mut ranks = 0..self.comm.size();
+                if let Some(rank) = ranks.find(|&rank| stalled(rank, limit)) {
+                    return Some(blame(rank));
+                }
+                let all_wait = self
+                    .seen
+                    .iter()
+                    .all(|seen| now - seen.moved > limit && seen.place.waiting);
+                all_wait.then(|| {
+                    format!(
+                        "all ranks have waited for each other for {} s, in: {}. The network between the machines may be \
+                         down. {}",
+                        limit.as_secs(),
+                        self.seen[0].place.stage,
+                        self.board.advice()
+                    )
+                })
+            }
+            // Rank 0's notes come here.
+            1 => stalled(0, limit + PATIENCE).then(|| blame(0)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::threads::{ThreadRank, on_ranks};
+    use super::*;
+
+    /// A rank that keeps what its watch thread reports; the thread itself ends with a panic in place of the job.
+    fn watched(comm: ThreadRank, limit_ms: u64) -> (Watch, Arc<Mutex<Vec<String>>>) {
+        let reports: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = reports.clone();
+        let names = (0..comm.size()).map(|r| format!("rank {r}")).collect();
+        let rule = WatchRule {
+            limit: Duration::from_millis(limit_ms),
+            grace: Duration::from_millis(400),
+            report: Arc::new(move |text: &str| lock(&seen).push(text.to_owned())),
+        };
+        (Watch::start(Arc::new(comm), names, rule), reports)
+    }
+
+    #[test]
+    fn places_survive_a_note() {
+        let place = Place {
+            steps: 70_000,
+            waiting: true,
+            stage: "expectation, particles 1–512".into(),
+        };
+        assert_eq!(Place::of_note(&place.note()), Some(place));
+        assert_eq!(Place::of_note(&[BEAT_NOTE, 0, 1]), None);
+    }
+
+    #[test]
+    fn a_rank_that_stops_is_named_and_one_that_waits_is_not() {
+        let reports = on_ranks(3, |comm| {
+            let rank = comm.rank();
+            let (watch, reports) = watched(comm, 2500);
+            watch.enter(&format!("stage of {rank}"));
+            let pause = || std::thread::sleep(Duration::from_millis(100));
+            match rank {
+                0 => (0..50).for_each(|_| {
+                    watch.advance();
+                    pause();
+                }),
+                1 => watch.waiting(|| (0..50).for_each(|_| pause())),
+                _ => (0..50).for_each(|_| pause()),
+            }
+            lock(&reports).clone()
+        });
+        assert_eq!(reports[1], Vec::<String>::new());
+        assert!(
+            reports[0][0].starts_with("rank 2 has made no progress")
+                && reports[0][0].contains("stage of 2"),
+            "{reports:?}"
+        );
+    }
+
+    #[test]
+    fn an_error_on_one_rank_stops_all_and_ends_those_that_do_not_stop() {
+        let results = on_ranks(3, |comm| {
+            let rank = comm.rank();
+            let (watch, reports) = watched(comm, 60_000);
+            if rank == 2 {
+                watch.stop_all("disk full");
+            }
+            let stopped = (0..30).any(|_| {
+                std::thread::sleep(Duration::from_millis(50));
+                watch.stopping()
+            });
+            std::thread::sleep(Duration::from_millis(800));
+            let found = lock(&reports).clone();
+            (stopped, found)
+        });
+        assert!(results.iter().all(|(stopped, _)| *stopped), "{results:?}");
+        assert_eq!(results[0].1, ["rank 2: disk full"]);
+    }
+}

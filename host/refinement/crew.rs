@@ -1,0 +1,89 @@
+//! Who does the work of a run: the ranks of the job, and the engines of this rank.
+
+use super::deal::Speeds;
+use super::error::{RunError, explain};
+use super::pipeline::Pipeline;
+use crate::comm::{Ended, Ranks, Trouble};
+use crate::expectation::ExpectationEngine;
+use std::error::Error;
+use std::sync::Arc;
+
+/// An engine that a thread of its own can drive.
+pub type Engine = Box<dyn ExpectationEngine + Send>;
+
+/// Ranks and engines of a run.
+pub struct Crew {
+    /// This rank and the others.
+    pub ranks: Arc<Ranks>,
+    /// Engines of this rank: that of the host, or one for each of its GPUs.
+    pub engines: Vec<Engine>,
+    /// How fast the ranks have been.
+    pub speeds: Speeds,
+}
+
+impl Crew {
+    /// The ranks of a job, of which this one has these engines.
+    pub fn new(ranks: Arc<Ranks>, engines: Vec<Engine>) -> Self {
+        Self {
+            speeds: Speeds::equal(ranks.size()),
+            ranks,
+            engines,
+        }
+    }
+
+    /// One process with one engine.
+    pub fn of_one(engine: impl ExpectationEngine + Send + 'static) -> Self {
+        Self::new(Arc::new(Ranks::single()), vec![Box::new(engine)])
+    }
+}
+
+/// Stops work between two batches: when the pipeline's abort file appears (spec 03 §4.3), or another rank has stopped.
+#[derive(Clone)]
+pub struct StopSign {
+    ranks: Arc<Ranks>,
+    pipeline: Pipeline,
+}
+
+impl StopSign {
+    /// The sign that the job scheduler's abort file and the other ranks give.
+    pub fn new(ranks: Arc<Ranks>, pipeline: Pipeline) -> Self {
+        Self { ranks, pipeline }
+    }
+
+    /// To be called between steps; tells the watch that there is progress.
+    pub fn check(&self) -> Result<(), RunError> {
+        let watch = self.ranks.watch();
+        watch.advance();
+        if self.pipeline.abort_requested() {
+            watch.stop_all("");
+            return Err(RunError::Aborted);
+        }
+        match watch.stopping() {
+            true => Err(RunError::Stopped),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Go on only when all ranks came so far; all of them return the same error otherwise. A collective.
+pub fn agree<T, E>(ranks: &Ranks, result: Result<T, E>) -> Result<T, E>
+where
+    E: Error + From<RunError> + 'static,
+{
+    if ranks.size() == 1 {
+        return result;
+    }
+    let trouble =
+        result.as_ref().err().map(
+            |error| match (error as &dyn Error).downcast_ref::<RunError>() {
+                Some(RunError::Aborted) => Trouble::Aborted,
+                Some(RunError::Stopped) => Trouble::Stopped,
+                _ => Trouble::Failed(explain(error)),
+            },
+        );
+    match ranks.agree(trouble) {
+        Ok(()) => result,
+        Err(Ended::Aborted) => Err(RunError::Aborted.into()),
+        Err(Ended::Fault(fault)) => Err(RunError::Rank(fault).into()),
+    }
+}

@@ -1,0 +1,173 @@
+//! The one place where sums of several engines and ranks become those of all.
+
+use super::error::RunError;
+use crate::comm::Ranks;
+use crate::device::DeviceError;
+use crate::expectation::{ExpectationError, ParticleOutcome, WeightedSums};
+use crate::fourier::sums::Sums;
+
+/// Voxels that are summed over ranks at a time.
+const RANGE: usize = 4 << 20;
+/// Numbers of a particle's outcome on its way between ranks, with its index and position.
+const OUTCOME: usize = 12;
+
+/// All sums of a half-set but the back-projections, in a fixed order.
+fn spectra_and_totals(sums: &mut WeightedSums) -> Vec<&mut [f64]> {
+    let mut parts: Vec<&mut [f64]> = vec![&mut sums.class_weight];
+    let lists = [&mut sums.direction_weight, &mut sums.noise, &mut sums.ctf2];
+    parts.extend(lists.into_iter().flatten().map(Vec::as_mut_slice));
+    parts.extend([
+        sums.noise_weight.as_mut_slice(),
+        &mut sums.scale_xa,
+        &mut sums.scale_aa,
+    ]);
+    parts.extend(
+        [
+            &mut sums.norm,
+            &mut sums.sigma2_offset,
+            &mut sums.log_likelihood,
+            &mut sums.max_probability,
+        ]
+        .map(std::slice::from_mut),
+    );
+    parts
+}
+
+/// Add everything but the back-projections of `other`: the sums of another engine, or of the other half-set where the
+/// halves are joined.
+pub fn add_spectra_and_totals(sums: &mut WeightedSums, other: &mut WeightedSums) {
+    for (a, b) in spectra_and_totals(sums)
+        .into_iter()
+        .zip(spectra_and_totals(other))
+    {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a += *b);
+    }
+    sums.particles += other.particles;
+}
+
+/// The sums of all engines of this rank, as those of the first.
+pub fn over_engines(all: Vec<WeightedSums>) -> Result<WeightedSums, RunError> {
+    let mut all = all.into_iter();
+    let mut first = all.next().expect("a rank has an engine");
+    for mut other in all {
+        for (a, b) in first.backprojections.iter_mut().zip(&other.backprojections) {
+            a.add(b).map_err(ExpectationError::from)?;
+        }
+        add_spectra_and_totals(&mut first, &mut other);
+    }
+    Ok(first)
+}
+
+/// The sums of all ranks, in place, the same on all. A collective; ranks that fail on the way take part to the end.
+pub fn over_ranks(ranks: &Ranks, sums: &mut WeightedSums) -> Result<(), RunError> {
+    if ranks.size() == 1 {
+        return Ok(());
+    }
+    let mut numbers: Vec<f64> = spectra_and_totals(sums).concat();
+    numbers.push(sums.particles as f64);
+    ranks.sum(&mut numbers);
+    let mut rest = numbers.as_slice();
+    for part in spectra_and_totals(sums) {
+        let (own, others) = rest.split_at(part.len());
+        part.copy_from_slice(own);
+        rest = others;
+    }
+    sums.particles = rest[0] as usize;
+    let mut failed = None;
+    for volume in &mut sums.backprojections {
+        for first in (0..volume.voxels()).step_by(RANGE) {
+            let end = (first + RANGE).min(volume.voxels());
+            let summed = sum_range(ranks, volume, first, end);
+            failed = failed.or(summed.err());
+        }
+    }
+    match failed {
+        Some(error) => Err(ExpectationError::from(error).into()),
+        None => Ok(()),
+    }
+}
+
+fn sum_range(
+    ranks: &Ranks,
+    volume: &mut Sums,
+    first: usize,
+    end: usize,
+) -> Result<(), DeviceError> {
+    let read = volume.read(first..end);
+    let (mut values, error) = match read {
+        Ok(values) => (values, None),
+        Err(error) => (vec![[0.0; 3]; end - first], Some(error)),
+    };
+    ranks.sum(values.as_flattened_mut());
+    match error {
+        Some(error) => Err(error),
+        None => volume.replace(first, &values),
+    }
+}
+
+/// What was found for a particle: its index in the table, its position in the processing order, the outcome.
+pub type Found = (usize, usize, ParticleOutcome);
+
+/// What all ranks found, in processing order. A collective.
+pub fn gather_outcomes(ranks: &Ranks, found: Vec<Found>) -> Vec<(usize, ParticleOutcome)> {
+    let mut all = found;
+    if ranks.size() > 1 {
+        let numbers: Vec<f64> = all.iter().flat_map(to_numbers).collect();
+        all = ranks
+            .gather_numbers(&numbers)
+            .iter()
+            .flat_map(|numbers| numbers.as_chunks::<OUTCOME>().0)
+            .map(from_numbers)
+            .collect();
+    }
+    all.sort_by_key(|(_, position, _)| *position);
+    all.into_iter()
+        .map(|(index, _, outcome)| (index, outcome))
+        .collect()
+}
+
+fn to_numbers((index, position, found): &Found) -> [f64; OUTCOME] {
+    [
+        *index as f64,
+        *position as f64,
+        found.rot,
+        found.tilt,
+        found.psi,
+        found.origin[0],
+        found.origin[1],
+        found.class as f64,
+        found.norm,
+        found.log_likelihood,
+        found.max_probability,
+        found.significant_samples as f64,
+    ]
+}
+
+fn from_numbers(numbers: &[f64; OUTCOME]) -> Found {
+    let [
+        index,
+        position,
+        rot,
+        tilt,
+        psi,
+        x,
+        y,
+        class,
+        norm,
+        log_likelihood,
+        max_probability,
+        significant,
+    ] = *numbers;
+    let outcome = ParticleOutcome {
+        rot,
+        tilt,
+        psi,
+        origin: [x, y],
+        class: class as usize,
+        norm,
+        log_likelihood,
+        max_probability,
+        significant_samples: significant as usize,
+    };
+    (index as usize, position as usize, outcome)
+}

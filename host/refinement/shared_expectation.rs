@@ -1,0 +1,189 @@
+//! The expectation step of all half-sets on all ranks: each aligns its share, then sums and outcomes are put together.
+
+use super::console::{self, Console};
+use super::crew::{Crew, Engine, StopSign, agree};
+use super::deal::{CostRule, Dealt, deal};
+use super::error::RunError;
+use super::expectation_step::{self, Course, HalfResult, Source};
+use super::job::Job;
+use super::progress::ProgressBar;
+use super::reduce;
+use crate::expectation::{
+    Criterion, ImageSizes, IterationInput, ParticleOutcome, StageTimes, WeightedSums,
+};
+use crate::fourier::reference::Reference;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// What the expectation step of an iteration found; the same on all ranks.
+pub struct Expected {
+    /// Weighted sums of each half-set.
+    pub sums: Vec<WeightedSums>,
+    /// Outcome of each particle (index in the table), in processing order, half-set by half-set.
+    pub outcomes: Vec<(usize, ParticleOutcome)>,
+    /// Where the time of this rank's engines went.
+    pub times: StageTimes,
+}
+
+/// This rank's particles of each half-set, and what all ranks' shares are predicted to cost.
+struct Shares {
+    own: Vec<Vec<Dealt>>,
+    costs: Vec<f64>,
+}
+
+fn shares(job: &Job, crew: &Crew, orders: &[Vec<usize>]) -> Shares {
+    let particles = &job.particles.particles;
+    let boxes = job.particles.optics.iter().map(|group| group.box_size);
+    let rule = CostRule::new(particles, boxes.collect());
+    let mut costs = vec![0.0; crew.ranks.size()];
+    let mut own = Vec::new();
+    let mut position = 0;
+    for order in orders {
+        let mut shares = deal(particles, order, position, &rule, &crew.speeds);
+        for (cost, share) in costs.iter_mut().zip(&shares) {
+            *cost += share
+                .iter()
+                .map(|dealt| rule.cost(&particles[dealt.index]))
+                .sum::<f64>();
+        }
+        own.push(shares.swap_remove(crew.ranks.rank()));
+        position += order.len();
+    }
+    Shares { own, costs }
+}
+
+/// Makes the references of a half-set for each engine.
+pub type Prepare = dyn Fn(&mut Job, usize, &[Engine]) -> Result<Vec<Vec<Reference>>, RunError>;
+
+/// What is to be aligned, and how references are made.
+pub struct Alignment<'a> {
+    /// Particles of each half-set, in processing order.
+    pub orders: &'a [Vec<usize>],
+    /// Boxes of each optics group.
+    pub sizes: &'a [ImageSizes],
+    /// Makes the references of a half for each engine.
+    pub prepare: &'a Prepare,
+}
+
+/// Align all particles. `references` are those of the first half for each engine; those of the second are made when their
+/// turn comes. A collective.
+pub fn run(
+    job: &mut Job,
+    crew: &mut Crew,
+    alignment: &Alignment,
+    references: Vec<Vec<Reference>>,
+    console: &Console,
+    stop: &StopSign,
+) -> Result<Expected, RunError> {
+    let shares = shares(job, crew, alignment.orders);
+    let ranks = crew.ranks.clone();
+    let begin = Instant::now();
+    let aligned = align(job, crew, alignment, references, &shares.own, console, stop);
+    let busy = begin.elapsed().as_secs_f64();
+    let halves = agree(&ranks, aligned)?;
+    let all_busy: Vec<f64> = ranks.gather_numbers(&[busy]).concat();
+    if ranks.size() > 1 {
+        console.say(&console::busy_shares(&all_busy));
+        crew.speeds.learn(&shares.costs, &all_busy);
+    }
+    let mut expected = Expected {
+        sums: Vec::new(),
+        outcomes: Vec::new(),
+        times: StageTimes::default(),
+    };
+    for engine in &mut crew.engines {
+        expected.times.add(&engine.take_times());
+    }
+    ranks.watch().enter("summing over ranks");
+    let mut failed = None;
+    for mut half in halves {
+        failed = failed.or(reduce::over_ranks(&ranks, &mut half.sums).err());
+        expected.sums.push(half.sums);
+        expected
+            .outcomes
+            .extend(reduce::gather_outcomes(&ranks, half.found));
+    }
+    agree(&ranks, failed.map_or(Ok(()), Err))?;
+    Ok(expected)
+}
+
+fn align(
+    job: &mut Job,
+    crew: &mut Crew,
+    alignment: &Alignment,
+    references: Vec<Vec<Reference>>,
+    shares: &[Vec<Dealt>],
+    console: &Console,
+    stop: &StopSign,
+) -> Result<Vec<HalfResult>, RunError> {
+    let own: Vec<usize> = shares.iter().flatten().map(|dealt| dealt.index).collect();
+    if crew.ranks.size() > 1 {
+        job.images.drop_others(&own);
+    }
+    job.images.hold(&job.particles, &own)?;
+    let progress = Mutex::new(ProgressBar::new(own.len(), console.verbosity <= 0));
+    let mut results = Vec::new();
+    let mut first = Some(references);
+    for (half, share) in shares.iter().enumerate() {
+        let references = match first.take() {
+            Some(references) => references,
+            None => (alignment.prepare)(job, half, &crew.engines)?,
+        };
+        let inputs: Vec<IterationInput> = references
+            .iter()
+            .map(|references| input(job, references, alignment.sizes, half))
+            .collect();
+        let stage = match job.halves() {
+            true => format!(" of half {}", half + 1),
+            false => String::new(),
+        };
+        let source = Source {
+            set: &job.particles,
+            images: &job.images,
+            share,
+        };
+        let course = Course {
+            stop,
+            ranks: &crew.ranks,
+            stage: &stage,
+            progress: &progress,
+        };
+        results.push(expectation_step::run(
+            &mut crew.engines,
+            &inputs,
+            source,
+            course,
+        )?);
+    }
+    progress
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .finish();
+    Ok(results)
+}
+
+/// Input of an engine for a half-set.
+fn input<'a>(
+    job: &'a Job,
+    references: &'a [Reference],
+    sizes: &'a [ImageSizes],
+    half: usize,
+) -> IterationInput<'a> {
+    let iteration = job.state.iteration;
+    IterationInput {
+        options: &job.expectation,
+        model: &job.models[half],
+        references,
+        optics: &job.particles.optics,
+        sizes,
+        sampling: &job.sampling,
+        criterion: if job.cross_correlation(iteration) {
+            Criterion::CrossCorrelation
+        } else {
+            Criterion::Likelihood
+        },
+        classes: job.class_selection(iteration),
+        references_ctf_corrected: job.state.references_ctf_corrected,
+        priors_from_current: job.priors_from_current(),
+    }
+}
