@@ -14,4 +14,4 @@ mkdir -p "$libraries"
 for name in cuda cufft cublas; do
     cp "$target/release/libemulated_cuda.so" "$libraries/lib$name.so"
 done
-LD_LIBRARY_PATH="$(cd "$libraries" && pwd)" sh tests/gpu_engine.sh "$programs" 24 1 2 20M
+EMULATED_DEVICES=2 LD_LIBRARY_PATH="$(cd "$libraries" && pwd)" sh tests/gpu_engine.sh "$programs" 24 1 2 20M

@@ -33,6 +33,8 @@ trap 'rm -rf "$work"' EXIT
     sed -n '/^data_particles/,$p' "$work/other.star" | grep '@' | awk '{ $3 = 2; print }'
 } > "$work/groups.star"
 
+# Cards of the runs with --gpu.
+cards=0
 images="$work/set.star"
 run() { # name, further options
     name="$1"; shift
@@ -42,7 +44,7 @@ one() { # name, engine, further options
     name="$1"; engine="$2"; shift 2
     mkdir -p "$work/$name-$engine"
     gpu=""
-    [ "$engine" = cpu ] || gpu="--gpu 0"
+    [ "$engine" = cpu ] || gpu="--gpu $cards"
     start=$(date +%s)
     # shellcheck disable=SC2086
     "$programs/relion_refine" --o "$work/$name-$engine/run" --i "$images" --ref "$work/set_truth1.mrc" \
@@ -87,4 +89,16 @@ run skip_align --K 1 --iter 1 --sym C4 --zero_mask --skip_align
 compare skip_align 1
 run skip_rotate --K 1 --iter 1 --sym C4 --zero_mask --skip_rotate --oversampling 3
 compare skip_rotate 1
+images="$work/set.star"
+# Several cards in one process: the same maps. The emulated device is as many as EMULATED_DEVICES says.
+present="${EMULATED_DEVICES:-$(nvidia-smi -L 2>/dev/null | wc -l)}"
+for cards in 0,1 0,1,2,3; do
+    count=$(echo "$cards" | tr , '\n' | wc -l)
+    if [ "$count" -gt "$present" ]; then
+        echo "left out: $count cards, there are $present"
+        continue
+    fi
+    one global "cards$count" --K 1 --iter 1 --sym C4 --zero_mask
+    compare global 1 "gpu cards$count"
+done
 echo "tests/gpu_engine.sh: the engines agree"
