@@ -226,6 +226,9 @@ impl Ranks {
             Some(Trouble::Failed(message)) => [b"f", message.as_bytes()].concat(),
         };
         let all = self.gather(&note);
+        if !all.iter().all(Vec::is_empty) {
+            self.watch.end();
+        }
         let failed = all.iter().position(|note| note.first() == Some(&b'f'));
         if let Some(rank) = failed {
             return Err(Ended::Fault(Fault {

@@ -77,6 +77,8 @@ struct Board {
     /// The newest file that the run can be continued from.
     checkpoint: Mutex<Option<String>>,
     over: AtomicBool,
+    /// The ranks have agreed to end, or are done.
+    ending: AtomicBool,
 }
 
 impl Board {
@@ -156,6 +158,11 @@ impl Watch {
         lock(&self.board.reason).clone().filter(|r| !r.is_empty())
     }
 
+    /// The ranks have agreed to end, or are done: from now on nothing that ends them is news.
+    pub fn end(&self) {
+        self.board.ending.store(true, Relaxed);
+    }
+
     /// What a thread of its own may see and do.
     pub fn view(&self) -> View {
         View(self.board.clone())
@@ -180,6 +187,11 @@ impl View {
     /// The run can be continued from this file.
     pub fn checkpoint(&self, file: &str) {
         *lock(&self.0.checkpoint) = Some(file.to_owned());
+    }
+
+    /// The ranks are ending anyway.
+    pub fn ending(&self) -> bool {
+        self.0.ending.load(Relaxed)
     }
 
     /// What the user can do after the run was ended: continue from the newest file, or start again.

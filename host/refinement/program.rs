@@ -62,6 +62,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         report(&format!("{}: {}", ranks.name(ranks.rank()), explain(error)));
         ranks.abort(1);
     }
+    ranks.watch().end();
     let ending = match &result {
         Ok(()) => Ending::Success,
         Err(ProgramError::Run(RunError::Aborted)) => Ending::Aborted,

@@ -21,7 +21,8 @@ pub fn listen(
     let (leads, size) = (ranks.leads(), ranks.size());
     let name = ranks.name(ranks.rank());
     thread::spawn(move || {
-        let Some(signal) = signals.forever().next() else {
+        // A launcher may end the last ranks when the first have left.
+        let Some(signal) = signals.forever().next().filter(|_| !view.ending()) else {
             return;
         };
         let signal = if signal == SIGINT {
