@@ -31,20 +31,10 @@ fn settings() -> SimulationSettings {
 
 fn optics(s: &SimulationSettings) -> OpticsGroup {
     OpticsGroup {
-        name: "simulated".into(),
-        pixel_size: s.pixel_size,
-        box_size: s.box_size,
         voltage: Some(s.voltage),
         spherical_aberration: Some(s.spherical_aberration),
         amplitude_contrast: Some(s.amplitude_contrast),
-        beam_tilt: [0.0; 2],
-        odd_zernike: Vec::new(),
-        even_zernike: Vec::new(),
-        magnification: [[1.0, 0.0], [0.0, 1.0]],
-        mtf_file: None,
-        original_pixel_size: None,
-        ctf_premultiplied: false,
-        ctf_corrected: false,
+        ..OpticsGroup::new(s.pixel_size, s.box_size)
     }
 }
 

@@ -28,20 +28,10 @@ fn ctf_at_probe_pixels() {
         .collect();
     // The optics table of that file.
     let group = OpticsGroup {
-        name: "opticsGroup1".to_owned(),
-        pixel_size: 4.0,
-        box_size: 64,
         voltage: Some(300.0),
         spherical_aberration: Some(2.0),
         amplitude_contrast: Some(0.1),
-        beam_tilt: [0.0, 0.0],
-        odd_zernike: Vec::new(),
-        even_zernike: Vec::new(),
-        magnification: [[1.0, 0.0], [0.0, 1.0]],
-        mtf_file: None,
-        original_pixel_size: None,
-        ctf_premultiplied: false,
-        ctf_corrected: false,
+        ..OpticsGroup::new(4.0, 64)
     };
 
     let json = std::fs::read_to_string(run.join("stages_it002.json")).unwrap();

@@ -37,6 +37,28 @@ pub struct OpticsGroup {
     pub ctf_corrected: bool,
 }
 
+impl OpticsGroup {
+    /// A group of a pixel size (Å) and a box of which nothing else is known: no microscope, no aberrations.
+    pub fn new(pixel_size: f64, box_size: usize) -> Self {
+        Self {
+            name: "opticsGroup1".into(),
+            pixel_size,
+            box_size,
+            voltage: None,
+            spherical_aberration: None,
+            amplitude_contrast: None,
+            beam_tilt: [0.0; 2],
+            odd_zernike: Vec::new(),
+            even_zernike: Vec::new(),
+            magnification: [[1.0, 0.0], [0.0, 1.0]],
+            mtf_file: None,
+            original_pixel_size: None,
+            ctf_premultiplied: false,
+            ctf_corrected: false,
+        }
+    }
+}
+
 /// CTF columns of one particle (spec 01 §3.7).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CtfFields {

@@ -61,6 +61,16 @@ impl DeviceSums {
     }
 }
 
+/// Data and weight of a range of voxels.
+fn voxels(
+    sums: &mut BackProjection,
+    range: Range<usize>,
+) -> impl Iterator<Item = (&mut Complex64, &mut f64)> {
+    sums.data[range.clone()]
+        .iter_mut()
+        .zip(&mut sums.weight[range])
+}
+
 fn wide(v: &[f32; 4]) -> [f64; 3] {
     [v[0], v[1], v[2]].map(f64::from)
 }
@@ -118,10 +128,7 @@ impl Sums {
         match self {
             Sums::Host(sums) => {
                 let range = first..first + values.len();
-                let targets = sums.data[range.clone()]
-                    .iter_mut()
-                    .zip(&mut sums.weight[range]);
-                for ((a, w), v) in targets.zip(values) {
+                for ((a, w), v) in voxels(sums, range).zip(values) {
                     (*a, *w) = (Complex64::new(v[0], v[1]), v[2]);
                 }
                 Ok(())
@@ -138,10 +145,7 @@ impl Sums {
         match self {
             Sums::Host(sums) => {
                 let range = first..first + values.len();
-                let targets = sums.data[range.clone()]
-                    .iter_mut()
-                    .zip(&mut sums.weight[range]);
-                for ((a, w), v) in targets.zip(values) {
+                for ((a, w), v) in voxels(sums, range).zip(values) {
                     *a += Complex64::new(v[0], v[1]);
                     *w += v[2];
                 }

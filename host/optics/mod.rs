@@ -263,20 +263,10 @@ mod tests {
 
     fn group() -> OpticsGroup {
         OpticsGroup {
-            name: "opticsGroup1".to_owned(),
-            pixel_size: 1.3,
-            box_size: 128,
             voltage: Some(300.0),
             spherical_aberration: Some(2.7),
             amplitude_contrast: Some(0.1),
-            beam_tilt: [0.0, 0.0],
-            odd_zernike: Vec::new(),
-            even_zernike: Vec::new(),
-            magnification: [[1.0, 0.0], [0.0, 1.0]],
-            mtf_file: None,
-            original_pixel_size: None,
-            ctf_premultiplied: false,
-            ctf_corrected: false,
+            ..OpticsGroup::new(1.3, 128)
         }
     }
 

@@ -358,22 +358,7 @@ mod tests {
 
     #[test]
     fn white_images_of_variance_one_pass_the_normalisation_check() {
-        let group = OpticsGroup {
-            name: "g".into(),
-            pixel_size: 1.0,
-            box_size: 16,
-            voltage: None,
-            spherical_aberration: None,
-            amplitude_contrast: None,
-            beam_tilt: [0.0; 2],
-            odd_zernike: vec![],
-            even_zernike: vec![],
-            magnification: [[1.0, 0.0], [0.0, 1.0]],
-            mtf_file: None,
-            original_pixel_size: None,
-            ctf_premultiplied: false,
-            ctf_corrected: false,
-        };
+        let group = OpticsGroup::new(1.0, 16);
         let image: Vec<f32> = (0..256)
             .map(|i| if i % 2 == 0 { 1.0 } else { -1.0 })
             .collect();

@@ -178,22 +178,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn group(box_size: usize, pixel_size: f64) -> OpticsGroup {
-        OpticsGroup {
-            name: "opticsGroup1".into(),
-            pixel_size,
-            box_size,
-            voltage: None,
-            spherical_aberration: None,
-            amplitude_contrast: None,
-            beam_tilt: [0.0; 2],
-            odd_zernike: vec![],
-            even_zernike: vec![],
-            magnification: [[1.0, 0.0], [0.0, 1.0]],
-            mtf_file: None,
-            original_pixel_size: None,
-            ctf_premultiplied: false,
-            ctf_corrected: false,
-        }
+        OpticsGroup::new(pixel_size, box_size)
     }
 
     fn rule(box_size: usize, pixel_size: f64, diameter: f64, step: f64) -> PassRule {

@@ -69,20 +69,10 @@ impl Exposure {
     pub fn new(images: usize) -> Self {
         Self {
             optics: OpticsGroup {
-                name: "opticsGroup1".into(),
-                pixel_size: PIXEL,
-                box_size: BOX,
                 voltage: Some(300.0),
                 spherical_aberration: Some(2.0),
                 amplitude_contrast: Some(0.1),
-                beam_tilt: [0.0; 2],
-                odd_zernike: Vec::new(),
-                even_zernike: Vec::new(),
-                magnification: [[1.0, 0.0], [0.0, 1.0]],
-                mtf_file: None,
-                original_pixel_size: None,
-                ctf_premultiplied: false,
-                ctf_corrected: false,
+                ..OpticsGroup::new(PIXEL, BOX)
             },
             images,
             flags: CtfFlags::default(),

@@ -7,20 +7,10 @@ use crate::formats::star::{Document, Table, Value};
 /// The optics group of all simulated images.
 pub fn optics_group(s: &SimulationSettings) -> OpticsGroup {
     OpticsGroup {
-        name: "opticsGroup1".into(),
-        pixel_size: s.pixel_size,
-        box_size: s.box_size,
         voltage: Some(s.voltage),
         spherical_aberration: Some(s.spherical_aberration),
         amplitude_contrast: Some(s.amplitude_contrast),
-        beam_tilt: [0.0; 2],
-        odd_zernike: Vec::new(),
-        even_zernike: Vec::new(),
-        magnification: [[1.0, 0.0], [0.0, 1.0]],
-        mtf_file: None,
-        original_pixel_size: None,
-        ctf_premultiplied: false,
-        ctf_corrected: false,
+        ..OpticsGroup::new(s.pixel_size, s.box_size)
     }
 }
 
