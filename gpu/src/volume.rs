@@ -78,6 +78,53 @@ pub fn position(i: usize, shape: &VolumeShape) -> Option<[i32; 3]> {
     ])
 }
 
+/// Logical (x, y, z) of value `i` of the half-complex transform of a cube of `side`; None beyond it.
+#[inline(always)]
+pub fn transform_position(i: usize, side: u32) -> Option<[i32; 3]> {
+    let (width, n) = (side as usize / 2 + 1, side as usize);
+    if i >= width * n * n {
+        return None;
+    }
+    let row = (i / width) as u32;
+    Some([
+        (i % width) as i32,
+        frequency(row % side, side),
+        frequency(row / side, side),
+    ])
+}
+
+/// Stored place of logical (x, y, z), which lies within the volume.
+#[inline(always)]
+pub fn place([x, y, z]: [i32; 3], shape: &VolumeShape) -> usize {
+    let half = shape.half as i32;
+    let row = (z + half) as usize * shape.side as usize + (y + half) as usize;
+    row * shape.row() + x as usize
+}
+
+/// Numbers from one row to the next of a real cube that takes the place of its half-complex transform.
+#[inline(always)]
+pub fn real_row(side: u32) -> usize {
+    2 * (side as usize / 2 + 1)
+}
+
+/// Samples of the blob's transform over half the padded box (spec 02 §2.3).
+pub const BLOB_SAMPLES: u32 = 10_000;
+
+/// Sample of the blob's transform at a distance of √`r2` voxels from the origin, truncated; [`BLOB_SAMPLES`] and more
+/// beyond half of `padded_box`.
+#[inline(always)]
+pub fn blob_sample(r2: u32, padded_box: u32) -> u32 {
+    (Real::sqrt(f64::from(r2)) * f64::from(2 * BLOB_SAMPLES) / f64::from(padded_box)) as u32
+}
+
+/// Density of a voxel divided by what the blob makes of all densities there. Capped, since voxels without weight have no
+/// limit of their own.
+#[inline(always)]
+pub fn corrected_density(density: f32, convolved: f32) -> f32 {
+    let corrected = density / if convolved > 1e-6 { convolved } else { 1e-6 };
+    if corrected < 1e20 { corrected } else { 1e20 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +137,24 @@ mod tests {
             }
             assert_eq!(frequency(n / 2, n), n as i32 / 2);
         }
+    }
+
+    #[test]
+    fn positions_and_places_are_inverse() {
+        let shape = VolumeShape::new(9, 3, 1.0);
+        for i in 0..shape.len() {
+            assert_eq!(place(position(i, &shape).unwrap(), &shape), i);
+        }
+        // Value (x, y, z) = (2, −1, 3) of an odd cube.
+        assert_eq!(transform_position((3 * 9 + 8) * 5 + 2, 9), Some([2, -1, 3]));
+        assert_eq!(transform_position(9 * 9 * 5, 9), None);
+    }
+
+    #[test]
+    fn blob_samples_end_at_half_the_box() {
+        assert_eq!(blob_sample(0, 64), 0);
+        assert_eq!(blob_sample(32 * 32 - 1, 64), 9995);
+        assert_eq!(blob_sample(32 * 32, 64), BLOB_SAMPLES);
     }
 
     #[test]

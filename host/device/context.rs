@@ -11,6 +11,7 @@ use cudarc::nvrtc::Ptx;
 use super::driver::{self, failed};
 use super::kernels::{self, PTX_AVAILABLE, WHY_NO_PTX};
 use super::ledger::Ledger;
+use super::meter::Meter;
 use super::{Buffer, DeviceError, Element, Pointer};
 
 /// A device ready for kernels. Work is queued on one stream, in order.
@@ -23,6 +24,7 @@ pub struct Device {
     module: Arc<CudaModule>,
     functions: RwLock<HashMap<&'static str, CudaFunction>>,
     ledger: Arc<Ledger>,
+    meter: Meter,
 }
 
 impl std::fmt::Debug for Device {
@@ -70,6 +72,7 @@ impl Device {
             module,
             functions: RwLock::default(),
             ledger: Arc::default(),
+            meter: Meter::default(),
         })
     }
 
@@ -117,6 +120,10 @@ impl Device {
         self.context
             .mem_get_info()
             .map_err(|e| failed(self.ordinal, "asking for free memory", e))
+    }
+
+    pub(super) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     pub(super) fn stream(&self) -> &Arc<CudaStream> {

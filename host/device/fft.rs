@@ -1,4 +1,4 @@
-//! Fourier transforms on the device (cuFFT): unscaled, as stored; scaling and centring belong to the kernels.
+//! Fourier transforms of images on the device (cuFFT): unscaled, as stored; scaling and centring belong to the kernels.
 
 use std::ffi::c_int;
 
@@ -6,7 +6,7 @@ use cudarc::cufft::{result, sys};
 
 use super::{Buffer, Device, DeviceError, driver};
 
-fn failed(device: &Device, doing: &str, error: result::CufftError) -> DeviceError {
+pub(super) fn failed(device: &Device, doing: &str, error: result::CufftError) -> DeviceError {
     if error.0 == sys::cufftResult::CUFFT_ALLOC_FAILED {
         let (free, total) = device.memory().unwrap_or((0, 0));
         return DeviceError::Full {
@@ -24,7 +24,7 @@ fn failed(device: &Device, doing: &str, error: result::CufftError) -> DeviceErro
 }
 
 /// A plan, destroyed when dropped.
-struct Plan(sys::cufftHandle);
+pub(super) struct Plan(pub(super) sys::cufftHandle);
 
 // SAFETY: a plan may move between threads; it is used through &mut or by one engine at a time.
 unsafe impl Send for Plan {}
@@ -124,84 +124,4 @@ impl ImageTransforms {
         }
         .map_err(|e| failed(device, "transforming images", e))
     }
-}
-
-/// Forward transform of one cube: real rows to half-complex.
-pub struct ForwardTransform {
-    plan: Plan,
-    side: usize,
-}
-
-impl ForwardTransform {
-    /// Plan for `side`³ voxels.
-    pub fn new(device: &Device, side: usize) -> Result<Self, DeviceError> {
-        Ok(Self {
-            plan: Plan::new(device, &[side as c_int; 3], sys::cufftType::CUFFT_R2C, 1)?,
-            side,
-        })
-    }
-
-    /// Transforms `from` into `to`. Unscaled.
-    pub fn forward(
-        &self,
-        device: &Device,
-        from: &Buffer<f32>,
-        to: &mut Buffer<[f32; 2]>,
-    ) -> Result<(), DeviceError> {
-        check(self.side, from, to);
-        // SAFETY: both arrays are as long as the plan says (checked above) and different.
-        unsafe {
-            result::exec_r2c(
-                self.plan.0,
-                from.pointer().address() as *mut sys::cufftReal,
-                to.pointer().address() as *mut sys::cufftComplex,
-            )
-        }
-        .map_err(|e| failed(device, "transforming a volume", e))
-    }
-}
-
-/// Inverse transform of one cube: half-complex to real rows.
-pub struct InverseTransform {
-    plan: Plan,
-    side: usize,
-}
-
-impl InverseTransform {
-    /// Plan for `side`³ voxels.
-    pub fn new(device: &Device, side: usize) -> Result<Self, DeviceError> {
-        Ok(Self {
-            plan: Plan::new(device, &[side as c_int; 3], sys::cufftType::CUFFT_C2R, 1)?,
-            side,
-        })
-    }
-
-    /// Side of the cube.
-    pub fn side(&self) -> usize {
-        self.side
-    }
-
-    /// Transforms `from` into `to`. Unscaled; overwrites `from`.
-    pub fn inverse(
-        &self,
-        device: &Device,
-        from: &mut Buffer<[f32; 2]>,
-        to: &mut Buffer<f32>,
-    ) -> Result<(), DeviceError> {
-        check(self.side, to, from);
-        // SAFETY: both arrays are as long as the plan says (checked above) and different.
-        unsafe {
-            result::exec_c2r(
-                self.plan.0,
-                from.pointer().address() as *mut sys::cufftComplex,
-                to.pointer().address() as *mut sys::cufftReal,
-            )
-        }
-        .map_err(|e| failed(device, "transforming a volume", e))
-    }
-}
-
-fn check(side: usize, real: &Buffer<f32>, complex: &Buffer<[f32; 2]>) {
-    assert!(real.len() >= side.pow(3));
-    assert!(complex.len() >= side * side * (side / 2 + 1));
 }

@@ -2,7 +2,9 @@
 //! memory, and typed launches.
 
 mod buffer;
+pub mod ceilings;
 mod context;
+mod cube;
 pub mod driver;
 mod error;
 mod fft;
@@ -10,12 +12,14 @@ pub mod kernels;
 pub mod launch;
 mod ledger;
 pub mod map;
+pub mod meter;
 mod product;
 mod volume;
 
 pub use buffer::{Buffer, Element, Pointer};
 pub use context::Device;
+pub use cube::{Cube, CubeTransform, Direction};
 pub use error::DeviceError;
-pub use fft::{ForwardTransform, ImageTransforms, InverseTransform};
+pub use fft::ImageTransforms;
 pub use product::{MatrixProduct, Precision};
 pub use volume::DeviceVolume;

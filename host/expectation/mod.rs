@@ -228,6 +228,17 @@ impl StageTimes {
         self.convert += other.convert;
         self.store += other.store;
     }
+
+    /// The times divided by a number: the mean of that many engines that worked at the same time.
+    pub fn divided_by(self, engines: usize) -> Self {
+        let n = engines.max(1) as f64;
+        Self {
+            get_img: self.get_img / n,
+            get_diff: self.get_diff / n,
+            convert: self.convert / n,
+            store: self.store / n,
+        }
+    }
 }
 
 /// An implementation of the expectation step.
@@ -242,6 +253,11 @@ pub trait ExpectationEngine {
         input: &IterationInput,
         batch: &[BatchItem],
     ) -> Result<Vec<ParticleOutcome>, ExpectationError>;
+    /// True when `bytes` of something else on the device would make the batches of an iteration like this one much
+    /// smaller, or impossible.
+    fn is_crowded_by(&self, _input: &IterationInput, _bytes: usize) -> bool {
+        false
+    }
     /// Hand over the sums and leave the iteration.
     fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError>;
     /// Particles (by their id) whose images the engine has kept: they may be handed over without the image until the end of

@@ -4,10 +4,10 @@
 use super::backprojection::BackProjection;
 use super::reference::VolumeShape;
 use super::shells::round;
-use crate::device::{DeviceError, DeviceVolume};
+use crate::device::{Device, DeviceError, DeviceVolume};
 use num_complex::Complex64;
-use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Back-projection sums of one class.
 pub enum Sums {
@@ -16,6 +16,9 @@ pub enum Sums {
     /// Single precision, on a device.
     Device(DeviceSums),
 }
+
+/// Sums of a device that wait on the host; nothing for sums that were there anyway.
+pub struct Parked(Option<Vec<[f32; 4]>>);
 
 /// Sums on a device: (re, im, weight, 0) a voxel, layout as `ReferenceVolume`.
 pub struct DeviceSums {
@@ -39,25 +42,6 @@ impl DeviceSums {
     /// Unpadded shells ROUND(|v|/P) that occur up to Rp.
     pub fn shells(&self) -> usize {
         round(f64::from(self.radius2()).sqrt() / self.shape.padding) as usize + 1
-    }
-
-    /// The same sums on the host, in double precision.
-    pub fn to_host(&self) -> Result<BackProjection, DeviceError> {
-        let values = self.volume.read(0..self.volume.len())?;
-        let (data, weight) = values
-            .par_iter()
-            .map(|v| {
-                let [re, im, weight] = wide(v);
-                (Complex64::new(re, im), weight)
-            })
-            .unzip();
-        Ok(BackProjection {
-            data,
-            weight,
-            side: self.shape.side,
-            r_max: self.shape.r_max,
-            padding: self.shape.padding,
-        })
     }
 }
 
@@ -189,14 +173,40 @@ impl Sums {
         is_full: impl Fn(&E) -> bool,
         mut work: impl FnMut() -> Result<R, E>,
     ) -> Result<R, E> {
-        match (work(), self) {
-            (Err(error), Sums::Device(sums)) if is_full(&error) => {
-                let values = sums.volume.park()?;
+        match (work(), &self) {
+            (Err(error), Sums::Device(_)) if is_full(&error) => {
+                let parked = self.park()?;
                 let result = work();
-                sums.volume.restore(&values)?;
+                self.restore(parked)?;
                 result
             }
             (result, _) => result,
+        }
+    }
+
+    /// Sums on a device go to the host and free their memory; until [`Self::restore`] they are empty.
+    pub fn park(&mut self) -> Result<Parked, DeviceError> {
+        Ok(Parked(match self {
+            Sums::Host(_) => None,
+            Sums::Device(sums) => Some(sums.volume.park()?),
+        }))
+    }
+
+    /// Brings back what [`Self::park`] took away.
+    pub fn restore(&mut self, parked: Parked) -> Result<(), DeviceError> {
+        match (self, parked.0) {
+            (Sums::Device(sums), Some(values)) => sums.volume.restore(&values),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes that the sums take of `device`.
+    pub fn bytes_on(&self, device: &Arc<Device>) -> usize {
+        match self {
+            Sums::Device(sums) if Arc::ptr_eq(sums.volume.device(), device) => {
+                sums.volume.len() * size_of::<[f32; 4]>()
+            }
+            _ => 0,
         }
     }
 
@@ -209,14 +219,6 @@ impl Sums {
                 shape: sums.shape,
             }),
         })
-    }
-
-    /// The sums on the host: themselves, or a copy of what is on the device.
-    pub fn into_host(self) -> Result<BackProjection, DeviceError> {
-        match self {
-            Sums::Host(sums) => Ok(sums),
-            Sums::Device(sums) => sums.to_host(),
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::fft;
 use crate::fourier::shells::{logical, stored};
+use gpu::volume::{BLOB_SAMPLES, blob_sample};
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, Axis};
 use num_complex::Complex64;
@@ -14,8 +15,6 @@ use std::f64::consts::PI;
 const RADIUS: f64 = 3.8;
 /// α of the blob (order 0).
 const ALPHA: f64 = 15.0;
-/// Samples of its transform over [0, 0.5].
-const SAMPLES: usize = 10_000;
 
 /// Turn the data into A·D, D the density compensation found in `iterations` rounds.
 pub(super) fn divide(
@@ -29,7 +28,7 @@ pub(super) fn divide(
         sums.data.par_iter_mut().for_each(|a| *a /= class_weight);
         sums.weight.par_iter_mut().for_each(|w| *w /= class_weight);
     }
-    let blob = BlobTransform::new(box_size as f64 * sums.padding);
+    let blob = BlobTransform::new(sums.shape(box_size).padded_box);
     let plane = radial.plane();
     let mut density = vec![0.0; sums.weight.len()];
     density
@@ -70,27 +69,33 @@ fn sums_plane(z: usize, radial: &Radial) -> usize {
 }
 
 /// Fourier transform of a Kaiser–Bessel blob relative to its value at the origin, tabulated.
-struct BlobTransform {
+pub(super) struct BlobTransform {
     table: Vec<f64>,
-    /// N·p.
-    padded_box: f64,
+    /// N·p, voxels.
+    padded_box: usize,
 }
 
 impl BlobTransform {
-    fn new(padded_box: f64) -> Self {
+    pub fn new(padded_box: usize) -> Self {
         let origin = transform(0.0);
+        let step = 0.5 / f64::from(BLOB_SAMPLES);
         Self {
-            table: (0..SAMPLES)
-                .map(|i| transform(0.5 * i as f64 / SAMPLES as f64) / origin)
+            table: (0..BLOB_SAMPLES)
+                .map(|i| transform(f64::from(i) * step) / origin)
                 .collect(),
             padded_box,
         }
     }
 
-    /// Value at a distance of `r` voxels from the origin of the padded real-space grid.
-    fn at(&self, r: f64) -> f64 {
-        let i = (r / self.padded_box / 0.5 * SAMPLES as f64) as usize;
-        self.table.get(i).copied().unwrap_or(0.0)
+    /// The table as kernels take it.
+    pub fn for_kernels(&self) -> Vec<f32> {
+        self.table.iter().map(|&v| v as f32).collect()
+    }
+
+    /// Value at a distance of √`r2` voxels from the origin of the padded real-space grid.
+    fn at(&self, r2: i64) -> f64 {
+        let sample = blob_sample(r2 as u32, self.padded_box as u32);
+        self.table.get(sample as usize).copied().unwrap_or(0.0)
     }
 
     /// D·W convolved with the blob, in FFT order.
@@ -116,7 +121,7 @@ impl BlobTransform {
                 let z2 = logical(z, side).pow(2);
                 for ((y, x), value) in plane.indexed_iter_mut() {
                     let r2 = z2 + logical(y, side).pow(2) + logical(x, side).pow(2);
-                    *value *= self.at((r2 as f64).sqrt());
+                    *value *= self.at(r2);
                 }
             });
         fft::forward3(&real)
@@ -151,9 +156,9 @@ mod tests {
         for pair in values.windows(2) {
             assert!((pair[0] / pair[1] - 1.0).abs() < 1e-3, "{values:?}");
         }
-        let blob = BlobTransform::new(64.0);
-        assert_eq!(blob.at(0.0), 1.0);
-        assert!(blob.at(10.0) > blob.at(11.0));
-        assert_eq!(blob.at(32.1), 0.0);
+        let blob = BlobTransform::new(64);
+        assert_eq!(blob.at(0), 1.0);
+        assert!(blob.at(10 * 10) > blob.at(11 * 11));
+        assert_eq!(blob.at(32 * 32), 0.0);
     }
 }

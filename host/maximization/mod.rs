@@ -10,6 +10,7 @@ mod cuda;
 pub mod first_iteration;
 #[cfg(test)]
 mod fixtures;
+mod footprint;
 mod gridding;
 pub mod halves;
 pub mod initial;
@@ -25,6 +26,7 @@ pub mod symmetrise;
 pub mod volumes;
 
 pub use cuda::prepare as prepare_on_device;
+pub use footprint::Footprint;
 
 use crate::device::DeviceError;
 use crate::fourier::sums::Sums;

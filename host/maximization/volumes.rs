@@ -93,16 +93,13 @@ pub fn unregularised(
     options: &MaximizationOptions,
 ) -> Result<Array3<f64>, MaximizationError> {
     match sums {
-        Sums::Device(sums) if options.gridding_iterations.is_none() => {
-            Ok(cuda::unregularised(sums, options)?)
-        }
-        _ => {
-            let copy = match sums {
-                Sums::Host(sums) => sums.clone(),
-                Sums::Device(sums) => sums.to_host()?,
-            };
-            Ok(reconstruct::reconstruct(copy, None, class_weight, options))
-        }
+        Sums::Device(sums) => Ok(cuda::unregularised(sums, class_weight, options)?),
+        Sums::Host(sums) => Ok(reconstruct::reconstruct(
+            sums.clone(),
+            None,
+            class_weight,
+            options,
+        )),
     }
 }
 
@@ -114,19 +111,16 @@ pub(super) fn regularised(
     options: &MaximizationOptions,
 ) -> Result<Array3<f64>, MaximizationError> {
     match sums {
-        Sums::Device(sums) if options.gridding_iterations.is_none() => {
+        Sums::Device(sums) => {
             let prior = InversePrior::new(tau2, options.tau2_fudge, sums.shape.padding);
             let prior = options.regularise.then_some(&prior);
-            Ok(cuda::regularised(sums, prior, options)?)
+            Ok(cuda::regularised(sums, prior, class_weight, options)?)
         }
-        sums => {
-            let sums = sums.into_host()?;
-            Ok(reconstruct::reconstruct(
-                sums,
-                Some(tau2),
-                class_weight,
-                options,
-            ))
-        }
+        Sums::Host(sums) => Ok(reconstruct::reconstruct(
+            sums,
+            Some(tau2),
+            class_weight,
+            options,
+        )),
     }
 }

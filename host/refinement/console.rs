@@ -270,7 +270,7 @@ pub fn stage_report(iteration: usize, times: &StageTimes, maximization: f64, wal
         ("store", times.store),
         ("maximization", maximization),
     ];
-    let others = (wall - named.iter().map(|(_, seconds)| seconds).sum::<f64>()).max(0.0);
+    let others = wall - named.iter().map(|(_, seconds)| seconds).sum::<f64>();
     let parts: Vec<String> = named
         .into_iter()
         .chain([("others", others)])

@@ -25,11 +25,6 @@ pub fn open(
     ranks: &Ranks,
     console: &Console,
 ) -> Result<Vec<Engine>, RunError> {
-    if settings.gpu.is_some() && settings.gridding_iterations.is_some() {
-        console.warn(
-            "WARNING: reconstruction with --dont_skip_gridding runs on the CPU; everything else runs on the GPU.",
-        );
-    }
     let (engines, cards) = match settings.gpu.as_deref() {
         Some(map) => on_devices(settings, map, ranks)?,
         None => (vec![Box::new(CpuEngine::new()) as Engine], Vec::new()),

@@ -69,6 +69,7 @@ pub fn run(
         sums,
         outcomes,
         times,
+        kernels,
     } = shared_expectation::run(job, crew, &alignment, references, console, stop)?;
     let steps = reference_steps(job);
     let operators: &[Matrix3] = job.sampling.symmetry.operators();
@@ -88,6 +89,9 @@ pub fn run(
     update_resolution(job, iteration, console);
     shared_model::broadcast_state(&crew.ranks, &mut job.state);
     report(console, iteration, &times, maximizing, begin);
+    if let Some(kernels) = kernels {
+        console.say(&kernels.to_string());
+    }
     Ok(Ended::Updated)
 }
 

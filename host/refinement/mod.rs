@@ -12,6 +12,7 @@ pub mod expectation_step;
 pub mod half_sets;
 pub mod iteration;
 pub mod job;
+pub mod kernels;
 mod labels;
 mod launcher;
 pub mod maximization_step;

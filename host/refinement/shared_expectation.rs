@@ -6,12 +6,15 @@ use super::deal::{CostRule, Dealt, deal};
 use super::error::RunError;
 use super::expectation_step::{self, Course, HalfResult, Source};
 use super::job::Job;
+use super::kernels::{self, KernelReport};
 use super::progress::ProgressBar;
 use super::reduce;
 use crate::expectation::{
-    Criterion, ImageSizes, IterationInput, ParticleOutcome, StageTimes, WeightedSums,
+    Criterion, ExpectationError, ImageSizes, IterationInput, ParticleOutcome, StageTimes,
+    WeightedSums,
 };
 use crate::fourier::reference::Reference;
+use crate::fourier::sums::Parked;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -21,8 +24,10 @@ pub struct Expected {
     pub sums: Vec<WeightedSums>,
     /// Outcome of each particle (index in the table), in processing order, half-set by half-set.
     pub outcomes: Vec<(usize, ParticleOutcome)>,
-    /// Where the time of this rank's engines went.
+    /// Where the time of this rank's engines went: the mean over its engines, which work at the same time.
     pub times: StageTimes,
+    /// What the main kernels of this rank's devices took and did.
+    pub kernels: Option<KernelReport>,
 }
 
 /// This rank's particles of each half-set, and what all ranks' shares are predicted to cost.
@@ -90,10 +95,12 @@ pub fn run(
         sums: Vec::new(),
         outcomes: Vec::new(),
         times: StageTimes::default(),
+        kernels: agree(&ranks, kernels::take(&crew.engines))?,
     };
     for engine in &mut crew.engines {
         expected.times.add(&engine.take_times());
     }
+    expected.times = expected.times.divided_by(crew.engines.len());
     ranks.watch().enter("summing over ranks");
     let mut failed = None;
     for mut half in halves {
@@ -122,7 +129,7 @@ fn align(
     }
     job.images.hold(&job.particles, &own)?;
     let progress = Mutex::new(ProgressBar::new(own.len(), console.verbosity <= 0));
-    let mut results = Vec::new();
+    let (mut results, mut parked) = (Vec::new(), Vec::new());
     let mut first = Some(references);
     for (half, share) in shares.iter().enumerate() {
         let references = match first.take() {
@@ -148,18 +155,43 @@ fn align(
             stage: &stage,
             progress: &progress,
         };
-        results.push(expectation_step::run(
-            &mut crew.engines,
-            &inputs,
-            source,
-            course,
-        )?);
+        let mut result = expectation_step::run(&mut crew.engines, &inputs, source, course)?;
+        if half + 1 < shares.len() {
+            parked.push(make_room(&mut result, &crew.engines, &inputs)?);
+        }
+        results.push(result);
+    }
+    for (result, parked) in results.iter_mut().zip(parked) {
+        for (sums, parked) in result.sums.backprojections.iter_mut().zip(parked) {
+            sums.restore(parked).map_err(ExpectationError::from)?;
+        }
     }
     progress
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner)
         .finish();
     Ok(results)
+}
+
+/// The sums of a half-set wait on the host where they would be in the way of the next one; nothing where they stay.
+fn make_room(
+    result: &mut HalfResult,
+    engines: &[Engine],
+    inputs: &[IterationInput],
+) -> Result<Vec<Parked>, RunError> {
+    let sums = &mut result.sums.backprojections;
+    let in_the_way = engines.iter().zip(inputs).any(|(engine, input)| {
+        engine.device().is_some_and(|device| {
+            let bytes = sums.iter().map(|sums| sums.bytes_on(&device)).sum();
+            bytes > 0 && engine.is_crowded_by(input, bytes)
+        })
+    });
+    if !in_the_way {
+        return Ok(Vec::new());
+    }
+    sums.iter_mut()
+        .map(|sums| Ok(sums.park().map_err(ExpectationError::from)?))
+        .collect()
 }
 
 /// Input of an engine for a half-set.

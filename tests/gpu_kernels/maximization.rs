@@ -8,7 +8,7 @@ use gerelion::fourier::reference::{self, DeviceReference, Reference, volume_shap
 use gerelion::fourier::sums::{DeviceSums, Sums};
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::maximization::{
-    MaximizationOptions, Prior, maximize_class, prepare_on_device, volumes,
+    Footprint, MaximizationOptions, Prior, maximize_class, prepare_on_device, volumes,
 };
 use gerelion::model::ClassModel;
 use gpu::slice::slice_value;
@@ -184,6 +184,120 @@ fn maps_and_spectra_are_those_of_the_host() {
             assert_close(what, narrow(&device), host, 1e-5);
         }
     }
+}
+
+/// Positive weights that fall with the radius, as those of images do, on the host and the same on the device.
+fn falling_sums(device: &Arc<Device>, padding: f64, seed: u64) -> [Sums; 2] {
+    let mut both = sums(device, padding, seed);
+    let shape = volume_shape(N, padding, SIZE);
+    let half = (shape.side / 2) as i64;
+    let all = both[0].read(0..both[0].voxels()).unwrap();
+    let width = shape.side / 2 + 1;
+    let values: Vec<[f64; 3]> = all
+        .iter()
+        .enumerate()
+        .map(|(i, v)| {
+            let (x, row) = ((i % width) as i64, (i / width) as i64);
+            let side = shape.side as i64;
+            let (y, z) = (row % side - half, row / side - half);
+            let falling = 1000.0 * (-0.01 * (x * x + y * y + z * z) as f64).exp();
+            v.map(|v| f64::from((v * falling) as f32))
+        })
+        .collect();
+    for sums in &mut both {
+        sums.replace(0, &values).unwrap();
+    }
+    both
+}
+
+/// Iterative density compensation: single-precision transforms err by some 10⁻⁷ of the largest value, rounds correct what
+/// the rounds before them left, and the last one counts.
+#[test]
+fn gridding_is_that_of_the_host() {
+    let Some(device) = device().map(Arc::new) else {
+        return;
+    };
+    let options = MaximizationOptions {
+        gridding_iterations: Some(10),
+        ..options()
+    };
+    for (padding, weight) in [(2.0, 70.0), (1.0, 0.0)] {
+        let both = falling_sums(&device, padding, 5).map(|mut sums| {
+            volumes::symmetrise(&mut sums, &[]).unwrap();
+            let before = sums.read(0..sums.voxels()).unwrap();
+            let plain = volumes::unregularised(&sums, weight, &options).unwrap();
+            assert_eq!(before, sums.read(0..sums.voxels()).unwrap());
+            let mut class = class();
+            let prior = Prior::Reference { average_ctf2: None };
+            maximize_class(&mut class, sums, 70.0, prior, &options).unwrap();
+            [plain, class.map].map(|map| map.into_raw_vec_and_offset().0)
+        });
+        let [host, found] = both;
+        for (what, (host, found)) in ["unregularised", "regularised"]
+            .into_iter()
+            .zip(host.into_iter().zip(found))
+        {
+            assert_close(
+                &format!("{what} map by gridding, padding {padding}"),
+                narrow(&found),
+                host,
+                3e-6,
+            );
+        }
+    }
+}
+
+/// Every operation takes what the plan of a run says, but for some kilobytes of shapes, spectra and operators. The work
+/// area is cuFFT's own matter: on a card only the emulator's exactness is not asked for.
+#[test]
+fn device_memory_is_what_the_plan_says() {
+    if device().is_none() {
+        return;
+    }
+    let shape = volume_shape(N, 2.0, 0);
+    let footprint = Footprint::new(&shape, N, 1);
+    let operators = PointGroup::parse("C4").unwrap().operators().to_vec();
+    let options = |gridding_iterations| MaximizationOptions {
+        gridding_iterations,
+        ..options()
+    };
+    type Operation<'a> = &'a dyn Fn(Sums);
+    let operations: [(&str, usize, Operation); 4] = [
+        ("symmetrise", footprint.symmetrise, &|mut sums| {
+            volumes::symmetrise(&mut sums, &operators).unwrap();
+        }),
+        ("regularised", footprint.regularised, &|sums| {
+            let prior = Prior::Reference { average_ctf2: None };
+            maximize_class(&mut class(), sums, 7.0, prior, &options(None)).unwrap();
+        }),
+        ("unregularised", footprint.unregularised, &|sums| {
+            volumes::unregularised(&sums, 7.0, &options(None)).unwrap();
+        }),
+        ("gridding", footprint.gridding, &|sums| {
+            volumes::unregularised(&sums, 7.0, &options(Some(2))).unwrap();
+        }),
+    ];
+    let check = |what: &str, device: &Device, planned: usize| {
+        let peak = device.peak_memory();
+        println!("{what:<28} {peak} bytes of {planned} planned");
+        // The blob's table is the largest of the small things.
+        assert!(peak <= planned + 50_000, "{what}: {peak} of {planned}");
+        assert!(
+            peak + planned / 20 >= planned,
+            "{what}: {peak} of {planned}"
+        );
+    };
+    for (what, planned, operation) in operations {
+        let device = Arc::new(device().unwrap());
+        let voxels = vec![[0.5f32, 0.25, 1.0, 0.0]; shape.voxels()];
+        let array = device.upload(&voxels).unwrap();
+        let volume = DeviceVolume::split(&device, array, 1).remove(0);
+        operation(Sums::Device(DeviceSums { volume, shape }));
+        check(what, &device, planned);
+    }
+    let device = Arc::new(device().unwrap());
+    prepare_on_device(&device, &[&Array3::ones([N; 3])], 2.0, 0, None).unwrap();
+    check("prepare", &device, footprint.prepare);
 }
 
 #[test]

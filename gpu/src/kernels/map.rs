@@ -7,7 +7,7 @@ use cuda_std::shared::Shared;
 
 use super::block;
 use crate::mask::background_share;
-use crate::volume::gridding_factor;
+use crate::volume::{gridding_factor, real_row};
 
 /// Distance of voxel `i` from the centre.
 #[inline(always)]
@@ -20,7 +20,7 @@ fn radius(i: usize, n: u32) -> f32 {
 }
 
 /// Divides a map by the gridding factor and puts it into the middle of a box of `padded_box`³, 0 around it.
-/// `sinc_box` is n·P. A thread a voxel of the large box.
+/// `sinc_box` is n·P. A thread a voxel of the large box, whose rows are [`real_row`] numbers apart.
 #[kernel]
 pub unsafe fn pad_map(map: *const f32, n: u32, padded_box: u32, sinc_box: f32, out: *mut f32) {
     // SAFETY: the index is checked against the large box, coordinates against the small one.
@@ -37,11 +37,12 @@ pub unsafe fn pad_map(map: *const f32, n: u32, padded_box: u32, sinc_box: f32, o
             let from = (z * side + y) * side + x;
             value = *map.add(from) / gridding_factor(radius(from, n), sinc_box);
         }
-        *out.add(i) = value;
+        *out.add(i / q * real_row(padded_box) + i % q) = value;
     }
 }
 
-/// Takes the middle `n`³ of a box of `padded_box`³ and multiplies it by `scale`. A thread a voxel of the small box.
+/// Takes the middle `n`³ of a box of `padded_box`³, laid out as by [`pad_map`], and multiplies it by `scale`. A thread a
+/// voxel of the small box.
 #[kernel]
 pub unsafe fn crop_map(padded: *const f32, padded_box: u32, n: u32, scale: f32, out: *mut f32) {
     // SAFETY: the index is checked.
@@ -53,7 +54,7 @@ pub unsafe fn crop_map(padded: *const f32, padded_box: u32, n: u32, scale: f32, 
         }
         let first = q / 2 - side / 2;
         let [x, y, z] = [i % side, i / side % side, i / (side * side)].map(|c| c + first);
-        *out.add(i) = *padded.add((z * q + y) * q + x) * scale;
+        *out.add(i) = *padded.add((z * q + y) * real_row(padded_box) + x) * scale;
     }
 }
 
@@ -131,7 +132,7 @@ mod tests {
     fn padding_corrects_and_cropping_takes_it_back() {
         let (n, q) = (10usize, 20usize);
         let mut map = test_data::values(n * n * n, 1);
-        let mut padded = vec![f32::NAN; q * q * q];
+        let mut padded = vec![0.0; q * q * real_row(q as u32)];
         let mut back = vec![f32::NAN; n * n * n];
         let (m, p) = (DevicePointer::of(&mut map), DevicePointer::of(&mut padded));
         let b = DevicePointer::of(&mut back);

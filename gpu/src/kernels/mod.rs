@@ -5,6 +5,7 @@ pub mod block;
 pub mod coarse;
 pub mod columns;
 pub mod fine;
+pub mod gridding;
 pub mod grouping;
 pub mod halves;
 pub mod map;

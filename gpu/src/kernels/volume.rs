@@ -8,7 +8,7 @@ use cuda_std::shared::Shared;
 
 use super::block::{clear_words, flush_words};
 use crate::slice::{VolumeShape, insertion};
-use crate::volume::{centre_sign, frequency, position, regularised};
+use crate::volume::{centre_sign, place, position, regularised, transform_position};
 
 /// Adds `other` to `sums`, both of `count` voxels. A thread a voxel.
 #[kernel]
@@ -169,19 +169,14 @@ pub unsafe fn divide_into_transform(
     // SAFETY: the index is checked; frequencies are looked up only inside the volume.
     unsafe {
         let i = thread::index_1d();
-        let width = padded_box as usize / 2 + 1;
-        if i >= width * padded_box as usize * padded_box as usize {
+        let Some(at) = transform_position(i, padded_box) else {
             return;
-        }
-        let x = (i % width) as i32;
-        let y = frequency((i / width) as u32 % padded_box, padded_box);
-        let z = frequency((i / width) as u32 / padded_box, padded_box);
+        };
+        let [x, y, z] = at;
         let r2 = (x * x + y * y + z * z) as u32;
         let mut value = [0.0, 0.0];
         if r2 <= radius2 {
-            let half = (*shape).half as i32;
-            let row = (z + half) as usize * (*shape).side as usize + (y + half) as usize;
-            let voxel = memory::load4(sums, row * (*shape).row() + x as usize);
+            let voxel = memory::load4(sums, place(at, &*shape));
             let bin = (((r2 as f32).sqrt() / padding) as u32).min(bins - 1);
             let weight = voxel[2].max(*floor.add(bin as usize));
             if weight > 0.0 {
@@ -253,6 +248,7 @@ pub unsafe fn crop_reference(
 mod tests {
     use super::*;
     use crate::kernels::test_data;
+    use crate::volume::frequency;
     use cuda_std::emulator::{DevicePointer, launch};
 
     fn shape() -> VolumeShape {

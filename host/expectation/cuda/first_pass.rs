@@ -8,7 +8,8 @@ use super::images::Prepared;
 use super::layout::DeviceLayout;
 use super::rows::Rows;
 use super::second_pass::{Differences, Groups};
-use super::{Clock, Iteration, ties};
+use super::{Clock, Iteration, ties, work};
+use crate::device::meter::Part;
 use crate::device::{Buffer, Device, MatrixProduct, Pointer, Precision};
 use gpu::correlation::TIE_TOLERANCE;
 use gpu::samples::{Alignment, Sample, Selection};
@@ -136,14 +137,18 @@ pub fn global(
         if !grid.is_whole() {
             layout.project(device, iteration, grid, part.clone())?;
         }
+        let sizes = [
+            (part.len(), count * shifts, 2 * stride),
+            (part.len(), count, stride),
+        ];
         // SAFETY: slices of the part are there; its rows exist in both products.
-        unsafe {
+        device.metered(Part::CoarseProducts, || unsafe {
             product.run(
                 device,
                 precision,
                 grid.slices.pointer().cast(),
                 columns.pointer().cast(),
-                (part.len(), count * shifts, 2 * stride),
+                sizes[0],
                 cross.pointer().offset(begin * count * shifts),
                 count * shifts,
             )?;
@@ -152,10 +157,13 @@ pub fn global(
                 precision,
                 grid.half_powers.pointer(),
                 powers.pointer(),
-                (part.len(), count, stride),
+                sizes[1],
                 norm.pointer().offset(begin * count),
                 count,
-            )?;
+            )
+        })?;
+        for size in sizes {
+            work::count_product(device, size);
         }
     }
     drop((columns, powers));

@@ -13,6 +13,7 @@ mod second_pass;
 mod ties;
 mod totals;
 pub mod trials;
+mod work;
 
 use super::batches::by_optics_group;
 use super::orientations::Search;
@@ -87,19 +88,23 @@ impl CudaEngine {
         Self { precision, ..self }
     }
 
+    /// Bytes that an iteration may plan with. What is on the device already and stays there, such as the sums of the
+    /// other half-set, counts; references that are in place are part of the plan, and images give way.
+    fn room(&self, input: &IterationInput) -> usize {
+        let in_place: usize = input
+            .references
+            .iter()
+            .filter(|r| r.is_on(&self.device))
+            .map(|r| 8 * r.voxels())
+            .sum();
+        self.device.memory_room() + in_place + self.cache.bytes()
+    }
+
     fn begin(&mut self, input: &IterationInput) -> Result<Iteration, ExpectationError> {
         input.check()?;
         let device = &self.device;
-        // What is on the device already and stays there, such as the sums of the other half-set, counts; references that
-        // are in place are part of the plan.
-        let in_place = input
-            .references
-            .iter()
-            .filter(|r| r.is_on(device))
-            .map(|r| 8 * r.voxels())
-            .sum::<usize>();
         let demand = Demand::of(input);
-        let limit = device.memory_room() + in_place + self.cache.bytes();
+        let limit = self.room(input);
         let mut plan = Plan::new(&demand, limit)?;
         self.cache.allow(plan.left_for_images(&demand, limit));
         plan.batch = plan.batch.min(self.largest_batch);
@@ -263,6 +268,11 @@ impl ExpectationEngine for CudaEngine {
         by_optics_group(input, batch, |group, items| {
             self.align_some(input, group, items)
         })
+    }
+
+    fn is_crowded_by(&self, input: &IterationInput, bytes: usize) -> bool {
+        // The bytes are there now, so they are not part of the room.
+        Plan::is_crowded(&Demand::of(input), self.room(input) + bytes, bytes)
     }
 
     fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError> {

@@ -224,6 +224,19 @@ impl Plan {
         })
     }
 
+    /// True when `others`, bytes that lie within `limit` already, would cost the plan more than smaller batches of a
+    /// sensible size.
+    pub fn is_crowded(demand: &Demand, limit: usize, others: usize) -> bool {
+        match (
+            Self::new(demand, limit.saturating_sub(others)),
+            Self::new(demand, limit),
+        ) {
+            (Ok(crowded), Ok(alone)) => crowded.given_up.len() > alone.given_up.len(),
+            (Err(_), Ok(_)) => true,
+            (_, Err(_)) => false,
+        }
+    }
+
     /// Half of everything that can be less: for a device that turns out to be full.
     pub fn halve(&mut self) {
         self.batch = (self.batch / 2).max(1);
@@ -354,6 +367,17 @@ mod tests {
         assert!(small.batch < large.batch && large.batch == LARGEST_BATCH);
         assert!(small.orientations < large.orientations);
         assert!(!small.given_up.is_empty() && large.given_up.is_empty());
+    }
+
+    /// The sums of the other half-set of box 512 are in the way on a card of 24 GB, not on one of 48.
+    #[test]
+    fn other_sums_are_in_the_way_where_they_cost_batches() {
+        let demand = outlook().demand();
+        let sums = 16 * demand.voxels;
+        assert!(Plan::is_crowded(&demand, 21 * GIB, sums));
+        assert!(!Plan::is_crowded(&demand, 42 * GIB, sums));
+        // Where nothing fits anyway, moving them is of no use.
+        assert!(!Plan::is_crowded(&demand, 8 * GIB, sums));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use super::super::{Criterion, ExpectationError, IterationInput, StageTimes};
 use super::first_pass::FirstPass;
 use super::images::Prepared;
 use super::layout::DeviceLayout;
-use super::{Clock, Iteration};
+use super::{Clock, Iteration, work};
+use crate::device::meter::Part;
 use crate::device::{Buffer, Device, Pointer};
 use crate::fourier::shells::round;
 use gpu::samples::{Alignment, CTF_CORRECTED, NO_MAP, PREMULTIPLIED, Pair, Parent, Sample};
@@ -118,7 +119,7 @@ impl Differences<'_> {
         for begin in (0..parents.len()).step_by(step) {
             let end = (begin + step).min(parents.len());
             let pairs = parents[begin].begin..parents[end - 1].end;
-            // SAFETY: arrays of the sizes the kernels' documentation asks for.
+            // SAFETY: arrays of the sizes the kernel's documentation asks for.
             unsafe {
                 device.project_slices(
                     ((end - begin) * self.children) as u32,
@@ -135,11 +136,14 @@ impl Differences<'_> {
                     Pointer::null(),
                     0,
                 )?;
-                let launch = if self.children >= 8 && self.shift_children >= 4 {
-                    Device::fine_differences_8x4
-                } else {
-                    Device::fine_differences_1x1
-                };
+            }
+            let launch = if self.children >= 8 && self.shift_children >= 4 {
+                Device::fine_differences_8x4
+            } else {
+                Device::fine_differences_1x1
+            };
+            // SAFETY: as above.
+            device.metered(Part::FineDifferences, || unsafe {
                 launch(
                     device,
                     pairs.end - pairs.start,
@@ -160,9 +164,16 @@ impl Differences<'_> {
                     self.shift_children as u32,
                     self.powers,
                     values.pointer(),
-                )?;
-            }
+                )
+            })?;
         }
+        work::count_differences(
+            device,
+            parents,
+            [self.children, self.shift_children],
+            self.pixel_count,
+            values.len(),
+        );
         Ok(())
     }
 }
@@ -367,8 +378,9 @@ impl SecondPass<'_> {
         // Rp = ROUND(r_max·P), with a tolerance for pixels exactly on the sphere.
         let reference = &input.references[0];
         let radius = round(reference.padding() * reference.r_max() as f64) as f32;
+        work::count_store(device, &groups.host_parents, children, layout.count);
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
-        unsafe {
+        device.metered(Part::Store, || unsafe {
             device.store_orientations(
                 groups.host_parents.len() as u32,
                 groups.parents.pointer(),
@@ -397,8 +409,8 @@ impl SecondPass<'_> {
                 input.references.len() as u32,
                 iteration.volumes.pointer(),
                 self.shares,
-            )?;
-        }
+            )
+        })?;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Gold-standard halves on a device (spec 02 §3.3, §5.6).
 
+use super::operand::Operand;
 use crate::device::{Buffer, DeviceError};
 use crate::fourier::sums::DeviceSums;
 
@@ -9,16 +10,14 @@ pub fn join_low_resolution(
     second: &mut DeviceSums,
     limit2: u32,
 ) -> Result<(), DeviceError> {
-    let device = first.volume.device();
-    let shape = first.kernel_shape();
-    let shape_on_device = device.upload(&[shape])?;
+    let operand = Operand::new(first)?;
     // SAFETY: both volumes have the shape and lie on this device.
     unsafe {
-        device.join_halves(
-            shape.len() as u32,
-            first.volume.pointer(),
+        operand.device.join_halves(
+            operand.voxels,
+            operand.sums,
             second.volume.pointer(),
-            shape_on_device.pointer(),
+            operand.shape(),
             limit2,
         )
     }
@@ -26,11 +25,10 @@ pub fn join_low_resolution(
 
 /// Σ Re(a·b*), Σ|a|², Σ|b|² per shell 0…R of the down-sampled averages of two halves.
 pub fn fsc(first: &DeviceSums, second: &DeviceSums) -> Result<Vec<[f64; 3]>, DeviceError> {
-    let device = first.volume.device();
-    let shape = first.kernel_shape();
+    let operand = Operand::new(first)?;
+    let device = operand.device;
     let reach = first.shape.r_max + 1;
     let voxels = (2 * reach + 1) * (2 * reach + 1) * (reach + 1);
-    let shape_on_device = device.upload(&[shape])?;
     let average = |half: &DeviceSums| -> Result<Buffer<[f32; 2]>, DeviceError> {
         // SAFETY: filled by the kernel; the volume has the shape.
         unsafe {
@@ -38,8 +36,8 @@ pub fn fsc(first: &DeviceSums, second: &DeviceSums) -> Result<Vec<[f64; 3]>, Dev
             device.average_half(
                 voxels as u32,
                 half.volume.pointer(),
-                shape_on_device.pointer(),
-                half.shape.padding as f32,
+                operand.shape(),
+                operand.padding,
                 reach as u32,
                 out.pointer(),
             )?;

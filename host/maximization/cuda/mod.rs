@@ -1,7 +1,9 @@
 //! Maximisation on a device: what the host does in double precision, in kernels, on sums and references that stay there.
 //! Only spectra and maps come back.
 
+mod gridding;
 mod halves;
+mod operand;
 mod reconstruct;
 mod reference;
 
@@ -13,20 +15,21 @@ use super::prior::InversePrior;
 use crate::device::{Buffer, DeviceError, DeviceVolume};
 use crate::fourier::sums::DeviceSums;
 use crate::geometry::Matrix3;
+use operand::{Operand, PriorOperand};
 
 /// Sum Friedel mates on the x = 0 plane, then add the sums rotated by every operator. On a full device nothing is changed.
 pub(super) fn symmetrise(sums: &mut DeviceSums, operators: &[Matrix3]) -> Result<(), DeviceError> {
     let device = sums.volume.device().clone();
-    let shape = sums.kernel_shape();
+    let side = sums.shape.side as u32;
     if operators.is_empty() {
         // SAFETY: the volume has this side.
-        return unsafe { device.complete_zero_plane(sums.volume.pointer(), shape.side) };
+        return unsafe { device.complete_zero_plane(sums.volume.pointer(), side) };
     }
     // SAFETY: filled below.
     let array = unsafe { device.buffer(sums.volume.len())? };
     let mut old = DeviceVolume::split(&device, array, 1).remove(0);
     // SAFETY: the volume has this side.
-    unsafe { device.complete_zero_plane(sums.volume.pointer(), shape.side)? };
+    unsafe { device.complete_zero_plane(sums.volume.pointer(), side)? };
     old.copy_from(&sums.volume)?;
     let operators_f32: Vec<f32> = operators
         .iter()
@@ -35,17 +38,17 @@ pub(super) fn symmetrise(sums: &mut DeviceSums, operators: &[Matrix3]) -> Result
         .map(|&v| v as f32)
         .collect();
     let on_device = device.upload(&operators_f32)?;
-    let shape_on_device = device.upload(&[shape])?;
+    let operand = Operand::new(sums)?;
     // SAFETY: both volumes have the shape, each operator nine numbers.
     unsafe {
         device.add_rotated(
-            shape.len() as u32,
+            operand.voxels,
             old.pointer(),
-            shape_on_device.pointer(),
-            sums.radius2(),
+            operand.shape(),
+            operand.radius2,
             on_device.pointer(),
             operators.len() as u32,
-            sums.volume.pointer(),
+            operand.sums,
         )
     }
 }
@@ -55,23 +58,21 @@ pub(super) fn weight_statistics(
     sums: &DeviceSums,
     prior: Option<&InversePrior>,
 ) -> Result<Vec<[f64; 4]>, DeviceError> {
-    let device = sums.volume.device();
-    let shape = sums.kernel_shape();
-    let inverse = prior.map_or(Vec::new(), InversePrior::for_kernels);
+    let operand = Operand::new(sums)?;
+    let device = operand.device;
+    let prior = PriorOperand::new(device, prior)?;
     let shells = sums.shells();
     let out: Buffer<f64> = device.zeros(4 * shells)?;
-    let inverse_on_device = device.upload(&inverse)?;
-    let shape_on_device = device.upload(&[shape])?;
     // SAFETY: array sizes as the kernel demands.
     unsafe {
         device.weight_statistics(
-            shape.len() as u32,
-            sums.volume.pointer(),
-            shape_on_device.pointer(),
-            sums.radius2(),
-            sums.shape.padding as f32,
-            inverse_on_device.pointer(),
-            inverse.len() as u32,
+            operand.voxels,
+            operand.sums,
+            operand.shape(),
+            operand.radius2,
+            operand.padding,
+            prior.pointer(),
+            prior.shells(),
             shells as u32,
             out.pointer(),
         )?;

@@ -2,7 +2,9 @@
 
 use super::super::MaximizationOptions;
 use super::super::prior::{InversePrior, oversampling};
-use crate::device::{Buffer, Device, DeviceError, InverseTransform};
+use super::gridding;
+use super::operand::{Operand, PriorOperand};
+use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction};
 use crate::fourier::sums::DeviceSums;
 use ndarray::Array3;
 use rayon::prelude::*;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 pub fn regularised(
     sums: DeviceSums,
     prior: Option<&InversePrior>,
+    class_weight: f64,
     options: &MaximizationOptions,
 ) -> Result<Array3<f64>, DeviceError> {
     if let Some(prior) = prior {
@@ -19,7 +22,7 @@ pub fn regularised(
     }
     let device = sums.volume.device().clone();
     let padding = sums.shape.padding;
-    let transform = divided(&sums)?;
+    let transform = weighed(&sums, class_weight, options)?;
     drop(sums);
     to_real_space(&device, transform, padding, options.box_size)
 }
@@ -27,11 +30,12 @@ pub fn regularised(
 /// Map without a prior; the sums stay as they are.
 pub fn unregularised(
     sums: &DeviceSums,
+    class_weight: f64,
     options: &MaximizationOptions,
 ) -> Result<Array3<f64>, DeviceError> {
     to_real_space(
         sums.volume.device(),
-        divided(sums)?,
+        weighed(sums, class_weight, options)?,
         sums.shape.padding,
         options.box_size,
     )
@@ -43,92 +47,94 @@ fn regularise(
     prior: &InversePrior,
     options: &MaximizationOptions,
 ) -> Result<(), DeviceError> {
-    let device = sums.volume.device();
-    let shape = sums.kernel_shape();
-    let inverse = prior.for_kernels();
-    let inverse_on_device = device.upload(&inverse)?;
-    let shape_on_device = device.upload(&[shape])?;
+    let operand = Operand::new(sums)?;
+    let prior = PriorOperand::new(operand.device, Some(prior))?;
     // SAFETY: array sizes as the kernel demands.
     unsafe {
-        device.regularise(
-            shape.len() as u32,
-            sums.volume.pointer(),
-            shape_on_device.pointer(),
-            sums.radius2(),
-            sums.shape.padding as f32,
-            inverse_on_device.pointer(),
-            inverse.len() as u32,
+        operand.device.regularise(
+            operand.voxels,
+            operand.sums,
+            operand.shape(),
+            operand.radius2,
+            operand.padding,
+            prior.pointer(),
+            prior.shells(),
             options.minres_map as u32,
         )
     }
 }
 
-/// Data divided by weights no lower than a thousandth of the mean of their bin, as the centred transform of the padded
-/// box (spec 02 §2.2).
-fn divided(sums: &DeviceSums) -> Result<Buffer<[f32; 2]>, DeviceError> {
-    let device = sums.volume.device();
-    let shape = sums.kernel_shape();
-    let padding = sums.shape.padding as f32;
+/// Data against weights, by division or iteration, as the centred transform of the padded box.
+fn weighed(
+    sums: &DeviceSums,
+    class_weight: f64,
+    options: &MaximizationOptions,
+) -> Result<Cube, DeviceError> {
+    match options.gridding_iterations {
+        Some(iterations) => gridding::compensated(sums, class_weight, iterations),
+        None => divided(sums),
+    }
+}
+
+/// Data divided by weights no lower than a thousandth of the mean of their bin (spec 02 §2.2).
+fn divided(sums: &DeviceSums) -> Result<Cube, DeviceError> {
+    let operand = Operand::new(sums)?;
+    let device = operand.device;
     let bins = sums.shape.r_max.max(1);
-    let shape_on_device = device.upload(&[shape])?;
+    let floor = device.upload(&floor(&operand, bins)?)?;
+    // SAFETY: filled by the kernel; array sizes as it demands.
+    unsafe {
+        let cube = Cube::new(device, sums.shape.padded_box)?;
+        device.divide_into_transform(
+            operand.sums,
+            operand.shape(),
+            operand.radius2,
+            operand.padding,
+            floor.pointer(),
+            bins as u32,
+            cube.side() as u32,
+            cube.transform(),
+        )?;
+        Ok(cube)
+    }
+}
+
+/// A thousandth of the mean weight of each bin.
+fn floor(operand: &Operand, bins: usize) -> Result<Vec<f32>, DeviceError> {
+    let device = operand.device;
     let by_bin: Buffer<f64> = device.zeros(2 * bins)?;
     // SAFETY: array sizes as the kernel demands.
     unsafe {
         device.weight_by_bin(
-            shape.len() as u32,
-            sums.volume.pointer(),
-            shape_on_device.pointer(),
-            sums.radius2(),
-            padding,
+            operand.voxels,
+            operand.sums,
+            operand.shape(),
+            operand.radius2,
+            operand.padding,
             bins as u32,
             by_bin.pointer(),
         )?;
     }
-    let floor: Vec<f32> = device
-        .download(&by_bin, 2 * bins)?
-        .chunks_exact(2)
-        .map(|bin| match bin[1] > 0.0 {
-            true => (bin[0] / bin[1] / 1000.0) as f32,
-            false => 0.0,
-        })
-        .collect();
-    let floor = device.upload(&floor)?;
-    let side = sums.shape.padded_box;
-    // SAFETY: filled by the kernel; array sizes as it demands.
-    unsafe {
-        let transform = device.buffer(side * side * (side / 2 + 1))?;
-        device.divide_into_transform(
-            sums.volume.pointer(),
-            shape_on_device.pointer(),
-            sums.radius2(),
-            padding,
-            floor.pointer(),
-            bins as u32,
-            side as u32,
-            transform.pointer(),
-        )?;
-        Ok(transform)
-    }
+    let by_bin = device.download(&by_bin, 2 * bins)?;
+    let floor = by_bin.chunks_exact(2).map(|bin| match bin[1] > 0.0 {
+        true => (bin[0] / bin[1] / 1000.0) as f32,
+        false => 0.0,
+    });
+    Ok(floor.collect())
 }
 
 /// Inverse transform, crop, scale, corner mask, gridding correction (spec 02 §2.4).
 fn to_real_space(
     device: &Arc<Device>,
-    mut transform: Buffer<[f32; 2]>,
+    mut cube: Cube,
     padding: f64,
     box_size: usize,
 ) -> Result<Array3<f64>, DeviceError> {
     const EDGE: f32 = 3.0;
     let n = box_size as u32;
-    let plan = InverseTransform::new(
-        device,
-        crate::fourier::reference::volume_shape(box_size, padding, 0).padded_box,
-    )?;
-    let side = plan.side();
-    // SAFETY: filled by the transform.
-    let mut padded = unsafe { device.buffer(side * side * side)? };
-    plan.inverse(device, &mut transform, &mut padded)?;
-    drop((plan, transform));
+    let plan = CubeTransform::new(device, cube.side(), &[Direction::Inverse])?;
+    plan.run(device, Direction::Inverse, &mut cube)?;
+    drop(plan);
     // SAFETY: filled by the kernel below.
     let map: Buffer<f32> = unsafe { device.buffer(box_size.pow(3))? };
     let background: Buffer<f64> = device.zeros(2)?;
@@ -137,8 +143,8 @@ fn to_real_space(
     // SAFETY: array sizes as the kernels demand.
     unsafe {
         device.crop_map(
-            padded.pointer(),
-            side as u32,
+            cube.voxels(),
+            cube.side() as u32,
             n,
             scale as f32,
             map.pointer(),

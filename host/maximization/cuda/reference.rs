@@ -1,6 +1,6 @@
 //! The next projection volumes on a device (spec 01 §1.5).
 
-use crate::device::{Buffer, Device, DeviceError, DeviceVolume, ForwardTransform};
+use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, DeviceVolume, Direction};
 use crate::fourier::reference::{DeviceReference, Reference, volume_shape};
 use crate::fourier::shells::round;
 use ndarray::Array3;
@@ -29,19 +29,14 @@ pub fn prepare(
     let silent2 = lowres_limit_shell.map_or(-1, |s| round(s as f64 * shape.padding).pow(2));
     let scale = shape.padding.powi(3) * n as f64 / (side as f64).powi(3);
     let shells = n / 2 + 1;
-    let plan = ForwardTransform::new(device, side)?;
+    let plan = CubeTransform::new(device, side, &[Direction::Forward])?;
     // SAFETY: filled below.
     let array = unsafe { device.buffer(shape.voxels() * maps.len())? };
     let volumes = DeviceVolume::split(device, array, maps.len());
     let mut powers = Vec::new();
     for (map, volume) in maps.iter().zip(&volumes) {
-        // SAFETY: each is filled before it is read.
-        let (padded, mut transform): (Buffer<f32>, Buffer<[f32; 2]>) = unsafe {
-            (
-                device.buffer(side.pow(3))?,
-                device.buffer(side * side * (side / 2 + 1))?,
-            )
-        };
+        // SAFETY: filled before it is read.
+        let mut cube = unsafe { Cube::new(device, side)? };
         let values: Vec<f32> = map
             .as_slice()
             .expect("maps lie in one piece")
@@ -58,13 +53,12 @@ pub fn prepare(
                 n as u32,
                 side as u32,
                 sinc_box,
-                padded.pointer(),
+                cube.voxels(),
             )?;
-            plan.forward(device, &padded, &mut transform)?;
-            drop(padded);
+            plan.run(device, Direction::Forward, &mut cube)?;
             device.crop_reference(
                 shape.voxels() as u32,
-                transform.pointer(),
+                cube.transform(),
                 side as u32,
                 shape_on_device.pointer(),
                 radius2 as u32,

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Mutex;
+use std::time::Instant;
 
 use crate::kernels;
 
@@ -125,6 +126,46 @@ pub unsafe extern "C" fn cuDeviceGetAttribute(
     };
     // SAFETY: the caller's integer.
     unsafe { *value = known };
+    SUCCESS
+}
+
+/// An event is a box with the moment when it was recorded: everything is done when it is called.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuEventCreate(event: *mut *mut c_void, _flags: u32) -> i32 {
+    // SAFETY: the caller's pointer.
+    unsafe { *event = Box::into_raw(Box::new(Instant::now())).cast() };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuEventRecord(event: *mut c_void, _stream: *mut c_void) -> i32 {
+    // SAFETY: made by cuEventCreate.
+    unsafe { *event.cast::<Instant>() = Instant::now() };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuEventSynchronize(_event: *mut c_void) -> i32 {
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuEventElapsedTime_v2(
+    milliseconds: *mut f32,
+    begin: *mut c_void,
+    end: *mut c_void,
+) -> i32 {
+    // SAFETY: made by cuEventCreate.
+    let (begin, end) = unsafe { (*begin.cast::<Instant>(), *end.cast::<Instant>()) };
+    // SAFETY: the caller's number.
+    unsafe { *milliseconds = 1e3 * (end - begin).as_secs_f32() };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuEventDestroy_v2(event: *mut c_void) -> i32 {
+    // SAFETY: made by cuEventCreate, destroyed once.
+    drop(unsafe { Box::from_raw(event.cast::<Instant>()) });
     SUCCESS
 }
 

@@ -1,4 +1,4 @@
-//! cuFFT: real transforms of batches of arrays of any rank, unscaled.
+//! cuFFT: real transforms of batches of arrays of any rank, unscaled; of single arrays also in place.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -9,10 +9,24 @@ use rustfft::num_complex::Complex;
 
 const SUCCESS: i32 = 0;
 
-#[derive(Clone)]
+/// cuFFT's code for a plan that cannot be run.
+const INVALID_PLAN: i32 = 1;
+
+#[derive(Clone, Default)]
 struct Plan {
     sizes: Vec<usize>,
     batch: usize,
+    /// Numbers from one row of real voxels to the next.
+    real_row: usize,
+    /// The caller gives the work area, and has done so.
+    needs_work_area: bool,
+    has_work_area: bool,
+}
+
+impl Plan {
+    fn runs(&self) -> bool {
+        self.has_work_area || !self.needs_work_area
+    }
 }
 
 static PLANS: Mutex<Option<HashMap<i32, Plan>>> = Mutex::new(None);
@@ -37,15 +51,84 @@ pub unsafe extern "C" fn cufftPlanMany(
 ) -> i32 {
     // SAFETY: the caller's sizes, `rank` of them.
     let sizes = unsafe { std::slice::from_raw_parts(sizes, rank as usize) };
-    let sizes = sizes.iter().map(|s| *s as usize).collect();
-    let batch = batch as usize;
-    let handle = plans(|p| {
-        let handle = p.keys().max().map_or(1, |k| k + 1);
-        p.insert(handle, Plan { sizes, batch });
-        handle
-    });
+    let sizes: Vec<usize> = sizes.iter().map(|s| *s as usize).collect();
+    let made = Plan {
+        real_row: sizes[sizes.len() - 1],
+        sizes,
+        batch: batch as usize,
+        ..Plan::default()
+    };
     // SAFETY: the caller's integer.
-    unsafe { *plan = handle };
+    unsafe { *plan = insert(made) };
+    SUCCESS
+}
+
+fn insert(plan: Plan) -> i32 {
+    plans(|p| {
+        let handle = p.keys().max().map_or(1, |k| k + 1);
+        p.insert(handle, plan);
+        handle
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cufftCreate(plan: *mut i32) -> i32 {
+    // SAFETY: the caller's integer.
+    unsafe { *plan = insert(Plan::default()) };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cufftSetAutoAllocation(plan: i32, automatic: i32) -> i32 {
+    plans(|p| p.get_mut(&plan).expect("a plan").needs_work_area = automatic == 0);
+    SUCCESS
+}
+
+/// The layout of the real side tells whether rows are padded; the work area is as large as the transform.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cufftMakePlanMany64(
+    plan: i32,
+    rank: i32,
+    sizes: *const i64,
+    in_embed: *const i64,
+    _in_stride: i64,
+    _in_distance: i64,
+    out_embed: *const i64,
+    _out_stride: i64,
+    _out_distance: i64,
+    kind: i32,
+    batch: i64,
+    work_size: *mut usize,
+) -> i32 {
+    const REAL_TO_COMPLEX: i32 = 0x2a;
+    let rank = rank as usize;
+    let real = if kind == REAL_TO_COMPLEX {
+        in_embed
+    } else {
+        out_embed
+    };
+    // SAFETY: the caller's sizes and layouts, `rank` of each.
+    let (sizes, real_row) = unsafe {
+        (
+            std::slice::from_raw_parts(sizes, rank),
+            *real.add(rank - 1) as usize,
+        )
+    };
+    let sizes: Vec<usize> = sizes.iter().map(|s| *s as usize).collect();
+    let last = sizes[rank - 1];
+    let complex = sizes[..rank - 1].iter().product::<usize>() * (last / 2 + 1);
+    plans(|p| {
+        let plan = p.get_mut(&plan).expect("a plan");
+        (plan.sizes, plan.batch, plan.real_row) = (sizes, batch as usize, real_row);
+    });
+    // SAFETY: the caller's number.
+    unsafe { *work_size = 8 * complex };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cufftSetWorkArea(plan: i32, area: *mut c_void) -> i32 {
+    plans(|p| p.get_mut(&plan).expect("a plan").has_work_area = !area.is_null());
     SUCCESS
 }
 
@@ -83,15 +166,19 @@ fn transform(values: &mut [Complex<f64>], sizes: &[usize], inverse: bool) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cufftExecR2C(plan: i32, from: *const f32, to: *mut [f32; 2]) -> i32 {
     let plan = plans(|p| p[&plan].clone());
+    if !plan.runs() {
+        return INVALID_PLAN;
+    }
     let real: usize = plan.sizes.iter().product();
     let n = plan.sizes[plan.sizes.len() - 1];
     let (rows, width) = (real / n, n / 2 + 1);
     for b in 0..plan.batch {
-        // SAFETY: the arrays are as long as the plan says.
-        let input = unsafe { std::slice::from_raw_parts(from.add(b * real), real) };
-        let mut values: Vec<Complex<f64>> = input
-            .iter()
-            .map(|v| Complex::new(f64::from(*v), 0.0))
+        let mut values: Vec<Complex<f64>> = (0..real)
+            .map(|i| {
+                // SAFETY: the arrays are as long as the plan says.
+                let v = unsafe { *from.add((b * rows + i / n) * plan.real_row + i % n) };
+                Complex::new(f64::from(v), 0.0)
+            })
             .collect();
         transform(&mut values, &plan.sizes, false);
         for row in 0..rows {
@@ -108,6 +195,9 @@ pub unsafe extern "C" fn cufftExecR2C(plan: i32, from: *const f32, to: *mut [f32
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cufftExecC2R(plan: i32, from: *const [f32; 2], to: *mut f32) -> i32 {
     let plan = plans(|p| p[&plan].clone());
+    if !plan.runs() {
+        return INVALID_PLAN;
+    }
     let real: usize = plan.sizes.iter().product();
     let n = plan.sizes[plan.sizes.len() - 1];
     let (rows, width) = (real / n, n / 2 + 1);
@@ -141,7 +231,7 @@ pub unsafe extern "C" fn cufftExecC2R(plan: i32, from: *const [f32; 2], to: *mut
         transform(&mut values, &plan.sizes, true);
         for (i, v) in values.iter().enumerate() {
             // SAFETY: as above.
-            unsafe { *to.add(b * real + i) = v.re as f32 };
+            unsafe { *to.add((b * rows + i / n) * plan.real_row + i % n) = v.re as f32 };
         }
     }
     SUCCESS

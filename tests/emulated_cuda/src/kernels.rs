@@ -4,8 +4,8 @@ use std::ffi::c_void;
 
 use cuda_std::emulator;
 use gpu::kernels::{
-    coarse, columns, fine, grouping, halves, map, prepare, product, project, scan, statistics,
-    store, ties, trials, volume, weights,
+    coarse, columns, fine, gridding, grouping, halves, map, prepare, product, project, scan,
+    statistics, store, ties, trials, volume, weights,
 };
 
 /// A function whose arguments are read from where a launch keeps them.
@@ -98,6 +98,11 @@ table! {
     Apart volume::regularise(_, _, _, _, _, _, _);
     AsAsked volume::weight_by_bin(_, _, _, _, _, _);
     Apart volume::divide_into_transform(_, _, _, _, _, _, _, _);
+    Apart gridding::begin_density(_, _, _);
+    Apart gridding::density_transform(_, _, _, _);
+    Apart gridding::multiply_by_blob(_, _, _, _);
+    Apart gridding::correct_density(_, _, _, _, _);
+    Apart gridding::compensate_into_transform(_, _, _, _, _, _);
     AsAsked volume::crop_reference(_, _, _, _, _, _, _, _, _, _);
     Apart map::pad_map(_, _, _, _, _);
     Apart map::crop_map(_, _, _, _, _);

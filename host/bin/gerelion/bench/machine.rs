@@ -23,8 +23,16 @@ pub fn date(moment: SystemTime) -> String {
     format!("{year:04}-{:02}-{:02}", month + 1, days + 1)
 }
 
-/// A short name of this machine for folder names: processor and number of cores.
-pub fn machine() -> String {
+/// A short name for folder names of what a run was done on: its cards, or processor and number of cores.
+pub fn name(cards: &[(usize, String)]) -> String {
+    match cards {
+        [] => processor_and_cores(),
+        [(_, card)] => slug(card),
+        [(_, card), ..] => format!("{}-x{}", slug(card), cards.len()),
+    }
+}
+
+fn processor_and_cores() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     format!("{}-{cores}cores", slug(processor(&info)))
@@ -65,6 +73,9 @@ mod tests {
     fn machines_get_plain_names() {
         let info = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) CPU @ 2.20GHz\n";
         assert_eq!(slug(processor(info)), "intel-xeon-cpu-2-20ghz");
-        assert!(!machine().contains(' '));
+        assert!(!name(&[]).contains(' '));
+        let card = |n: usize| (n, "NVIDIA H200".to_string());
+        assert_eq!(name(&[card(3)]), "nvidia-h200");
+        assert_eq!(name(&[card(0), card(1)]), "nvidia-h200-x2");
     }
 }

@@ -1,5 +1,6 @@
 //! `gerelion bench`: run a job as a user would, as a process of its own, and print where its time went.
 
+mod kernels;
 mod machine;
 mod row;
 
@@ -7,6 +8,7 @@ use crate::job::{self, JobKind};
 use crate::simulate::PresetName;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use gerelion::device::ceilings::Ceilings;
 use gerelion::formats::star::Document;
 use gerelion::tools::{fsc::compare_files, measure::measure, simulate};
 use row::Row;
@@ -46,6 +48,9 @@ pub struct Arguments {
     /// Threads
     #[arg(long, default_value_t = 0)]
     j: usize,
+    /// Run on GPUs: all of them, or those of this list (as relion_refine --gpu)
+    #[arg(long, value_name = "LIST", num_args = 0..=1, default_missing_value = "")]
+    gpu: Option<String>,
     /// Seed of the simulation and of the run
     #[arg(long, default_value_t = 1)]
     seed: u32,
@@ -76,6 +81,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         JobKind::Class3d => "class",
     });
     let mut words = job::words(arguments.job, &set, &root, arguments.j, arguments.seed);
+    if let Some(list) = &arguments.gpu {
+        words.extend(["--gpu".to_string(), list.clone()]);
+    }
     words.extend(arguments.further.iter().cloned());
     let program = match &arguments.program {
         Some(program) => program.clone(),
@@ -103,7 +111,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         log.display(),
         last_lines(&printed)
     );
+    let cards = kernels::cards(&printed);
     let mut row = Row::new(&name(arguments), &measured, &printed);
+    row.ceilings = match cards.first() {
+        Some((number, _)) => Ceilings::of(*number)?,
+        None => None,
+    };
     if arguments.job == JobKind::AutoRefine {
         let (resolution, map) = job::final_result(&root)?;
         row.resolution = Some(resolution);
@@ -115,10 +128,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let date = machine::date(SystemTime::now());
     let folder = arguments
         .runs
-        .join(format!("{date}-{}", machine::machine()));
-    row.append_csv(&folder, &date, &command)
+        .join(format!("{date}-{}", machine::name(&cards)));
+    let file = row
+        .append_csv(&folder, &date, &command)
         .with_context(|| format!("{}: the row cannot be kept", folder.display()))?;
-    println!("row appended to {}", folder.join("bench.csv").display());
+    println!("row appended to {}", file.display());
     Ok(())
 }
 

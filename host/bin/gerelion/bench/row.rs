@@ -1,10 +1,12 @@
 //! Rows of timings under the names of the paper's Table 2, taken from the lines that a run prints.
 
+use super::kernels::{self, KernelTotals};
+use gerelion::device::ceilings::Ceilings;
 use gerelion::tools::measure::Measured;
 use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Seconds of one iteration, as the run printed them.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -69,13 +71,17 @@ pub struct Row {
     pub system: f64,
     /// Bytes.
     pub peak_memory: u64,
+    /// Work of the main kernels, of a run on GPUs.
+    pub kernels: Option<KernelTotals>,
+    /// What its (first) card could do at most.
+    pub ceilings: Option<Ceilings>,
     /// Final resolution (Å) and mean FSC to the truth, where known.
     pub resolution: Option<f64>,
     /// Mean FSC of the final map to the truth over shells 1…N/2, where known.
     pub truth_fsc: Option<f64>,
 }
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 16] = [
     "job",
     "iterations",
     "total",
@@ -89,8 +95,17 @@ const COLUMNS: [&str; 14] = [
     "user CPU",
     "system CPU",
     "peak MB",
+    "device peak MB",
     "resolution A",
+    "FSC to truth",
 ];
+
+/// All headings.
+fn headings() -> Vec<String> {
+    let mut headings: Vec<String> = COLUMNS.map(String::from).into();
+    headings.extend(kernels::headings());
+    headings
+}
 
 impl Row {
     /// Row of a run that took `measured` and printed `output`.
@@ -113,6 +128,8 @@ impl Row {
             user: measured.user,
             system: measured.system,
             peak_memory: measured.peak_memory,
+            kernels: KernelTotals::of(output),
+            ceilings: None,
             resolution: None,
             truth_fsc: None,
         }
@@ -150,34 +167,50 @@ impl Row {
         let mut cells = vec![self.job.clone(), self.iterations.to_string()];
         cells.extend(seconds.map(|v| format!("{v:.2}")));
         cells.push(format!("{:.0}", self.peak_memory as f64 / 1e6));
+        let device = self.kernels.map(|k| k.device_memory as f64 * 1.048_576);
+        cells.push(optional(device, 0));
         cells.push(optional(self.resolution, 2));
         cells.push(optional(self.truth_fsc, 3));
+        cells.extend(match &self.kernels {
+            Some(kernels) => kernels.cells(self.ceilings),
+            None => vec!["-".to_string(); kernels::headings().len()],
+        });
         cells
     }
 
     /// Heading and row for the terminal (seconds).
     pub fn table(&self) -> String {
         let mut text = String::new();
-        let headings = COLUMNS.into_iter().chain(["FSC to truth"]);
-        for (heading, cell) in headings.zip(self.cells()) {
+        for (heading, cell) in headings().into_iter().zip(self.cells()) {
             // writing to a string cannot fail
-            let _ = writeln!(text, "{heading:14} {cell}");
+            let _ = writeln!(text, "{heading:24} {cell}");
         }
         text
     }
 
-    /// Append the row to `bench.csv` in `folder`, which is made when missing, with a heading in a new file.
-    pub fn append_csv(&self, folder: &Path, date: &str, command: &str) -> io::Result<()> {
+    /// Append the row to `bench.csv` in `folder`, which is made when missing, with a heading in a new file. Where that file
+    /// has other columns, to `bench-2.csv` and so on. Returns the file.
+    pub fn append_csv(&self, folder: &Path, date: &str, command: &str) -> io::Result<PathBuf> {
         fs::create_dir_all(folder)?;
-        let path = folder.join("bench.csv");
+        let columns = headings().join(",").replace(' ', "_");
+        let heading = format!("date,{columns},command");
+        let same = |path: &PathBuf| match fs::read_to_string(path) {
+            Ok(text) => text.lines().next() == Some(&*heading),
+            Err(_) => !path.exists(),
+        };
+        let later = (2..).map(|n| folder.join(format!("bench-{n}.csv")));
+        let path = std::iter::once(folder.join("bench.csv"))
+            .chain(later)
+            .find(same)
+            .expect("there is always another number");
         let new = !path.exists();
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
         if new {
-            let headings = COLUMNS.map(|c| c.replace(' ', "_")).join(",");
-            writeln!(file, "date,{headings},FSC_to_truth,command")?;
+            writeln!(file, "{heading}")?;
         }
         let quoted = command.replace('"', "\"\"");
-        writeln!(file, "{date},{},\"{quoted}\"", self.cells().join(","))
+        writeln!(file, "{date},{},\"{quoted}\"", self.cells().join(","))?;
+        Ok(path)
     }
 }
 
@@ -228,7 +261,7 @@ mod tests {
         assert_eq!(row.iterations, 2);
         assert_eq!(row.expectation(), 16.0);
         assert_eq!(row.others(), 6.0);
-        assert!(row.table().contains("getDiff        8.00"));
+        assert!(row.table().contains(&format!("{:24} 8.00", "getDiff")));
     }
 
     #[test]
@@ -243,5 +276,10 @@ mod tests {
         let columns = lines[0].split(',').count();
         assert!(lines[1..].iter().all(|l| l.split(',').count() == columns));
         assert!(lines[1].ends_with("\"a \"\"b\"\"\""));
+        // A file with other columns is left alone.
+        fs::write(inner.join("bench.csv"), "date,job\n").unwrap();
+        let file = row().append_csv(&inner, "2026-11-20", "d").unwrap();
+        assert_eq!(file, inner.join("bench-2.csv"));
+        assert_eq!(row().append_csv(&inner, "2026-11-20", "e").unwrap(), file);
     }
 }

@@ -1,0 +1,62 @@
+//! How much the metered kernels have to do, from the sizes of the problem (`benches/BENCHMARKING.md`, *Ceilings*). Bytes are
+//! what has to pass between memory and processors at the least: every array once a launch.
+
+use crate::device::Device;
+use crate::device::meter::Part;
+use gpu::samples::Parent;
+
+/// A product of rows × length with length × columns.
+pub fn count_product(device: &Device, (rows, columns, length): (usize, usize, usize)) {
+    let [rows, columns, length] = [rows, columns, length].map(|n| n as f64);
+    device.count_work(
+        Part::CoarseProducts,
+        2.0 * rows * columns * length,
+        4.0 * (rows * length + columns * length + rows * columns),
+    );
+}
+
+/// `values` differences over `pixels` pixels; the pairs of `parents`, each of which has `children` of its orientation and of
+/// each shift.
+///
+/// A pixel of a difference: two fused multiply-adds of the cross term. What a tile of o × t differences shares: the power
+/// of the model 5·o, shifted images 6·t, weights 8 (`gpu/src/kernels/fine.rs`).
+pub fn count_differences(
+    device: &Device,
+    parents: &[Parent],
+    children: [usize; 2],
+    pixels: usize,
+    values: usize,
+) {
+    // Single differences go through in eights, which share what does not depend on the shift.
+    let (tile, shared) = if children[0] >= 8 && children[1] >= 4 {
+        (32.0, 5.0 * 8.0 + 6.0 * 4.0 + 8.0)
+    } else {
+        (8.0, 5.0 + 6.0 + 8.0)
+    };
+    let (values, pixels) = (values as f64, pixels as f64);
+    let pairs: f64 = parents.iter().map(|p| f64::from(p.end - p.begin)).sum();
+    let slices = (parents.len() * children[0]) as f64;
+    device.count_work(
+        Part::FineDifferences,
+        values * pixels * (4.0 + shared / tile),
+        // Slices once; image and CTF once a pair; the differences.
+        8.0 * slices * pixels + 12.0 * pairs * pixels + 4.0 * values,
+    );
+}
+
+/// Sums of the `children` of `parents` over `pixels` pixels; at most, since orientations of which no sample is kept add
+/// nothing.
+///
+/// A pixel of an orientation: interpolation 8 × 4, weights of corners 24 and position 10 for reading; insertion 8 × 6. Its
+/// bytes: eight voxels of the reference read, eight of the sums read and written; image, masked and unmasked, and CTF once
+/// a pair.
+pub fn count_store(device: &Device, parents: &[Parent], children: usize, pixels: usize) {
+    let pairs: f64 = parents.iter().map(|p| f64::from(p.end - p.begin)).sum();
+    let orientations = (parents.len() * children) as f64;
+    let pixels = pixels as f64;
+    device.count_work(
+        Part::Store,
+        orientations * pixels * (32.0 + 24.0 + 10.0 + 48.0),
+        orientations * pixels * (8.0 * 8.0 + 2.0 * 8.0 * 16.0) + 20.0 * pairs * pixels,
+    );
+}

@@ -1,0 +1,64 @@
+//! Sums and priors as kernels take them.
+
+use super::super::prior::InversePrior;
+use crate::device::{Buffer, Device, DeviceError, Pointer};
+use crate::fourier::sums::DeviceSums;
+use gpu::slice::VolumeShape;
+use std::sync::Arc;
+
+/// Sums with their geometry, also on the device.
+pub struct Operand<'a> {
+    pub device: &'a Arc<Device>,
+    pub sums: Pointer<[f32; 4]>,
+    shape: Buffer<VolumeShape>,
+    /// Stored voxels.
+    pub voxels: u32,
+    /// Side of the full cube.
+    pub side: u32,
+    /// Rp².
+    pub radius2: u32,
+    pub padding: f32,
+}
+
+impl<'a> Operand<'a> {
+    pub fn new(sums: &'a DeviceSums) -> Result<Self, DeviceError> {
+        let device = sums.volume.device();
+        let shape = sums.kernel_shape();
+        Ok(Self {
+            device,
+            sums: sums.volume.pointer(),
+            shape: device.upload(&[shape])?,
+            voxels: shape.len() as u32,
+            side: shape.side,
+            radius2: sums.radius2(),
+            padding: sums.shape.padding as f32,
+        })
+    }
+
+    pub fn shape(&self) -> Pointer<VolumeShape> {
+        self.shape.pointer()
+    }
+}
+
+/// The inverse prior variance per shell.
+pub struct PriorOperand {
+    inverse: Buffer<f32>,
+}
+
+impl PriorOperand {
+    /// None: no shell has prior power.
+    pub fn new(device: &Device, prior: Option<&InversePrior>) -> Result<Self, DeviceError> {
+        let inverse = prior.map_or(Vec::new(), InversePrior::for_kernels);
+        Ok(Self {
+            inverse: device.upload(&inverse)?,
+        })
+    }
+
+    pub fn pointer(&self) -> Pointer<f32> {
+        self.inverse.pointer()
+    }
+
+    pub fn shells(&self) -> u32 {
+        self.inverse.len() as u32
+    }
+}

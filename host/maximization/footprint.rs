@@ -1,0 +1,70 @@
+//! Device memory of the maximisation, from which runs are planned.
+
+use crate::device::Cube;
+use crate::fourier::reference::VolumeShape;
+
+/// Bytes that each operation takes on a device at most, its sums included. cuFFT's work area is taken to be as large as
+/// the transform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Footprint {
+    /// Sums of one class, as the expectation hands them over.
+    pub sums: usize,
+    /// Adding sums turned by the operators of a point group.
+    pub symmetrise: usize,
+    /// A map from sums that are freed on the way.
+    pub regularised: usize,
+    /// A map from sums that stay.
+    pub unregularised: usize,
+    /// The same with iterative density compensation.
+    pub gridding: usize,
+    /// References of all classes.
+    pub prepare: usize,
+}
+
+impl Footprint {
+    /// For `classes` references of `box_size` and sums of `shape`.
+    pub fn new(shape: &VolumeShape, box_size: usize, classes: usize) -> Self {
+        let sums = 16 * shape.voxels();
+        let map = 4 * box_size.pow(3);
+        let padded = Cube::bytes(shape.padded_box);
+        // In place with a work area, then cropped.
+        let to_real_space = padded + padded.max(map);
+        let unregularised = sums + to_real_space;
+        Self {
+            sums,
+            symmetrise: 2 * sums,
+            regularised: to_real_space.max(sums + padded),
+            unregularised,
+            gridding: unregularised.max(sums + 2 * Cube::bytes(shape.side)),
+            prepare: classes * 8 * shape.voxels() + 2 * padded + map,
+        }
+    }
+
+    /// The operation that takes most.
+    pub fn largest(&self) -> usize {
+        [
+            self.symmetrise,
+            self.regularised,
+            self.unregularised,
+            self.gridding,
+            self.prepare,
+        ]
+        .into_iter()
+        .fold(self.sums, usize::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fourier::reference::volume_shape;
+
+    /// Box 512 with padding 2 in the last iteration: no operation takes more than 17 GiB.
+    #[test]
+    fn box_512_with_padding_2() {
+        let footprint = Footprint::new(&volume_shape(512, 2.0, 512), 512, 1);
+        assert_eq!(footprint.sums, 16 * 1027 * 1027 * 514);
+        assert!(footprint.regularised < 13 << 30, "{footprint:?}");
+        assert!(footprint.largest() < 17 << 30, "{footprint:?}");
+    }
+}
