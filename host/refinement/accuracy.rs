@@ -5,7 +5,6 @@ mod on_device;
 
 use super::crew::agree;
 use super::error::RunError;
-use super::shared_model::broadcast_accuracy;
 use crate::comm::Ranks;
 use crate::dataset::{OpticsGroup, Particle};
 use crate::expectation::ExpectationOptions;
@@ -63,7 +62,7 @@ pub struct AccuracyInput<'a> {
 pub fn estimate(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
     let mut classes = agree(input.ranks, estimate_own(input))?;
     for (k, class) in classes.iter_mut().enumerate() {
-        broadcast_accuracy(input.ranks, input.ranks.owner(k), class);
+        class.broadcast(input.ranks, input.ranks.owner(k));
     }
     Ok(classes)
 }
@@ -109,6 +108,16 @@ fn on_host(
 }
 
 impl ClassAccuracy {
+    /// Give all ranks the accuracies that rank `root` estimated. A collective.
+    fn broadcast(&mut self, ranks: &Ranks, root: usize) {
+        let mut angles = [self.rotations, self.translations];
+        ranks.broadcast(root, &mut angles);
+        [self.rotations, self.translations] = angles;
+        let mut spectrum = self.orientability.take().unwrap_or_default();
+        ranks.broadcast_list(root, &mut spectrum);
+        self.orientability = (!spectrum.is_empty()).then_some(spectrum);
+    }
+
     /// From the first noticeable rotation (degrees) and translation (Å) of each trial and the sum of their spectra.
     fn of(errors: &[[f64; 2]], spectrum: &[f64]) -> Self {
         let n = errors.len() as f64;

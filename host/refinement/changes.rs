@@ -1,15 +1,11 @@
 //! Changes of orientations, offsets and classes from one iteration to the next (spec 01 §7.7, spec 02 §5.3).
 
-use super::state::RunState;
+use super::state::{NO_CHANGE_YET, NO_CLASS_CHANGE_YET, RunState};
 use crate::dataset::Particle;
 use crate::expectation::ParticleOutcome;
 use crate::geometry::{Matrix3, euler};
 use rayon::prelude::*;
 
-/// Smallest class change before any iteration has been counted.
-pub const NO_CLASS_CHANGE_YET: i64 = 9_999_999;
-/// Smallest angle (degrees) and offset (Å) changes before any iteration has been counted.
-pub const NO_CHANGE_YET: f64 = 999.0;
 /// Changes below this fraction of a sampling step count as no change.
 const NEGLIGIBLE: f64 = 0.40;
 /// Changes must fall by 3 % to count as progress.

@@ -214,7 +214,10 @@ mod tests {
         // 0.75·2 Å reaches the 1.5 Å bound; 5·2 Å of range fits in four steps of 3 Å.
         assert_eq!((finer.offset_range, finer.offset_step), (10.0, 3.0));
         assert_eq!(state.iterations_without_gain, 0);
-        assert_eq!(state.smallest_classes, changes::NO_CLASS_CHANGE_YET);
+        assert_eq!(
+            state.smallest_classes,
+            super::super::state::NO_CLASS_CHANGE_YET
+        );
         assert!(!state.local_searches);
     }
 

@@ -1,6 +1,5 @@
 //! Results that one rank worked out become those of all.
 
-use super::accuracy::ClassAccuracy;
 use super::state::RunState;
 use crate::comm::Ranks;
 use crate::model::ClassModel;
@@ -32,16 +31,6 @@ pub fn broadcast_map(ranks: &Ranks, root: usize, map: &mut Array3<f64>) {
     }
     let values = map.as_slice_mut().expect("standard layout");
     ranks.broadcast(root, values);
-}
-
-/// Give all ranks the accuracies of a class that rank `root` estimated. A collective.
-pub fn broadcast_accuracy(ranks: &Ranks, root: usize, found: &mut ClassAccuracy) {
-    let mut angles = [found.rotations, found.translations];
-    ranks.broadcast(root, &mut angles);
-    [found.rotations, found.translations] = angles;
-    let mut spectrum = found.orientability.take().unwrap_or_default();
-    ranks.broadcast_list(root, &mut spectrum);
-    found.orientability = (!spectrum.is_empty()).then_some(spectrum);
 }
 
 /// Give all ranks the counters and flags of rank 0: machines of another kind may round what they follow from

@@ -1,6 +1,11 @@
 //! Where a run stands: counters, flags and sizes that change from iteration to iteration
 //! (the changing part of `_optimiser.star`, spec 03 §1.4; rules in spec 01 §1.8, §7.7 and spec 02 §4–5).
 
+/// Smallest class change before any iteration has been counted.
+pub const NO_CLASS_CHANGE_YET: i64 = 9_999_999;
+/// Smallest angle (degrees) and offset (Å) changes before any iteration has been counted.
+pub const NO_CHANGE_YET: f64 = 999.0;
+
 /// Changing state of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunState {
@@ -51,7 +56,6 @@ pub struct RunState {
 impl RunState {
     /// State before the first iteration of a fresh run.
     pub fn new(random_seed: u32) -> Self {
-        use super::changes::{NO_CHANGE_YET, NO_CLASS_CHANGE_YET};
         Self {
             iteration: 0,
             current_resolution: 0.0,
@@ -63,9 +67,9 @@ impl RunState {
             best_resolution: 1.0 / 999.0,
             accuracy_rotations: 999.0,
             accuracy_translations: 999.0,
-            changes_orientations: 999.0,
-            changes_offsets: 999.0,
-            changes_classes: 9_999_999.0,
+            changes_orientations: NO_CHANGE_YET,
+            changes_offsets: NO_CHANGE_YET,
+            changes_classes: NO_CLASS_CHANGE_YET as f64,
             smallest_orientations: NO_CHANGE_YET,
             smallest_offsets: NO_CHANGE_YET,
             smallest_classes: NO_CLASS_CHANGE_YET,
