@@ -10,6 +10,7 @@ pub mod image;
 pub mod kernels;
 pub mod mask;
 pub mod math;
+pub mod random;
 pub mod samples;
 pub mod shapes;
 pub mod slice;

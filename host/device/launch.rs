@@ -61,6 +61,15 @@ pub const KERNELS: &[(&str, u32)] = &[
     ("crop_map", 256),
     ("background_sums", 256),
     ("finish_map", 256),
+    ("multiply_maps", 256),
+    ("add_map", 256),
+    ("masked_sums", 256),
+    ("blend_map", 256),
+    ("map_moments", 256),
+    ("shift_map", 256),
+    ("low_pass_transform", 256),
+    ("randomise_phases", 256),
+    ("correlate_transforms", 256),
     ("join_halves", 256),
     ("average_half", 256),
     ("correlate_halves", 256),
@@ -109,7 +118,7 @@ macro_rules! scalar {
         })*
     };
 }
-scalar!(u32, i32, f32);
+scalar!(u32, u64, i32, f32);
 
 impl<T> Argument for Pointer<T> {
     fn source(&self) -> *mut c_void {
@@ -346,6 +355,42 @@ launches! {
     /// Mask and gridding correction of a map.
     finish_map(| map: F, n: u32, sphere: f32, edge: f32, background: Pointer<f64>, sinc_box: f32) {
         grid: [n.pow(3).div_ceil(256), 1, 1], words: 0
+    }
+    /// A map times a mask.
+    multiply_maps(| count: u32, map: F, factor: F, out: F) {
+        grid: [count.div_ceil(256), 1, 1], words: 0
+    }
+    /// A map added to another.
+    add_map(| count: u32, other: F, map: F) {
+        grid: [count.div_ceil(256), 1, 1], words: 0
+    }
+    /// Sum of a map within a mask.
+    masked_sums(| count: u32, map: F, mask: F, out: Pointer<f64>) {
+        grid: [count.div_ceil(256 * 64), 1, 1], words: 0
+    }
+    /// The inside of a mask brought to its mean.
+    blend_map(| count: u32, mask: F, sums: Pointer<f64>, map: F) {
+        grid: [count.div_ceil(256), 1, 1], words: 0
+    }
+    /// Mass and first moments of a map.
+    map_moments(| map: F, n: u32, out: Pointer<f64>) {
+        grid: [n.pow(3).div_ceil(256 * 64), 1, 1], words: 0
+    }
+    /// A map shifted.
+    shift_map(| map: F, n: u32, shift_x: f32, shift_y: f32, shift_z: f32, out: F) {
+        grid: [n.pow(3).div_ceil(256), 1, 1], words: 0
+    }
+    /// A transform low-passed.
+    low_pass_transform(| transform: C, n: u32, limit: f32, scale: f32) {
+        grid: [(n * n * (n / 2 + 1)).div_ceil(256), 1, 1], words: 0
+    }
+    /// Random phases at high resolution.
+    randomise_phases(| transform: C, n: u32, limit2: u32, seed: u64, scale: f32) {
+        grid: [(n * n * (n / 2 + 1)).div_ceil(256), 1, 1], words: 0
+    }
+    /// Correlation of two transforms per shell.
+    correlate_transforms(| first: C, second: C, n: u32, out: Pointer<f64>) {
+        grid: [(n * n * (n / 2 + 1)).div_ceil(256 * 16), 1, 1], words: 3 * (n / 2 + 1)
     }
     /// Low-resolution voxels of halves joined.
     join_halves(voxels: u32 | first: Pointer<[f32; 4]>, second: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, limit2: u32) {

@@ -3,6 +3,7 @@
 use super::MaximizationError;
 use crate::fourier::fft::{HalfComplex3, forward3, inverse3};
 use crate::fourier::shells::{logical, shell};
+use gpu::random::uniform;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, Axis};
 use num_complex::Complex64;
@@ -33,7 +34,12 @@ fn transform_fsc(a: &HalfComplex3, b: &HalfComplex3) -> Vec<f64> {
             sum[2] += b.norm_sqr();
         }
     }
-    sums.into_iter()
+    curve_of(&sums)
+}
+
+/// FSC from Σ Re(a·b*), Σ|a|², Σ|b|² per shell.
+pub(super) fn curve_of(sums: &[[f64; 3]]) -> Vec<f64> {
+    sums.iter()
         .map(|[cross, p1, p2]| cross / (p1 * p2).sqrt())
         .collect()
 }
@@ -58,17 +64,6 @@ pub fn randomise_phases(map: &Array3<f64>, shell: usize, seed: u64) -> Array3<f6
             }
         });
     inverse3(transform, n)
-}
-
-/// Uniform number in [0, 1) that depends on its place only, not on the order of drawing (splitmix64).
-fn uniform(seed: u64, at: u64) -> f64 {
-    let mix = |mut v: u64| {
-        v = v.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        v = (v ^ (v >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        v = (v ^ (v >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        v ^ (v >> 31)
-    };
-    (mix(mix(seed) ^ at) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Curves of a phase-randomised correction.
@@ -101,15 +96,49 @@ pub fn solvent_corrected_fsc(
             half1.dim().0
         )));
     }
-    let unmasked = map_fsc(half1, half2)?;
-    let masked = map_fsc(&(half1 * mask), &(half2 * mask))?;
+    let seeds = seeds(seed);
+    corrected(current_size, |curve| match curve {
+        Curve::Unmasked => map_fsc(half1, half2),
+        Curve::Masked => map_fsc(&(half1 * mask), &(half2 * mask)),
+        Curve::Randomised { from } => {
+            let random1 = randomise_phases(half1, from, seeds[0]);
+            let random2 = randomise_phases(half2, from, seeds[1]);
+            map_fsc(&(random1 * mask), &(random2 * mask))
+        }
+    })
+}
+
+/// Seeds of the phases of both halves.
+pub(super) fn seeds(seed: u64) -> [u64; 2] {
+    [2 * seed, 2 * seed + 1]
+}
+
+/// A curve of two half maps that the correction is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Curve {
+    /// Of the maps.
+    Unmasked,
+    /// Of the maps within the mask.
+    Masked,
+    /// Of the maps with random phases from a shell on, within the mask.
+    Randomised {
+        /// The shell.
+        from: usize,
+    },
+}
+
+/// The correction, from curves that `curve` works out.
+pub(super) fn corrected(
+    current_size: usize,
+    curve: impl Fn(Curve) -> Result<Vec<f64>, MaximizationError>,
+) -> Result<SolventCorrectedFsc, MaximizationError> {
+    let unmasked = curve(Curve::Unmasked)?;
+    let masked = curve(Curve::Masked)?;
     let randomised_from = (1..unmasked.len()).find(|&s| unmasked[s] < RANDOMISE_BELOW);
     let mut randomised = Vec::new();
     let mut corrected = unmasked.clone();
     if let Some(from) = randomised_from {
-        let random1 = randomise_phases(half1, from, 2 * seed);
-        let random2 = randomise_phases(half2, from, 2 * seed + 1);
-        randomised = map_fsc(&(random1 * mask), &(random2 * mask))?;
+        randomised = curve(Curve::Randomised { from })?;
         corrected = (0..masked.len())
             .map(|s| correct(masked[s], randomised[s], s < from + 2))
             .collect();

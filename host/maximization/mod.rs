@@ -3,10 +3,11 @@
 //!
 //! Order of use after the expectation step, per half-set and class:
 //! [`volumes::symmetrise`] → (halves) [`volumes::join_low_resolution`] → [`volumes::fsc`] (or
-//! [`map_fsc::solvent_corrected_fsc`]) → (joined) [`Sums::add`] → [`maximize_class`] → [`parameters::update_parameters`] → (after a CC iteration) [`first_iteration::follow_up`].
+//! [`volumes::solvent_corrected_fsc`]) → (joined) [`Sums::add`] → [`maximize_class`] → [`parameters::update_parameters`] → (after a CC iteration) [`first_iteration::follow_up`].
 
 pub mod completeness;
 mod cuda;
+mod finish;
 pub mod first_iteration;
 #[cfg(test)]
 mod fixtures;
@@ -26,6 +27,7 @@ pub mod symmetrise;
 pub mod volumes;
 
 pub use cuda::prepare as prepare_on_device;
+pub use finish::{Finish, Flattening, LowPass};
 pub use footprint::Footprint;
 
 use crate::device::DeviceError;
@@ -100,13 +102,15 @@ pub enum Prior<'a> {
 /// Update map, σ², τ², ssnr and coverage of one class from its symmetrised (and, for halves, joined) sums.
 ///
 /// `class_weight` is Σw of the class over its particles: 0 gives an all-zero map; sums that are all but empty
-/// (Σ W ≤ 1e-6) leave the map and its statistics as they are (spec 02 §2). Takes the sums to divide in place.
+/// (Σ W ≤ 1e-6) leave the map and its statistics as they are (spec 02 §2). What `finish` says is done to the map, where the
+/// sums are. Takes the sums to divide in place.
 pub fn maximize_class(
     class: &mut ClassModel,
     sums: Sums,
     class_weight: f64,
     prior: Prior,
     options: &MaximizationOptions,
+    finish: &Finish,
 ) -> Result<(), MaximizationError> {
     if class_weight <= 0.0 {
         class.map.fill(0.0);
@@ -115,6 +119,7 @@ pub fn maximize_class(
     let weights = volumes::weights(&sums)?;
     let total: f64 = weights.iter().map(|[sum, _]| sum).sum();
     if total / prior::oversampling(sums.padding()) <= EMPTY_SUMS {
+        finish.on_host(&mut class.map);
         return Ok(());
     }
     class.sigma2 = spectra::sigma2(&weights, options.box_size)?;
@@ -133,7 +138,7 @@ pub fn maximize_class(
             class.coverage = spectra::coverage(&ratios(class)?, shells);
         }
     }
-    class.map = volumes::regularised(sums, &class.tau2, class_weight, options)?;
+    class.map = volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
     Ok(())
 }
 
@@ -156,9 +161,10 @@ mod tests {
         let mut class = fixtures::model(1).classes.remove(0);
         let before = class.clone();
         let sums = || Sums::Host(BackProjection::new(16, 2.0, 12));
-        maximize_class(&mut class, sums(), 3.0, prior, &options).unwrap();
+        let finish = Finish::default();
+        maximize_class(&mut class, sums(), 3.0, prior, &options, &finish).unwrap();
         assert_eq!((&class.map, &class.ssnr), (&before.map, &before.ssnr));
-        maximize_class(&mut class, sums(), 0.0, prior, &options).unwrap();
+        maximize_class(&mut class, sums(), 0.0, prior, &options, &finish).unwrap();
         assert!(class.map.iter().all(|v| *v == 0.0));
         assert_eq!(class.ssnr, before.ssnr);
     }

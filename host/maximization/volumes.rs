@@ -1,11 +1,13 @@
 //! Operations on sums wherever they are: each picks the host's implementation, in double precision, or the device's.
 
+use super::map_fsc::{self, SolventCorrectedFsc};
 use super::prior::InversePrior;
-use super::{MaximizationError, MaximizationOptions, cuda, halves, reconstruct, spectra};
+use super::{Finish, MaximizationError, MaximizationOptions, cuda, halves, reconstruct, spectra};
 use crate::fourier::shells::round;
 use crate::fourier::sums::Sums;
 use crate::geometry::Matrix3;
 use ndarray::Array3;
+use std::sync::Arc;
 
 /// Sum Friedel mates on the x = 0 plane, then add the sums rotated by every non-identity operator (spec 02 §1.5).
 pub fn symmetrise(sums: &mut Sums, operators: &[Matrix3]) -> Result<(), MaximizationError> {
@@ -86,41 +88,88 @@ pub(super) fn ratios(
     })
 }
 
-/// Un-regularised ("unfil") map; the sums stay as they are.
+/// An un-regularised ("unfil") map of a half-set, on the host and where it was made.
+pub struct HalfMap {
+    /// To be written.
+    pub map: Array3<f64>,
+    on_device: Option<cuda::DeviceMap>,
+}
+
+impl From<Array3<f64>> for HalfMap {
+    fn from(map: Array3<f64>) -> Self {
+        Self {
+            map,
+            on_device: None,
+        }
+    }
+}
+
+/// Un-regularised map; the sums stay as they are.
 pub fn unregularised(
     sums: &Sums,
     class_weight: f64,
     options: &MaximizationOptions,
-) -> Result<Array3<f64>, MaximizationError> {
+) -> Result<HalfMap, MaximizationError> {
     match sums {
-        Sums::Device(sums) => Ok(cuda::unregularised(sums, class_weight, options)?),
-        Sums::Host(sums) => Ok(reconstruct::reconstruct(
-            sums.clone(),
-            None,
-            class_weight,
-            options,
-        )),
+        Sums::Device(sums) => {
+            let map = cuda::unregularised(sums, class_weight, options)?;
+            Ok(HalfMap {
+                map: map.to_host()?,
+                on_device: Some(map),
+            })
+        }
+        Sums::Host(sums) => {
+            Ok(reconstruct::reconstruct(sums.clone(), None, class_weight, options).into())
+        }
     }
 }
 
-/// Map regularised with `tau2` (`options.regularise` permitting); takes the sums to work in place.
+/// FSC of two un-regularised half maps corrected for the effect of `mask` (spec 02 §6.4): on a device that one of them was
+/// made on, else on the host.
+pub fn solvent_corrected_fsc(
+    halves: [&HalfMap; 2],
+    mask: &Array3<f64>,
+    current_size: usize,
+    seed: u64,
+) -> Result<SolventCorrectedFsc, MaximizationError> {
+    let Some(device) = halves.iter().find_map(|h| h.on_device.as_ref()) else {
+        let [first, second] = halves.map(|half| &half.map);
+        return map_fsc::solvent_corrected_fsc(first, second, mask, current_size, seed);
+    };
+    let device = device.device.clone();
+    let mut uploaded = [None, None];
+    for (half, uploaded) in halves.iter().zip(&mut uploaded) {
+        let there = |map: &cuda::DeviceMap| Arc::ptr_eq(&map.device, &device);
+        if !half.on_device.as_ref().is_some_and(there) {
+            *uploaded = Some(cuda::DeviceMap::upload(&device, &half.map)?);
+        }
+    }
+    let there = [0, 1].map(|h| {
+        let own = uploaded[h].as_ref().or(halves[h].on_device.as_ref());
+        own.expect("uploaded where it was not there")
+    });
+    cuda::solvent_corrected_fsc(there, mask, current_size, seed)
+}
+
+/// Map regularised with `tau2` (`options.regularise` permitting) and finished; takes the sums to work in place.
 pub(super) fn regularised(
     sums: Sums,
     tau2: &[f64],
     class_weight: f64,
     options: &MaximizationOptions,
+    finish: &Finish,
 ) -> Result<Array3<f64>, MaximizationError> {
     match sums {
         Sums::Device(sums) => {
             let prior = InversePrior::new(tau2, options.tau2_fudge, sums.shape.padding);
             let prior = options.regularise.then_some(&prior);
-            Ok(cuda::regularised(sums, prior, class_weight, options)?)
+            let map = cuda::regularised(sums, prior, class_weight, options)?;
+            Ok(cuda::finish(map, finish)?.to_host()?)
         }
-        Sums::Host(sums) => Ok(reconstruct::reconstruct(
-            sums,
-            Some(tau2),
-            class_weight,
-            options,
-        )),
+        Sums::Host(sums) => {
+            let mut map = reconstruct::reconstruct(sums, Some(tau2), class_weight, options);
+            finish.on_host(&mut map);
+            Ok(map)
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::job::Job;
 use super::schedule::{self, local_search_width};
 use super::shared_expectation::{self, Alignment, Expected};
 use super::sizes::{self, PassRule, SizeRule};
-use super::{expectation_step, half_sets, maximization_step, shared_model, solvent, start_up};
+use super::{expectation_step, half_sets, maximization_step, shared_model, start_up};
 use crate::comm::Ranks;
 use crate::dataset::Particle;
 use crate::device::Device;
@@ -85,7 +85,6 @@ pub fn run(
     if job.class_selection(iteration) == ClassSelection::RandomPerParticle {
         job.generate_seeds = false;
     }
-    finish_references(job);
     update_resolution(job, iteration, console);
     shared_model::broadcast_state(&crew.ranks, &mut job.state);
     report(console, iteration, &times, maximizing, begin);
@@ -313,22 +312,6 @@ fn reference_steps(job: &Job) -> ReferenceSteps {
     ReferenceSteps {
         angular: schedule::angular_step(steps.healpix_order + oversampling),
         offset: steps.offset_step / f64::from(1u32 << oversampling),
-    }
-}
-
-/// Centre and flatten the new references.
-fn finish_references(job: &mut Job) {
-    let limit = job.sampling.offset_range / job.models[0].pixel_size;
-    let centre = job.settings.center_classes && !job.halves();
-    for model in &mut job.models {
-        for class in &mut model.classes {
-            if centre {
-                class.map = solvent::centre(&class.map, limit);
-            }
-            if !job.state.converged {
-                job.solvent.flatten(&mut class.map);
-            }
-        }
     }
 }
 

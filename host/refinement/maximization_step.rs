@@ -15,9 +15,10 @@ use crate::expectation::{ClassSelection, WeightedSums};
 use crate::fourier::sums::Sums;
 use crate::geometry::Matrix3;
 use crate::maximization::{
-    MaximizationError, Prior, first_iteration, halves, map_fsc, maximize_class,
+    Finish, LowPass, MaximizationError, Prior, first_iteration, halves, maximize_class,
     parameters::{ParameterOptions, update_parameters},
-    spectra, volumes,
+    spectra,
+    volumes::{self, HalfMap},
 };
 use crate::model::Model;
 use ndarray::Array3;
@@ -69,6 +70,13 @@ fn classification(
     let average_ctf2 = (premultiplied && !job.fixed_tau2)
         .then(|| spectra::average_ctf2(&sums, job.maximization.box_size));
     let volumes = std::mem::take(&mut sums.backprojections);
+    let centre = (job.settings.center_classes && !job.halves())
+        .then(|| job.sampling.offset_range / job.models[half].pixel_size);
+    let finish = Finish {
+        low_pass: low_pass(job, iteration),
+        centre,
+        flatten: job.solvent.flattening(),
+    };
     let model = &mut job.models[half];
     let classes = if only_first { 1 } else { model.classes.len() };
     let own = volumes.into_iter().enumerate().take(classes);
@@ -83,6 +91,7 @@ fn classification(
             sums.class_weight[k],
             prior,
             &job.maximization,
+            &finish,
         )?)
     });
     agree(ranks, maximized.by_ref().collect::<Result<(), RunError>>())?;
@@ -93,6 +102,18 @@ fn classification(
     let options = parameter_options(job, iteration);
     update_parameters(&mut job.models[half], &sums, &options);
     Ok(())
+}
+
+/// References are low-passed again after the cross-correlation iteration.
+fn low_pass(job: &Job, iteration: usize) -> Option<LowPass> {
+    let resolution = job
+        .settings
+        .initial_low_pass
+        .filter(|&d| d > 0.0 && job.settings.first_iteration_cc && iteration == 1)?;
+    Some(LowPass {
+        resolution,
+        pixel_size: job.models[0].pixel_size,
+    })
 }
 
 fn gold_standard(
@@ -114,22 +135,22 @@ fn gold_standard(
         symmetrise(a, b, &job.operators[0]).and_then(|()| symmetrise(b, a, &job.operators[0]));
     agree(ranks, symmetrised)?;
     let corrected = job.settings.solvent_correct_fsc && job.solvent.mask().is_some();
+    let mut unfiltered = Vec::new();
     if last && !corrected {
-        keep_unfiltered(job, ranks, &mut first, &mut second)?;
+        unfiltered = unregularised(job, ranks, &mut first, &mut second)?;
     }
     let joined = join_low_resolution(job, &mut first, &mut second, console);
     agree(ranks, joined)?;
-    if corrected {
-        keep_unfiltered(job, ranks, &mut first, &mut second)?;
-    }
     let curve = if corrected {
+        unfiltered = unregularised(job, ranks, &mut first, &mut second)?;
         console.say(" Calculating solvent-corrected gold-standard FSC ...");
-        solvent_corrected_curve(job, iteration, console)
+        solvent_corrected_curve(job, ranks, &unfiltered, &mut first, iteration, console)
     } else {
         console.say(&console::gold_standard_fsc());
         let sums = [&first, &second].map(|half| &half.backprojections[0]);
         volumes::fsc(sums[0], sums[1], job.maximization.box_size).map_err(RunError::from)
     };
+    job.unfiltered = unfiltered.into_iter().map(|half| half.map).collect();
     let mut curve = agree(ranks, curve)?;
     ranks.broadcast(0, &mut curve);
     let reach = sizes::fsc_reach(
@@ -172,6 +193,12 @@ fn maximize_halves(
     joined: bool,
     options: &ParameterOptions,
 ) -> Result<(), RunError> {
+    // The map of all particles is left as it is.
+    let finish = Finish {
+        low_pass: low_pass(job, job.state.iteration),
+        centre: None,
+        flatten: job.solvent.flattening().filter(|_| !job.state.converged),
+    };
     let mut maximized = Ok(());
     let mut totals = Vec::new();
     for (half, mut sums) in halves.into_iter().enumerate() {
@@ -183,6 +210,7 @@ fn maximize_halves(
                 sums.class_weight[0],
                 Prior::Fsc { curve, joined },
                 &job.maximization,
+                &finish,
             );
         }
         totals.push(sums);
@@ -204,17 +232,18 @@ fn impose_first_half(models: &mut [Model]) {
     }
 }
 
-fn keep_unfiltered(
-    job: &mut Job,
+/// Un-regularised maps of both halves, each made by the rank that owns it.
+fn unregularised(
+    job: &Job,
     ranks: &Ranks,
     first: &mut WeightedSums,
     second: &mut WeightedSums,
-) -> Result<(), RunError> {
+) -> Result<Vec<HalfMap>, RunError> {
     let options = &job.maximization;
     let shape = job.models[0].classes[0].map.dim();
     let map = |number, half: &WeightedSums, other: &mut WeightedSums| {
         if !ranks.owns(number) {
-            return Ok(Array3::zeros(shape));
+            return Ok(HalfMap::from(Array3::zeros(shape)));
         }
         other.backprojections[0].make_room_for(MaximizationError::is_full, || {
             volumes::unregularised(&half.backprojections[0], half.class_weight[0], options)
@@ -223,11 +252,11 @@ fn keep_unfiltered(
     let own = map(0, first, second)
         .and_then(|a| Ok(vec![a, map(1, second, first)?]))
         .map_err(RunError::from);
-    job.unfiltered = agree(ranks, own)?;
-    for (half, map) in job.unfiltered.iter_mut().enumerate() {
-        broadcast_map(ranks, ranks.owner(half), map);
+    let mut maps = agree(ranks, own)?;
+    for (half, map) in maps.iter_mut().enumerate() {
+        broadcast_map(ranks, ranks.owner(half), &mut map.map);
     }
-    Ok(())
+    Ok(maps)
 }
 
 /// Symmetrise the sums of one half; those of the other make room where they have to.
@@ -269,20 +298,24 @@ fn join_low_resolution(
     Ok(())
 }
 
+/// The curve of the first rank; the others get it from there. `sums` make room on a full device.
 fn solvent_corrected_curve(
     job: &Job,
+    ranks: &Ranks,
+    halves: &[HalfMap],
+    sums: &mut WeightedSums,
     iteration: usize,
     console: &Console,
 ) -> Result<Vec<f64>, RunError> {
+    if ranks.rank() > 0 {
+        return Ok(vec![0.0; job.maximization.box_size / 2 + 1]);
+    }
     let mask = job.solvent.mask().expect("checked by the caller");
     let seed = u64::from(job.state.random_seed) + iteration as u64;
-    let found = map_fsc::solvent_corrected_fsc(
-        &job.unfiltered[0],
-        &job.unfiltered[1],
-        mask,
-        job.state.current_size,
-        seed,
-    )?;
+    let size = job.state.current_size;
+    let found = sums.backprojections[0].make_room_for(MaximizationError::is_full, || {
+        volumes::solvent_corrected_fsc([&halves[0], &halves[1]], mask, size, seed)
+    })?;
     if let Some(shell) = found.randomised_from {
         let model = &job.models[0];
         let resolution = model.box_size as f64 * model.pixel_size / shell as f64;

@@ -1,12 +1,12 @@
-//! Solvent flattening and centring of the references (spec 01 §2.10, spec 02 §6.1–6.3).
+//! Masks of the solvent, made to fit the references (spec 01 §2.10, spec 02 §6.1–6.2).
 
 use super::error::RunError;
 use super::references::{resample, window};
 use super::settings::Settings;
 use crate::formats::{mrc, volume};
-use crate::fourier::masks;
 use crate::fourier::shells::round;
-use ndarray::{Array3, Zip};
+use crate::maximization::{Flattening, LowPass};
+use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
 /// Pixel sizes that differ by less are the same (Å).
@@ -15,12 +15,7 @@ const SAME_PIXEL: f64 = 0.001;
 /// Masks of a run, at the box and pixel size of the references.
 pub struct Solvent {
     enabled: bool,
-    radius: f64,
-    edge: f64,
-    pixel_size: f64,
-    mask: Option<Array3<f64>>,
-    second: Option<Array3<f64>>,
-    low_pass: Option<(Array3<f64>, f64)>,
+    flattening: Flattening,
 }
 
 impl Solvent {
@@ -48,52 +43,33 @@ impl Solvent {
         let mut low_pass = None;
         if let Some((path, resolution)) = &settings.lowpass_mask {
             let mut path = Some(path.clone());
-            low_pass = load(&mut path, "lowpass_mask")?.map(|mask| (mask, *resolution));
+            let filter = LowPass {
+                resolution: *resolution,
+                pixel_size,
+            };
+            low_pass = load(&mut path, "lowpass_mask")?.map(|mask| (mask, filter));
         }
         let solvent = Self {
             enabled: settings.flatten_solvent,
-            radius: diameter / (2.0 * pixel_size),
-            edge: settings.mask_edge,
-            pixel_size,
-            mask,
-            second,
-            low_pass,
+            flattening: Flattening {
+                radius: diameter / (2.0 * pixel_size),
+                edge: settings.mask_edge,
+                mask,
+                second,
+                low_pass,
+            },
         };
         Ok((solvent, warnings))
     }
 
     /// The first mask, for solvent-corrected FSC.
     pub fn mask(&self) -> Option<&Array3<f64>> {
-        self.mask.as_ref()
+        self.flattening.mask.as_ref()
     }
 
-    /// Flatten the solvent of a map (no effect without `--flatten_solvent`).
-    pub fn flatten(&self, map: &mut Array3<f64>) {
-        if !self.enabled {
-            return;
-        }
-        let smooth = self.low_pass.as_ref().map(|(mask, resolution)| {
-            masks::low_pass(&(&*map * mask), self.pixel_size, *resolution)
-        });
-        match &self.mask {
-            Some(mask) => *map *= mask,
-            None => masks::soft_sphere(map, self.radius, self.edge),
-        }
-        if let Some(smooth) = smooth {
-            *map += &smooth;
-        }
-        if let Some(second) = &self.second {
-            let weight = second.sum();
-            if weight > 0.0 {
-                let mean = Zip::from(&*map)
-                    .and(second)
-                    .fold(0.0, |sum, v, m| sum + v * m)
-                    / weight;
-                Zip::from(map)
-                    .and(second)
-                    .for_each(|v, &m| *v = (1.0 - m) * *v + m * mean);
-            }
-        }
+    /// How the solvent of new maps is flattened; None without `--flatten_solvent`.
+    pub fn flattening(&self) -> Option<&Flattening> {
+        self.enabled.then_some(&self.flattening)
     }
 }
 
@@ -145,92 +121,4 @@ fn read_mask(
         *path = saved.to_path_buf();
     }
     Ok(mask)
-}
-
-/// Move the centre of mass of a map to the box centre, by at most `limit` pixels (`--center_classes`).
-pub fn centre(map: &Array3<f64>, limit: f64) -> Array3<f64> {
-    let middle = (map.dim().0 / 2) as f64;
-    let mut moments = [0.0; 3];
-    let mut mass = 0.0;
-    for ((z, y, x), &v) in map.indexed_iter() {
-        mass += v;
-        for (moment, i) in moments.iter_mut().zip([z, y, x]) {
-            *moment += v * (i as f64 - middle);
-        }
-    }
-    if mass == 0.0 {
-        return map.clone();
-    }
-    let mut shift = moments.map(|moment| moment / mass);
-    let length = shift.iter().map(|s| s * s).sum::<f64>().sqrt();
-    if length > limit {
-        shift = shift.map(|s| s * limit / length);
-    }
-    Array3::from_shape_fn(map.dim(), |(z, y, x)| {
-        trilinear(
-            map,
-            [
-                z as f64 + shift[0],
-                y as f64 + shift[1],
-                x as f64 + shift[2],
-            ],
-        )
-    })
-}
-
-/// Value between voxels; 0 outside the map.
-fn trilinear(map: &Array3<f64>, at: [f64; 3]) -> f64 {
-    let base = at.map(f64::floor);
-    let mut value = 0.0;
-    for corner in 0..8usize {
-        let mut weight = 1.0;
-        let mut index = [0i64; 3];
-        for axis in 0..3 {
-            let upper = corner >> axis & 1 == 1;
-            let fraction = at[axis] - base[axis];
-            weight *= if upper { fraction } else { 1.0 - fraction };
-            index[axis] = base[axis] as i64 + i64::from(upper);
-        }
-        let voxel = index.map(|i| usize::try_from(i).unwrap_or(usize::MAX));
-        value += weight * map.get(voxel).copied().unwrap_or(0.0);
-    }
-    value
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn centring_moves_the_mass_to_the_middle() {
-        let mut map = Array3::zeros((8, 8, 8));
-        map[[5, 4, 2]] = 2.0;
-        let centred = centre(&map, 10.0);
-        assert!((centred[[4, 4, 4]] - 2.0).abs() < 1e-12);
-        assert!((centred.sum() - 2.0).abs() < 1e-12);
-        // (1, 0, −2) is 2.236 pixels long: half of it leaves the mass between voxels.
-        let half = centre(&map, 5f64.sqrt() / 2.0);
-        assert!(half[[4, 4, 3]] > 0.9 && half[[5, 4, 3]] > 0.9);
-    }
-
-    #[test]
-    fn the_second_mask_flattens_its_inside_to_the_mean() {
-        let mut map = Array3::from_shape_fn((4, 4, 4), |(z, y, x)| (z + y + x) as f64);
-        let mut second = Array3::zeros((4, 4, 4));
-        second[[0, 0, 0]] = 1.0;
-        second[[3, 3, 3]] = 1.0;
-        let solvent = Solvent {
-            enabled: true,
-            radius: 10.0,
-            edge: 2.0,
-            pixel_size: 1.0,
-            mask: Some(Array3::ones((4, 4, 4))),
-            second: Some(second),
-            low_pass: None,
-        };
-        solvent.flatten(&mut map);
-        assert_eq!(map[[0, 0, 0]], 4.5);
-        assert_eq!(map[[3, 3, 3]], 4.5);
-        assert_eq!(map[[1, 1, 1]], 3.0);
-    }
 }

@@ -8,7 +8,7 @@ use gerelion::fourier::reference::{self, DeviceReference, Reference, volume_shap
 use gerelion::fourier::sums::{DeviceSums, Sums};
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::maximization::{
-    Footprint, MaximizationOptions, Prior, maximize_class, prepare_on_device, volumes,
+    Finish, Footprint, MaximizationOptions, Prior, maximize_class, prepare_on_device, volumes,
 };
 use gerelion::model::ClassModel;
 use gpu::slice::slice_value;
@@ -17,8 +17,8 @@ use num_complex::Complex64;
 use std::sync::Arc;
 
 /// Box and current size of the references.
-const N: usize = 20;
-const SIZE: usize = 16;
+pub const N: usize = 20;
+pub const SIZE: usize = 16;
 
 /// Sums of random data with positive weights, on the host and the same on the device.
 fn sums(device: &Arc<Device>, padding: f64, seed: u64) -> [Sums; 2] {
@@ -48,7 +48,7 @@ fn compare_sums(what: &str, host: &Sums, device: &Sums, bound: f64) {
     );
 }
 
-fn options() -> MaximizationOptions {
+pub fn options() -> MaximizationOptions {
     MaximizationOptions {
         box_size: N,
         tau2_fudge: 2.0,
@@ -58,7 +58,7 @@ fn options() -> MaximizationOptions {
     }
 }
 
-fn class() -> ClassModel {
+pub fn class() -> ClassModel {
     let shells = N / 2 + 1;
     ClassModel {
         map: Array3::zeros([N; 3]),
@@ -78,7 +78,7 @@ fn class() -> ClassModel {
     }
 }
 
-fn narrow(values: &[f64]) -> impl Iterator<Item = f32> + '_ {
+pub fn narrow(values: &[f64]) -> impl Iterator<Item = f32> + '_ {
     values.iter().map(|&v| v as f32)
 }
 
@@ -158,15 +158,16 @@ fn maps_and_spectra_are_those_of_the_host() {
             volumes::symmetrise(&mut sums, &[]).unwrap();
             let plain = volumes::unregularised(&sums, 7.0, &options()).unwrap();
             let mut class = class();
-            maximize_class(&mut class, sums, 7.0, prior, &options()).unwrap();
+            let finish = Finish::default();
+            maximize_class(&mut class, sums, 7.0, prior, &options(), &finish).unwrap();
             (plain, class)
         });
         let [(host_plain, host), (plain, found)] = both;
         let map = |map: Array3<f64>| map.into_raw_vec_and_offset().0;
         assert_close(
             "unregularised map",
-            narrow(&map(plain)),
-            map(host_plain),
+            narrow(&map(plain.map)),
+            map(host_plain.map),
             3e-6,
         );
         assert_close(
@@ -187,7 +188,7 @@ fn maps_and_spectra_are_those_of_the_host() {
 }
 
 /// Positive weights that fall with the radius, as those of images do, on the host and the same on the device.
-fn falling_sums(device: &Arc<Device>, padding: f64, seed: u64) -> [Sums; 2] {
+pub fn falling_sums(device: &Arc<Device>, padding: f64, seed: u64) -> [Sums; 2] {
     let mut both = sums(device, padding, seed);
     let shape = volume_shape(N, padding, SIZE);
     let half = (shape.side / 2) as i64;
@@ -229,8 +230,8 @@ fn gridding_is_that_of_the_host() {
             assert_eq!(before, sums.read(0..sums.voxels()).unwrap());
             let mut class = class();
             let prior = Prior::Reference { average_ctf2: None };
-            maximize_class(&mut class, sums, 70.0, prior, &options).unwrap();
-            [plain, class.map].map(|map| map.into_raw_vec_and_offset().0)
+            maximize_class(&mut class, sums, 70.0, prior, &options, &Finish::default()).unwrap();
+            [plain.map, class.map].map(|map| map.into_raw_vec_and_offset().0)
         });
         let [host, found] = both;
         for (what, (host, found)) in ["unregularised", "regularised"]
@@ -268,7 +269,8 @@ fn device_memory_is_what_the_plan_says() {
         }),
         ("regularised", footprint.regularised, &|sums| {
             let prior = Prior::Reference { average_ctf2: None };
-            maximize_class(&mut class(), sums, 7.0, prior, &options(None)).unwrap();
+            let (options, finish) = (options(None), Finish::default());
+            maximize_class(&mut class(), sums, 7.0, prior, &options, &finish).unwrap();
         }),
         ("unregularised", footprint.unregularised, &|sums| {
             volumes::unregularised(&sums, 7.0, &options(None)).unwrap();

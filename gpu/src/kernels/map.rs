@@ -19,8 +19,8 @@ fn radius(i: usize, n: u32) -> f32 {
     ((x * x + y * y + z * z) as f32).sqrt()
 }
 
-/// Divides a map by the gridding factor and puts it into the middle of a box of `padded_box`³, 0 around it.
-/// `sinc_box` is n·P. A thread a voxel of the large box, whose rows are [`real_row`] numbers apart.
+/// Divides a map by the gridding factor of `sinc_box` (n·P), unless that is 0, and puts it into the middle of a box of
+/// `padded_box`³, 0 around it. A thread a voxel of the large box, whose rows are [`real_row`] numbers apart.
 #[kernel]
 pub unsafe fn pad_map(map: *const f32, n: u32, padded_box: u32, sinc_box: f32, out: *mut f32) {
     // SAFETY: the index is checked against the large box, coordinates against the small one.
@@ -35,7 +35,10 @@ pub unsafe fn pad_map(map: *const f32, n: u32, padded_box: u32, sinc_box: f32, o
         let mut value = 0.0;
         if x < side && y < side && z < side {
             let from = (z * side + y) * side + x;
-            value = *map.add(from) / gridding_factor(radius(from, n), sinc_box);
+            value = *map.add(from);
+            if sinc_box > 0.0 {
+                value /= gridding_factor(radius(from, n), sinc_box);
+            }
         }
         *out.add(i / q * real_row(padded_box) + i % q) = value;
     }

@@ -14,6 +14,7 @@ pub mod product;
 pub mod project;
 pub mod scan;
 pub mod significance;
+pub mod solvent;
 pub mod statistics;
 pub mod store;
 #[cfg(test)]

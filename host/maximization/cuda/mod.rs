@@ -1,13 +1,19 @@
 //! Maximisation on a device: what the host does in double precision, in kernels, on sums and references that stay there.
 //! Only spectra and maps come back.
 
+mod finish;
 mod gridding;
 mod halves;
+mod map;
+mod map_fsc;
 mod operand;
 mod reconstruct;
 mod reference;
 
+pub(super) use finish::finish;
 pub(super) use halves::{fsc, join_low_resolution};
+pub(super) use map::DeviceMap;
+pub(super) use map_fsc::solvent_corrected_fsc;
 pub(super) use reconstruct::{regularised, unregularised};
 pub use reference::prepare;
 

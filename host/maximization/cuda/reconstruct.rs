@@ -3,11 +3,10 @@
 use super::super::MaximizationOptions;
 use super::super::prior::{InversePrior, oversampling};
 use super::gridding;
+use super::map::DeviceMap;
 use super::operand::{Operand, PriorOperand};
 use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction};
 use crate::fourier::sums::DeviceSums;
-use ndarray::Array3;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Regularised map (with `prior`, if there is one); frees the sums before it transforms.
@@ -16,7 +15,7 @@ pub fn regularised(
     prior: Option<&InversePrior>,
     class_weight: f64,
     options: &MaximizationOptions,
-) -> Result<Array3<f64>, DeviceError> {
+) -> Result<DeviceMap, DeviceError> {
     if let Some(prior) = prior {
         regularise(&sums, prior, options)?;
     }
@@ -32,7 +31,7 @@ pub fn unregularised(
     sums: &DeviceSums,
     class_weight: f64,
     options: &MaximizationOptions,
-) -> Result<Array3<f64>, DeviceError> {
+) -> Result<DeviceMap, DeviceError> {
     to_real_space(
         sums.volume.device(),
         weighed(sums, class_weight, options)?,
@@ -129,14 +128,14 @@ fn to_real_space(
     mut cube: Cube,
     padding: f64,
     box_size: usize,
-) -> Result<Array3<f64>, DeviceError> {
+) -> Result<DeviceMap, DeviceError> {
     const EDGE: f32 = 3.0;
     let n = box_size as u32;
     let plan = CubeTransform::new(device, cube.side(), &[Direction::Inverse])?;
     plan.run(device, Direction::Inverse, &mut cube)?;
     drop(plan);
     // SAFETY: filled by the kernel below.
-    let map: Buffer<f32> = unsafe { device.buffer(box_size.pow(3))? };
+    let map = unsafe { DeviceMap::new(device, box_size)? };
     let background: Buffer<f64> = device.zeros(2)?;
     let scale = 1.0 / (oversampling(padding) * box_size as f64);
     let sphere = (box_size / 2) as f32;
@@ -160,10 +159,5 @@ fn to_real_space(
             sinc_box,
         )?;
     }
-    let values: Vec<f64> = device
-        .download(&map, box_size.pow(3))?
-        .into_par_iter()
-        .map(f64::from)
-        .collect();
-    Ok(Array3::from_shape_vec([box_size; 3], values).expect("a value a voxel"))
+    Ok(map)
 }

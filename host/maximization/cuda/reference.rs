@@ -1,10 +1,10 @@
 //! The next projection volumes on a device (spec 01 §1.5).
 
+use super::map::DeviceMap;
 use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, DeviceVolume, Direction};
 use crate::fourier::reference::{DeviceReference, Reference, volume_shape};
 use crate::fourier::shells::round;
 use ndarray::Array3;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Gridding-correct, pad, transform and crop the maps of all classes for current size `current_size`, into one array on
@@ -37,13 +37,7 @@ pub fn prepare(
     for (map, volume) in maps.iter().zip(&volumes) {
         // SAFETY: filled before it is read.
         let mut cube = unsafe { Cube::new(device, side)? };
-        let values: Vec<f32> = map
-            .as_slice()
-            .expect("maps lie in one piece")
-            .par_iter()
-            .map(|&v| v as f32)
-            .collect();
-        let on_device = device.upload(&values)?;
+        let on_device = DeviceMap::upload(device, map)?;
         let power: Buffer<f64> = device.zeros(2 * shells)?;
         let sinc_box = (n as f64 * shape.padding) as f32;
         // SAFETY: array sizes as the kernels demand.

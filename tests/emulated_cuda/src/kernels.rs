@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use cuda_std::emulator;
 use gpu::kernels::{
     coarse, columns, fine, gridding, grouping, halves, map, prepare, product, project, scan,
-    statistics, store, ties, trials, volume, weights,
+    solvent, statistics, store, ties, trials, volume, weights,
 };
 
 /// A function whose arguments are read from where a launch keeps them.
@@ -108,6 +108,15 @@ table! {
     Apart map::crop_map(_, _, _, _, _);
     AsAsked map::background_sums(_, _, _, _, _);
     Apart map::finish_map(_, _, _, _, _, _);
+    Apart solvent::multiply_maps(_, _, _, _);
+    Apart solvent::add_map(_, _, _);
+    OneWarp solvent::masked_sums(_, _, _, _);
+    Apart solvent::blend_map(_, _, _, _);
+    OneWarp solvent::map_moments(_, _, _);
+    Apart solvent::shift_map(_, _, _, _, _, _);
+    Apart solvent::low_pass_transform(_, _, _, _);
+    Apart solvent::randomise_phases(_, _, _, _, _);
+    AsAsked solvent::correlate_transforms(_, _, _, _);
     Apart halves::join_halves(_, _, _, _);
     Apart halves::average_half(_, _, _, _, _);
     AsAsked halves::correlate_halves(_, _, _, _);

@@ -1,0 +1,110 @@
+//! Maps on a device: the way from and to the host, and their transforms.
+
+use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction, Pointer};
+use ndarray::Array3;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// A map of side n in single precision, x fastest.
+pub struct DeviceMap {
+    pub device: Arc<Device>,
+    pub voxels: Buffer<f32>,
+    side: usize,
+}
+
+impl DeviceMap {
+    /// A map with any content.
+    ///
+    /// # Safety
+    /// The content is read only after it was written.
+    pub unsafe fn new(device: &Arc<Device>, side: usize) -> Result<Self, DeviceError> {
+        Ok(Self {
+            device: device.clone(),
+            // SAFETY: passed on to the caller.
+            voxels: unsafe { device.buffer(side.pow(3))? },
+            side,
+        })
+    }
+
+    /// A copy of a map of the host.
+    pub fn upload(device: &Arc<Device>, map: &Array3<f64>) -> Result<Self, DeviceError> {
+        let values: Vec<f32> = match map.as_slice() {
+            Some(values) => values.par_iter().map(|&v| v as f32).collect(),
+            None => map.iter().map(|&v| v as f32).collect(),
+        };
+        Ok(Self {
+            device: device.clone(),
+            voxels: device.upload(&values)?,
+            side: map.dim().0,
+        })
+    }
+
+    /// The map on the host.
+    pub fn to_host(&self) -> Result<Array3<f64>, DeviceError> {
+        let values: Vec<f64> = self
+            .device
+            .download(&self.voxels, self.voxels.len())?
+            .into_par_iter()
+            .map(f64::from)
+            .collect();
+        Ok(Array3::from_shape_vec([self.side; 3], values).expect("a value a voxel"))
+    }
+
+    /// Voxels along a side.
+    pub fn side(&self) -> u32 {
+        self.side as u32
+    }
+
+    /// Voxels.
+    pub fn count(&self) -> u32 {
+        self.voxels.len() as u32
+    }
+
+    pub fn pointer(&self) -> Pointer<f32> {
+        self.voxels.pointer()
+    }
+
+    /// This map times `factor`, as another map.
+    pub fn times(&self, factor: &DeviceMap) -> Result<Self, DeviceError> {
+        // SAFETY: filled by the kernel.
+        let product = unsafe { Self::new(&self.device, self.side)? };
+        // SAFETY: all maps have one side.
+        unsafe {
+            self.device.multiply_maps(
+                self.count(),
+                self.pointer(),
+                factor.pointer(),
+                product.pointer(),
+            )?;
+        }
+        Ok(product)
+    }
+
+    /// Its transform, unscaled, origin in the corner.
+    pub fn transform(&self, plan: &CubeTransform) -> Result<Cube, DeviceError> {
+        // SAFETY: filled by the kernel.
+        let mut cube = unsafe { Cube::new(&self.device, self.side)? };
+        let n = self.side();
+        // SAFETY: the cube has the side of the map.
+        unsafe {
+            self.device
+                .pad_map(self.pointer(), n, n, 0.0, cube.voxels())?;
+        }
+        plan.run(&self.device, Direction::Forward, &mut cube)?;
+        Ok(cube)
+    }
+
+    /// The map whose transform is `cube`.
+    pub fn from_transform(
+        device: &Arc<Device>,
+        mut cube: Cube,
+        plan: &CubeTransform,
+    ) -> Result<Self, DeviceError> {
+        plan.run(device, Direction::Inverse, &mut cube)?;
+        // SAFETY: filled by the kernel.
+        let map = unsafe { Self::new(device, cube.side())? };
+        // SAFETY: the cube has the side of the map.
+        unsafe { device.crop_map(cube.voxels(), map.side(), map.side(), 1.0, map.pointer())? };
+        Ok(map)
+    }
+}

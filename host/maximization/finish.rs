@@ -1,0 +1,193 @@
+//! What happens to a map between its reconstruction and the next iteration: low-pass, centring, solvent (spec 02 §3.8,
+//! §6.1, §6.3).
+
+use crate::fourier::masks;
+use ndarray::{Array3, Zip};
+
+/// How the solvent of a map is flattened (`--flatten_solvent`).
+#[derive(Debug, Clone)]
+pub struct Flattening {
+    /// Radius of the sphere that is kept where there is no mask, pixels.
+    pub radius: f64,
+    /// Width of its soft edge, pixels.
+    pub edge: f64,
+    /// What is kept.
+    pub mask: Option<Array3<f64>>,
+    /// What is brought to its mean afterwards.
+    pub second: Option<Array3<f64>>,
+    /// What is added again, low-passed.
+    pub low_pass: Option<(Array3<f64>, LowPass)>,
+}
+
+impl Flattening {
+    fn on_host(&self, map: &mut Array3<f64>) {
+        let smooth = self
+            .low_pass
+            .as_ref()
+            .map(|(mask, filter)| filter.on_host(&(&*map * mask)));
+        match &self.mask {
+            Some(mask) => *map *= mask,
+            None => masks::soft_sphere(map, self.radius, self.edge),
+        }
+        if let Some(smooth) = smooth {
+            *map += &smooth;
+        }
+        if let Some(second) = &self.second {
+            let weight = second.sum();
+            if weight > 0.0 {
+                let mean = Zip::from(&*map)
+                    .and(second)
+                    .fold(0.0, |sum, v, m| sum + v * m)
+                    / weight;
+                Zip::from(map)
+                    .and(second)
+                    .for_each(|v, &m| *v = (1.0 - m) * *v + m * mean);
+            }
+        }
+    }
+}
+
+/// What is done to every new map, in this order.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Finish<'a> {
+    /// Low-pass (after a cross-correlation iteration).
+    pub low_pass: Option<LowPass>,
+    /// Move the centre of mass to the centre, by at most so many pixels.
+    pub centre: Option<f64>,
+    /// Flatten the solvent.
+    pub flatten: Option<&'a Flattening>,
+}
+
+/// A low-pass filter with a two-shell cosine edge.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LowPass {
+    /// Å.
+    pub resolution: f64,
+    /// Å per pixel.
+    pub pixel_size: f64,
+}
+
+impl LowPass {
+    /// Shells of the filter, for a box of `n` pixels.
+    pub fn shells(&self, n: usize) -> f64 {
+        n as f64 * self.pixel_size / self.resolution
+    }
+
+    fn on_host(&self, map: &Array3<f64>) -> Array3<f64> {
+        masks::low_pass(map, self.pixel_size, self.resolution)
+    }
+}
+
+impl Finish<'_> {
+    /// On the host, in double precision.
+    pub fn on_host(&self, map: &mut Array3<f64>) {
+        if let Some(filter) = self.low_pass {
+            *map = filter.on_host(map);
+        }
+        if let Some(limit) = self.centre {
+            *map = centre(map, limit);
+        }
+        if let Some(flattening) = self.flatten {
+            flattening.on_host(map);
+        }
+    }
+}
+
+/// Shift (x, y, z) that brings a map with these moments (Σ v, Σ v·x, Σ v·y, Σ v·z about the box centre) to the centre, at
+/// most `limit` pixels long; None for a map without mass.
+pub(super) fn shift_of([mass, moments @ ..]: [f64; 4], limit: f64) -> Option<[f64; 3]> {
+    if mass == 0.0 {
+        return None;
+    }
+    let shift = moments.map(|moment| moment / mass);
+    let length = shift.iter().map(|s| s * s).sum::<f64>().sqrt();
+    Some(if length > limit {
+        shift.map(|s| s * limit / length)
+    } else {
+        shift
+    })
+}
+
+/// Move the centre of mass of a map to the box centre, by at most `limit` pixels (`--center_classes`).
+fn centre(map: &Array3<f64>, limit: f64) -> Array3<f64> {
+    let middle = (map.dim().0 / 2) as f64;
+    let mut moments = [0.0; 4];
+    for ((z, y, x), &v) in map.indexed_iter() {
+        moments[0] += v;
+        for (moment, i) in moments[1..].iter_mut().zip([x, y, z]) {
+            *moment += v * (i as f64 - middle);
+        }
+    }
+    let Some(shift) = shift_of(moments, limit) else {
+        return map.clone();
+    };
+    Array3::from_shape_fn(map.dim(), |(z, y, x)| {
+        trilinear(
+            map,
+            [
+                z as f64 + shift[2],
+                y as f64 + shift[1],
+                x as f64 + shift[0],
+            ],
+        )
+    })
+}
+/// Value between voxels; 0 outside the map.
+fn trilinear(map: &Array3<f64>, at: [f64; 3]) -> f64 {
+    let base = at.map(f64::floor);
+    let mut value = 0.0;
+    for corner in 0..8usize {
+        let mut weight = 1.0;
+        let mut index = [0i64; 3];
+        for axis in 0..3 {
+            let upper = corner >> axis & 1 == 1;
+            let fraction = at[axis] - base[axis];
+            weight *= if upper { fraction } else { 1.0 - fraction };
+            index[axis] = base[axis] as i64 + i64::from(upper);
+        }
+        let voxel = index.map(|i| usize::try_from(i).unwrap_or(usize::MAX));
+        value += weight * map.get(voxel).copied().unwrap_or(0.0);
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn centring_moves_the_mass_to_the_middle() {
+        let mut map = Array3::zeros((8, 8, 8));
+        map[[5, 4, 2]] = 2.0;
+        let centred = centre(&map, 10.0);
+        assert!((centred[[4, 4, 4]] - 2.0).abs() < 1e-12);
+        assert!((centred.sum() - 2.0).abs() < 1e-12);
+        // (1, 0, −2) is 2.236 pixels long: half of it leaves the mass between voxels.
+        let half = centre(&map, 5f64.sqrt() / 2.0);
+        assert!(half[[4, 4, 3]] > 0.9 && half[[5, 4, 3]] > 0.9);
+        assert_eq!(shift_of([0.0, 1.0, 2.0, 3.0], 5.0), None);
+    }
+
+    #[test]
+    fn the_second_mask_flattens_its_inside_to_the_mean() {
+        let mut map = Array3::from_shape_fn((4, 4, 4), |(z, y, x)| (z + y + x) as f64);
+        let mut second = Array3::zeros((4, 4, 4));
+        second[[0, 0, 0]] = 1.0;
+        second[[3, 3, 3]] = 1.0;
+        let flattening = Flattening {
+            radius: 10.0,
+            edge: 2.0,
+            mask: Some(Array3::ones((4, 4, 4))),
+            second: Some(second),
+            low_pass: None,
+        };
+        let finish = Finish {
+            flatten: Some(&flattening),
+            ..Finish::default()
+        };
+        finish.on_host(&mut map);
+        assert_eq!(map[[0, 0, 0]], 4.5);
+        assert_eq!(map[[3, 3, 3]], 4.5);
+        assert_eq!(map[[1, 1, 1]], 3.0);
+    }
+}
