@@ -11,7 +11,10 @@ programs="${1:-$target/release}"
 cargo build --release -p gerelion-emulated-cuda
 libraries="$target/emulated-cuda"
 mkdir -p "$libraries"
-for name in cuda cufft cublas; do
-    cp "$target/release/libemulated_cuda.so" "$libraries/lib$name.so"
+for name in cuda.so cufft.so cublas.so nccl.so.2; do
+    cp "$target/release/libemulated_cuda.so" "$libraries/lib$name"
 done
-EMULATED_DEVICES=2 LD_LIBRARY_PATH="$(cd "$libraries" && pwd)" sh tests/gpu_engine.sh "$programs" 24 1 2 20M
+LD_LIBRARY_PATH="$(cd "$libraries" && pwd)"
+export LD_LIBRARY_PATH
+EMULATED_DEVICES=2 sh tests/gpu_engine.sh "$programs" 24 1 2 20M
+EMULATED_DEVICES=2 sh tests/gpu_ranks.sh "$programs" 24 1 2

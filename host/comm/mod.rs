@@ -22,8 +22,8 @@ pub trait Communicator: Send + Sync {
     fn size(&self) -> usize;
     /// Element-wise sum over all ranks, in place, the same bits on all.
     fn sum(&self, values: &mut [f64]);
-    /// [`Communicator::sum`] in single precision.
-    fn sum_single(&self, values: &mut [f32]);
+    /// [`Communicator::sum`] over some ranks, which alone call it: `members`, ascending, this rank among them.
+    fn sum_among(&self, members: &[usize], values: &mut [f64]);
     /// Copy the bytes of rank `root` to all; every rank passes as many.
     fn broadcast(&self, root: usize, bytes: &mut [u8]);
     /// The bytes of every rank, on all; lengths may differ.
@@ -48,7 +48,7 @@ impl Communicator for SingleProcess {
         1
     }
     fn sum(&self, _values: &mut [f64]) {}
-    fn sum_single(&self, _values: &mut [f32]) {}
+    fn sum_among(&self, _members: &[usize], _values: &mut [f64]) {}
     fn broadcast(&self, _root: usize, _bytes: &mut [u8]) {}
     fn gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
         vec![bytes.to_vec()]

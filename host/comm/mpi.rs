@@ -5,7 +5,7 @@ use mpi::collective::SystemOperation;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{
-    Communicator as _, CommunicatorCollectives as _, Destination as _, Equivalence,
+    Communicator as _, CommunicatorCollectives as _, Destination as _, Group as _,
     MatchedReceiveVec as _, Root as _, Source as _,
 };
 use mpi::{Rank, Tag, Threading};
@@ -55,15 +55,14 @@ impl MpiRanks {
             _universe: universe,
         })
     }
+}
 
-    fn sum_of<T: Equivalence + Copy + Default>(&self, values: &mut [T]) {
-        let world = SimpleCommunicator::world();
-        let mut sum = vec![T::default(); values.len().min(CHUNK)];
-        for part in values.chunks_mut(CHUNK) {
-            let sum = &mut sum[..part.len()];
-            world.all_reduce_into(&part[..], sum, SystemOperation::sum());
-            part.copy_from_slice(sum);
-        }
+fn sum_over(ranks: &SimpleCommunicator, values: &mut [f64]) {
+    let mut sum = vec![0.0; values.len().min(CHUNK)];
+    for part in values.chunks_mut(CHUNK) {
+        let sum = &mut sum[..part.len()];
+        ranks.all_reduce_into(&part[..], sum, SystemOperation::sum());
+        part.copy_from_slice(sum);
     }
 }
 
@@ -77,11 +76,15 @@ impl Communicator for MpiRanks {
     }
 
     fn sum(&self, values: &mut [f64]) {
-        self.sum_of(values);
+        sum_over(&SimpleCommunicator::world(), values);
     }
 
-    fn sum_single(&self, values: &mut [f32]) {
-        self.sum_of(values);
+    fn sum_among(&self, members: &[usize], values: &mut [f64]) {
+        let world = SimpleCommunicator::world();
+        let members: Vec<Rank> = members.iter().map(|&rank| rank as Rank).collect();
+        let group = world.group().include(&members);
+        let ranks = world.split_by_subgroup(&group);
+        sum_over(&ranks.expect("called by members alone"), values);
     }
 
     fn broadcast(&self, root: usize, bytes: &mut [u8]) {

@@ -165,15 +165,15 @@ impl Ranks {
         }
     }
 
-    /// [`Ranks::sum`] in single precision.
-    pub fn sum_single(&self, values: &mut [f32]) {
-        if self.size() > 1 {
-            self.watch.waiting(|| self.comm.sum_single(values));
+    /// [`Ranks::sum`] over the ranks of `members`, ascending, which alone call it.
+    pub fn sum_among(&self, members: &[usize], values: &mut [f64]) {
+        if members.len() > 1 {
+            self.watch.waiting(|| self.comm.sum_among(members, values));
         }
     }
 
     /// Copy the values of rank `root` to all; every rank passes as many.
-    pub fn broadcast(&self, root: usize, values: &mut [f64]) {
+    pub fn broadcast<T: bytemuck::Pod>(&self, root: usize, values: &mut [T]) {
         if self.size() > 1 {
             let bytes = bytemuck::cast_slice_mut(values);
             self.watch.waiting(|| self.comm.broadcast(root, bytes));
@@ -271,9 +271,12 @@ mod tests {
                 let mut values = [1.0, ranks.rank() as f64];
                 ranks.sum(&mut values);
                 assert_eq!(values, [size as f64, (size * (size - 1) / 2) as f64]);
-                let mut single = [ranks.rank() as f32];
-                ranks.sum_single(&mut single);
-                assert_eq!(f64::from(single[0]), values[1]);
+                let members: Vec<usize> = (0..size).step_by(2).collect();
+                if members.contains(&ranks.rank()) {
+                    let mut value = [ranks.rank() as f64];
+                    ranks.sum_among(&members, &mut value);
+                    assert_eq!(value, [members.iter().sum::<usize>() as f64]);
+                }
                 let mut list = match ranks.rank() + 1 == size {
                     true => vec![4.0, 5.0],
                     false => vec![],

@@ -1,7 +1,7 @@
 //! Ranks that are threads of one process, for tests of what several ranks do together.
 
 use super::Communicator;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Barrier, Mutex};
 
 /// Notes that wait for a rank, with their senders.
@@ -9,7 +9,8 @@ type Notes = VecDeque<(usize, Vec<u8>)>;
 
 /// What the threads share.
 struct Shared {
-    barrier: Barrier,
+    /// A barrier for each list of ranks that have met.
+    barriers: Mutex<HashMap<Vec<usize>, Arc<Barrier>>>,
     /// What each rank brought to the collective under way.
     board: Mutex<Vec<Vec<u8>>>,
     notes: Mutex<Vec<Notes>>,
@@ -25,7 +26,7 @@ pub struct ThreadRank {
 /// Run `work` on `size` ranks at the same time; their results in rank order.
 pub fn on_ranks<T: Send>(size: usize, work: impl Fn(ThreadRank) -> T + Sync) -> Vec<T> {
     let shared = Arc::new(Shared {
-        barrier: Barrier::new(size),
+        barriers: Mutex::default(),
         board: Mutex::new(vec![Vec::new(); size]),
         notes: Mutex::new(vec![VecDeque::new(); size]),
     });
@@ -42,18 +43,25 @@ pub fn on_ranks<T: Send>(size: usize, work: impl Fn(ThreadRank) -> T + Sync) -> 
 }
 
 impl ThreadRank {
-    fn sum_of<T: bytemuck::Pod + std::ops::AddAssign>(&self, values: &mut [T]) {
-        let all = self.gather(bytemuck::cast_slice(values));
-        for (rank, bytes) in all.iter().enumerate() {
-            let theirs: Vec<T> = bytemuck::allocation::pod_collect_to_vec(bytes);
-            for (mine, theirs) in values.iter_mut().zip(theirs) {
-                if rank == 0 {
-                    *mine = theirs;
-                } else {
-                    *mine += theirs;
-                }
-            }
-        }
+    /// What each of `members` brought.
+    fn exchange(&self, members: &[usize], bytes: &[u8]) -> Vec<Vec<u8>> {
+        let mut barriers = self.shared.barriers.lock().unwrap();
+        let barrier = barriers.entry(members.to_vec());
+        let barrier = barrier
+            .or_insert_with(|| Arc::new(Barrier::new(members.len())))
+            .clone();
+        drop(barriers);
+        self.shared.board.lock().unwrap()[self.rank] = bytes.to_vec();
+        barrier.wait();
+        let board = self.shared.board.lock().unwrap();
+        let all = members.iter().map(|&rank| board[rank].clone()).collect();
+        drop(board);
+        barrier.wait();
+        all
+    }
+
+    fn all(&self) -> Vec<usize> {
+        (0..self.size).collect()
     }
 }
 
@@ -67,11 +75,16 @@ impl Communicator for ThreadRank {
     }
 
     fn sum(&self, values: &mut [f64]) {
-        self.sum_of(values);
+        self.sum_among(&self.all(), values);
     }
 
-    fn sum_single(&self, values: &mut [f32]) {
-        self.sum_of(values);
+    fn sum_among(&self, members: &[usize], values: &mut [f64]) {
+        let all = self.exchange(members, bytemuck::cast_slice(values));
+        values.fill(0.0);
+        for bytes in all {
+            let theirs: Vec<f64> = bytemuck::allocation::pod_collect_to_vec(&bytes);
+            values.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
+        }
     }
 
     fn broadcast(&self, root: usize, bytes: &mut [u8]) {
@@ -80,11 +93,7 @@ impl Communicator for ThreadRank {
     }
 
     fn gather(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
-        self.shared.board.lock().unwrap()[self.rank] = bytes.to_vec();
-        self.shared.barrier.wait();
-        let all = self.shared.board.lock().unwrap().clone();
-        self.shared.barrier.wait();
-        all
+        self.exchange(&self.all(), bytes)
     }
 
     fn post(&self, to: usize, note: &[u8]) {

@@ -115,6 +115,14 @@ impl Device {
         self.capability
     }
 
+    /// What tells this card, or part of a card, from all others, in every process.
+    pub fn identity(&self) -> Result<[u8; 16], DeviceError> {
+        self.context
+            .uuid()
+            .map(|uuid| uuid.bytes.map(|byte| byte as u8))
+            .map_err(|e| failed(self.ordinal, "asking for its identity", e))
+    }
+
     /// Bytes of device memory (free, total).
     pub fn memory(&self) -> Result<(usize, usize), DeviceError> {
         self.context

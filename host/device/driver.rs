@@ -121,7 +121,7 @@ pub fn require_cublas() -> Result<(), DeviceError> {
 
 /// Opens the libraries that begin with `name` where toolkits and Python packages put them. Once open, a library is
 /// found under its plain name however it was opened.
-fn find_libraries(name: &str) {
+pub(super) fn find_libraries(name: &str) {
     for folder in library_folders() {
         let Ok(entries) = std::fs::read_dir(&folder) else {
             continue;

@@ -84,6 +84,14 @@ pub enum DeviceError {
         /// The part that is wrong.
         part: String,
     },
+    /// NCCL is missing or reports something.
+    #[error("NCCL, {doing}: {message}. With --no_nccl sums go through the host")]
+    Nccl {
+        /// What was being done.
+        doing: &'static str,
+        /// In NCCL's words.
+        message: String,
+    },
     /// Anything else the driver or a library reports.
     #[error("device {ordinal}: {doing} failed with {code}{}", hint(.code))]
     Call {

@@ -13,6 +13,7 @@ pub mod launch;
 mod ledger;
 pub mod map;
 pub mod meter;
+pub mod nccl;
 mod product;
 mod volume;
 

@@ -238,6 +238,7 @@ impl Settings {
             &mut self.free_gpu_memory,
             &given.free_gpu_memory,
         );
+        changes.apply("--no_nccl", &mut self.no_nccl, &given.no_nccl);
         changes.apply(
             "--preread_images",
             &mut self.preread_images,
@@ -297,8 +298,11 @@ impl Changes<'_> {
             Some(OnContinue::FromFile) | None => false,
         };
         if holds && kept != given {
-            self.log
-                .push(format!("{option} changes from {kept:?} to {given:?}"));
+            self.log.push(format!(
+                "{option} changes from {} to {}",
+                words(kept),
+                words(given)
+            ));
             *kept = given.clone();
         }
     }
@@ -306,12 +310,21 @@ impl Changes<'_> {
     /// A pair of flags that switch on and off; neither keeps what the file says.
     fn switch(&mut self, on: &'static str, off: &'static str, kept: &mut bool, given: bool) {
         if (self.line.was_given(on) || self.line.was_given(off)) && *kept != given {
-            self.log.push(format!(
-                "{} changes {kept} to {given}",
-                if given { on } else { off }
-            ));
+            self.log.push(format!("{on} is switched {}", words(&given)));
             *kept = given;
         }
+    }
+}
+
+/// A value as a user would write it.
+fn words(value: &impl Debug) -> String {
+    let text = format!("{value:?}");
+    let inner = text.strip_prefix("Some(").and_then(|t| t.strip_suffix(')'));
+    match inner.unwrap_or(&text) {
+        "None" => "nothing".into(),
+        "true" => "on".into(),
+        "false" => "off".into(),
+        value => value.into(),
     }
 }
 
@@ -341,10 +354,7 @@ mod tests {
         assert!(settings.zero_mask && !settings.norm);
         assert_eq!(
             log,
-            [
-                "--iter changes from Some(25) to Some(30)",
-                "--no_norm changes true to false"
-            ]
+            ["--iter changes from 25 to 30", "--norm is switched off"]
         );
     }
 

@@ -3,6 +3,7 @@
 use super::deal::Speeds;
 use super::error::{RunError, explain};
 use super::pipeline::Pipeline;
+use super::routes::Routes;
 use crate::comm::{Ended, Ranks, Trouble};
 use crate::expectation::ExpectationEngine;
 use std::error::Error;
@@ -17,23 +18,28 @@ pub struct Crew {
     pub ranks: Arc<Ranks>,
     /// Engines of this rank: that of the host, or one for each of its GPUs.
     pub engines: Vec<Engine>,
+    /// How sums that are not in one place are added.
+    pub routes: Routes,
     /// How fast the ranks have been.
     pub speeds: Speeds,
 }
 
 impl Crew {
     /// The ranks of a job, of which this one has these engines.
-    pub fn new(ranks: Arc<Ranks>, engines: Vec<Engine>) -> Self {
+    pub fn new(ranks: Arc<Ranks>, engines: Vec<Engine>, routes: Routes) -> Self {
         Self {
             speeds: Speeds::equal(ranks.size()),
             ranks,
             engines,
+            routes,
         }
     }
 
     /// One process with one engine.
     pub fn of_one(engine: impl ExpectationEngine + Send + 'static) -> Self {
-        Self::new(Arc::new(Ranks::single()), vec![Box::new(engine)])
+        let ranks = Ranks::single();
+        let routes = Routes::by_mpi(&ranks);
+        Self::new(Arc::new(ranks), vec![Box::new(engine)], routes)
     }
 }
 

@@ -11,13 +11,6 @@ use crate::expectation::ExpectationError;
 use crate::expectation::cpu::CpuEngine;
 use crate::expectation::cuda::CudaEngine;
 
-/// The devices of one rank, and of how many ranks each has to share its memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Share {
-    device: usize,
-    ranks: usize,
-}
-
 /// Engines of this rank: one for each GPU of `--gpu`, else that of the host. The first rank prints what all ranks run on.
 /// A collective.
 pub fn open(
@@ -40,11 +33,13 @@ fn on_devices(
     ranks: &Ranks,
 ) -> Result<(Vec<Engine>, Vec<String>), RunError> {
     let opened = agree(ranks, choose(map, ranks).and_then(open_all))?;
-    let own: Vec<f64> = opened.iter().map(|d| d.ordinal() as f64).collect();
-    let all: Vec<Vec<usize>> = ranks
-        .gather_numbers(&own)
-        .into_iter()
-        .map(|list| list.into_iter().map(|device| device as usize).collect())
+    // Ranks may number the cards differently: each may see but its own.
+    let own = opened.iter().map(|d| d.identity().map_err(device_error));
+    let own: Vec<Identity> = agree(ranks, own.collect())?;
+    let all: Vec<Vec<Identity>> = ranks
+        .gather(own.as_flattened())
+        .iter()
+        .map(|bytes| bytes.as_chunks().0.to_vec())
         .collect();
     let shares = shares(&all, &ranks.host().ranks, ranks.rank());
     // What is free is asked for by all ranks before any of them takes its part.
@@ -53,15 +48,15 @@ fn on_devices(
         .into_iter()
         .zip(&shares)
         .zip(free)
-        .map(|((device, share), (free, total))| {
-            let limit = memory_limit(settings, free, share.ranks);
+        .map(|((device, &sharing), (free, total))| {
+            let limit = memory_limit(settings, free, sharing);
             let text = format!(
                 "GPU {} ({}): {} of {} MiB{}",
                 device.ordinal(),
                 device.name(),
                 limit >> 20,
                 total >> 20,
-                match share.ranks {
+                match sharing {
                     1 => String::new(),
                     n => format!(", shared by {n} ranks"),
                 }
@@ -102,14 +97,14 @@ fn free_memory(devices: &[Device]) -> Result<Vec<(usize, usize)>, RunError> {
         .collect()
 }
 
-/// Devices of rank `own` with the number of ranks among `host` that use each; `all` lists the devices of every rank.
-fn shares(all: &[Vec<usize>], host: &[usize], own: usize) -> Vec<Share> {
+/// What tells cards apart.
+type Identity = [u8; 16];
+
+/// Number of ranks among `host` that use each card of rank `own`; `all` lists the cards of every rank.
+fn shares(all: &[Vec<Identity>], host: &[usize], own: usize) -> Vec<usize> {
     all[own]
         .iter()
-        .map(|&device| Share {
-            device,
-            ranks: host.iter().filter(|&&r| all[r].contains(&device)).count(),
-        })
+        .map(|card| host.iter().filter(|&&r| all[r].contains(card)).count())
         .collect()
 }
 
@@ -188,10 +183,9 @@ mod tests {
     fn ranks_on_one_card_share_its_memory() {
         // Four ranks on two machines; ranks 0 and 1 use card 0 of theirs.
         let all = [vec![0], vec![0, 1], vec![0], vec![1]];
-        let found = shares(&all, &[0, 1], 1);
-        let share = |device, ranks| Share { device, ranks };
-        assert_eq!(found, [share(0, 2), share(1, 1)]);
-        assert_eq!(shares(&all, &[2, 3], 2), [share(0, 1)]);
+        let all = all.map(|cards| cards.into_iter().map(|card: u8| [card; 16]).collect());
+        assert_eq!(shares(&all, &[0, 1], 1), [2, 1]);
+        assert_eq!(shares(&all, &[2, 3], 2), [1]);
     }
 
     #[test]

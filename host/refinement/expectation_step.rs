@@ -6,6 +6,7 @@ use super::deal::Dealt;
 use super::error::RunError;
 use super::progress::ProgressBar;
 use super::reduce::{self, Found};
+use super::routes::Routes;
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::{
@@ -45,6 +46,8 @@ pub struct Course<'a> {
     pub stop: &'a StopSign,
     /// Told which particles are under way.
     pub ranks: &'a Ranks,
+    /// How the sums of the engines are added.
+    pub routes: &'a Routes,
     /// " of half 1" in a run with halves, for messages.
     pub stage: &'a str,
     /// Shown to the user, moved on by every batch.
@@ -125,7 +128,7 @@ pub fn run(
         .map(|engine| Ok(engine.take_sums()?))
         .collect::<Result<_, RunError>>()?;
     Ok(HalfResult {
-        sums: reduce::over_engines(sums)?,
+        sums: reduce::over_engines(sums, course.routes)?,
         found: found.concat(),
     })
 }

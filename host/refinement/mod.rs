@@ -28,6 +28,7 @@ pub mod references;
 #[cfg(test)]
 mod replay;
 pub mod resume;
+pub mod routes;
 pub mod run;
 pub mod schedule;
 mod scratch;

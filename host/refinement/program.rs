@@ -4,6 +4,7 @@ use super::console::{self, Console};
 use super::crew::{Crew, agree};
 use super::error::{RunError, explain};
 use super::pipeline::{Ending, Pipeline};
+use super::routes::Routes;
 use super::settings::Settings;
 use super::{engines, labels, launcher, resume, run, signals};
 use crate::comm::{FaultReport, Ranks};
@@ -161,19 +162,23 @@ fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
     if let Some(optimiser) = line.name_given("--continue") {
         let (resumed, changes) = agree(ranks, continued(line, optimiser))?;
         let console = Console::new(resumed.settings.verbosity, ranks.leads());
-        let engines = engines::open(&resumed.settings, ranks, &console)?;
+        let mut crew = crew(&resumed.settings, ranks, &console)?;
         for text in resumed.notices.iter().chain(&changes) {
             console.say(&format!(" {text}"));
         }
-        return Ok(run::resume(
-            resumed,
-            &mut Crew::new(ranks.clone(), engines),
-        )?);
+        return Ok(run::resume(resumed, &mut crew)?);
     }
     let settings = agree(ranks, fresh(line))?;
     let console = Console::new(settings.verbosity, ranks.leads());
-    let engines = engines::open(&settings, ranks, &console)?;
-    Ok(run::run(settings, &mut Crew::new(ranks.clone(), engines))?)
+    let mut crew = crew(&settings, ranks, &console)?;
+    Ok(run::run(settings, &mut crew)?)
+}
+
+/// Ranks, engines and the ways between them. A collective.
+fn crew(settings: &Settings, ranks: &Arc<Ranks>, console: &Console) -> Result<Crew, RunError> {
+    let engines = engines::open(settings, ranks, console)?;
+    let routes = Routes::open(ranks, &engines, !settings.no_nccl, console)?;
+    Ok(Crew::new(ranks.clone(), engines, routes))
 }
 
 fn fresh(line: &CommandLine) -> Result<Settings, ProgramError> {

@@ -1,13 +1,9 @@
 //! The one place where sums of several engines and ranks become those of all.
 
 use super::error::RunError;
+use super::routes::Routes;
 use crate::comm::Ranks;
-use crate::device::DeviceError;
-use crate::expectation::{ExpectationError, ParticleOutcome, WeightedSums};
-use crate::fourier::sums::Sums;
-
-/// Voxels that are summed over ranks at a time.
-const RANGE: usize = 4 << 20;
+use crate::expectation::{ParticleOutcome, WeightedSums};
 /// Numbers of a particle's outcome on its way between ranks, with its index and position.
 const OUTCOME: usize = 12;
 
@@ -46,20 +42,21 @@ pub fn add_spectra_and_totals(sums: &mut WeightedSums, other: &mut WeightedSums)
 }
 
 /// The sums of all engines of this rank, as those of the first.
-pub fn over_engines(all: Vec<WeightedSums>) -> Result<WeightedSums, RunError> {
+pub fn over_engines(mut all: Vec<WeightedSums>, routes: &Routes) -> Result<WeightedSums, RunError> {
+    for class in 0..all[0].backprojections.len() {
+        let volumes = all.iter_mut().map(|sums| &mut sums.backprojections[class]);
+        routes.over_engines(volumes.collect())?;
+    }
     let mut all = all.into_iter();
     let mut first = all.next().expect("a rank has an engine");
     for mut other in all {
-        for (a, b) in first.backprojections.iter_mut().zip(&other.backprojections) {
-            a.add(b).map_err(ExpectationError::from)?;
-        }
         add_spectra_and_totals(&mut first, &mut other);
     }
     Ok(first)
 }
 
 /// The sums of all ranks, in place, the same on all. A collective; ranks that fail on the way take part to the end.
-pub fn over_ranks(ranks: &Ranks, sums: &mut WeightedSums) -> Result<(), RunError> {
+pub fn over_ranks(ranks: &Ranks, routes: &Routes, sums: &mut WeightedSums) -> Result<(), RunError> {
     if ranks.size() == 1 {
         return Ok(());
     }
@@ -75,34 +72,9 @@ pub fn over_ranks(ranks: &Ranks, sums: &mut WeightedSums) -> Result<(), RunError
     sums.particles = rest[0] as usize;
     let mut failed = None;
     for volume in &mut sums.backprojections {
-        for first in (0..volume.voxels()).step_by(RANGE) {
-            let end = (first + RANGE).min(volume.voxels());
-            let summed = sum_range(ranks, volume, first, end);
-            failed = failed.or(summed.err());
-        }
+        failed = failed.or(routes.over_ranks(ranks, volume).err());
     }
-    match failed {
-        Some(error) => Err(ExpectationError::from(error).into()),
-        None => Ok(()),
-    }
-}
-
-fn sum_range(
-    ranks: &Ranks,
-    volume: &mut Sums,
-    first: usize,
-    end: usize,
-) -> Result<(), DeviceError> {
-    let read = volume.read(first..end);
-    let (mut values, error) = match read {
-        Ok(values) => (values, None),
-        Err(error) => (vec![[0.0; 3]; end - first], Some(error)),
-    };
-    ranks.sum(values.as_flattened_mut());
-    match error {
-        Some(error) => Err(error),
-        None => volume.replace(first, &values),
-    }
+    failed.map_or(Ok(()), Err)
 }
 
 /// What was found for a particle: its index in the table, its position in the processing order, the outcome.

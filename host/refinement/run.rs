@@ -88,6 +88,17 @@ fn iterate(
     }
     let last = start_up::last_iteration(&job.settings);
     let first = job.state.iteration + 1;
+    if first > last {
+        let option = match job.settings.auto_refine {
+            true => "--auto_iter_max",
+            false => "--iter",
+        };
+        console.warn(&format!(
+            " + WARNING: iteration {} is done already, and {option} {last} asks for no more. For further iterations give a \
+             higher {option}.",
+            job.state.iteration
+        ));
+    }
     for number in first..=last {
         if job.settings.auto_refine {
             let forced = job.settings.force_converge && number == first && number > 1;

@@ -124,6 +124,8 @@ pub struct Settings {
     pub gpu_memory: Option<u64>,
     /// `--gpu_precision`.
     pub gpu_precision: Precision,
+    /// `--no_nccl`: sums over cards go through the host.
+    pub no_nccl: bool,
     /// `--free_gpu_memory`, MB.
     pub free_gpu_memory: u64,
     /// `--preread_images`.
@@ -325,6 +327,7 @@ impl Settings {
             gpu_memory: line.bytes("--gpu_memory"),
             gpu_precision: Precision::parse(line.text("--gpu_precision"))
                 .ok_or_else(|| refuse(line, "--gpu_precision", "it is single, tf32x3 or tf32"))?,
+            no_nccl: line.flag("--no_nccl"),
             free_gpu_memory: count(line, "--free_gpu_memory", 0)? as u64,
             preread_images: line.flag("--preread_images"),
             scratch_dir: path("--scratch_dir"),

@@ -104,7 +104,7 @@ pub fn run(
     ranks.watch().enter("summing over ranks");
     let mut failed = None;
     for mut half in halves {
-        failed = failed.or(reduce::over_ranks(&ranks, &mut half.sums).err());
+        failed = failed.or(reduce::over_ranks(&ranks, &crew.routes, &mut half.sums).err());
         expected.sums.push(half.sums);
         expected
             .outcomes
@@ -152,6 +152,7 @@ fn align(
         let course = Course {
             stop,
             ranks: &crew.ranks,
+            routes: &crew.routes,
             stage: &stage,
             progress: &progress,
         };

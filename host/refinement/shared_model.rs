@@ -4,6 +4,7 @@ use super::state::RunState;
 use crate::comm::Ranks;
 use crate::model::ClassModel;
 use ndarray::Array3;
+use rayon::prelude::*;
 
 /// Give all ranks the class that rank `root` reconstructed. A collective.
 pub fn broadcast_class(ranks: &Ranks, root: usize, class: &mut ClassModel) {
@@ -30,7 +31,20 @@ pub fn broadcast_map(ranks: &Ranks, root: usize, map: &mut Array3<f64>) {
         *map = map.as_standard_layout().into_owned();
     }
     let values = map.as_slice_mut().expect("standard layout");
-    ranks.broadcast(root, values);
+    // What a device made is single precision: half the bytes say the same.
+    let single = |values: &[f64]| values.par_iter().all(|&v| f64::from(v as f32) == v);
+    let mut narrow = [u8::from(ranks.rank() == root && single(values))];
+    ranks.broadcast(root, &mut narrow);
+    if narrow == [0] {
+        ranks.broadcast(root, values);
+        return;
+    }
+    let mut narrow: Vec<f32> = values.par_iter().map(|&v| v as f32).collect();
+    ranks.broadcast(root, &mut narrow);
+    if ranks.rank() != root {
+        let pairs = values.par_iter_mut().zip(&narrow);
+        pairs.for_each(|(value, &v)| *value = f64::from(v));
+    }
 }
 
 /// Give all ranks the counters and flags of rank 0: machines of another kind may round what they follow from
@@ -113,6 +127,22 @@ pub fn broadcast_state(ranks: &Ranks, state: &mut RunState) {
 mod tests {
     use super::*;
     use crate::comm::tests::on_ranks;
+
+    #[test]
+    fn all_ranks_have_the_map_of_one_to_the_last_bit() {
+        // A third is no number of single precision, a half is.
+        for value in [1.0 / 3.0, 0.5] {
+            let found = on_ranks(3, |ranks| {
+                let mut map = Array3::zeros((2, 3, 4));
+                if ranks.rank() == 1 {
+                    map.fill(value);
+                }
+                broadcast_map(&ranks, 1, &mut map);
+                map
+            });
+            assert!(found.iter().flatten().all(|v| *v == value));
+        }
+    }
 
     #[test]
     fn all_ranks_have_the_state_of_the_first() {

@@ -6,7 +6,7 @@ use OnContinue::{FromCommandLine, FromFile};
 const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU engine";
 
 /// Computing options.
-pub const COMPUTATION: [OptionEntry; 28] = OptionEntry::under(
+pub const COMPUTATION: [OptionEntry; 29] = OptionEntry::under(
     Group::Computation,
     [
         OptionEntry::integer("--j", "0", "", "Number of threads; 0 means all cores (RELION's default is 1)")
@@ -83,6 +83,8 @@ pub const COMPUTATION: [OptionEntry; 28] = OptionEntry::under(
             "Device memory to leave free",
         )
         .on_continue(FromCommandLine),
+        OptionEntry::flag("--no_nccl", "Sum over the cards of a machine through the host and MPI, not with NCCL (not a RELION option)")
+            .on_continue(FromCommandLine),
         OptionEntry::integer(
             "--mode",
             "0",

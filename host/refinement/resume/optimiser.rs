@@ -255,6 +255,7 @@ pub fn settings(table: &Table, path: &Path, command_line: String) -> Result<Sett
         gpu: None,
         gpu_memory: None,
         gpu_precision: Precision::Single,
+        no_nccl: false,
         free_gpu_memory: 0,
         preread_images: false,
         scratch_dir: None,

@@ -46,11 +46,11 @@ fn handle(device: usize) -> *mut c_void {
 }
 
 /// Device of a context, stream or module.
-fn device_of(handle: *mut c_void) -> usize {
+pub fn device_of(handle: *mut c_void) -> usize {
     handle.addr().checked_sub(1).expect("a context or stream")
 }
 
-fn current() -> usize {
+pub fn current() -> usize {
     CURRENT.get().checked_sub(1).expect("a current context")
 }
 
@@ -170,6 +170,13 @@ pub unsafe extern "C" fn cuEventDestroy_v2(event: *mut c_void) -> i32 {
 }
 
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: i32) -> i32 {
+    // SAFETY: the caller's 16 bytes.
+    unsafe { *uuid = [device as u8 + 1; 16] };
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDevicePrimaryCtxRetain(context: *mut *mut c_void, device: i32) -> i32 {
     // SAFETY: the caller's pointer.
     unsafe { *context = handle(device as usize) };
@@ -280,7 +287,7 @@ pub unsafe extern "C" fn cuMemFreeAsync(pointer: u64, _stream: *mut c_void) -> i
 }
 
 /// The range must lie within one array of this device.
-fn check(address: u64, bytes: usize, device: usize) {
+pub fn check(address: u64, bytes: usize, device: usize) {
     let found = arrays(|a| {
         a.iter()
             .find(|(begin, array)| {

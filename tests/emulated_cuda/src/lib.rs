@@ -1,4 +1,4 @@
-//! A stand-in for libcuda, libcufft and libcublas: the calls this program makes, on host memory, with its own kernels run
+//! A stand-in for libcuda, libcufft, libcublas and libnccl: the calls this program makes, on host memory, with its own kernels run
 //! by the emulator of `cuda_std`. It lets the whole GPU engine run where there is no GPU: slowly, but every launch, every
 //! argument and every array length is the real one. Writing beyond an array stops the program when the array is freed.
 //!
@@ -14,3 +14,4 @@ mod blas;
 mod driver;
 mod fft;
 mod kernels;
+mod nccl;

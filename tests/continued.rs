@@ -1,0 +1,146 @@
+//! Runs that are continued: with more iterations than were asked for, with other options, from a finished run.
+
+mod runs;
+
+use gerelion::tools::compare::{CompareOptions, compare_runs};
+use runs::{command, fixture, succeeded, work_folder};
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A run of the fixture in a folder of its own.
+struct Run {
+    folder: tempfile::TempDir,
+    root: String,
+}
+
+impl Run {
+    /// The reference run `name` with further options, which hold against those before.
+    fn fresh(name: &str, options: &str) -> Self {
+        let data = fixture();
+        let mut words = command(&data.join(name));
+        words.extend(options.split_whitespace().map(String::from));
+        let inputs = ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"].map(|f| data.join(f));
+        let (folder, root) = work_folder(&inputs, &words);
+        let run = Self { folder, root };
+        succeeded(&run.program(&words));
+        run
+    }
+
+    fn program(&self, words: &[String]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_relion_refine"))
+            .args(words)
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap()
+    }
+
+    /// Continue from an iteration.
+    fn continued(&self, iteration: usize, options: &str) -> Output {
+        let from = format!("{}_it{iteration:03}_optimiser.star", self.root);
+        let mut words = ["--continue", &from].map(String::from).to_vec();
+        words.extend(options.split_whitespace().map(String::from));
+        self.program(&words)
+    }
+
+    fn exists(&self, suffix: &str) -> bool {
+        Path::new(&format!("{}{suffix}", self.root)).exists()
+    }
+
+    /// Assert that an iteration is that of another run, but for the digits that files leave out: those of norms and spectra
+    /// beyond the sixth, and of maps beyond single precision.
+    fn check_same(&self, root: &str, iteration: usize, half: Option<u8>) {
+        let options = CompareOptions {
+            symmetry: "C1".into(),
+            step: 7.5,
+            half,
+        };
+        let (whole, part) = (
+            format!("{}_it{iteration:03}", self.root),
+            format!("{root}_it{iteration:03}"),
+        );
+        let found = compare_runs(&whole, &part, &options).unwrap();
+        for figure in &found.figures[..2] {
+            assert_eq!(figure.reference, figure.ours, "{}", figure.name);
+        }
+        assert_eq!(found.poses.identical, 1.0, "{found}");
+        for map in found.maps.iter().flatten() {
+            assert!(map.relative_l2 < 1e-5, "{found}");
+        }
+        assert!(found.maps.iter().flatten().count() > 0);
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Further iterations of a classification are those of a run that was asked for them at once.
+#[test]
+fn a_classification_goes_on_beyond_its_last_iteration() {
+    let whole = Run::fresh("class3d_c4", "--iter 4");
+    let parts = Run::fresh("class3d_c4", "--iter 2");
+    assert!(parts.exists("_it002_optimiser.star") && !parts.exists("_it003_optimiser.star"));
+    let output = parts.continued(2, "--iter 4");
+    succeeded(&output);
+    let said = text(&output.stdout);
+    assert!(said.contains("--iter changes from 2 to 4"), "{said}");
+    assert!(said.contains("Expectation iteration 4 of 4"), "{said}");
+    whole.check_same(&format!("{}_ct2", parts.root), 4, None);
+    // Nothing is left to do, which is said.
+    let output = whole.continued(4, "");
+    succeeded(&output);
+    let said = text(&output.stderr);
+    assert!(said.contains("--iter 4 asks for no more"), "{said}");
+}
+
+/// `--auto_iter_max` of an auto-refinement; `--force_converge` makes the next iteration the last.
+#[test]
+fn an_auto_refinement_goes_on_beyond_its_limit() {
+    let whole = Run::fresh("refine3d_c4", "--auto_iter_max 3");
+    let parts = Run::fresh("refine3d_c4", "--auto_iter_max 2");
+    let output = parts.continued(2, "--auto_iter_max 3");
+    succeeded(&output);
+    let said = text(&output.stdout);
+    // The limit is not kept in files (spec 03 §3.2).
+    assert!(
+        said.contains("--auto_iter_max changes from 999 to 3"),
+        "{said}"
+    );
+    for half in [1, 2] {
+        whole.check_same(&format!("{}_ct2", parts.root), 3, Some(half));
+    }
+    let output = parts.continued(2, "--force_converge");
+    succeeded(&output);
+    let said = text(&output.stdout);
+    assert!(said.contains("Refinement has converged"), "{said}");
+    assert!(parts.exists("_ct2_model.star") && parts.exists("_ct2_half1_class001_unfil.mrc"));
+}
+
+#[test]
+fn options_are_checked_again_and_changes_are_said() {
+    let run = Run::fresh("class3d_c4", "--iter 1");
+    let output = run.continued(
+        1,
+        "--iter 2 --tau2_fudge 2 --no_norm --particle_diameter 150",
+    );
+    succeeded(&output);
+    let said = text(&output.stdout);
+    for change in [
+        "--tau2_fudge changes from 4.0 to 2.0",
+        "--norm is switched off",
+        "--particle_diameter changes from 160.0 to 150.0",
+    ] {
+        assert!(said.contains(change), "{change}: {said}");
+    }
+    for (options, reason) in [
+        ("--iter 2 --tau2_fudge 0", "--tau2_fudge"),
+        ("--iter 2 --particle_diameter 1000", "--particle_diameter"),
+        ("--iter 2 --solvent_mask none.mrc", "none.mrc"),
+        ("--iter two", "--iter"),
+    ] {
+        let output = run.continued(1, options);
+        let said = text(&output.stderr);
+        assert!(!output.status.success(), "{options}");
+        assert!(said.contains("ERROR:") && said.contains(reason), "{said}");
+    }
+}

@@ -1,0 +1,176 @@
+//! `--scratch_dir` from files to files: what is copied, what is used again, what is left.
+
+mod runs;
+
+use runs::{command, fixture, succeeded, work_folder};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A folder of input and output, and one for copies.
+struct Run {
+    folder: tempfile::TempDir,
+    scratch: tempfile::TempDir,
+    root: String,
+    words: Vec<String>,
+}
+
+impl Run {
+    /// One iteration of the fixture.
+    fn new() -> Self {
+        let data = fixture();
+        let mut words = command(&data.join("class3d_c4"));
+        words.retain(|word| word != "--preread_images");
+        words.extend(["--iter", "1"].map(String::from));
+        let inputs = ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"].map(|f| data.join(f));
+        let (folder, root) = work_folder(&inputs, &words);
+        Self {
+            folder,
+            scratch: tempfile::tempdir().unwrap(),
+            root,
+            words,
+        }
+    }
+
+    /// The program with further options; `SCRATCH` stands for the folder of copies.
+    fn program(&self, options: &str) -> Command {
+        let scratch = self.scratch.path().to_string_lossy().into_owned();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relion_refine"));
+        command
+            .args(&self.words)
+            .args(options.replace("SCRATCH", &scratch).split_whitespace())
+            .current_dir(self.folder.path());
+        command
+    }
+
+    fn run(&self, options: &str) -> Output {
+        let output = self.program(options).output().unwrap();
+        succeeded(&output);
+        output
+    }
+
+    fn start(&self, options: &str) -> Child {
+        let mut program = self.program(options);
+        let program = program.stdout(Stdio::piped()).stderr(Stdio::piped());
+        program.spawn().unwrap()
+    }
+
+    /// Poses and map of the run.
+    fn result(&self) -> [Vec<u8>; 2] {
+        result(&self.root)
+    }
+
+    /// What lies in the folder of copies, without the lock.
+    fn copies(&self) -> Vec<PathBuf> {
+        copies(self.scratch.path())
+    }
+}
+
+/// Poses and map of a run, without the header of the map, which holds the time.
+fn result(root: &str) -> [Vec<u8>; 2] {
+    let read = |file: &str| fs::read(format!("{root}_it001_{file}")).unwrap();
+    [read("data.star"), read("class001.mrc").split_off(1024)]
+}
+
+fn copies(scratch: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(scratch.join("gerelion_scratch")) else {
+        return Vec::new();
+    };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| !path.ends_with("users.lock")).collect()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+fn copies_give_the_same_result_and_are_removed_kept_or_used_again() {
+    let run = Run::new();
+    run.run("");
+    let expected = run.result();
+    let output = run.run("--scratch_dir SCRATCH --keep_free_scratch 0");
+    assert!(said(&output).contains("Copying particles to scratch directory"));
+    assert!(run.result() == expected);
+    assert!(run.copies().is_empty(), "removed at the end");
+
+    run.run("--scratch_dir SCRATCH --keep_free_scratch 0 --keep_scratch");
+    let [copy] = run.copies().try_into().unwrap();
+    let stack = run.folder.path().join("bundle.mrcs");
+    assert!(
+        fs::read(&copy).unwrap() == fs::read(&stack).unwrap(),
+        "byte for byte, in the precision of the stack"
+    );
+
+    // The copy is what is read: an image spoilt there is an error.
+    let mut bytes = fs::read(&copy).unwrap();
+    let good = bytes.clone();
+    bytes[1024..1028].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&copy, &bytes).unwrap();
+    let output = run
+        .program("--scratch_dir SCRATCH --reuse_scratch")
+        .output();
+    let output = output.unwrap();
+    assert!(!output.status.success() && said(&output).contains("NaN"));
+    fs::write(&copy, good).unwrap();
+
+    // A stack of another time is another stack.
+    let file = fs::File::options().write(true).open(&stack).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    let output = run.run("--scratch_dir SCRATCH --reuse_scratch --keep_scratch");
+    assert!(said(&output).contains("will be read from where they are"));
+    assert!(run.result() == expected);
+    assert_eq!(run.copies(), [copy], "none is made");
+}
+
+#[test]
+fn a_disk_without_room_is_left_alone() {
+    let run = Run::new();
+    let output = run.run("--scratch_dir SCRATCH --keep_free_scratch 1e9");
+    assert!(said(&output).contains("scratch space full on"));
+    assert!(run.copies().is_empty());
+    let output = run.program("--scratch_dir SCRATCH/none").output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("--scratch_dir"));
+    // Images in memory need no copies.
+    run.run("--scratch_dir SCRATCH --keep_free_scratch 0 --keep_scratch --preread_images");
+    assert!(run.copies().is_empty());
+}
+
+#[test]
+fn jobs_that_share_a_folder_use_one_copy_until_the_last_has_left() {
+    let run = Run::new();
+    run.run("");
+    let expected = run.result();
+    let options = "--scratch_dir SCRATCH --keep_free_scratch 0";
+    let outputs = ["one", "two", "three"].map(|name| {
+        fs::create_dir(run.folder.path().join(name)).unwrap();
+        let job = run.start(&format!("{options} --o {name}/run"));
+        (name, job)
+    });
+    for (name, job) in outputs {
+        succeeded(&job.wait_with_output().unwrap());
+        let root = run.folder.path().join(name).join("run");
+        assert!(result(&root.to_string_lossy()) == expected, "{name}");
+    }
+    assert!(run.copies().is_empty());
+}
+
+/// What a killed job had copied is not copied again.
+#[test]
+fn a_copy_that_was_interrupted_goes_on() {
+    let run = Run::new();
+    run.run("--scratch_dir SCRATCH --keep_free_scratch 0 --keep_scratch");
+    let [copy] = run.copies().try_into().unwrap();
+    let mut bytes = fs::read(&copy).unwrap();
+    // As if the job had been killed in the middle, and with a mark to know the first part by: a value of the last image.
+    let kept = bytes.len() - 8;
+    bytes[kept - 4..kept].copy_from_slice(&7f32.to_le_bytes());
+    let part = PathBuf::from(format!("{}.part", copy.display()));
+    fs::write(&part, &bytes[..kept]).unwrap();
+    fs::remove_file(&copy).unwrap();
+    run.run("--scratch_dir SCRATCH --keep_free_scratch 0 --keep_scratch");
+    assert_eq!(run.copies(), std::slice::from_ref(&copy));
+    let stack = fs::read(run.folder.path().join("bundle.mrcs")).unwrap();
+    let found = fs::read(&copy).unwrap();
+    assert!(found[..kept] == bytes[..kept] && found[kept..] == stack[kept..]);
+}
