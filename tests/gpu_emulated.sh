@@ -16,5 +16,5 @@ for name in cuda.so cufft.so cublas.so nccl.so.2; do
 done
 LD_LIBRARY_PATH="$(cd "$libraries" && pwd)"
 export LD_LIBRARY_PATH
-EMULATED_DEVICES=2 sh tests/gpu_engine.sh "$programs" 24 1 2 20M
+emulated_room=24000000 EMULATED_DEVICES=2 sh tests/gpu_engine.sh "$programs" 24 1 2 20M
 EMULATED_DEVICES=2 sh tests/gpu_ranks.sh "$programs" 24 1 2

@@ -10,6 +10,8 @@ pub struct ImageTask {
     pub factor: f32,
     /// Whole pixels (x, y) the image is moved by.
     pub shift: [i32; 2],
+    /// Pixels are 16-bit floats, else 32-bit ones: 1 or 0.
+    pub half: u32,
 }
 
 impl ImageTask {
@@ -21,6 +23,21 @@ impl ImageTask {
         let y = (i / box_size) as i32 - self.shift[1];
         (x >= 0 && x < n && y >= 0 && y < n).then_some((y * n + x) as u32)
     }
+}
+
+/// Value of a 16-bit float (IEEE 754), exactly.
+#[inline(always)]
+pub fn half_to_single(bits: u16) -> f32 {
+    /// 2¹¹²: the difference of the exponents' biases.
+    const REBIAS: f32 = f32::from_bits((127 + 112) << 23);
+    let sign = u32::from(bits & 0x8000) << 16;
+    let rest = u32::from(bits & 0x7fff) << 13;
+    if rest >= 0x7c00 << 13 {
+        // Infinite or not a number.
+        return f32::from_bits(sign | rest | 0x7f80_0000);
+    }
+    // Subnormal numbers become normal ones by the product.
+    f32::from_bits(sign | (f32::from_bits(rest) * REBIAS).to_bits())
 }
 
 /// (−1)^(x+y): moves the origin of a transform to the box centre.
@@ -58,10 +75,31 @@ mod tests {
     }
 
     #[test]
+    fn every_half_precision_number_has_its_value() {
+        for bits in 0..=u16::MAX {
+            let (sign, exponent, fraction) = (bits >> 15, bits >> 10 & 31, bits & 0x3ff);
+            let value = match exponent {
+                31 if fraction > 0 => f64::NAN,
+                31 => f64::INFINITY,
+                0 => f64::from(fraction) * 2f64.powi(-24),
+                e => (1024.0 + f64::from(fraction)) * 2f64.powi(i32::from(e) - 25),
+            };
+            let value = if sign == 1 { -value } else { value };
+            let found = f64::from(half_to_single(bits));
+            assert!(
+                found == value && found.is_sign_negative() == (sign == 1)
+                    || found.is_nan() && value.is_nan(),
+                "{bits:#06x}: {found} instead of {value}"
+            );
+        }
+    }
+
+    #[test]
     fn moved_images_take_zeros_from_outside() {
         let task = ImageTask {
             factor: 1.0,
             shift: [1, -2],
+            half: 0,
         };
         assert_eq!(task.source(0, 8), None);
         assert_eq!(task.source(1, 8), Some(16));

@@ -1,11 +1,10 @@
 //! Reading particle images in stack order.
 
 use super::scratch::Scratch;
-use super::{DatasetError, ParticleSet};
+use super::{DatasetError, Particle, ParticleSet, Pixels};
 use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::{MrcError, StackReader};
-use rayon::prelude::*;
-use std::borrow::Cow;
+use half::f16;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -20,10 +19,10 @@ const MOST_OPEN: usize = 256;
 pub struct ImageStore {
     paths: Vec<PathBuf>,
     open: Mutex<OpenStacks>,
+    /// Stacks of 16-bit floats.
+    half: Vec<bool>,
     /// A place for the image of each particle, where images are kept once they were read.
-    kept: Option<Vec<OnceLock<Box<[f32]>>>>,
-    /// [`ImageStore::hold`] reads images in advance.
-    preread: bool,
+    kept: Option<Vec<OnceLock<Pixels<'static>>>>,
     /// Copies that are read instead of the stacks.
     scratch: Option<Scratch>,
     warnings: Vec<String>,
@@ -73,13 +72,13 @@ pub(super) fn locate(image: &str, star_file: &Path) -> Result<Located, String> {
 
 impl ImageStore {
     /// Open every stack of the set, checking that each slice exists and that boxes agree with the optics table.
-    /// With `preread`, [`ImageStore::hold`] reads images in advance.
-    pub fn open(set: &ParticleSet, preread: bool) -> Result<Self, DatasetError> {
+    /// With `keep`, images are kept in memory once they were read.
+    pub fn open(set: &ParticleSet, keep: bool) -> Result<Self, DatasetError> {
         let mut store = ImageStore {
             paths: Vec::new(),
             open: Mutex::default(),
+            half: Vec::new(),
             kept: None,
-            preread,
             scratch: None,
             warnings: Vec::new(),
         };
@@ -87,7 +86,7 @@ impl ImageStore {
         for (stack, particles) in particles_of_stack.iter().enumerate() {
             store.add_stack(set, stack, particles)?;
         }
-        if preread {
+        if keep {
             store.keep(set);
         }
         Ok(store)
@@ -95,8 +94,14 @@ impl ImageStore {
 
     /// Keep images once they are read, provided that all of them take no more than `bytes`.
     pub fn keep_within(&mut self, set: &ParticleSet, bytes: usize) {
-        let of_group = |group: usize| set.optics[group].box_size.pow(2) * size_of::<f32>();
-        let all: usize = set.particles.iter().map(|p| of_group(p.optics_group)).sum();
+        let bytes_of = |particle: &Particle| {
+            let pixel = match self.half[particle.stack] {
+                true => size_of::<f16>(),
+                false => size_of::<f32>(),
+            };
+            set.optics[particle.optics_group].box_size.pow(2) * pixel
+        };
+        let all: usize = set.particles.iter().map(bytes_of).sum();
         if self.kept.is_none() && all <= bytes {
             self.keep(set);
         }
@@ -149,19 +154,19 @@ impl ImageStore {
 
     /// Image of particle `index` (row-major, box² of its optics group), borrowed where images are kept; NaN or all-zero
     /// images are errors naming the particle.
-    pub fn image(&self, set: &ParticleSet, index: usize) -> Result<Cow<'_, [f32]>, DatasetError> {
+    pub fn image(&self, set: &ParticleSet, index: usize) -> Result<Pixels<'_>, DatasetError> {
         let Some(place) = self.kept.as_ref().map(|places| &places[index]) else {
-            return Ok(Cow::Owned(self.decode(set, index)?));
+            return self.read(set, index);
         };
         if let Some(image) = place.get() {
-            return Ok(Cow::Borrowed(image));
+            return Ok(image.borrowed());
         }
-        let image = self.decode(set, index)?.into_boxed_slice();
+        let image = self.read(set, index)?;
         // Another thread that was faster has read the same image.
-        Ok(Cow::Borrowed(place.get_or_init(|| image)))
+        Ok(place.get_or_init(|| image).borrowed())
     }
 
-    /// As [`Self::image`], into `out`.
+    /// As [`Self::image`], in single precision into `out`.
     pub fn read_into(
         &self,
         set: &ParticleSet,
@@ -169,6 +174,7 @@ impl ImageStore {
         out: &mut [f32],
     ) -> Result<(), DatasetError> {
         let image = self.image(set, index)?;
+        let image = image.single();
         if image.len() != out.len() {
             return Err(DatasetError::Invalid(format!(
                 "{}: {} pixels do not fit a buffer of {}",
@@ -190,6 +196,7 @@ impl ImageStore {
     ) -> Result<(), DatasetError> {
         let Some(&first) = particles.first() else {
             self.paths.push(PathBuf::new());
+            self.half.push(false);
             return Ok(());
         };
         let blame = |particle: usize, message: String| {
@@ -225,6 +232,7 @@ impl ImageStore {
         let reader = self
             .reader(stack)
             .map_err(|e| blame(first, e.to_string()))?;
+        self.half.push(reader.is_half());
         let (width, height) = reader.shape();
         for &particle in particles {
             let box_size = set.optics[set.particles[particle].optics_group].box_size;
@@ -265,41 +273,37 @@ impl ImageStore {
         }
     }
 
-    /// With `preread`, read the images of these particles that are not kept yet, in the order given.
-    pub fn hold(&self, set: &ParticleSet, particles: &[usize]) -> Result<(), DatasetError> {
-        if !self.preread {
-            return Ok(());
-        }
-        particles
-            .par_iter()
-            .try_for_each(|&particle| self.image(set, particle).map(drop))
-    }
-
-    fn decode(&self, set: &ParticleSet, index: usize) -> Result<Vec<f32>, DatasetError> {
+    /// Read and check the image of particle `index`.
+    fn read(&self, set: &ParticleSet, index: usize) -> Result<Pixels<'static>, DatasetError> {
         let particle = &set.particles[index];
-        let mut out = vec![0.0; set.optics[particle.optics_group].box_size.pow(2)];
         let blame =
             |message: &str| DatasetError::Invalid(format!("{}: {message}", set.describe(index)));
         let reader = self
             .reader(particle.stack)
             .map_err(|e| blame(&e.to_string()))?;
-        reader
-            .read_into(particle.slice, &mut out)
-            .map_err(|e| blame(&e.to_string()))?;
-        if let Some(pixel) = out.iter().position(|v| !v.is_finite()) {
+        let pixels = match reader.is_half() {
+            true => reader.read_half(particle.slice).map(Pixels::from),
+            false => {
+                let mut pixels = vec![0.0; set.optics[particle.optics_group].box_size.pow(2)];
+                reader
+                    .read_into(particle.slice, &mut pixels)
+                    .map(|()| Pixels::from(pixels))
+            }
+        };
+        let pixels = pixels.map_err(|e| blame(&e.to_string()))?;
+        if let Some((pixel, value)) = pixels.first_not_finite() {
             return Err(blame(&format!(
-                "the image holds {} at pixel ({}, {}); remove this particle from the STAR file or extract it again",
-                out[pixel],
+                "the image holds {value} at pixel ({}, {}); remove this particle from the STAR file or extract it again",
                 pixel % reader.shape().0,
                 pixel / reader.shape().0
             )));
         }
-        if out.iter().all(|&v| v == 0.0) {
+        if pixels.are_zero() {
             return Err(blame(
                 "all pixels of the image are 0; remove this particle from the STAR file or extract it again",
             ));
         }
-        Ok(out)
+        Ok(pixels)
     }
 
     /// The open reader of a stack.
@@ -349,19 +353,19 @@ mod tests {
     use super::*;
     use crate::dataset::ReadOptions;
     use crate::formats::mrc::{StackMode, StackWriter};
+    use std::borrow::Cow;
+
+    /// Writes `images` of 2² pixels to `a.mrcs`.
+    fn write(folder: &Path, images: &[[f32; 4]], mode: StackMode) {
+        let mut stack =
+            StackWriter::create(&folder.join("a.mrcs"), 2, images.len(), 1.0, mode).unwrap();
+        images.iter().for_each(|image| stack.push(image).unwrap());
+        stack.finish().unwrap();
+    }
 
     /// A data set with `images` of 2² pixels in `a.mrcs`; the table names `names`.
     fn set(folder: &Path, images: &[[f32; 4]], names: &[&str]) -> ParticleSet {
-        let mut stack = StackWriter::create(
-            &folder.join("a.mrcs"),
-            2,
-            images.len(),
-            1.0,
-            StackMode::Float32,
-        )
-        .unwrap();
-        images.iter().for_each(|image| stack.push(image).unwrap());
-        stack.finish().unwrap();
+        write(folder, images, StackMode::Float32);
         let mut star =
             "data_optics\nloop_\n_rlnOpticsGroup\n_rlnImagePixelSize\n_rlnImageSize\n1 1.0 2\n\n\
                         data_particles\nloop_\n_rlnImageName\n"
@@ -388,9 +392,12 @@ mod tests {
             store.keep_within(&set, room);
             for _ in 0..2 {
                 let image = store.image(&set, 0).unwrap();
-                assert_eq!(image[..], [1.0, 2.0, 3.0, 4.0]);
+                assert_eq!(image.single()[..], [1.0, 2.0, 3.0, 4.0]);
             }
-            let kept = matches!(store.image(&set, 0).unwrap(), Cow::Borrowed(_));
+            let kept = matches!(
+                store.image(&set, 0).unwrap(),
+                Pixels::Single(Cow::Borrowed(_))
+            );
             assert_eq!(kept, preread || room == 32);
             assert!(store.read_into(&set, 0, &mut [0.0; 9]).is_err());
             assert!(store.warnings()[0].contains("beside the STAR file"));
@@ -425,14 +432,37 @@ mod tests {
             error.starts_with("particle 3 (2@a.mrcs; ") && error.contains("all pixels"),
             "{error}"
         );
-        assert!(
-            ImageStore::open(&set, true)
-                .unwrap()
-                .hold(&set, &[0, 1, 2])
-                .unwrap_err()
-                .to_string()
-                .starts_with("particle")
-        );
+        // Also where images are kept, in half precision too.
+        for half in [false, true] {
+            if half {
+                write(folder.path(), &images, StackMode::Float16);
+            }
+            let store = ImageStore::open(&set, true).unwrap();
+            assert!(store.image(&set, 0).is_ok());
+            for (index, what) in [(1, "NaN at pixel (1, 0)"), (2, "all pixels")] {
+                let error = store.image(&set, index).unwrap_err().to_string();
+                assert!(
+                    error.starts_with("particle") && error.contains(what),
+                    "{error}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn images_in_half_precision_stay_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = [[1.0, -0.5, 1024.0, 0.25], [2.0; 4]];
+        let set = set(folder.path(), &images, &["1@a.mrcs", "2@a.mrcs"]);
+        write(folder.path(), &images, StackMode::Float16);
+        let mut store = ImageStore::open(&set, false).unwrap();
+        // Two images of four pixels of two bytes.
+        store.keep_within(&set, 16);
+        for (index, pixels) in images.iter().enumerate() {
+            let image = store.image(&set, index).unwrap();
+            assert!(matches!(image, Pixels::Half(Cow::Borrowed(_))));
+            assert_eq!((image.bytes().len(), &image.single()[..]), (8, &pixels[..]));
+        }
     }
 
     #[test]
@@ -483,7 +513,7 @@ mod tests {
             paths: vec![folder.path().join("a.mrcs"); MOST_OPEN + 2],
             open: Mutex::default(),
             kept: None,
-            preread: false,
+            half: vec![false; MOST_OPEN + 2],
             scratch: None,
             warnings: Vec::new(),
         };

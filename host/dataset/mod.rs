@@ -6,6 +6,7 @@ mod labels;
 mod legacy;
 mod optics;
 pub mod particles;
+mod pixels;
 mod read;
 pub mod scratch;
 mod write;
@@ -13,6 +14,7 @@ mod write;
 pub use images::ImageStore;
 pub use labels::REAL_LABELS;
 pub use particles::{CtfFields, OpticsGroup, Particle, ParticleSet, ReadOptions, ScaleGroup};
+pub use pixels::Pixels;
 
 /// What went wrong with the data set: file, particle, why, what to try.
 #[derive(Debug, thiserror::Error)]

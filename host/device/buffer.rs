@@ -9,6 +9,7 @@ use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
 use gpu::samples::{Alignment, Pair, Parent, Sample, Selection};
 use gpu::slice::{SliceAxes, VolumeShape};
+use half::f16;
 
 use super::ledger::Ledger;
 
@@ -16,7 +17,7 @@ use super::ledger::Ledger;
 ///
 /// # Safety
 /// `#[repr(C)]` or primitive, the same on host and device, and valid for every pattern of bits.
-pub unsafe trait Element: Copy {}
+pub unsafe trait Element: Copy + Send + Sync {}
 
 macro_rules! elements {
     ($($element:ty),* $(,)?) => {
@@ -25,6 +26,8 @@ macro_rules! elements {
     };
 }
 elements!(
+    u8,
+    f16,
     u32,
     u64,
     f32,

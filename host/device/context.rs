@@ -14,7 +14,7 @@ use super::ledger::Ledger;
 use super::meter::Meter;
 use super::{Buffer, DeviceError, Element, Pointer};
 
-/// A device ready for kernels. Work is queued on one stream, in order.
+/// A device ready for kernels. Their work is queued on one stream, in order.
 pub struct Device {
     ordinal: usize,
     name: String,
@@ -56,7 +56,8 @@ impl Device {
         }
         let context =
             CudaContext::new(ordinal).map_err(|e| failed(ordinal, "opening the device", e))?;
-        // SAFETY: all buffers of a device are used on its one stream, so no events are needed between them.
+        // SAFETY: all buffers of a device are used on its one stream, so no events are needed between them; those that
+        // an `Uploader` fills on a stream of its own are waited for.
         unsafe { context.disable_event_tracking() };
         keep_freed_memory(&context);
         let stream = context
@@ -161,6 +162,29 @@ impl Device {
         // SAFETY: passed on to the caller.
         let slice = unsafe { self.stream.alloc::<u8>(bytes) };
         self.entered(slice, bytes, length)
+    }
+
+    /// As [`Device::buffer`], taken and given back in the order of another stream of this device.
+    ///
+    /// # Safety
+    /// As there; and neither the device's own stream works on the content before it was waited for that this one has
+    /// written it, nor is the buffer dropped while the device's own stream works on it.
+    pub(super) unsafe fn buffer_on<T: Element>(
+        &self,
+        stream: &Arc<CudaStream>,
+        length: usize,
+    ) -> Result<Buffer<T>, DeviceError> {
+        let bytes = self.enter::<T>(length)?;
+        // SAFETY: passed on to the caller.
+        let slice = unsafe { stream.alloc::<u8>(bytes) };
+        self.entered(slice, bytes, length)
+    }
+
+    /// A further stream, whose work is in no order with that of the device's own.
+    pub(super) fn new_stream(&self) -> Result<Arc<CudaStream>, DeviceError> {
+        self.context
+            .new_stream()
+            .map_err(|e| failed(self.ordinal, "making a stream", e))
     }
 
     /// A buffer of zeros.

@@ -15,6 +15,7 @@ pub mod map;
 pub mod meter;
 pub mod nccl;
 mod product;
+mod upload;
 mod volume;
 
 pub use buffer::{Buffer, Element, Pointer};
@@ -23,4 +24,5 @@ pub use cube::{Cube, CubeTransform, Direction};
 pub use error::DeviceError;
 pub use fft::ImageTransforms;
 pub use product::{MatrixProduct, Precision};
+pub use upload::{Uploaded, Uploader};
 pub use volume::DeviceVolume;

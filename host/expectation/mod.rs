@@ -11,14 +11,13 @@ pub mod slices;
 mod start;
 mod totals;
 
-use crate::dataset::{OpticsGroup, Particle};
+use crate::dataset::{OpticsGroup, Particle, Pixels};
 use crate::device::{Device, DeviceError};
 use crate::fourier::reference::Reference;
 use crate::fourier::sums::Sums;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::optics::CtfFlags;
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -148,8 +147,8 @@ pub struct BatchItem<'a> {
     pub particle: &'a Particle,
     /// Position in the processing order (0-based, global), for seed generation.
     pub position: usize,
-    /// Image, row-major, box² of its optics group; empty where the engine has kept it.
-    pub image: Cow<'a, [f32]>,
+    /// Image, row-major, box² of its optics group; no pixels where the engine has kept or taken it.
+    pub image: Pixels<'a>,
     /// `slice@stack`, for messages.
     pub name: String,
 }
@@ -241,6 +240,12 @@ impl StageTimes {
     }
 }
 
+/// Takes images to where an engine wants them, while the engine computes.
+pub trait ImageIntake: Send + Sync {
+    /// Takes the images of a batch that is to be processed next; what was taken leaves no pixels behind.
+    fn take(&self, items: &mut [BatchItem]) -> Result<(), ExpectationError>;
+}
+
 /// An implementation of the expectation step.
 pub trait ExpectationEngine {
     /// Prepare for an iteration: zero the sums, plan batches.
@@ -264,6 +269,10 @@ pub trait ExpectationEngine {
     /// the iteration.
     fn held_images(&self) -> HashSet<usize> {
         HashSet::new()
+    }
+    /// Where images of a batch may be brought before it is processed; None: they are handed over with it.
+    fn intake(&self) -> Option<Arc<dyn ImageIntake>> {
+        None
     }
     /// The device on which references are wanted and sums are handed over; None: the host.
     fn device(&self) -> Option<Arc<Device>> {

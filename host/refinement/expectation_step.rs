@@ -1,5 +1,5 @@
-//! The expectation step over this rank's particles of a half-set: images are read ahead while the engines compute, and
-//! each engine takes the next batch when it is done with one.
+//! The expectation step over this rank's particles of a half-set: each engine has a span of them, whose next batch is read
+//! and brought to the engine while it computes; an engine that is done with its span takes from the others'.
 
 use super::crew::{Engine, StopSign};
 use super::deal::Dealt;
@@ -7,18 +7,17 @@ use super::error::RunError;
 use super::progress::ProgressBar;
 use super::reduce::{self, Found};
 use super::routes::Routes;
+use super::spans::Spans;
 use crate::comm::Ranks;
+use crate::dataset::Pixels;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::{
-    BatchItem, ExpectationEngine, IterationInput, ParticleOutcome, WeightedSums,
+    BatchItem, ExpectationEngine, ImageIntake, IterationInput, ParticleOutcome, WeightedSums,
 };
-use std::borrow::Cow;
+use rayon::prelude::*;
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Batches that are left for each engine towards the end are made smaller, but not below this part of a full one.
-const SMALLEST_PART: usize = 8;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What this rank found in a half-set.
 pub struct HalfResult {
@@ -60,29 +59,23 @@ struct Batch<'a> {
     items: Vec<BatchItem<'a>>,
 }
 
-/// Particles that nobody has begun to read.
-struct Queue<'a> {
-    rest: &'a [Dealt],
-    batch_size: usize,
-    engines: usize,
+/// What reads the batches of one engine.
+struct Reader<'r, 'a> {
+    source: Source<'a>,
+    /// Particles that nobody has begun to read.
+    rest: &'r Mutex<Spans<'a>>,
+    /// Number of the engine.
+    engine: usize,
+    /// Particles whose images the engine holds: they need not be read again.
+    held: HashSet<usize>,
+    /// Where images of the next batch are brought.
+    intake: Option<Arc<dyn ImageIntake>>,
+    /// Threads that read; the engine's own would have to wait for the disk.
+    threads: usize,
 }
 
-impl<'a> Queue<'a> {
-    /// The next batch. A single engine gets full ones; several share what is left, so that they end together.
-    fn next(&mut self) -> Option<&'a [Dealt]> {
-        let full = self.batch_size.min(self.rest.len());
-        let size = match self.engines {
-            1 => full,
-            engines => {
-                let part = self.rest.len().div_ceil(2 * engines);
-                full.min(part.max(self.batch_size / SMALLEST_PART).max(1))
-            }
-        };
-        let (next, rest) = self.rest.split_at(size.min(self.rest.len()));
-        self.rest = rest;
-        (!next.is_empty()).then_some(next)
-    }
-}
+/// More threads than this read no faster for one engine.
+const MOST_READING: usize = 8;
 
 /// Run the engines, each with its own input, over this rank's particles of a half-set.
 pub fn run(
@@ -91,34 +84,38 @@ pub fn run(
     source: Source,
     course: Course,
 ) -> Result<HalfResult, RunError> {
-    each(engines, inputs, |engine, input| {
+    each(engines, inputs, |_, engine, input| {
         Ok(engine.begin_iteration(input)?)
     })?;
-    // Images that an engine holds need not be read again; of several engines any may get the particle.
-    let held = match &*engines {
-        [engine] => engine.held_images(),
-        _ => HashSet::new(),
-    };
     let batch_sizes = engines.iter().map(|engine| engine.batch_size());
-    let queue = Mutex::new(Queue {
-        rest: source.share,
-        batch_size: batch_sizes.min().unwrap_or(1).max(1),
-        engines: engines.len(),
-    });
+    let batch_size = batch_sizes.min().unwrap_or(1);
+    let rest = Mutex::new(Spans::new(source.share, engines.len(), batch_size));
+    let threads = rayon::current_num_threads().div_ceil(engines.len());
+    let readers: Vec<Reader> = engines
+        .iter()
+        .enumerate()
+        .map(|(number, engine)| Reader {
+            source,
+            rest: &rest,
+            engine: number,
+            held: engine.held_images(),
+            intake: engine.intake(),
+            threads: threads.min(MOST_READING),
+        })
+        .collect();
     let found = std::thread::scope(|scope| {
-        // One batch for each engine waits here while another is being read and a third computed.
-        let (send, receive) = sync_channel(engines.len());
-        for _ in 0..engines.len() {
-            let (send, queue, held) = (send.clone(), &queue, &held);
-            scope.spawn(move || read_all(source, held, queue, &send));
-        }
-        drop(send);
-        // Given up when the engines are done or have failed: the readers end then.
-        let receive = Mutex::new(receive);
-        each(engines, inputs, |engine, input| {
-            let result = process(engine, input, &receive, course);
+        // Each receiver is given up when its engine is done or has failed: the reader ends then.
+        let batches = readers.into_iter().map(|reader| {
+            let (send, receive) = sync_channel(0);
+            scope.spawn(move || reader.run(&send));
+            Mutex::new(Some(receive))
+        });
+        let batches: Vec<_> = batches.collect();
+        each(engines, inputs, |number, engine, input| {
+            let receive = lock(&batches[number]).take().expect("taken once");
+            let result = process(engine, input, receive, course);
             if result.is_err() {
-                lock(&queue).rest = &[];
+                lock(&rest).clear();
             }
             result
         })
@@ -133,15 +130,15 @@ pub fn run(
     })
 }
 
-/// Do something with each engine: the only one on this thread, several at the same time with an equal part of the
+/// Do something with each engine, given its number: the only one on this thread, several at the same time with an equal part of the
 /// threads each.
 fn each<T: Send>(
     engines: &mut [Engine],
     inputs: &[IterationInput],
-    work: impl Fn(&mut dyn ExpectationEngine, &IterationInput) -> Result<T, RunError> + Sync,
+    work: impl Fn(usize, &mut dyn ExpectationEngine, &IterationInput) -> Result<T, RunError> + Sync,
 ) -> Result<Vec<T>, RunError> {
     if let [engine] = engines {
-        return Ok(vec![work(engine.as_mut(), &inputs[0])?]);
+        return Ok(vec![work(0, engine.as_mut(), &inputs[0])?]);
     }
     let threads = rayon::current_num_threads().div_ceil(engines.len());
     let work = &work;
@@ -149,9 +146,10 @@ fn each<T: Send>(
         let running: Vec<_> = engines
             .iter_mut()
             .zip(inputs)
-            .map(|(engine, input)| {
+            .enumerate()
+            .map(|(number, (engine, input))| {
                 scope.spawn(move || {
-                    super::threads::pool(threads)?.install(|| work(engine.as_mut(), input))
+                    super::threads::pool(threads)?.install(|| work(number, engine.as_mut(), input))
                 })
             })
             .collect();
@@ -167,22 +165,49 @@ fn each<T: Send>(
     })
 }
 
-fn read_all<'a>(
-    source: Source<'a>,
-    held: &HashSet<usize>,
-    queue: &Mutex<Queue<'a>>,
-    send: &SyncSender<Result<Batch<'a>, RunError>>,
-) {
-    loop {
-        let Some(share) = lock(queue).next() else {
-            break;
+impl<'a> Reader<'_, 'a> {
+    /// Reads batch after batch until none is left or nobody wants them.
+    fn run(&self, send: &SyncSender<Result<Batch<'a>, RunError>>) {
+        let pool = match super::threads::pool(self.threads) {
+            Ok(pool) => pool,
+            // Nobody to tell when the receiver has hung up.
+            Err(error) => return send.send(Err(error)).unwrap_or(()),
         };
-        let batch = read_batch(source, held, share);
-        let failed = batch.is_err();
-        // The receiver hangs up when an engine fails: nothing more is needed then.
-        if send.send(batch).is_err() || failed {
-            break;
+        loop {
+            let Some(share) = lock(self.rest).next(self.engine) else {
+                break;
+            };
+            let batch = pool.install(|| self.read(share));
+            let failed = batch.is_err();
+            // The receiver hangs up when an engine fails: nothing more is needed then.
+            if send.send(batch).is_err() || failed {
+                break;
+            }
         }
+    }
+
+    fn read(&self, share: &'a [Dealt]) -> Result<Batch<'a>, RunError> {
+        let set = self.source.set;
+        let mut items = share
+            .par_iter()
+            .map(|dealt| {
+                let particle = &set.particles[dealt.index];
+                let image = match self.held.contains(&particle.id) {
+                    true => Pixels::NONE,
+                    false => self.source.images.image(set, dealt.index)?,
+                };
+                Ok(BatchItem {
+                    particle,
+                    position: dealt.position,
+                    image,
+                    name: set.image_name(dealt.index),
+                })
+            })
+            .collect::<Result<Vec<_>, RunError>>()?;
+        if let Some(intake) = &self.intake {
+            intake.take(&mut items)?;
+        }
+        Ok(Batch { share, items })
     }
 }
 
@@ -190,15 +215,11 @@ fn read_all<'a>(
 fn process(
     engine: &mut dyn ExpectationEngine,
     input: &IterationInput,
-    batches: &Mutex<Receiver<Result<Batch, RunError>>>,
+    batches: Receiver<Result<Batch, RunError>>,
     course: Course,
 ) -> Result<Vec<Found>, RunError> {
     let mut found = Vec::new();
-    loop {
-        let next = lock(batches).recv();
-        let Ok(batch) = next else {
-            return Ok(found);
-        };
+    for batch in batches {
         course.stop.check()?;
         let batch = batch?;
         course.ranks.watch().enter(&course.stage_of(batch.share));
@@ -208,6 +229,7 @@ fn process(
         }
         lock(course.progress).advance(batch.share.len());
     }
+    Ok(found)
 }
 
 impl Course<'_> {
@@ -227,31 +249,6 @@ impl Course<'_> {
 /// A thread that panicked ends the run, whatever it held.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn read_batch<'a>(
-    source: Source<'a>,
-    held: &HashSet<usize>,
-    share: &'a [Dealt],
-) -> Result<Batch<'a>, RunError> {
-    let set = source.set;
-    let items = share
-        .iter()
-        .map(|dealt| {
-            let particle = &set.particles[dealt.index];
-            let image = match held.contains(&particle.id) {
-                true => Cow::Borrowed(&[][..]),
-                false => source.images.image(set, dealt.index)?,
-            };
-            Ok(BatchItem {
-                particle,
-                position: dealt.position,
-                image,
-                name: set.image_name(dealt.index),
-            })
-        })
-        .collect::<Result<_, RunError>>()?;
-    Ok(Batch { share, items })
 }
 
 /// Store what was found in the particle table, where it is the start of the next iteration.

@@ -38,6 +38,7 @@ mod shared_model;
 mod signals;
 pub mod sizes;
 pub mod solvent;
+mod spans;
 pub mod start_up;
 pub mod state;
 mod threads;

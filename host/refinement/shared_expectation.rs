@@ -127,7 +127,6 @@ fn align(
     if crew.ranks.size() > 1 {
         job.images.drop_others(&own);
     }
-    job.images.hold(&job.particles, &own)?;
     let progress = Mutex::new(ProgressBar::new(own.len(), console.verbosity <= 0));
     let (mut results, mut parked) = (Vec::new(), Vec::new());
     let mut first = Some(references);

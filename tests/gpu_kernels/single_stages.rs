@@ -1,29 +1,41 @@
 //! Image preparation, CTF and matrix products, each by itself.
 
 use super::*;
-use gerelion::device::{ImageTransforms, MatrixProduct, Pointer, Precision};
+use gerelion::device::{ImageTransforms, MatrixProduct, Pointer, Precision, Uploader};
 use gerelion::fourier::image::{
     Background, ImageTransform, mask_particle, shell_power, shift_by_pixels,
 };
 use gpu::correlation::ExactSample;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
+use half::f16;
+use std::sync::Arc;
 use std::time::Instant;
 
 #[test]
 fn images_are_prepared_as_on_the_host() {
     let Some(device) = device() else { return };
-    let raw = values(IMAGES * BOX * BOX, 1);
+    // Every other image comes in half precision.
+    let mut raw = values(IMAGES * BOX * BOX, 1);
+    let is_half = |image: usize| image % 2 == 1;
+    for (i, value) in raw.iter_mut().enumerate() {
+        if is_half(i / (BOX * BOX)) {
+            *value = f16::from_f32(*value).to_f32();
+        }
+    }
+    let halves: Vec<f16> = raw.iter().map(|v| f16::from_f32(*v)).collect();
     let tasks: Vec<ImageTask> = (0..IMAGES)
         .map(|i| ImageTask {
             factor: 0.5 + 0.1 * i as f32,
             shift: [i as i32 % 7 - 3, 2 - i as i32 % 5],
+            half: u32::from(is_half(i)),
         })
         .collect();
     let pixels = pixels();
     let (count, stride) = (pixels.len(), pixels.len().next_multiple_of(32));
     let (radius, edge) = (30.0f32, 5.0f32);
     let d_raw = device.upload(&raw).unwrap();
+    let d_halves = device.upload(&halves).unwrap();
     let d_tasks = device.upload(&tasks).unwrap();
     let unmasked = poisoned(&device, raw.len());
     let masked = poisoned(&device, raw.len());
@@ -40,7 +52,10 @@ fn images_are_prepared_as_on_the_host() {
         Err(error) => panic!("{error}"),
     };
     let addresses: Vec<u64> = (0..IMAGES)
-        .map(|i| d_raw.pointer().offset(i * BOX * BOX).address())
+        .map(|i| match is_half(i) {
+            false => d_raw.pointer().offset(i * BOX * BOX).address(),
+            true => d_halves.pointer().offset(i * BOX * BOX).address(),
+        })
         .collect();
     let d_addresses = device.upload(&addresses).unwrap();
     // SAFETY: array sizes as the kernels demand.
@@ -322,4 +337,37 @@ fn tied_correlations_have_double_precision() {
         let expected: f64 = cross / f64::sqrt(power);
         assert!((found - expected).abs() < 1e-11, "{found} {expected}");
     }
+}
+
+#[test]
+fn pieces_arrive_whole_and_in_their_places() {
+    let Some(device) = device() else { return };
+    let device = Arc::new(device);
+    let mut uploader = Uploader::new(device.clone()).unwrap();
+    // More than the pinned memory holds at a time, several times over; one piece is larger than it.
+    let sizes: Vec<usize> = (0..40)
+        .map(|i| (3 << 20) + 7 * i)
+        .chain([70 << 20, 1])
+        .collect();
+    let value = |piece: usize, at: usize| (31 * piece + at / 1000 + at % 7) as u8;
+    for _ in 0..2 {
+        let found = uploader
+            .upload(&sizes, |piece, to: &mut [u8]| {
+                to.iter_mut()
+                    .enumerate()
+                    .for_each(|(at, v)| *v = value(piece, at));
+            })
+            .unwrap();
+        let bytes = device.download(&found.block, found.block.len()).unwrap();
+        for (piece, (&begin, &size)) in found.begins.iter().zip(&sizes).enumerate() {
+            assert_eq!(begin % 16, 0);
+            let wrong = (0..size).find(|&at| bytes[begin + at] != value(piece, at));
+            assert_eq!(wrong, None, "piece {piece}");
+        }
+    }
+    let nothing = |_: usize, _: &mut [u8]| ();
+    assert!(uploader.upload(&[], nothing).unwrap().begins.is_empty());
+    device.limit_memory(1 << 20);
+    let error = uploader.upload(&[2 << 20], nothing).err().unwrap();
+    assert!(error.is_full(), "{error}");
 }

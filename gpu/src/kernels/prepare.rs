@@ -5,13 +5,13 @@ use cuda_std::shared::Shared;
 
 use super::block;
 use crate::ctf::{self, CtfCoefficients};
-use crate::image::{ImageTask, centre_sign, shell, shift_phase};
+use crate::image::{ImageTask, centre_sign, half_to_single, shell, shift_phase};
 use crate::mask::background_share;
 use crate::samples::product;
 use crate::volume::frequency;
 
 /// Norm correction, integer shift and soft mask: raw → `unmasked` and `masked`, ready for the transform. `raw` has the
-/// address of each image.
+/// address of each image, whose pixels are as its task says.
 ///
 /// Grid: x = images; a block an image. Shared memory: 66 words. `noise` holds a background image each, or is null for
 /// the mean of the background. The mask has `radius` and `edge` in pixels.
@@ -32,7 +32,11 @@ pub unsafe fn prepare_images(
         let pixels = box_size * box_size;
         let offset = image * pixels as usize;
         let task = *tasks.add(image);
-        let raw = core::ptr::with_exposed_provenance::<f32>(*raw.add(image) as usize);
+        let raw = *raw.add(image) as usize;
+        let pixel = |at: u32| match task.half {
+            0 => *core::ptr::with_exposed_provenance::<f32>(raw).add(at as usize),
+            _ => half_to_single(*core::ptr::with_exposed_provenance::<u16>(raw).add(at as usize)),
+        };
         let centre = (box_size / 2) as i32;
         let distance = |i: u32| {
             let x = (i % box_size) as i32 - centre;
@@ -43,7 +47,7 @@ pub unsafe fn prepare_images(
         let mut i = thread::thread_idx_x();
         while i < pixels {
             let value = match task.source(i, box_size) {
-                Some(from) => *raw.add(from as usize) * task.factor,
+                Some(from) => pixel(from) * task.factor,
                 None => 0.0,
             };
             *unmasked.add(offset + i as usize) = value;
@@ -223,16 +227,30 @@ mod tests {
 
     #[test]
     fn images_are_scaled_shifted_and_masked() {
-        let (n, images) = (24usize, 2);
-        let raw = test_data::values(images * n * n, 3);
+        let (n, images) = (24usize, 3);
+        let mut raw = test_data::values(images * n * n, 3);
+        // The last image comes in half precision.
+        let halves: Vec<u16> = (0..(n * n) as u16)
+            .map(|i| (i % 2) << 15 | (0x3000 + i * 11 % 0x1000))
+            .collect();
+        for (value, &bits) in raw[2 * n * n..].iter_mut().zip(&halves) {
+            *value = half_to_single(bits);
+        }
         let mut tasks = vec![
             ImageTask {
                 factor: 1.5,
                 shift: [2, -3],
+                half: 0,
             },
             ImageTask {
                 factor: 0.5,
                 shift: [0, 30],
+                half: 0,
+            },
+            ImageTask {
+                factor: 0.7,
+                shift: [-1, 4],
+                half: 1,
             },
         ];
         let (mut unmasked, mut masked) = (vec![f32::NAN; raw.len()], vec![f32::NAN; raw.len()]);
@@ -240,6 +258,7 @@ mod tests {
             .chunks(n * n)
             .map(|image| image.as_ptr().expose_provenance() as u64)
             .collect();
+        addresses[2] = halves.as_ptr().expose_provenance() as u64;
         let (a, t) = (
             DevicePointer::of(&mut addresses),
             DevicePointer::of(&mut tasks),
@@ -250,7 +269,7 @@ mod tests {
         );
         let (radius, edge) = (6.0f32, 3.0f32);
         // SAFETY: array sizes as the kernel demands.
-        launch([2, 1, 1], [64, 1, 1], 4 * 66, || unsafe {
+        launch([images as u32, 1, 1], [64, 1, 1], 4 * 66, || unsafe {
             prepare_images(
                 a.get(),
                 t.get(),

@@ -192,13 +192,13 @@ pub fn not_comparable(
     item: &BatchItem,
     layout: &GroupLayout,
 ) -> ExpectationError {
-    let (low, high) = item
-        .image
+    let image = item.image.single();
+    let (low, high) = image
         .iter()
         .fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| {
             (l.min(v), h.max(v))
         });
-    let mean = item.image.iter().map(|&v| f64::from(v)).sum::<f64>() / item.image.len() as f64;
+    let mean = image.iter().map(|&v| f64::from(v)).sum::<f64>() / image.len() as f64;
     ExpectationError::Particle {
         image: item.name.clone(),
         message: format!(

@@ -37,7 +37,7 @@ pub fn prepare(
 ) -> Result<PreparedImage, ExpectationError> {
     let start = ParticleStart::new(input, layout, item)?;
     let n = layout.box_size;
-    let mut image = item.image.to_vec();
+    let mut image = item.image.single().into_owned();
     if start.factor != 1.0 {
         image.iter_mut().for_each(|v| *v *= start.factor);
     }

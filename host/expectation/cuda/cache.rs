@@ -1,105 +1,175 @@
-//! Raw images that stay on the device from iteration to iteration.
+//! Raw images on the device: those that stay from iteration to iteration, and those of the batches under way.
 
-use super::super::BatchItem;
-use crate::device::{Buffer, Device, DeviceError};
-use rayon::prelude::*;
+use super::super::{BatchItem, ExpectationError, ImageIntake};
+use crate::dataset::Pixels;
+use crate::device::{Device, DeviceError, Uploaded, Uploader};
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Images by particle, in the blocks in which they came.
-#[derive(Default)]
+/// Images by particle, in the blocks in which they came. Batches are brought by one thread while another computes.
 pub struct ImageCache {
-    blocks: Vec<Buffer<f32>>,
-    /// Address of each particle's image.
-    held: HashMap<usize, u64>,
+    uploader: Mutex<Uploader>,
+    images: Mutex<Images>,
+}
+
+#[derive(Default)]
+struct Images {
+    staying: Blocks,
+    /// Blocks that go with their batch.
+    passing: Vec<Blocks>,
     bytes: usize,
     allowed: usize,
 }
 
-/// Where the images of a batch lie; holds those that do not stay.
-pub struct Sources {
-    /// An address an image.
-    pub addresses: Buffer<u64>,
-    _passing: Option<Buffer<f32>>,
+/// Memory, and where in it the image of each particle lies.
+#[derive(Default)]
+struct Blocks {
+    memory: Vec<Uploaded<u8>>,
+    places: HashMap<usize, Place>,
+}
+
+/// Where an image lies on the device, and how.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// Address of its first pixel.
+    pub address: u64,
+    /// Pixels are 16-bit floats.
+    pub half: bool,
+}
+
+impl Images {
+    fn place(&self, particle: usize) -> Option<Place> {
+        let mut blocks = std::iter::once(&self.staying).chain(&self.passing);
+        blocks.find_map(|b| b.places.get(&particle)).copied()
+    }
 }
 
 impl ImageCache {
+    /// Without images, on `device`.
+    pub fn new(device: &Arc<Device>) -> Result<Self, DeviceError> {
+        Ok(Self {
+            uploader: Mutex::new(Uploader::new(device.clone())?),
+            images: Mutex::default(),
+        })
+    }
+
     /// Lets images stay up to `bytes`; more than that are all let go.
-    pub fn allow(&mut self, bytes: usize) {
-        self.allowed = bytes;
-        if self.bytes > bytes {
-            *self = Self {
+    pub fn allow(&self, bytes: usize) {
+        let mut images = self.images();
+        images.allowed = bytes;
+        if images.bytes > bytes {
+            *images = Images {
                 allowed: bytes,
-                ..Self::default()
+                ..Images::default()
             };
         }
     }
 
     /// Lets no more images stay in this iteration; those that do are counted on.
-    pub fn stop_growing(&mut self) {
-        self.allowed = 0;
+    pub fn stop_growing(&self) {
+        self.images().allowed = 0;
     }
 
     /// Bytes of the images that stay.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.images().bytes
     }
 
-    /// Particles whose images are here: they need not be read again.
+    /// Particles whose images stay: they need not be read again.
     pub fn particles(&self) -> HashSet<usize> {
-        self.held.keys().copied().collect()
+        self.images().staying.places.keys().copied().collect()
     }
 
-    /// Brings the images of `items`, `pixels` each, onto the device.
-    pub fn bring(
-        &mut self,
-        device: &Device,
-        items: &[&BatchItem],
-        pixels: usize,
-    ) -> Result<Sources, DeviceError> {
+    /// Lets the images of these particles go, but for those that stay.
+    pub fn release<'a>(&self, items: impl Iterator<Item = &'a BatchItem<'a>>) {
+        let particles: HashSet<usize> = items.map(|item| item.particle.id).collect();
+        self.images()
+            .passing
+            .retain(|b| !b.places.keys().any(|id| particles.contains(id)));
+    }
+
+    /// Brings those images of `items` onto the device that are not there, and tells where all of them are.
+    pub fn bring(&self, items: &[&BatchItem]) -> Result<Vec<Place>, ExpectationError> {
         let missing: Vec<&BatchItem> = items
             .iter()
             .copied()
-            .filter(|item| !self.held.contains_key(&item.particle.id))
+            .filter(|item| self.images().place(item.particle.id).is_none())
             .collect();
-        let mut passing = None;
-        let mut first = 0;
-        if !missing.is_empty() {
-            let mut raw = vec![0.0f32; missing.len() * pixels];
-            raw.par_chunks_exact_mut(pixels)
-                .zip(&missing)
-                .for_each(|(to, item)| to.copy_from_slice(&item.image));
-            let block = device.upload(&raw)?;
-            first = block.pointer().address();
-            let bytes = size_of_val(raw.as_slice());
-            if self.bytes + bytes <= self.allowed {
-                self.bytes += bytes;
-                self.blocks.push(block);
-                for (i, item) in missing.iter().enumerate() {
-                    self.held
-                        .insert(item.particle.id, address(first, i, pixels));
-                }
-            } else {
-                passing = Some(block);
-            }
-        }
-        let mut next = 0;
-        let addresses: Vec<u64> = items
+        self.upload(&missing)?;
+        let images = self.images();
+        items
             .iter()
-            .map(|item| match self.held.get(&item.particle.id) {
-                Some(&held) => held,
-                None => {
-                    next += 1;
-                    address(first, next - 1, pixels)
-                }
+            .map(|item| {
+                images
+                    .place(item.particle.id)
+                    .ok_or_else(|| ExpectationError::Particle {
+                        image: item.name.clone(),
+                        message: "its image was neither handed over nor kept on the device".into(),
+                    })
+            })
+            .collect()
+    }
+
+    /// A block with the images of `items` that have pixels.
+    fn upload(&self, items: &[&BatchItem]) -> Result<(), DeviceError> {
+        let items: Vec<&BatchItem> = items
+            .iter()
+            .copied()
+            .filter(|item| !item.image.is_empty())
+            .collect();
+        if items.is_empty() {
+            return Ok(());
+        }
+        let sizes: Vec<usize> = items.iter().map(|item| item.image.bytes().len()).collect();
+        let mut uploader = lock(&self.uploader);
+        let uploaded = uploader.upload(&sizes, |i, to: &mut [u8]| {
+            to.copy_from_slice(items[i].image.bytes());
+        })?;
+        let first = uploaded.block.pointer().address();
+        let places: Vec<(usize, Place)> = items
+            .iter()
+            .zip(&uploaded.begins)
+            .map(|(item, &begin)| {
+                let place = Place {
+                    address: first + begin as u64,
+                    half: matches!(item.image, Pixels::Half(_)),
+                };
+                (item.particle.id, place)
             })
             .collect();
-        Ok(Sources {
-            addresses: device.upload(&addresses)?,
-            _passing: passing,
-        })
+        let bytes = uploaded.block.len();
+        let mut images = self.images();
+        if images.bytes + bytes <= images.allowed {
+            images.bytes += bytes;
+            images.staying.places.extend(places);
+            images.staying.memory.push(uploaded);
+        } else {
+            images.passing.push(Blocks {
+                memory: vec![uploaded],
+                places: places.into_iter().collect(),
+            });
+        }
+        Ok(())
+    }
+
+    fn images(&self) -> MutexGuard<'_, Images> {
+        lock(&self.images)
     }
 }
 
-fn address(first: u64, image: usize, pixels: usize) -> u64 {
-    first + (image * pixels * size_of::<f32>()) as u64
+/// A thread that panicked ends the run, whatever it held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ImageIntake for ImageCache {
+    fn take(&self, items: &mut [BatchItem]) -> Result<(), ExpectationError> {
+        match self.upload(&items.iter().collect::<Vec<_>>()) {
+            // The engine brings them in smaller parts then.
+            Err(error) if error.is_full() => return Ok(()),
+            found => found?,
+        }
+        items.iter_mut().for_each(|item| item.image = Pixels::NONE);
+        Ok(())
+    }
 }

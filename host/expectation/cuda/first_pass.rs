@@ -10,7 +10,7 @@ use super::rows::Rows;
 use super::second_pass::{Differences, Groups};
 use super::{Clock, Iteration, ties, work};
 use crate::device::meter::Part;
-use crate::device::{Buffer, Device, MatrixProduct, Pointer, Precision};
+use crate::device::{Buffer, Device, MatrixProduct, Pointer, Precision, Uploader};
 use gpu::correlation::TIE_TOLERANCE;
 use gpu::samples::{Alignment, Sample, Selection};
 use gpu::shapes::ALL_CLASSES;
@@ -245,6 +245,7 @@ pub fn global(
 #[allow(clippy::too_many_arguments)]
 pub fn own(
     device: &Device,
+    lists: &mut Uploader,
     input: &IterationInput,
     iteration: &Iteration,
     layout: &DeviceLayout,
@@ -253,23 +254,33 @@ pub fn own(
     clock: &mut Clock,
     times: &mut StageTimes,
 ) -> Result<FirstPass, ExpectationError> {
-    let (rows, samples, first) = if Search::of(input) == Search::Fixed {
-        let rows = Rows::fixed(device, input, &layout.host.plane, items)?;
-        let (samples, first) = fixed_samples(input, layout, items, images);
-        (rows, samples, first)
+    let plane = &layout.host.plane;
+    let offsets = relative_offset_priors(input, layout, images);
+    let (rows, of_image) = if Search::of(input) == Search::Fixed {
+        let rows = Rows::fixed(device, lists, input, plane, items)?;
+        (rows, fixed_orientations(input, items))
     } else {
-        let (index, samples, first) = local_samples(input, layout, items, images);
-        let rows = Rows::of_sampling(device, input, &layout.host.plane, index, &[])?;
-        (rows, samples, first)
+        let (index, of_image) = local_orientations(input, items);
+        let rows = Rows::of_sampling(device, lists, input, plane, index, &[])?;
+        (rows, of_image)
     };
-    let total = samples.len();
-    let samples = device.upload(&samples)?;
+    let counts: Vec<usize> = of_image
+        .iter()
+        .zip(&offsets)
+        .map(|(orientations, offsets)| orientations.len() * offsets.len())
+        .collect();
+    let first = running_sum(counts.iter().map(|&count| count as u32));
+    let total = first[items.len()] as usize;
+    let uploaded = lists.upload(&counts, |image, to: &mut [Sample]| {
+        list_samples(image, &of_image[image], &offsets[image], to);
+    })?;
+    let samples = &uploaded.block;
     let first_device = device.upload(&first)?;
     let groups = Groups::new(device, samples.pointer(), total, rows.count)?;
     // SAFETY: filled by the kernels below.
     let values = unsafe { device.buffer::<f32>(total)? };
     Differences {
-        axes: &rows.coarse_axes,
+        axes: rows.coarse_axes.block.pointer(),
         class_of: &rows.class_of,
         children: 1,
         shift_children: 1,
@@ -349,14 +360,28 @@ pub fn own(
     })
 }
 
-/// Orientations of all particles of the batch (each once), all their samples, and where each particle begins.
-fn local_samples(
+/// An orientation of a particle's own: its row, and ln of its prior relative to the mean.
+type OwnOrientation = (u32, f32);
+
+/// All samples of an image: each of its orientations with each shift, whose ln priors are `offsets`.
+fn list_samples(image: usize, orientations: &[OwnOrientation], offsets: &[f32], to: &mut [Sample]) {
+    for (&(row, log_prior), to) in orientations.iter().zip(to.chunks_exact_mut(offsets.len())) {
+        for ((shift, offset), to) in offsets.iter().enumerate().zip(to) {
+            *to = Sample {
+                image: image as u32,
+                orientation: row,
+                shift: shift as u32,
+                log_prior: log_prior + offset,
+            };
+        }
+    }
+}
+
+/// Orientations of all particles of the batch (each once), and those of each particle.
+fn local_orientations(
     input: &IterationInput,
-    layout: &DeviceLayout,
     items: &[&BatchItem],
-    images: &Prepared,
-) -> (Vec<(u32, u32)>, Vec<Sample>, Vec<u32>) {
-    let offsets = relative_offset_priors(input, layout, images);
+) -> (Vec<(u32, u32)>, Vec<Vec<OwnOrientation>>) {
     let lists: Vec<_> = items
         .par_iter()
         .map(|item| {
@@ -377,75 +402,57 @@ fn local_samples(
     index.par_sort_unstable();
     index.dedup();
     let likelihood = input.criterion == Criterion::Likelihood;
-    let per_image: Vec<Vec<Sample>> = lists
+    let of_image = lists
         .par_iter()
-        .enumerate()
-        .map(|(image, (classes, list))| {
+        .map(|(classes, list)| {
             // All classes have the same list, so the mean over classes is that of one.
             let mean = if list.total.1 > 0 {
                 list.total.0 / list.total.1 as f64
             } else {
                 1.0
             };
-            let mut samples =
-                Vec::with_capacity(classes.len() * list.index.len() * offsets[image].len());
-            for &k in classes {
-                for (&o, &prior) in list.index.iter().zip(&list.prior) {
+            let orientations = classes.iter().flat_map(|&k| {
+                let priors = list.index.iter().zip(&list.prior);
+                priors.map(move |(&o, &prior)| (k, o, prior))
+            });
+            orientations
+                .map(|(k, o, prior)| {
                     let row = index.binary_search(&(k as u32, o)).expect("listed above");
                     let log_prior = if likelihood {
                         (prior / mean).ln() as f32
                     } else {
                         0.0
                     };
-                    samples.extend(offsets[image].iter().enumerate().map(|(t, offset)| Sample {
-                        image: image as u32,
-                        orientation: row as u32,
-                        shift: t as u32,
-                        log_prior: log_prior + offset,
-                    }));
-                }
-            }
-            samples
+                    (row as u32, log_prior)
+                })
+                .collect()
         })
         .collect();
-    let first = running_sum(per_image.iter().map(|s| s.len() as u32));
-    (index, per_image.concat(), first)
+    (index, of_image)
 }
 
-/// All samples of particles whose orientation is fixed, one row a particle and class, and where each particle begins.
-fn fixed_samples(
-    input: &IterationInput,
-    layout: &DeviceLayout,
-    items: &[&BatchItem],
-    images: &Prepared,
-) -> (Vec<Sample>, Vec<u32>) {
-    let offsets = relative_offset_priors(input, layout, images);
+/// Orientations of particles whose orientation is fixed, one row a particle and class.
+fn fixed_orientations(input: &IterationInput, items: &[&BatchItem]) -> Vec<Vec<OwnOrientation>> {
     let all = input.references.len();
     let likelihood = input.criterion == Criterion::Likelihood;
-    let mut samples = Vec::new();
-    let mut counts = Vec::with_capacity(items.len());
-    for (image, (item, offsets)) in items.iter().zip(&offsets).enumerate() {
+    let of_image = |(image, item): (usize, &&BatchItem)| {
         let classes = classes_of(input, item.position);
         let priors: Vec<f64> = classes
             .iter()
             .map(|&k| fixed_list(input, k).prior[0])
             .collect();
         let mean = priors.iter().sum::<f64>() / priors.len() as f64;
-        for (&class, prior) in classes.iter().zip(priors) {
-            let log_prior = if likelihood {
-                (prior / mean).ln() as f32
-            } else {
-                0.0
-            };
-            samples.extend(offsets.iter().enumerate().map(|(t, offset)| Sample {
-                image: image as u32,
-                orientation: (image * all + class) as u32,
-                shift: t as u32,
-                log_prior: log_prior + offset,
-            }));
-        }
-        counts.push((classes.len() * offsets.len()) as u32);
-    }
-    let first = running_sum(counts.into_iter());
-    (samples, first)
+        let with_prior = classes.iter().zip(priors);
+        with_prior
+            .map(|(&class, prior)| {
+                let log_prior = if likelihood {
+                    (prior / mean).ln() as f32
+                } else {
+                    0.0
+                };
+                ((image * all + class) as u32, log_prior)
+            })
+            .collect()
+    };
+    items.iter().enumerate().map(of_image).collect()
 }

@@ -67,7 +67,7 @@ impl Prepared {
     pub fn new(
         device: &Device,
         transforms: &mut TransformPlans,
-        cache: &mut ImageCache,
+        cache: &ImageCache,
         input: &IterationInput,
         layout: &DeviceLayout,
         items: &[&BatchItem],
@@ -78,13 +78,6 @@ impl Prepared {
             .iter()
             .map(|item| ParticleStart::new(input, host, item))
             .collect::<Result<Vec<_>, _>>()?;
-        let tasks: Vec<ImageTask> = starts
-            .iter()
-            .map(|start| ImageTask {
-                factor: start.factor,
-                shift: start.old_offset.map(|o| o as i32),
-            })
-            .collect();
         let noise = if input.options.zero_mask {
             None
         } else {
@@ -94,8 +87,18 @@ impl Prepared {
                 .collect();
             Some(device.upload(&values)?)
         };
-        let raw = cache.bring(device, items, n * n)?;
-        let tasks = device.upload(&tasks)?;
+        let places = cache.bring(items)?;
+        let addresses: Vec<u64> = places.iter().map(|place| place.address).collect();
+        let tasks: Vec<ImageTask> = starts
+            .iter()
+            .zip(&places)
+            .map(|(start, place)| ImageTask {
+                factor: start.factor,
+                shift: start.old_offset.map(|o| o as i32),
+                half: u32::from(place.half),
+            })
+            .collect();
+        let (addresses, tasks) = (device.upload(&addresses)?, device.upload(&tasks)?);
         let transforms = transforms.of(device, n, images)?;
         let (stride, half) = (layout.stride, n * (n / 2 + 1));
         // SAFETY: each is filled by a kernel or transform below before it is read.
@@ -124,7 +127,7 @@ impl Prepared {
         unsafe {
             device.prepare_images(
                 images as u32,
-                raw.addresses.pointer(),
+                addresses.pointer(),
                 tasks.pointer(),
                 n as u32,
                 host.mask_radius,

@@ -5,7 +5,7 @@ use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
 use super::Iteration;
 use super::rows::Rows;
-use crate::device::{Buffer, Device, Pointer};
+use crate::device::{Buffer, Device, Pointer, Uploader};
 use crate::optics::Ctf;
 use std::f64::consts::TAU;
 use std::ops::Range;
@@ -71,6 +71,7 @@ impl DeviceLayout {
     /// Layout of optics group `group`.
     pub(super) fn new(
         device: &Device,
+        lists: &mut Uploader,
         input: &IterationInput,
         group: usize,
         iteration: &Iteration,
@@ -145,7 +146,7 @@ impl DeviceLayout {
             host,
         };
         if Search::of(input) == Search::Global {
-            layout.grid = Some(layout.grid(device, input, iteration)?);
+            layout.grid = Some(layout.grid(device, lists, input, iteration)?);
         }
         Ok(layout)
     }
@@ -169,10 +170,11 @@ impl DeviceLayout {
     fn grid(
         &self,
         device: &Device,
+        lists: &mut Uploader,
         input: &IterationInput,
         iteration: &Iteration,
     ) -> Result<Grid, ExpectationError> {
-        let rows = Rows::of_grid(device, input, &self.host.plane)?;
+        let rows = Rows::of_grid(device, lists, input, &self.host.plane)?;
         let chunk = rows.count.min(iteration.plan.orientations);
         // SAFETY: filled by `project` before they are read.
         let (slices, half_powers) = unsafe {
@@ -207,7 +209,7 @@ impl DeviceLayout {
                 rows.len() as u32,
                 iteration.references[0].pointer(),
                 iteration.shape.pointer(),
-                grid.rows.coarse_axes.pointer().offset(rows.start),
+                grid.rows.coarse_axes.block.pointer().offset(rows.start),
                 Pointer::null(),
                 grid.rows.class_of.pointer().offset(rows.start),
                 1,

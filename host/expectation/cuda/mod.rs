@@ -18,10 +18,12 @@ mod work;
 use super::batches::by_optics_group;
 use super::orientations::Search;
 use super::{
-    BatchItem, Criterion, ExpectationEngine, ExpectationError, IterationInput, ParticleOutcome,
-    StageTimes, WeightedSums,
+    BatchItem, Criterion, ExpectationEngine, ExpectationError, ImageIntake, IterationInput,
+    ParticleOutcome, StageTimes, WeightedSums,
 };
-use crate::device::{Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision};
+use crate::device::{
+    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Uploader,
+};
 use crate::fourier::reference::{self, Reference};
 use crate::fourier::sums::{DeviceSums, Sums};
 use cache::ImageCache;
@@ -40,7 +42,9 @@ pub struct CudaEngine {
     /// Rounding of the first pass's products.
     precision: Precision,
     transforms: TransformPlans,
-    cache: ImageCache,
+    cache: Arc<ImageCache>,
+    /// Brings long lists of samples and orientations.
+    lists: Uploader,
     /// Batches stay as small as they had to be made when the device was full.
     largest_batch: usize,
     iteration: Option<Iteration>,
@@ -71,12 +75,14 @@ impl CudaEngine {
         let (free, _) = device.memory()?;
         device.limit_memory(memory.unwrap_or(usize::MAX).min(free / 10 * 9));
         let product = MatrixProduct::new(&device);
+        let device = Arc::new(device);
         Ok(Self {
             precision: Precision::Single,
-            device: Arc::new(device),
+            cache: Arc::new(ImageCache::new(&device)?),
+            lists: Uploader::new(device.clone())?,
+            device,
             product,
             transforms: TransformPlans::default(),
-            cache: ImageCache::default(),
             largest_batch: usize::MAX,
             iteration: None,
             times: StageTimes::default(),
@@ -140,7 +146,7 @@ impl CudaEngine {
             .as_mut()
             .ok_or_else(ExpectationError::not_begun)?;
         if iteration.layouts[group].is_none() {
-            let layout = DeviceLayout::new(&self.device, input, group, iteration)?;
+            let layout = DeviceLayout::new(&self.device, &mut self.lists, input, group, iteration)?;
             iteration.layouts[group] = Some(layout);
         }
         let layout = iteration.layouts[group].take().expect("just made");
@@ -163,6 +169,7 @@ impl CudaEngine {
             precision,
             transforms,
             cache,
+            lists,
             iteration,
             times,
             ..
@@ -185,7 +192,7 @@ impl CudaEngine {
             )?
         } else {
             first_pass::own(
-                device, input, iteration, layout, items, &images, &mut clock, times,
+                device, lists, input, iteration, layout, items, &images, &mut clock, times,
             )?
         };
         let mut outcomes = Vec::with_capacity(items.len());
@@ -237,6 +244,10 @@ impl CudaEngine {
                     );
                     self.largest_batch = half;
                     self.cache.stop_growing();
+                    // Images that were handed over, and work areas of transforms of larger batches.
+                    let here = items[..size].iter().filter(|item| !item.image.is_empty());
+                    self.cache.release(here.copied());
+                    self.transforms = TransformPlans::default();
                     if let Some(iteration) = &mut self.iteration {
                         iteration.plan.batch = size;
                         iteration.plan.halve();
@@ -265,9 +276,11 @@ impl ExpectationEngine for CudaEngine {
         input: &IterationInput,
         batch: &[BatchItem],
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
-        by_optics_group(input, batch, |group, items| {
+        let outcomes = by_optics_group(input, batch, |group, items| {
             self.align_some(input, group, items)
-        })
+        })?;
+        self.cache.release(batch.iter());
+        Ok(outcomes)
     }
 
     fn is_crowded_by(&self, input: &IterationInput, bytes: usize) -> bool {
@@ -306,6 +319,10 @@ impl ExpectationEngine for CudaEngine {
 
     fn held_images(&self) -> HashSet<usize> {
         self.cache.particles()
+    }
+
+    fn intake(&self) -> Option<Arc<dyn ImageIntake>> {
+        Some(self.cache.clone())
     }
 
     fn device(&self) -> Option<Arc<Device>> {

@@ -116,8 +116,8 @@ impl Demand {
     /// One particle until the second pass, and its sums per shell.
     fn particle(&self) -> usize {
         let half = self.box_size * (self.box_size / 2 + 1);
-        // As read, shifted, masked; its transform and cuFFT's work area.
-        let image = 3 * 4 * self.box_size * self.box_size + 2 * 8 * half;
+        // As read, in this batch and in the next one, shifted, masked; its transform and cuFFT's work area.
+        let image = 4 * 4 * self.box_size * self.box_size + 2 * 8 * half;
         let listed = self.full_pixels * (2 * 8 + 4 + 8 * self.classes);
         let shells = 4 * self.box_size + 16 * self.classes * self.box_size;
         let comparisons = if self.shared_orientations > 0 {

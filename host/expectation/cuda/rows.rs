@@ -3,10 +3,12 @@
 use super::super::orientations::global_list;
 use super::super::slices::ImagePlane;
 use super::super::{BatchItem, ClassSelection, ExpectationError, IterationInput};
-use crate::device::{Buffer, Device};
+use crate::device::{Buffer, Device, Uploaded, Uploader};
 use crate::geometry::{Matrix3, euler};
 use gpu::slice::SliceAxes;
-use rayon::prelude::*;
+
+/// Rows whose slices a thread works out at a time.
+const ROWS_AT_A_TIME: usize = 1024;
 
 /// Orientations, and what kernels need of them.
 pub struct Rows {
@@ -21,15 +23,16 @@ pub struct Rows {
     /// ln of the prior relative to its mean (global searches; else 0).
     pub log_prior: Buffer<f32>,
     /// Slices of the orientations themselves.
-    pub coarse_axes: Buffer<SliceAxes>,
+    pub coarse_axes: Uploaded<SliceAxes>,
     /// Slices of their children, consecutive.
-    pub fine_axes: Buffer<SliceAxes>,
+    pub fine_axes: Uploaded<SliceAxes>,
 }
 
 impl Rows {
     /// The grid of a global search: all orientations of all classes with a prior above 0.
     pub fn of_grid(
         device: &Device,
+        uploader: &mut Uploader,
         input: &IterationInput,
         plane: &ImagePlane,
     ) -> Result<Self, ExpectationError> {
@@ -59,12 +62,13 @@ impl Rows {
             index.extend(list.index.iter().map(|&o| (k as u32, o)));
             log_prior.extend(list.prior.iter().map(|p| (p / mean).ln() as f32));
         }
-        Self::of_sampling(device, input, plane, index, &log_prior)
+        Self::of_sampling(device, uploader, input, plane, index, &log_prior)
     }
 
     /// Orientations of the sampling; `log_prior` may be empty.
     pub fn of_sampling(
         device: &Device,
+        uploader: &mut Uploader,
         input: &IterationInput,
         plane: &ImagePlane,
         index: Vec<(u32, u32)>,
@@ -77,12 +81,18 @@ impl Rows {
                 .sampling
                 .orientations(o / n_psi, o % n_psi, oversampling)
         };
-        Self::new(device, input, plane, &index, log_prior, matrices)
+        let children = input
+            .sampling
+            .orientation_children(input.options.oversampling);
+        Self::new(
+            device, uploader, input, plane, &index, log_prior, children, matrices,
+        )
     }
 
     /// The current orientation of each particle, once a class: row image · classes + class.
     pub fn fixed(
         device: &Device,
+        uploader: &mut Uploader,
         input: &IterationInput,
         plane: &ImagePlane,
         items: &[&BatchItem],
@@ -95,29 +105,36 @@ impl Rows {
             let particle = items[row / classes].particle;
             vec![euler::matrix(particle.rot, particle.tilt, particle.psi)]
         };
-        Self::new(device, input, plane, &index, &[], matrices)
+        Self::new(device, uploader, input, plane, &index, &[], 1, matrices)
     }
 
-    /// `matrices` gives the children of a row by order of oversampling.
+    /// `matrices` gives the children of a row by order of oversampling; there are `children` at that of the run.
+    #[allow(clippy::too_many_arguments)]
     fn new(
         device: &Device,
+        uploader: &mut Uploader,
         input: &IterationInput,
         plane: &ImagePlane,
         index: &[(u32, u32)],
         log_prior: &[f32],
+        children: usize,
         matrices: impl Fn(usize, u32) -> Vec<Matrix3> + Sync,
     ) -> Result<Self, ExpectationError> {
         let n_psi = input.sampling.n_psi();
         let directions = input.sampling.directions.len() as u32;
-        let axes = |oversampling: u32| -> Vec<SliceAxes> {
-            (0..index.len())
-                .into_par_iter()
-                .flat_map_iter(|row| {
-                    matrices(row, oversampling)
-                        .into_iter()
-                        .map(|a| plane.axes(&a))
-                })
-                .collect()
+        let mut axes = |oversampling: u32, children: usize| {
+            let counts: Vec<usize> = index
+                .chunks(ROWS_AT_A_TIME)
+                .map(|rows| rows.len() * children)
+                .collect();
+            uploader.upload(&counts, |part, to: &mut [SliceAxes]| {
+                let first = part * ROWS_AT_A_TIME;
+                for (row, to) in (first..).zip(to.chunks_exact_mut(children)) {
+                    for (to, matrix) in to.iter_mut().zip(matrices(row, oversampling)) {
+                        *to = plane.axes(&matrix);
+                    }
+                }
+            })
         };
         let class_of: Vec<u32> = index.iter().map(|i| i.0).collect();
         let slot_of: Vec<u32> = index
@@ -129,8 +146,8 @@ impl Rows {
             class_of: device.upload(&class_of)?,
             slot_of: device.upload(&slot_of)?,
             log_prior: device.upload(log_prior)?,
-            coarse_axes: device.upload(&axes(0))?,
-            fine_axes: device.upload(&axes(input.options.oversampling))?,
+            coarse_axes: axes(0, 1)?,
+            fine_axes: axes(input.options.oversampling, children)?,
             index: index.to_vec(),
         })
     }

@@ -77,7 +77,7 @@ impl Groups {
 /// One pass of differences over grouped samples.
 pub struct Differences<'a> {
     /// Axes of every child of every row.
-    pub axes: &'a Buffer<SliceAxes>,
+    pub axes: Pointer<SliceAxes>,
     /// Class of every row.
     pub class_of: &'a Buffer<u32>,
     /// Children of an orientation.
@@ -125,7 +125,7 @@ impl Differences<'_> {
                     ((end - begin) * self.children) as u32,
                     iteration.references[0].pointer(),
                     iteration.shape.pointer(),
-                    self.axes.pointer(),
+                    self.axes,
                     groups.chosen.pointer().offset(begin),
                     self.class_of.pointer(),
                     self.children as u32,
@@ -249,7 +249,7 @@ impl SecondPass<'_> {
         // SAFETY: filled by the kernels below.
         let values = unsafe { device.buffer::<f32>(total * children * shift_children)? };
         Differences {
-            axes: &rows.fine_axes,
+            axes: rows.fine_axes.block.pointer(),
             class_of: &rows.class_of,
             children,
             shift_children,
@@ -389,7 +389,7 @@ impl SecondPass<'_> {
                 values.pointer(),
                 children as u32,
                 shift_children as u32,
-                rows.fine_axes.pointer(),
+                rows.fine_axes.block.pointer(),
                 rows.class_of.pointer(),
                 iteration.references[0].pointer(),
                 iteration.shape.pointer(),

@@ -1,7 +1,9 @@
 //! Random access to the images of a stack.
 
 use super::MrcError;
+use super::element::{ByteOrder, Element};
 use super::header::{self, Header};
+use half::f16;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -95,15 +97,45 @@ impl StackReader {
             ));
         }
         let mut bytes = vec![0; self.section_bytes as usize];
+        self.read_bytes(slice, &mut bytes)?;
+        self.header.element.decode(self.header.order, &bytes, out);
+        Ok(())
+    }
+    /// True when the pixels are 16-bit floats.
+    pub fn is_half(&self) -> bool {
+        self.header.element == Element::Float16
+    }
+    /// One image of a stack of 16-bit floats, as [`StackReader::read_into`] but not decoded.
+    pub fn read_half(&self, slice: usize) -> Result<Vec<f16>, MrcError> {
+        self.check(slice)?;
+        if !self.is_half() {
+            return Err(MrcError::new(
+                &self.path,
+                "its pixels are not 16-bit floats".to_string(),
+            ));
+        }
+        let (width, height) = self.shape();
+        let mut pixels = vec![f16::ZERO; width * height];
+        self.read_bytes(slice, bytemuck::cast_slice_mut(&mut pixels))?;
+        let order = self.header.order;
+        for pixel in &mut pixels {
+            let bytes = pixel.to_ne_bytes();
+            *pixel = match order {
+                ByteOrder::Little => f16::from_le_bytes(bytes),
+                ByteOrder::Big => f16::from_be_bytes(bytes),
+            };
+        }
+        Ok(pixels)
+    }
+    /// The bytes of one image that is there.
+    fn read_bytes(&self, slice: usize, bytes: &mut [u8]) -> Result<(), MrcError> {
         let position = self.header.data_offset + slice as u64 * self.section_bytes;
-        self.file.read_exact_at(&mut bytes, position).map_err(|e| {
+        self.file.read_exact_at(bytes, position).map_err(|e| {
             MrcError::new(
                 &self.path,
                 format!("reading image {} failed: {e}", slice + 1),
             )
-        })?;
-        self.header.element.decode(self.header.order, &bytes, out);
-        Ok(())
+        })
     }
     /// Check that the stack holds this image (0-based) completely.
     pub fn check(&self, slice: usize) -> Result<(), MrcError> {

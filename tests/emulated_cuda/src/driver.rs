@@ -1,24 +1,47 @@
 //! The driver: memory with guards, modules without content, launches by name. There are as many devices as
 //! `EMULATED_DEVICES` says (1), each with memory of its own: contexts, streams, functions and arrays know their device, and
 //! using them with another ends the program.
+//!
+//! What goes wrong with a card can be asked for:
+//! * `EMULATED_ROOM`: bytes of arrays that a device has room for, though it says that it has more, as when another program
+//!   takes the rest;
+//! * `EMULATED_FAULT`: `kernel:n`, the n-th launch of that kernel (from 1 on) fails.
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::kernels;
+use crate::{kernels, pinned};
 
 const SUCCESS: i32 = 0;
 const OUT_OF_MEMORY: i32 = 2;
 const NOT_FOUND: i32 = 500;
+const LAUNCH_FAILED: i32 = 719;
 /// Bytes before and after every array, and what they hold.
 const GUARD: usize = 64;
 const MARK: u8 = 0xa5;
 /// What fresh memory holds: as a float a NaN.
 const POISON: u8 = 0xff;
+/// What a device says that it has.
 const MEMORY: usize = 8 << 30;
+
+/// What it has.
+fn room() -> usize {
+    std::env::var("EMULATED_ROOM").map_or(MEMORY, |n| n.parse().expect("a number of bytes"))
+}
+
+/// True for the launch of `kernel` that `EMULATED_FAULT` names.
+fn is_faulty(kernel: &str) -> bool {
+    static LAUNCHES: AtomicUsize = AtomicUsize::new(0);
+    let Ok(fault) = std::env::var("EMULATED_FAULT") else {
+        return false;
+    };
+    let (name, number) = fault.split_once(':').expect("kernel:number");
+    let number: usize = number.parse().expect("the number of a launch");
+    name == kernel && LAUNCHES.fetch_add(1, Ordering::SeqCst) + 1 == number
+}
 
 /// Functions are their index in the table plus this times their device.
 const FUNCTIONS: usize = 1 << 20;
@@ -40,14 +63,19 @@ thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What stands for a context or a stream of a device, and for its module.
+/// What stands for a context of a device, and for its module.
 fn handle(device: usize) -> *mut c_void {
     std::ptr::without_provenance_mut(device + 1)
 }
 
+/// Streams are their device's handle plus this times their number.
+pub const STREAMS: usize = 1 << 10;
+
 /// Device of a context, stream or module.
 pub fn device_of(handle: *mut c_void) -> usize {
-    handle.addr().checked_sub(1).expect("a context or stream")
+    (handle.addr() % STREAMS)
+        .checked_sub(1)
+        .expect("a context or stream")
 }
 
 pub fn current() -> usize {
@@ -129,46 +157,6 @@ pub unsafe extern "C" fn cuDeviceGetAttribute(
     SUCCESS
 }
 
-/// An event is a box with the moment when it was recorded: everything is done when it is called.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventCreate(event: *mut *mut c_void, _flags: u32) -> i32 {
-    // SAFETY: the caller's pointer.
-    unsafe { *event = Box::into_raw(Box::new(Instant::now())).cast() };
-    SUCCESS
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventRecord(event: *mut c_void, _stream: *mut c_void) -> i32 {
-    // SAFETY: made by cuEventCreate.
-    unsafe { *event.cast::<Instant>() = Instant::now() };
-    SUCCESS
-}
-
-#[unsafe(no_mangle)]
-pub extern "C" fn cuEventSynchronize(_event: *mut c_void) -> i32 {
-    SUCCESS
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventElapsedTime_v2(
-    milliseconds: *mut f32,
-    begin: *mut c_void,
-    end: *mut c_void,
-) -> i32 {
-    // SAFETY: made by cuEventCreate.
-    let (begin, end) = unsafe { (*begin.cast::<Instant>(), *end.cast::<Instant>()) };
-    // SAFETY: the caller's number.
-    unsafe { *milliseconds = 1e3 * (end - begin).as_secs_f32() };
-    SUCCESS
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuEventDestroy_v2(event: *mut c_void) -> i32 {
-    // SAFETY: made by cuEventCreate, destroyed once.
-    drop(unsafe { Box::from_raw(event.cast::<Instant>()) });
-    SUCCESS
-}
-
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuDeviceGetUuid_v2(uuid: *mut [u8; 16], device: i32) -> i32 {
     // SAFETY: the caller's 16 bytes.
@@ -235,18 +223,22 @@ pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) ->
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cuStreamCreate(stream: *mut *mut c_void, _flags: u32) -> i32 {
+    static NUMBER: AtomicUsize = AtomicUsize::new(1);
+    let number = NUMBER.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the caller's pointer.
-    unsafe { *stream = handle(current()) };
+    unsafe { *stream = handle(current()).map_addr(|a| a + number * STREAMS) };
     SUCCESS
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuStreamDestroy_v2(_stream: *mut c_void) -> i32 {
+pub extern "C" fn cuStreamDestroy_v2(stream: *mut c_void) -> i32 {
+    pinned::finish(stream);
     SUCCESS
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuStreamSynchronize(_stream: *mut c_void) -> i32 {
+pub extern "C" fn cuStreamSynchronize(stream: *mut c_void) -> i32 {
+    pinned::finish(stream);
     SUCCESS
 }
 
@@ -257,7 +249,7 @@ pub unsafe extern "C" fn cuMemAllocAsync(
     stream: *mut c_void,
 ) -> i32 {
     let device = device_of(stream);
-    if used(device) + bytes > MEMORY {
+    if used(device) + bytes > room() {
         return OUT_OF_MEMORY;
     }
     let mut memory = vec![MARK; bytes + 2 * GUARD].into_boxed_slice();
@@ -270,7 +262,8 @@ pub unsafe extern "C" fn cuMemAllocAsync(
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cuMemFreeAsync(pointer: u64, _stream: *mut c_void) -> i32 {
+pub unsafe extern "C" fn cuMemFreeAsync(pointer: u64, stream: *mut c_void) -> i32 {
+    pinned::finish(stream);
     let bytes = arrays(|a| a.remove(&pointer))
         .expect("an array is freed once")
         .bytes;
@@ -331,6 +324,9 @@ pub unsafe extern "C" fn cuMemcpyHtoDAsync_v2(
     stream: *mut c_void,
 ) -> i32 {
     check(to, bytes, device_of(stream));
+    if pinned::defer(stream, to, from, bytes) {
+        return SUCCESS;
+    }
     // SAFETY: inside an array; the caller's memory.
     unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), to as *mut u8, bytes) };
     SUCCESS
@@ -432,6 +428,10 @@ pub unsafe extern "C" fn cuLaunchKernel(
         device_of(stream),
         "a function runs on its own device"
     );
+    pinned::finish(stream);
+    if is_faulty(kernels::name_of(function)) {
+        return LAUNCH_FAILED;
+    }
     // SAFETY: the caller's arguments are those of the kernel.
     unsafe {
         kernels::launch(

@@ -130,6 +130,11 @@ pub fn index_of(name: &str) -> Option<usize> {
     NAMES.iter().position(|(n, _)| *n == name)
 }
 
+/// Name of the kernel at a place of the table.
+pub fn name_of(index: usize) -> &'static str {
+    NAMES[index].0
+}
+
 /// Runs a kernel to its end.
 ///
 /// # Safety

@@ -15,3 +15,4 @@ mod driver;
 mod fft;
 mod kernels;
 mod nccl;
+mod pinned;
