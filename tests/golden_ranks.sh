@@ -59,8 +59,8 @@ judge() { # what, condition of awk over v (the figure), figure
 iteration() { # folder of the reference, root of ours, number, least share of poses
     report="$("$programs/gerelion" compare "$1/run_it00$3" "$2_it00$3")"
     pick() { echo "$report" | awk "$1"; }
-    for name in CurrentResolution CurrentImageSize; do
-        judge "it $3 $name" 'v == 0' "$(pick "/$name/ { print \$3 - \$5; exit }")"
+    for figure in CurrentResolution CurrentImageSize; do
+        judge "it $3 $figure" 'v == 0' "$(pick "/$figure/ { print \$3 - \$5; exit }")"
     done
     judge "it $3 same poses" "v >= $4" "$(pick '/pose identical/ { sub(/.*deg\) /, ""); print $0 + 0 }')"
     judge "it $3 AveragePmax" 'v <= 0.002' "$(pick '/AveragePmax/ { d = $3 - $5; print (d < 0 ? -d : d); exit }')"
@@ -114,6 +114,7 @@ for name in $runs; do
                 final "$root" "$golden/input/trpv1_mini_truth1.mrc" 'v >= 8 && v <= 9.9' 'v >= 0.765' ;;
             refine3d_bgal_real)
                 final "$root" "$data/bgal/ref_5a1a_d2.mrc" 'v <= 7.6' 'v >= 0.82' ;;
+            *) judge "bounds of $name" 'v == 1' "" ;;
         esac
     done
 done
