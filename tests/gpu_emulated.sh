@@ -11,10 +11,12 @@ programs="${1:-$target/release}"
 cargo build --release -p gerelion-emulated-cuda
 libraries="$target/emulated-cuda"
 mkdir -p "$libraries"
-for name in cuda.so cufft.so cublas.so nccl.so.2; do
-    cp "$target/release/libemulated_cuda.so" "$libraries/lib$name"
+for name in cuda cufft cublas; do
+    cp "$target/release/libemulated_cuda.so" "$libraries/lib$name.so"
 done
+# NCCL and the driver must know the same devices: one library under two names.
+ln -sf libcuda.so "$libraries/libnccl.so.2"
 LD_LIBRARY_PATH="$(cd "$libraries" && pwd)"
 export LD_LIBRARY_PATH
 emulated_room=24000000 EMULATED_DEVICES=2 sh tests/gpu_engine.sh "$programs" 24 1 2 20M
-EMULATED_DEVICES=2 sh tests/gpu_ranks.sh "$programs" 24 1 2
+EMULATED_DEVICES=2 sh tests/gpu_ranks.sh "$programs" 8 1 2 32
