@@ -1,7 +1,8 @@
 //! Maps on a device after their reconstruction, against the host's: low-pass, centring, masks, solvent-corrected FSC.
 
-use super::maximization::{N, SIZE, class, falling_sums, narrow, options};
+use super::maximization::{N, SIZE, class, falling_sums, narrow, options, squared_radius};
 use super::*;
+use gerelion::fourier::reference::volume_shape;
 use gerelion::fourier::sums::Sums;
 use gerelion::maximization::{Finish, Flattening, LowPass, Prior, maximize_class, volumes};
 use ndarray::Array3;
@@ -71,12 +72,16 @@ fn solvent_corrected_fsc_is_that_of_the_host() {
     };
     let mask = ball(7.0, 0.0);
     let halves = [8, 9].map(|seed| {
-        // Halves that share low resolution.
+        // Halves that share low resolution: what is their own grows with the radius.
+        let shape = volume_shape(N, 2.0, SIZE);
         let [mut host, mut other] = falling_sums(&device, 2.0, 7);
         let [host2, other2] = falling_sums(&device, 2.0, seed);
         let noise = |sums: &mut Sums, other: &Sums| {
             let all = other.read(0..other.voxels()).unwrap();
-            let few: Vec<[f64; 3]> = all.iter().map(|v| v.map(|v| 0.25 * v)).collect();
+            let own = |i| 0.01 * squared_radius(i, &shape);
+            let few: Vec<[f64; 3]> = (0..all.len())
+                .map(|i| all[i].map(|v| f64::from((own(i) * v) as f32)))
+                .collect();
             sums.add_values(0, &few).unwrap();
         };
         noise(&mut host, &host2);

@@ -4,7 +4,7 @@ use super::*;
 use gerelion::device::{Device, DeviceVolume};
 use gerelion::expectation::cuda::trials::Trials;
 use gerelion::fourier::backprojection::BackProjection;
-use gerelion::fourier::reference::{self, DeviceReference, Reference, volume_shape};
+use gerelion::fourier::reference::{self, DeviceReference, Reference, VolumeShape, volume_shape};
 use gerelion::fourier::sums::{DeviceSums, Sums};
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::maximization::{
@@ -187,21 +187,22 @@ fn maps_and_spectra_are_those_of_the_host() {
     }
 }
 
+/// |v|² of stored voxel `i`.
+pub fn squared_radius(i: usize, shape: &VolumeShape) -> f64 {
+    let [x, y, z] = gpu::volume::position(i, &shape.for_kernels()).unwrap();
+    f64::from(x * x + y * y + z * z)
+}
+
 /// Positive weights that fall with the radius, as those of images do, on the host and the same on the device.
 pub fn falling_sums(device: &Arc<Device>, padding: f64, seed: u64) -> [Sums; 2] {
     let mut both = sums(device, padding, seed);
     let shape = volume_shape(N, padding, SIZE);
-    let half = (shape.side / 2) as i64;
     let all = both[0].read(0..both[0].voxels()).unwrap();
-    let width = shape.side / 2 + 1;
     let values: Vec<[f64; 3]> = all
         .iter()
         .enumerate()
         .map(|(i, v)| {
-            let (x, row) = ((i % width) as i64, (i / width) as i64);
-            let side = shape.side as i64;
-            let (y, z) = (row % side - half, row / side - half);
-            let falling = 1000.0 * (-0.01 * (x * x + y * y + z * z) as f64).exp();
+            let falling = 1000.0 * (-0.01 * squared_radius(i, &shape)).exp();
             v.map(|v| f64::from((v * falling) as f32))
         })
         .collect();
