@@ -3,7 +3,7 @@
 # without. Fails when the maps' FSC falls below 0.9999 in some shell, or when more than one pose in 200 differs.
 # Usage: tests/gpu_engine.sh [folder with relion_refine and gerelion] [particles] [healpix order] [offset range]
 #                            [little device memory, such as 2G: the same results are asked for within it]
-# With the emulated device, `emulated_room` in the environment is what it has room for, bytes: less than a full batch takes.
+# With the emulated device, `failures=yes` in the environment also tries what can go wrong with a card.
 set -eu
 cd "$(dirname "$0")/.."
 programs="${1:-target/release}"
@@ -74,12 +74,12 @@ compare global 2
 one global little --K 1 --iter 2 --sym C4 --zero_mask --gpu_memory "$little"
 compare global 2 "gpu little"
 # What goes wrong in the middle of a run can be asked of the emulated device alone (tests/emulated_cuda/src/driver.rs).
-if [ -n "${emulated_room:-}" ]; then
-    EMULATED_ROOM="$emulated_room" one global full --K 1 --iter 2 --sym C4 --zero_mask
-    grep -q "at once instead of" "$work/global-full/log" ||
-        { echo "tests/gpu_engine.sh: $emulated_room bytes were enough for full batches" >&2; exit 1; }
-    compare global 2 "gpu full"
-    if (EMULATED_FAULT=fine_weights:2 one global fault --K 1 --iter 2 --sym C4 --zero_mask) > "$work/fault.log"; then
+if [ "${failures:-no}" = yes ]; then
+    EMULATED_FULL=coarse_list:1 one global full --K 1 --iter 1 --sym C4 --zero_mask
+    grep -q "Going on with $((particles / 2)) particles at once instead of $particles" "$work/global-full/log" ||
+        { echo "tests/gpu_engine.sh: a full device was not noticed" >&2; exit 1; }
+    compare global 1 "gpu full"
+    if (EMULATED_FAULT=fine_weights:1 one global fault --K 1 --iter 1 --sym C4 --zero_mask) > "$work/fault.log"; then
         echo "tests/gpu_engine.sh: a run with a failed kernel succeeded" >&2
         exit 1
     fi

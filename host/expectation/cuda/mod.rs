@@ -250,7 +250,7 @@ impl CudaEngine {
                     self.transforms = TransformPlans::default();
                     if let Some(iteration) = &mut self.iteration {
                         iteration.plan.batch = size;
-                        iteration.plan.halve();
+                        iteration.plan.halve(self.device.peak_memory());
                     }
                 }
                 found => return found,

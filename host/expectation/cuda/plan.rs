@@ -237,11 +237,12 @@ impl Plan {
         }
     }
 
-    /// Half of everything that can be less: for a device that turns out to be full.
-    pub fn halve(&mut self) {
+    /// Half of everything that can be less: for a device that turns out to be full when it holds `in_use` bytes.
+    pub fn halve(&mut self, in_use: usize) {
         self.batch = (self.batch / 2).max(1);
-        self.second_pass /= 2;
-        self.family_slices /= 2;
+        // Of what there is, not of what was thought to be there.
+        self.second_pass = self.second_pass.min(in_use) / 2;
+        self.family_slices = self.family_slices.min(in_use) / 2;
     }
 
     /// What raw images may take to stay for the next iteration: not what maximisation needs, which comes while they stay.
@@ -378,6 +379,21 @@ mod tests {
         assert!(!Plan::is_crowded(&demand, 42 * GIB, sums));
         // Where nothing fits anyway, moving them is of no use.
         assert!(!Plan::is_crowded(&demand, 8 * GIB, sums));
+    }
+
+    #[test]
+    fn a_full_device_gets_half_of_what_it_holds() {
+        let mut plan = Plan::new(&outlook().demand(), 100 * GIB).unwrap();
+        let (batch, in_use) = (plan.batch, GIB / 10);
+        plan.halve(in_use);
+        assert_eq!(plan.batch, batch / 2);
+        assert_eq!(
+            (plan.second_pass, plan.family_slices),
+            (in_use / 2, in_use / 2)
+        );
+        (0..20).for_each(|_| plan.halve(in_use));
+        assert_eq!(plan.batch, 1);
+        assert!(plan.second_pass < 1000 && plan.family_slices < 1000);
     }
 
     #[test]

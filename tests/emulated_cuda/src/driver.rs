@@ -3,15 +3,14 @@
 //! using them with another ends the program.
 //!
 //! What goes wrong with a card can be asked for:
-//! * `EMULATED_ROOM`: bytes of arrays that a device has room for, though it says that it has more, as when another program
-//!   takes the rest;
-//! * `EMULATED_FAULT`: `kernel:n`, the n-th launch of that kernel (from 1 on) fails.
+//! * `EMULATED_FULL`: `kernel:n`, the device is full for the next array after the n-th launch of that kernel (from 1 on);
+//! * `EMULATED_FAULT`: `kernel:n`, the n-th launch of that kernel fails.
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::{kernels, pinned};
 
@@ -24,24 +23,21 @@ const GUARD: usize = 64;
 const MARK: u8 = 0xa5;
 /// What fresh memory holds: as a float a NaN.
 const POISON: u8 = 0xff;
-/// What a device says that it has.
+/// What a device has.
 const MEMORY: usize = 8 << 30;
 
-/// What it has.
-fn room() -> usize {
-    std::env::var("EMULATED_ROOM").map_or(MEMORY, |n| n.parse().expect("a number of bytes"))
-}
-
-/// True for the launch of `kernel` that `EMULATED_FAULT` names.
-fn is_faulty(kernel: &str) -> bool {
-    static LAUNCHES: AtomicUsize = AtomicUsize::new(0);
-    let Ok(fault) = std::env::var("EMULATED_FAULT") else {
+/// True for the launch of `kernel` that `variable` names as `kernel:n`; `launches` counts those of the kernel.
+fn is_named(variable: &str, kernel: &str, launches: &AtomicUsize) -> bool {
+    let Ok(named) = std::env::var(variable) else {
         return false;
     };
-    let (name, number) = fault.split_once(':').expect("kernel:number");
+    let (name, number) = named.split_once(':').expect("kernel:number");
     let number: usize = number.parse().expect("the number of a launch");
-    name == kernel && LAUNCHES.fetch_add(1, Ordering::SeqCst) + 1 == number
+    name == kernel && launches.fetch_add(1, Ordering::SeqCst) + 1 == number
 }
+
+/// There is no room for the next array.
+static FULL: AtomicBool = AtomicBool::new(false);
 
 /// Functions are their index in the table plus this times their device.
 const FUNCTIONS: usize = 1 << 20;
@@ -249,7 +245,7 @@ pub unsafe extern "C" fn cuMemAllocAsync(
     stream: *mut c_void,
 ) -> i32 {
     let device = device_of(stream);
-    if used(device) + bytes > room() {
+    if FULL.swap(false, Ordering::SeqCst) || used(device) + bytes > MEMORY {
         return OUT_OF_MEMORY;
     }
     let mut memory = vec![MARK; bytes + 2 * GUARD].into_boxed_slice();
@@ -419,6 +415,8 @@ pub unsafe extern "C" fn cuLaunchKernel(
     arguments: *const *const c_void,
     _extra: *const c_void,
 ) -> i32 {
+    static BEFORE_FULL: AtomicUsize = AtomicUsize::new(0);
+    static BEFORE_FAULT: AtomicUsize = AtomicUsize::new(0);
     let (device, function) = (
         (function.addr() - 1) / FUNCTIONS,
         (function.addr() - 1) % FUNCTIONS,
@@ -429,7 +427,11 @@ pub unsafe extern "C" fn cuLaunchKernel(
         "a function runs on its own device"
     );
     pinned::finish(stream);
-    if is_faulty(kernels::name_of(function)) {
+    let name = kernels::name_of(function);
+    if is_named("EMULATED_FULL", name, &BEFORE_FULL) {
+        FULL.store(true, Ordering::SeqCst);
+    }
+    if is_named("EMULATED_FAULT", name, &BEFORE_FAULT) {
         return LAUNCH_FAILED;
     }
     // SAFETY: the caller's arguments are those of the kernel.
