@@ -99,7 +99,7 @@ mod tests {
         // The first engine goes on alone: through its own span, then through the end of the other's.
         let mut batches: Vec<_> = std::iter::from_fn(|| spans.next(0)).collect();
         assert!(batches.iter().all(|b| b.len() <= 16));
-        assert!(batches.iter().rev().take(3).all(|b| b.len() <= 4));
+        assert!(batches.iter().rev().take(2).all(|b| b.len() <= 2));
         assert_eq!(batches[0][0].index, 0);
         let own: usize = batches
             .iter()

@@ -1,6 +1,6 @@
 //! Jobs that are killed, signalled, stopped, given a bad image or a full disk: they end soon, say why, and can be continued.
 
-use crate::job::{Job, SOON, ends_soon, errors, ranks_of, signal};
+use crate::job::{Job, SOON, ends_soon, errors, ranks_of, signal, signal_if_alive};
 use crate::results::LATER;
 use crate::runs::{check, compare};
 use std::fs;
@@ -125,9 +125,14 @@ fn strikes(blow: Blow, moment: Duration, job: &Job, disk: Option<&SmallDisk>) ->
     if running.try_wait().unwrap().is_some() {
         return false;
     }
+    // A process may end, or be ended by the launcher, before its own blow.
     match blow {
-        Blow::Rank(rank) => signal(ranks[rank], "KILL"),
-        Blow::All => ranks.iter().for_each(|&process| signal(process, "KILL")),
+        Blow::Rank(rank) => _ = signal_if_alive(ranks[rank], "KILL"),
+        Blow::All => {
+            for process in ranks {
+                signal_if_alive(process, "KILL");
+            }
+        }
         Blow::FullDisk => disk.unwrap().fill(),
     }
     let (output, time) = ends_soon(running);

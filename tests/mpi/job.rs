@@ -121,10 +121,15 @@ pub fn ranks_of(job: &Child) -> Vec<u32> {
 }
 
 pub fn signal(process: u32, name: &str) {
+    assert!(signal_if_alive(process, name), "kill -{name} {process}");
+}
+
+/// Whether there still was such a process.
+pub fn signal_if_alive(process: u32, name: &str) -> bool {
     let status = Command::new("kill")
         .args([&format!("-{name}"), &process.to_string()])
         .status();
-    assert!(status.unwrap().success(), "kill -{name} {process}");
+    status.unwrap().success()
 }
 
 /// Wait for a job that must not go on; its texts.
