@@ -2,7 +2,9 @@
 
 use super::map_fsc::{self, SolventCorrectedFsc};
 use super::prior::InversePrior;
-use super::{Finish, MaximizationError, MaximizationOptions, cuda, halves, reconstruct, spectra};
+use super::{
+    Finish, Footprint, MaximizationError, MaximizationOptions, cuda, halves, reconstruct, spectra,
+};
 use crate::fourier::shells::round;
 use crate::fourier::sums::Sums;
 use crate::geometry::Matrix3;
@@ -149,6 +151,19 @@ pub fn solvent_corrected_fsc(
         own.expect("uploaded where it was not there")
     });
     cuda::solvent_corrected_fsc(there, mask, current_size, seed)
+}
+
+/// True when the map of these sums needs more than what is left of their device.
+pub fn is_short_of_room(sums: &Sums, options: &MaximizationOptions) -> bool {
+    let Sums::Device(sums) = sums else {
+        return false;
+    };
+    let footprint = Footprint::new(&sums.shape, options.box_size, 1);
+    let needed = match options.gridding_iterations {
+        Some(_) => footprint.gridding,
+        None => footprint.regularised,
+    };
+    sums.volume.device().memory_room() < needed.saturating_sub(footprint.sums)
 }
 
 /// Map regularised with `tau2` (`options.regularise` permitting) and finished; takes the sums to work in place.

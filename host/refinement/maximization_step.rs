@@ -201,17 +201,25 @@ fn maximize_halves(
     };
     let mut maximized = Ok(());
     let mut totals = Vec::new();
-    for (half, mut sums) in halves.into_iter().enumerate() {
+    let mut halves = halves.into_iter().enumerate().peekable();
+    while let Some((half, mut sums)) = halves.next() {
         let sum = sums.backprojections.remove(0);
         if ranks.owns(half) && maximized.is_ok() {
-            maximized = maximize_class(
-                &mut job.models[half].classes[0],
-                sum,
-                sums.class_weight[0],
-                Prior::Fsc { curve, joined },
-                &job.maximization,
-                &finish,
-            );
+            // The sums that are worked on are used up, so room is made for them before.
+            let mut other = halves
+                .peek_mut()
+                .map(|(_, other)| &mut other.backprojections[0])
+                .filter(|_| volumes::is_short_of_room(&sum, &job.maximization));
+            let parked = other.as_mut().map(|other| other.park()).transpose();
+            let class = &mut job.models[half].classes[0];
+            let (weight, prior) = (sums.class_weight[0], Prior::Fsc { curve, joined });
+            maximized = parked.map_err(MaximizationError::from).and_then(|parked| {
+                maximize_class(class, sum, weight, prior, &job.maximization, &finish)?;
+                if let (Some(other), Some(parked)) = (other, parked) {
+                    other.restore(parked)?;
+                }
+                Ok(())
+            });
         }
         totals.push(sums);
     }
