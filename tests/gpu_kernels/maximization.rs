@@ -1,7 +1,7 @@
 //! Maximisation on a device against that of the host, operation after operation on the same random sums.
 
 use super::*;
-use gerelion::device::{Device, DeviceVolume};
+use gerelion::device::{Cube, Device, DeviceVolume};
 use gerelion::expectation::cuda::trials::Trials;
 use gerelion::fourier::backprojection::BackProjection;
 use gerelion::fourier::reference::{self, DeviceReference, Reference, VolumeShape, volume_shape};
@@ -249,8 +249,8 @@ fn gridding_is_that_of_the_host() {
     }
 }
 
-/// Every operation takes what the plan of a run says, but for some kilobytes of shapes, spectra and operators. The work
-/// area is cuFFT's own matter: on a card only the emulator's exactness is not asked for.
+/// Every operation takes what the plan of a run says, but for some kilobytes of shapes, spectra and operators, and for
+/// cuFFT's work area where a card's needs less than a cube.
 #[test]
 fn device_memory_is_what_the_plan_says() {
     if device().is_none() {
@@ -258,6 +258,7 @@ fn device_memory_is_what_the_plan_says() {
     }
     let shape = volume_shape(N, 2.0, 0);
     let footprint = Footprint::new(&shape, N, 1);
+    let work_area = Cube::bytes(shape.padded_box);
     let operators = PointGroup::parse("C4").unwrap().operators().to_vec();
     let options = |gridding_iterations| MaximizationOptions {
         gridding_iterations,
@@ -286,7 +287,7 @@ fn device_memory_is_what_the_plan_says() {
         // The blob's table is the largest of the small things.
         assert!(peak <= planned + 50_000, "{what}: {peak} of {planned}");
         assert!(
-            peak + planned / 20 >= planned,
+            peak + work_area + planned / 20 >= planned,
             "{what}: {peak} of {planned}"
         );
     };
