@@ -117,14 +117,6 @@ pub fn blob_sample(r2: u32, padded_box: u32) -> u32 {
     (Real::sqrt(f64::from(r2)) * f64::from(2 * BLOB_SAMPLES) / f64::from(padded_box)) as u32
 }
 
-/// Density of a voxel divided by what the blob makes of all densities there. Capped, since voxels without weight have no
-/// limit of their own.
-#[inline(always)]
-pub fn corrected_density(density: f32, convolved: f32) -> f32 {
-    let corrected = density / if convolved > 1e-6 { convolved } else { 1e-6 };
-    if corrected < 1e20 { corrected } else { 1e20 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

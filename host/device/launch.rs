@@ -51,10 +51,7 @@ pub const KERNELS: &[(&str, u32)] = &[
     ("regularise", 256),
     ("weight_by_bin", 256),
     ("divide_into_transform", 256),
-    ("begin_density", 256),
-    ("density_transform", 256),
-    ("multiply_by_blob", 256),
-    ("correct_density", 256),
+    ("set_density", 256),
     ("compensate_into_transform", 256),
     ("crop_reference", 256),
     ("pad_map", 256),
@@ -316,20 +313,8 @@ launches! {
     divide_into_transform(| sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, radius2: u32, padding: f32, floor: F, bins: u32, padded_box: u32, out: C) {
         grid: [(padded_box * padded_box).saturating_mul(padded_box / 2 + 1).div_ceil(256), 1, 1], words: 0
     }
-    /// Densities of the compensation by iteration, all alike.
-    begin_density(voxels: u32 | sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, radius2: u32) {
-        grid: [voxels.div_ceil(256), 1, 1], words: 0
-    }
-    /// Weighted densities as a transform; `values` are those of the transform.
-    density_transform(values: u32 | sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, scale: f32, out: C) {
-        grid: [values.div_ceil(256), 1, 1], words: 0
-    }
-    /// A cube times the blob's transform.
-    multiply_by_blob(| cube: F, side: u32, padded_box: u32, blob: F) {
-        grid: [side.pow(3).div_ceil(256), 1, 1], words: 0
-    }
-    /// Densities divided by what the blob makes of them.
-    correct_density(voxels: u32 | transform: C, shape: Pointer<VolumeShape>, radius2: u32, scale: f32, sums: Pointer<[f32; 4]>) {
+    /// Densities of the compensation by iteration.
+    set_density(| sums: Pointer<[f32; 4]>, voxels: u32, density: F) {
         grid: [voxels.div_ceil(256), 1, 1], words: 0
     }
     /// Data times densities, as the transform of a box.

@@ -15,8 +15,6 @@ pub struct Footprint {
     pub regularised: usize,
     /// A map from sums that stay.
     pub unregularised: usize,
-    /// The same with iterative density compensation.
-    pub gridding: usize,
     /// References of all classes.
     pub prepare: usize,
 }
@@ -35,7 +33,6 @@ impl Footprint {
             symmetrise: 2 * sums,
             regularised: to_real_space.max(sums + padded),
             unregularised,
-            gridding: unregularised.max(sums + 2 * Cube::bytes(shape.side)),
             prepare: classes * 8 * shape.voxels() + 2 * padded + map,
         }
     }
@@ -46,7 +43,6 @@ impl Footprint {
             self.symmetrise,
             self.regularised,
             self.unregularised,
-            self.gridding,
             self.prepare,
         ]
         .into_iter()

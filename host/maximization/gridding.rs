@@ -28,9 +28,24 @@ pub(super) fn divide(
         sums.data.par_iter_mut().for_each(|a| *a /= class_weight);
         sums.weight.par_iter_mut().for_each(|w| *w /= class_weight);
     }
-    let blob = BlobTransform::new(sums.shape(box_size).padded_box);
+    let padded_box = sums.shape(box_size).padded_box;
+    let density = densities(radial, &sums.weight, iterations, padded_box);
+    sums.data
+        .par_iter_mut()
+        .zip(&density)
+        .for_each(|(a, d)| *a *= d);
+}
+
+/// D of every voxel after `iterations` rounds; 0 outside of the sphere.
+pub(super) fn densities(
+    radial: &Radial,
+    weight: &[f64],
+    iterations: usize,
+    padded_box: usize,
+) -> Vec<f64> {
+    let blob = BlobTransform::new(padded_box);
     let plane = radial.plane();
-    let mut density = vec![0.0; sums.weight.len()];
+    let mut density = vec![0.0; weight.len()];
     density
         .par_chunks_mut(plane)
         .enumerate()
@@ -42,7 +57,7 @@ pub(super) fn divide(
             }
         });
     for _ in 0..iterations {
-        let convolved = blob.convolve(radial, &density, &sums.weight);
+        let convolved = blob.convolve(radial, &density, weight);
         density
             .par_chunks_mut(plane)
             .enumerate()
@@ -57,10 +72,7 @@ pub(super) fn divide(
                 }
             });
     }
-    sums.data
-        .par_iter_mut()
-        .zip(&density)
-        .for_each(|(a, d)| *a *= d);
+    density
 }
 
 /// Plane of the sums for plane `z` of an FFT-ordered array.
@@ -85,11 +97,6 @@ impl BlobTransform {
                 .collect(),
             padded_box,
         }
-    }
-
-    /// The table as kernels take it.
-    pub fn for_kernels(&self) -> Vec<f32> {
-        self.table.iter().map(|&v| v as f32).collect()
     }
 
     /// Value at a distance of √`r2` voxels from the origin of the padded real-space grid.

@@ -18,13 +18,17 @@ pub(super) struct Radial {
 
 impl Radial {
     pub fn new(sums: &BackProjection) -> Self {
-        let radius2 = sums.radius2();
+        Self::of(sums.side, sums.radius2(), sums.padding)
+    }
+
+    /// For sums of `side` voxels, used up to Rp² = `radius2`, with padding p.
+    pub fn of(side: usize, radius2: i64, padding: f64) -> Self {
         Self {
-            half: sums.half() as i64,
-            side: sums.side,
+            half: side as i64 / 2,
+            side,
             radius2,
             shells: (0..=radius2)
-                .map(|r2| round((r2 as f64).sqrt() / sums.padding) as u32)
+                .map(|r2| round((r2 as f64).sqrt() / padding) as u32)
                 .collect(),
         }
     }

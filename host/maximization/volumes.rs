@@ -159,11 +159,7 @@ pub fn is_short_of_room(sums: &Sums, options: &MaximizationOptions) -> bool {
         return false;
     };
     let footprint = Footprint::new(&sums.shape, options.box_size, 1);
-    let needed = match options.gridding_iterations {
-        Some(_) => footprint.gridding,
-        None => footprint.regularised,
-    };
-    sums.volume.device().memory_room() < needed.saturating_sub(footprint.sums)
+    sums.volume.device().memory_room() < footprint.regularised.saturating_sub(footprint.sums)
 }
 
 /// Map regularised with `tau2` (`options.regularise` permitting) and finished; takes the sums to work in place.

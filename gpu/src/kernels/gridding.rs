@@ -1,15 +1,11 @@
-//! M-step: density compensation by iteration (`--dont_skip_gridding`; spec 02 §2.3).
+//! M-step: density compensation found by iteration (`--dont_skip_gridding`; spec 02 §2.3) in place of a division.
 //!
-//! The density D of a voxel is the fourth number of the sums. `radius2` is Rp²; transforms of the sums' own side P are
-//! cubes that are transformed in place.
+//! The density D of a voxel is the fourth number of the sums. `radius2` is Rp².
 
 use cuda_std::prelude::*;
 
 use crate::slice::VolumeShape;
-use crate::volume::{
-    BLOB_SAMPLES, blob_sample, centre_sign, corrected_density, frequency, place, position,
-    real_row, transform_position,
-};
+use crate::volume::{centre_sign, place, transform_position};
 
 /// Squared distance from the origin; of indices below 2¹⁴.
 #[inline(always)]
@@ -17,81 +13,15 @@ fn square([x, y, z]: [i32; 3]) -> u32 {
     (x * x + y * y + z * z) as u32
 }
 
-/// D = 1 where |v|² < Rp², else 0. A thread a voxel.
+/// D = `density`, a number a voxel. A thread a voxel.
 #[kernel]
-pub unsafe fn begin_density(sums: *mut [f32; 4], shape: *const VolumeShape, radius2: u32) {
+pub unsafe fn set_density(sums: *mut [f32; 4], voxels: u32, density: *const f32) {
     // SAFETY: the index is checked.
     unsafe {
         let i = thread::index_1d();
-        if let Some(at) = position(i, &*shape) {
-            (*sums.add(i))[3] = if square(at) < radius2 { 1.0 } else { 0.0 };
+        if i < voxels as usize {
+            (*sums.add(i))[3] = memory::load(density, i);
         }
-    }
-}
-
-/// D·W·`scale` as the half-complex transform of the sums' own side, origin in the corner. A thread a value of it.
-#[kernel]
-pub unsafe fn density_transform(
-    sums: *const [f32; 4],
-    shape: *const VolumeShape,
-    scale: f32,
-    out: *mut [f32; 2],
-) {
-    // SAFETY: the index is checked; every frequency of this side is a voxel.
-    unsafe {
-        let (i, shape) = (thread::index_1d(), &*shape);
-        if let Some(at) = transform_position(i, shape.side) {
-            let voxel = memory::load4(sums, place(at, shape));
-            memory::store2(out, i, [voxel[2] * scale * voxel[3], 0.0]);
-        }
-    }
-}
-
-/// Multiplies a real cube, origin in the corner, by the blob's transform, given relative to its origin in
-/// `BLOB_SAMPLES` samples over half of `padded_box`; 0 beyond. A thread a voxel.
-#[kernel]
-pub unsafe fn multiply_by_blob(cube: *mut f32, side: u32, padded_box: u32, blob: *const f32) {
-    // SAFETY: the index is checked, the sample limited.
-    unsafe {
-        let (i, n) = (thread::index_1d(), side as usize);
-        if i >= n * n * n {
-            return;
-        }
-        let at = [i % n, i / n % n, i / (n * n)].map(|c| frequency(c as u32, side));
-        let sample = blob_sample(square(at), padded_box);
-        let factor = if sample < BLOB_SAMPLES {
-            memory::load(blob, sample as usize)
-        } else {
-            0.0
-        };
-        let place = i / n * real_row(side) + i % n;
-        *cube.add(place) *= factor;
-    }
-}
-
-/// D ← D / |C|·`scale` where |v|² < Rp², C the transform that [`density_transform`] has become. A thread a voxel.
-#[kernel]
-pub unsafe fn correct_density(
-    transform: *const [f32; 2],
-    shape: *const VolumeShape,
-    radius2: u32,
-    scale: f32,
-    sums: *mut [f32; 4],
-) {
-    // SAFETY: the index is checked; every voxel is a frequency of this side.
-    unsafe {
-        let (i, shape) = (thread::index_1d(), &*shape);
-        let Some(at) = position(i, shape) else {
-            return;
-        };
-        if square(at) >= radius2 {
-            return;
-        }
-        let [y, z] = [at[1], at[2]].map(|c| crate::volume::stored(c, shape.side) as usize);
-        let row = z * shape.side as usize + y;
-        let [re, im] = memory::load2(transform, row * shape.row() + at[0] as usize);
-        let voxel = sums.add(i);
-        (*voxel)[3] = corrected_density((*voxel)[3], (re * re + im * im).sqrt() * scale);
     }
 }
 
@@ -147,75 +77,22 @@ mod tests {
     }
 
     #[test]
-    fn densities_begin_as_one_within_the_sphere() {
-        let (mut data, mut shape) = (sums(1), shape());
+    fn densities_are_as_they_are_given() {
+        let mut data = sums(1);
         let before = data.clone();
-        let d = DevicePointer::of(&mut data);
-        let s = DevicePointer::of(std::slice::from_mut(&mut shape));
-        // SAFETY: array sizes as the kernel demands.
-        launch(threads(before.len()), [64, 1, 1], 0, || unsafe {
-            begin_density(d.get(), s.get(), RADIUS2);
-        });
-        for (i, (new, old)) in data.iter().zip(&before).enumerate() {
-            let within = square(position(i, &shape).unwrap()) < RADIUS2;
-            assert_eq!(*new, [old[0], old[1], old[2], f32::from(u8::from(within))]);
-        }
-    }
-
-    /// Weighted densities go to the place of their frequency, and what comes back from there corrects them.
-    #[test]
-    fn densities_go_to_their_frequency_and_are_corrected_from_there() {
-        let (mut data, mut shape) = (sums(2), shape());
-        let before = data.clone();
-        let width = SIDE as usize / 2 + 1;
-        let mut cube = vec![[f32::NAN; 2]; SIDE as usize * SIDE as usize * width];
-        let length = cube.len();
-        let (d, c) = (DevicePointer::of(&mut data), DevicePointer::of(&mut cube));
-        let s = DevicePointer::of(std::slice::from_mut(&mut shape));
-        // SAFETY: array sizes as the kernels demand.
-        launch(threads(length), [64, 1, 1], 0, || unsafe {
-            density_transform(d.get(), s.get(), 0.5, c.get());
-        });
-        // (x, y, z) = (2, −3, 4) lies in row −3 + 15.
-        let at = place([2, -3, 4], &shape);
-        let product = before[at][2] * 0.5 * before[at][3];
-        assert_eq!(cube[(4 * 15 + 12) * width + 2], [product, 0.0]);
-        // Where nothing is left of the density, it grows by the largest factor.
-        cube[(4 * 15 + 12) * width + 2] = [0.0, 0.0];
-        let c = DevicePointer::of(&mut cube);
-        // SAFETY: as above.
-        launch(threads(before.len()), [64, 1, 1], 0, || unsafe {
-            correct_density(c.get(), s.get(), RADIUS2, 2.0, d.get());
-        });
-        for (i, (new, old)) in data.iter().zip(&before).enumerate() {
-            let expected = match square(position(i, &shape).unwrap()) {
-                r2 if r2 >= RADIUS2 => old[3],
-                _ if i == at => old[3] / 1e-6,
-                _ => 1.0 / old[2],
-            };
-            assert!((new[3] / expected - 1.0).abs() < 1e-6, "voxel {i}");
-        }
-    }
-
-    #[test]
-    fn the_blob_weighs_voxels_by_their_distance_from_the_corner() {
-        let n = SIDE as usize;
-        let row = real_row(SIDE);
-        let mut cube = vec![1.0f32; n * n * row];
-        let mut blob: Vec<f32> = (0..BLOB_SAMPLES).map(|s| s as f32).collect();
-        let (c, b) = (DevicePointer::of(&mut cube), DevicePointer::of(&mut blob));
-        // SAFETY: array sizes as the kernel demands.
-        launch(threads(n * n * n), [64, 1, 1], 0, || unsafe {
-            multiply_by_blob(c.get(), SIDE, 12, b.get());
-        });
-        let at = |x: usize, y: usize, z: usize| cube[(z * n + y) * row + x];
-        // One voxel of half a box of six: a sixth of the samples; the last voxel is at −1.
-        assert_eq!(
-            [at(0, 0, 0), at(1, 0, 0), at(0, 14, 0)],
-            [0.0, 1666.0, 1666.0]
+        let mut density: Vec<f32> = (0..data.len()).map(|i| i as f32).collect();
+        let (d, given) = (
+            DevicePointer::of(&mut data),
+            DevicePointer::of(&mut density),
         );
-        // √(3² + 4²) = 5; beyond 6 nothing is left.
-        assert_eq!([at(3, 0, 11), at(0, 7, 0), at(4, 4, 4)], [8333.0, 0.0, 0.0]);
+        let voxels = before.len() as u32;
+        // SAFETY: array sizes as the kernel demands.
+        launch(threads(before.len()), [64, 1, 1], 0, || unsafe {
+            set_density(d.get(), voxels, given.get());
+        });
+        for (i, (new, old)) in data.iter().zip(&before).enumerate() {
+            assert_eq!(*new, [old[0], old[1], old[2], i as f32]);
+        }
     }
 
     #[test]

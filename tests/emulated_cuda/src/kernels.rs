@@ -98,10 +98,7 @@ table! {
     Apart volume::regularise(_, _, _, _, _, _, _);
     AsAsked volume::weight_by_bin(_, _, _, _, _, _);
     Apart volume::divide_into_transform(_, _, _, _, _, _, _, _);
-    Apart gridding::begin_density(_, _, _);
-    Apart gridding::density_transform(_, _, _, _);
-    Apart gridding::multiply_by_blob(_, _, _, _);
-    Apart gridding::correct_density(_, _, _, _, _);
+    Apart gridding::set_density(_, _, _);
     Apart gridding::compensate_into_transform(_, _, _, _, _, _);
     AsAsked volume::crop_reference(_, _, _, _, _, _, _, _, _, _);
     Apart map::pad_map(_, _, _, _, _);
