@@ -1,10 +1,8 @@
 //! Iterative density compensation of sums on a device (spec 02 §2.3), in place of the division of
 //! [`super::reconstruct`].
 //!
-//! The densities are found on the host, in double precision. Weights differ by many orders of magnitude, and
-//! single-precision transforms err by some 10⁻⁷ of the largest, which is more than the smallest; what they get wrong
-//! between neighbours no later round sees, since the blob smooths it away. With rounds in single precision on the device
-//! maps of real runs differed from the host's by 5 %, with all but the first two of them by 0.7 %.
+//! The densities are found on the host, in double precision, from the device's weights. In single precision maps of a real
+//! run with padding 2 differed more from the host's (`docs/numerics.md`).
 
 use super::super::gridding::densities;
 use super::super::radial::Radial;
