@@ -51,7 +51,6 @@ pub const KERNELS: &[(&str, u32)] = &[
     ("regularise", 256),
     ("weight_by_bin", 256),
     ("divide_into_transform", 256),
-    ("set_density", 256),
     ("compensate_into_transform", 256),
     ("crop_reference", 256),
     ("pad_map", 256),
@@ -313,12 +312,8 @@ launches! {
     divide_into_transform(| sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, radius2: u32, padding: f32, floor: F, bins: u32, padded_box: u32, out: C) {
         grid: [(padded_box * padded_box).saturating_mul(padded_box / 2 + 1).div_ceil(256), 1, 1], words: 0
     }
-    /// Densities of the compensation by iteration.
-    set_density(| sums: Pointer<[f32; 4]>, voxels: u32, density: F) {
-        grid: [voxels.div_ceil(256), 1, 1], words: 0
-    }
     /// Data times densities, as the transform of a box.
-    compensate_into_transform(| sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, radius2: u32, scale: f32, padded_box: u32, out: C) {
+    compensate_into_transform(| sums: Pointer<[f32; 4]>, density: F, shape: Pointer<VolumeShape>, radius2: u32, scale: f32, padded_box: u32, out: C) {
         grid: [(padded_box * padded_box).saturating_mul(padded_box / 2 + 1).div_ceil(256), 1, 1], words: 0
     }
     /// Reference volume from the transform of a padded map.

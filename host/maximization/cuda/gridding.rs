@@ -10,8 +10,8 @@ use super::operand::Operand;
 use crate::device::{Cube, DeviceError};
 use crate::fourier::sums::DeviceSums;
 
-/// Data times the densities found in `iterations` rounds, as the centred transform of the padded box. Changes nothing in
-/// the sums that anyone reads. `class_weight` only limits magnitudes.
+/// Data times the densities found in `iterations` rounds, as the centred transform of the padded box. `class_weight` only
+/// limits magnitudes.
 pub fn compensated(
     sums: &DeviceSums,
     class_weight: f64,
@@ -23,12 +23,13 @@ pub fn compensated(
         true => 1.0 / class_weight,
         false => 1.0,
     };
-    set_densities(sums, &operand, scale, iterations)?;
+    let density = device.upload(&found(sums, &operand, scale, iterations)?)?;
     // SAFETY: filled by the kernel; array sizes as it demands.
     unsafe {
         let cube = Cube::new(device, sums.shape.padded_box)?;
         device.compensate_into_transform(
             operand.sums,
+            density.pointer(),
             operand.shape(),
             operand.radius2,
             scale as f32,
@@ -39,13 +40,13 @@ pub fn compensated(
     }
 }
 
-/// Finds the densities: what the blob makes of them, times the weights, is brought to 1 everywhere.
-fn set_densities(
+/// Density of every voxel: what the blob makes of them, times the weights, is brought to 1 everywhere.
+fn found(
     sums: &DeviceSums,
     operand: &Operand,
     scale: f64,
     iterations: usize,
-) -> Result<(), DeviceError> {
+) -> Result<Vec<f32>, DeviceError> {
     let radial = Radial::of(
         operand.side as usize,
         i64::from(operand.radius2),
@@ -57,16 +58,7 @@ fn set_densities(
         .iter()
         .map(|voxel| f64::from(voxel[2]) * scale)
         .collect();
+    let densities = densities(&radial, &weight, iterations, sums.shape.padded_box);
     // Where a voxel has no weight nothing limits its density.
-    let density: Vec<f32> = densities(&radial, &weight, iterations, sums.shape.padded_box)
-        .iter()
-        .map(|&d| d.min(1e20) as f32)
-        .collect();
-    let density = operand.device.upload(&density)?;
-    // SAFETY: array sizes as the kernel demands.
-    unsafe {
-        operand
-            .device
-            .set_density(operand.sums, operand.voxels, density.pointer())
-    }
+    Ok(densities.iter().map(|&d| d.min(1e20) as f32).collect())
 }

@@ -98,8 +98,7 @@ table! {
     Apart volume::regularise(_, _, _, _, _, _, _);
     AsAsked volume::weight_by_bin(_, _, _, _, _, _);
     Apart volume::divide_into_transform(_, _, _, _, _, _, _, _);
-    Apart gridding::set_density(_, _, _);
-    Apart gridding::compensate_into_transform(_, _, _, _, _, _);
+    Apart gridding::compensate_into_transform(_, _, _, _, _, _, _);
     AsAsked volume::crop_reference(_, _, _, _, _, _, _, _, _, _);
     Apart map::pad_map(_, _, _, _, _);
     Apart map::crop_map(_, _, _, _, _);
