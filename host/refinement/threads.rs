@@ -19,13 +19,8 @@ impl Cores {
     /// Those of this process.
     pub fn of_this_process() -> Self {
         let usable = std::thread::available_parallelism().map_or(1, usize::from);
-        let list = |path: &str, key: &str| {
-            let text = fs::read_to_string(Path::new(path)).ok()?;
-            let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-            count(line)
-        };
-        let allowed = list("/proc/self/status", "Cpus_allowed_list:");
-        let online = list("/sys/devices/system/cpu/online", "");
+        let allowed = listed("/proc/self/status", "Cpus_allowed_list:");
+        let online = online_cores();
         Self {
             usable,
             bound: allowed.zip(online).is_some_and(|(a, o)| a < o),
@@ -40,6 +35,17 @@ impl Cores {
             (asked, _) => asked,
         }
     }
+}
+
+/// Cores of the machine that are switched on; None where the system does not tell.
+pub fn online_cores() -> Option<usize> {
+    listed("/sys/devices/system/cpu/online", "")
+}
+
+/// Number of cores in the list behind `key` in a file.
+fn listed(path: &str, key: &str) -> Option<usize> {
+    let text = fs::read_to_string(Path::new(path)).ok()?;
+    count(text.lines().find_map(|line| line.strip_prefix(key))?)
 }
 
 /// Number of cores in a list such as `0-3,8`.
@@ -78,7 +84,10 @@ mod tests {
     #[test]
     fn lists_of_cores_are_counted() {
         assert_eq!(count("\t0-3,8\n"), Some(5));
+        assert_eq!(count("0-3,8"), Some(5));
         assert_eq!(count("7"), Some(1));
+        assert_eq!(count("0"), Some(1));
+        assert_eq!(count("3-1"), None);
         assert_eq!(count("x"), None);
         assert!(Cores::of_this_process().usable > 0);
     }

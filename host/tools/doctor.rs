@@ -1,5 +1,6 @@
 //! What this machine offers: processor, memory, and the libraries that are loaded at run time.
 
+use crate::refinement::threads;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -98,10 +99,7 @@ fn features() -> Finding {
 /// Cores this process may use against cores of the machine: a pinned shell makes every thread share one core.
 fn cores() -> Finding {
     let usable = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let online = std::fs::read_to_string("/sys/devices/system/cpu/online")
-        .ok()
-        .and_then(|text| count_cpus(text.trim()))
-        .unwrap_or(usable);
+    let online = threads::online_cores().unwrap_or(usable);
     if usable == 1 && online > 1 {
         let text = format!(
             "1 of {online} usable: all threads would share it; check taskset, the batch system or the container"
@@ -109,19 +107,6 @@ fn cores() -> Finding {
         return finding("cores", false, text);
     }
     finding("cores", true, format!("{usable} of {online} usable"))
-}
-
-/// Number of processors in a kernel list such as `0-3,8`.
-fn count_cpus(list: &str) -> Option<usize> {
-    list.split(',')
-        .map(|part| match part.split_once('-') {
-            Some((a, b)) => {
-                let (a, b): (usize, usize) = (a.parse().ok()?, b.parse().ok()?);
-                (b + 1).checked_sub(a)
-            }
-            None => part.parse::<usize>().ok().map(|_| 1),
-        })
-        .sum()
 }
 
 /// Memory of the machine and the limit of the control group, whichever bind.
@@ -236,14 +221,6 @@ fn find_library(folders: &[PathBuf], library: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn processor_lists_are_counted() {
-        assert_eq!(count_cpus("0-3,8"), Some(5));
-        assert_eq!(count_cpus("0"), Some(1));
-        assert_eq!(count_cpus("3-1"), None);
-        assert_eq!(count_cpus("x"), None);
-    }
 
     #[test]
     fn memory_entries_are_found_by_their_whole_name() {
