@@ -38,28 +38,6 @@ fn optics(s: &SimulationSettings) -> OpticsGroup {
     }
 }
 
-fn options(s: &SimulationSettings) -> ExpectationOptions {
-    ExpectationOptions {
-        particle_diameter: s.diameter,
-        mask_edge: 5.0,
-        zero_mask: true,
-        ctf: true,
-        ctf_flags: Default::default(),
-        norm: true,
-        scale: true,
-        oversampling: 1,
-        adaptive_fraction: 0.999,
-        max_significant: None,
-        sigma2_fudge: 1.0,
-        skip_align: false,
-        skip_rotate: false,
-        no_map: false,
-        skip_maximize: false,
-        random_seed: 1,
-        memory_budget: 100 << 20,
-    }
-}
-
 fn model(s: &SimulationSettings, map: ndarray::Array3<f64>, directions: usize) -> Model {
     let shells = BOX / 2 + 1;
     Model {
@@ -106,7 +84,7 @@ fn expectation(c: &mut Criterion) {
     let model = model(&s, map, sampling.directions.len());
     let prepared = reference::prepare(&model.classes[0].map, 2.0, CURRENT_SIZE, None);
     let references = [Reference::Host(prepared.volume)];
-    let (optics, options) = ([optics(&s)], options(&s));
+    let (optics, options) = ([optics(&s)], ExpectationOptions::new(s.diameter));
     let sizes = [ImageSizes {
         full: CURRENT_SIZE,
         fine: CURRENT_SIZE,

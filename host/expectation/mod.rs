@@ -86,6 +86,32 @@ pub struct ExpectationOptions {
     pub memory_budget: usize,
 }
 
+impl ExpectationOptions {
+    /// RELION's defaults, with the corrections that its jobs ask for (`--ctf --zero_mask --norm --scale`), for particles of
+    /// this diameter (Å).
+    pub fn new(particle_diameter: f64) -> Self {
+        Self {
+            particle_diameter,
+            mask_edge: 5.0,
+            zero_mask: true,
+            ctf: true,
+            ctf_flags: CtfFlags::default(),
+            norm: true,
+            scale: true,
+            oversampling: 1,
+            adaptive_fraction: 0.999,
+            max_significant: None,
+            sigma2_fudge: 1.0,
+            skip_align: false,
+            skip_rotate: false,
+            no_map: false,
+            skip_maximize: false,
+            random_seed: 1,
+            memory_budget: 100 << 20,
+        }
+    }
+}
+
 /// How samples are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Criterion {

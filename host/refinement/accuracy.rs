@@ -413,23 +413,10 @@ mod tests {
         let order = half_sets::processing_order(particles, halves, run.state.random_seed, 1);
         let particles: Vec<&Particle> = order[0].iter().map(|&i| &particles[i]).collect();
         let options = ExpectationOptions {
-            particle_diameter: 170.0,
-            mask_edge: 5.0,
-            zero_mask: true,
-            ctf: true,
             ctf_flags: run.settings.ctf_flags,
-            norm: true,
-            scale: true,
-            oversampling: 1,
-            adaptive_fraction: 0.999,
-            max_significant: None,
-            sigma2_fudge: 1.0,
-            skip_align: false,
-            skip_rotate: false,
-            no_map: false,
-            skip_maximize: false,
             random_seed: run.state.random_seed,
             memory_budget: 0,
+            ..ExpectationOptions::new(170.0)
         };
         let input = AccuracyInput {
             options: &options,

@@ -4,23 +4,21 @@
 use super::accuracy::{self, AccuracyInput};
 use super::changes::{self, ReferenceSteps};
 use super::console::{self, Console};
-use super::crew::{Crew, Engine, StopSign, agree};
+use super::crew::{Crew, StopSign, agree};
 use super::error::RunError;
 use super::job::Job;
 use super::schedule::{self, local_search_width};
 use super::shared_expectation::{self, Alignment, Expected};
 use super::sizes::{self, PassRule, SizeRule};
-use super::{expectation_step, half_sets, maximization_step, shared_model, start_up};
+use super::{
+    expectation_step, fourier_references, half_sets, maximization_step, shared_model, start_up,
+};
 use crate::comm::Ranks;
 use crate::dataset::Particle;
-use crate::device::Device;
 use crate::expectation::{ClassSelection, ImageSizes, StageTimes};
-use crate::fourier::reference::{PreparedReference, Reference, prepare};
+use crate::fourier::reference::Reference;
 use crate::fourier::shells::round;
 use crate::geometry::{Matrix3, prior, random::CRandom};
-use crate::maximization::{MaximizationError, prepare_on_device};
-use rayon::prelude::*;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// What ends an iteration other than an error.
@@ -52,7 +50,10 @@ pub fn run(
         let seed = job.state.random_seed.wrapping_add(iteration as u32);
         job.sampling.perturb(&mut CRandom::new(seed));
     }
-    let references = agree(&crew.ranks, prepare_references(job, 0, &crew.engines))?;
+    let references = agree(
+        &crew.ranks,
+        fourier_references::prepare(job, 0, &crew.engines),
+    )?;
     let cc = job.cross_correlation(iteration);
     if !cc && !job.settings.skip_align {
         estimate_accuracies(job, &crew.ranks, &references[0], &sizes, console)?;
@@ -63,7 +64,6 @@ pub fn run(
     let alignment = Alignment {
         orders: &orders,
         sizes: &sizes,
-        prepare: &prepare_references,
     };
     let Expected {
         sums,
@@ -141,50 +141,6 @@ fn set_sizes(job: &mut Job) -> Vec<ImageSizes> {
         .iter()
         .map(|group| sizes::image_sizes(group, &rule))
         .collect()
-}
-
-/// Fourier volumes of the references of half `half` for each engine, on its device or on the host; τ² becomes their
-/// power.
-fn prepare_references(
-    job: &mut Job,
-    half: usize,
-    engines: &[Engine],
-) -> Result<Vec<Vec<Reference>>, RunError> {
-    let current_size = job.state.current_size;
-    let model = &job.models[half];
-    let low = job
-        .settings
-        .strict_lowres
-        .map(|resolution| round(model.box_size as f64 * model.pixel_size / resolution) as usize);
-    let prepare_for = |device: Option<Arc<Device>>| match device {
-        Some(device) => {
-            let maps: Vec<_> = model.classes.iter().map(|class| &class.map).collect();
-            prepare_on_device(&device, &maps, model.padding, current_size, low)
-                .map_err(|error| RunError::from(MaximizationError::from(error)))
-        }
-        None => Ok(model
-            .classes
-            .iter()
-            .map(|class| {
-                let PreparedReference { volume, power } =
-                    prepare(&class.map, model.padding, current_size, low);
-                (Reference::Host(volume), power)
-            })
-            .unzip()),
-    };
-    let devices: Vec<Option<Arc<Device>>> = engines.iter().map(|e| e.device()).collect();
-    let prepared: Vec<(Vec<Reference>, Vec<Vec<f64>>)> = devices
-        .into_par_iter()
-        .map(prepare_for)
-        .collect::<Result<_, RunError>>()?;
-    let (references, mut powers): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
-    if !job.fixed_tau2 {
-        let classes = &mut job.models[half].classes;
-        for (class, power) in classes.iter_mut().zip(powers.swap_remove(0)) {
-            class.tau2 = power;
-        }
-    }
-    Ok(references)
 }
 
 /// Expected accuracies, from the first particles of half 1 and its references.

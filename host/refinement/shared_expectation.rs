@@ -5,6 +5,7 @@ use super::crew::{Crew, Engine, StopSign, agree};
 use super::deal::{CostRule, Dealt, deal};
 use super::error::RunError;
 use super::expectation_step::{self, Course, HalfResult, Source};
+use super::fourier_references;
 use super::job::Job;
 use super::kernels::{self, KernelReport};
 use super::progress::ProgressBar;
@@ -57,17 +58,12 @@ fn shares(job: &Job, crew: &Crew, orders: &[Vec<usize>]) -> Shares {
     Shares { own, costs }
 }
 
-/// Makes the references of a half-set for each engine.
-pub type Prepare = dyn Fn(&mut Job, usize, &[Engine]) -> Result<Vec<Vec<Reference>>, RunError>;
-
-/// What is to be aligned, and how references are made.
+/// What is to be aligned.
 pub struct Alignment<'a> {
     /// Particles of each half-set, in processing order.
     pub orders: &'a [Vec<usize>],
     /// Boxes of each optics group.
     pub sizes: &'a [ImageSizes],
-    /// Makes the references of a half for each engine.
-    pub prepare: &'a Prepare,
 }
 
 /// Align all particles. `references` are those of the first half for each engine; those of the second are made when their
@@ -133,7 +129,7 @@ fn align(
     for (half, share) in shares.iter().enumerate() {
         let references = match first.take() {
             Some(references) => references,
-            None => (alignment.prepare)(job, half, &crew.engines)?,
+            None => fourier_references::prepare(job, half, &crew.engines)?,
         };
         let inputs: Vec<IterationInput> = references
             .iter()

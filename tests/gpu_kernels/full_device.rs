@@ -51,7 +51,7 @@ impl Start {
             set,
             sampling,
             references: vec![Reference::Host(prepared.volume)],
-            options: options(),
+            options: ExpectationOptions::new(160.0),
             sizes: [ImageSizes {
                 full: size,
                 fine: size,
@@ -77,28 +77,6 @@ impl Start {
             references_ctf_corrected: true,
             priors_from_current: false,
         }
-    }
-}
-
-fn options() -> ExpectationOptions {
-    ExpectationOptions {
-        particle_diameter: 160.0,
-        mask_edge: 5.0,
-        zero_mask: true,
-        ctf: true,
-        ctf_flags: Default::default(),
-        norm: true,
-        scale: true,
-        oversampling: 1,
-        adaptive_fraction: 0.999,
-        max_significant: None,
-        sigma2_fudge: 1.0,
-        skip_align: false,
-        skip_rotate: false,
-        no_map: false,
-        skip_maximize: false,
-        random_seed: 1,
-        memory_budget: 100 << 20,
     }
 }
 

@@ -186,6 +186,17 @@ fn whatever_kills_a_job_at_any_moment_the_run_goes_on_from_its_files() {
     }
 }
 
+/// The texts of a job that ends before long, as one that has failed.
+fn fails_soon(job: &Job, running: Child) -> String {
+    let (output, time) = ends_soon(running);
+    let text = errors(&output);
+    assert!(
+        time < SOON && !output.status.success() && job.failed(),
+        "{text}"
+    );
+    text
+}
+
 #[test]
 fn a_signal_ends_the_job_with_one_message_that_says_how_to_go_on() {
     for rank in [0, 1] {
@@ -193,12 +204,7 @@ fn a_signal_ends_the_job_with_one_message_that_says_how_to_go_on() {
         let Some(running) = job.start(2) else { return };
         job.wait_for("_it002_optimiser.star");
         signal(ranks_of(&running)[rank], "TERM");
-        let (output, time) = ends_soon(running);
-        let text = errors(&output);
-        assert!(
-            time < SOON && !output.status.success() && job.failed(),
-            "{text}"
-        );
+        let text = fails_soon(&job, running);
         assert_eq!(text.matches("ERROR:").count(), 1, "{text}");
         assert!(
             text.contains(&format!("rank {rank} of 2 ("))
@@ -225,12 +231,7 @@ fn a_rank_that_hangs_is_named_with_its_stage() {
         job.wait_for("_it001_optimiser.star");
         let ranks = ranks_of(&running);
         signal(ranks[rank], "STOP");
-        let (output, time) = ends_soon(running);
-        let text = errors(&output);
-        assert!(
-            time < SOON && !output.status.success() && job.failed(),
-            "{text}"
-        );
+        let text = fails_soon(&job, running);
         assert!(
             text.contains(&format!("rank {rank} of 2 ("))
                 && text.contains("has made no progress for"),
@@ -250,12 +251,7 @@ fn an_image_that_cannot_be_read_on_one_rank_ends_all_of_them() {
     bytes[end..].copy_from_slice(&f32::NAN.to_le_bytes());
     std::fs::write(&stack, bytes).unwrap();
     let Some(running) = job.start(3) else { return };
-    let (output, time) = ends_soon(running);
-    let text = errors(&output);
-    assert!(
-        time < SOON && !output.status.success() && job.failed(),
-        "{text}"
-    );
+    let text = fails_soon(&job, running);
     assert_eq!(text.matches("ERROR:").count(), 1, "{text}");
     assert!(
         text.contains("rank 2 of 3 (") && text.contains("NaN"),

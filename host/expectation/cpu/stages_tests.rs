@@ -38,28 +38,6 @@ fn close(name: &str, ours: f64, reference: f64, tolerance: f64) {
     );
 }
 
-fn options() -> ExpectationOptions {
-    ExpectationOptions {
-        particle_diameter: 170.0,
-        mask_edge: 5.0,
-        zero_mask: true,
-        ctf: true,
-        ctf_flags: Default::default(),
-        norm: true,
-        scale: true,
-        oversampling: 1,
-        adaptive_fraction: 0.999,
-        max_significant: None,
-        sigma2_fudge: 1.0,
-        skip_align: false,
-        skip_rotate: false,
-        no_map: false,
-        skip_maximize: false,
-        random_seed: 1,
-        memory_budget: 100 << 20,
-    }
-}
-
 /// Start from the files of iteration `from`, compare the expectation step of the next one.
 fn compare_stages(from: usize) {
     let Some(folder) = golden() else { return };
@@ -97,7 +75,7 @@ fn compare_stages(from: usize) {
         );
     }
     let references = [reference::Reference::Host(prepared.volume)];
-    let options = options();
+    let options = ExpectationOptions::new(170.0);
     let fine = size("image_size_fine");
     let sizes = [ImageSizes {
         full: fine,
