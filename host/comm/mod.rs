@@ -1,6 +1,7 @@
 //! How the ranks of a job talk to each other. Every rank runs the same program on its share of the particles; a job of
 //! one rank is the usual case, many ranks talk through MPI (feature `mpi`).
 
+pub mod cores;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 mod ranks;

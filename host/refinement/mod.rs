@@ -42,5 +42,5 @@ pub mod solvent;
 mod spans;
 pub mod start_up;
 pub mod state;
-pub(crate) mod threads;
+mod threads;
 pub mod writer;

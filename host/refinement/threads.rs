@@ -2,9 +2,7 @@
 
 use super::error::RunError;
 use super::settings::Settings;
-use crate::comm::Ranks;
-use std::fs;
-use std::path::Path;
+use crate::comm::{Ranks, cores};
 
 /// Cores that this process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +17,8 @@ impl Cores {
     /// Those of this process.
     pub fn of_this_process() -> Self {
         let usable = std::thread::available_parallelism().map_or(1, usize::from);
-        let allowed = listed("/proc/self/status", "Cpus_allowed_list:");
-        let online = online_cores();
+        let allowed = cores::allowed();
+        let online = cores::online();
         Self {
             usable,
             bound: allowed.zip(online).is_some_and(|(a, o)| a < o),
@@ -35,29 +33,6 @@ impl Cores {
             (asked, _) => asked,
         }
     }
-}
-
-/// Cores of the machine that are switched on; None where the system does not tell.
-pub fn online_cores() -> Option<usize> {
-    listed("/sys/devices/system/cpu/online", "")
-}
-
-/// Number of cores in the list behind `key` in a file.
-fn listed(path: &str, key: &str) -> Option<usize> {
-    let text = fs::read_to_string(Path::new(path)).ok()?;
-    count(text.lines().find_map(|line| line.strip_prefix(key))?)
-}
-
-/// Number of cores in a list such as `0-3,8`.
-fn count(list: &str) -> Option<usize> {
-    list.trim()
-        .split(',')
-        .map(|part| {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-            (last + 1).checked_sub(first)
-        })
-        .sum()
 }
 
 /// Threads of this rank: `--j`, or its part of the cores of the machine.
@@ -82,13 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_cores_are_counted() {
-        assert_eq!(count("\t0-3,8\n"), Some(5));
-        assert_eq!(count("0-3,8"), Some(5));
-        assert_eq!(count("7"), Some(1));
-        assert_eq!(count("0"), Some(1));
-        assert_eq!(count("3-1"), None);
-        assert_eq!(count("x"), None);
+    fn a_process_may_use_a_core() {
         assert!(Cores::of_this_process().usable > 0);
     }
 

@@ -1,6 +1,6 @@
 //! What this machine offers: processor, memory, and the libraries that are loaded at run time.
 
-use crate::refinement::threads;
+use crate::comm;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -99,7 +99,7 @@ fn features() -> Finding {
 /// Cores this process may use against cores of the machine: a pinned shell makes every thread share one core.
 fn cores() -> Finding {
     let usable = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let online = threads::online_cores().unwrap_or(usable);
+    let online = comm::cores::online().unwrap_or(usable);
     if usable == 1 && online > 1 {
         let text = format!(
             "1 of {online} usable: all threads would share it; check taskset, the batch system or the container"
