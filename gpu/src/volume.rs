@@ -107,9 +107,26 @@ pub fn real_row(side: u32) -> usize {
     2 * (side as usize / 2 + 1)
 }
 
+/// Samples of the blob's transform over half the padded box (spec 02 §2.3).
+pub const BLOB_SAMPLES: u32 = 10_000;
+
+/// Sample of the blob's transform at a distance of √`r2` voxels from the origin, truncated; [`BLOB_SAMPLES`] and more
+/// beyond half of `padded_box`.
+#[inline(always)]
+pub fn blob_sample(r2: u32, padded_box: u32) -> u32 {
+    (Real::sqrt(f64::from(r2)) * f64::from(2 * BLOB_SAMPLES) / f64::from(padded_box)) as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blob_samples_end_at_half_the_box() {
+        assert_eq!(blob_sample(0, 64), 0);
+        assert_eq!(blob_sample(32 * 32 - 1, 64), 9995);
+        assert_eq!(blob_sample(32 * 32, 64), BLOB_SAMPLES);
+    }
 
     #[test]
     fn frequencies_and_places_are_inverse() {

@@ -5,32 +5,81 @@ use std::ffi::{c_int, c_longlong};
 use cudarc::cufft::{result, sys};
 
 use super::fft::{Plan, failed};
-use super::{Buffer, Device, DeviceError, Pointer, driver};
+use super::{Buffer, Device, DeviceError, Element, Pointer, driver};
 
-/// Bytes of a number pair.
-const PAIR: usize = size_of::<[f32; 2]>();
+/// The numbers of a cube, single or double.
+pub trait Real: Element {
+    /// The numbers of its transform.
+    type Pair: Element;
+    /// cuFFT's kind of a transform in this direction.
+    fn kind(direction: Direction) -> sys::cufftType;
+    /// Queues a transform in place.
+    ///
+    /// # Safety
+    /// The plan is of [`Real::kind`] of this direction, and the cube at `address` as long as it says, in either layout.
+    unsafe fn run(
+        plan: sys::cufftHandle,
+        direction: Direction,
+        address: u64,
+    ) -> Result<(), result::CufftError>;
+}
+
+macro_rules! real {
+    ($number:ty, $forward:ident $run_forward:ident, $inverse:ident $run_inverse:ident) => {
+        impl Real for $number {
+            type Pair = [$number; 2];
+
+            fn kind(direction: Direction) -> sys::cufftType {
+                match direction {
+                    Direction::Forward => sys::cufftType::$forward,
+                    Direction::Inverse => sys::cufftType::$inverse,
+                }
+            }
+
+            unsafe fn run(
+                plan: sys::cufftHandle,
+                direction: Direction,
+                address: u64,
+            ) -> Result<(), result::CufftError> {
+                // SAFETY: passed on to the caller.
+                unsafe {
+                    match direction {
+                        Direction::Forward => {
+                            result::$run_forward(plan, address as *mut _, address as *mut _)
+                        }
+                        Direction::Inverse => {
+                            result::$run_inverse(plan, address as *mut _, address as *mut _)
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+real!(f32, CUFFT_R2C exec_r2c, CUFFT_C2R exec_c2r);
+real!(f64, CUFFT_D2Z exec_d2z, CUFFT_Z2D exec_z2d);
 
 /// A cube of side n as its half-complex transform, n · n · (n/2+1) values, or in real space in the same place: rows of n
 /// voxels, each followed by what is missing to 2(n/2+1).
-pub struct Cube {
-    values: Buffer<[f32; 2]>,
+pub struct Cube<R: Real = f32> {
+    values: Buffer<R::Pair>,
     side: usize,
 }
 
-impl Cube {
+impl<R: Real> Cube<R> {
     /// Room for a cube, with any content.
     ///
     /// # Safety
     /// The content is read only after it was written.
     pub unsafe fn new(device: &Device, side: usize) -> Result<Self, DeviceError> {
         // SAFETY: passed on to the caller.
-        let values = unsafe { device.buffer(Self::bytes(side) / PAIR)? };
+        let values = unsafe { device.buffer(Self::bytes(side) / size_of::<R::Pair>())? };
         Ok(Self { values, side })
     }
 
     /// Bytes of a cube of this side.
     pub fn bytes(side: usize) -> usize {
-        PAIR * side * side * (side / 2 + 1)
+        size_of::<R::Pair>() * side * side * (side / 2 + 1)
     }
 
     /// Voxels along a side.
@@ -39,12 +88,12 @@ impl Cube {
     }
 
     /// The transform.
-    pub fn transform(&self) -> Pointer<[f32; 2]> {
+    pub fn transform(&self) -> Pointer<R::Pair> {
         self.values.pointer()
     }
 
     /// The voxels.
-    pub fn voxels(&self) -> Pointer<f32> {
+    pub fn voxels(&self) -> Pointer<R> {
         self.values.pointer().cast()
     }
 }
@@ -59,14 +108,14 @@ pub enum Direction {
 }
 
 /// Transforms of cubes of one side, in one or both directions, which share a work area.
-pub struct CubeTransform {
+pub struct CubeTransform<R: Real = f32> {
     plans: Vec<(Direction, Plan)>,
     side: usize,
     /// Used by the plans only; freed after them.
-    _work_area: Buffer<[f32; 2]>,
+    _work_area: Buffer<R::Pair>,
 }
 
-impl CubeTransform {
+impl<R: Real> CubeTransform<R> {
     /// Plans for `side`³ voxels.
     pub fn new(
         device: &Device,
@@ -79,12 +128,13 @@ impl CubeTransform {
         let mut work_bytes = 0;
         for &direction in directions {
             let (plan, bytes) =
-                plan(side, direction, device).map_err(|e| failed(device, "planning", e))?;
+                plan::<R>(side, direction, device).map_err(|e| failed(device, "planning", e))?;
             plans.push((direction, plan));
             work_bytes = work_bytes.max(bytes);
         }
         // SAFETY: read by the plans after they wrote it.
-        let work_area: Buffer<[f32; 2]> = unsafe { device.buffer(work_bytes.div_ceil(PAIR))? };
+        let work_area: Buffer<R::Pair> =
+            unsafe { device.buffer(work_bytes.div_ceil(size_of::<R::Pair>()))? };
         for (_, plan) in &plans {
             // SAFETY: the area is as large as the plan asked for and lives as long.
             unsafe { result::set_work_area(plan.0, work_area.pointer().address() as *mut _) }
@@ -105,7 +155,7 @@ impl CubeTransform {
         &self,
         device: &Device,
         direction: Direction,
-        cube: &mut Cube,
+        cube: &mut Cube<R>,
     ) -> Result<(), DeviceError> {
         assert_eq!(cube.side, self.side, "a plan is for one side");
         let (_, plan) = self
@@ -113,24 +163,14 @@ impl CubeTransform {
             .iter()
             .find(|(planned, _)| *planned == direction)
             .expect("a direction that was planned");
-        let address = cube.values.pointer().address();
         // SAFETY: the cube is as long as the plan says, in either layout.
-        unsafe {
-            match direction {
-                Direction::Forward => {
-                    result::exec_r2c(plan.0, address as *mut _, address as *mut _)
-                }
-                Direction::Inverse => {
-                    result::exec_c2r(plan.0, address as *mut _, address as *mut _)
-                }
-            }
-        }
-        .map_err(|e| failed(device, "transforming a volume", e))
+        unsafe { R::run(plan.0, direction, cube.values.pointer().address()) }
+            .map_err(|e| failed(device, "transforming a volume", e))
     }
 }
 
 /// A plan in place without a work area of its own, and the bytes of the area that it needs.
-fn plan(
+fn plan<R: Real>(
     side: usize,
     direction: Direction,
     device: &Device,
@@ -140,21 +180,9 @@ fn plan(
     let (mut real, mut complex) = ([n, n, 2 * (n / 2 + 1)], [n, n, n / 2 + 1]);
     let distance = |layout: [c_longlong; 3]| layout.iter().product();
     let (real_distance, complex_distance) = (distance(real), distance(complex));
-    let (kind, from, from_distance, to, to_distance) = match direction {
-        Direction::Forward => (
-            sys::cufftType::CUFFT_R2C,
-            &mut real,
-            real_distance,
-            &mut complex,
-            complex_distance,
-        ),
-        Direction::Inverse => (
-            sys::cufftType::CUFFT_C2R,
-            &mut complex,
-            complex_distance,
-            &mut real,
-            real_distance,
-        ),
+    let (from, from_distance, to, to_distance) = match direction {
+        Direction::Forward => (&mut real, real_distance, &mut complex, complex_distance),
+        Direction::Inverse => (&mut complex, complex_distance, &mut real, real_distance),
     };
     let plan = Plan(result::create()?);
     // SAFETY: the plan and the stream are alive, the arrays of sizes outlive the calls.
@@ -170,7 +198,7 @@ fn plan(
             to.as_mut_ptr(),
             1,
             to_distance,
-            kind,
+            R::kind(direction),
             1,
         )?;
         result::set_stream(plan.0, device.stream().cu_stream().cast())?;

@@ -51,6 +51,10 @@ pub const KERNELS: &[(&str, u32)] = &[
     ("regularise", 256),
     ("weight_by_bin", 256),
     ("divide_into_transform", 256),
+    ("begin_densities", 256),
+    ("spread_densities", 256),
+    ("weight_by_blob", 256),
+    ("divide_densities", 256),
     ("compensate_into_transform", 256),
     ("crop_reference", 256),
     ("pad_map", 256),
@@ -114,7 +118,7 @@ macro_rules! scalar {
         })*
     };
 }
-scalar!(u32, u64, i32, f32);
+scalar!(u32, u64, i32, f32, f64);
 
 impl<T> Argument for Pointer<T> {
     fn source(&self) -> *mut c_void {
@@ -312,8 +316,24 @@ launches! {
     divide_into_transform(| sums: Pointer<[f32; 4]>, shape: Pointer<VolumeShape>, radius2: u32, padding: f32, floor: F, bins: u32, padded_box: u32, out: C) {
         grid: [(padded_box * padded_box).saturating_mul(padded_box / 2 + 1).div_ceil(256), 1, 1], words: 0
     }
+    /// Densities before the first round.
+    begin_densities(voxels: u32 | shape: Pointer<VolumeShape>, radius2: u32, density: Pointer<f64>) {
+        grid: [voxels.div_ceil(256), 1, 1], words: 0
+    }
+    /// Densities times weights, as a transform of the sums' `side`.
+    spread_densities(side: u32 | sums: Pointer<[f32; 4]>, density: Pointer<f64>, shape: Pointer<VolumeShape>, scale: f64, out: Pointer<[f64; 2]>) {
+        grid: [(side * side).saturating_mul(side / 2 + 1).div_ceil(256), 1, 1], words: 0
+    }
+    /// A real cube times the transform of the blob.
+    weight_by_blob(| side: u32, padded_box: u32, blob: Pointer<f64>, cube: Pointer<f64>) {
+        grid: [(side * side).saturating_mul(side).div_ceil(256), 1, 1], words: 0
+    }
+    /// Densities divided by what the blob made of them.
+    divide_densities(side: u32 | convolved: Pointer<[f64; 2]>, scale: f64, shape: Pointer<VolumeShape>, radius2: u32, density: Pointer<f64>) {
+        grid: [(side * side).saturating_mul(side / 2 + 1).div_ceil(256), 1, 1], words: 0
+    }
     /// Data times densities, as the transform of a box.
-    compensate_into_transform(| sums: Pointer<[f32; 4]>, density: F, shape: Pointer<VolumeShape>, radius2: u32, scale: f32, padded_box: u32, out: C) {
+    compensate_into_transform(| sums: Pointer<[f32; 4]>, density: Pointer<f64>, shape: Pointer<VolumeShape>, radius2: u32, scale: f64, padded_box: u32, out: C) {
         grid: [(padded_box * padded_box).saturating_mul(padded_box / 2 + 1).div_ceil(256), 1, 1], words: 0
     }
     /// Reference volume from the transform of a padded map.

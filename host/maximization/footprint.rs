@@ -2,6 +2,7 @@
 
 use crate::device::Cube;
 use crate::fourier::reference::VolumeShape;
+use gpu::volume::BLOB_SAMPLES;
 
 /// Bytes that each operation takes on a device at most, its sums included. cuFFT's work area is taken to be as large as
 /// the transform.
@@ -15,6 +16,8 @@ pub struct Footprint {
     pub regularised: usize,
     /// A map from sums that stay.
     pub unregularised: usize,
+    /// Finding densities in place of division (`--dont_skip_gridding`); where there is no room the host finds them.
+    pub densities: usize,
     /// References of all classes.
     pub prepare: usize,
 }
@@ -24,7 +27,7 @@ impl Footprint {
     pub fn new(shape: &VolumeShape, box_size: usize, classes: usize) -> Self {
         let sums = 16 * shape.voxels();
         let map = 4 * box_size.pow(3);
-        let padded = Cube::bytes(shape.padded_box);
+        let padded = Cube::<f32>::bytes(shape.padded_box);
         // In place with a work area, then cropped.
         let to_real_space = padded + padded.max(map);
         let unregularised = sums + to_real_space;
@@ -33,11 +36,14 @@ impl Footprint {
             symmetrise: 2 * sums,
             regularised: to_real_space.max(sums + padded),
             unregularised,
+            densities: sums
+                + 8 * (shape.voxels() + BLOB_SAMPLES as usize)
+                + 2 * Cube::<f64>::bytes(shape.side),
             prepare: classes * 8 * shape.voxels() + 2 * padded + map,
         }
     }
 
-    /// The operation that takes most.
+    /// The operation that takes most of those that have to be on the device.
     pub fn largest(&self) -> usize {
         [
             self.symmetrise,

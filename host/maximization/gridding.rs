@@ -4,6 +4,7 @@ use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::fft;
 use crate::fourier::shells::{logical, stored};
+use gpu::volume::{BLOB_SAMPLES, blob_sample};
 use ndarray::parallel::prelude::*;
 use ndarray::{Array3, Axis};
 use num_complex::Complex64;
@@ -14,8 +15,6 @@ use std::f64::consts::PI;
 const RADIUS: f64 = 3.8;
 /// α of the blob (order 0).
 const ALPHA: f64 = 15.0;
-/// Samples of its transform over half the padded box.
-const SAMPLES: u32 = 10_000;
 
 /// Turn the data into A·D, D the density compensation found in `iterations` rounds.
 pub(super) fn divide(
@@ -76,18 +75,21 @@ pub(super) fn densities(
     density
 }
 
-/// Sample of the blob's transform at a distance of √`r2` voxels from the origin, truncated; [`SAMPLES`] and more beyond
-/// half of `padded_box`.
-fn sample(r2: i64, padded_box: usize) -> usize {
-    ((r2 as f64).sqrt() * f64::from(2 * SAMPLES) / padded_box as f64) as usize
-}
-
 /// Plane of the sums for plane `z` of an FFT-ordered array.
 fn sums_plane(z: usize, radial: &Radial) -> usize {
     (logical(z, radial.side) + radial.half) as usize
 }
 
-/// Fourier transform of a Kaiser–Bessel blob relative to its value at the origin, tabulated.
+/// Fourier transform of a Kaiser–Bessel blob relative to its value at the origin, tabulated: [`BLOB_SAMPLES`] values.
+pub(super) fn blob_table() -> Vec<f64> {
+    let origin = transform(0.0);
+    let step = 0.5 / f64::from(BLOB_SAMPLES);
+    (0..BLOB_SAMPLES)
+        .map(|i| transform(f64::from(i) * step) / origin)
+        .collect()
+}
+
+/// The table with the scale of its samples.
 struct BlobTransform {
     table: Vec<f64>,
     /// N·p, voxels.
@@ -96,20 +98,16 @@ struct BlobTransform {
 
 impl BlobTransform {
     fn new(padded_box: usize) -> Self {
-        let origin = transform(0.0);
-        let step = 0.5 / f64::from(SAMPLES);
         Self {
-            table: (0..SAMPLES)
-                .map(|i| transform(f64::from(i) * step) / origin)
-                .collect(),
+            table: blob_table(),
             padded_box,
         }
     }
 
     /// Value at a distance of √`r2` voxels from the origin of the padded real-space grid.
     fn at(&self, r2: i64) -> f64 {
-        let sample = sample(r2, self.padded_box);
-        self.table.get(sample).copied().unwrap_or(0.0)
+        let sample = blob_sample(r2 as u32, self.padded_box as u32);
+        self.table.get(sample as usize).copied().unwrap_or(0.0)
     }
 
     /// D·W convolved with the blob, in FFT order.
@@ -174,12 +172,5 @@ mod tests {
         assert_eq!(blob.at(0), 1.0);
         assert!(blob.at(10 * 10) > blob.at(11 * 11));
         assert_eq!(blob.at(32 * 32), 0.0);
-    }
-
-    #[test]
-    fn blob_samples_end_at_half_the_box() {
-        assert_eq!(sample(0, 64), 0);
-        assert_eq!(sample(32 * 32 - 1, 64), 9995);
-        assert_eq!(sample(32 * 32, 64), SAMPLES as usize);
     }
 }

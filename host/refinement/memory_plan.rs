@@ -26,6 +26,8 @@ pub struct Prospect {
     pub particles: usize,
     /// All images are kept on the host.
     pub preread: bool,
+    /// Densities are found by gridding.
+    pub gridding: bool,
 }
 
 /// A row of the table, bytes.
@@ -111,6 +113,7 @@ impl Prospect {
             halves: job.models.len(),
             particles: job.particles.particles.len(),
             preread: settings.preread_images,
+            gridding: settings.gridding_iterations.is_some(),
         }
     }
 
@@ -167,17 +170,27 @@ impl Prospect {
         let one = footprint.largest();
         let waiting = (last.classes * self.halves - 1) * footprint.sums;
         let mut given_up = Vec::new();
-        let device = if one + waiting > limit {
+        let (mut device, mut on_host) = (one + waiting, 0);
+        if device > limit {
             given_up.push("to fit: sums of other classes and halves wait on the host".to_string());
-            one
-        } else {
-            one + waiting
-        };
+            (device, on_host) = (one, waiting);
+        }
+        if self.gridding {
+            let finding = footprint.densities - footprint.sums;
+            let room = limit.saturating_sub(footprint.sums + waiting - on_host);
+            if finding > room {
+                given_up.push("to fit: densities of gridding are found on the host".to_string());
+                // Densities, weights and a cube in double precision.
+                on_host += finding;
+            } else {
+                device = device.max(limit - room + finding);
+            }
+        }
         let maps = last.classes * self.halves * 4 * last.box_size.pow(3);
         Stage {
             name: format!("maximization, last iteration ({} px)", last.size),
             device,
-            host: 4 * maps + if given_up.is_empty() { 0 } else { waiting },
+            host: 4 * maps + on_host,
             disk: maps + TABLE_ROW * self.particles,
             given_up,
         }
@@ -245,7 +258,32 @@ mod tests {
             halves: 2,
             particles: 100_000,
             preread: false,
+            gridding: false,
         }
+    }
+
+    #[test]
+    fn gridding_counts_its_cubes_or_goes_to_the_host() {
+        let with = |limit| {
+            let prospect = Prospect {
+                gridding: true,
+                ..prospect(256)
+            };
+            let stages = [prospect.stages(limit), self::prospect(256).stages(limit)];
+            stages.map(|mut stages| stages.remove(2))
+        };
+        let [gridding, division] = with(20 * GIB);
+        assert!(gridding.given_up.is_empty());
+        assert!(gridding.device > division.device && gridding.host == division.host);
+        let [gridding, division] = with(3 * GIB);
+        assert_eq!(gridding.device, division.device);
+        assert!(gridding.host > division.host);
+        assert!(
+            gridding
+                .given_up
+                .iter()
+                .any(|words| words.contains("gridding"))
+        );
     }
 
     #[test]

@@ -256,6 +256,36 @@ fn gridding_is_that_of_the_host() {
     }
 }
 
+/// Where double-precision cubes do not fit, the host finds the densities and the map is the same.
+#[test]
+fn gridding_goes_to_the_host_when_the_device_has_no_room() {
+    let options = MaximizationOptions {
+        gridding_iterations: Some(10),
+        ..options()
+    };
+    let shape = volume_shape(N, 2.0, SIZE);
+    let footprint = Footprint::new(&shape, N, 1);
+    let voxels: Vec<[f32; 4]> = values(4 * shape.voxels(), 9)
+        .chunks_exact(4)
+        .map(|v| [v[0], v[1], 1.5 + v[2], 0.0])
+        .collect();
+    let mut maps = Vec::new();
+    for limit in [usize::MAX, footprint.unregularised + 200_000] {
+        let Some(device) = device().map(Arc::new) else {
+            return;
+        };
+        device.limit_memory(limit);
+        let array = device.upload(&voxels).unwrap();
+        let volume = DeviceVolume::split(&device, array, 1).remove(0);
+        let sums = Sums::Device(DeviceSums { volume, shape });
+        maps.push(volumes::unregularised(&sums, 7.0, &options).unwrap().map);
+        let room_for_densities = device.peak_memory() > footprint.unregularised + 200_000;
+        assert_eq!(room_for_densities, limit == usize::MAX);
+    }
+    let [on_device, on_host] = [0, 1].map(|i| maps[i].clone().into_raw_vec_and_offset().0);
+    assert_close("densities of the host", narrow(&on_device), on_host, 3e-6);
+}
+
 /// Every operation takes what the plan of a run says, but for some kilobytes of shapes, spectra and operators, and for
 /// cuFFT's work area where a card's needs less than a cube.
 #[test]
@@ -265,30 +295,31 @@ fn device_memory_is_what_the_plan_says() {
     }
     let shape = volume_shape(N, 2.0, 0);
     let footprint = Footprint::new(&shape, N, 1);
-    let work_area = Cube::bytes(shape.padded_box);
+    let single = Cube::<f32>::bytes(shape.padded_box);
+    let double = Cube::<f64>::bytes(shape.side);
     let operators = PointGroup::parse("C4").unwrap().operators().to_vec();
     let options = |gridding_iterations| MaximizationOptions {
         gridding_iterations,
         ..options()
     };
     type Operation<'a> = &'a dyn Fn(Sums);
-    let operations: [(&str, usize, Operation); 4] = [
-        ("symmetrise", footprint.symmetrise, &|mut sums| {
+    let operations: [(&str, usize, usize, Operation); 4] = [
+        ("symmetrise", footprint.symmetrise, 0, &|mut sums| {
             volumes::symmetrise(&mut sums, &operators).unwrap();
         }),
-        ("regularised", footprint.regularised, &|sums| {
+        ("regularised", footprint.regularised, single, &|sums| {
             let prior = Prior::Reference { average_ctf2: None };
             let (options, finish) = (options(None), Finish::default());
             maximize_class(&mut class(), sums, 7.0, prior, &options, &finish).unwrap();
         }),
-        ("unregularised", footprint.unregularised, &|sums| {
+        ("unregularised", footprint.unregularised, single, &|sums| {
             volumes::unregularised(&sums, 7.0, &options(None)).unwrap();
         }),
-        ("gridding", footprint.unregularised, &|sums| {
+        ("gridding", footprint.densities, double, &|sums| {
             volumes::unregularised(&sums, 7.0, &options(Some(2))).unwrap();
         }),
     ];
-    let check = |what: &str, device: &Device, planned: usize| {
+    let check = |what: &str, device: &Device, planned: usize, work_area: usize| {
         let peak = device.peak_memory();
         println!("{what:<28} {peak} bytes of {planned} planned");
         assert!(peak <= planned + 50_000, "{what}: {peak} of {planned}");
@@ -297,17 +328,17 @@ fn device_memory_is_what_the_plan_says() {
             "{what}: {peak} of {planned}"
         );
     };
-    for (what, planned, operation) in operations {
+    for (what, planned, work_area, operation) in operations {
         let device = Arc::new(device().unwrap());
         let voxels = vec![[0.5f32, 0.25, 1.0, 0.0]; shape.voxels()];
         let array = device.upload(&voxels).unwrap();
         let volume = DeviceVolume::split(&device, array, 1).remove(0);
         operation(Sums::Device(DeviceSums { volume, shape }));
-        check(what, &device, planned);
+        check(what, &device, planned, work_area);
     }
     let device = Arc::new(device().unwrap());
     prepare_on_device(&device, &[&Array3::ones([N; 3])], 2.0, 0, None).unwrap();
-    check("prepare", &device, footprint.prepare);
+    check("prepare", &device, footprint.prepare, single);
 }
 
 #[test]

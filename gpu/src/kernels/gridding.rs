@@ -1,11 +1,16 @@
 //! M-step: density compensation found by iteration (`--dont_skip_gridding`; spec 02 §2.3) in place of a division.
 //!
-//! `radius2` is Rp².
+//! The densities D, a number a voxel of the sums, are found in double precision: weights differ by many orders of
+//! magnitude. `radius2` is Rp². Cubes of the iteration have the side of the sums.
 
 use cuda_std::prelude::*;
 
+use crate::math::Real;
 use crate::slice::VolumeShape;
-use crate::volume::{centre_sign, place, transform_position};
+use crate::volume::{
+    BLOB_SAMPLES, blob_sample, centre_sign, frequency, place, position, real_row,
+    transform_position,
+};
 
 /// Squared distance from the origin; of indices below 2¹⁴.
 #[inline(always)]
@@ -13,15 +18,94 @@ fn square([x, y, z]: [i32; 3]) -> u32 {
     (x * x + y * y + z * z) as u32
 }
 
-/// A·D·`scale` as the centred half-complex transform of a box of `padded_box`³, 0 where there is nothing. `density` holds
-/// D of every voxel of the sums. A thread a value of the transform.
+/// D = 1 within the sphere, 0 elsewhere. A thread a voxel.
+#[kernel]
+pub unsafe fn begin_densities(shape: *const VolumeShape, radius2: u32, density: *mut f64) {
+    // SAFETY: the index is checked.
+    unsafe {
+        let i = thread::index_1d();
+        if let Some(at) = position(i, &*shape) {
+            *density.add(i) = if square(at) < radius2 { 1.0 } else { 0.0 };
+        }
+    }
+}
+
+/// D·W·`scale` as a half-complex transform. A thread a value of it.
+#[kernel]
+pub unsafe fn spread_densities(
+    sums: *const [f32; 4],
+    density: *const f64,
+    shape: *const VolumeShape,
+    scale: f64,
+    out: *mut [f64; 2],
+) {
+    // SAFETY: the index is checked; the cube has the side of the volume.
+    unsafe {
+        let i = thread::index_1d();
+        let shape = &*shape;
+        if let Some(at) = transform_position(i, shape.side) {
+            let voxel = place(at, shape);
+            let weight = f64::from(memory::load4(sums, voxel)[2]);
+            *out.add(i) = [*density.add(voxel) * weight * scale, 0.0];
+        }
+    }
+}
+
+/// Multiplies a real cube of `side` in rows of a transform with `blob`, a table over the distance from the origin in units
+/// of `padded_box`, 0 beyond it. A thread a voxel.
+#[kernel]
+pub unsafe fn weight_by_blob(side: u32, padded_box: u32, blob: *const f64, cube: *mut f64) {
+    // SAFETY: the index is checked.
+    unsafe {
+        let n = side as usize;
+        let i = thread::index_1d();
+        if i >= n * n * n {
+            return;
+        }
+        let (x, row) = (i % n, i / n);
+        let at = [x, row % n, row / n].map(|k| frequency(k as u32, side));
+        let sample = blob_sample(square(at), padded_box);
+        let factor = if sample < BLOB_SAMPLES {
+            *blob.add(sample as usize)
+        } else {
+            0.0
+        };
+        *cube.add(row * real_row(side) + x) *= factor;
+    }
+}
+
+/// D / max(10⁻⁶, |C|·`scale`) within the sphere. A thread a value of the transform C.
+#[kernel]
+pub unsafe fn divide_densities(
+    convolved: *const [f64; 2],
+    scale: f64,
+    shape: *const VolumeShape,
+    radius2: u32,
+    density: *mut f64,
+) {
+    // SAFETY: the index is checked; the cube has the side of the volume.
+    unsafe {
+        let i = thread::index_1d();
+        let shape = &*shape;
+        if let Some(at) = transform_position(i, shape.side)
+            && square(at) < radius2
+        {
+            let [re, im] = *convolved.add(i);
+            let size = Real::sqrt(re * re + im * im) * scale;
+            *density.add(place(at, shape)) /= if size > 1e-6 { size } else { 1e-6 };
+        }
+    }
+}
+
+/// A·D·`scale` as the centred half-complex transform of a box of `padded_box`³, 0 where there is nothing. D counts up to
+/// 10²⁰: where a voxel has no weight nothing limits it. A thread a value of the transform.
 #[kernel]
 pub unsafe fn compensate_into_transform(
     sums: *const [f32; 4],
-    density: *const f32,
+    density: *const f64,
     shape: *const VolumeShape,
     radius2: u32,
-    scale: f32,
+    scale: f64,
     padded_box: u32,
     out: *mut [f32; 2],
 ) {
@@ -34,9 +118,14 @@ pub unsafe fn compensate_into_transform(
         let mut value = [0.0, 0.0];
         if square(at) < radius2 {
             let voxel = place(at, &*shape);
-            let factor = memory::load(density, voxel) * centre_sign(at[0], at[1], at[2]);
+            let density = *density.add(voxel);
+            let density = if density < 1e20 { density } else { 1e20 };
+            let factor = density * scale * f64::from(centre_sign(at[0], at[1], at[2]));
             let data = memory::load4(sums, voxel);
-            value = [data[0] * scale * factor, data[1] * scale * factor];
+            value = [
+                (f64::from(data[0]) * factor) as f32,
+                (f64::from(data[1]) * factor) as f32,
+            ];
         }
         memory::store2(out, i, value);
     }
@@ -67,9 +156,106 @@ mod tests {
     }
 
     #[test]
+    fn densities_begin_with_one_within_the_sphere() {
+        let mut shape = shape();
+        let mut density = vec![f64::NAN; shape.len()];
+        let (d, s) = (
+            DevicePointer::of(&mut density),
+            DevicePointer::of(std::slice::from_mut(&mut shape)),
+        );
+        // SAFETY: array sizes as the kernel demands.
+        launch(threads(density.len()), [64, 1, 1], 0, || unsafe {
+            begin_densities(s.get(), RADIUS2, d.get());
+        });
+        for (i, found) in density.iter().enumerate() {
+            let inside = square(position(i, &shape).unwrap()) < RADIUS2;
+            assert_eq!(*found, f64::from(u8::from(inside)));
+        }
+    }
+
+    #[test]
+    fn densities_times_weights_are_spread_over_a_transform() {
+        let (mut data, mut shape) = (sums(4), shape());
+        let mut density: Vec<f64> = (0..shape.len()).map(|i| i as f64 / 7.0).collect();
+        let mut out = vec![[f64::NAN; 2]; shape.len()];
+        let (d, o) = (DevicePointer::of(&mut data), DevicePointer::of(&mut out));
+        let densities = DevicePointer::of(&mut density);
+        let s = DevicePointer::of(std::slice::from_mut(&mut shape));
+        // SAFETY: array sizes as the kernel demands.
+        launch(threads(shape.len()), [64, 1, 1], 0, || unsafe {
+            spread_densities(d.get(), densities.get(), s.get(), 0.25, o.get());
+        });
+        for (i, value) in out.iter().enumerate() {
+            let voxel = place(transform_position(i, SIDE).unwrap(), &shape);
+            let expected = density[voxel] * f64::from(data[voxel][2]) * 0.25;
+            assert_eq!(*value, [expected, 0.0]);
+        }
+    }
+
+    /// Opposite offsets are the same distance away; beyond half the padded box there is nothing.
+    #[test]
+    fn a_cube_is_weighted_by_the_distance_from_its_corner() {
+        let padded_box = 10u32;
+        let n = SIDE as usize;
+        let mut blob: Vec<f64> = (0..BLOB_SAMPLES).map(|i| 1.0 + f64::from(i)).collect();
+        let mut cube = vec![2.0f64; real_row(SIDE) * n * n];
+        let (b, c) = (DevicePointer::of(&mut blob), DevicePointer::of(&mut cube));
+        // SAFETY: array sizes as the kernel demands.
+        launch(threads(n.pow(3)), [64, 1, 1], 0, || unsafe {
+            weight_by_blob(SIDE, padded_box, b.get(), c.get());
+        });
+        let at = |x: usize, y: usize, z: usize| cube[(z * n + y) * real_row(SIDE) + x];
+        assert_eq!(at(0, 0, 0), 2.0);
+        // Sample ⌊3·20000/10⌋ of the table.
+        assert_eq!(at(3, 0, 0), 2.0 * 6001.0);
+        assert_eq!(
+            [at(0, n - 3, 0), at(0, 0, n - 3), at(n - 3, 0, 0)],
+            [at(3, 0, 0); 3]
+        );
+        assert_eq!(at(1, 2, 2), at(3, 0, 0));
+        assert_eq!([at(5, 0, 0), at(7, 7, 7)], [0.0; 2]);
+    }
+
+    #[test]
+    fn densities_are_divided_by_no_less_than_a_millionth() {
+        let mut shape = shape();
+        let mut convolved: Vec<[f64; 2]> = (0..shape.len())
+            .map(|i| [f64::from(i as u32 % 5), -f64::from(i as u32 % 3)])
+            .collect();
+        let mut density = vec![3.0f64; shape.len()];
+        let (c, d) = (
+            DevicePointer::of(&mut convolved),
+            DevicePointer::of(&mut density),
+        );
+        let s = DevicePointer::of(std::slice::from_mut(&mut shape));
+        // SAFETY: array sizes as the kernel demands.
+        launch(threads(shape.len()), [64, 1, 1], 0, || unsafe {
+            divide_densities(c.get(), 0.5, s.get(), RADIUS2, d.get());
+        });
+        for (i, [re, im]) in convolved.iter().enumerate() {
+            let at = transform_position(i, SIDE).unwrap();
+            let size = 0.5 * re.hypot(*im);
+            let expected = match square(at) < RADIUS2 {
+                true => 3.0 / size.max(1e-6),
+                false => 3.0,
+            };
+            let found = density[place(at, &shape)];
+            assert!(
+                (found / expected - 1.0).abs() < 1e-14,
+                "{at:?}: {found} {expected}"
+            );
+        }
+    }
+
+    #[test]
     fn compensated_data_become_a_centred_transform() {
         let (mut data, mut shape) = (sums(3), shape());
-        let mut density = test_data::values(data.len(), 4);
+        let mut density: Vec<f64> = test_data::values(data.len(), 4)
+            .iter()
+            .map(|v| f64::from(*v))
+            .collect();
+        // At the origin, which has no weight.
+        density[place([0; 3], &shape)] = 1e60;
         let q = 16u32;
         let mut out = vec![[f32::NAN; 2]; (q * q * (q / 2 + 1)) as usize];
         let length = out.len();
@@ -85,9 +271,9 @@ mod tests {
             let mut expected = [0.0; 2];
             if square(at) < RADIUS2 {
                 let voxel = place(at, &shape);
-                let v = data[voxel];
-                let factor = centre_sign(at[0], at[1], at[2]) * density[voxel];
-                expected = [v[0] * 0.5 * factor, v[1] * 0.5 * factor];
+                let factor =
+                    f64::from(centre_sign(at[0], at[1], at[2])) * density[voxel].min(1e20) * 0.5;
+                expected = [data[voxel][0], data[voxel][1]].map(|v| (f64::from(v) * factor) as f32);
             }
             assert_eq!(*value, expected);
         }

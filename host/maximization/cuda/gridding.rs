@@ -1,13 +1,13 @@
 //! Iterative density compensation of sums on a device (spec 02 §2.3), in place of the division of
 //! [`super::reconstruct`].
 //!
-//! The densities are found on the host, in double precision, from the device's weights. In single precision maps of a real
-//! run with padding 2 differed more from the host's (`docs/numerics.md`).
+//! The densities are found in double precision: in single precision maps of a real run with padding 2 differed more from
+//! the host's (`docs/numerics.md`).
 
-use super::super::gridding::densities;
+use super::super::gridding::{blob_table, densities};
 use super::super::radial::Radial;
 use super::operand::Operand;
-use crate::device::{Cube, DeviceError};
+use crate::device::{Buffer, Cube, CubeTransform, DeviceError, Direction};
 use crate::fourier::sums::DeviceSums;
 
 /// Data times the densities found in `iterations` rounds, as the centred transform of the padded box. `class_weight` only
@@ -23,7 +23,13 @@ pub fn compensated(
         true => 1.0 / class_weight,
         false => 1.0,
     };
-    let density = device.upload(&found(sums, &operand, scale, iterations)?)?;
+    let density = match found_on_device(sums, &operand, scale, iterations) {
+        // Cubes of the sums' side in double precision are the largest things there are.
+        Err(error) if error.is_full() => {
+            device.upload(&found_on_host(sums, &operand, scale, iterations)?)?
+        }
+        found => found?,
+    };
     // SAFETY: filled by the kernel; array sizes as it demands.
     unsafe {
         let cube = Cube::new(device, sums.shape.padded_box)?;
@@ -32,7 +38,7 @@ pub fn compensated(
             density.pointer(),
             operand.shape(),
             operand.radius2,
-            scale as f32,
+            scale,
             cube.side() as u32,
             cube.transform(),
         )?;
@@ -41,12 +47,68 @@ pub fn compensated(
 }
 
 /// Density of every voxel: what the blob makes of them, times the weights, is brought to 1 everywhere.
-fn found(
+fn found_on_device(
     sums: &DeviceSums,
     operand: &Operand,
     scale: f64,
     iterations: usize,
-) -> Result<Vec<f32>, DeviceError> {
+) -> Result<Buffer<f64>, DeviceError> {
+    let (device, side) = (operand.device, operand.side);
+    let plans = CubeTransform::<f64>::new(
+        device,
+        side as usize,
+        &[Direction::Forward, Direction::Inverse],
+    )?;
+    let blob = device.upload(&blob_table())?;
+    // There and back, a transform multiplies by the number of voxels.
+    let unscaled = 1.0 / f64::from(side).powi(3);
+    // SAFETY: both are filled by kernels before they are read; array sizes as those demand.
+    unsafe {
+        let density = device.buffer::<f64>(operand.voxels as usize)?;
+        let mut cube = Cube::<f64>::new(device, side as usize)?;
+        device.begin_densities(
+            operand.voxels,
+            operand.shape(),
+            operand.radius2,
+            density.pointer(),
+        )?;
+        for _ in 0..iterations {
+            device.spread_densities(
+                side,
+                operand.sums,
+                density.pointer(),
+                operand.shape(),
+                scale,
+                cube.transform(),
+            )?;
+            plans.run(device, Direction::Inverse, &mut cube)?;
+            device.weight_by_blob(
+                side,
+                sums.shape.padded_box as u32,
+                blob.pointer(),
+                cube.voxels(),
+            )?;
+            plans.run(device, Direction::Forward, &mut cube)?;
+            device.divide_densities(
+                side,
+                cube.transform(),
+                unscaled,
+                operand.shape(),
+                operand.radius2,
+                density.pointer(),
+            )?;
+        }
+        Ok(density)
+    }
+}
+
+/// The same where the device has no room.
+fn found_on_host(
+    sums: &DeviceSums,
+    operand: &Operand,
+    scale: f64,
+    iterations: usize,
+) -> Result<Vec<f64>, DeviceError> {
     let radial = Radial::of(
         operand.side as usize,
         i64::from(operand.radius2),
@@ -58,7 +120,10 @@ fn found(
         .iter()
         .map(|voxel| f64::from(voxel[2]) * scale)
         .collect();
-    let densities = densities(&radial, &weight, iterations, sums.shape.padded_box);
-    // Where a voxel has no weight nothing limits its density.
-    Ok(densities.iter().map(|&d| d.min(1e20) as f32).collect())
+    Ok(densities(
+        &radial,
+        &weight,
+        iterations,
+        sums.shape.padded_box,
+    ))
 }

@@ -101,8 +101,10 @@ pub unsafe extern "C" fn cufftMakePlanMany64(
     work_size: *mut usize,
 ) -> i32 {
     const REAL_TO_COMPLEX: i32 = 0x2a;
+    const DOUBLE_REAL_TO_COMPLEX: i32 = 0x6a;
+    const DOUBLE_COMPLEX_TO_REAL: i32 = 0x6c;
     let rank = rank as usize;
-    let real = if kind == REAL_TO_COMPLEX {
+    let real = if [REAL_TO_COMPLEX, DOUBLE_REAL_TO_COMPLEX].contains(&kind) {
         in_embed
     } else {
         out_embed
@@ -117,12 +119,14 @@ pub unsafe extern "C" fn cufftMakePlanMany64(
     let sizes: Vec<usize> = sizes.iter().map(|s| *s as usize).collect();
     let last = sizes[rank - 1];
     let complex = sizes[..rank - 1].iter().product::<usize>() * (last / 2 + 1);
+    let double = [DOUBLE_REAL_TO_COMPLEX, DOUBLE_COMPLEX_TO_REAL].contains(&kind);
+    let pair = if double { 16 } else { 8 };
     plans(|p| {
         let plan = p.get_mut(&plan).expect("a plan");
         (plan.sizes, plan.batch, plan.real_row) = (sizes, batch as usize, real_row);
     });
     // SAFETY: the caller's number.
-    unsafe { *work_size = 8 * complex };
+    unsafe { *work_size = pair * complex };
     SUCCESS
 }
 
@@ -163,8 +167,35 @@ fn transform(values: &mut [Complex<f64>], sizes: &[usize], inverse: bool) {
     }
 }
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cufftExecR2C(plan: i32, from: *const f32, to: *mut [f32; 2]) -> i32 {
+/// A number of an array: in between all is double.
+trait Number: Copy {
+    fn get(self) -> f64;
+    fn of(value: f64) -> Self;
+}
+
+impl Number for f32 {
+    fn get(self) -> f64 {
+        f64::from(self)
+    }
+
+    fn of(value: f64) -> Self {
+        value as f32
+    }
+}
+
+impl Number for f64 {
+    fn get(self) -> f64 {
+        self
+    }
+
+    fn of(value: f64) -> Self {
+        value
+    }
+}
+
+/// # Safety
+/// The arrays are as long as the plan says.
+unsafe fn forward<R: Number>(plan: i32, from: *const R, to: *mut [R; 2]) -> i32 {
     let plan = plans(|p| p[&plan].clone());
     if !plan.runs() {
         return INVALID_PLAN;
@@ -177,7 +208,7 @@ pub unsafe extern "C" fn cufftExecR2C(plan: i32, from: *const f32, to: *mut [f32
             .map(|i| {
                 // SAFETY: the arrays are as long as the plan says.
                 let v = unsafe { *from.add((b * rows + i / n) * plan.real_row + i % n) };
-                Complex::new(f64::from(v), 0.0)
+                Complex::new(v.get(), 0.0)
             })
             .collect();
         transform(&mut values, &plan.sizes, false);
@@ -185,15 +216,16 @@ pub unsafe extern "C" fn cufftExecR2C(plan: i32, from: *const f32, to: *mut [f32
             for x in 0..width {
                 let v = values[row * n + x];
                 // SAFETY: as above.
-                unsafe { *to.add((b * rows + row) * width + x) = [v.re as f32, v.im as f32] };
+                unsafe { *to.add((b * rows + row) * width + x) = [R::of(v.re), R::of(v.im)] };
             }
         }
     }
     SUCCESS
 }
 
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn cufftExecC2R(plan: i32, from: *const [f32; 2], to: *mut f32) -> i32 {
+/// # Safety
+/// The arrays are as long as the plan says.
+unsafe fn inverse<R: Number>(plan: i32, from: *const [R; 2], to: *mut R) -> i32 {
     let plan = plans(|p| p[&plan].clone());
     if !plan.runs() {
         return INVALID_PLAN;
@@ -216,7 +248,7 @@ pub unsafe extern "C" fn cufftExecC2R(plan: i32, from: *const [f32; 2], to: *mut
         let at = |row: usize, x: usize| {
             // SAFETY: the arrays are as long as the plan says.
             let v = unsafe { *from.add((b * rows + row) * width + x) };
-            Complex::new(f64::from(v[0]), f64::from(v[1]))
+            Complex::new(v[0].get(), v[1].get())
         };
         let mut values: Vec<Complex<f64>> = (0..real)
             .map(|i| {
@@ -231,8 +263,32 @@ pub unsafe extern "C" fn cufftExecC2R(plan: i32, from: *const [f32; 2], to: *mut
         transform(&mut values, &plan.sizes, true);
         for (i, v) in values.iter().enumerate() {
             // SAFETY: as above.
-            unsafe { *to.add((b * rows + i / n) * plan.real_row + i % n) = v.re as f32 };
+            unsafe { *to.add((b * rows + i / n) * plan.real_row + i % n) = R::of(v.re) };
         }
     }
     SUCCESS
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cufftExecR2C(plan: i32, from: *const f32, to: *mut [f32; 2]) -> i32 {
+    // SAFETY: the caller's arrays.
+    unsafe { forward(plan, from, to) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cufftExecD2Z(plan: i32, from: *const f64, to: *mut [f64; 2]) -> i32 {
+    // SAFETY: the caller's arrays.
+    unsafe { forward(plan, from, to) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cufftExecC2R(plan: i32, from: *const [f32; 2], to: *mut f32) -> i32 {
+    // SAFETY: the caller's arrays.
+    unsafe { inverse(plan, from, to) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cufftExecZ2D(plan: i32, from: *const [f64; 2], to: *mut f64) -> i32 {
+    // SAFETY: the caller's arrays.
+    unsafe { inverse(plan, from, to) }
 }

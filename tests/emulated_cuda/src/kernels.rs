@@ -98,6 +98,10 @@ table! {
     Apart volume::regularise(_, _, _, _, _, _, _);
     AsAsked volume::weight_by_bin(_, _, _, _, _, _);
     Apart volume::divide_into_transform(_, _, _, _, _, _, _, _);
+    Apart gridding::begin_densities(_, _, _);
+    Apart gridding::spread_densities(_, _, _, _, _);
+    Apart gridding::weight_by_blob(_, _, _, _);
+    Apart gridding::divide_densities(_, _, _, _, _);
     Apart gridding::compensate_into_transform(_, _, _, _, _, _, _);
     AsAsked volume::crop_reference(_, _, _, _, _, _, _, _, _, _);
     Apart map::pad_map(_, _, _, _, _);
