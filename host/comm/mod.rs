@@ -74,6 +74,7 @@ pub(crate) mod tests {
         threads::on_ranks(size, |comm| {
             let rule = WatchRule {
                 limit: Duration::from_secs(60),
+                silence: Duration::from_secs(60),
                 grace: Duration::from_secs(60),
                 report: Arc::new(|_: &str| {}),
             };

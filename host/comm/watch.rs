@@ -1,8 +1,9 @@
 //! A thread on each rank that tells the others how far its rank is, so that a rank that stops is named instead of waited
 //! for, and an error on one rank soon ends the work of all.
 //!
-//! Every rank sends a short note of its stage to rank 0, which judges them; rank 0 sends its own to rank 1, which judges
-//! rank 0. A rank that waits for others in a collective is not to blame, unless all of them wait.
+//! Every rank sends a short note of its stage to rank 0, which judges them; rank 0 sends its own to all. Rank 1 judges
+//! rank 0; the others, should they hear nothing of rank 0 any more, have been cut off and end by themselves. A rank that
+//! waits for others in a collective is not to blame, unless all of them wait.
 
 use super::Communicator;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -15,7 +16,7 @@ const PERIOD: Duration = Duration::from_millis(100);
 /// How often a rank tells where it is.
 const BEAT: Duration = Duration::from_secs(1);
 /// The thread that notices a silent rank 0 gives rank 0 this much longer to notice others.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is done with a fault before all ranks are ended: print it, leave the scheduler's marker file.
 pub type FaultReport = Arc<dyn Fn(&str) + Send + Sync>;
@@ -25,6 +26,8 @@ pub type FaultReport = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct WatchRule {
     /// A rank that makes no progress for so long is named, and the job ended.
     pub limit: Duration,
+    /// So is one of which nothing is heard for so long, though it should tell every second where it is.
+    pub silence: Duration,
     /// After an error on one rank the others have so long to end in an orderly way.
     pub grace: Duration,
     /// Called on the rank that ends the job.
@@ -252,8 +255,10 @@ struct Watcher {
 impl Watcher {
     fn run(mut self) {
         let mut beat: Option<Instant> = None;
+        let mut last = Instant::now();
         while !self.board.over.load(Relaxed) {
             let now = Instant::now();
+            self.forgive(now - std::mem::replace(&mut last, now));
             if beat.is_none_or(|last| now - last >= BEAT) {
                 beat = Some(now);
                 self.send_beat(now);
@@ -273,11 +278,23 @@ impl Watcher {
         }
     }
 
+    /// A rank that was suspended itself for a time, as a batch system may do with a whole job, has heard nobody meanwhile.
+    fn forgive(&mut self, since_last_round: Duration) {
+        if since_last_round > 2 * BEAT {
+            for seen in &mut self.seen {
+                seen.heard += since_last_round;
+                seen.moved += since_last_round;
+            }
+        }
+    }
+
     fn send_beat(&mut self, now: Instant) {
         let place = self.board.place();
-        let judge = if self.comm.rank() == 0 { 1 } else { 0 };
-        self.comm.post(judge, &place.note());
-        let own = self.comm.rank();
+        let (own, note) = (self.comm.rank(), place.note());
+        match own {
+            0 => (1..self.comm.size()).for_each(|rank| self.comm.post(rank, &note)),
+            _ => self.comm.post(0, &note),
+        }
         self.see(own, place, now);
     }
 
@@ -347,11 +364,28 @@ impl Watcher {
                 self.board.advice()
             )
         };
+        let silence = self.rule.silence;
+        let silent = |rank: usize, silence: Duration| {
+            now - self.seen[rank].heard > silence && !self.board.ending.load(Relaxed)
+        };
+        let miss = |rank: usize| {
+            format!(
+                "nothing has been heard of {} for {} s, last seen in: {}. Its process, its machine or the network to it is \
+                 gone; a network that comes back by itself is waited for longer with --silence_limit. {}",
+                self.names[rank],
+                silence.as_secs(),
+                self.seen[rank].place.stage,
+                self.board.advice()
+            )
+        };
         match self.comm.rank() {
             0 => {
-                let mut ranks = 0..self.comm.size();
-                if let Some(rank) = ranks.find(|&rank| stalled(rank, limit)) {
+                let ranks = 0..self.comm.size();
+                if let Some(rank) = ranks.clone().find(|&rank| stalled(rank, limit)) {
                     return Some(blame(rank));
+                }
+                if let Some(rank) = ranks.clone().find(|&rank| silent(rank, silence)) {
+                    return Some(miss(rank));
                 }
                 let all_wait = self
                     .seen
@@ -367,9 +401,9 @@ impl Watcher {
                     )
                 })
             }
-            // Rank 0's notes come here.
-            1 => stalled(0, limit + PATIENCE).then(|| blame(0)),
-            _ => None,
+            1 if stalled(0, limit + PATIENCE) => Some(blame(0)),
+            1 => silent(0, silence + PATIENCE).then(|| miss(0)),
+            _ => silent(0, silence + 2 * PATIENCE).then(|| miss(0)),
         }
     }
 }
@@ -380,12 +414,16 @@ mod tests {
     use super::*;
 
     /// A rank that keeps what its watch thread reports; the thread itself ends with a panic in place of the job.
-    fn watched(comm: ThreadRank, limit_ms: u64) -> (Watch, Arc<Mutex<Vec<String>>>) {
+    fn watched(
+        comm: ThreadRank,
+        [limit_ms, silence_ms]: [u64; 2],
+    ) -> (Watch, Arc<Mutex<Vec<String>>>) {
         let reports: Arc<Mutex<Vec<String>>> = Arc::default();
         let seen = reports.clone();
         let names = (0..comm.size()).map(|r| format!("rank {r}")).collect();
         let rule = WatchRule {
             limit: Duration::from_millis(limit_ms),
+            silence: Duration::from_millis(silence_ms),
             grace: Duration::from_millis(400),
             report: Arc::new(move |text: &str| lock(&seen).push(text.to_owned())),
         };
@@ -407,7 +445,7 @@ mod tests {
     fn a_rank_that_stops_is_named_and_one_that_waits_is_not() {
         let reports = on_ranks(3, |comm| {
             let rank = comm.rank();
-            let (watch, reports) = watched(comm, 2500);
+            let (watch, reports) = watched(comm, [2500, 60_000]);
             watch.enter(&format!("stage of {rank}"));
             let pause = || std::thread::sleep(Duration::from_millis(100));
             match rank {
@@ -428,11 +466,59 @@ mod tests {
         );
     }
 
+    /// The others are told every second where a rank is, except by one that is gone.
+    #[test]
+    fn a_rank_of_which_nothing_is_heard_is_named() {
+        let reports = on_ranks(3, |comm| {
+            if comm.rank() == 2 {
+                std::thread::sleep(Duration::from_millis(5000));
+                return vec![];
+            }
+            let (_watch, reports) = watched(comm, [60_000, 3000]);
+            std::thread::sleep(Duration::from_millis(4500));
+            lock(&reports).clone()
+        });
+        assert_eq!(reports[1], Vec::<String>::new());
+        assert!(
+            reports[0].len() == 1 && reports[0][0].starts_with("nothing has been heard of rank 2"),
+            "{reports:?}"
+        );
+    }
+
+    #[test]
+    fn time_in_which_a_rank_was_suspended_itself_is_nobodys_fault() {
+        let found = on_ranks(2, |comm| {
+            let begin = Instant::now();
+            let seconds = Duration::from_secs;
+            let mut watcher = Watcher {
+                seen: vec![Seen::nothing(); 2],
+                board: Arc::default(),
+                comm: Arc::new(comm),
+                names: vec!["rank 0".into(), "rank 1".into()],
+                rule: WatchRule {
+                    limit: seconds(1000),
+                    silence: seconds(20),
+                    grace: seconds(1),
+                    report: Arc::new(|_: &str| {}),
+                },
+                deadline: None,
+            };
+            let mut faults = vec![
+                watcher.fault(begin + seconds(19)),
+                watcher.fault(begin + seconds(40)),
+            ];
+            watcher.forgive(seconds(3600));
+            faults.push(watcher.fault(begin + seconds(3610)));
+            faults.iter().map(Option::is_some).collect::<Vec<_>>()
+        });
+        assert_eq!(found, [[false, true, false]; 2]);
+    }
+
     #[test]
     fn an_error_on_one_rank_stops_all_and_ends_those_that_do_not_stop() {
         let results = on_ranks(3, |comm| {
             let rank = comm.rank();
-            let (watch, reports) = watched(comm, 60_000);
+            let (watch, reports) = watched(comm, [60_000; 2]);
             if rank == 2 {
                 watch.stop_all("disk full");
             }

@@ -6,6 +6,9 @@ use std::env;
 /// A rank that makes no progress for so long is given up, unless `--stall_limit` says otherwise (seconds).
 #[cfg(feature = "mpi")]
 const STALL_LIMIT: f64 = 1800.0;
+/// A rank of which nothing is heard for so long is taken for gone, unless `--silence_limit` says otherwise (seconds).
+#[cfg(feature = "mpi")]
+const SILENCE_LIMIT: f64 = 20.0;
 /// After an error the other ranks have so long to end by themselves.
 #[cfg(feature = "mpi")]
 const GRACE: std::time::Duration = std::time::Duration::from_secs(15);
@@ -53,7 +56,8 @@ pub fn ranks(words: &[String], report: &FaultReport) -> Result<Ranks, LaunchErro
         return Ok(Ranks::single());
     }
     let rule = WatchRule {
-        limit: std::time::Duration::from_secs_f64(stall_limit(words)),
+        limit: seconds(words, "--stall_limit", STALL_LIMIT),
+        silence: seconds(words, "--silence_limit", SILENCE_LIMIT),
         grace: GRACE,
         report: report.clone(),
     };
@@ -66,14 +70,13 @@ pub fn ranks(_words: &[String], _report: &FaultReport) -> Result<Ranks, LaunchEr
     Ok(Ranks::single())
 }
 
-/// The value of `--stall_limit`: needed before the command line is read on all ranks.
+/// The value of an option of the watch: needed before the command line is read on all ranks.
 #[cfg(feature = "mpi")]
-fn stall_limit(words: &[String]) -> f64 {
-    let at = words.iter().rposition(|word| word == "--stall_limit");
+fn seconds(words: &[String], option: &str, default: f64) -> std::time::Duration {
+    let at = words.iter().rposition(|word| word == option);
     let value = at.and_then(|at| words.get(at + 1)?.parse().ok());
-    value
-        .filter(|v: &f64| *v >= 1.0 && v.is_finite())
-        .unwrap_or(STALL_LIMIT)
+    let value = value.filter(|v: &f64| *v >= 1.0 && v.is_finite());
+    std::time::Duration::from_secs_f64(value.unwrap_or(default))
 }
 
 /// Refuse to be one of several independent copies.

@@ -197,13 +197,16 @@ fn join(
 /// What all sums go through, machine by machine; nothing in a job of one rank without several cards.
 fn report(ranks: &Ranks, offers: &[Offer], ways: &[Way], console: &Console) {
     for (host, way) in ranks.hosts().iter().zip(ways) {
-        let cards: usize = host
+        let mut cards: Vec<&[u8; 16]> = host
             .ranks
             .iter()
-            .map(|&rank| offers[rank].cards.len())
-            .sum();
-        if cards > 1 {
-            console.say(&said(host, cards, way));
+            .flat_map(|&rank| &offers[rank].cards)
+            .collect();
+        let several = cards.len() > 1;
+        cards.sort_unstable();
+        cards.dedup();
+        if several {
+            console.say(&said(host, cards.len(), way));
         }
     }
     if ranks.size() > 1 && speakers(ranks.hosts(), ways).len() > 1 {
@@ -215,12 +218,16 @@ fn report(ranks: &Ranks, offers: &[Offer], ways: &[Way], console: &Console) {
 
 fn said(host: &Host, cards: usize, way: &Way) -> String {
     let name = &host.name;
+    let cards = match cards {
+        1 => "card".to_owned(),
+        several => format!("{several} cards"),
+    };
     match way {
         Way::Cards(version) => {
-            format!(" + Sums over the {cards} cards of {name}: NCCL {version}")
+            format!(" + Sums over the {cards} of {name}: NCCL {version}")
         }
         Way::Host(reason) => {
-            format!(" + Sums over the {cards} cards of {name}: without NCCL ({reason})")
+            format!(" + Sums over the {cards} of {name}: without NCCL ({reason})")
         }
     }
 }

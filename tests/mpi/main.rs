@@ -2,6 +2,7 @@
 
 mod disturbed;
 mod job;
+mod nodes;
 mod results;
 #[path = "../runs/mod.rs"]
 mod runs;

@@ -6,7 +6,7 @@ use OnContinue::{FromCommandLine, FromFile};
 const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU engine";
 
 /// Computing options.
-pub const COMPUTATION: [OptionEntry; 29] = OptionEntry::under(
+pub const COMPUTATION: [OptionEntry; 30] = OptionEntry::under(
     Group::Computation,
     [
         OptionEntry::integer("--j", "0", "", "Number of threads; 0 means all cores (RELION's default is 1)")
@@ -53,6 +53,13 @@ pub const COMPUTATION: [OptionEntry; 29] = OptionEntry::under(
             "1800",
             "s",
             "A process of several that makes no progress for so long is named and the job ended (not a RELION option)",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::real(
+            "--silence_limit",
+            "20",
+            "s",
+            "A process of several of which nothing is heard for so long is taken for gone and the job ended (not a RELION option)",
         )
         .on_continue(FromCommandLine),
         OptionEntry::flag(
