@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use cudarc::driver::{CudaSlice, DevicePtr};
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
 use gpu::correlation::ExactSample;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
@@ -129,6 +129,11 @@ impl<T> Buffer<T> {
             address,
             element: PhantomData,
         }
+    }
+
+    /// The stream in whose order it was taken and goes back.
+    pub(super) fn stream(&self) -> &Arc<CudaStream> {
+        self.bytes.stream()
     }
 
     pub(super) fn bytes_mut(&mut self) -> &mut CudaSlice<u8> {

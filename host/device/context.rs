@@ -1,6 +1,7 @@
 //! An opened device: context, stream, loaded kernels, memory.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 
 use cudarc::driver::{
@@ -25,6 +26,8 @@ pub struct Device {
     functions: RwLock<HashMap<&'static str, CudaFunction>>,
     ledger: Arc<Ledger>,
     meter: Meter,
+    /// How often the host has waited for the queued work.
+    waits: AtomicUsize,
 }
 
 impl std::fmt::Debug for Device {
@@ -57,7 +60,7 @@ impl Device {
         let context =
             CudaContext::new(ordinal).map_err(|e| failed(ordinal, "opening the device", e))?;
         // SAFETY: all buffers of a device are used on its one stream, so no events are needed between them; those that
-        // an `Uploader` fills on a stream of its own are waited for.
+        // an `Uploader` fills on a stream of its own are waited for, by the host or by the stream.
         unsafe { context.disable_event_tracking() };
         keep_freed_memory(&context);
         let stream = context
@@ -74,6 +77,7 @@ impl Device {
             functions: RwLock::default(),
             ledger: Arc::default(),
             meter: Meter::default(),
+            waits: AtomicUsize::new(0),
         })
     }
 
@@ -141,9 +145,15 @@ impl Device {
 
     /// Waits until all queued work is done; reports errors of kernels.
     pub fn synchronise(&self) -> Result<(), DeviceError> {
+        self.waits.fetch_add(1, Ordering::Relaxed);
         self.stream
             .synchronize()
             .map_err(|e| failed(self.ordinal, "running the queued kernels", e))
+    }
+
+    /// How often the host has waited for the queued work since the device was opened.
+    pub fn waits(&self) -> usize {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Makes this device the current one of the calling thread.
@@ -394,6 +404,13 @@ impl Device {
         self.stream
             .memset_zeros(buffer.bytes_mut())
             .map_err(|e| failed(self.ordinal, "clearing a buffer", e))
+    }
+
+    /// What is said of an array of `length` elements that is too long for any device.
+    pub fn too_long<T>(&self, length: u64) -> DeviceError {
+        let (room, limit) = self.ledger.room();
+        let bytes = length.saturating_mul(size_of::<T>() as u64);
+        self.full(bytes as usize, room, limit)
     }
 
     fn full_or(&self, error: DriverError, bytes: usize) -> DeviceError {

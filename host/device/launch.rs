@@ -212,7 +212,7 @@ launches! {
     shell_powers(images: u32 | transforms: C, box_size: u32, out: F) {
         grid: [images, 1, 1], words: box_size / 2 + 1
     }
-    /// Σ|F|² over a box.
+    /// √Σ|F|² over a box.
     box_powers(images: u32 | transforms: C, box_size: u32, size: u32, out: F) {
         grid: [images, 1, 1], words: ONE_VALUE_WORDS
     }
@@ -245,7 +245,7 @@ launches! {
         grid: [images, 1, 1], words: SELECT_WORDS
     }
     /// List of significant coarse samples.
-    coarse_list(| cross: F, norm: F, log_prior: F, class_of: U, offset_log_prior: F, visited: U, powers: F, orientations: u32, images: u32, shifts: u32, selections: Pointer<Selection>, first: U, out: Pointer<Sample>) {
+    coarse_list(| cross: F, norm: F, log_prior: F, class_of: U, offset_log_prior: F, visited: U, powers: F, orientations: u32, images: u32, shifts: u32, selections: Pointer<Selection>, first: U, capacity: u32, out: Pointer<Sample>) {
         grid: [images, 1, 1], words: SELECT_WORDS
     }
     /// Correlations of single samples in double precision.
@@ -257,11 +257,11 @@ launches! {
         grid: [1, 1, 1], words: ONE_VALUE_WORDS
     }
     /// Pairs per orientation.
-    count_pairs(| samples: Pointer<Sample>, count: u32, counts: U) {
+    count_pairs(| samples: Pointer<Sample>, count: u32, number: U, counts: U) {
         grid: [count.div_ceil(256), 1, 1], words: 0
     }
     /// Pairs by orientation.
-    place_pairs(| samples: Pointer<Sample>, count: u32, first: U, rank: U, cursor: U, pairs: Pointer<Pair>) {
+    place_pairs(| samples: Pointer<Sample>, count: u32, number: U, first: U, rank: U, cursor: U, pairs: Pointer<Pair>) {
         grid: [count.div_ceil(256), 1, 1], words: 0
     }
     /// Orientations that have pairs.
@@ -277,11 +277,11 @@ launches! {
         grid: [pair_count, orientation_children, shift_children], words: FINE_WORDS
     }
     /// Weights of fine samples.
-    fine_weights(images: u32 | samples: Pointer<Sample>, first: U, orientation_children: u32, shift_children: u32, fraction: f32, limit: u32, best_only: u32, given: Pointer<Selection>, values: F, best: Pointer<u64>, out: Pointer<Alignment>) {
+    fine_weights(images: u32 | samples: Pointer<Sample>, first: U, orientation_children: u32, shift_children: u32, fraction: f32, limit: u32, best_only: u32, given: Pointer<Selection>, values: F, best: Pointer<u64>, out: Pointer<Alignment>, kept: U) {
         grid: [images, 1, 1], words: SELECT_WORDS
     }
     /// Samples that were kept.
-    list_kept(images: u32 | samples: Pointer<Sample>, first: U, values: F, kept_first: U, out: Pointer<Sample>) {
+    list_kept(images: u32 | samples: Pointer<Sample>, first: U, values: F, kept_first: U, capacity: u32, out: Pointer<Sample>) {
         grid: [images, 1, 1], words: ONE_VALUE_WORDS
     }
     /// Direction and offset sums.

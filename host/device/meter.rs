@@ -4,13 +4,13 @@
 use std::ops::AddAssign;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use cudarc::driver::{result::event, sys};
+use cudarc::driver::{CudaEvent, result::event, sys};
 
 use super::driver::{driver_version, failed};
 use super::{Device, DeviceError};
 
-/// Spans that wait to be read; events are made anew for each, so that there must not be too many.
-const WAITING: usize = 256;
+/// A point in a device's queue, of which the time can be told when the work before it is done.
+pub struct Mark(CudaEvent);
 
 /// A kernel, or a group of them, that is metered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,11 +59,11 @@ impl AddAssign for Work {
     }
 }
 
-/// Two events around a launch.
+/// Marks around a launch.
 struct Span {
     part: Part,
-    begin: sys::CUevent,
-    end: sys::CUevent,
+    begin: Mark,
+    end: Mark,
 }
 
 /// Counts of one device.
@@ -80,9 +80,6 @@ struct State {
     totals: [Work; PARTS],
 }
 
-// SAFETY: events may be used from any thread; the lock gives them to one at a time.
-unsafe impl Send for State {}
-
 impl Meter {
     /// Drivers before CUDA 12.8 lack the call by which this program asks for the time between events: no seconds there.
     fn available(&self) -> bool {
@@ -94,45 +91,43 @@ impl Meter {
     }
 }
 
-impl State {
-    /// Reads and destroys all events. Waits for them.
-    fn settle(&mut self, device: &Device) -> Result<(), DeviceError> {
-        let mut result = Ok(());
-        for span in self.waiting.drain(..) {
-            // SAFETY: both events were made and recorded on the device's stream, and are destroyed here only.
-            let seconds = unsafe {
-                let milliseconds = event::synchronize(span.end)
-                    .and_then(|()| event::elapsed(span.begin, span.end));
-                let destroyed = event::destroy(span.begin).and(event::destroy(span.end));
-                milliseconds.and_then(|ms| destroyed.map(|()| f64::from(ms) / 1000.0))
-            };
-            match seconds {
-                Ok(seconds) => self.totals[span.part as usize].seconds += seconds,
-                Err(e) => result = Err(failed(device.ordinal(), "timing kernels", e)),
-            }
-        }
-        result
-    }
-}
-
 impl Device {
-    /// Does `launch`, which queues kernels of `part`, between two events.
+    /// Whether this driver can tell the time between marks.
+    pub fn tells_time(&self) -> bool {
+        self.meter().available()
+    }
+
+    /// A mark behind what was queued so far.
+    pub fn mark(&self) -> Result<Mark, DeviceError> {
+        self.stream()
+            .record_event(Some(sys::CUevent_flags::CU_EVENT_DEFAULT))
+            .map(Mark)
+            .map_err(|e| failed(self.ordinal(), "timing kernels", e))
+    }
+
+    /// Seconds from one mark to a later one. Does not wait: an error, while the device has not come to the later one.
+    pub fn seconds_between(&self, begin: &Mark, end: &Mark) -> Result<f64, DeviceError> {
+        self.make_current()?;
+        // SAFETY: both events were made and recorded on the device's stream.
+        unsafe { event::elapsed(begin.0.cu_event(), end.0.cu_event()) }
+            .map(|milliseconds| f64::from(milliseconds) / 1000.0)
+            .map_err(|e| failed(self.ordinal(), "timing kernels", e))
+    }
+
+    /// Does `launch`, which queues kernels of `part`, between two marks.
     pub fn metered<R, E: From<DeviceError>>(
         &self,
         part: Part,
         launch: impl FnOnce() -> Result<R, E>,
     ) -> Result<R, E> {
-        if !self.meter().available() {
+        if !self.tells_time() {
             return launch();
         }
         let begin = self.mark()?;
         let result = launch();
         let end = self.mark()?;
-        let mut state = self.meter().state();
-        state.waiting.push(Span { part, begin, end });
-        if state.waiting.len() >= WAITING {
-            state.settle(self)?;
-        }
+        let span = Span { part, begin, end };
+        self.meter().state().waiting.push(span);
         result
     }
 
@@ -145,20 +140,20 @@ impl Device {
         };
     }
 
-    /// What every part took and did since the last call. Waits for the queued work.
-    pub fn take_work(&self) -> Result<[Work; PARTS], DeviceError> {
-        let mut state = self.meter().state();
-        self.make_current()?;
-        state.settle(self)?;
-        Ok(std::mem::take(&mut state.totals))
+    /// Reads the times of the metered launches, all of which must be done: after the queued work was waited for.
+    pub fn read_meter(&self) -> Result<(), DeviceError> {
+        let state = &mut *self.meter().state();
+        for span in state.waiting.drain(..) {
+            let seconds = self.seconds_between(&span.begin, &span.end)?;
+            state.totals[span.part as usize].seconds += seconds;
+        }
+        Ok(())
     }
 
-    fn mark(&self) -> Result<sys::CUevent, DeviceError> {
-        self.make_current()?;
-        let error = |e| failed(self.ordinal(), "timing kernels", e);
-        let event = event::create(sys::CUevent_flags::CU_EVENT_DEFAULT).map_err(error)?;
-        // SAFETY: the event was just made, the stream is alive.
-        unsafe { event::record(event, self.stream().cu_stream()) }.map_err(error)?;
-        Ok(event)
+    /// What every part took and did since the last call. Waits for the queued work.
+    pub fn take_work(&self) -> Result<[Work; PARTS], DeviceError> {
+        self.synchronise()?;
+        self.read_meter()?;
+        Ok(std::mem::take(&mut self.meter().state().totals))
     }
 }

@@ -14,7 +14,9 @@ mod ledger;
 pub mod map;
 pub mod meter;
 pub mod nccl;
+mod pinned;
 mod product;
+mod staging;
 mod upload;
 mod volume;
 
@@ -24,5 +26,6 @@ pub use cube::{Cube, CubeTransform, Direction};
 pub use error::DeviceError;
 pub use fft::ImageTransforms;
 pub use product::{MatrixProduct, Precision};
+pub use staging::{Coming, Staging};
 pub use upload::{Uploaded, Uploader};
 pub use volume::DeviceVolume;

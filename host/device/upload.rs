@@ -1,8 +1,9 @@
 //! The way of large data to a device beside its work: through pinned memory, on a stream of its own.
 
 use super::driver::failed;
+use super::pinned::Pinned;
 use super::{Buffer, Device, DeviceError, Element};
-use cudarc::driver::{CudaEvent, CudaStream, result, sys};
+use cudarc::driver::{CudaEvent, CudaStream, sys};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,8 +13,7 @@ const SLOT: usize = 32 << 20;
 /// Pieces begin at multiples of this many bytes, where their elements are smaller.
 const ALIGNMENT: usize = 16;
 
-/// Copies pieces from the host to blocks on a device. What it brings is there when a call returns, while kernels that were
-/// queued on the device go on.
+/// Copies pieces from the host to blocks on a device, while kernels that were queued on the device go on.
 pub struct Uploader {
     device: Arc<Device>,
     stream: Arc<CudaStream>,
@@ -24,22 +24,6 @@ pub struct Uploader {
 struct Slot {
     memory: Pinned,
     copied: CudaEvent,
-}
-
-/// Memory of the host that the device reads by itself.
-struct Pinned {
-    address: *mut u8,
-    bytes: usize,
-}
-
-// SAFETY: the memory belongs to this value alone.
-unsafe impl Send for Pinned {}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        // SAFETY: allocated below and freed once. An error here could not be acted on.
-        let _ = unsafe { result::free_host(self.address.cast()) };
-    }
 }
 
 impl Drop for Uploader {
@@ -60,10 +44,10 @@ pub struct Uploaded<T> {
 }
 
 impl<T> Drop for Uploaded<T> {
-    /// The block goes back in the order of the uploader's stream: kernels that read it must have ended.
+    /// The block goes back in the order of the uploader's stream, which is made to wait for the kernels that read it.
     fn drop(&mut self) {
         // The next call that waits gives the error again.
-        let _ = self.device.synchronise();
+        let _ = self.block.stream().join(self.device.stream());
     }
 }
 
@@ -79,11 +63,40 @@ impl Uploader {
     }
 
     /// Brings pieces of `counts` elements into a new block; `fill` writes piece `i`, called from several threads. Pieces of
-    /// elements of 16 bytes or more lie without gaps; others begin at multiples of 16 bytes.
+    /// elements of 16 bytes or more lie without gaps; others begin at multiples of 16 bytes. All is there when the call
+    /// returns.
     ///
     /// # Errors
     /// The device is full, or fails; nothing is left of the block then.
     pub fn upload<T: Element>(
+        &mut self,
+        counts: &[usize],
+        fill: impl Fn(usize, &mut [T]) + Sync,
+    ) -> Result<Uploaded<T>, DeviceError> {
+        let uploaded = self.copy_all(counts, fill)?;
+        self.stream
+            .synchronize()
+            .map_err(|e| self.failed("copying to the device", e))?;
+        Ok(uploaded)
+    }
+
+    /// As [`Uploader::upload`], but it is the device that waits: all is there for the work that is queued on it from now
+    /// on.
+    pub fn queue<T: Element>(
+        &mut self,
+        counts: &[usize],
+        fill: impl Fn(usize, &mut [T]) + Sync,
+    ) -> Result<Uploaded<T>, DeviceError> {
+        let uploaded = self.copy_all(counts, fill)?;
+        self.device
+            .stream()
+            .join(&self.stream)
+            .map_err(|e| self.failed("copying to the device", e))?;
+        Ok(uploaded)
+    }
+
+    /// Queues all copies.
+    fn copy_all<T: Element>(
         &mut self,
         counts: &[usize],
         fill: impl Fn(usize, &mut [T]) + Sync,
@@ -112,9 +125,6 @@ impl Uploader {
             next = end;
             turn = 1 - turn;
         }
-        self.stream
-            .synchronize()
-            .map_err(|e| self.failed("copying to the device", e))?;
         Ok(Uploaded {
             block,
             begins,
@@ -124,7 +134,7 @@ impl Uploader {
 
     /// Slot `turn` with room for `bytes`, after the last copy out of it.
     fn slot(&mut self, turn: usize, bytes: usize) -> Result<&mut Slot, DeviceError> {
-        let fits = |slot: &Slot| slot.memory.bytes >= bytes;
+        let fits = |slot: &Slot| slot.memory.bytes() >= bytes;
         if let Some(slot) = &self.slots[turn] {
             slot.copied
                 .synchronize()
@@ -137,19 +147,12 @@ impl Uploader {
     }
 
     fn new_slot(&self, bytes: usize) -> Result<Slot, DeviceError> {
-        self.device.make_current()?;
-        let pinning = |e| self.failed("pinning memory of the host", e);
-        // SAFETY: freed by `Pinned`.
-        let address = unsafe { result::malloc_host(bytes, 0) }.map_err(pinning)?;
-        let memory = Pinned {
-            address: address.cast(),
-            bytes,
-        };
+        let memory = Pinned::new(&self.device, bytes)?;
         let flags = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING;
         let copied = self.stream.context().new_event(Some(flags));
         Ok(Slot {
             memory,
-            copied: copied.map_err(pinning)?,
+            copied: copied.map_err(|e| self.failed("making an event", e))?,
         })
     }
 
@@ -167,7 +170,7 @@ impl Uploader {
         unsafe {
             sys::cuMemcpyHtoDAsync_v2(
                 block.pointer().offset(elements.start).address(),
-                slot.memory.address.cast(),
+                slot.memory.address().cast(),
                 elements.len() * size_of::<T>(),
                 self.stream.cu_stream(),
             )
@@ -194,8 +197,8 @@ impl Slot {
         // SAFETY: pinned memory of so many bytes, aligned to pages, that nobody else refers to and that the device has
         // read; every pattern of bits is an element.
         let mut rest: &mut [T] = unsafe {
-            let length = self.memory.bytes / size_of::<T>();
-            std::slice::from_raw_parts_mut(self.memory.address.cast(), length)
+            let length = self.memory.bytes() / size_of::<T>();
+            std::slice::from_raw_parts_mut(self.memory.address().cast(), length)
         };
         let mut at = begins[pieces.start];
         let mut parts = Vec::with_capacity(pieces.len());

@@ -276,6 +276,7 @@ impl Batch {
                     SHIFTS as u32,
                     d_selections.pointer(),
                     d_first.pointer(),
+                    total as u32,
                     list.pointer(),
                 )
                 .unwrap();
@@ -346,7 +347,7 @@ impl Batch {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
-                .count_pairs(list.pointer(), count, counts.pointer())
+                .count_pairs(list.pointer(), count, Pointer::null(), counts.pointer())
                 .unwrap();
             device
                 .exclusive_scan(counts.pointer(), orientations, 0, first.pointer())
@@ -358,6 +359,7 @@ impl Batch {
                 .place_pairs(
                     list.pointer(),
                     count,
+                    Pointer::null(),
                     first.pointer(),
                     rank.pointer(),
                     cursor.pointer(),

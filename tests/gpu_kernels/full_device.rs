@@ -21,17 +21,17 @@ const PARTICLES: usize = 4;
 const LIMITS: usize = 8;
 
 /// A particle set with model and sampling, from the second iteration of a classification.
-struct Start {
-    set: ParticleSet,
-    model: Model,
+pub struct Start {
+    pub set: ParticleSet,
+    pub model: Model,
     sampling: Sampling,
     references: Vec<Reference>,
-    options: ExpectationOptions,
+    pub options: ExpectationOptions,
     sizes: [ImageSizes; 1],
 }
 
 impl Start {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixture");
         let optimiser = folder.join("class3d_c4/run_it001_optimiser.star");
         let Resumed {
@@ -64,7 +64,39 @@ impl Start {
         }
     }
 
-    fn input(&self) -> IterationInput<'_> {
+    /// Samples around the orientations that particles have.
+    pub fn local() -> Self {
+        let mut start = Self::new();
+        start.model.local_search = Some(LocalSearch {
+            sigma_rot: 10.0,
+            sigma_tilt: 10.0,
+            sigma_psi: 10.0,
+        });
+        start
+    }
+
+    pub fn store(&self) -> ImageStore {
+        ImageStore::open(&self.set, false).unwrap()
+    }
+
+    /// `count` particles from `first` on.
+    pub fn items<'a>(
+        &'a self,
+        store: &'a ImageStore,
+        first: usize,
+        count: usize,
+    ) -> Vec<BatchItem<'a>> {
+        (first..first + count)
+            .map(|i| BatchItem {
+                particle: &self.set.particles[i],
+                position: i,
+                image: store.image(&self.set, i).unwrap(),
+                name: self.set.image_name(i),
+            })
+            .collect()
+    }
+
+    pub fn input(&self) -> IterationInput<'_> {
         IterationInput {
             options: &self.options,
             model: &self.model,
@@ -89,15 +121,8 @@ struct Outcome {
 
 /// One iteration whose batch may take `room` bytes besides what the iteration itself has taken.
 fn iteration(start: &Start, ordinal: usize, room: usize) -> Result<Outcome, ExpectationError> {
-    let store = ImageStore::open(&start.set, false).unwrap();
-    let items: Vec<BatchItem> = (0..PARTICLES)
-        .map(|i| BatchItem {
-            particle: &start.set.particles[i],
-            position: i,
-            image: store.image(&start.set, i).unwrap(),
-            name: start.set.image_name(i),
-        })
-        .collect();
+    let store = start.store();
+    let items = start.items(&store, 0, PARTICLES);
     let input = start.input();
     let mut engine = CudaEngine::new(Device::open(ordinal)?, None)?;
     engine.begin_iteration(&input)?;
@@ -113,7 +138,7 @@ fn iteration(start: &Start, ordinal: usize, room: usize) -> Result<Outcome, Expe
 }
 
 /// Largest difference of two lists relative to the largest value.
-fn difference(a: &[f64], b: &[f64]) -> f64 {
+pub fn difference(a: &[f64], b: &[f64]) -> f64 {
     let scale = b.iter().fold(0.0f64, |m, v| m.max(v.abs()));
     assert!(a.len() == b.len() && scale > 0.0);
     a.iter()
@@ -135,7 +160,7 @@ fn spectra(sums: &WeightedSums) -> [Vec<f64>; 4] {
     ]
 }
 
-fn volume(sums: &WeightedSums) -> Vec<f64> {
+pub fn volume(sums: &WeightedSums) -> Vec<f64> {
     let volume = &sums.backprojections[0];
     volume.read(0..volume.voxels()).unwrap().concat()
 }
@@ -192,11 +217,5 @@ fn a_full_device_takes_fewer_particles_at_once() {
 
 #[test]
 fn a_full_device_takes_fewer_particles_at_once_in_local_searches() {
-    let mut start = Start::new();
-    start.model.local_search = Some(LocalSearch {
-        sigma_rot: 10.0,
-        sigma_tilt: 10.0,
-        sigma_psi: 10.0,
-    });
-    agree_at_every_limit(&start);
+    agree_at_every_limit(&Start::local());
 }

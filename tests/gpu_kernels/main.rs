@@ -7,6 +7,7 @@ mod maps;
 mod maximization;
 mod second_pass;
 mod single_stages;
+mod waits;
 
 use gerelion::device::{Buffer, Device, DeviceError};
 use gpu::slice::{SliceAxes, VolumeShape};

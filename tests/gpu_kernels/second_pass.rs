@@ -102,6 +102,7 @@ impl Batch {
                     d_values.pointer(),
                     best.pointer(),
                     alignments.pointer(),
+                    Pointer::null(),
                 )
                 .unwrap();
         }

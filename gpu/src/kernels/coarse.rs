@@ -137,10 +137,11 @@ over_coarse_samples! {
         }
     }
 
-    /// Writes the significant samples of each image, in order of orientation and shift, from `first[image]` on.
+    /// Writes the significant samples of each image, in order of orientation and shift, from `first[image]` on; those that
+    /// would be beyond `capacity` elements are left out.
     ///
     /// Arguments, grid and shared memory as [`coarse_select`], whose `out` is `selections`.
-    coarse_list(logs, image, samples; selections: *const Selection, first: *const u32, out: *mut Sample) {
+    coarse_list(logs, image, samples; selections: *const Selection, first: *const u32, capacity: u32, out: *mut Sample) {
         let selection = *selections.add(image as usize);
         let samples = if selection.kept > 0 { samples } else { 0 };
         let mut next = *first.add(image as usize);
@@ -149,7 +150,7 @@ over_coarse_samples! {
             let s = start + thread::thread_idx_x();
             let keep = s < samples && selection.keeps(logs.log(s));
             let (rank, all) = block::rank_among(keep, Shared::dynamic(0));
-            if keep {
+            if keep && next + rank < capacity {
                 let (orientation, shift) = logs.split(s);
                 *out.add((next + rank) as usize) = Sample {
                     image,
@@ -222,6 +223,7 @@ mod tests {
         });
         let mut first: Vec<u32> = (0..images).map(|i| kept[..i].iter().sum()).collect();
         let mut out = vec![Sample::default(); kept.iter().sum::<u32>() as usize];
+        let out_length = out.len() as u32;
         let (p, o) = (DevicePointer::of(&mut first), DevicePointer::of(&mut out));
         // SAFETY: array sizes as the kernel demands.
         launch(grid, [64, 1, 1], shared, || unsafe {
@@ -238,9 +240,33 @@ mod tests {
                 shifts as u32,
                 s.get(),
                 p.get(),
+                out_length,
                 o.get(),
             );
         });
+        // Samples beyond the end of a list too short are left out.
+        let mut short = vec![Sample::default(); out.len() / 2];
+        let h = DevicePointer::of(&mut short);
+        // SAFETY: array sizes as the kernel demands.
+        launch(grid, [64, 1, 1], shared, || unsafe {
+            coarse_list(
+                c.get(),
+                n.get(),
+                l.get(),
+                k.get(),
+                f.get(),
+                v.get(),
+                none as *const f32,
+                orientations as u32,
+                images as u32,
+                shifts as u32,
+                s.get(),
+                p.get(),
+                out_length / 2,
+                h.get(),
+            );
+        });
+        assert_eq!(short, out[..out.len() / 2]);
         let mut expected = Vec::new();
         for i in 0..images {
             let mut all = Vec::new();

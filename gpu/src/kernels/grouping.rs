@@ -20,24 +20,44 @@ unsafe fn begins_pair(samples: *const Sample, s: usize) -> bool {
     }
 }
 
-/// `counts[o]` += pairs of orientation `o`; zeroed by the host. A thread a sample.
+/// Samples to be grouped: `count`, or as many as stand at `number` where that is not null; none when those are more than
+/// `count`, for then the list is not complete.
+#[inline(always)]
+unsafe fn listed(count: u32, number: *const u32) -> usize {
+    if number.is_null() {
+        return count as usize;
+    }
+    // SAFETY: the caller's number.
+    let number = unsafe { *number };
+    if number > count { 0 } else { number as usize }
+}
+
+/// `counts[o]` += pairs of orientation `o`; zeroed by the host. A thread a sample of `count`. `number`, where not null, is
+/// how many samples there are; when they are more than `count` nothing is counted.
 #[kernel]
-pub unsafe fn count_pairs(samples: *const Sample, count: u32, counts: *mut u32) {
+pub unsafe fn count_pairs(
+    samples: *const Sample,
+    count: u32,
+    number: *const u32,
+    counts: *mut u32,
+) {
     // SAFETY: the index is checked.
     unsafe {
         let s = thread::index_1d();
-        if s < count as usize && begins_pair(samples, s) {
+        if s < listed(count, number) && begins_pair(samples, s) {
             atomic::fetch_add_u32(counts.add((*samples.add(s)).orientation as usize), 1);
         }
     }
 }
 
 /// Puts the pairs of orientation `o` at `first[o]` …; `rank[o]` is the position of `o` among orientations that have pairs.
-/// `cursor` has one zero an orientation. A thread a sample. The order within an orientation may differ between runs.
+/// `cursor` has one zero an orientation; `count` and `number` as in [`count_pairs`]. A thread a sample. The order within an
+/// orientation may differ between runs.
 #[kernel]
 pub unsafe fn place_pairs(
     samples: *const Sample,
     count: u32,
+    number: *const u32,
     first: *const u32,
     rank: *const u32,
     cursor: *mut u32,
@@ -46,13 +66,14 @@ pub unsafe fn place_pairs(
     // SAFETY: the index is checked; `first` reserves one place a pair.
     unsafe {
         let s = thread::index_1d();
-        if s >= count as usize || !begins_pair(samples, s) {
+        let count = listed(count, number);
+        if s >= count || !begins_pair(samples, s) {
             return;
         }
         let sample = *samples.add(s);
         let o = sample.orientation as usize;
         let mut end = s + 1;
-        while end < count as usize && !begins_pair(samples, end) {
+        while end < count && !begins_pair(samples, end) {
             end += 1;
         }
         let place = *first.add(o) + atomic::fetch_add_u32(cursor.add(o), 1);
@@ -102,7 +123,18 @@ pub(super) mod tests {
 
     /// Parents and pairs of `samples`, made by the kernels.
     pub fn group(samples: &mut [Sample], orientations: usize) -> (Vec<Parent>, Vec<Pair>) {
-        let count = samples.len() as u32;
+        group_listed(samples, samples.len() as u32, None, orientations)
+    }
+
+    /// The same of the first `number` of them, read by the kernels, in a list with room for `count`.
+    fn group_listed(
+        samples: &mut [Sample],
+        count: u32,
+        number: Option<&mut [u32]>,
+        orientations: usize,
+    ) -> (Vec<Parent>, Vec<Pair>) {
+        let n = number.map_or(0, |n| n.as_mut_ptr().expose_provenance());
+        let number = move || std::ptr::with_exposed_provenance::<u32>(n);
         let blocks = [count.div_ceil(32), 1, 1];
         let mut counts = vec![0u32; orientations];
         let mut first = vec![0u32; orientations + 1];
@@ -112,7 +144,7 @@ pub(super) mod tests {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             launch(blocks, [32, 1, 1], 0, || {
-                count_pairs(s.get(), count, c.get())
+                count_pairs(s.get(), count, number(), c.get())
             });
             launch([1, 1, 1], [32, 1, 1], 4 * 33, || {
                 exclusive_scan(c.get(), orientations as u32, 0, f.get());
@@ -135,7 +167,7 @@ pub(super) mod tests {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             launch(blocks, [32, 1, 1], 0, || {
-                place_pairs(s.get(), count, f.get(), r.get(), u.get(), p.get());
+                place_pairs(s.get(), count, number(), f.get(), r.get(), u.get(), p.get());
             });
             let blocks = [(orientations as u32).div_ceil(32), 1, 1];
             launch(blocks, [32, 1, 1], 0, || {
@@ -151,8 +183,7 @@ pub(super) mod tests {
         (parents, pairs)
     }
 
-    #[test]
-    fn every_sample_is_in_the_pair_of_its_image_and_orientation() {
+    fn samples() -> Vec<Sample> {
         let mut samples = Vec::new();
         for image in 0..5u32 {
             for orientation in 0..30u32 {
@@ -166,6 +197,27 @@ pub(super) mod tests {
                 }
             }
         }
+        samples
+    }
+
+    /// The number of samples is known to the device alone; what lies behind them in the list is not looked at.
+    #[test]
+    fn the_number_of_samples_is_read_on_the_device() {
+        let mut all = samples();
+        let number = all.len() - 50;
+        let expected = group(&mut all.clone()[..number], 30);
+        let count = all.len() as u32;
+        let found = group_listed(&mut all, count, Some(&mut [number as u32]), 30);
+        assert_eq!(found.0, expected.0);
+        assert_eq!(found.1.len(), expected.1.len());
+        // A list that did not take all samples is not grouped.
+        let found = group_listed(&mut all, count, Some(&mut [count + 1]), 30);
+        assert!(found.0.is_empty() && found.1.is_empty());
+    }
+
+    #[test]
+    fn every_sample_is_in_the_pair_of_its_image_and_orientation() {
+        let mut samples = samples();
         let (parents, pairs) = group(&mut samples, 30);
         let mut seen = vec![false; samples.len()];
         for (rank, parent) in parents.iter().enumerate() {

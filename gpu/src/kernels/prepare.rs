@@ -156,7 +156,7 @@ pub unsafe fn shell_powers(transforms: *const [f32; 2], box_size: u32, out: *mut
     }
 }
 
-/// Σ|F|² over every stored coefficient of the box of `size` in unscaled transforms, corners and the redundant half of
+/// √Σ|F|² over every stored coefficient of the box of `size` in unscaled transforms, corners and the redundant half of
 /// x = 0 included (spec 01 §5.3): `out[image]`.
 ///
 /// Grid: x = images; a block an image. Shared memory: 33 words.
@@ -180,7 +180,7 @@ pub unsafe fn box_powers(transforms: *const [f32; 2], box_size: u32, size: u32, 
         let sum = block::sum(sum, Shared::dynamic(0));
         if thread::thread_idx_x() == 0 {
             let scale = 1.0 / (box_size * box_size) as f32;
-            *out.add(image) = sum * scale * scale;
+            *out.add(image) = (sum * scale * scale).sqrt();
         }
     }
 }
@@ -411,7 +411,7 @@ mod tests {
             .filter(|(i, _)| in_box(*i))
             .map(|(_, v)| norm(v))
             .sum();
-        assert_close(&boxed, &[exact], 1e-6);
+        assert_close(&boxed, &[exact.sqrt()], 1e-6);
         let mut expected = vec![0.0f64; n / 2 + 1];
         for (i, v) in full.iter().enumerate() {
             let (x, row) = ((i % (n / 2 + 1)) as i32, (i / (n / 2 + 1)) as i32);

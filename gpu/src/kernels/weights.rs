@@ -13,7 +13,8 @@ use crate::samples::{Alignment, Sample, Selection};
 /// Grid: x = images; shared memory: `SELECT_WORDS` words. The samples of image i are `first[i]`…`first[i+1]`.
 /// `best` has one u64 an image. With `best_only` not 0 (cross-correlation) the best sample alone gets weight 1.
 /// `limit` as in the selection of the first pass. Where `given` is not null, the sums of that selection stand and all
-/// samples count (`--oversampling 0`: the first pass was the only one).
+/// samples count (`--oversampling 0`: the first pass was the only one). `kept`, where not null, receives the number of
+/// samples of each image that have a weight.
 #[kernel]
 pub unsafe fn fine_weights(
     samples: *const Sample,
@@ -27,6 +28,7 @@ pub unsafe fn fine_weights(
     values: *mut f32,
     best: *mut u64,
     out: *mut Alignment,
+    kept: *mut u32,
 ) {
     // SAFETY: samples of the image are a contiguous range; each thread rewrites only values it alone reads after the
     // selection.
@@ -109,12 +111,21 @@ pub unsafe fn fine_weights(
         if thread::thread_idx_x() == 0 {
             (*out).selection = selection;
             (*out).weight = weight;
+            if !kept.is_null() {
+                let number = selection.kept;
+                *kept.add(image) = if best_only != 0 {
+                    number.min(1)
+                } else {
+                    number
+                };
+            }
         }
     }
 }
 
-/// Writes the samples of each image whose value is above 0, in order, from `kept_first[image]` on: the significant ones
-/// of a first pass over particle-specific orientations. One value a sample.
+/// Writes the samples of each image whose value is above 0, in order, from `kept_first[image]` to `kept_first[image + 1]`:
+/// the significant ones of a first pass over particle-specific orientations. One value a sample. Those that would be beyond
+/// `capacity` elements are left out.
 ///
 /// Grid: x = images; shared memory: 33 words.
 #[kernel]
@@ -123,18 +134,21 @@ pub unsafe fn list_kept(
     first: *const u32,
     values: *const f32,
     kept_first: *const u32,
+    capacity: u32,
     out: *mut Sample,
 ) {
-    // SAFETY: samples of the image are a contiguous range; `kept_first` reserves as many places as there are values.
+    // SAFETY: samples of the image are a contiguous range; places are checked.
     unsafe {
         let image = thread::block_idx_x() as usize;
         let (mut start, end) = (*first.add(image), *first.add(image + 1));
         let mut next = *kept_first.add(image);
+        // An image without a finite difference has places for no sample, whatever its values are.
+        let last = capacity.min(*kept_first.add(image + 1));
         while start < end {
             let s = (start + thread::thread_idx_x()) as usize;
             let keep = s < end as usize && *values.add(s) > 0.0;
             let (rank, all) = block::rank_among(keep, Shared::dynamic(0));
-            if keep {
+            if keep && next + rank < last {
                 *out.add((next + rank) as usize) = *samples.add(s);
             }
             next += all;
@@ -182,7 +196,12 @@ mod tests {
             DevicePointer::of(&mut first),
             DevicePointer::of(&mut values),
         );
-        let (b, o) = (DevicePointer::of(&mut best), DevicePointer::of(&mut out));
+        let mut counts = vec![u32::MAX; 2];
+        let (b, o, k) = (
+            DevicePointer::of(&mut best),
+            DevicePointer::of(&mut out),
+            DevicePointer::of(&mut counts),
+        );
         let none = 0usize;
         // SAFETY: array sizes as the kernel demands.
         launch(
@@ -202,6 +221,7 @@ mod tests {
                     v.get(),
                     b.get(),
                     o.get(),
+                    k.get(),
                 );
             },
         );
@@ -220,6 +240,8 @@ mod tests {
             let kept: f64 = values[range.clone()].iter().map(|w| f64::from(*w)).sum();
             assert!(kept > 0.95 && kept <= 1.0 + 1e-6);
             assert!((f64::from(found.weight) - kept).abs() < 1e-6);
+            let number = values[range.clone()].iter().filter(|w| **w > 0.0).count();
+            assert_eq!(counts[image] as usize, number);
             for (w, log) in values[range].iter().zip(&logs) {
                 let exact = (log - largest).exp() / sum;
                 assert!(*w == 0.0 || (f64::from(*w) / exact - 1.0).abs() < 1e-5);
@@ -248,7 +270,7 @@ mod tests {
             .map(|i| samples[i])
             .collect();
         let mut first = vec![0u32, 100, 200];
-        let mut kept_first = vec![0u32, counts[0] as u32];
+        let mut kept_first = vec![0u32, counts[0] as u32, (counts[0] + counts[1]) as u32];
         let mut out = vec![Sample::default(); counts[0] + counts[1]];
         let (s, f, v) = (
             DevicePointer::of(&mut samples),
@@ -261,8 +283,17 @@ mod tests {
         );
         // SAFETY: array sizes as the kernel demands.
         launch([2, 1, 1], [64, 1, 1], 4 * 33, || unsafe {
-            list_kept(s.get(), f.get(), v.get(), k.get(), o.get());
+            list_kept(s.get(), f.get(), v.get(), k.get(), u32::MAX, o.get());
         });
         assert_eq!(out, expected);
+        // Samples beyond the end of a list too short are left out.
+        let capacity = counts[0] + 7;
+        let mut short = vec![Sample::default(); capacity];
+        let o = DevicePointer::of(&mut short);
+        // SAFETY: array sizes as the kernel demands.
+        launch([2, 1, 1], [64, 1, 1], 4 * 33, || unsafe {
+            list_kept(s.get(), f.get(), v.get(), k.get(), capacity as u32, o.get());
+        });
+        assert_eq!(short, expected[..capacity]);
     }
 }

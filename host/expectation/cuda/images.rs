@@ -4,7 +4,7 @@ use super::super::start::{ParticleStart, noise_image};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::cache::ImageCache;
 use super::layout::DeviceLayout;
-use crate::device::{Buffer, Device, DeviceError, ImageTransforms, Pointer};
+use crate::device::{Buffer, Coming, Device, DeviceError, ImageTransforms, Pointer, Staging};
 use crate::optics::Ctf;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
@@ -50,22 +50,33 @@ pub struct Prepared {
     pub unmasked: Buffer<[f32; 2]>,
     /// C; None where it is 1.
     pub ctf: Option<Buffer<f32>>,
-    /// The same on the host, for premultiplied groups (Σ CTF² per shell is collected).
-    pub host_ctf: Option<Vec<f32>>,
+    /// The same for the host, where the group is premultiplied (Σ CTF² per shell is collected).
+    host_ctf: HostCtf,
     /// s.
     pub scales: Buffer<f32>,
     /// s, not below 0.001.
     pub sum_scales: Buffer<f32>,
     /// Σ|F|² per shell of the whole transform, box/2+1 an image.
-    pub shell_powers: Vec<f32>,
+    pub shell_powers: Coming<f32>,
     /// Cross-correlation: √Σ|F|² over the box of the first pass and of the second.
     pub box_powers: Option<[Buffer<f32>; 2]>,
+}
+
+/// The CTF as the host gets it.
+enum HostCtf {
+    /// Not at all.
+    Unasked,
+    /// It is 1.
+    One(Vec<f32>),
+    /// With the results.
+    Coming(Coming<f32>),
 }
 
 impl Prepared {
     /// Prepares `items`, all of the layout's optics group.
     pub fn new(
         device: &Device,
+        staging: &mut Staging,
         transforms: &mut TransformPlans,
         cache: &ImageCache,
         input: &IterationInput,
@@ -85,6 +96,7 @@ impl Prepared {
                 .par_iter()
                 .flat_map_iter(|item| noise_image(input, host, item.particle))
                 .collect();
+            // Too much for pinned memory. Nothing is queued yet that this could wait for.
             Some(device.upload(&values)?)
         };
         let places = cache.bring(items)?;
@@ -98,7 +110,7 @@ impl Prepared {
                 half: u32::from(place.half),
             })
             .collect();
-        let (addresses, tasks) = (device.upload(&addresses)?, device.upload(&tasks)?);
+        let (addresses, tasks) = (staging.upload(&addresses)?, staging.upload(&tasks)?);
         let transforms = transforms.of(device, n, images)?;
         let (stride, half) = (layout.stride, n * (n / 2 + 1));
         // SAFETY: each is filled by a kernel or transform below before it is read.
@@ -118,7 +130,7 @@ impl Prepared {
                 .map(|s| s.remainder.map(|r| r as f32))
                 .collect()
         });
-        let remainders = remainders.map(|r| device.upload(&r)).transpose()?;
+        let remainders = remainders.map(|r| staging.upload(&r)).transpose()?;
         let factors = layout
             .demodulation
             .as_ref()
@@ -163,47 +175,54 @@ impl Prepared {
             Criterion::Likelihood => None,
             Criterion::CrossCorrelation => {
                 let of_box = |size: usize| -> Result<Buffer<f32>, ExpectationError> {
-                    let sums = device.zeros::<f32>(images)?;
-                    // SAFETY: a sum an image.
+                    // SAFETY: filled by the kernel below.
+                    let roots = unsafe { device.buffer::<f32>(images)? };
+                    // SAFETY: a root an image.
                     unsafe {
                         device.box_powers(
                             images as u32,
                             full.pointer(),
                             n as u32,
                             size as u32,
-                            sums.pointer(),
+                            roots.pointer(),
                         )?;
                     }
-                    let roots: Vec<f32> = device
-                        .download(&sums, images)?
-                        .iter()
-                        .map(|v| v.sqrt())
-                        .collect();
-                    Ok(device.upload(&roots)?)
+                    Ok(roots)
                 };
                 Some([of_box(host.coarse_size)?, of_box(host.fine_size)?])
             }
         };
         let scales: Vec<f32> = starts.iter().map(|s| s.scale as f32).collect();
         let sum_scales: Vec<f32> = starts.iter().map(|s| s.sum_scale as f32).collect();
-        let ctf = ctf_values(device, input, layout, items)?;
+        let ctf = ctf_values(device, staging, input, layout, items)?;
         let premultiplied = input.optics[items[0].particle.optics_group].ctf_premultiplied;
         let host_ctf = match &ctf {
-            Some(ctf) if premultiplied => Some(device.download(ctf, images * stride)?),
-            None if premultiplied => Some(vec![1.0; images * stride]),
-            _ => None,
+            Some(ctf) if premultiplied => {
+                HostCtf::Coming(staging.fetch(ctf, 0, images * stride)?)
+            }
+            None if premultiplied => HostCtf::One(vec![1.0; images * stride]),
+            _ => HostCtf::Unasked,
         };
         Ok(Self {
             ctf,
             host_ctf,
             masked,
             unmasked,
-            scales: device.upload(&scales)?,
-            sum_scales: device.upload(&sum_scales)?,
-            shell_powers: device.download(&powers, images * (n / 2 + 1))?,
+            scales: staging.upload(&scales)?,
+            sum_scales: staging.upload(&sum_scales)?,
+            shell_powers: staging.fetch(&powers, 0, images * (n / 2 + 1))?,
             box_powers,
             starts,
         })
+    }
+
+    /// C of premultiplied groups, when it has come; empty for others.
+    pub fn host_ctf<'a>(&'a self, staging: &'a Staging) -> &'a [f32] {
+        match &self.host_ctf {
+            HostCtf::Unasked => &[],
+            HostCtf::One(values) => values,
+            HostCtf::Coming(coming) => staging.values(coming),
+        }
     }
 
     /// The CTF as comparisons take it: none while references are not corrected.
@@ -224,6 +243,7 @@ impl Prepared {
 
 fn ctf_values(
     device: &Device,
+    staging: &mut Staging,
     input: &IterationInput,
     layout: &DeviceLayout,
     items: &[&BatchItem],
@@ -241,8 +261,8 @@ fn ctf_values(
         // Images of this group are CTF corrected: C = 1.
         return Ok(None);
     };
-    let aberration = layout.aberration(device, &ctfs[0])?;
-    let coefficients = device.upload(&coefficients)?;
+    let aberration = layout.aberration(staging, &ctfs[0])?;
+    let coefficients = staging.upload(&coefficients)?;
     // SAFETY: filled by the kernel below.
     let out = unsafe { device.buffer(items.len() * layout.stride)? };
     // SAFETY: arrays of the sizes the kernel's documentation asks for.

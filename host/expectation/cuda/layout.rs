@@ -5,7 +5,7 @@ use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
 use super::Iteration;
 use super::rows::Rows;
-use crate::device::{Buffer, Device, Pointer, Uploader};
+use crate::device::{Buffer, Device, Pointer, Staging, Uploader};
 use crate::optics::Ctf;
 use std::f64::consts::TAU;
 use std::ops::Range;
@@ -71,6 +71,7 @@ impl DeviceLayout {
     /// Layout of optics group `group`.
     pub(super) fn new(
         device: &Device,
+        staging: &mut Staging,
         lists: &mut Uploader,
         input: &IterationInput,
         group: usize,
@@ -146,7 +147,7 @@ impl DeviceLayout {
             host,
         };
         if Search::of(input) == Search::Global {
-            layout.grid = Some(layout.grid(device, lists, input, iteration)?);
+            layout.grid = Some(layout.grid(device, staging, lists, input, iteration)?);
         }
         Ok(layout)
     }
@@ -154,7 +155,7 @@ impl DeviceLayout {
     /// Phase of symmetric aberrations per pixel, which all particles of the group share.
     pub fn aberration(
         &self,
-        device: &Device,
+        staging: &mut Staging,
         ctf: &Ctf,
     ) -> Result<Option<Buffer<f64>>, ExpectationError> {
         let list = &self.host.pixels;
@@ -164,17 +165,18 @@ impl DeviceLayout {
             .zip(&list.y)
             .map(|(&x, &y)| ctf.aberration(x, y))
             .collect();
-        Ok(phases.map(|p| device.upload(&p)).transpose()?)
+        Ok(phases.map(|p| staging.upload(&p)).transpose()?)
     }
 
     fn grid(
         &self,
         device: &Device,
+        staging: &mut Staging,
         lists: &mut Uploader,
         input: &IterationInput,
         iteration: &Iteration,
     ) -> Result<Grid, ExpectationError> {
-        let rows = Rows::of_grid(device, lists, input, &self.host.plane)?;
+        let rows = Rows::of_grid(staging, lists, input, &self.host.plane)?;
         let chunk = rows.count.min(iteration.plan.orientations);
         // SAFETY: filled by `project` before they are read.
         let (slices, half_powers) = unsafe {

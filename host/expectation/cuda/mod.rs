@@ -1,13 +1,19 @@
 //! The expectation step on a GPU: every stage in kernels, the same arithmetic as the host engine's (`docs/kernels.md`).
 //!
 //! A batch goes up as raw images and comes back as one [`gpu::samples::Alignment`] a particle and a few sums per shell.
-//! Differences, weights, significant samples and slices never leave the device; only counts do, to size what follows.
+//! Differences, weights, significant samples and slices never leave the device; only counts do, to size what follows. For
+//! them the host waits in the middle of a batch, and for the results at its end.
 
 mod cache;
+mod clock;
 mod first_pass;
+mod groups;
 mod images;
 mod layout;
+mod listing;
+mod own_orientations;
 pub mod plan;
+mod references;
 mod rows;
 mod second_pass;
 mod ties;
@@ -22,16 +28,17 @@ use super::{
     ParticleOutcome, StageTimes, WeightedSums,
 };
 use crate::device::{
-    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Uploader,
+    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader,
 };
-use crate::fourier::reference::{self, Reference};
+use crate::fourier::reference;
 use crate::fourier::sums::{DeviceSums, Sums};
 use cache::ImageCache;
+use clock::{Clock, Stage};
 use gpu::slice::VolumeShape;
 use images::TransformPlans;
 use layout::DeviceLayout;
 use plan::{Demand, Plan};
-use second_pass::SecondPass;
+use second_pass::{Found, SecondPass};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -45,6 +52,10 @@ pub struct CudaEngine {
     cache: Arc<ImageCache>,
     /// Brings long lists of samples and orientations.
     lists: Uploader,
+    /// Everything else that passes between host and device in a batch.
+    staging: Staging,
+    /// Significant samples a particle for which lists have room before their number is known.
+    foreseen: usize,
     /// Batches stay as small as they had to be made when the device was full.
     largest_batch: usize,
     iteration: Option<Iteration>,
@@ -80,6 +91,8 @@ impl CudaEngine {
             precision: Precision::Single,
             cache: Arc::new(ImageCache::new(&device)?),
             lists: Uploader::new(device.clone())?,
+            staging: Staging::new(device.clone()),
+            foreseen: listing::foreseen(0, 1),
             device,
             product,
             transforms: TransformPlans::default(),
@@ -119,7 +132,7 @@ impl CudaEngine {
             reference::volume_shape(input.model.box_size, input.model.padding, 2 * first.r_max());
         let host_shape = volume_shape.for_kernels();
         let classes = input.references.len();
-        let references = references_on(device, input.references)?;
+        let references = references::side_by_side(device, input.references)?;
         let volumes = device.zeros(classes * host_shape.len())?;
         let direction_weight = device.zeros(classes * input.sampling.directions.len().max(1))?;
         Ok(Iteration {
@@ -135,22 +148,55 @@ impl CudaEngine {
         })
     }
 
+    /// Aligns `items` of one optics group; their time is told by stages.
     fn align(
         &mut self,
         input: &IterationInput,
         group: usize,
         items: &[&BatchItem],
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
+        let device = self.device.clone();
+        self.staging.begin()?;
+        let mut clock = Clock::new(&device)?;
+        let found = self.align_group(input, group, items, &mut clock);
+        if found.is_err() {
+            // Times can be told when what was queued is done. The error that is known is the one to report.
+            let _ = device.synchronise();
+        }
+        let times = clock.finish();
+        match times.and_then(|times| device.read_meter().map(|()| times)) {
+            Ok(times) => self.times.add(&times),
+            Err(error) if found.is_ok() => return Err(error.into()),
+            Err(_) => (),
+        }
+        found
+    }
+
+    fn align_group(
+        &mut self,
+        input: &IterationInput,
+        group: usize,
+        items: &[&BatchItem],
+        clock: &mut Clock,
+    ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
         let iteration = self
             .iteration
             .as_mut()
             .ok_or_else(ExpectationError::not_begun)?;
         if iteration.layouts[group].is_none() {
-            let layout = DeviceLayout::new(&self.device, &mut self.lists, input, group, iteration)?;
+            let layout = DeviceLayout::new(
+                &self.device,
+                &mut self.staging,
+                &mut self.lists,
+                input,
+                group,
+                iteration,
+            )?;
             iteration.layouts[group] = Some(layout);
+            clock.end_of(Stage::GetDiff)?;
         }
         let layout = iteration.layouts[group].take().expect("just made");
-        let found = self.align_with(input, items, &layout);
+        let found = self.align_with(input, items, &layout, clock);
         if let Some(iteration) = &mut self.iteration {
             iteration.layouts[group] = Some(layout);
         }
@@ -162,6 +208,7 @@ impl CudaEngine {
         input: &IterationInput,
         items: &[&BatchItem],
         layout: &DeviceLayout,
+        clock: &mut Clock,
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
         let Self {
             device,
@@ -170,61 +217,68 @@ impl CudaEngine {
             transforms,
             cache,
             lists,
+            staging,
+            foreseen,
             iteration,
-            times,
             ..
         } = self;
         let iteration = iteration.as_mut().ok_or_else(ExpectationError::not_begun)?;
-        let mut clock = Clock::new(device);
-        let images = images::Prepared::new(device, transforms, cache, input, layout, items)?;
+        let images =
+            images::Prepared::new(device, staging, transforms, cache, input, layout, items)?;
         let pixels = items.len() * input.references.len() * layout.count;
         let shares = device.zeros::<[f32; 2]>(pixels)?;
-        clock.add(&mut times.get_img)?;
+        clock.end_of(Stage::GetImg)?;
         // The single best sample of a cross-correlation needs all the digits there are.
         let precision = match input.criterion {
             Criterion::Likelihood => *precision,
             Criterion::CrossCorrelation => Precision::Single,
         };
-        let first = if Search::of(input) == Search::Global {
+        let capacity = second_pass::samples_at_once(input, iteration, layout)
+            .min(*foreseen * items.len())
+            .max(1);
+        let mut first = if Search::of(input) == Search::Global {
             first_pass::global(
-                device, product, precision, input, iteration, layout, items, &images, &mut clock,
-                times,
+                device, product, precision, input, iteration, layout, items, &images, capacity,
+                staging, clock,
             )?
         } else {
-            first_pass::own(
-                device, lists, input, iteration, layout, items, &images, &mut clock, times,
+            own_orientations::first_pass(
+                device, lists, input, iteration, layout, items, &images, capacity, staging, clock,
             )?
         };
-        let mut outcomes = Vec::with_capacity(items.len());
-        while outcomes.len() < items.len() {
-            let second = SecondPass {
-                device,
-                input,
-                iteration,
-                layout,
-                images: &images,
-                first: &first,
-                shares: shares.pointer(),
+        *foreseen = listing::foreseen(first.list.first[items.len()] as usize, items.len());
+        let mut groups = first.list.groups.take();
+        let second = SecondPass {
+            device,
+            input,
+            iteration,
+            layout,
+            images: &images,
+            first: &first,
+            shares: shares.pointer(),
+        };
+        let mut parts: Vec<Found> = Vec::new();
+        let mut done = 0;
+        while done < items.len() {
+            let part = second.part(done);
+            let end = part.end;
+            let grouped = match groups.take() {
+                Some(groups) => Ok(groups),
+                None => second.group(&part, staging),
             };
-            let part = second.part(outcomes.len());
-            let found = match second.run(part.clone(), &mut clock, times) {
+            match grouped.and_then(|groups| second.run(part, &groups, staging, clock)) {
                 // What is done is done; the rest is tried again.
-                Err(error) if error.is_full() && part.start > 0 => break,
-                found => found?,
-            };
-            outcomes.extend(totals::add(
-                input,
-                layout,
-                items,
-                &images,
-                &first,
-                part,
-                &found,
-                &mut iteration.sums,
-            ));
-            clock.add(&mut times.store)?;
+                Err(error) if error.is_full() && done > 0 => break,
+                found => parts.push(found?),
+            }
+            done = end;
         }
-        Ok(outcomes)
+        staging.wait()?;
+        let sums = &mut iteration.sums;
+        let outcomes = parts.iter().flat_map(|found| {
+            totals::add(input, layout, items, &images, &first, staging, found, sums)
+        });
+        Ok(outcomes.collect())
     }
 
     /// Aligns as many of `items` as go through at once; halves their number when the device turns out to be full.
@@ -331,59 +385,5 @@ impl ExpectationEngine for CudaEngine {
 
     fn take_times(&mut self) -> StageTimes {
         std::mem::take(&mut self.times)
-    }
-}
-
-/// The references of all classes one after the other on `device`: where they are, or copies.
-fn references_on(
-    device: &Arc<Device>,
-    references: &[Reference],
-) -> Result<Vec<DeviceVolume<[f32; 2]>>, DeviceError> {
-    let in_place: Vec<_> = references
-        .iter()
-        .filter_map(|reference| match reference {
-            Reference::Device(r) if reference.is_on(device) => Some(&r.volume),
-            _ => None,
-        })
-        .collect();
-    if in_place.len() == references.len()
-        && in_place
-            .windows(2)
-            .all(|pair| pair[0].is_followed_by(pair[1]))
-    {
-        return Ok(in_place.into_iter().cloned().collect());
-    }
-    let voxels = references[0].voxels();
-    // SAFETY: filled below.
-    let array = unsafe { device.buffer(voxels * references.len())? };
-    let mut volumes = DeviceVolume::split(device, array, references.len());
-    for (volume, reference) in volumes.iter_mut().zip(references) {
-        match reference {
-            Reference::Host(r) => volume.write(0, bytemuck::cast_slice(&r.data))?,
-            Reference::Device(r) => volume.copy_from(&r.volume)?,
-        }
-    }
-    Ok(volumes)
-}
-
-/// Time between stages; waits for the device, so that a stage is not charged with the work of another.
-struct Clock<'a> {
-    device: &'a Device,
-    since: std::time::Instant,
-}
-
-impl<'a> Clock<'a> {
-    fn new(device: &'a Device) -> Self {
-        Self {
-            device,
-            since: std::time::Instant::now(),
-        }
-    }
-
-    fn add(&mut self, to: &mut f64) -> Result<(), DeviceError> {
-        self.device.synchronise()?;
-        *to += self.since.elapsed().as_secs_f64();
-        self.since = std::time::Instant::now();
-        Ok(())
     }
 }

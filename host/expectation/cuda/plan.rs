@@ -93,7 +93,8 @@ impl Demand {
     /// Phases of all shifts, matrices of all orientations.
     fn tables(&self) -> usize {
         let phases = self.shifts * (self.coarse_pixels + self.children[1] * self.full_pixels) * 8;
-        let matrices = self.shared_orientations * (24 * (1 + self.children[0]) + 12);
+        // Class, place of the direction, prior; and 32 bytes to group significant samples.
+        let matrices = self.shared_orientations * (24 * (1 + self.children[0]) + 12 + 32);
         self.groups * (phases + matrices + 24 * self.full_pixels)
             + 8 * self.classes * self.directions
     }

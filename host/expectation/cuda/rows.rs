@@ -3,7 +3,7 @@
 use super::super::orientations::global_list;
 use super::super::slices::ImagePlane;
 use super::super::{BatchItem, ClassSelection, ExpectationError, IterationInput};
-use crate::device::{Buffer, Device, Uploaded, Uploader};
+use crate::device::{Buffer, Staging, Uploaded, Uploader};
 use crate::geometry::{Matrix3, euler};
 use gpu::slice::SliceAxes;
 
@@ -31,7 +31,7 @@ pub struct Rows {
 impl Rows {
     /// The grid of a global search: all orientations of all classes with a prior above 0.
     pub fn of_grid(
-        device: &Device,
+        staging: &mut Staging,
         uploader: &mut Uploader,
         input: &IterationInput,
         plane: &ImagePlane,
@@ -62,12 +62,12 @@ impl Rows {
             index.extend(list.index.iter().map(|&o| (k as u32, o)));
             log_prior.extend(list.prior.iter().map(|p| (p / mean).ln() as f32));
         }
-        Self::of_sampling(device, uploader, input, plane, index, &log_prior)
+        Self::of_sampling(staging, uploader, input, plane, index, &log_prior)
     }
 
     /// Orientations of the sampling; `log_prior` may be empty.
     pub fn of_sampling(
-        device: &Device,
+        staging: &mut Staging,
         uploader: &mut Uploader,
         input: &IterationInput,
         plane: &ImagePlane,
@@ -85,13 +85,13 @@ impl Rows {
             .sampling
             .orientation_children(input.options.oversampling);
         Self::new(
-            device, uploader, input, plane, &index, log_prior, children, matrices,
+            staging, uploader, input, plane, &index, log_prior, children, matrices,
         )
     }
 
     /// The current orientation of each particle, once a class: row image · classes + class.
     pub fn fixed(
-        device: &Device,
+        staging: &mut Staging,
         uploader: &mut Uploader,
         input: &IterationInput,
         plane: &ImagePlane,
@@ -105,13 +105,13 @@ impl Rows {
             let particle = items[row / classes].particle;
             vec![euler::matrix(particle.rot, particle.tilt, particle.psi)]
         };
-        Self::new(device, uploader, input, plane, &index, &[], 1, matrices)
+        Self::new(staging, uploader, input, plane, &index, &[], 1, matrices)
     }
 
     /// `matrices` gives the children of a row by order of oversampling; there are `children` at that of the run.
     #[allow(clippy::too_many_arguments)]
     fn new(
-        device: &Device,
+        staging: &mut Staging,
         uploader: &mut Uploader,
         input: &IterationInput,
         plane: &ImagePlane,
@@ -127,7 +127,7 @@ impl Rows {
                 .chunks(ROWS_AT_A_TIME)
                 .map(|rows| rows.len() * children)
                 .collect();
-            uploader.upload(&counts, |part, to: &mut [SliceAxes]| {
+            uploader.queue(&counts, |part, to: &mut [SliceAxes]| {
                 let first = part * ROWS_AT_A_TIME;
                 for (row, to) in (first..).zip(to.chunks_exact_mut(children)) {
                     for (to, matrix) in to.iter_mut().zip(matrices(row, oversampling)) {
@@ -143,9 +143,9 @@ impl Rows {
             .collect();
         Ok(Self {
             count: index.len(),
-            class_of: device.upload(&class_of)?,
-            slot_of: device.upload(&slot_of)?,
-            log_prior: device.upload(log_prior)?,
+            class_of: staging.upload(&class_of)?,
+            slot_of: staging.upload(&slot_of)?,
+            log_prior: staging.upload(log_prior)?,
             coarse_axes: axes(0, 1)?,
             fine_axes: axes(input.options.oversampling, children)?,
             index: index.to_vec(),

@@ -1,78 +1,19 @@
 //! Second pass and sums on the device: children of the significant samples, their weights, what they add.
 
 use super::super::orientations::Search;
-use super::super::{Criterion, ExpectationError, IterationInput, StageTimes};
+use super::super::{Criterion, ExpectationError, IterationInput};
+use super::clock::{Clock, Stage};
 use super::first_pass::FirstPass;
+use super::groups::{Grouping, Groups, Listed};
 use super::images::Prepared;
 use super::layout::DeviceLayout;
-use super::{Clock, Iteration, work};
+use super::{Iteration, work};
 use crate::device::meter::Part;
-use crate::device::{Buffer, Device, Pointer};
+use crate::device::{Buffer, Coming, Device, Pointer, Staging};
 use crate::fourier::shells::round;
-use gpu::samples::{Alignment, CTF_CORRECTED, NO_MAP, PREMULTIPLIED, Pair, Parent, Sample};
+use gpu::samples::{Alignment, CTF_CORRECTED, NO_MAP, PREMULTIPLIED, Pair, Sample};
 use gpu::slice::SliceAxes;
 use std::ops::Range;
-
-/// Samples grouped by coarse orientation.
-pub struct Groups {
-    parents: Buffer<Parent>,
-    pairs: Buffer<Pair>,
-    /// Rows of the parents.
-    chosen: Buffer<u32>,
-    host_parents: Vec<Parent>,
-}
-
-impl Groups {
-    /// Groups `total` samples over `rows` orientations.
-    pub fn new(
-        device: &Device,
-        samples: Pointer<Sample>,
-        total: usize,
-        rows: usize,
-    ) -> Result<Self, ExpectationError> {
-        let counts = device.zeros::<u32>(rows)?;
-        let cursor = device.zeros::<u32>(rows)?;
-        // SAFETY: each is filled by a kernel below before it is read.
-        let (first, rank, pairs, parents, chosen) = unsafe {
-            (
-                device.buffer::<u32>(rows + 1)?,
-                device.buffer::<u32>(rows + 1)?,
-                device.buffer::<Pair>(total)?,
-                device.buffer::<Parent>(rows)?,
-                device.buffer::<u32>(rows)?,
-            )
-        };
-        let (count, rows) = (total as u32, rows as u32);
-        // SAFETY: arrays of the sizes the kernels' documentation asks for.
-        unsafe {
-            device.count_pairs(samples, count, counts.pointer())?;
-            device.exclusive_scan(counts.pointer(), rows, 0, first.pointer())?;
-            device.exclusive_scan(counts.pointer(), rows, 1, rank.pointer())?;
-            device.place_pairs(
-                samples,
-                count,
-                first.pointer(),
-                rank.pointer(),
-                cursor.pointer(),
-                pairs.pointer(),
-            )?;
-            device.list_parents(
-                first.pointer(),
-                rank.pointer(),
-                rows,
-                parents.pointer(),
-                chosen.pointer(),
-            )?;
-        }
-        let number = device.download_at(&rank, rows as usize)? as usize;
-        Ok(Self {
-            host_parents: device.download(&parents, number)?,
-            parents,
-            pairs,
-            chosen,
-        })
-    }
-}
 
 /// One pass of differences over grouped samples.
 pub struct Differences<'a> {
@@ -111,7 +52,7 @@ impl Differences<'_> {
         values: &Buffer<f32>,
     ) -> Result<(), ExpectationError> {
         let stride = self.pixel_count.next_multiple_of(32);
-        let parents = &groups.host_parents;
+        let parents = groups.parents();
         let step = (iteration.plan.family_slices / (8 * stride * self.children))
             .clamp(1, parents.len().max(1));
         // SAFETY: filled by the kernel below before it is read.
@@ -126,7 +67,7 @@ impl Differences<'_> {
                     iteration.references[0].pointer(),
                     iteration.shape.pointer(),
                     self.axes,
-                    groups.chosen.pointer().offset(begin),
+                    groups.chosen().offset(begin),
                     self.class_of.pointer(),
                     self.children as u32,
                     layout.pixels.pointer(),
@@ -147,7 +88,7 @@ impl Differences<'_> {
                 launch(
                     device,
                     pairs.end - pairs.start,
-                    groups.pairs.pointer().offset(pairs.start as usize),
+                    groups.pairs().offset(pairs.start as usize),
                     samples,
                     begin as u32,
                     slices.pointer(),
@@ -190,33 +131,43 @@ pub struct SecondPass<'a> {
     pub shares: Pointer<[f32; 2]>,
 }
 
-/// What the second pass found for some images of a batch.
+/// What the second pass finds for some images of a batch.
 pub struct Found {
+    /// The images.
+    pub part: Range<usize>,
     /// Their alignments.
-    pub alignments: Vec<Alignment>,
+    pub alignments: Coming<Alignment>,
     /// (Σ XA, Σ AA, Σ|F|², 0) per image, class and shell.
-    pub shares: Vec<[f32; 4]>,
+    pub shares: Coming<[f32; 4]>,
+}
+
+/// Children of an orientation and of a shift in the second pass.
+fn children(input: &IterationInput, layout: &DeviceLayout) -> (usize, usize) {
+    let of_orientation = match Search::of(input) {
+        Search::Fixed => 1,
+        _ => input
+            .sampling
+            .orientation_children(input.options.oversampling),
+    };
+    (of_orientation, layout.host.shift_children)
+}
+
+/// Significant samples that go through the second pass at once within the plan.
+pub fn samples_at_once(
+    input: &IterationInput,
+    iteration: &Iteration,
+    layout: &DeviceLayout,
+) -> usize {
+    let (children, shift_children) = children(input, layout);
+    let per_sample = 4 * children * shift_children + size_of::<Sample>() + size_of::<Pair>();
+    iteration.plan.second_pass / per_sample
 }
 
 impl SecondPass<'_> {
-    /// Children of an orientation and of a shift.
-    fn children(&self) -> (usize, usize) {
-        let of_orientation = match Search::of(self.input) {
-            Search::Fixed => 1,
-            _ => self
-                .input
-                .sampling
-                .orientation_children(self.input.options.oversampling),
-        };
-        (of_orientation, self.layout.host.shift_children)
-    }
-
     /// Images from `begin` on whose samples go through at once within the plan; at least one.
     pub fn part(&self, begin: usize) -> Range<usize> {
-        let (children, shift_children) = self.children();
-        let per_sample = 4 * children * shift_children + size_of::<Sample>() + size_of::<Pair>();
-        let room = self.iteration.plan.second_pass / per_sample;
-        let first = &self.first.first;
+        let room = samples_at_once(self.input, self.iteration, self.layout);
+        let first = &self.first.list.first;
         let mut end = begin + 1;
         while end + 1 < first.len() && (first[end + 1] - first[begin]) as usize <= room {
             end += 1;
@@ -224,12 +175,37 @@ impl SecondPass<'_> {
         begin..end
     }
 
-    /// Differences, weights and sums of the images of `part`. After an error nothing was added to the sums.
+    /// Samples of the images of `part`.
+    fn listed(&self, part: &Range<usize>) -> Listed {
+        let list = &self.first.list;
+        let begin = list.first[part.start];
+        Listed {
+            samples: list.samples.pointer().offset(begin as usize),
+            count: (list.first[part.end] - begin) as usize,
+            number: Pointer::null(),
+        }
+    }
+
+    /// Groups the samples of the images of `part`, and waits for what the host has to know of them.
+    pub fn group(
+        &self,
+        part: &Range<usize>,
+        staging: &mut Staging,
+    ) -> Result<Groups, ExpectationError> {
+        let rows = self.first.rows(self.layout).count;
+        let grouping = Grouping::queue(self.device, staging, self.listed(part), rows)?;
+        staging.wait()?;
+        Ok(grouping.arrived(staging))
+    }
+
+    /// Queues differences, weights and sums of the images of `part`, whose samples are `groups`. After an error nothing was
+    /// added to the sums.
     pub fn run(
         &self,
         part: Range<usize>,
+        groups: &Groups,
+        staging: &mut Staging,
         clock: &mut Clock,
-        times: &mut StageTimes,
     ) -> Result<Found, ExpectationError> {
         let Self {
             device,
@@ -241,11 +217,12 @@ impl SecondPass<'_> {
             ..
         } = *self;
         let rows = first.rows(layout);
-        let (children, shift_children) = self.children();
-        let begin = first.first[part.start];
-        let total = (first.first[part.end] - begin) as usize;
-        let samples = first.samples.pointer().offset(begin as usize);
-        let groups = Groups::new(device, samples, total, rows.count)?;
+        let (children, shift_children) = children(input, layout);
+        let Listed {
+            samples,
+            count: total,
+            ..
+        } = self.listed(&part);
         // SAFETY: filled by the kernels below.
         let values = unsafe { device.buffer::<f32>(total * children * shift_children)? };
         Differences {
@@ -260,22 +237,20 @@ impl SecondPass<'_> {
             powers: images.powers(1),
         }
         .run(
-            device, input, iteration, layout, images, &groups, samples, &values,
+            device, input, iteration, layout, images, groups, samples, &values,
         )?;
-        clock.add(&mut times.get_diff)?;
+        clock.end_of(Stage::GetDiff)?;
 
         let count = part.len();
         let only_best = input.criterion == Criterion::CrossCorrelation;
         // With one pass only, the sums of the first pass stand.
         let given = if input.options.oversampling == 0 && !only_best {
-            Some(device.upload(&first.selections[part.clone()])?)
+            Some(staging.upload(&first.list.selections[part.clone()])?)
         } else {
             None
         };
-        let own_first: Vec<u32> = first.first[part.start..=part.end]
-            .iter()
-            .map(|f| f - begin)
-            .collect();
+        let firsts = &first.list.first[part.start..=part.end];
+        let own_first: Vec<u32> = firsts.iter().map(|f| f - firsts[0]).collect();
         let centres: Vec<[f32; 2]> = images.starts[part.clone()]
             .iter()
             .map(|s| {
@@ -284,7 +259,7 @@ impl SecondPass<'_> {
                 })
             })
             .collect();
-        let (own_first, centres) = (device.upload(&own_first)?, device.upload(&centres)?);
+        let (own_first, centres) = (staging.upload(&own_first)?, staging.upload(&centres)?);
         let alignments = device.zeros::<Alignment>(count)?;
         let best = device.zeros::<u64>(count)?;
         let classes = input.references.len();
@@ -305,6 +280,7 @@ impl SecondPass<'_> {
                 values.pointer(),
                 best.pointer(),
                 alignments.pointer(),
+                Pointer::null(),
             )?;
             device.fine_statistics(
                 count as u32,
@@ -320,9 +296,9 @@ impl SecondPass<'_> {
                 alignments.pointer(),
             )?;
         }
-        clock.add(&mut times.convert)?;
+        clock.end_of(Stage::Convert)?;
         if !input.options.skip_maximize {
-            self.store(&groups, samples, &values)?;
+            self.store(groups, samples, &values)?;
         }
         let row = part.start * classes;
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
@@ -340,10 +316,11 @@ impl SecondPass<'_> {
             )?;
         }
         let found = Found {
-            alignments: device.download(&alignments, count)?,
-            shares: device.download(&shell_sums, count * classes * layout.shells)?,
+            alignments: staging.fetch(&alignments, 0, count)?,
+            shares: staging.fetch(&shell_sums, 0, count * classes * layout.shells)?,
+            part,
         };
-        clock.add(&mut times.store)?;
+        clock.end_of(Stage::Store)?;
         Ok(found)
     }
 
@@ -364,7 +341,7 @@ impl SecondPass<'_> {
             ..
         } = *self;
         let rows = first.rows(layout);
-        let (children, shift_children) = self.children();
+        let (children, shift_children) = children(input, layout);
         let mut flags = 0;
         if input.references_ctf_corrected {
             flags |= CTF_CORRECTED;
@@ -378,13 +355,13 @@ impl SecondPass<'_> {
         // Rp = ROUND(r_max·P), with a tolerance for pixels exactly on the sphere.
         let reference = &input.references[0];
         let radius = round(reference.padding() * reference.r_max() as f64) as f32;
-        work::count_store(device, &groups.host_parents, children, layout.count);
+        work::count_store(device, groups.parents(), children, layout.count);
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         device.metered(Part::Store, || unsafe {
             device.store_orientations(
-                groups.host_parents.len() as u32,
-                groups.parents.pointer(),
-                groups.pairs.pointer(),
+                groups.parents().len() as u32,
+                groups.parents_there(),
+                groups.pairs(),
                 samples,
                 values.pointer(),
                 children as u32,

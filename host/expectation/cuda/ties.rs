@@ -10,7 +10,7 @@ use gpu::correlation::ExactSample;
 use gpu::samples::Sample;
 
 /// Leaves of the samples that are tied with the best one of each image the best in double precision, the first one when
-/// equal.
+/// equal. Waits for the device only where there are such samples.
 pub fn decide(
     device: &Device,
     input: &IterationInput,
@@ -19,14 +19,15 @@ pub fn decide(
     images: &Prepared,
     found: &mut FirstPass,
 ) -> Result<(), ExpectationError> {
-    let count = found.selections.len();
-    let total = found.first[count] as usize;
+    let index = &found.rows(layout).index;
+    let list = &found.list;
+    let count = list.selections.len();
+    let total = list.first[count] as usize;
     if total == count {
         return Ok(());
     }
-    let samples = device.download(&found.samples, total)?;
+    let samples = device.download(&list.samples, total)?;
     let n_psi = input.sampling.n_psi();
-    let index = &found.rows(layout).index;
     let exact: Vec<ExactSample> = samples
         .iter()
         .map(|sample| {
@@ -63,7 +64,7 @@ pub fn decide(
         )?;
     }
     let correlations = device.download(&correlations, total)?;
-    let best: Vec<Sample> = found
+    let best: Vec<Sample> = list
         .first
         .windows(2)
         .map(|range| {
@@ -76,8 +77,10 @@ pub fn decide(
             samples[best]
         })
         .collect();
-    found.samples = device.upload(&best)?;
-    found.first = (0..=count as u32).collect();
-    found.selections.iter_mut().for_each(|s| s.kept = 1);
+    let list = &mut found.list;
+    list.samples = device.upload(&best)?;
+    list.first = (0..=count as u32).collect();
+    list.selections.iter_mut().for_each(|s| s.kept = 1);
+    list.groups = None;
     Ok(())
 }

@@ -7,10 +7,10 @@ use super::first_pass::FirstPass;
 use super::images::Prepared;
 use super::layout::DeviceLayout;
 use super::second_pass::Found;
+use crate::device::Staging;
 use gpu::samples::Alignment;
-use std::ops::Range;
 
-/// Adds the images of `part` of the batch to `sums`.
+/// Adds the images of the batch that were `found` to `sums`, when the results have come.
 #[allow(clippy::too_many_arguments)]
 pub fn add(
     input: &IterationInput,
@@ -18,7 +18,7 @@ pub fn add(
     items: &[&BatchItem],
     images: &Prepared,
     first: &FirstPass,
-    part: Range<usize>,
+    staging: &Staging,
     found: &Found,
     sums: &mut WeightedSums,
 ) -> Vec<ParticleOutcome> {
@@ -27,20 +27,23 @@ pub fn add(
         layout,
         images,
         first,
+        shell_powers: staging.values(&images.shell_powers),
     };
+    let host_ctf = images.host_ctf(staging);
     let per_image = input.references.len() * layout.shells;
-    part.zip(&found.alignments)
-        .zip(found.shares.chunks_exact(per_image))
+    let part = found.part.clone();
+    part.zip(staging.values(&found.alignments))
+        .zip(staging.values(&found.shares).chunks_exact(per_image))
         .map(|((i, alignment), shares)| {
             let item = items[i];
             let mut outcome = batch.outcome(i, item, alignment, shares);
             if !input.options.skip_maximize {
                 let a_g = layout.host.pixel_size;
                 sums.sigma2_offset += f64::from(alignment.offset2) * a_g * a_g;
-                let ctf = images
-                    .host_ctf
-                    .as_ref()
-                    .map_or(&[][..], |ctf| &ctf[i * layout.stride..]);
+                let ctf = match host_ctf {
+                    [] => host_ctf,
+                    ctf => &ctf[i * layout.stride..],
+                };
                 sums.add_particle(
                     input,
                     &layout.host,
@@ -61,13 +64,15 @@ struct Batch<'a> {
     layout: &'a DeviceLayout,
     images: &'a Prepared,
     first: &'a FirstPass,
+    /// Σ|F|² per shell of the whole transform, of all images.
+    shell_powers: &'a [f32],
 }
 
 impl Batch<'_> {
     /// Σ|F|² of shell `s` above the n_g box, of image `i`.
     fn high_power(&self, i: usize) -> &[f32] {
         let shells = self.layout.host.box_size / 2 + 1;
-        let powers = &self.images.shell_powers[i * shells..(i + 1) * shells];
+        let powers = &self.shell_powers[i * shells..(i + 1) * shells];
         &powers[self.layout.shells.min(shells)..]
     }
 
@@ -133,7 +138,7 @@ impl Batch<'_> {
             norm: item.particle.norm,
             log_likelihood,
             max_probability,
-            significant_samples: self.first.selections[i].counted as usize,
+            significant_samples: self.first.list.selections[i].counted as usize,
         }
     }
 

@@ -228,13 +228,13 @@ pub unsafe extern "C" fn cuStreamCreate(stream: *mut *mut c_void, _flags: u32) -
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuStreamDestroy_v2(stream: *mut c_void) -> i32 {
-    pinned::finish(stream);
+    pinned::wait(stream);
     SUCCESS
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuStreamSynchronize(stream: *mut c_void) -> i32 {
-    pinned::finish(stream);
+    pinned::wait(stream);
     SUCCESS
 }
 
@@ -307,6 +307,7 @@ pub unsafe extern "C" fn cuMemsetD8Async(
     stream: *mut c_void,
 ) -> i32 {
     check(address, bytes, device_of(stream));
+    pinned::finish(stream);
     // SAFETY: inside an array.
     unsafe { std::ptr::write_bytes(address as *mut u8, value, bytes) };
     SUCCESS
@@ -337,7 +338,11 @@ pub unsafe extern "C" fn cuMemcpyDtoHAsync_v2(
 ) -> i32 {
     check(from, bytes, device_of(stream));
     // SAFETY: inside an array; the caller's memory.
-    unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to.cast::<u8>(), bytes) };
+    unsafe {
+        if !pinned::keep_back(stream, to, from as *const u8, bytes) {
+            std::ptr::copy_nonoverlapping(from as *const u8, to.cast::<u8>(), bytes);
+        }
+    }
     SUCCESS
 }
 
@@ -350,6 +355,7 @@ pub unsafe extern "C" fn cuMemcpyDtoDAsync_v2(
 ) -> i32 {
     check(from, bytes, device_of(stream));
     check(to, bytes, device_of(stream));
+    pinned::finish(stream);
     // SAFETY: inside two arrays, which do not overlap.
     unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, bytes) };
     SUCCESS

@@ -78,15 +78,15 @@ table! {
     AsAsked product::inner_products_tf32x3(_, _, _, _, _, _, _);
     OneWarp coarse::coarse_select(_, _, _, _, _, _, _, _, _, _, _, _, _, _);
     AsAsked ties::tied_correlations(_, _, _, _, _, _, _, _, _, _, _);
-    OneWarp coarse::coarse_list(_, _, _, _, _, _, _, _, _, _, _, _, _);
+    OneWarp coarse::coarse_list(_, _, _, _, _, _, _, _, _, _, _, _, _, _);
     OneWarp scan::exclusive_scan(_, _, _, _);
-    Apart grouping::count_pairs(_, _, _);
-    Apart grouping::place_pairs(_, _, _, _, _, _);
+    Apart grouping::count_pairs(_, _, _, _);
+    Apart grouping::place_pairs(_, _, _, _, _, _, _);
     Apart grouping::list_parents(_, _, _, _, _);
     OneWarp fine::fine_differences_8x4(_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _);
     OneWarp fine::fine_differences_1x1(_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _);
-    OneWarp weights::fine_weights(_, _, _, _, _, _, _, _, _, _, _);
-    OneWarp weights::list_kept(_, _, _, _, _);
+    OneWarp weights::fine_weights(_, _, _, _, _, _, _, _, _, _, _, _);
+    OneWarp weights::list_kept(_, _, _, _, _, _);
     OneWarp statistics::fine_statistics(_, _, _, _, _, _, _, _, _, _);
     Apart store::store_orientations(
         _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _

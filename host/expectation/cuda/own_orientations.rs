@@ -1,0 +1,282 @@
+//! The first pass of local searches and fixed orientations: each particle has orientations of its own.
+
+use super::super::orientations::{Search, classes_of, fixed_list, local_list};
+use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
+use super::Iteration;
+use super::clock::{Clock, Stage};
+use super::first_pass::{FirstPass, limit, relative_offset_priors};
+use super::groups::{Groups, Listed};
+use super::images::Prepared;
+use super::layout::DeviceLayout;
+use super::listing::{Listing, running_sum};
+use super::rows::Rows;
+use super::second_pass::Differences;
+use crate::device::{Device, Pointer, Staging, Uploader};
+use gpu::samples::{Alignment, Parent, Sample, Selection};
+use rayon::prelude::*;
+
+/// Local search and fixed orientations: each particle has orientations of its own; its samples are listed on the host and compared pair by pair.
+/// `capacity` as in [`global`](super::first_pass::global).
+#[allow(clippy::too_many_arguments)]
+pub fn first_pass(
+    device: &Device,
+    lists: &mut Uploader,
+    input: &IterationInput,
+    iteration: &Iteration,
+    layout: &DeviceLayout,
+    items: &[&BatchItem],
+    images: &Prepared,
+    capacity: usize,
+    staging: &mut Staging,
+    clock: &mut Clock,
+) -> Result<FirstPass, ExpectationError> {
+    let plane = &layout.host.plane;
+    let offsets = relative_offset_priors(input, layout, images);
+    let (rows, of_image) = if Search::of(input) == Search::Fixed {
+        let rows = Rows::fixed(staging, lists, input, plane, items)?;
+        (rows, fixed_orientations(input, items))
+    } else {
+        let (index, of_image) = local_orientations(input, items);
+        let rows = Rows::of_sampling(staging, lists, input, plane, index, &[])?;
+        (rows, of_image)
+    };
+    let counts: Vec<usize> = of_image
+        .iter()
+        .zip(&offsets)
+        .map(|(orientations, offsets)| orientations.len() * offsets.len())
+        .collect();
+    let first = running_sum(counts.iter().map(|&count| count as u32));
+    let total = first[items.len()] as usize;
+    let uploaded = lists.queue(&counts, |image, to: &mut [Sample]| {
+        list_samples(image, &of_image[image], &offsets[image], to);
+    })?;
+    let samples = &uploaded.block;
+    let first_device = staging.upload(&first)?;
+    let listed = Listed {
+        samples: samples.pointer(),
+        count: total,
+        number: Pointer::null(),
+    };
+    let groups = Groups::of_known(device, listed, rows.count, parents(&of_image, rows.count))?;
+    // SAFETY: filled by the kernels below.
+    let values = unsafe { device.buffer::<f32>(total)? };
+    Differences {
+        axes: rows.coarse_axes.block.pointer(),
+        class_of: &rows.class_of,
+        children: 1,
+        shift_children: 1,
+        pixel_count: layout.coarse_count,
+        weight: &layout.coarse_weight,
+        phases: &layout.coarse_phases,
+        phase_stride: layout.coarse_stride,
+        powers: images.powers(0),
+    }
+    .run(
+        device,
+        input,
+        iteration,
+        layout,
+        images,
+        &groups,
+        samples.pointer(),
+        &values,
+    )?;
+    drop(groups);
+    clock.end_of(Stage::GetDiff)?;
+
+    let alignments = device.zeros::<Alignment>(items.len())?;
+    let best = device.zeros::<u64>(items.len())?;
+    // SAFETY: filled by the kernel below.
+    let kept = unsafe { device.buffer::<u32>(items.len())? };
+    let only_best = input.criterion == Criterion::CrossCorrelation;
+    // SAFETY: arrays of the sizes the kernel's documentation asks for.
+    unsafe {
+        device.fine_weights(
+            items.len() as u32,
+            samples.pointer(),
+            first_device.pointer(),
+            1,
+            1,
+            input.options.adaptive_fraction as f32,
+            limit(input),
+            u32::from(only_best),
+            Pointer::null(),
+            values.pointer(),
+            best.pointer(),
+            alignments.pointer(),
+            kept.pointer(),
+        )?;
+    }
+    let (chosen, numbers) = (
+        staging.fetch(&alignments, 0, items.len())?,
+        staging.fetch(&kept, 0, items.len())?,
+    );
+    let listing = Listing {
+        device,
+        items,
+        rows: rows.count,
+        capacity: capacity.min(total),
+    };
+    let list = listing.run(
+        staging,
+        &kept,
+        |staging| {
+            let chosen = staging.values(&chosen).iter().map(|a| a.selection);
+            chosen
+                .zip(staging.values(&numbers))
+                .map(|(selection, &kept)| Selection { kept, ..selection })
+                .collect()
+        },
+        |first, capacity, kept| {
+            // SAFETY: arrays of the sizes the kernel's documentation asks for.
+            unsafe {
+                device.list_kept(
+                    items.len() as u32,
+                    samples.pointer(),
+                    first_device.pointer(),
+                    values.pointer(),
+                    first,
+                    capacity,
+                    kept,
+                )
+            }
+        },
+    )?;
+    clock.end_of(Stage::Convert)?;
+    Ok(FirstPass {
+        list,
+        own_rows: Some(rows),
+    })
+}
+
+/// An orientation of a particle's own: its row, and ln of its prior relative to the mean.
+type OwnOrientation = (u32, f32);
+
+/// All samples of an image: each of its orientations with each shift, whose ln priors are `offsets`.
+fn list_samples(image: usize, orientations: &[OwnOrientation], offsets: &[f32], to: &mut [Sample]) {
+    for (&(row, log_prior), to) in orientations.iter().zip(to.chunks_exact_mut(offsets.len())) {
+        for ((shift, offset), to) in offsets.iter().enumerate().zip(to) {
+            *to = Sample {
+                image: image as u32,
+                orientation: row,
+                shift: shift as u32,
+                log_prior: log_prior + offset,
+            };
+        }
+    }
+}
+
+/// The orientations that images have among `rows`, in order, with a pair for each image: what grouping their samples gives.
+fn parents(of_image: &[Vec<OwnOrientation>], rows: usize) -> Vec<Parent> {
+    let mut images = vec![0u32; rows];
+    for &(row, _) in of_image.iter().flatten() {
+        images[row as usize] += 1;
+    }
+    let first = running_sum(images.iter().copied());
+    let ranges = (0..).zip(first.windows(2));
+    ranges
+        .filter(|(_, range)| range[0] < range[1])
+        .map(|(orientation, range)| Parent {
+            orientation,
+            begin: range[0],
+            end: range[1],
+        })
+        .collect()
+}
+
+/// Orientations of all particles of the batch (each once), and those of each particle.
+fn local_orientations(
+    input: &IterationInput,
+    items: &[&BatchItem],
+) -> (Vec<(u32, u32)>, Vec<Vec<OwnOrientation>>) {
+    let lists: Vec<_> = items
+        .par_iter()
+        .map(|item| {
+            (
+                classes_of(input, item.position),
+                local_list(input, item.particle),
+            )
+        })
+        .collect();
+    let mut index: Vec<(u32, u32)> = lists
+        .iter()
+        .flat_map(|(classes, list)| {
+            classes
+                .iter()
+                .flat_map(|&k| list.index.iter().map(move |&o| (k as u32, o)))
+        })
+        .collect();
+    index.par_sort_unstable();
+    index.dedup();
+    let likelihood = input.criterion == Criterion::Likelihood;
+    let of_image = lists
+        .par_iter()
+        .map(|(classes, list)| {
+            // All classes have the same list, so the mean over classes is that of one.
+            let mean = if list.total.1 > 0 {
+                list.total.0 / list.total.1 as f64
+            } else {
+                1.0
+            };
+            let orientations = classes.iter().flat_map(|&k| {
+                let priors = list.index.iter().zip(&list.prior);
+                priors.map(move |(&o, &prior)| (k, o, prior))
+            });
+            orientations
+                .map(|(k, o, prior)| {
+                    let row = index.binary_search(&(k as u32, o)).expect("listed above");
+                    let log_prior = if likelihood {
+                        (prior / mean).ln() as f32
+                    } else {
+                        0.0
+                    };
+                    (row as u32, log_prior)
+                })
+                .collect()
+        })
+        .collect();
+    (index, of_image)
+}
+
+/// Orientations of particles whose orientation is fixed, one row a particle and class.
+fn fixed_orientations(input: &IterationInput, items: &[&BatchItem]) -> Vec<Vec<OwnOrientation>> {
+    let all = input.references.len();
+    let likelihood = input.criterion == Criterion::Likelihood;
+    let of_image = |(image, item): (usize, &&BatchItem)| {
+        let classes = classes_of(input, item.position);
+        let priors: Vec<f64> = classes
+            .iter()
+            .map(|&k| fixed_list(input, k).prior[0])
+            .collect();
+        let mean = priors.iter().sum::<f64>() / priors.len() as f64;
+        let with_prior = classes.iter().zip(priors);
+        with_prior
+            .map(|(&class, prior)| {
+                let log_prior = if likelihood {
+                    (prior / mean).ln() as f32
+                } else {
+                    0.0
+                };
+                ((image * all + class) as u32, log_prior)
+            })
+            .collect()
+    };
+    items.iter().enumerate().map(of_image).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_are_the_orientations_that_images_have() {
+        let of_image = [vec![(4, 0.0), (1, 0.0)], vec![], vec![(4, 0.0), (5, 0.0)]];
+        let parent = |orientation, begin, end| Parent {
+            orientation,
+            begin,
+            end,
+        };
+        let expected = [parent(1, 0, 1), parent(4, 1, 3), parent(5, 3, 4)];
+        assert_eq!(parents(&of_image, 7), expected);
+    }
+}
