@@ -70,10 +70,11 @@ impl Staging {
             self.wait()?;
         }
         if self.blocks.len() > 1 {
-            // One block of all that was needed: from the next batch on nothing is taken.
-            let bytes = self.blocks.iter().map(Pinned::bytes).sum();
+            // One block of all that was needed and some more: pinning takes long, later batches should not have to.
+            let bytes: usize = self.blocks.iter().map(Pinned::bytes).sum();
             self.blocks.clear();
-            self.blocks.push(Pinned::new(&self.device, bytes)?);
+            let block = Pinned::new(&self.device, bytes.next_power_of_two())?;
+            self.blocks.push(block);
         }
         self.used = 0;
         self.batch += 1;
@@ -168,8 +169,7 @@ impl Staging {
         let bytes = (length * size_of::<T>()).next_multiple_of(ALIGNMENT);
         let room = self.blocks.last().map_or(0, |b| b.bytes() - self.used);
         if self.blocks.is_empty() || bytes > room {
-            let last = self.blocks.last().map_or(0, Pinned::bytes);
-            let block = Pinned::new(&self.device, bytes.max(2 * last).max(LEAST))?;
+            let block = Pinned::new(&self.device, bytes.max(LEAST))?;
             self.blocks.push(block);
             self.used = 0;
         }

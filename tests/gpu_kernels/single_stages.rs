@@ -1,7 +1,7 @@
 //! Image preparation, CTF and matrix products, each by itself.
 
 use super::*;
-use gerelion::device::{ImageTransforms, MatrixProduct, Pointer, Precision, Uploader};
+use gerelion::device::{ImageTransforms, MatrixProduct, Pointer, Precision, Staging, Uploader};
 use gerelion::fourier::image::{
     Background, ImageTransform, mask_particle, shell_power, shift_by_pixels,
 };
@@ -337,6 +337,59 @@ fn tied_correlations_have_double_precision() {
         let expected: f64 = cross / f64::sqrt(power);
         assert!((found - expected).abs() < 1e-11, "{found} {expected}");
     }
+}
+
+/// Up and down again, with more than one block of pinned memory in the first batch.
+#[test]
+fn what_is_staged_arrives() {
+    let Some(device) = device() else { return };
+    let mut staging = Staging::new(Arc::new(device));
+    let lengths = [0, 1, 300_000, 7, 500_000];
+    let list = |batch: u32, length: u32| -> Vec<u32> {
+        (0..length).map(|i| 7 * i + 1000 * batch + length).collect()
+    };
+    for batch in 0..3 {
+        staging.begin().unwrap();
+        let coming: Vec<_> = lengths
+            .iter()
+            .map(|&length| {
+                let buffer = staging.upload(&list(batch, length)).unwrap();
+                let begin = length as usize / 3;
+                staging
+                    .fetch(&buffer, begin, length as usize - begin)
+                    .unwrap()
+            })
+            .collect();
+        // What was fetched before one wait is there after a later one too.
+        staging.wait().unwrap();
+        let last = staging.upload(&[batch]).unwrap();
+        let last = staging.fetch(&last, 0, 1).unwrap();
+        staging.wait().unwrap();
+        assert_eq!(staging.values(&last), [batch]);
+        for (&length, coming) in lengths.iter().zip(&coming) {
+            let expected = &list(batch, length)[length as usize / 3..];
+            assert_eq!(staging.values(coming), expected, "{length} elements");
+        }
+    }
+}
+
+#[test]
+fn staged_values_are_not_read_before_they_were_waited_for() {
+    let Some(device) = device() else { return };
+    let mut staging = Staging::new(Arc::new(device));
+    staging.begin().unwrap();
+    let buffer = staging.upload(&[1.0f32; 8]).unwrap();
+    let coming = staging.fetch(&buffer, 0, 8).unwrap();
+    let read = |staging: &Staging| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            staging.values(&coming).to_vec()
+        }))
+    };
+    assert!(read(&staging).is_err());
+    staging.wait().unwrap();
+    assert_eq!(read(&staging).unwrap(), [1.0; 8]);
+    staging.begin().unwrap();
+    assert!(read(&staging).is_err(), "values of another batch");
 }
 
 #[test]
