@@ -58,3 +58,17 @@ fn bench_of_a_failing_job_is_an_error() {
     );
     assert!(!folder.path().join("runs").exists());
 }
+
+/// One thread and all threads agree; a card that is not there is an error, not a silent success.
+#[test]
+fn selfcheck_compares_threads_and_fails_without_the_gpu_it_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = gerelion(folder.path(), "selfcheck --n 40");
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(
+        out.status.success() && text.contains("all-threads: poses identical 1.0000"),
+        "{out:?}"
+    );
+    let out = gerelion(folder.path(), "selfcheck --n 8 --gpu 99");
+    assert!(!out.status.success(), "{out:?}");
+}

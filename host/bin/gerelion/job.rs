@@ -1,5 +1,6 @@
 //! Command lines of `relion_refine` that the tools run, and what such runs leave.
 
+use anyhow::Context;
 use clap::ValueEnum;
 use gerelion::formats::star::Document;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,16 @@ pub fn words(kind: JobKind, set: &Set, root: &Path, threads: usize, seed: u32) -
         words.extend(["--j".to_string(), threads.to_string()]);
     }
     words
+}
+
+/// The program that refines: `given`, or the `relion_refine` beside this one.
+pub fn refinement_program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    match given {
+        Some(program) => Ok(program.to_owned()),
+        None => Ok(std::env::current_exe()
+            .context("the folder of this program is not known; give --program")?
+            .with_file_name("relion_refine")),
+    }
 }
 
 /// Resolution (Å) that a finished auto-refinement states, and its map.

@@ -5,6 +5,7 @@ mod compare;
 mod demo;
 mod job;
 mod postprocess;
+mod selfcheck;
 mod simulate;
 mod subset;
 
@@ -41,6 +42,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Say what this machine offers: processor, memory, libraries
     Doctor,
+    /// Compute the same small job on one thread, on all and on GPUs, and compare the results
+    Selfcheck(selfcheck::Arguments),
     /// Print the page of all options of `relion_refine`
     Options,
 }
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
             }
             Ok(())
         }
+        Command::Selfcheck(arguments) => selfcheck::run(&arguments),
         Command::Options => {
             print!("{}", options_page());
             Ok(())

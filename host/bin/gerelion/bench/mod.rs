@@ -85,12 +85,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         words.extend(["--gpu".to_string(), list.clone()]);
     }
     words.extend(arguments.further.iter().cloned());
-    let program = match &arguments.program {
-        Some(program) => program.clone(),
-        None => std::env::current_exe()
-            .context("the folder of this program is not known; give --program")?
-            .with_file_name("relion_refine"),
-    };
+    let program = job::refinement_program(arguments.program.as_deref())?;
     let command = format!("{} {}", program.display(), words.join(" "));
     println!("{command}");
     let log = arguments.output.join("run.out");
