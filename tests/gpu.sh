@@ -41,7 +41,8 @@ fi
 if [ "$sanitize" = yes ]; then
     for tool in memcheck racecheck; do
         echo "compute-sanitizer --tool $tool"
-        compute-sanitizer --tool "$tool" --error-exitcode 9 "$binary" --test-threads=1 a_batch_gives images_are_prepared tied_correlations
+        compute-sanitizer --tool "$tool" --error-exitcode 9 "$binary" --test-threads=1 a_batch_gives images_are_prepared \
+            tied_correlations waits:: staged maximization::
     done
 fi
 # The whole engine against the host's, where the programs are built.

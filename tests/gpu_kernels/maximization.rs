@@ -263,7 +263,7 @@ fn gridding_goes_to_the_host_when_the_device_has_no_room() {
         gridding_iterations: Some(10),
         ..options()
     };
-    let shape = volume_shape(N, 2.0, SIZE);
+    let shape = volume_shape(N, 2.0, 0);
     let footprint = Footprint::new(&shape, N, 1);
     let voxels: Vec<[f32; 4]> = values(4 * shape.voxels(), 9)
         .chunks_exact(4)

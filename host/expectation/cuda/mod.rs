@@ -28,7 +28,7 @@ use super::{
     ParticleOutcome, StageTimes, WeightedSums,
 };
 use crate::device::{
-    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader,
+    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader, WarmUp,
 };
 use crate::fourier::reference;
 use crate::fourier::sums::{DeviceSums, Sums};
@@ -58,6 +58,7 @@ pub struct CudaEngine {
     foreseen: usize,
     /// Batches stay as small as they had to be made when the device was full.
     largest_batch: usize,
+    warm_up: WarmUp,
     iteration: Option<Iteration>,
     times: StageTimes,
 }
@@ -87,6 +88,7 @@ impl CudaEngine {
         device.limit_memory(memory.unwrap_or(usize::MAX).min(free / 10 * 9));
         let product = MatrixProduct::new(&device);
         let device = Arc::new(device);
+        let warm_up = WarmUp::start(device.clone());
         Ok(Self {
             precision: Precision::Single,
             cache: Arc::new(ImageCache::new(&device)?),
@@ -97,6 +99,7 @@ impl CudaEngine {
             product,
             transforms: TransformPlans::default(),
             largest_batch: usize::MAX,
+            warm_up,
             iteration: None,
             times: StageTimes::default(),
         })
@@ -315,6 +318,7 @@ impl CudaEngine {
 
 impl ExpectationEngine for CudaEngine {
     fn begin_iteration(&mut self, input: &IterationInput) -> Result<(), ExpectationError> {
+        self.warm_up.finish();
         // The sums of the last iteration free their memory before the new ones take theirs.
         self.iteration = None;
         self.iteration = Some(self.begin(input)?);
