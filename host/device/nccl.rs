@@ -117,9 +117,25 @@ impl CardGroup {
             device,
             communicator,
         });
-        Ok(Self {
+        let group = Self {
             members: Mutex::new(members.collect()),
-        })
+        };
+        group.sum_once()?;
+        Ok(group)
+    }
+
+    /// NCCL makes its connections at the first sum. Done at the start of a job, that costs no iteration its time, and shows
+    /// whether the cards do work together before any particle was aligned.
+    fn sum_once(&self) -> Result<(), DeviceError> {
+        const VOXELS: usize = 1 << 20;
+        let volumes = lock(&self.members)
+            .iter()
+            .map(|member| {
+                let array = member.device.zeros(VOXELS)?;
+                Ok(DeviceVolume::split(&member.device, array, 1).remove(0))
+            })
+            .collect::<Result<Vec<_>, DeviceError>>()?;
+        self.sum(&volumes.iter().collect::<Vec<_>>())
     }
 
     /// Element-wise sum over all members, in place, the same bits on all. `volumes` are those of this process's members,
