@@ -19,7 +19,6 @@ mod product;
 mod staging;
 mod upload;
 mod volume;
-mod warm_up;
 
 pub use buffer::{Buffer, Element, Pointer};
 pub use context::Device;
@@ -30,4 +29,3 @@ pub use product::{MatrixProduct, Precision};
 pub use staging::{Coming, Staging};
 pub use upload::{Uploaded, Uploader};
 pub use volume::DeviceVolume;
-pub use warm_up::WarmUp;

@@ -28,7 +28,7 @@ use super::{
     ParticleOutcome, StageTimes, WeightedSums,
 };
 use crate::device::{
-    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader, WarmUp,
+    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader,
 };
 use crate::fourier::reference;
 use crate::fourier::sums::{DeviceSums, Sums};
@@ -58,7 +58,6 @@ pub struct CudaEngine {
     foreseen: usize,
     /// Batches stay as small as they had to be made when the device was full.
     largest_batch: usize,
-    warm_up: WarmUp,
     iteration: Option<Iteration>,
     times: StageTimes,
 }
@@ -88,7 +87,6 @@ impl CudaEngine {
         device.limit_memory(memory.unwrap_or(usize::MAX).min(free / 10 * 9));
         let product = MatrixProduct::new(&device);
         let device = Arc::new(device);
-        let warm_up = WarmUp::start(device.clone());
         Ok(Self {
             precision: Precision::Single,
             cache: Arc::new(ImageCache::new(&device)?),
@@ -99,7 +97,6 @@ impl CudaEngine {
             product,
             transforms: TransformPlans::default(),
             largest_batch: usize::MAX,
-            warm_up,
             iteration: None,
             times: StageTimes::default(),
         })
@@ -318,7 +315,6 @@ impl CudaEngine {
 
 impl ExpectationEngine for CudaEngine {
     fn begin_iteration(&mut self, input: &IterationInput) -> Result<(), ExpectationError> {
-        self.warm_up.finish();
         // The sums of the last iteration free their memory before the new ones take theirs.
         self.iteration = None;
         self.iteration = Some(self.begin(input)?);
