@@ -412,6 +412,7 @@ impl Watcher {
 mod tests {
     use super::super::threads::{ThreadRank, on_ranks};
     use super::*;
+    use std::sync::Barrier;
 
     /// A rank that keeps what its watch thread reports; the thread itself ends with a panic in place of the job.
     fn watched(
@@ -516,17 +517,25 @@ mod tests {
 
     #[test]
     fn an_error_on_one_rank_stops_all_and_ends_those_that_do_not_stop() {
+        // However slow the machine is.
+        let soon = |happened: &dyn Fn() -> bool| {
+            (0..1200).any(|_| {
+                std::thread::sleep(Duration::from_millis(50));
+                happened()
+            })
+        };
+        let ended = Barrier::new(3);
         let results = on_ranks(3, |comm| {
             let rank = comm.rank();
             let (watch, reports) = watched(comm, [60_000; 2]);
             if rank == 2 {
                 watch.stop_all("disk full");
             }
-            let stopped = (0..30).any(|_| {
-                std::thread::sleep(Duration::from_millis(50));
-                watch.stopping()
-            });
-            std::thread::sleep(Duration::from_millis(800));
+            let stopped = soon(&|| watch.stopping());
+            if rank == 0 {
+                soon(&|| !lock(&reports).is_empty());
+            }
+            ended.wait();
             let found = lock(&reports).clone();
             (stopped, found)
         });
