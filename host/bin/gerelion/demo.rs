@@ -1,16 +1,12 @@
 //! `gerelion demo`: simulate a small C4 set, refine it, judge the result.
 
 use crate::job::{self, JobKind};
-use crate::simulate::phantoms;
 use anyhow::Context;
 use clap::Args;
 use gerelion::expectation::cpu::CpuEngine;
 use gerelion::options::CommandLine;
 use gerelion::refinement::{crew::Crew, run, settings::Settings};
-use gerelion::tools::{
-    fsc::compare_files,
-    simulate::{self, Preset},
-};
+use gerelion::tools::{fsc::compare_files, simulate::Preset};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -45,18 +41,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         settings.snr,
         n = settings.box_size
     );
-    let models = phantoms(&settings, 1)?;
-    let simulated = simulate::run(&settings, &models, &arguments.output.join("bundle"), |_| {})?;
-    let set = job::Set {
-        particles: simulated.particles,
-        reference: simulated.maps[0].clone(),
-        diameter: settings.diameter,
-        symmetry: settings.symmetry,
-        initial_low_pass: 40.0,
-        // strong signal allows a coarser start than usual, which saves minutes
-        healpix_order: 1,
-        local_order: 4,
-    };
+    let set = job::small_set(&settings, &arguments.output)?;
     let root = arguments.output.join("run");
     let words = job::words(JobKind::AutoRefine, &set, &root, arguments.j, 1);
     println!(
@@ -67,7 +52,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let settings = Settings::from_command_line(&CommandLine::parse(words)?)?;
     run::run(settings, &mut Crew::of_one(CpuEngine::new()))?;
     let (resolution, map) = job::final_result(&root)?;
-    let truth = &simulated.maps[0];
+    let truth = &set.reference;
     let judged = compare_files(&map, truth, None)?;
     println!("3. Result after {:.0} s", started.elapsed().as_secs_f64());
     println!("   resolution by the gold standard  {resolution:.2} Å");

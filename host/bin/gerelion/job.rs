@@ -1,8 +1,10 @@
 //! Command lines of `relion_refine` that the tools run, and what such runs leave.
 
+use crate::simulate::phantoms;
 use anyhow::Context;
 use clap::ValueEnum;
 use gerelion::formats::star::Document;
+use gerelion::tools::simulate::{self, SimulationSettings};
 use std::path::{Path, PathBuf};
 
 /// A particle set and how to refine it.
@@ -21,6 +23,22 @@ pub struct Set {
     pub healpix_order: u32,
     /// `--auto_local_healpix_order`.
     pub local_order: u32,
+}
+
+/// Simulates the small set of [`Preset::Mini`](gerelion::tools::simulate::Preset::Mini) in `folder`; its reference is the truth.
+pub fn small_set(settings: &SimulationSettings, folder: &Path) -> anyhow::Result<Set> {
+    let models = phantoms(settings, 1)?;
+    let mut simulated = simulate::run(settings, &models, &folder.join("bundle"), |_| {})?;
+    Ok(Set {
+        particles: simulated.particles,
+        reference: simulated.maps.swap_remove(0),
+        diameter: settings.diameter,
+        symmetry: settings.symmetry.clone(),
+        initial_low_pass: 40.0,
+        // Strong signal allows a coarser start than usual, which saves minutes.
+        healpix_order: 1,
+        local_order: 4,
+    })
 }
 
 /// Kinds of jobs.

@@ -2,11 +2,10 @@
 //! GPUs must give the same poses and maps.
 
 use crate::job::{self, JobKind};
-use crate::simulate::phantoms;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use gerelion::tools::compare::{CompareOptions, Comparison, compare_runs};
-use gerelion::tools::simulate::{self, Preset};
+use gerelion::tools::simulate::Preset;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,17 +37,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .with_context(|| format!("{}: cannot be made", arguments.output.display()))?;
     let mut settings = Preset::Mini.settings();
     settings.particles = arguments.n;
-    let models = phantoms(&settings, 1)?;
-    let simulated = simulate::run(&settings, &models, &arguments.output.join("bundle"), |_| {})?;
-    let set = job::Set {
-        particles: simulated.particles,
-        reference: simulated.maps[0].clone(),
-        diameter: settings.diameter,
-        symmetry: settings.symmetry,
-        initial_low_pass: 40.0,
-        healpix_order: 1,
-        local_order: 4,
-    };
+    let set = job::small_set(&settings, &arguments.output)?;
     println!(
         "{} images, {ITERATIONS} iterations; of the poses {SAME_POSES} must be the same, the FSC of maps {LOWEST_FSC} or more in every \
          shell up to the resolution",
