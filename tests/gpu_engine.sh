@@ -61,10 +61,7 @@ compare() { # name, iteration, engines, share of poses that must be the same
     echo "== $1, iteration $2, $engines"
     report="$("$programs/gerelion" compare "$work/$1-${engines% *}/run_it00$2" "$work/$1-${engines#* }/run_it00$2")"
     echo "$report"
-    echo "$report" | awk -v poses="$poses" '
-        / min / { for (i = 1; i < NF; i++) if ($i == "min" && $(i + 1) ~ /^[0-9]/ && $(i + 1) + 0 < 0.9999) bad = 1 }
-        /pose identical/ { for (i = 1; i < NF; i++) if ($i == "deg)" && $(i - 1) == "(<0.01" && $(i + 1) + 0 < poses) bad = 1 }
-        END { exit bad }' ||
+    echo "$report" | awk -v poses="$poses" -f tests/agree.awk ||
         { echo "tests/gpu_engine.sh: the results of $1 differ" >&2; exit 1; }
 }
 
