@@ -1,11 +1,14 @@
 //! Command lines of `relion_refine` that the tools run, and what such runs leave.
 
 use crate::simulate::phantoms;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::ValueEnum;
 use gerelion::formats::star::Document;
+use gerelion::tools::measure::{Measured, measure};
 use gerelion::tools::simulate::{self, SimulationSettings};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A particle set and how to refine it.
 pub struct Set {
@@ -104,6 +107,36 @@ pub fn refinement_program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
             .context("the folder of this program is not known; give --program")?
             .with_file_name("relion_refine")),
     }
+}
+
+/// Runs a program to its end: what it took, and what it printed, which stays in the file `log`.
+///
+/// # Errors
+/// It cannot be run, or fails; the error has the end of what it printed.
+pub fn run(program: &Path, words: &[String], log: &Path) -> anyhow::Result<(Measured, String)> {
+    let file = File::create(log).with_context(|| format!("{}: cannot be made", log.display()))?;
+    let measured = measure(
+        Command::new(program)
+            .args(words)
+            .stderr(file.try_clone()?)
+            .stdout(file),
+    )
+    .with_context(|| format!("{} cannot be run", program.display()))?;
+    let printed = fs::read(log).with_context(|| format!("{}", log.display()))?;
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    ensure!(
+        measured.status.success(),
+        "the run failed ({}); its output is in {}:\n{}",
+        measured.status,
+        log.display(),
+        last_lines(&printed)
+    );
+    Ok((measured, printed))
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(12)..].join("\n")
 }
 
 /// Resolution (Å) that a finished auto-refinement states, and its map.

@@ -6,9 +6,8 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use gerelion::tools::compare::{CompareOptions, Comparison, compare_runs};
 use gerelion::tools::simulate::Preset;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Iterations that are compared: a cross-correlation, and one of likelihoods that builds on it.
 const ITERATIONS: usize = 2;
@@ -100,21 +99,7 @@ fn refine(set: &job::Set, folder: &Path, options: &[&str]) -> anyhow::Result<Str
     words.extend(["--iter".to_string(), ITERATIONS.to_string()]);
     words.extend(options.iter().map(|word| word.to_string()));
     let program = job::refinement_program(None)?;
-    let log = folder.join("run.out");
-    let file = File::create(&log).with_context(|| format!("{}: cannot be made", log.display()))?;
-    let status = Command::new(&program)
-        .args(&words)
-        .stderr(file.try_clone()?)
-        .stdout(file)
-        .status()
-        .with_context(|| format!("{} cannot be run", program.display()))?;
-    ensure!(
-        status.success(),
-        "{} {} failed: its last words are in {}",
-        program.display(),
-        words.join(" "),
-        log.display()
-    );
+    job::run(&program, &words, &folder.join("run.out"))?;
     Ok(format!("{}_it{ITERATIONS:03}", root.display()))
 }
 

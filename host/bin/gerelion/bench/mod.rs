@@ -6,15 +6,13 @@ mod row;
 
 use crate::job::{self, JobKind};
 use crate::simulate::PresetName;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::Args;
 use gerelion::device::ceilings::Ceilings;
 use gerelion::formats::star::Document;
-use gerelion::tools::{fsc::compare_files, measure::measure, simulate};
+use gerelion::tools::{fsc::compare_files, simulate};
 use row::Row;
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::SystemTime;
 
 /// Options of `gerelion bench`.
@@ -88,24 +86,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let program = job::refinement_program(arguments.program.as_deref())?;
     let command = format!("{} {}", program.display(), words.join(" "));
     println!("{command}");
-    let log = arguments.output.join("run.out");
-    let file = File::create(&log).with_context(|| format!("{}: cannot be made", log.display()))?;
-    let measured = measure(
-        Command::new(&program)
-            .args(&words)
-            .stderr(file.try_clone()?)
-            .stdout(file),
-    )
-    .with_context(|| format!("{} cannot be run", program.display()))?;
-    let printed = std::fs::read(&log).with_context(|| format!("{}", log.display()))?;
-    let printed = String::from_utf8_lossy(&printed);
-    ensure!(
-        measured.status.success(),
-        "the run failed ({}); its output is in {}:\n{}",
-        measured.status,
-        log.display(),
-        last_lines(&printed)
-    );
+    let (measured, printed) = job::run(&program, &words, &arguments.output.join("run.out"))?;
     let cards = kernels::cards(&printed);
     let mut row = Row::new(&name(arguments), &measured, &printed);
     row.ceilings = match cards.first() {
@@ -192,9 +173,4 @@ fn simulated_set(arguments: &Arguments) -> anyhow::Result<(job::Set, Option<Path
         local_order: 4,
     };
     Ok((set, Some(path("_truth1.mrc"))))
-}
-
-fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(12)..].join("\n")
 }
