@@ -223,49 +223,33 @@ mod tests {
         });
         let mut first: Vec<u32> = (0..images).map(|i| kept[..i].iter().sum()).collect();
         let mut out = vec![Sample::default(); kept.iter().sum::<u32>() as usize];
-        let out_length = out.len() as u32;
-        let (p, o) = (DevicePointer::of(&mut first), DevicePointer::of(&mut out));
-        // SAFETY: array sizes as the kernel demands.
-        launch(grid, [64, 1, 1], shared, || unsafe {
-            coarse_list(
-                c.get(),
-                n.get(),
-                l.get(),
-                k.get(),
-                f.get(),
-                v.get(),
-                none as *const f32,
-                orientations as u32,
-                images as u32,
-                shifts as u32,
-                s.get(),
-                p.get(),
-                out_length,
-                o.get(),
-            );
-        });
+        let p = DevicePointer::of(&mut first);
+        let list = |out: &mut [Sample]| {
+            let (capacity, o) = (out.len() as u32, DevicePointer::of(out));
+            // SAFETY: array sizes as the kernel demands.
+            launch(grid, [64, 1, 1], shared, || unsafe {
+                coarse_list(
+                    c.get(),
+                    n.get(),
+                    l.get(),
+                    k.get(),
+                    f.get(),
+                    v.get(),
+                    none as *const f32,
+                    orientations as u32,
+                    images as u32,
+                    shifts as u32,
+                    s.get(),
+                    p.get(),
+                    capacity,
+                    o.get(),
+                );
+            });
+        };
+        list(&mut out);
         // Samples beyond the end of a list too short are left out.
         let mut short = vec![Sample::default(); out.len() / 2];
-        let h = DevicePointer::of(&mut short);
-        // SAFETY: array sizes as the kernel demands.
-        launch(grid, [64, 1, 1], shared, || unsafe {
-            coarse_list(
-                c.get(),
-                n.get(),
-                l.get(),
-                k.get(),
-                f.get(),
-                v.get(),
-                none as *const f32,
-                orientations as u32,
-                images as u32,
-                shifts as u32,
-                s.get(),
-                p.get(),
-                out_length / 2,
-                h.get(),
-            );
-        });
+        list(&mut short);
         assert_eq!(short, out[..out.len() / 2]);
         let mut expected = Vec::new();
         for i in 0..images {
