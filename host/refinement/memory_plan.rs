@@ -176,14 +176,13 @@ impl Prospect {
             (device, on_host) = (one, waiting);
         }
         if self.gridding {
-            let finding = footprint.densities - footprint.sums;
-            let room = limit.saturating_sub(footprint.sums + waiting - on_host);
-            if finding > room {
+            let finding = footprint.densities + waiting - on_host;
+            if finding > limit {
                 given_up.push("to fit: densities of gridding are found on the host".to_string());
                 // Densities, weights and a cube in double precision.
-                on_host += finding;
+                on_host += footprint.densities - footprint.sums;
             } else {
-                device = device.max(limit - room + finding);
+                device = device.max(finding);
             }
         }
         let maps = last.classes * self.halves * 4 * last.box_size.pow(3);
