@@ -35,6 +35,6 @@ bench-ci: build
 	target/release/gerelion bench --preset trpv1 --n 300 --box 64
 	target/release/gerelion bench --preset rag --n 300 --box 64 --job class3d
 
-# The documentation page of the options, after a change of the option table.
+# The documentation pages of options and of errors, after a change of their tables.
 options:
-	UPDATE=1 $(CARGO) test --test tidy the_options_page
+	UPDATE=1 $(CARGO) test --test tidy page_is_up_to_date

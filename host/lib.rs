@@ -7,6 +7,7 @@ pub mod allocator;
 pub mod comm;
 pub mod dataset;
 pub mod device;
+pub mod errors;
 pub mod expectation;
 pub mod formats;
 pub mod fourier;

@@ -287,7 +287,7 @@ fn a_misspelt_option_stops_the_program_with_the_nearest_name() {
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(
         message.starts_with(
-            "ERROR:\n--tau_fudge is not an option of relion_refine; did you mean --tau2_fudge?"
+            "ERROR:\nGR-0101: --tau_fudge is not an option of relion_refine; did you mean --tau2_fudge?"
         ),
         "{message}"
     );
@@ -346,7 +346,7 @@ fn the_mpi_name_is_the_same_program_and_refuses_to_run_as_copies() {
     assert_eq!(output.status.code(), Some(1));
     let message = String::from_utf8_lossy(&output.stderr);
     assert!(
-        message.contains("started as 3 processes by an MPI launcher"),
+        message.contains("GR-0601: started as 3 processes by an MPI launcher"),
         "{message}"
     );
 }

@@ -133,10 +133,10 @@ fn options_are_checked_again_and_changes_are_said() {
         assert!(said.contains(change), "{change}: {said}");
     }
     for (options, reason) in [
-        ("--iter 2 --tau2_fudge 0", "--tau2_fudge"),
+        ("--iter 2 --tau2_fudge 0", "GR-0103: --tau2_fudge"),
         ("--iter 2 --particle_diameter 1000", "--particle_diameter"),
-        ("--iter 2 --solvent_mask none.mrc", "none.mrc"),
-        ("--iter two", "--iter"),
+        ("--iter 2 --solvent_mask none.mrc", "GR-0201: none.mrc"),
+        ("--iter two", "GR-0103: --iter"),
     ] {
         let output = run.continued(1, options);
         let said = text(&output.stderr);

@@ -224,6 +224,53 @@ fn the_options_page_is_up_to_date() {
 }
 
 #[test]
+fn the_errors_page_is_up_to_date() {
+    let path = root().join("docs/errors.md");
+    let page = gerelion::errors::errors_page();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == page,
+        "docs/errors.md is not what the tables of codes say; run UPDATE=1 cargo test --test tidy"
+    );
+    for entry in gerelion::errors::entries() {
+        let heading = format!("\n### {} {}\n", entry.code, entry.title);
+        assert_eq!(page.matches(&heading).count(), 1, "{heading}");
+    }
+}
+
+/// A code that nothing gives is a promise that nobody keeps.
+#[test]
+fn every_code_is_given_by_some_error() {
+    let (tables, code): (Vec<_>, Vec<_>) = sources()
+        .into_iter()
+        .filter(|(path, _)| path.starts_with("host"))
+        .partition(|(path, _)| path.starts_with("host/errors/table"));
+    let names: Vec<String> = tables
+        .iter()
+        .flat_map(|(_, text)| text.lines())
+        .filter_map(|line| line.trim().split_once(" = "))
+        .filter(|(_, rest)| rest.starts_with(|c: char| c.is_ascii_digit()))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    assert_eq!(names.len(), gerelion::errors::entries().count());
+    for name in names {
+        let wanted = format!("Code::{name}");
+        let given = code.iter().any(|(_, text)| {
+            let text = text.split("\nmod tests {").next().unwrap_or_default();
+            let mut found = text.match_indices(&wanted).map(|(at, m)| {
+                let next = text[at + m.len()..].chars().next();
+                !next.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+            });
+            found.any(|whole| whole)
+        });
+        assert!(given, "no error has the code {name}");
+    }
+}
+
+#[test]
 fn metadata_labels_in_the_code_are_listed() {
     let listed = ["host/refinement/labels.rs", "host/dataset/labels.rs"]
         .map(|path| fs::read_to_string(root().join(path)).unwrap())

@@ -66,6 +66,7 @@ impl Communicator for SingleProcess {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::{Ranks, WatchRule, threads};
+    use crate::errors::Message;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -76,7 +77,7 @@ pub(crate) mod tests {
                 limit: Duration::from_secs(60),
                 silence: Duration::from_secs(60),
                 grace: Duration::from_secs(60),
-                report: Arc::new(|_: &str| {}),
+                report: Arc::new(|_: &Message| {}),
             };
             work(Ranks::new(Arc::new(comm), rule))
         })

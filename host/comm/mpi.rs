@@ -1,6 +1,7 @@
 //! Ranks over MPI.
 
 use super::Communicator;
+use crate::errors::{Code, Coded};
 use mpi::collective::SystemOperation;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
@@ -27,6 +28,15 @@ pub enum MpiError {
          ranks. Use a build of Open MPI or MPICH with support for MPI_THREAD_MULTIPLE (the default of both)"
     )]
     Threads(Threading),
+}
+
+impl Coded for MpiError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Started => Code::INTERNAL,
+            Self::Threads(_) => Code::MPI,
+        }
+    }
 }
 
 /// All processes that mpirun or srun started.

@@ -2,6 +2,7 @@
 
 use super::watch::{Watch, WatchRule};
 use super::{Communicator, SingleProcess};
+use crate::errors::{Code, Coded, Message};
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,14 +22,20 @@ pub struct Fault {
     /// Rank and machine, in words.
     pub name: String,
     /// What went wrong.
-    pub message: String,
+    pub message: Message,
+}
+
+impl Coded for Fault {
+    fn code(&self) -> Code {
+        self.message.code
+    }
 }
 
 /// What a rank brings to an agreement instead of success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// It failed, in words.
-    Failed(String),
+    Failed(Message),
     /// It was asked to abort the run.
     Aborted,
     /// It stopped since another rank wanted to.
@@ -208,7 +215,7 @@ impl Ranks {
     pub fn agree(&self, mine: Option<Trouble>) -> Result<(), Ended> {
         let mine = match mine {
             Some(Trouble::Failed(message)) => {
-                self.watch.stop_all(&message);
+                self.watch.stop_all(Some(&message));
                 Some(Trouble::Failed(message))
             }
             // A thread beside the work may have stopped it for a reason.
@@ -223,7 +230,7 @@ impl Ranks {
             None => vec![],
             Some(Trouble::Stopped) => vec![b's'],
             Some(Trouble::Aborted) => vec![b'a'],
-            Some(Trouble::Failed(message)) => [b"f", message.as_bytes()].concat(),
+            Some(Trouble::Failed(message)) => [b"f", message.line().as_bytes()].concat(),
         };
         let all = self.gather(&note);
         if !all.iter().all(Vec::is_empty) {
@@ -233,7 +240,7 @@ impl Ranks {
         if let Some(rank) = failed {
             return Err(Ended::Fault(Fault {
                 name: self.name(rank),
-                message: String::from_utf8_lossy(&all[rank][1..]).into_owned(),
+                message: Message::of_line(&String::from_utf8_lossy(&all[rank][1..])),
             }));
         }
         // Ranks stop without a fault only when some rank was asked to abort.
@@ -303,14 +310,14 @@ mod tests {
         assert_eq!(agree([None, None, None]), Ok(()));
         let aborted = [Some(Trouble::Stopped), Some(Trouble::Aborted), None];
         assert_eq!(agree(aborted), Err(Ended::Aborted));
-        let failed = |text: &str| Some(Trouble::Failed(text.into()));
+        let failed = |text: &str| Some(Trouble::Failed(Code::CANNOT_WRITE.says(text)));
         let Err(Ended::Fault(fault)) =
             agree([Some(Trouble::Stopped), failed("no space"), failed("late")])
         else {
             panic!("a fault is found");
         };
         assert!(fault.name.starts_with("rank 1 of 3 ("), "{fault}");
-        assert_eq!(fault.message, "no space");
+        assert_eq!(fault.message, Code::CANNOT_WRITE.says("no space"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! waits for others in a collective is not to blame, unless all of them wait.
 
 use super::Communicator;
+use crate::errors::{Code, Message};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -19,7 +20,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is done with a fault before all ranks are ended: print it, leave the scheduler's marker file.
-pub type FaultReport = Arc<dyn Fn(&str) + Send + Sync>;
+pub type FaultReport = Arc<dyn Fn(&Message) + Send + Sync>;
 
 /// When the watch thread steps in.
 #[derive(Clone)]
@@ -62,6 +63,9 @@ impl Place {
     }
 }
 
+/// Why all ranks shall stop: an error, or (None) a request.
+type Reason = Option<Message>;
+
 const BEAT_NOTE: u8 = 0;
 const STOP_NOTE: u8 = 1;
 
@@ -73,10 +77,10 @@ struct Board {
     stage: Mutex<String>,
     /// Some rank has stopped or wants all to stop.
     stop: AtomicBool,
-    /// This rank wants all to stop, for the reason given (empty: no error); to be passed on.
-    wish: Mutex<Option<String>>,
+    /// This rank wants all to stop, for the reason given (None: no error); to be passed on.
+    wish: Mutex<Option<Reason>>,
     /// The reason, once given.
-    reason: Mutex<Option<String>>,
+    reason: Mutex<Option<Reason>>,
     /// The newest file that the run can be continued from.
     checkpoint: Mutex<Option<String>>,
     over: AtomicBool,
@@ -151,14 +155,14 @@ impl Watch {
         result
     }
 
-    /// Have all ranks stop at their next step, because of an error or (no text) on request.
-    pub fn stop_all(&self, reason: &str) {
+    /// Have all ranks stop at their next step, because of an error or (None) on request.
+    pub fn stop_all(&self, reason: Option<&Message>) {
         self.view().stop_all(reason);
     }
 
     /// The error for which this rank has wanted all to stop.
-    pub fn reason(&self) -> Option<String> {
-        lock(&self.board.reason).clone().filter(|r| !r.is_empty())
+    pub fn reason(&self) -> Option<Message> {
+        lock(&self.board.reason).clone().flatten()
     }
 
     /// The ranks have agreed to end, or are done: from now on nothing that ends them is news.
@@ -202,11 +206,11 @@ impl View {
         self.0.advice()
     }
 
-    /// Have all ranks stop at their next step, because of an error or (no text) on request.
-    pub fn stop_all(&self, reason: &str) {
+    /// Have all ranks stop at their next step, because of an error or (None) on request.
+    pub fn stop_all(&self, reason: Option<&Message>) {
         self.0.stop.store(true, Relaxed);
-        lock(&self.0.reason).get_or_insert_with(|| reason.to_owned());
-        lock(&self.0.wish).get_or_insert_with(|| reason.to_owned());
+        lock(&self.0.reason).get_or_insert_with(|| reason.cloned());
+        lock(&self.0.wish).get_or_insert_with(|| reason.cloned());
     }
 }
 
@@ -249,7 +253,7 @@ struct Watcher {
     /// What is known of each rank.
     seen: Vec<Seen>,
     /// When the job is ended by force, and why.
-    deadline: Option<(Instant, String)>,
+    deadline: Option<(Instant, Message)>,
 }
 
 impl Watcher {
@@ -265,7 +269,7 @@ impl Watcher {
             }
             let wish = lock(&self.board.wish).take();
             if let Some(reason) = wish {
-                self.pass_on_stop(self.comm.rank(), &reason, now);
+                self.pass_on_stop(self.comm.rank(), reason.as_ref(), now);
             }
             while let Some((from, note)) = self.comm.take_note() {
                 self.read(from, &note, now);
@@ -312,7 +316,9 @@ impl Watcher {
             Some(&STOP_NOTE) => {
                 self.board.stop.store(true, Relaxed);
                 if self.comm.rank() == 0 {
-                    self.pass_on_stop(from, &String::from_utf8_lossy(&note[1..]), now);
+                    let reason = (note.len() > 1)
+                        .then(|| Message::of_line(&String::from_utf8_lossy(&note[1..])));
+                    self.pass_on_stop(from, reason.as_ref(), now);
                 }
             }
             _ => {
@@ -324,25 +330,25 @@ impl Watcher {
     }
 
     /// Rank 0 tells all others and sets a deadline; other ranks tell rank 0.
-    fn pass_on_stop(&mut self, from: usize, reason: &str, now: Instant) {
+    fn pass_on_stop(&mut self, from: usize, reason: Option<&Message>, now: Instant) {
         let mut note = vec![STOP_NOTE];
-        note.extend(reason.as_bytes());
+        note.extend(reason.map(Message::line).unwrap_or_default().as_bytes());
         if self.comm.rank() != 0 {
             self.comm.post(0, &note);
             return;
         }
         if self.deadline.is_none() {
-            let text = match reason {
-                "" => "asked to stop, but some rank did not".to_owned(),
-                reason => format!("{}: {reason}", self.names[from]),
+            let fault = match reason {
+                None => Code::RANK_STALLED.says("asked to stop, but some rank did not"),
+                Some(reason) => reason.clone().about(&self.names[from]),
             };
-            self.deadline = Some((now + self.rule.grace, text));
+            self.deadline = Some((now + self.rule.grace, fault));
             (1..self.comm.size()).for_each(|rank| self.comm.post(rank, &note));
         }
     }
 
     /// Why the job must be ended by force now, if it must.
-    fn fault(&self, now: Instant) -> Option<String> {
+    fn fault(&self, now: Instant) -> Option<Message> {
         if let Some((when, reason)) = &self.deadline
             && now > *when
         {
@@ -355,28 +361,28 @@ impl Watcher {
             now - seen.heard > limit || (now - seen.moved > limit && !seen.place.waiting)
         };
         let blame = |rank: usize| {
-            format!(
+            Code::RANK_STALLED.says(format!(
                 "{} has made no progress for {} s; it was last seen in: {}. Look at that machine (dmesg, nvidia-smi); when it \
                  is only slow, allow it more time with --stall_limit. {}",
                 self.names[rank],
                 limit.as_secs(),
                 self.seen[rank].place.stage,
                 self.board.advice()
-            )
+            ))
         };
         let silence = self.rule.silence;
         let silent = |rank: usize, silence: Duration| {
             now - self.seen[rank].heard > silence && !self.board.ending.load(Relaxed)
         };
         let miss = |rank: usize| {
-            format!(
+            Code::RANK_LOST.says(format!(
                 "nothing has been heard of {} for {} s, last seen in: {}. Its process, its machine or the network to it is \
                  gone; a network that comes back by itself is waited for longer with --silence_limit. {}",
                 self.names[rank],
                 silence.as_secs(),
                 self.seen[rank].place.stage,
                 self.board.advice()
-            )
+            ))
         };
         match self.comm.rank() {
             0 => {
@@ -392,13 +398,13 @@ impl Watcher {
                     .iter()
                     .all(|seen| now - seen.moved > limit && seen.place.waiting);
                 all_wait.then(|| {
-                    format!(
+                    Code::RANKS_WAIT.says(format!(
                         "all ranks have waited for each other for {} s, in: {}. The network between the machines may be \
                          down. {}",
                         limit.as_secs(),
                         self.seen[0].place.stage,
                         self.board.advice()
-                    )
+                    ))
                 })
             }
             1 if stalled(0, limit + PATIENCE) => Some(blame(0)),
@@ -426,7 +432,7 @@ mod tests {
             limit: Duration::from_millis(limit_ms),
             silence: Duration::from_millis(silence_ms),
             grace: Duration::from_millis(400),
-            report: Arc::new(move |text: &str| lock(&seen).push(text.to_owned())),
+            report: Arc::new(move |fault: &Message| lock(&seen).push(fault.line())),
         };
         (Watch::start(Arc::new(comm), names, rule), reports)
     }
@@ -461,7 +467,7 @@ mod tests {
         });
         assert_eq!(reports[1], Vec::<String>::new());
         assert!(
-            reports[0][0].starts_with("rank 2 has made no progress")
+            reports[0][0].starts_with("GR-0603: rank 2 has made no progress")
                 && reports[0][0].contains("stage of 2"),
             "{reports:?}"
         );
@@ -481,7 +487,8 @@ mod tests {
         });
         assert_eq!(reports[1], Vec::<String>::new());
         assert!(
-            reports[0].len() == 1 && reports[0][0].starts_with("nothing has been heard of rank 2"),
+            reports[0].len() == 1
+                && reports[0][0].starts_with("GR-0604: nothing has been heard of rank 2"),
             "{reports:?}"
         );
     }
@@ -500,7 +507,7 @@ mod tests {
                     limit: seconds(1000),
                     silence: seconds(20),
                     grace: seconds(1),
-                    report: Arc::new(|_: &str| {}),
+                    report: Arc::new(|_: &Message| {}),
                 },
                 deadline: None,
             };
@@ -529,7 +536,7 @@ mod tests {
             let rank = comm.rank();
             let (watch, reports) = watched(comm, [60_000; 2]);
             if rank == 2 {
-                watch.stop_all("disk full");
+                watch.stop_all(Some(&Code::CANNOT_WRITE.says("disk full")));
             }
             let stopped = soon(&|| watch.stopping());
             if rank == 0 {
@@ -540,6 +547,6 @@ mod tests {
             (stopped, found)
         });
         assert!(results.iter().all(|(stopped, _)| *stopped), "{results:?}");
-        assert_eq!(results[0].1, ["rank 2: disk full"]);
+        assert_eq!(results[0].1, ["GR-0209: rank 2: disk full"]);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::scratch::Scratch;
 use super::{DatasetError, Particle, ParticleSet, Pixels};
+use crate::errors::{Code, Message};
 use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::{MrcError, StackReader};
 use half::f16;
@@ -43,7 +44,7 @@ pub(super) struct Located {
 }
 
 /// Find an image file of a STAR file; an error says where it was looked for.
-pub(super) fn locate(image: &str, star_file: &Path) -> Result<Located, String> {
+pub(super) fn locate(image: &str, star_file: &Path) -> Result<Located, Message> {
     let path = PathBuf::from(image);
     if path.exists() {
         return Ok(Located {
@@ -60,14 +61,14 @@ pub(super) fn locate(image: &str, star_file: &Path) -> Result<Located, String> {
         });
     }
     let current = std::env::current_dir().unwrap_or_default();
-    Err(match path.is_relative() {
+    Err(Code::STACK_MISSING.says(match path.is_relative() {
         true => format!(
             "the image file {image} is neither in the current folder ({}) nor in that of the STAR file; paths are \
              relative to the folder in which the program is started: start it in the project folder",
             current.display()
         ),
         false => format!("the image file {image} does not exist; was the data set moved?"),
-    })
+    }))
 }
 
 impl ImageStore {
@@ -176,12 +177,13 @@ impl ImageStore {
         let image = self.image(set, index)?;
         let image = image.single();
         if image.len() != out.len() {
-            return Err(DatasetError::Invalid(format!(
+            let message = format!(
                 "{}: {} pixels do not fit a buffer of {}",
                 set.describe(index),
                 image.len(),
                 out.len()
-            )));
+            );
+            return Err(Code::IMAGE_SIZE.says(message).into());
         }
         out.copy_from_slice(&image);
         Ok(())
@@ -199,8 +201,8 @@ impl ImageStore {
             self.half.push(false);
             return Ok(());
         };
-        let blame = |particle: usize, message: String| {
-            DatasetError::Invalid(format!("{}: {message}", set.describe(particle)))
+        let blame = |particle: usize, message: Message| {
+            DatasetError::from(message.about(set.describe(particle)))
         };
         let name = ImageName::parse(&set.stacks[stack]);
         match name.format {
@@ -208,12 +210,13 @@ impl ImageStore {
             Format::Spider => {
                 return Err(blame(
                     first,
-                    "by its name the image is in SPIDER format; particle images are read from MRC stacks: convert it \
-                     to .mrcs, or write `name:mrcs` if it is one"
-                        .into(),
+                    Code::IMAGE_FORMAT.says(
+                        "by its name the image is in SPIDER format; particle images are read from MRC stacks: convert it \
+                         to .mrcs, or write `name:mrcs` if it is one",
+                    ),
                 ));
             }
-            Format::Refused(reason) => return Err(blame(first, reason)),
+            Format::Refused(reason) => return Err(blame(first, Code::IMAGE_FORMAT.says(reason))),
         }
         let located = locate(&name.path, set.source()).map_err(|message| blame(first, message))?;
         if located.beside_star_file
@@ -231,7 +234,7 @@ impl ImageStore {
         self.paths.push(located.path);
         let reader = self
             .reader(stack)
-            .map_err(|e| blame(first, e.to_string()))?;
+            .map_err(|e| blame(first, Message::of(&e)))?;
         self.half.push(reader.is_half());
         let (width, height) = reader.shape();
         for &particle in particles {
@@ -239,15 +242,15 @@ impl ImageStore {
             if (width, height) != (box_size, box_size) {
                 return Err(blame(
                     particle,
-                    format!(
+                    Code::IMAGE_SIZE.says(format!(
                         "the stack holds images of {width} x {height} pixels, its optics group says {box_size} x {box_size}; \
                          correct rlnImageSize or the image name"
-                    ),
+                    )),
                 ));
             }
             reader
                 .check(set.particles[particle].slice)
-                .map_err(|e| blame(particle, e.to_string()))?;
+                .map_err(|e| blame(particle, Message::of(&e)))?;
         }
         if reader.complete_slices() < reader.len() {
             self.warnings.push(format!(
@@ -276,11 +279,10 @@ impl ImageStore {
     /// Read and check the image of particle `index`.
     fn read(&self, set: &ParticleSet, index: usize) -> Result<Pixels<'static>, DatasetError> {
         let particle = &set.particles[index];
-        let blame =
-            |message: &str| DatasetError::Invalid(format!("{}: {message}", set.describe(index)));
+        let blame = |message: Message| DatasetError::from(message.about(set.describe(index)));
         let reader = self
             .reader(particle.stack)
-            .map_err(|e| blame(&e.to_string()))?;
+            .map_err(|e| blame(Message::of(&e)))?;
         let pixels = match reader.is_half() {
             true => reader.read_half(particle.slice).map(Pixels::from),
             false => {
@@ -290,18 +292,18 @@ impl ImageStore {
                     .map(|()| Pixels::from(pixels))
             }
         };
-        let pixels = pixels.map_err(|e| blame(&e.to_string()))?;
+        let pixels = pixels.map_err(|e| blame(Message::of(&e)))?;
         if let Some((pixel, value)) = pixels.first_not_finite() {
-            return Err(blame(&format!(
+            return Err(blame(Code::BAD_IMAGE.says(format!(
                 "the image holds {value} at pixel ({}, {}); remove this particle from the STAR file or extract it again",
                 pixel % reader.shape().0,
                 pixel / reader.shape().0
-            )));
+            ))));
         }
         if pixels.are_zero() {
-            return Err(blame(
+            return Err(blame(Code::BAD_IMAGE.says(
                 "all pixels of the image are 0; remove this particle from the STAR file or extract it again",
-            ));
+            )));
         }
         Ok(pixels)
     }

@@ -1,6 +1,7 @@
 //! Particle tables from before RELION 3.1: no optics table, offsets in pixels (spec 03 §1.5).
 
 use super::{DatasetError, ReadOptions};
+use crate::errors::Code;
 use crate::formats::star::{Table, Value};
 use std::collections::HashMap;
 use std::path::Path;
@@ -41,10 +42,11 @@ pub(super) fn convert(
 ) -> Result<(Table, Table), DatasetError> {
     if old.version() == CURRENT_VERSION {
         return Err(DatasetError::about(
+            Code::PARTICLE_FILE,
             path,
             format!(
                 "there is no data_optics table, although data_{} is of the layout that has one (version \
-                 {CURRENT_VERSION}): the file is incomplete or not a particle file",
+                 {CURRENT_VERSION}): the file is incomplete or not a particle file. Copy the table from the original file",
                 old.name()
             ),
         ));
@@ -154,7 +156,7 @@ fn pixel_sizes(
                 1e4 * table.real(row, "rlnDetectorPixelSize")? / table.real(row, "rlnMagnification")?
             } else {
                 options.pixel_size.ok_or_else(|| {
-                    DatasetError::about(
+                    DatasetError::about(Code::PIXEL_SIZE,
                         path,
                         format!(
                             "table data_{} says nothing about the pixel size (rlnDetectorPixelSize and \
@@ -167,7 +169,7 @@ fn pixel_sizes(
             if pixel.is_finite() && pixel > 0.0 {
                 return Ok(pixel);
             }
-            Err(DatasetError::about(
+            Err(DatasetError::about(Code::PIXEL_SIZE,
                 path,
                 format!(
                     "{}: the pixel size is {pixel} Å; check rlnDetectorPixelSize and rlnMagnification, or --angpix",

@@ -1,5 +1,6 @@
 //! Particles: optics and particle tables, scale groups, image stacks (spec 01 §3.1, 03 §1.3, §1.5).
 
+mod columns;
 mod groups;
 pub mod images;
 mod labels;
@@ -16,6 +17,8 @@ pub use labels::REAL_LABELS;
 pub use particles::{CtfFields, OpticsGroup, Particle, ParticleSet, ReadOptions, ScaleGroup};
 pub use pixels::Pixels;
 
+use crate::errors::{Code, Coded, Message};
+
 /// What went wrong with the data set: file, particle, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
@@ -26,13 +29,23 @@ pub enum DatasetError {
     #[error(transparent)]
     Mrc(#[from] crate::formats::mrc::MrcError),
     /// Anything else, in words for the user.
-    #[error("{0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] Message),
 }
 
 impl DatasetError {
     /// An error about a STAR file's content.
-    fn about(path: &std::path::Path, message: impl std::fmt::Display) -> Self {
-        DatasetError::Invalid(format!("{}: {message}", path.display()))
+    fn about(code: Code, path: &std::path::Path, message: impl std::fmt::Display) -> Self {
+        code.says(format!("{}: {message}", path.display())).into()
+    }
+}
+
+impl Coded for DatasetError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Star(error) => error.code(),
+            Self::Mrc(error) => error.code(),
+            Self::Invalid(message) => message.code,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The optics table (spec 03 §1.3).
 
 use super::{DatasetError, OpticsGroup, ReadOptions};
+use crate::errors::Code;
 use crate::formats::star::{StarError, Table, Value};
 use std::collections::HashMap;
 use std::path::Path;
@@ -32,8 +33,9 @@ pub(super) fn read_optics(
     };
     let mut without_box = false;
     for row in 0..table.len() {
-        let fail = |table: &Table, message: String| {
+        let fail = |code, table: &Table, message: String| {
             DatasetError::about(
+                code,
                 path,
                 format!("{}: {message}", table.place(row, "rlnOpticsGroup")),
             )
@@ -43,32 +45,44 @@ pub(super) fn read_optics(
             false if table.len() == 1 => 1,
             false => {
                 return Err(fail(
+                    Code::OPTICS_GROUPS,
                     table,
                     "several optics groups need the column rlnOpticsGroup".into(),
                 ));
             }
         };
         if optics.index.insert(number, row).is_some() {
-            return Err(fail(table, format!("optics group {number} is there twice")));
+            return Err(fail(
+                Code::OPTICS_GROUPS,
+                table,
+                format!(
+                    "optics group {number} is there twice; give each group a number of its own"
+                ),
+            ));
         }
         if table.has("rlnImageDimensionality") && table.integer(row, "rlnImageDimensionality")? != 2
         {
             return Err(fail(
+                Code::PARTICLE_KIND,
                 table,
-                "the particles are not 2D images; subtomograms cannot be refined by this program"
+                "the particles are not 2D images; subtomograms cannot be refined by this program. Refine them with RELION"
                     .into(),
             ));
         }
         let pixel_size = pixel_size(table, row, options)?.ok_or_else(|| {
             fail(
+                Code::PIXEL_SIZE,
                 table,
                 "the pixel size is missing (rlnImagePixelSize); give it with --angpix".into(),
             )
         })?;
         if !(pixel_size.is_finite() && pixel_size > 0.0) {
             return Err(fail(
+                Code::PIXEL_SIZE,
                 table,
-                format!("the pixel size is {pixel_size} Å; it must be positive"),
+                format!(
+                    "the pixel size is {pixel_size} Å; it must be positive: correct rlnImagePixelSize"
+                ),
             ));
         }
         if let Some(given) = options.pixel_size
@@ -88,6 +102,7 @@ pub(super) fn read_optics(
         };
         if box_size < 2 || box_size % 2 != 0 || box_size > 1 << 15 {
             return Err(fail(
+                Code::IMAGE_SIZE,
                 table,
                 format!(
                     "the images have {box_size} pixels a side; an even number is needed: extract or crop them again"
@@ -106,6 +121,7 @@ pub(super) fn read_optics(
             .collect();
             if !missing.is_empty() {
                 return Err(fail(
+                    Code::CTF_PARAMETERS,
                     table,
                     format!(
                         "CTF correction (--ctf) needs {} in the optics table; add it, or run without --ctf",

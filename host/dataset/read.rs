@@ -1,16 +1,15 @@
 //! From STAR tables to particles.
 
+use super::columns::Columns;
 use super::images::{Located, locate};
 use super::optics::{Optics, read_optics};
 use super::{CtfFields, DatasetError, Particle, ParticleSet, ReadOptions, groups, legacy};
+use crate::errors::{Code, Message};
 use crate::formats::file_name::ImageName;
 use crate::formats::mrc::StackReader;
 use crate::formats::star::{Document, Table};
 use std::collections::HashMap;
 use std::path::Path;
-
-/// Priors of this value or more are undefined (RELION writes 999).
-const UNDEFINED: f64 = 998.9;
 
 pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet, DatasetError> {
     let document = Document::read(path)?;
@@ -18,12 +17,17 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet, Da
     let (mut optics_table, mut table) = tables(path, document, options, &mut warnings)?;
     if table.is_empty() {
         return Err(DatasetError::about(
+            Code::NO_PARTICLES,
             path,
-            format!("table data_{} holds no particles", table.name()),
+            format!(
+                "table data_{} holds no particles, so there is nothing to refine; was the selection empty, or is it another file?",
+                table.name()
+            ),
         ));
     }
     if !table.has("rlnImageName") {
         return Err(DatasetError::about(
+            Code::PARTICLE_FILE,
             path,
             format!(
                 "table data_{} has no column rlnImageName, so it does not name any particle images; is this a \
@@ -76,8 +80,9 @@ fn tables(
             let particles = document.require("particles")?;
             if particles.has("rlnTomoName") && !particles.has("rlnMicrographName") {
                 return Err(DatasetError::about(
+                    Code::PARTICLE_KIND,
                     path,
-                    "these are particles of tomograms (rlnTomoName); this program refines single-particle images",
+                    "these are particles of tomograms (rlnTomoName); this program refines single-particle images. Refine them with RELION",
                 ));
             }
             let particles = particles.clone();
@@ -92,7 +97,11 @@ fn tables(
                 .or_else(|| document.table("particles"))
                 .or(document.table(""));
             let Some(table) = first else {
-                return Err(DatasetError::about(path, "the file holds no table"));
+                return Err(DatasetError::about(
+                    Code::PARTICLE_FILE,
+                    path,
+                    "the file holds no table",
+                ));
             };
             if table.is_empty() || !table.has("rlnImageName") {
                 // The caller's messages about missing images and particles fit better than one about optics.
@@ -110,8 +119,9 @@ fn first_box(path: &Path, table: &Table, number: i64) -> Result<usize, DatasetEr
             continue;
         }
         let name = ImageName::parse(table.text(row, "rlnImageName")?);
-        let blame = |reason: String| {
+        let blame = |reason: Message| {
             DatasetError::about(
+                reason.code,
                 path,
                 format!(
                     "the optics table lacks rlnImageSize, and the image of {} does not tell it: {reason}",
@@ -120,16 +130,17 @@ fn first_box(path: &Path, table: &Table, number: i64) -> Result<usize, DatasetEr
             )
         };
         let Located { path: file, .. } = locate(&name.path, path).map_err(blame)?;
-        let stack = StackReader::open_partial(&file).map_err(|e| blame(e.to_string()))?;
+        let stack = StackReader::open_partial(&file).map_err(|e| blame(Message::of(&e)))?;
         let (width, height) = stack.shape();
         if width != height {
-            return Err(blame(format!(
+            return Err(blame(Code::IMAGE_SIZE.says(format!(
                 "its images are not square: {width} x {height} pixels"
-            )));
+            ))));
         }
         return Ok(width);
     }
     Err(DatasetError::about(
+        Code::OPTICS_GROUPS,
         path,
         format!("optics group {number} has no rlnImageSize and no particles to take it from"),
     ))
@@ -145,56 +156,6 @@ fn order_by_micrograph(table: &Table) -> Result<Vec<usize>, DatasetError> {
     Ok(order)
 }
 
-/// Whole columns with defaults, checked for values that are not finite.
-struct Columns<'a> {
-    path: &'a Path,
-    table: &'a Table,
-}
-
-impl Columns<'_> {
-    fn reals(&self, label: &str, default: f64) -> Result<Vec<f64>, DatasetError> {
-        if !self.table.has(label) {
-            return Ok(vec![default; self.table.len()]);
-        }
-        let values = self.table.real_column(label)?;
-        match values.iter().position(|v| !v.is_finite()) {
-            Some(row) => Err(self.blame(
-                row,
-                label,
-                &format!("the value is {}; remove this particle", values[row]),
-            )),
-            None => Ok(values),
-        }
-    }
-    fn integers(&self, label: &str, default: i64) -> Result<Vec<i64>, DatasetError> {
-        if !self.table.has(label) {
-            return Ok(vec![default; self.table.len()]);
-        }
-        let values = self.table.integer_column(label)?;
-        match values.iter().position(|&v| v < 0) {
-            Some(row) => Err(self.blame(row, label, &format!("the value is {}", values[row]))),
-            None => Ok(values),
-        }
-    }
-    /// Values where the table defines them.
-    fn priors(&self, label: &str) -> Result<Vec<Option<f64>>, DatasetError> {
-        let values = self.reals(label, f64::MAX)?;
-        Ok(values
-            .into_iter()
-            .map(|v| (v < UNDEFINED).then_some(v))
-            .collect())
-    }
-    fn blame(&self, row: usize, label: &str, message: &str) -> DatasetError {
-        DatasetError::about(
-            self.path,
-            format!(
-                "{}, column {label}: {message}",
-                self.table.place(row, label)
-            ),
-        )
-    }
-}
-
 /// Particles in table order; stacks, scale groups and ids are set later.
 fn read_particles(
     path: &Path,
@@ -206,6 +167,7 @@ fn read_particles(
     let ctf_is_used = options.need_ctf && optics.groups.iter().any(|g| !g.ctf_corrected);
     if ctf_is_used && !table.has("rlnDefocusU") {
         return Err(DatasetError::about(
+            Code::CTF_PARAMETERS,
             path,
             format!(
                 "CTF correction (--ctf) needs the column rlnDefocusU (and rlnDefocusV, rlnDefocusAngle) in table \
@@ -278,10 +240,11 @@ fn optics_groups(columns: &Columns, optics: &Optics) -> Result<Vec<usize>, Datas
         return match optics.groups.len() {
             1 => Ok(vec![0; table.len()]),
             n => Err(DatasetError::about(
+                Code::OPTICS_GROUPS,
                 columns.path,
                 format!(
                     "there are {n} optics groups, but table data_{} has no column rlnOpticsGroup that says which \
-                     particle belongs to which",
+                     particle belongs to which; add it",
                     table.name()
                 ),
             )),
@@ -290,11 +253,22 @@ fn optics_groups(columns: &Columns, optics: &Optics) -> Result<Vec<usize>, Datas
     let numbers = table.integer_column("rlnOpticsGroup")?;
     let index = |(row, number): (usize, i64)| {
         optics.index.get(&number).copied().ok_or_else(|| {
-            let message = format!("optics group {number} is not in the optics table");
-            columns.blame(row, "rlnOpticsGroup", &message)
+            let message = format!(
+                "optics group {number} is not in the optics table, which has {}; add it there, or correct the number",
+                known(&optics.index)
+            );
+            columns.blame(Code::OPTICS_GROUPS, row, "rlnOpticsGroup", &message)
         })
     };
     numbers.into_iter().enumerate().map(index).collect()
+}
+
+/// The numbers of groups, in words.
+fn known(groups: &HashMap<i64, usize>) -> String {
+    let mut numbers: Vec<i64> = groups.keys().copied().collect();
+    numbers.sort_unstable();
+    let words: Vec<String> = numbers.iter().map(i64::to_string).collect();
+    words.join(", ")
 }
 
 /// Half-set of each row: 1 or 2 for all, or 0 for all.
@@ -302,8 +276,11 @@ fn halves(columns: &Columns) -> Result<Vec<u8>, DatasetError> {
     let label = "rlnRandomSubset";
     let numbers = columns.integers(label, 0)?;
     if let Some(row) = numbers.iter().position(|&n| n > 2) {
-        let message = format!("the half-set is {}; it must be 1 or 2", numbers[row]);
-        return Err(columns.blame(row, label, &message));
+        let message = format!(
+            "the half-set is {}; it must be 1 or 2. Correct it, or remove the column to have half-sets drawn",
+            numbers[row]
+        );
+        return Err(columns.blame(Code::HALF_SETS, row, label, &message));
     }
     let assigned = numbers.iter().filter(|&&n| n > 0).count();
     if assigned > 0
@@ -312,7 +289,7 @@ fn halves(columns: &Columns) -> Result<Vec<u8>, DatasetError> {
         let message = format!(
             "this particle has no half-set (0), but {assigned} others have one; assign all, or remove the column"
         );
-        return Err(columns.blame(row, label, &message));
+        return Err(columns.blame(Code::HALF_SETS, row, label, &message));
     }
     Ok(numbers.into_iter().map(|n| n as u8).collect())
 }
@@ -328,6 +305,7 @@ fn number_stacks(
     for (row, text) in table.texts("rlnImageName")?.enumerate() {
         let blame = |message: &str| {
             DatasetError::about(
+                Code::NO_SUCH_IMAGE,
                 path,
                 format!(
                     "{}, column rlnImageName: '{text}' {message}",
@@ -341,12 +319,14 @@ fn number_stacks(
             None => text,
         };
         if stack.is_empty() {
-            return Err(blame("names no image file"));
+            return Err(blame(
+                "names no image file; names are like 000001@stack.mrcs",
+            ));
         }
         let slice = name.slice.unwrap_or(1);
         particles[row].slice = slice
             .checked_sub(1)
-            .ok_or_else(|| blame("has image number 0 (or one too large); numbers start at 1"))?;
+            .ok_or_else(|| blame("has image number 0 (or one too large), but numbers start at 1; correct it, or extract the particles again"))?;
         particles[row].stack = match numbers.get(stack) {
             Some(&number) => number,
             None => {
@@ -481,8 +461,16 @@ mod tests {
             assert!(message.contains(words), "{message}");
         };
         let names = "_rlnImageName\n_rlnMicrographName\n";
-        refused(&modern(ONE, "_rlnImageName"), false, "holds no particles");
-        refused("data_\nloop_\n_rlnImageName\n", false, "holds no particles");
+        refused(
+            &modern(ONE, "_rlnImageName"),
+            false,
+            "holds no particles, so there is nothing to refine; was the selection empty, or is it another file?",
+        );
+        refused(
+            "data_\nloop_\n_rlnImageName\n",
+            false,
+            "holds no particles, so there is nothing to refine; was the selection empty, or is it another file?",
+        );
         refused(
             &modern(ONE, "_rlnMicrographName\nm"),
             false,

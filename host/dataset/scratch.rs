@@ -5,6 +5,7 @@
 //! stack is copied by one of them while others wait, and the last one to leave removes the copies that nobody wants kept.
 
 use super::DatasetError;
+use crate::errors::Code;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -37,13 +38,13 @@ impl Scratch {
     /// Use copies in `folder`, which must exist.
     pub fn open(folder: &Path) -> Result<Self, DatasetError> {
         let error = |e: io::Error| {
-            DatasetError::Invalid(format!(
+            Code::SCRATCH.says(format!(
                 "--scratch_dir {}: {e}; give an existing folder on a local disk of every machine that you may write to",
                 folder.display()
             ))
         };
         if !folder.is_dir() {
-            return Err(error(io::ErrorKind::NotFound.into()));
+            return Err(error(io::Error::other("there is no such folder")).into());
         }
         let folder = folder.join(FOLDER);
         fs::create_dir_all(&folder).map_err(error)?;
@@ -65,11 +66,11 @@ impl Scratch {
         step: &mut dyn FnMut() -> Result<(), E>,
     ) -> Result<Option<PathBuf>, E> {
         let failed = |e: io::Error| -> E {
-            DatasetError::Invalid(format!(
+            DatasetError::from(Code::SCRATCH.says(format!(
                 "copying {} to {}: {e}; free or leave out --scratch_dir",
                 source.display(),
                 self.folder.display()
-            ))
+            )))
             .into()
         };
         let metadata = fs::metadata(source).map_err(failed)?;
@@ -247,7 +248,7 @@ mod tests {
     fn interrupted_copying_goes_on_where_it_stopped() {
         let bytes: Vec<u8> = (0..100_000u32).map(|i| i as u8).collect();
         let (folder, path) = source(&bytes);
-        let stop = || Err(DatasetError::Invalid("stopped".into()));
+        let stop = || Err(DatasetError::from(Code::OTHER_RANK.says("stopped")));
         let mut scratch = Scratch::open(folder.path()).unwrap();
         scratch.copy_of(&path, &ALL, &mut { stop }).unwrap_err();
         let part = files(folder.path()).remove(0);

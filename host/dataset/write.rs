@@ -2,6 +2,7 @@
 
 use super::labels::{carry, kind};
 use super::{DatasetError, Particle, ParticleSet};
+use crate::errors::Code;
 use crate::formats::star::{LoopWriter, StarError, Table, replace_file};
 use std::io::{self, Write};
 use std::path::Path;
@@ -78,6 +79,7 @@ pub(super) fn write(
     }
     if set.particles.len() != input.len() {
         return Err(StarError {
+            code: Code::RUN_FILES_DIFFER,
             path: path.display().to_string(),
             message: format!(
                 "{} particles do not fit the {} rows of {}",

@@ -1,5 +1,7 @@
 //! What can be wrong with a GPU, and what to try.
 
+use crate::errors::{Code, Coded};
+
 /// Why a device cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
@@ -18,7 +20,7 @@ pub enum DeviceError {
     NoDevice(String),
     /// A device number beyond the last.
     #[error(
-        "--gpu asks for device {asked}, but this process sees {available} (numbered from 0, after CUDA_VISIBLE_DEVICES)"
+        "--gpu asks for device {asked}, but this process sees {available} (numbered from 0, after CUDA_VISIBLE_DEVICES). Give --gpu without a list to use those"
     )]
     OutOfRange {
         /// Number given.
@@ -28,7 +30,7 @@ pub enum DeviceError {
     },
     /// The driver cannot take any of the embedded modules.
     #[error(
-        "the NVIDIA driver supports CUDA {driver}, too old for the kernels of this program, which need CUDA {needed}. Update the driver"
+        "the NVIDIA driver supports CUDA {driver}, too old for the kernels of this program, which need CUDA {needed}. Have the driver updated, or run without --gpu"
     )]
     DriverTooOld {
         /// Of the driver, as 12.1.
@@ -104,6 +106,23 @@ pub enum DeviceError {
     },
 }
 
+impl Coded for DeviceError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoKernels(_) => Code::NO_KERNELS,
+            Self::NoDriver | Self::NoDevice(_) => Code::NO_GPU,
+            Self::OutOfRange { .. } => Code::NO_SUCH_DEVICE,
+            Self::DriverTooOld { .. } => Code::DRIVER_TOO_OLD,
+            Self::Unsupported { .. } => Code::DEVICE_TOO_OLD,
+            Self::NoLibrary { .. } => Code::NO_LIBRARY,
+            Self::Full { .. } => Code::DEVICE_FULL,
+            Self::Map { .. } => Code::BAD_VALUE,
+            Self::Nccl { .. } => Code::NCCL,
+            Self::Call { .. } => Code::DEVICE_FAILED,
+        }
+    }
+}
+
 impl DeviceError {
     /// True when less memory would have helped: halve the batch and try again.
     pub fn is_full(&self) -> bool {
@@ -124,11 +143,11 @@ fn hint(code: &str) -> &'static str {
     if code.contains("ILLEGAL_ADDRESS") || code.contains("LAUNCH_FAILED") {
         ": a kernel read or wrote where it must not. This is a fault of this program: please report it, with the output of `compute-sanitizer` if you can"
     } else if code.contains("ECC") || code.contains("HARDWARE") {
-        ": the card reports a hardware fault. See `nvidia-smi -q`"
+        ": the card reports a hardware fault. Choose another with --gpu and have this one looked at (`nvidia-smi -q`, `dmesg`)"
     } else if code.contains("DEVICE_UNAVAILABLE") || code.contains("EXCLUSIVE") {
-        ": another program holds the card in exclusive mode"
+        ": another program holds the card in exclusive mode. Choose another with --gpu (see `nvidia-smi`)"
     } else {
-        ""
+        ". Look at `nvidia-smi` and `dmesg`, and try another card with --gpu"
     }
 }
 

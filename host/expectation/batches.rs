@@ -1,6 +1,7 @@
 //! What every engine does around its stages: checks before an iteration, empty sums, a batch by optics groups.
 
 use super::{BatchItem, ExpectationError, IterationInput, ParticleOutcome, WeightedSums};
+use crate::errors::{Code, Coded, Message};
 use crate::fourier::{backprojection::BackProjection, reference::ReferenceVolume};
 use crate::optics::Ctf;
 
@@ -10,11 +11,12 @@ impl IterationInput<'_> {
         if self.references.len() == self.model.classes.len() {
             return Ok(());
         }
-        Err(ExpectationError::Invalid(format!(
+        Err(Message::internal(format!(
             "{} references were prepared for {} classes",
             self.references.len(),
             self.model.classes.len()
-        )))
+        ))
+        .into())
     }
 
     /// As [`Self::check`], for an engine that reads references on the host.
@@ -22,10 +24,8 @@ impl IterationInput<'_> {
         self.check()?;
         match self.references.iter().all(|r| r.on_host().is_some()) {
             true => Ok(()),
-            false => Err(ExpectationError::Invalid(
-                "the references are on a device, but the engine of the host was to compare with them"
-                    .to_string(),
-            )),
+            false => Err(Message::internal(
+                "the references are on a device, but the engine of the host was to compare with them").into()),
         }
     }
 
@@ -75,6 +75,7 @@ impl BatchItem<'_> {
         let group = &input.optics[self.particle.optics_group];
         Ctf::new(&self.particle.ctf, group, input.options.ctf_flags).map_err(|e| {
             ExpectationError::Particle {
+                code: e.code(),
                 image: self.name.clone(),
                 message: e.to_string(),
             }
@@ -85,7 +86,7 @@ impl BatchItem<'_> {
 impl ExpectationError {
     /// A call that only makes sense during an iteration.
     pub(super) fn not_begun() -> Self {
-        ExpectationError::Invalid("no iteration was begun".to_string())
+        Message::internal("no iteration was begun").into()
     }
 }
 
@@ -117,6 +118,7 @@ pub(super) fn by_optics_group(
         .zip(batch)
         .map(|(outcome, item)| {
             outcome.ok_or_else(|| ExpectationError::Particle {
+                code: Code::INTERNAL,
                 image: item.name.clone(),
                 message: format!(
                     "optics group {} does not exist",

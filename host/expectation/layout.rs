@@ -2,6 +2,7 @@
 
 use super::slices::ImagePlane;
 use super::{Criterion, ExpectationError, IterationInput, pixels::PixelList};
+use crate::errors::{Code, Message};
 use crate::fourier::{image::ImageTransform, shells};
 use crate::geometry::Matrix3;
 use crate::optics::{self, mtf::MtfCorrection};
@@ -106,8 +107,7 @@ fn demodulation(
 ) -> Result<Option<Vec<Complex32>>, ExpectationError> {
     let optics = &input.optics[group];
     let phase = optics::antisymmetric_phase(optics);
-    let transfer = MtfCorrection::new(input.optics, group)
-        .map_err(|e| ExpectationError::Invalid(e.to_string()))?;
+    let transfer = MtfCorrection::new(input.optics, group).map_err(|e| Message::of(&e))?;
     if phase.is_none() && transfer.is_none() {
         return Ok(None);
     }
@@ -141,14 +141,14 @@ impl GroupLayout {
                     1.0 / (options.sigma2_fudge * sigma2)
                 }
                 Some(sigma2) => {
-                    return Err(ExpectationError::Invalid(format!(
+                    return Err(Code::NOISE_SPECTRUM.says(format!(
                         "the noise spectrum of optics group '{}' is {sigma2} in shell {} (of {}), so images cannot be \
                          compared there. Likely causes: too few particles in the group, images that were filtered or \
-                         are constant, or a wrong pixel size. Merge small optics groups or check their images",
+                         are constant, or a wrong pixel size. Merge small optics groups or check their images.",
                         optics.name,
                         model_shell[shell],
                         noise.len().saturating_sub(1),
-                    )));
+                    )).into());
                 }
                 None => 0.0,
             };

@@ -13,6 +13,7 @@ mod totals;
 
 use crate::dataset::{OpticsGroup, Particle, Pixels};
 use crate::device::{Device, DeviceError};
+use crate::errors::{Code, Coded, Message};
 use crate::fourier::reference::Reference;
 use crate::fourier::sums::Sums;
 use crate::geometry::sampling::Sampling;
@@ -27,6 +28,8 @@ pub enum ExpectationError {
     /// A particle cannot be compared with any reference.
     #[error("particle {image}: {message}")]
     Particle {
+        /// Kind of trouble.
+        code: Code,
         /// `slice@stack` of the particle.
         image: String,
         /// What failed and what to try.
@@ -36,8 +39,18 @@ pub enum ExpectationError {
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// Anything else.
-    #[error("{0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] Message),
+}
+
+impl Coded for ExpectationError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Particle { code, .. } => *code,
+            Self::Device(error) => error.code(),
+            Self::Invalid(message) => message.code,
+        }
+    }
 }
 
 impl ExpectationError {

@@ -4,6 +4,7 @@
 use super::layout::GroupLayout;
 use super::{BatchItem, ExpectationError, IterationInput};
 use crate::dataset::Particle;
+use crate::errors::Code;
 use crate::fourier::image::{ImageTransform, logical_row};
 use crate::fourier::shells;
 use crate::geometry::random::CRandom;
@@ -35,6 +36,7 @@ impl ParticleStart {
     ) -> Result<Self, ExpectationError> {
         let particle = item.particle;
         let failed = |message: String| ExpectationError::Particle {
+            code: Code::PARTICLE_VALUE,
             image: item.name.clone(),
             message,
         };
@@ -55,7 +57,8 @@ impl ParticleStart {
         if old_offset.iter().any(|o| !o.is_finite() || o.abs() > reach) {
             let side = layout.box_size as f64 * layout.pixel_size;
             return Err(failed(format!(
-                "its origin offset ({}, {}) Å lies outside the image of {side} × {side} Å",
+                "its origin offset ({}, {}) Å lies outside the image of {side} × {side} Å. Correct rlnOriginXAngst and \
+                 rlnOriginYAngst (they are in Å, not in pixels), or remove the columns",
                 particle.origin[0], particle.origin[1],
             )));
         }

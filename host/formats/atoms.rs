@@ -1,5 +1,6 @@
 //! Atomic models: positions and scattering weights of the atoms of a PDB or mmCIF file.
 
+use crate::errors::{Code, Coded};
 use pdbtbx::{ReadOptions, StrictnessLevel};
 use std::path::Path;
 
@@ -11,6 +12,12 @@ pub struct AtomsError {
     pub path: String,
     /// What failed, why and what to try.
     pub message: String,
+}
+
+impl Coded for AtomsError {
+    fn code(&self) -> Code {
+        Code::ATOMIC_MODEL
+    }
 }
 
 /// One atom as a point scatterer.

@@ -4,6 +4,7 @@
 //! 22 LABBYT (bytes in the header), 23 LENBYT (bytes per record = 4·NX), 24 ISTACK (0: not a stack), 38 SCALE (Å).
 
 use super::mrc::{Map, MrcError, read_voxels};
+use crate::errors::Code;
 use ndarray::Array3;
 use std::io::Read;
 use std::path::Path;
@@ -13,8 +14,14 @@ const HEADER: usize = 1024;
 
 /// Decode a SPIDER volume (or a single image, as one section) from a stream of its bytes.
 pub(super) fn read_volume(path: &Path, mut input: impl Read) -> Result<Map, MrcError> {
-    let failed = |e: std::io::Error| MrcError::new(path, format!("reading failed: {e}"));
-    let refuse = |message: String| MrcError::new(path, message);
+    let failed = |e: std::io::Error| {
+        MrcError::new(
+            Code::of_reading(&e),
+            path,
+            format!("reading failed: {e}; the file may be damaged: copy or compute it again"),
+        )
+    };
+    let refuse = |message: String| MrcError::new(Code::IMAGE_FORMAT, path, message);
     let mut start = Vec::with_capacity(HEADER);
     (&mut input)
         .take(HEADER as u64)
@@ -57,10 +64,14 @@ pub(super) fn read_volume(path: &Path, mut input: impl Read) -> Result<Map, MrcE
     .map_err(failed)?;
     let expected = section_bytes * z as u64;
     if found < expected {
-        return Err(refuse(format!(
-            "the SPIDER volume is cut off: {x} x {y} x {z} voxels take {expected} bytes after the header, \
-             the file has {found}"
-        )));
+        return Err(MrcError::new(
+            Code::FILE_CUT_OFF,
+            path,
+            format!(
+                "the SPIDER volume is cut off: {x} x {y} x {z} voxels take {expected} bytes after the header, \
+                 the file has {found}; copy or compute it again"
+            ),
+        ));
     }
     let data = Array3::from_shape_vec((z, y, x), voxels)
         .map_err(|e| refuse(format!("the volume does not fit its size: {e}")))?;

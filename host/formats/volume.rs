@@ -2,6 +2,7 @@
 
 use super::mrc::{self, Map, MrcError};
 use super::{file_name, spider};
+use crate::errors::{Code, Message};
 use file_name::{Format, ImageName};
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -17,25 +18,36 @@ pub fn read_map(path: &Path) -> Result<Map, MrcError> {
     let path = Path::new(&name.path);
     if name.slice.is_some() {
         return Err(MrcError::new(
+            Code::IMAGE_FORMAT,
             path,
             format!("'{text}' names one image of a stack; give the file of a 3D map"),
         ));
     }
     match name.format {
-        Format::Refused(reason) => return Err(MrcError::new(path, reason)),
+        Format::Refused(reason) => return Err(MrcError::new(Code::IMAGE_FORMAT, path, reason)),
         Format::Mrc | Format::MrcStack | Format::Spider => {}
     }
-    let failed = |e: std::io::Error| MrcError::new(path, format!("cannot open the map: {e}"));
+    let failed = |e: std::io::Error| MrcError::of(path, Message::unopened("the map", &e));
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
-        return Err(MrcError::new(path, "this is a folder, not a map"));
+        return Err(MrcError::new(
+            Code::FILE_UNREADABLE,
+            path,
+            "this is a folder, not a map; give the file in it",
+        ));
     }
     parse_map(file, path, &name.format)
 }
 
 /// Decode a map from the bytes of its file (compressed ones too); `path` is for messages.
 pub fn parse_map(bytes: impl Read, path: &Path, format: &Format) -> Result<Map, MrcError> {
-    let failed = |e: std::io::Error| MrcError::new(path, format!("reading failed: {e}"));
+    let failed = |e: std::io::Error| {
+        MrcError::new(
+            Code::of_reading(&e),
+            path,
+            format!("reading failed: {e}; the file may be damaged: copy or compute it again"),
+        )
+    };
     let mut bytes = decompressed(bytes).map_err(failed)?;
     let mut start = Vec::with_capacity(mrc::header::LENGTH);
     (&mut bytes)

@@ -6,13 +6,20 @@ mod description;
 mod family;
 
 use super::Matrix3;
+use crate::errors::{Code, Coded, Message};
 use family::Family;
 use std::path::Path;
 
 /// Unknown or unusable point-group name.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SymmetryError(pub String);
+#[error(transparent)]
+pub struct SymmetryError(#[from] Message);
+
+impl Coded for SymmetryError {
+    fn code(&self) -> Code {
+        self.0.code
+    }
+}
 
 /// A point group: a name, its operators and the part of the sphere that the search of orientations visits.
 #[derive(Debug, Clone)]
@@ -49,10 +56,11 @@ impl PointGroup {
         }
         let path = Path::new(name);
         if !path.is_file() {
-            return Err(SymmetryError(format!(
-                "'{name}' is neither a point group nor a symmetry description file. Point groups are Cn, Ci, Cs, CnV, \
-                 CnH, Sn, Dn, DnV, DnH, T, TD, TH, O, OH, I (= I2), I1 to I4, IH and I1H to I4H, with n from 1 to 99"
-            )));
+            let error = Code::POINT_GROUP.says(format!(
+                "'{name}' is neither a point group nor a symmetry description file. Point groups are Cn, Ci, \
+                 Cs, CnV, CnH, Sn, Dn, DnV, DnH, T, TD, TH, O, OH, I (= I2), I1 to I4, IH and I1H to I4H, with n from 1 to 99"
+            ));
+            return Err(error.into());
         }
         let operators = closure::close(&description::read(path)?, name)?;
         Ok(PointGroup {

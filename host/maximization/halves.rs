@@ -2,6 +2,7 @@
 
 use super::MaximizationError;
 use super::radial::Radial;
+use crate::errors::Message;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shells::{round, shell};
 use num_complex::Complex64;
@@ -155,11 +156,11 @@ fn same_shape(a: (usize, usize), b: (usize, usize)) -> Result<(), MaximizationEr
     if a == b {
         Ok(())
     } else {
-        Err(MaximizationError::Mismatch(format!(
+        Err(Message::internal(format!(
             "the sums of the two half-sets have different sizes ({} and {} shells), so the halves cannot be compared. \
              Both must have been made with one current size.",
             a.1, b.1
-        )))
+        )).into())
     }
 }
 

@@ -1,6 +1,7 @@
 //! FSC of two maps, phase randomisation, solvent-corrected FSC (spec 02 §6.4–6.5).
 
 use super::MaximizationError;
+use crate::errors::Code;
 use crate::fourier::fft::{HalfComplex3, forward3, inverse3};
 use crate::fourier::shells::{logical, shell};
 use gpu::random::uniform;
@@ -14,11 +15,13 @@ const RANDOMISE_BELOW: f64 = 0.8;
 /// FSC of two N³ maps per shell 0…N/2; NaN where both are empty.
 pub fn map_fsc(map1: &Array3<f64>, map2: &Array3<f64>) -> Result<Vec<f64>, MaximizationError> {
     if map1.dim() != map2.dim() {
-        return Err(MaximizationError::Mismatch(format!(
-            "maps of {} and {} voxels a side cannot be compared: both must have one box.",
-            map1.dim().0,
-            map2.dim().0
-        )));
+        return Err(Code::MAPS_DIFFER
+            .says(format!(
+                "maps of {} and {} voxels a side cannot be compared: both must have one box.",
+                map1.dim().0,
+                map2.dim().0
+            ))
+            .into());
     }
     Ok(transform_fsc(&forward3(map1), &forward3(map2)))
 }
@@ -90,11 +93,11 @@ pub fn solvent_corrected_fsc(
     seed: u64,
 ) -> Result<SolventCorrectedFsc, MaximizationError> {
     if mask.dim() != half1.dim() {
-        return Err(MaximizationError::Mismatch(format!(
+        return Err(Code::MAPS_DIFFER.says(format!(
             "the solvent mask has {} voxels a side but the half maps have {}: both must have one box.",
             mask.dim().0,
             half1.dim().0
-        )));
+        )).into());
     }
     let seeds = seeds(seed);
     corrected(current_size, |curve| match curve {

@@ -31,6 +31,7 @@ pub use finish::{Finish, Flattening, LowPass};
 pub use footprint::Footprint;
 
 use crate::device::DeviceError;
+use crate::errors::{Code, Coded, Message};
 use crate::fourier::sums::Sums;
 use crate::model::ClassModel;
 
@@ -55,8 +56,18 @@ pub enum MaximizationError {
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// Two volumes or spectra that must have one shape do not.
-    #[error("{0}")]
-    Mismatch(String),
+    #[error(transparent)]
+    Mismatch(#[from] Message),
+}
+
+impl Coded for MaximizationError {
+    fn code(&self) -> Code {
+        match self {
+            Self::TinyWeight { .. } => Code::TINY_WEIGHT,
+            Self::Device(error) => error.code(),
+            Self::Mismatch(message) => message.code,
+        }
+    }
 }
 
 impl MaximizationError {

@@ -5,6 +5,7 @@ use super::prior::InversePrior;
 use super::{
     Finish, Footprint, MaximizationError, MaximizationOptions, cuda, halves, reconstruct, spectra,
 };
+use crate::errors::Message;
 use crate::fourier::shells::round;
 use crate::fourier::sums::Sums;
 use crate::geometry::Matrix3;
@@ -55,11 +56,8 @@ pub fn fsc(first: &Sums, second: &Sums, box_size: usize) -> Result<Vec<f64>, Max
 }
 
 fn apart() -> MaximizationError {
-    MaximizationError::Mismatch(
-        "the sums of one half-set are on the host and those of the other on a device: this is a defect of the program, \
-         please report it."
-            .into(),
-    )
+    Message::internal("the sums of one half-set are on the host and those of the other on a device")
+        .into()
 }
 
 /// Σ c_p·W and number of voxels per shell.

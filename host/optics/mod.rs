@@ -4,6 +4,7 @@ pub mod mtf;
 mod zernike;
 
 use crate::dataset::{CtfFields, OpticsGroup};
+use crate::errors::{Code, Coded, Message};
 use gpu::ctf::{self, CtfCoefficients};
 use std::f64::consts::{FRAC_PI_2, PI};
 use zernike::Polynomial;
@@ -21,8 +22,14 @@ pub struct CtfFlags {
 
 /// What went wrong with CTF parameters.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct OpticsError(pub String);
+#[error(transparent)]
+pub struct OpticsError(#[from] Message);
+
+impl Coded for OpticsError {
+    fn code(&self) -> Code {
+        self.0.code
+    }
+}
 
 /// Electron wavelength (Å) at a voltage in kV.
 ///
@@ -128,7 +135,7 @@ fn coefficients(
 ) -> Result<CtfCoefficients<f64>, OpticsError> {
     let need = |value: Option<f64>, label: &str| {
         value.filter(|v| v.is_finite()).ok_or_else(|| {
-            OpticsError(format!(
+            Code::CTF_PARAMETERS.says(format!(
                 "optics group '{}' has no usable {label}, which the CTF needs; add it to the optics table of the \
                  particle STAR file, or run without --ctf",
                 group.name
@@ -179,10 +186,11 @@ fn check(
     contrast: f64,
 ) -> Result<(), OpticsError> {
     let refuse = |what: String| {
-        Err(OpticsError(format!(
-            "optics group '{}': {what}",
+        let error = format!(
+            "optics group '{}': {what}. Correct it in the particle STAR file",
             group.name
-        )))
+        );
+        Err(Code::CTF_PARAMETERS.says(error).into())
     };
     if voltage <= 0.0 {
         return refuse(format!("rlnVoltage is {voltage} kV; it must be positive"));

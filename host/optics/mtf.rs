@@ -2,6 +2,7 @@
 
 use super::OpticsError;
 use crate::dataset::OpticsGroup;
+use crate::errors::{Code, Message};
 use crate::formats::star::Document;
 use std::path::Path;
 
@@ -19,21 +20,19 @@ impl Mtf {
     /// # Errors
     /// The file cannot be read, has no such table, fewer than two rows, or a value that is not above 0.
     pub fn read(path: &Path) -> Result<Self, OpticsError> {
-        let fail = |message: String| OpticsError(format!("{}: {message}", path.display()));
-        let document = Document::read(path).map_err(|e| OpticsError(e.to_string()))?;
+        let fail = |message: &str| Code::MTF.says(format!("{}: {message}", path.display()));
+        let document = Document::read(path).map_err(|e| Message::of(&e))?;
         let table = document.tables.iter().find(|t| t.has("rlnMtfValue"));
-        let table = table.ok_or_else(|| fail("no table with rlnMtfValue".into()))?;
-        let column = |label| {
-            table
-                .real_column(label)
-                .map_err(|e| OpticsError(e.to_string()))
-        };
+        let table = table.ok_or_else(|| fail(
+            "there is no table with rlnMtfValue, so it is no MTF; give a STAR file with rlnResolutionInversePixel and rlnMtfValue",
+        ))?;
+        let column = |label| table.real_column(label).map_err(|e| Message::of(&e));
         let mtf = Self {
             abscissa: column("rlnResolutionInversePixel")?,
             values: column("rlnMtfValue")?,
         };
         if mtf.values.len() < 2 || !mtf.values.iter().all(|v| *v >= 1e-10) {
-            return Err(fail("an MTF needs two rows or more, all above 0".into()));
+            return Err(fail("an MTF needs two rows or more, all above 0").into());
         }
         Ok(mtf)
     }
@@ -69,20 +68,20 @@ impl MtfCorrection {
         }
         let detector = |o: &OpticsGroup| {
             let file = o.mtf_file.as_ref().ok_or_else(|| {
-                OpticsError(format!(
+                Code::MTF.says(format!(
                     "optics group '{}' has no rlnMtfFileName, but others have: the transfer of its detector is unknown. \
                      Name the file of each group, or remove the column to leave the images as they are",
                     o.name
                 ))
             })?;
             let mtf = Mtf::read(Path::new(file)).map_err(|e| {
-                OpticsError(format!(
+                Code::MTF.says(format!(
                     "the MTF of optics group '{}' (rlnMtfFileName) cannot be used: {e}. It is needed since the groups \
                      have different detectors; remove the column to leave the images as they are",
                     o.name
                 ))
             })?;
-            Ok((mtf, o.original_pixel_size.unwrap_or(o.pixel_size)))
+            Ok::<_, OpticsError>((mtf, o.original_pixel_size.unwrap_or(o.pixel_size)))
         };
         let detectors = optics.iter().map(detector).collect::<Result<_, _>>()?;
         Ok(Some(Self { detectors, group }))

@@ -1,5 +1,6 @@
 //! What can be wrong with a command line.
 
+use crate::errors::{Code, Coded};
 use std::path::PathBuf;
 
 /// An error of the command line; the text says which option, why, and what to try.
@@ -92,4 +93,19 @@ pub enum OptionsError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+impl Coded for OptionsError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unknown { .. } => Code::UNKNOWN_OPTION,
+            Self::MissingValue { .. } => Code::MISSING_VALUE,
+            Self::NotANumber { .. } | Self::OutOfRange { .. } => Code::BAD_VALUE,
+            Self::Refused { .. } => Code::UNSUPPORTED_OPTION,
+            Self::InputOrOutputMissing { .. } | Self::ReferenceMissing => Code::MISSING_OPTION,
+            Self::Combination(_) => Code::CONFLICTING_OPTIONS,
+            Self::OutputFolderMissing { .. } => Code::OUTPUT_FOLDER,
+            Self::OutputFolderNotWritable { .. } => Code::CANNOT_WRITE,
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! Who does the work of a run: the ranks of the job, and the engines of this rank.
 
 use super::deal::Speeds;
-use super::error::{RunError, explain};
+use super::error::RunError;
 use super::pipeline::Pipeline;
 use super::routes::Routes;
 use crate::comm::{Ended, Ranks, Trouble};
+use crate::errors::{Coded, Message};
 use crate::expectation::ExpectationEngine;
 use std::error::Error;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ impl StopSign {
         let watch = self.ranks.watch();
         watch.advance();
         if self.pipeline.abort_requested() {
-            watch.stop_all("");
+            watch.stop_all(None);
             return Err(RunError::Aborted);
         }
         match watch.stopping() {
@@ -74,7 +75,7 @@ impl StopSign {
 /// Go on only when all ranks came so far; all of them return the same error otherwise. A collective.
 pub fn agree<T, E>(ranks: &Ranks, result: Result<T, E>) -> Result<T, E>
 where
-    E: Error + From<RunError> + 'static,
+    E: Coded + From<RunError> + 'static,
 {
     if ranks.size() == 1 {
         return result;
@@ -84,7 +85,7 @@ where
             |error| match (error as &dyn Error).downcast_ref::<RunError>() {
                 Some(RunError::Aborted) => Trouble::Aborted,
                 Some(RunError::Stopped) => Trouble::Stopped,
-                _ => Trouble::Failed(explain(error)),
+                _ => Trouble::Failed(Message::of(error)),
             },
         );
     match ranks.agree(trouble) {

@@ -1,5 +1,7 @@
 //! What can stop a run.
 
+use crate::errors::{Code, Coded, Message};
+
 /// Why a run stopped before its end. The texts are for the user: what failed, on what, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -31,8 +33,8 @@ pub enum RunError {
     #[error(transparent)]
     Resume(#[from] super::resume::ResumeError),
     /// Anything else, in words for the user.
-    #[error("{0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] Message),
     /// A rank of the job failed, this one or another.
     #[error(transparent)]
     Rank(crate::comm::Fault),
@@ -44,17 +46,22 @@ pub enum RunError {
     Aborted,
 }
 
-/// An error and, line by line, the causes that its text does not hold already.
-pub fn explain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let message = inner.to_string();
-        if !text.contains(&message) {
-            text.push_str("\n  because: ");
-            text.push_str(&message);
+impl Coded for RunError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Dataset(error) => error.code(),
+            Self::Star(error) => error.code(),
+            Self::Mrc(error) => error.code(),
+            Self::Symmetry(error) => error.code(),
+            Self::Optics(error) => error.code(),
+            Self::Expectation(error) => error.code(),
+            Self::Maximization(error) => error.code(),
+            Self::Output(error) => error.code(),
+            Self::Resume(error) => error.code(),
+            Self::Invalid(message) => message.code,
+            Self::Rank(fault) => fault.code(),
+            Self::Stopped => Code::OTHER_RANK,
+            Self::Aborted => Code::ABORTED,
         }
-        cause = inner.source();
     }
-    text
 }

@@ -2,6 +2,7 @@
 
 use super::error::RunError;
 use crate::dataset::Particle;
+use crate::errors::Code;
 use crate::geometry::random::CRandom;
 
 /// Use the half-sets of the table when every particle has one, or draw them with the run's seed in table order when
@@ -14,22 +15,22 @@ pub fn assign(particles: &mut [Particle], seed: u32) -> Result<[usize; 2], RunEr
             particle.half = (random.next_int() % 2) as u8 + 1;
         }
     } else if assigned != particles.len() {
-        return Err(RunError::Invalid(format!(
+        return Err(Code::HALF_SETS.says(format!(
             "rlnRandomSubset divides only {assigned} of {} particles into half-sets: two tables with and without \
              half-sets may have been joined. Give every particle 1 or 2, or remove the column.",
             particles.len()
-        )));
+        )).into());
     }
     let first = particles.iter().filter(|p| p.half == 1).count();
     let counts = [first, particles.len() - first];
     if let Some(empty) = counts.iter().position(|&n| n == 0) {
-        return Err(RunError::Invalid(format!(
+        return Err(Code::HALF_SETS.says(format!(
             "half-set {} is empty: all {} particles are in half-set {}. Gold-standard refinement needs particles in \
              both; remove the column rlnRandomSubset to have them drawn.",
             empty + 1,
             particles.len(),
             2 - empty
-        )));
+        )).into());
     }
     Ok(counts)
 }

@@ -1,6 +1,7 @@
 //! What mpirun or srun says about the number of processes, and the ranks of the job that follow from it.
 
 use crate::comm::{FaultReport, Ranks};
+use crate::errors::{Code, Coded};
 use std::env;
 
 /// A rank that makes no progress for so long is given up, unless `--stall_limit` says otherwise (seconds).
@@ -46,6 +47,16 @@ pub enum LaunchError {
     #[cfg(feature = "mpi")]
     #[error(transparent)]
     Mpi(#[from] crate::comm::mpi::MpiError),
+}
+
+impl Coded for LaunchError {
+    fn code(&self) -> Code {
+        match self {
+            Self::WithoutMpi { .. } | Self::Strangers { .. } => Code::NOT_ONE_JOB,
+            #[cfg(feature = "mpi")]
+            Self::Mpi(error) => error.code(),
+        }
+    }
 }
 
 /// The ranks of this job: all processes that the launcher started, or this one alone.

@@ -15,7 +15,7 @@ pub mod iteration;
 pub mod job;
 pub mod kernels;
 mod labels;
-mod launcher;
+pub mod launcher;
 pub mod maximization_step;
 pub mod memory;
 mod memory_plan;

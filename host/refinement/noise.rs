@@ -3,6 +3,7 @@
 use super::error::RunError;
 use super::settings::Settings;
 use crate::dataset::{ImageStore, OpticsGroup, ParticleSet};
+use crate::errors::Code;
 use crate::formats::star::Document;
 use crate::fourier::image::{Background, ImageTransform, logical_row, mask_particle, mean_power};
 use crate::fourier::shells::round;
@@ -295,7 +296,7 @@ pub fn read_spectrum(path: &Path, label: &str, shells: usize) -> Result<Vec<f64>
         .iter()
         .find(|t| t.has("rlnSpectralIndex") && t.has(label))
         .ok_or_else(|| {
-            RunError::Invalid(format!(
+            Code::STAR_CONTENT.says(format!(
                 "{}: no table with the columns rlnSpectralIndex and {label} was found. Give a spectrum with these columns.",
                 path.display()
             ))

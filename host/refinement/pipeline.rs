@@ -1,5 +1,6 @@
 //! Marker files through which a job scheduler follows and stops a run (`--pipeline_control`, spec 03 §4.3).
 
+use crate::errors::{Code, Message};
 use std::path::{Path, PathBuf};
 
 /// How a run ended.
@@ -66,8 +67,8 @@ impl Pipeline {
             .is_some_and(|path| path.exists())
     }
 
-    /// Leave the marker file of an ending. Returns what went wrong in words: the run is over, nothing else can be done.
-    pub fn finish(&self, ending: Ending) -> Result<(), String> {
+    /// Leave the marker file of an ending. The run is over: of an error nothing but its words matters.
+    pub fn finish(&self, ending: Ending) -> Result<(), Message> {
         let Some(path) = self.path(ending.file_name()) else {
             return Ok(());
         };
@@ -75,11 +76,11 @@ impl Pipeline {
     }
 }
 
-fn cannot_write(path: &Path, error: &std::io::Error) -> String {
-    format!(
-        "cannot write {} for --pipeline_control: {error}; does its folder exist?",
+fn cannot_write(path: &Path, error: &std::io::Error) -> Message {
+    Code::CANNOT_WRITE.says(format!(
+        "cannot write {} for --pipeline_control: {error}; does its folder exist, and has the disk room?",
         path.display()
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -127,7 +128,9 @@ mod tests {
         let pipeline = Pipeline::new(Some("/nonexistent/job001/".into()));
         let message = pipeline.finish(Ending::Failure).unwrap_err();
         assert!(
-            message.contains("/nonexistent/job001/RELION_JOB_EXIT_FAILURE"),
+            message
+                .text
+                .contains("/nonexistent/job001/RELION_JOB_EXIT_FAILURE"),
             "{message}"
         );
     }

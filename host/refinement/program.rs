@@ -2,17 +2,18 @@
 
 use super::console::{self, Console};
 use super::crew::{Crew, agree};
-use super::error::{RunError, explain};
+use super::error::RunError;
 use super::pipeline::{Ending, Pipeline};
 use super::routes::Routes;
 use super::settings::Settings;
 use super::{engines, labels, launcher, resume, run, signals};
 use crate::comm::{FaultReport, Ranks};
+use crate::errors::{Code, Coded, Message, Panicked, catch_panics};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::options::{self, CommandLine, OptionsError, Request};
 use std::ffi::OsString;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Why the program stopped.
 #[derive(Debug, thiserror::Error)]
@@ -27,11 +28,21 @@ enum ProgramError {
     Symmetry(#[from] SymmetryError),
     #[error(transparent)]
     Run(#[from] RunError),
-    #[error(
-        "internal error: {0}. This is a mistake in the program and not in your data; \
-         please report it with the command line and this text"
-    )]
-    Panic(String),
+    #[error(transparent)]
+    Panic(#[from] Panicked),
+}
+
+impl Coded for ProgramError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Options(error) => error.code(),
+            Self::Launch(error) => error.code(),
+            Self::Resume(error) => error.code(),
+            Self::Symmetry(error) => error.code(),
+            Self::Run(error) => error.code(),
+            Self::Panic(error) => error.code(),
+        }
+    }
 }
 
 /// Run the program on the words after its name. Status 0: done; 1: an error, printed on standard error; 2: aborted.
@@ -46,12 +57,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ranks = match launcher::ranks(&words, &report) {
         Ok(ranks) => Arc::new(ranks),
         Err(error) => {
-            report(&explain(&error));
+            report(&Message::of(&error));
             return ExitCode::from(Ending::Failure.exit_status());
         }
     };
     let mut started = false;
-    let result = catch_panics(|| start(words, &ranks, &pipeline, &report, &mut started));
+    let result = catch_panics(|| start(words, &ranks, &pipeline, &report, &mut started))
+        .unwrap_or_else(|panic| Err(panic.into()));
     if let Err(error) = &result
         && ranks.size() > 1
         && !matches!(
@@ -60,7 +72,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         )
     {
         // The others do not know of it and may wait for this rank.
-        report(&format!("{}: {}", ranks.name(ranks.rank()), explain(error)));
+        report(&Message::of(error).about(ranks.name(ranks.rank())));
         ranks.abort(1);
     }
     ranks.watch().end();
@@ -84,32 +96,36 @@ fn say_goodbye(
 ) -> ExitCode {
     match result {
         Ok(()) => {}
-        Err(ProgramError::Run(RunError::Aborted)) => println!(" exiting with an abort ..."),
-        Err(error) => print_failure(&explain(&error)),
+        Err(error @ ProgramError::Run(RunError::Aborted)) => {
+            println!(
+                " {}\n exiting with an abort ...",
+                Message::of(&error).line()
+            );
+        }
+        Err(error) => print_failure(&Message::of(&error)),
     }
     // Printing the help text is no job that has succeeded.
     if (started || ending != Ending::Success)
         && let Err(message) = pipeline.finish(ending)
     {
-        eprintln!("ERROR:\n{message}");
+        eprintln!("{}", message.printed());
         return ExitCode::from(Ending::Failure.exit_status());
     }
     ExitCode::from(ending.exit_status())
 }
 
-/// "ERROR:" is what log scanners look for.
-fn print_failure(text: &str) {
-    eprintln!("ERROR:\n{text}");
+fn print_failure(message: &Message) {
+    eprintln!("{}", message.printed());
     println!(" {}\n exiting with an error ...", console::version_line());
 }
 
 /// What is done when this rank ends the whole job.
 fn fault_report(pipeline: &Pipeline) -> FaultReport {
     let pipeline = pipeline.clone();
-    Arc::new(move |text| {
-        print_failure(text);
+    Arc::new(move |fault| {
+        print_failure(fault);
         if let Err(message) = pipeline.finish(Ending::Failure) {
-            eprintln!("{message}");
+            eprintln!("{}", message.line());
         }
     })
 }
@@ -141,8 +157,10 @@ fn start(
         // The report, which follows, says what is wrong with it.
         let _ = marks.finish(Ending::Failure);
     };
-    signals::listen(ranks, report.clone(), leave_mark)
-        .map_err(|error| RunError::Invalid(format!("signals cannot be listened for: {error}")))?;
+    signals::listen(ranks, report.clone(), leave_mark).map_err(|error| {
+        let text = format!("signals (Ctrl-C, kill) cannot be listened for: {error}");
+        RunError::from(Code::SYSTEM_LIMIT.says(text))
+    })?;
     if leads {
         pipeline.start();
         for warning in line.warnings() {
@@ -231,44 +249,9 @@ fn pipeline_prefix(words: &[String]) -> Option<String> {
     words.get(at + 1).filter(|word| !word.is_empty()).cloned()
 }
 
-/// Turn a panic, here or in a worker thread, into an error with its text and place.
-fn catch_panics(work: impl FnOnce() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
-    static LAST: Mutex<Option<String>> = Mutex::new(None);
-    std::panic::set_hook(Box::new(|info| {
-        let text = info.payload_as_str().unwrap_or("no message").to_owned();
-        let place = info
-            .location()
-            .map(|l| format!(" (at {}:{})", l.file(), l.line()))
-            .unwrap_or_default();
-        if let Ok(mut last) = LAST.lock() {
-            // The first panic is the cause; others follow from it.
-            last.get_or_insert(format!("{text}{place}"));
-        }
-    }));
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    // Back to the default hook.
-    let _ = std::panic::take_hook();
-    result.unwrap_or_else(|_| {
-        let text = LAST.lock().ok().and_then(|mut last| last.take());
-        Err(ProgramError::Panic(
-            text.unwrap_or_else(|| "no message".to_owned()),
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn panics_become_errors_with_their_place() {
-        let error = catch_panics(|| panic!("shell {} is empty", 7)).unwrap_err();
-        let text = error.to_string();
-        assert!(
-            text.starts_with("internal error: shell 7 is empty (at host"),
-            "{text}"
-        );
-    }
 
     #[test]
     fn the_scheduler_prefix_is_found_without_parsing() {

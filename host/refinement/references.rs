@@ -3,6 +3,7 @@
 use super::error::RunError;
 use super::settings::Settings;
 use crate::dataset::OpticsGroup;
+use crate::errors::Code;
 use crate::formats::{star::Document, volume};
 use crate::fourier::{fft, shells::round};
 use ndarray::{Array3, s};
@@ -35,10 +36,8 @@ impl References {
 /// Read `--ref` and make it agree with the first optics group.
 pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunError> {
     let Some(path) = &settings.reference else {
-        return Err(RunError::Invalid(
-            "no reference was given: 3D classification and refinement start from a map. Give one with --ref."
-                .into(),
-        ));
+        return Err(Code::MISSING_OPTION.says(
+            "no reference was given: 3D classification and refinement start from a map. Give one with --ref.").into());
     };
     let star = path.extension().is_some_and(|e| e == "star");
     let files = if star {
@@ -53,11 +52,11 @@ pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunE
         let (map, own) = read_map(file, settings.reference_pixel_size, &mut warnings)?;
         let first = *pixel_size.get_or_insert(own);
         if (own - first).abs() > SAME_PIXEL {
-            return Err(RunError::Invalid(format!(
+            return Err(Code::REFERENCE_LIST.says(format!(
                 "the references of {} have different pixel sizes: {first} Å and {own} Å ({}). Rescale them to one.",
                 path.display(),
                 file.display()
-            )));
+            )).into());
         }
         maps.push(map);
     }
@@ -84,7 +83,7 @@ fn listed_references(path: &Path) -> Result<Vec<PathBuf>, RunError> {
         .or_else(|| document.tables.first())
         .filter(|table| table.has("rlnReferenceImage") && !table.is_empty())
         .ok_or_else(|| {
-            RunError::Invalid(format!(
+            Code::REFERENCE_LIST.says(format!(
                 "{}: no table with the column rlnReferenceImage was found, so no references are named. Give a map, or \
                  a table with that column (as model_classes of a _model.star file).",
                 path.display()
@@ -105,29 +104,32 @@ fn read_map(
     warnings.extend(map.warnings);
     let (z, y, x) = map.data.dim();
     if z != y || y != x {
-        return Err(RunError::Invalid(format!(
+        return Err(Code::MAP_SHAPE.says(format!(
             "{}: the reference has {x} × {y} × {z} voxels (x × y × z) but must be cubic. Crop or pad it to a cube.",
             path.display()
-        )));
+        )).into());
     }
     if x % 2 != 0 || x < 4 {
-        return Err(RunError::Invalid(format!(
+        return Err(Code::MAP_SHAPE.says(format!(
             "{}: the reference has a box of {x} pixels but the box must be even and at least 4. Crop or pad it.",
             path.display()
-        )));
+        )).into());
     }
-    if let Some(bad) = map.data.iter().position(|v| !v.is_finite()) {
-        return Err(RunError::Invalid(format!(
-            "{}: voxel {bad} of the reference is not a number. Make the map again.",
-            path.display()
-        )));
+    let mut voxels = map.data.indexed_iter();
+    if let Some(((z, y, x), value)) = voxels.find(|(_, v)| !v.is_finite()) {
+        return Err(Code::MAP_VALUES
+            .says(format!(
+                "{}: voxel ({x}, {y}, {z}) of the reference is {value}, which is no number. Look at the map, and make it again.",
+                path.display()
+            ))
+            .into());
     }
     let own = pixel_size.or(map.pixel_size).filter(|&a| a > 0.0);
     let Some(own) = own else {
-        return Err(RunError::Invalid(format!(
+        return Err(Code::MAP_PIXEL_SIZE.says(format!(
             "{}: the header gives no pixel size. Set it in the header, or give it with --ref_angpix.",
             path.display()
-        )));
+        )).into());
     };
     Ok((map.data.mapv(f64::from), own))
 }
@@ -148,7 +150,7 @@ fn fit_to_images(
         return Ok(pixel_size);
     }
     if !settings.trust_reference_size {
-        return Err(RunError::Invalid(format!(
+        return Err(Code::REFERENCE_SCALE.says(format!(
             "{}: the reference has a box of {side} pixels of {pixel_size} Å, but the images of optics group {} have \
              {} pixels of {} Å. Rescale the reference, or add --trust_ref_size to have it rescaled here (if only the \
              header is wrong, give the true pixel size with --ref_angpix).",
@@ -156,17 +158,17 @@ fn fit_to_images(
             group.name,
             group.box_size,
             group.pixel_size
-        )));
+        )).into());
     }
     let mut real_pixel = pixel_size;
     if other_pixel {
         let scaled = even_below(round(side as f64 * pixel_size / group.pixel_size) as usize);
         if scaled < 2 {
-            return Err(RunError::Invalid(format!(
+            return Err(Code::REFERENCE_SCALE.says(format!(
                 "{}: rescaling the reference from {pixel_size} Å to {} Å per pixel leaves nothing. Check both pixel sizes.",
                 path.display(),
                 group.pixel_size
-            )));
+            )).into());
         }
         real_pixel = side as f64 * pixel_size / scaled as f64;
         *map = resample(map, scaled);

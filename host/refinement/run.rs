@@ -13,6 +13,7 @@ use super::settings::Settings;
 use super::writer::Writer;
 use super::{half_sets, schedule, scratch, start_up, threads};
 use crate::comm::Ranks;
+use crate::errors::{Code, Message};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -158,9 +159,9 @@ fn leave_scratch(job: &mut Job) -> Result<(), RunError> {
     job.images
         .leave_scratch(job.settings.keep_scratch)
         .map_err(|error| {
-            RunError::Invalid(format!(
+            Code::SCRATCH.says(format!(
                 "the run is complete, but the copies in --scratch_dir cannot be removed: {error}"
-            ))
+            )).into()
         })
 }
 
@@ -172,10 +173,7 @@ fn lead(ranks: &Ranks, work: impl FnOnce() -> Result<(), RunError>) -> Result<()
 
 fn finish(job: &Job, ranks: &Ranks, console: &Console) -> Result<(), RunError> {
     let [first, second] = job.unfiltered.as_slice() else {
-        return Err(RunError::Invalid(
-            "the last iteration made no unregularised half maps: this is a defect of the program, please report it."
-                .into(),
-        ));
+        return Err(Message::internal("the last iteration made no unregularised half maps").into());
     };
     lead(ranks, || {
         output::write_final(&FinalFiles {

@@ -1,6 +1,7 @@
 //! SIGINT and SIGTERM end the run at once, with a message and the scheduler's marker file.
 
 use crate::comm::{FaultReport, Ranks};
+use crate::errors::Code;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
@@ -36,18 +37,18 @@ pub fn listen(
                 " (by you, the batch system, or the launcher after another rank had died: it names that rank)"
             }
         };
-        let text = format!(
+        let fault = Code::TOLD_TO_END.says(format!(
             "told to end by {signal}{others} during: {}. {}",
             view.stage(),
             view.advice()
-        );
+        ));
         if !leads {
             // The first rank may be the one that died.
             leave_mark();
-            view.stop_all(&text);
+            view.stop_all(Some(&fault));
             thread::sleep(LEADER_FIRST);
         }
-        report(&format!("{name}: {text}"));
+        report(&fault.about(&name));
         signal_hook::low_level::exit(1);
     });
     Ok(())

@@ -3,6 +3,7 @@
 use super::error::RunError;
 use super::references::{resample, window};
 use super::settings::Settings;
+use crate::errors::Code;
 use crate::formats::{mrc, volume};
 use crate::fourier::shells::round;
 use crate::maximization::{Flattening, LowPass};
@@ -83,10 +84,10 @@ fn read_mask(
     let file = volume::read_map(path)?;
     let (z, y, x) = file.data.dim();
     if z != y || y != x || x % 2 != 0 {
-        return Err(RunError::Invalid(format!(
+        return Err(Code::MAP_SHAPE.says(format!(
             "{}: the mask has {x} × {y} × {z} voxels (x × y × z) but must be a cube with an even side. Crop or pad it.",
             path.display()
-        )));
+        )).into());
     }
     let mut mask = file.data.mapv(f64::from);
     let own = file.pixel_size.filter(|&a| a > 0.0).unwrap_or(pixel_size);

@@ -14,6 +14,7 @@ use super::state::RunState;
 use super::{half_sets, memory, resume, scratch};
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, OpticsGroup, ParticleSet, ReadOptions};
+use crate::errors::Code;
 use crate::expectation::ExpectationOptions;
 use crate::fourier::masks;
 use crate::geometry::{
@@ -81,10 +82,12 @@ fn open(
     )?;
     warn_all(console, &particles.warnings);
     if particles.particles.is_empty() {
-        return Err(RunError::Invalid(format!(
-            "{}: the particle table is empty, so there is nothing to refine.",
-            settings.particles.display()
-        )));
+        return Err(Code::NO_PARTICLES
+            .says(format!(
+                "{}: the particle table is empty, so there is nothing to refine. Give the file with the particles.",
+                settings.particles.display()
+            ))
+            .into());
     }
     check_columns(&settings, &particles)?;
     drop_corrected_ctf(&mut settings, &particles.optics, console);
@@ -96,11 +99,11 @@ fn open(
     let pixel_size = references[0].pixel_size;
     settings.classes = references[0].maps.len();
     if settings.split_random_halves && settings.classes > 1 {
-        return Err(RunError::Invalid(format!(
+        return Err(Code::CONFLICTING_OPTIONS.says(format!(
             "gold-standard half-sets need a single class, but there are {}. Use --K 1, or leave out --auto_refine \
              and --split_random_halves.",
             settings.classes
-        )));
+        )).into());
     }
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
     disable_scale_of_one_group(&mut settings, &particles, console);
@@ -251,12 +254,12 @@ fn warn_all(console: &Console, warnings: &[String]) {
 fn check_columns(settings: &Settings, set: &ParticleSet) -> Result<(), RunError> {
     MtfCorrection::new(&set.optics, 0)?;
     if settings.auto_refine && set.has_column("rlnReconstructImageName") {
-        return Err(RunError::Invalid(format!(
+        return Err(Code::PARTICLE_KIND.says(format!(
             "{}: the column rlnReconstructImageName names other images for the last reconstruction, which this program \
              does not offer. Remove the column, and reconstruct from these images with the final poses by another \
              program.",
             set.source().display()
-        )));
+        )).into());
     }
     Ok(())
 }
@@ -304,10 +307,10 @@ fn particle_diameter(
     let Some(diameter) = settings.particle_diameter.filter(|&d| d > 0.0) else {
         let diameter = (box_size as f64 - settings.mask_edge) * pixel_size;
         if diameter <= 0.0 {
-            return Err(RunError::Invalid(format!(
+            return Err(Code::DIAMETER.says(format!(
                 "a mask edge of {} pixels leaves nothing of the box of {box_size} pixels. Give a smaller --maskedge.",
                 settings.mask_edge
-            )));
+            )).into());
         }
         console.say(&format!(
             " Particle diameter not given: using {diameter} Angstroms (box less mask edge)"
@@ -315,10 +318,10 @@ fn particle_diameter(
         return Ok(diameter);
     };
     if diameter > width {
-        return Err(RunError::Invalid(format!(
+        return Err(Code::DIAMETER.says(format!(
             "the particle diameter of {diameter} Å (--particle_diameter) is larger than the box of {box_size} pixels × \
              {pixel_size} Å = {width} Å. Give the diameter in Å, smaller than the box, or extract larger images."
-        )));
+        )).into());
     }
     Ok(diameter)
 }
@@ -341,11 +344,11 @@ fn read_references(settings: &Settings, group: &OpticsGroup) -> Result<Vec<Refer
         both.push(references::read(&own, group)?);
     }
     if both[0].box_size() != both[1].box_size() {
-        return Err(RunError::Invalid(format!(
-            "the references of the two halves have boxes of {} and {} pixels ({name} and its counterpart). They must be equal.",
+        return Err(Code::REFERENCE_LIST.says(format!(
+            "the references of the two halves have boxes of {} and {} pixels ({name} and its counterpart). They must be equal: give two half maps of one run.",
             both[0].box_size(),
             both[1].box_size()
-        )));
+        )).into());
     }
     Ok(both)
 }
@@ -358,12 +361,12 @@ fn group_names(settings: &Settings) -> Result<Vec<String>, RunError> {
         .map(|name| name.trim().to_string())
         .collect();
     if names.len() > 1 && names.len() != settings.classes {
-        return Err(RunError::Invalid(format!(
-            "--sym {} names {} point groups, but there are {} classes. Give one for all, or one for each.",
+        return Err(Code::CONFLICTING_OPTIONS.says(format!(
+            "--sym {} names {} point groups, but --K is {}. Give one point group for all classes, or one for each.",
             settings.symmetry,
             names.len(),
             settings.classes
-        )));
+        )).into());
     }
     Ok(names)
 }
@@ -397,10 +400,12 @@ fn sampling(settings: &Settings, pixel_size: f64) -> Result<Sampling, RunError> 
         },
     );
     if sampling.directions.is_empty() {
-        return Err(RunError::Invalid(format!(
-            "no viewing direction is left: --limit_tilt {} and --sym {} exclude all of them.",
-            settings.limit_tilt, settings.symmetry
-        )));
+        return Err(Code::NO_ORIENTATIONS
+            .says(format!(
+                "no viewing direction is left: --limit_tilt {} and --sym {} exclude all of them. Leave out --limit_tilt, or widen it.",
+                settings.limit_tilt, settings.symmetry
+            ))
+            .into());
     }
     sampling.perturb(&mut CRandom::new(UNSEEDED));
     Ok(sampling)

@@ -3,6 +3,7 @@
 use super::error::RunError;
 use super::settings::Settings;
 use crate::comm::{Ranks, cores};
+use crate::errors::Code;
 
 /// Cores that this process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +47,11 @@ pub fn pool(threads: usize) -> Result<rayon::ThreadPool, RunError> {
         .num_threads(threads)
         .build()
         .map_err(|error| {
-            RunError::Invalid(format!(
-                "{threads} threads cannot be started: {error}. Give a smaller number with --j."
-            ))
+            Code::SYSTEM_LIMIT
+                .says(format!(
+                    "{threads} threads cannot be started: {error}. Give a smaller number with --j."
+                ))
+                .into()
         })
 }
 

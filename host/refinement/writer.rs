@@ -3,13 +3,14 @@
 //! The files of one iteration are whole before those of the next are begun, and an error surfaces there or at the end of
 //! the run: whatever ends the program, at most one iteration is lost.
 
-use super::error::{RunError, explain};
+use super::error::RunError;
 use super::job::Job;
 use super::output::{self, IterationFiles, OriginalSampling, OutputError};
 use super::settings::Settings;
 use super::state::RunState;
 use crate::comm::View;
 use crate::dataset::ParticleSet;
+use crate::errors::Message;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use ndarray::Array3;
@@ -48,7 +49,7 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                view.stop_all(&explain(&error));
+                view.stop_all(Some(&Message::of(&error)));
                 Err(error)
             }
         }));

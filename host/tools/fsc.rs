@@ -1,6 +1,7 @@
 //! FSC of two maps in figures a reader looks for: crossings and mean.
 
-use crate::formats::mrc::MrcError;
+use crate::errors::{Code, Coded, Message};
+use crate::formats::mrc::{Map, MrcError};
 use crate::formats::volume::read_map;
 use crate::maximization::{MaximizationError, map_fsc::map_fsc};
 use ndarray::Array3;
@@ -17,8 +18,18 @@ pub enum FscError {
     #[error(transparent)]
     Shapes(#[from] MaximizationError),
     /// Anything else, in words for the user.
-    #[error("{0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] Message),
+}
+
+impl Coded for FscError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Map(error) => error.code(),
+            Self::Shapes(error) => error.code(),
+            Self::Invalid(message) => message.code,
+        }
+    }
 }
 
 /// FSC of two maps.
@@ -65,9 +76,9 @@ pub fn compare_maps(
     pixel_size: f64,
 ) -> Result<MapComparison, FscError> {
     if a.dim() != b.dim() || mask.is_some_and(|m| m.dim() != a.dim()) {
-        return Err(FscError::Invalid(
-            "the maps (and the mask) must have the same box; resample one of them".into(),
-        ));
+        return Err(Code::MAPS_DIFFER
+            .says("the maps (and the mask) must have the same box; resample one of them")
+            .into());
     }
     let mut curve = match mask {
         Some(mask) => map_fsc(&(a * mask), &(b * mask))?,
@@ -82,8 +93,15 @@ pub fn compare_maps(
 /// Compare two map files; the pixel size is that of the first (of the second where the first names none).
 pub fn compare_files(a: &Path, b: &Path, mask: Option<&Path>) -> Result<MapComparison, FscError> {
     let (map_a, map_b) = (read_map(a)?, read_map(b)?);
+    let mask_map = mask.map(read_map).transpose()?;
+    let boxes = [
+        Some((a, &map_a)),
+        Some((b, &map_b)),
+        mask.zip(mask_map.as_ref()),
+    ];
+    same_boxes(boxes.into_iter().flatten())?;
     let pixel_size = map_a.pixel_size.or(map_b.pixel_size).ok_or_else(|| {
-        FscError::Invalid(format!(
+        Code::MAP_PIXEL_SIZE.says(format!(
             "{} and {}: neither map names its pixel size; set the cell of one of them",
             a.display(),
             b.display()
@@ -92,20 +110,44 @@ pub fn compare_files(a: &Path, b: &Path, mask: Option<&Path>) -> Result<MapCompa
     if let (Some(p), Some(q)) = (map_a.pixel_size, map_b.pixel_size)
         && (p / q - 1.0).abs() > 1e-3
     {
-        return Err(FscError::Invalid(format!(
-            "{}: {p} Å per voxel, {}: {q} Å per voxel; resample one of them",
-            a.display(),
-            b.display()
-        )));
+        return Err(Code::MAPS_DIFFER
+            .says(format!(
+                "{}: {p} Å per voxel, {}: {q} Å per voxel; resample one of them",
+                a.display(),
+                b.display()
+            ))
+            .into());
     }
-    let mask = mask.map(read_map).transpose()?;
-    let wide = |m: &crate::formats::mrc::Map| m.data.mapv(f64::from);
+    let wide = |m: &Map| m.data.mapv(f64::from);
     compare_maps(
         &wide(&map_a),
         &wide(&map_b),
-        mask.as_ref().map(wide).as_ref(),
+        mask_map.as_ref().map(wide).as_ref(),
         pixel_size,
     )
+}
+
+/// Refuse maps that have another box than the first.
+fn same_boxes<'a>(mut maps: impl Iterator<Item = (&'a Path, &'a Map)>) -> Result<(), FscError> {
+    let size = |map: &Map| {
+        let (z, y, x) = map.data.dim();
+        format!("{x} × {y} × {z} voxels")
+    };
+    let Some((first, reference)) = maps.next() else {
+        return Ok(());
+    };
+    match maps.find(|(_, map)| map.data.dim() != reference.data.dim()) {
+        None => Ok(()),
+        Some((other, map)) => Err(Code::MAPS_DIFFER
+            .says(format!(
+                "{} has {}, but {} has {}; crop, pad or resample one of them",
+                first.display(),
+                size(reference),
+                other.display(),
+                size(map)
+            ))
+            .into()),
+    }
 }
 
 /// Resolution (Å) where the curve first falls below `threshold`, linearly between shells; twice the pixel size when

@@ -1,5 +1,6 @@
 //! Reproducible subsets of particle files.
 
+use crate::errors::{Code, Coded, Message};
 use crate::formats::star::{Document, StarError, Table};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -13,8 +14,17 @@ pub enum SubsetError {
     #[error(transparent)]
     Star(#[from] StarError),
     /// Anything else, in words for the user.
-    #[error("{0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] Message),
+}
+
+impl Coded for SubsetError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Star(error) => error.code(),
+            Self::Invalid(message) => message.code,
+        }
+    }
 }
 
 /// What is drawn.
@@ -30,10 +40,10 @@ pub enum Unit {
 /// same rows on every machine; a larger `n` contains the smaller one's rows.
 pub fn choose(table: &Table, n: usize, seed: u64, unit: Unit) -> Result<Vec<usize>, SubsetError> {
     if n == 0 || n > table.len() {
-        return Err(SubsetError::Invalid(format!(
-            "a subset of {n} particles was asked for, but the file holds {}; choose --n between 1 and that",
+        return Err(Code::BAD_VALUE.says(format!(
+            "a subset of {n} particles was asked for, but the particle file holds {}; choose --n between 1 and that",
             table.len()
-        )));
+        )).into());
     }
     let mut random = Pcg64::seed_from_u64(seed);
     let mut rows = Vec::with_capacity(n);
@@ -86,9 +96,12 @@ fn particle_table_index(document: &Document) -> Result<usize, SubsetError> {
         .iter()
         .position(|t| t.has("rlnImageName"))
         .ok_or_else(|| {
-            SubsetError::Invalid(
-                "no table with rlnImageName in the file; give a particle STAR file".into(),
-            )
+            let path = document.path().unwrap_or_default();
+            let text = "no table of it has the column rlnImageName, so it is no particle file; give a particle STAR file";
+            Code::PARTICLE_FILE
+                .says(text)
+                .about(path.display())
+                .into()
         })
 }
 

@@ -1,6 +1,7 @@
 //! `gerelion fsc` and `gerelion compare`.
 
 use clap::Args;
+use gerelion::errors::Failure;
 use gerelion::tools::compare::{CompareOptions, compare_runs};
 use gerelion::tools::fsc::compare_files;
 use std::path::PathBuf;
@@ -39,7 +40,7 @@ pub struct RunArguments {
 }
 
 /// Run `gerelion fsc`.
-pub fn fsc(arguments: &FscArguments) -> anyhow::Result<()> {
+pub fn fsc(arguments: &FscArguments) -> Result<(), Failure> {
     let found = compare_files(&arguments.a, &arguments.b, arguments.mask.as_deref())?;
     println!("{found}");
     if arguments.curve {
@@ -50,7 +51,7 @@ pub fn fsc(arguments: &FscArguments) -> anyhow::Result<()> {
 }
 
 /// Run `gerelion compare`.
-pub fn runs(arguments: &RunArguments) -> anyhow::Result<()> {
+pub fn runs(arguments: &RunArguments) -> Result<(), Failure> {
     let options = CompareOptions {
         symmetry: arguments.sym.clone(),
         step: arguments.step,

@@ -1,8 +1,8 @@
 //! `gerelion demo`: simulate a small C4 set, refine it, judge the result.
 
 use crate::job::{self, JobKind};
-use anyhow::Context;
 use clap::Args;
+use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::expectation::cpu::CpuEngine;
 use gerelion::options::CommandLine;
 use gerelion::refinement::{crew::Crew, run, settings::Settings};
@@ -25,10 +25,10 @@ pub struct Arguments {
 }
 
 /// Run the command.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let started = Instant::now();
     std::fs::create_dir_all(&arguments.output)
-        .with_context(|| format!("{}: cannot be made", arguments.output.display()))?;
+        .or_says(Code::CANNOT_WRITE, arguments.output.display())?;
     let mut settings = Preset::Mini.settings();
     settings.particles = arguments.n;
     // more signal than usual in real data, so that a small set is enough

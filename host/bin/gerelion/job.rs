@@ -1,8 +1,8 @@
 //! Command lines of `relion_refine` that the tools run, and what such runs leave.
 
 use crate::simulate::phantoms;
-use anyhow::{Context, ensure};
 use clap::ValueEnum;
+use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::formats::star::Document;
 use gerelion::tools::measure::{Measured, measure};
 use gerelion::tools::simulate::{self, SimulationSettings};
@@ -29,7 +29,7 @@ pub struct Set {
 }
 
 /// Simulates the small set of [`Preset::Mini`](gerelion::tools::simulate::Preset::Mini) in `folder`; its reference is the truth.
-pub fn small_set(settings: &SimulationSettings, folder: &Path) -> anyhow::Result<Set> {
+pub fn small_set(settings: &SimulationSettings, folder: &Path) -> Result<Set, Failure> {
     let models = phantoms(settings, 1)?;
     let mut simulated = simulate::run(settings, &models, &folder.join("bundle"), |_| {})?;
     Ok(Set {
@@ -100,11 +100,14 @@ pub fn words(kind: JobKind, set: &Set, root: &Path, threads: usize, seed: u32) -
 }
 
 /// The program that refines: `given`, or the `relion_refine` beside this one.
-pub fn refinement_program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+pub fn refinement_program(given: Option<&Path>) -> Result<PathBuf, Failure> {
     match given {
         Some(program) => Ok(program.to_owned()),
         None => Ok(std::env::current_exe()
-            .context("the folder of this program is not known; give --program")?
+            .or_says(
+                Code::REFINEMENT_FAILED,
+                "the folder of this program is not known; give --program",
+            )?
             .with_file_name("relion_refine")),
     }
 }
@@ -113,24 +116,32 @@ pub fn refinement_program(given: Option<&Path>) -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// It cannot be run, or fails; the error has the end of what it printed.
-pub fn run(program: &Path, words: &[String], log: &Path) -> anyhow::Result<(Measured, String)> {
-    let file = File::create(log).with_context(|| format!("{}: cannot be made", log.display()))?;
+pub fn run(program: &Path, words: &[String], log: &Path) -> Result<(Measured, String), Failure> {
+    let file = File::create(log).or_says(Code::CANNOT_WRITE, log.display())?;
+    let errors = file
+        .try_clone()
+        .or_says(Code::CANNOT_WRITE, log.display())?;
     let measured = measure(
         Command::new(program)
             .args(words)
-            .stderr(file.try_clone()?)
+            .stderr(errors)
             .stdout(file),
     )
-    .with_context(|| format!("{} cannot be run", program.display()))?;
-    let printed = fs::read(log).with_context(|| format!("{}", log.display()))?;
+    .or_says(
+        Code::REFINEMENT_FAILED,
+        format!("{} cannot be run", program.display()),
+    )?;
+    let printed = fs::read(log).or_says(Code::FILE_UNREADABLE, log.display())?;
     let printed = String::from_utf8_lossy(&printed).into_owned();
-    ensure!(
-        measured.status.success(),
-        "the run failed ({}); its output is in {}:\n{}",
-        measured.status,
-        log.display(),
-        last_lines(&printed)
-    );
+    if !measured.status.success() {
+        let text = format!(
+            "the run failed ({}); its output is in {}:\n{}",
+            measured.status,
+            log.display(),
+            last_lines(&printed)
+        );
+        return Err(Code::REFINEMENT_FAILED.says(text).into());
+    }
     Ok((measured, printed))
 }
 
@@ -140,7 +151,7 @@ fn last_lines(text: &str) -> String {
 }
 
 /// Resolution (Å) that a finished auto-refinement states, and its map.
-pub fn final_result(root: &Path) -> anyhow::Result<(f64, PathBuf)> {
+pub fn final_result(root: &Path) -> Result<(f64, PathBuf), Failure> {
     let file = |suffix: &str| PathBuf::from(format!("{}{suffix}", root.display()));
     let model = Document::read(&file("_model.star"))?;
     let resolution = model

@@ -3,14 +3,18 @@
 mod bench;
 mod compare;
 mod demo;
+mod explain;
 mod job;
 mod postprocess;
 mod selfcheck;
 mod simulate;
 mod subset;
+mod usage;
 
 use clap::{Parser, Subcommand};
-use gerelion::{allocator::HugePages, options::options_page, tools::doctor};
+use gerelion::allocator::HugePages;
+use gerelion::errors::{Failure, catch_panics};
+use gerelion::{options::options_page, tools::doctor};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -46,10 +50,26 @@ enum Command {
     Selfcheck(selfcheck::Arguments),
     /// Print the page of all options of `relion_refine`
     Options,
+    /// Say what an error's code means, what causes it and what to try; without a code, print the page of all
+    Explain(explain::Arguments),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return usage::refuse(&error),
+    };
+    match catch_panics(|| run(command)).unwrap_or_else(|panic| Err(panic.into())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(message)) => {
+            eprintln!("{}", message.printed());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Fsc(arguments) => compare::fsc(&arguments),
         Command::Compare(arguments) => compare::runs(&arguments),
@@ -68,12 +88,6 @@ fn main() -> ExitCode {
             print!("{}", options_page());
             Ok(())
         }
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ERROR: {error:#}");
-            ExitCode::FAILURE
-        }
+        Command::Explain(arguments) => explain::run(&arguments),
     }
 }

@@ -1,6 +1,7 @@
 //! `gerelion postprocess`.
 
 use clap::Args;
+use gerelion::errors::Failure;
 use gerelion::tools::postprocess::{self, PostprocessSettings, Sharpening};
 use std::path::PathBuf;
 
@@ -68,7 +69,7 @@ pub struct Arguments {
 }
 
 /// Run the command.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let settings = PostprocessSettings {
         half1: arguments.i.clone(),
         half2: arguments.i2.clone(),

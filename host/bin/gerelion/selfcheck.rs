@@ -2,8 +2,8 @@
 //! GPUs must give the same poses and maps.
 
 use crate::job::{self, JobKind};
-use anyhow::{Context, bail, ensure};
 use clap::Args;
+use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::tools::compare::{CompareOptions, Comparison, compare_runs};
 use gerelion::tools::simulate::Preset;
 use std::fs;
@@ -31,9 +31,9 @@ pub struct Arguments {
 }
 
 /// Run the command.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     fs::create_dir_all(&arguments.output)
-        .with_context(|| format!("{}: cannot be made", arguments.output.display()))?;
+        .or_says(Code::CANNOT_WRITE, arguments.output.display())?;
     let mut settings = Preset::Mini.settings();
     settings.particles = arguments.n;
     let set = job::small_set(&settings, &arguments.output)?;
@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     );
     let one = refine(&set, &arguments.output.join("one-thread"), &["--j", "1"])?;
     let mut broken = Vec::new();
-    let mut check = |name: &str, options: &[&str]| -> anyhow::Result<()> {
+    let mut check = |name: &str, options: &[&str]| -> Result<(), Failure> {
         let other = refine(&set, &arguments.output.join(name), options)?;
         let found = compare_runs(&one, &other, &options_of(&set))?;
         if !judged(name, &found)? {
@@ -57,12 +57,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Some(list) => check("gpu", &["--gpu", list])?,
         None => println!("gpu: left out (--gpu checks all cards, --gpu 0:1 these)"),
     }
-    ensure!(
-        broken.is_empty(),
-        "results differ from those of one thread: {}. Files and logs are in {}; `gerelion doctor` says what the machine offers",
-        broken.join(", "),
-        arguments.output.display()
-    );
+    if !broken.is_empty() {
+        let text = format!(
+            "results differ from those of one thread: {}. Files and logs are in {}; `gerelion doctor` says what the machine offers",
+            broken.join(", "),
+            arguments.output.display()
+        );
+        return Err(Code::SELFCHECK.says(text).into());
+    }
     println!("all results agree");
     Ok(())
 }
@@ -76,9 +78,10 @@ fn options_of(set: &job::Set) -> CompareOptions {
 }
 
 /// Prints what was found; true when it is within the bounds.
-fn judged(name: &str, found: &Comparison) -> anyhow::Result<bool> {
+fn judged(name: &str, found: &Comparison) -> Result<bool, Failure> {
     let Some(map) = found.maps.first().and_then(Option::as_ref) else {
-        bail!("{name}: there is no map");
+        let text = format!("{name}: the run has left no map to compare");
+        return Err(Code::RUNS_DIFFER.says(text).into());
     };
     let poses = found.poses.identical;
     let within = poses >= SAME_POSES && map.smallest_to_resolution >= LOWEST_FSC;
@@ -92,8 +95,8 @@ fn judged(name: &str, found: &Comparison) -> anyhow::Result<bool> {
 }
 
 /// Runs the program beside this one; the prefix of its last iteration's files.
-fn refine(set: &job::Set, folder: &Path, options: &[&str]) -> anyhow::Result<String> {
-    fs::create_dir_all(folder).with_context(|| format!("{}: cannot be made", folder.display()))?;
+fn refine(set: &job::Set, folder: &Path, options: &[&str]) -> Result<String, Failure> {
+    fs::create_dir_all(folder).or_says(Code::CANNOT_WRITE, folder.display())?;
     let root = folder.join("run");
     let mut words = job::words(JobKind::Class3d, set, &root, 0, 1);
     words.extend(["--iter".to_string(), ITERATIONS.to_string()]);

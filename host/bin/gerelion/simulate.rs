@@ -1,7 +1,7 @@
 //! `gerelion simulate`.
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
+use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::formats::atoms::{self, Atom};
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::tools::simulate::{
@@ -113,7 +113,7 @@ impl From<PresetName> for Preset {
 }
 
 impl Arguments {
-    fn settings(&self) -> anyhow::Result<SimulationSettings> {
+    fn settings(&self) -> Result<SimulationSettings, Failure> {
         let mut s = Preset::from(self.preset).settings();
         fn set<T: Clone>(target: &mut T, given: &Option<T>) {
             if let Some(value) = given {
@@ -143,7 +143,7 @@ impl Arguments {
         Ok(s)
     }
 
-    fn models(&self, settings: &SimulationSettings) -> anyhow::Result<Vec<Vec<Atom>>> {
+    fn models(&self, settings: &SimulationSettings) -> Result<Vec<Vec<Atom>>, Failure> {
         if self.model.is_empty() {
             return phantoms(settings, self.classes);
         }
@@ -158,7 +158,7 @@ impl Arguments {
 }
 
 /// Conformations 0…`classes`−1 of the phantom of the settings, each centred.
-pub fn phantoms(settings: &SimulationSettings, classes: usize) -> anyhow::Result<Vec<Vec<Atom>>> {
+pub fn phantoms(settings: &SimulationSettings, classes: usize) -> Result<Vec<Vec<Atom>>, Failure> {
     let group = PointGroup::parse(&settings.symmetry)?;
     Ok((0..classes)
         .map(|conformation| {
@@ -174,11 +174,11 @@ pub fn phantoms(settings: &SimulationSettings, classes: usize) -> anyhow::Result
 }
 
 /// Run the command.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(arguments.j)
         .build_global()
-        .context("the threads of --j cannot be started")?;
+        .or_says(Code::SYSTEM_LIMIT, "the threads of --j cannot be started")?;
     let settings = arguments.settings()?;
     let models = arguments.models(&settings)?;
     let started = std::time::Instant::now();

@@ -1,6 +1,7 @@
 //! `gerelion subset`.
 
 use clap::Args;
+use gerelion::errors::Failure;
 use gerelion::formats::star::Document;
 use gerelion::tools::subset::{self, Unit};
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub struct Arguments {
 }
 
 /// Run the command.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let document = Document::read(&arguments.input)?;
     let table = subset::particle_table(&document)?;
     let unit = if arguments.by_micrograph {

@@ -7,6 +7,7 @@ use super::fine::Significant;
 use super::prepare::PreparedImage;
 use super::ties;
 use super::weights::{Samples, keep_significant, smallest, weigh};
+use crate::errors::Code;
 use gpu::correlation::TIE_TOLERANCE;
 
 /// Differences of one image with the orientations of one class.
@@ -200,6 +201,7 @@ pub fn not_comparable(
         });
     let mean = image.iter().map(|&v| f64::from(v)).sum::<f64>() / image.len() as f64;
     ExpectationError::Particle {
+        code: Code::NOT_COMPARABLE,
         image: item.name.clone(),
         message: format!(
             "no orientation could be compared with it: every squared difference is infinite or NaN. Its pixels range from \

@@ -3,6 +3,7 @@
 use super::super::{BatchItem, ExpectationError, ImageIntake};
 use crate::dataset::Pixels;
 use crate::device::{Device, DeviceError, Uploaded, Uploader};
+use crate::errors::Code;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -103,6 +104,7 @@ impl ImageCache {
                 images
                     .place(item.particle.id)
                     .ok_or_else(|| ExpectationError::Particle {
+                        code: Code::INTERNAL,
                         image: item.name.clone(),
                         message: "its image was neither handed over nor kept on the device".into(),
                     })

@@ -4,6 +4,7 @@
 use super::super::{BatchItem, ExpectationError};
 use super::groups::{Grouping, Groups, Listed};
 use crate::device::{Buffer, Device, DeviceError, Pointer, Staging};
+use crate::errors::Code;
 use gpu::samples::{Sample, Selection};
 
 /// Samples that are foreseen for a particle at the least: lists of so many cost nothing.
@@ -107,6 +108,7 @@ fn check(items: &[&BatchItem], selections: &[Selection]) -> Result<(), Expectati
     match selections.iter().position(|s| s.kept == 0) {
         None => Ok(()),
         Some(i) => Err(ExpectationError::Particle {
+            code: Code::NOT_COMPARABLE,
             image: items[i].name.clone(),
             message: "no orientation could be compared with it: every squared difference is infinite or NaN. Likely \
                       causes: a corrupt image, an absurd normalisation or scale, or a reference that is empty or not \

@@ -2,6 +2,7 @@
 
 use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
+use crate::errors::Code;
 use crate::fourier::reference::volume_shape;
 
 /// Never more particles at once: beyond it nothing is gained.
@@ -183,14 +184,14 @@ impl Plan {
         let room = limit.saturating_sub(volumes + tables);
         let particle = demand.particle();
         if demand.least() > limit {
-            return Err(ExpectationError::Invalid(format!(
+            return Err(Code::DEVICE_FULL.says(format!(
                 "one particle needs {} MiB of device memory besides {} MiB for references, sums and tables, but only {} MiB may \
                  be used. Use a card with more memory, raise --gpu_memory, coarsen the sampling, lower --pad, or run without \
                  --gpu",
                 (demand.least() - volumes - tables) >> 20,
                 (volumes + tables) >> 20,
                 limit >> 20
-            )));
+            )).into());
         }
         let mut given_up = Vec::new();
         let (mut orientations, mut slices) = (demand.shared_orientations, demand.grid_slices());

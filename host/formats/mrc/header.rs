@@ -52,7 +52,7 @@ impl Header {
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() < LENGTH {
             return Err(format!(
-                "the file has {} bytes; an MRC header alone has {LENGTH}: the file is empty, cut off or not MRC",
+                "the file has {} bytes; an MRC header alone has {LENGTH}: the file is empty, cut off or not MRC. Copy it or make it again",
                 bytes.len()
             ));
         }
@@ -72,7 +72,7 @@ impl Header {
             let value = int(axis);
             if value < 1 {
                 return Err(format!(
-                    "the header gives a size of {} x {} x {}: it is damaged or this is not an MRC file",
+                    "the header gives a size of {} x {} x {}: it is damaged or this is not an MRC file. Copy it or make it again",
                     int(0),
                     int(1),
                     int(2)

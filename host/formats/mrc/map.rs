@@ -3,6 +3,7 @@
 use super::header::{self, Header, NewHeader};
 use super::statistics::Statistics;
 use super::{MrcError, temporary_name};
+use crate::errors::Code;
 use ndarray::{Array3, ArrayView3};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
@@ -52,6 +53,7 @@ pub fn write_map(path: &Path, map: ArrayView3<f32>, pixel_size: f64) -> Result<(
         // The incomplete file is of no use; that it cannot be removed changes nothing.
         let _ = std::fs::remove_file(&temporary);
         MrcError::new(
+            Code::CANNOT_WRITE,
             path,
             format!("cannot write the map: {e}; check that the folder exists, may be written to and has room"),
         )
@@ -63,16 +65,23 @@ pub(in crate::formats) fn read_map_from(
     path: &Path,
     mut input: impl Read,
 ) -> Result<Map, MrcError> {
-    let failed = |e: std::io::Error| MrcError::new(path, format!("reading failed: {e}"));
+    let failed = |e: std::io::Error| {
+        MrcError::new(
+            Code::of_reading(&e),
+            path,
+            format!("reading failed: {e}; the file may be damaged: copy or compute it again"),
+        )
+    };
     let mut start = Vec::with_capacity(header::LENGTH);
     (&mut input)
         .take(header::LENGTH as u64)
         .read_to_end(&mut start)
         .map_err(failed)?;
-    let header = Header::parse(&start).map_err(|message| MrcError::new(path, message))?;
+    let header = Header::parse(&start)
+        .map_err(|message| MrcError::new(Code::IMAGE_FORMAT, path, message))?;
     let expected = header
         .file_bytes()
-        .map_err(|message| MrcError::new(path, message))?;
+        .map_err(|message| MrcError::new(Code::IMAGE_FORMAT, path, message))?;
     let mut warnings = header.warnings.clone();
     let extended = header.data_offset - header::LENGTH as u64;
     let skipped =
@@ -81,7 +90,7 @@ pub(in crate::formats) fn read_map_from(
     let [x, y, z] = header.size;
     let section_bytes = header
         .section_bytes()
-        .map_err(|message| MrcError::new(path, message))?;
+        .map_err(|message| MrcError::new(Code::IMAGE_FORMAT, path, message))?;
     let (voxels, found) = read_voxels(&mut input, x * y, z, section_bytes, |bytes, out| {
         header.element.decode(header.order, bytes, out)
     })
@@ -89,6 +98,7 @@ pub(in crate::formats) fn read_map_from(
     let found = header::LENGTH as u64 + skipped + found;
     if found < expected {
         return Err(MrcError::new(
+            Code::FILE_CUT_OFF,
             path,
             format!(
                 "the map is cut off: its header promises {x} x {y} x {z} voxels, {expected} bytes in all, \
@@ -110,8 +120,13 @@ pub(in crate::formats) fn read_map_from(
             "the header gives different pixel sizes along x, y and z ({px:.4}, {py:.4}, {pz:.4} Å); x counts"
         ));
     }
-    let data = Array3::from_shape_vec((z, y, x), voxels)
-        .map_err(|e| MrcError::new(path, format!("the map does not fit its size: {e}")))?;
+    let data = Array3::from_shape_vec((z, y, x), voxels).map_err(|e| {
+        MrcError::new(
+            Code::IMAGE_FORMAT,
+            path,
+            format!("the map does not fit its size: {e}"),
+        )
+    })?;
     Ok(Map {
         data,
         pixel_size: px,

@@ -16,12 +16,15 @@ pub(super) use map::{read_map_from, read_voxels};
 pub use stack_reader::StackReader;
 pub use stack_writer::{StackMode, StackWriter};
 
+use crate::errors::{Code, Coded, Message};
 use std::path::{Path, PathBuf};
 
 /// What went wrong with an image file, which file, why, and what to try.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct MrcError {
+    /// Kind of trouble.
+    pub code: Code,
     /// File concerned.
     pub path: String,
     /// What failed, why and what to try.
@@ -29,11 +32,24 @@ pub struct MrcError {
 }
 
 impl MrcError {
-    pub(super) fn new(path: &Path, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, path: &Path, message: impl Into<String>) -> Self {
         MrcError {
+            code,
             path: path.display().to_string(),
             message: message.into(),
         }
+    }
+}
+
+impl MrcError {
+    pub(super) fn of(path: &Path, message: Message) -> Self {
+        Self::new(message.code, path, message.text)
+    }
+}
+
+impl Coded for MrcError {
+    fn code(&self) -> Code {
+        self.code
     }
 }
 

@@ -3,8 +3,10 @@
 use super::MrcError;
 use super::element::{ByteOrder, Element};
 use super::header::{self, Header};
+use crate::errors::{Code, Message};
 use half::f16;
 use std::fs::File;
+use std::io;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -33,23 +35,30 @@ impl StackReader {
     }
     /// Like [`StackReader::open`], but a stack that was cut off is accepted: only its missing slices give errors.
     pub fn open_partial(path: &Path) -> Result<Self, MrcError> {
-        let error = |message: String| MrcError::new(path, message);
-        let file =
-            File::open(path).map_err(|e| error(format!("cannot open the image stack: {e}")))?;
-        let metadata = file
-            .metadata()
-            .map_err(|e| error(format!("cannot open the image stack: {e}")))?;
+        let error = |code, message: String| MrcError::new(code, path, message);
+        let unopened = |e: io::Error| MrcError::of(path, Message::unopened("the image stack", &e));
+        let odd = |message| error(Code::IMAGE_FORMAT, message);
+        let file = File::open(path).map_err(unopened)?;
+        let metadata = file.metadata().map_err(unopened)?;
         if metadata.is_dir() {
-            return Err(error("this is a folder, not an image stack".into()));
+            return Err(error(
+                Code::FILE_UNREADABLE,
+                "this is a folder, not an image stack; name a file in it".into(),
+            ));
         }
         let mut start = Vec::with_capacity(header::LENGTH);
         (&file)
             .take(header::LENGTH as u64)
             .read_to_end(&mut start)
-            .map_err(|e| error(format!("reading the header failed: {e}")))?;
-        let header = Header::parse(&start).map_err(error)?;
-        let section_bytes = header.section_bytes().map_err(error)?;
-        header.file_bytes().map_err(error)?;
+            .map_err(|e| {
+                error(
+                    Code::FILE_UNREADABLE,
+                    format!("reading the header failed: {e}"),
+                )
+            })?;
+        let header = Header::parse(&start).map_err(odd)?;
+        let section_bytes = header.section_bytes().map_err(odd)?;
+        header.file_bytes().map_err(odd)?;
         Ok(StackReader {
             path: path.to_path_buf(),
             file,
@@ -89,6 +98,7 @@ impl StackReader {
         let (width, height) = self.shape();
         if out.len() != width * height {
             return Err(MrcError::new(
+                Code::IMAGE_SIZE,
                 &self.path,
                 format!(
                     "images of {width} x {height} pixels do not fit {} values",
@@ -110,6 +120,7 @@ impl StackReader {
         self.check(slice)?;
         if !self.is_half() {
             return Err(MrcError::new(
+                Code::INTERNAL,
                 &self.path,
                 "its pixels are not 16-bit floats".to_string(),
             ));
@@ -132,8 +143,9 @@ impl StackReader {
         let position = self.header.data_offset + slice as u64 * self.section_bytes;
         self.file.read_exact_at(bytes, position).map_err(|e| {
             MrcError::new(
+                Code::of_reading(&e),
                 &self.path,
-                format!("reading image {} failed: {e}", slice + 1),
+                format!("reading image {} failed: {e}; the disk may be failing, or the file was changed during the run", slice + 1),
             )
         })
     }
@@ -141,9 +153,10 @@ impl StackReader {
     pub fn check(&self, slice: usize) -> Result<(), MrcError> {
         if slice >= self.len() {
             return Err(MrcError::new(
+                Code::NO_SUCH_IMAGE,
                 &self.path,
                 format!(
-                    "image {} was asked for, the stack holds {} (numbers start at 1)",
+                    "image {} was asked for, the stack holds {} (numbers start at 1). Use the STAR file that was written with this stack, or extract the particles again",
                     slice + 1,
                     self.len()
                 ),
@@ -158,6 +171,7 @@ impl StackReader {
         let [x, y, n] = self.header.size;
         let expected = self.header.data_offset + n as u64 * self.section_bytes;
         MrcError::new(
+            Code::FILE_CUT_OFF,
             &self.path,
             format!(
                 "the stack is cut off: its header promises {n} images of {x} x {y} pixels, {expected} bytes in \

@@ -3,6 +3,7 @@
 use super::header::{self, NewHeader};
 use super::statistics::Statistics;
 use super::{MrcError, temporary_name};
+use crate::errors::Code;
 use half::f16;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -61,6 +62,7 @@ impl StackWriter {
         let pixels = self.box_size * self.box_size;
         if image.len() != pixels || self.pushed == self.n {
             return Err(MrcError::new(
+                Code::INTERNAL,
                 &self.path,
                 format!(
                     "image {} with {} pixels does not fit a stack of {} images of {}² pixels",
@@ -84,6 +86,7 @@ impl StackWriter {
                     .find(|v| v.is_finite() && f16::from_f32(**v).is_infinite())
                 {
                     return Err(MrcError::new(
+                        Code::CANNOT_WRITE,
                         &self.path,
                         format!(
                             "image {} holds the value {lost}, float16 ends at 65504; write float32",
@@ -105,6 +108,7 @@ impl StackWriter {
     pub fn finish(mut self) -> Result<(), MrcError> {
         if self.pushed != self.n {
             return Err(MrcError::new(
+                Code::INTERNAL,
                 &self.path,
                 format!("only {} of {} images were written", self.pushed, self.n),
             ));
@@ -143,6 +147,7 @@ impl Drop for StackWriter {
 
 fn failed(path: &Path, e: &std::io::Error) -> MrcError {
     MrcError::new(
+        Code::CANNOT_WRITE,
         path,
         format!(
             "cannot write the image stack: {e}; check that the folder exists, may be written to and has room"

@@ -1,6 +1,7 @@
 //! All tables of a file.
 
 use super::{StarError, Table, reader, writer};
+use crate::errors::{Code, Message};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -17,13 +18,16 @@ pub struct Document {
 impl Document {
     /// Read a file. Errors name file, line and column.
     pub fn read(path: &Path) -> Result<Self, StarError> {
-        let error = |e: std::io::Error| StarError {
+        let error = |message: Message| StarError {
+            code: message.code,
             path: path.display().to_string(),
-            message: format!("cannot open the STAR file: {e}"),
+            message: message.text,
         };
-        let file = File::open(path).map_err(error)?;
-        if file.metadata().map_err(error)?.is_dir() {
-            return Err(error(std::io::Error::other("it is a folder")));
+        let failed = |e| error(Message::unopened("the STAR file", &e));
+        let file = File::open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.is_dir() {
+            let text = "this is a folder, not a STAR file; name a file in it";
+            return Err(error(Code::FILE_UNREADABLE.says(text)));
         }
         Self::parse(BufReader::with_capacity(1 << 20, file), path)
     }
@@ -46,12 +50,13 @@ impl Document {
                 .map(|t| format!("data_{}", t.name()))
                 .collect();
             StarError {
+                code: Code::STAR_CONTENT,
                 path: match self.path() {
                     Some(path) => path.display().to_string(),
                     None => "(STAR document in memory)".into(),
                 },
                 message: format!(
-                    "there is no table data_{name}; the file holds: {}",
+                    "there is no table data_{name}; is this the right file? It holds: {}",
                     held.join(", ")
                 ),
             }

@@ -24,12 +24,22 @@ pub use table::Table;
 pub use value::Value;
 pub use writer::{LoopWriter, VERSION, replace_file};
 
+use crate::errors::{Code, Coded};
+
 /// What went wrong while reading or writing a STAR file; the text names file, line and column.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct StarError {
+    /// Kind of trouble.
+    pub code: Code,
     /// File concerned.
     pub path: String,
     /// What failed, where, why and what to try.
     pub message: String,
+}
+
+impl Coded for StarError {
+    fn code(&self) -> Code {
+        self.code
+    }
 }

@@ -6,6 +6,7 @@
 use super::table::LONGEST_CELL;
 use super::tokenizer::{Token, is_blank, tokens};
 use super::{Document, StarError, Table};
+use crate::errors::Code;
 use std::io::{BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -69,6 +70,7 @@ pub(super) fn read(mut input: impl BufRead, path: &Path) -> Result<Document, Sta
 impl Reader {
     fn error(&self, column: usize, message: String) -> StarError {
         StarError {
+            code: Code::STAR_SYNTAX,
             path: self.path.display().to_string(),
             message: format!("line {}, column {column}: {message}", self.line.max(1)),
         }
@@ -79,7 +81,7 @@ impl Reader {
         if let Some(position) = bytes.iter().position(|&b| b == 0) {
             return Err(self.error(
                 position + 1,
-                "a zero byte: this is a binary file, not a STAR file".into(),
+                "a zero byte: this is a binary file, not a STAR file. Give the STAR file that names it".into(),
             ));
         }
         let text = std::str::from_utf8(bytes).map_err(|e| {
@@ -241,7 +243,7 @@ impl Reader {
                 return Err(self.error(
                     token.column,
                     format!(
-                        "the row has more values than the {labels} labels of table data_{} (from '{}' on)",
+                        "the row has more values than the {labels} labels of table data_{} (from '{}' on): a text with blanks must stand in quotes",
                         table.name(),
                         shortened(&token.text)
                     ),
@@ -260,7 +262,7 @@ impl Reader {
                     line.trim_ascii_end().len() + 1,
                     format!(
                         "the row has {count} values, table data_{} has {labels} labels; the first \
-                         missing one is {}",
+                         missing one is {}. Complete the row, or remove it",
                         table.name(),
                         table.labels()[count]
                     ),
@@ -341,7 +343,7 @@ impl Reader {
     fn finish(mut self) -> Result<Document, StarError> {
         self.end_table()?;
         if self.document.tables.is_empty() {
-            return Err(self.error(1, "no line starts with `data_`: not a STAR file".into()));
+            return Err(self.error(1, "no line starts with `data_`: this is no STAR file, or it is empty. Give another, or write it again".into()));
         }
         Ok(self.document)
     }

@@ -1,6 +1,7 @@
 //! One table in memory: all cell texts in one string, cells as packed references into it.
 
 use super::{StarError, Value, number};
+use crate::errors::Code;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -147,8 +148,9 @@ impl Table {
             (None, false) => table,
         }
     }
-    fn error(&self, message: String) -> StarError {
+    fn error(&self, code: Code, message: String) -> StarError {
         StarError {
+            code,
             path: self
                 .source
                 .as_ref()
@@ -157,29 +159,38 @@ impl Table {
         }
     }
     fn missing(&self, label: &str) -> StarError {
-        self.error(format!(
-            "table data_{} has no column {label}; it holds: {}",
-            self.name,
-            self.labels().join(" ")
-        ))
+        self.error(
+            Code::STAR_CONTENT,
+            format!(
+                "table data_{} has no column {label}; is this the right file? It holds: {}",
+                self.name,
+                self.labels().join(" ")
+            ),
+        )
     }
     fn wrong(&self, row: usize, label: &str, text: &str, expected: &str) -> StarError {
-        self.error(format!(
-            "{}, column {label}: '{text}' is not {expected}",
-            self.place(row, label)
-        ))
+        self.error(
+            Code::STAR_VALUE,
+            format!(
+                "{}, column {label}: '{text}' is not {expected}. Correct it; when other rows are wrong too, the columns do not fit their labels",
+                self.place(row, label)
+            ),
+        )
     }
 
     /// Text of a cell; an error names file, table, row and label.
     pub fn text(&self, row: usize, label: &str) -> Result<&str, StarError> {
         let column = self.index(label).ok_or_else(|| self.missing(label))?;
         if row >= self.rows {
-            return Err(self.error(format!(
-                "table data_{} has {} rows; row {} was asked for",
-                self.name,
-                self.rows,
-                row + 1
-            )));
+            return Err(self.error(
+                Code::STAR_CONTENT,
+                format!(
+                    "table data_{} has {} rows; row {} was asked for",
+                    self.name,
+                    self.rows,
+                    row + 1
+                ),
+            ));
         }
         Ok(self.cell(row, column))
     }

@@ -2,6 +2,7 @@
 
 use super::tokenizer::BEL;
 use super::{StarError, Table, Value, number};
+use crate::errors::Code;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -32,6 +33,7 @@ pub fn replace_file(
         // What is left of a failed attempt is of no use; that it cannot be removed changes nothing.
         let _ = std::fs::remove_file(&temporary);
         StarError {
+            code: Code::CANNOT_WRITE,
             path: path.display().to_string(),
             message: format!(
                 "cannot write the STAR file: {e}; check that the folder exists, may be written to and has room"

@@ -1,6 +1,7 @@
 //! From generators to all operators of a group (spec 02 §1.6).
 
 use super::SymmetryError;
+use crate::errors::Code;
 use crate::geometry::Matrix3;
 use crate::geometry::euler::{dot, multiply};
 
@@ -36,10 +37,10 @@ pub(super) fn close(generators: &[Generator], name: &str) -> Result<Vec<Matrix3>
                 continue;
             }
             if elements.len() == LARGEST_GROUP {
-                return Err(SymmetryError(format!(
+                return Err(Code::SYMMETRY_FILE.says(format!(
                     "symmetry '{name}': its operators do not form a point group of at most {LARGEST_GROUP} elements. \
                      Check the axes: the angles between them must be those of the group, with five digits or more"
-                )));
+                )).into());
             }
             elements.push(product);
         }

@@ -2,13 +2,14 @@
 
 use super::SymmetryError;
 use super::closure::Generator;
+use crate::errors::Code;
 use std::path::Path;
 
 /// Read the generators of a symmetry description file: lines `rot_axis <fold> <x> <y> <z>`,
 /// `mirror_plane <x> <y> <z>` and `inversion`; empty lines and lines starting with `#` or `;` say nothing.
 pub(super) fn read(path: &Path) -> Result<Vec<Generator>, SymmetryError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        SymmetryError(format!(
+        Code::of_reading(&error).says(format!(
             "symmetry description file '{}' cannot be read: {error}",
             path.display()
         ))
@@ -20,7 +21,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Generator>, SymmetryError> {
             continue;
         }
         generators.push(parse_line(line).ok_or_else(|| {
-            SymmetryError(format!(
+            Code::SYMMETRY_FILE.says(format!(
                 "symmetry description file '{}', line {}: '{line}' is not 'rot_axis <fold> <x> <y> <z>', \
                  'mirror_plane <x> <y> <z>' or 'inversion' (the fold is 1 to 99, the vector not zero)",
                 path.display(),
@@ -29,10 +30,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Generator>, SymmetryError> {
         })?);
     }
     if generators.is_empty() {
-        return Err(SymmetryError(format!(
+        let error = Code::SYMMETRY_FILE.says(format!(
             "symmetry description file '{}' names no symmetry element; use --sym C1 for no symmetry",
             path.display()
-        )));
+        ));
+        return Err(error.into());
     }
     Ok(generators)
 }

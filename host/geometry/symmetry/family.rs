@@ -2,6 +2,7 @@
 
 use super::SymmetryError;
 use super::closure::Generator;
+use crate::errors::Code;
 
 /// Which point group. Numbers are the fold of the z axis, or the setting (1–4) of an icosahedral group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,17 +65,17 @@ impl Family {
             ('D', "H") => Some(Family::DnH(n)),
             ('S', "") if n % 2 == 0 => Some(Family::Sn(n)),
             ('S', "") => {
-                return Err(SymmetryError(format!(
+                return Err(Code::POINT_GROUP.says(format!(
                     "point group {name}: n of Sn must be even; C{n}H is the group with an {n}-fold axis and a mirror \
                      plane"
-                )));
+                )).into());
             }
             ('I', "") if n <= 4 => Some(Family::I(n)),
             ('I', "H") if n <= 4 => Some(Family::Ih(n)),
             ('I', "" | "H") if n == 5 => {
-                return Err(SymmetryError(format!(
+                return Err(Code::POINT_GROUP.says(format!(
                     "point group {name} is not supported; turn the reference into one of the settings I1 to I4"
-                )));
+                )).into());
             }
             _ => None,
         })

@@ -5,7 +5,7 @@ use super::{
     shifts_along_x, slice_axes, translation_step, turned,
 };
 use crate::dataset::Particle;
-use crate::expectation::cuda::trials::Trials;
+use crate::expectation::{ExpectationError, cuda::trials::Trials};
 use crate::fourier::reference::DeviceReference;
 use crate::geometry::euler;
 use crate::refinement::error::RunError;
@@ -55,7 +55,7 @@ fn of_group(
         .map(|p| axes_of(euler::matrix(p.rot, p.tilt, p.psi)))
         .collect();
     let choices: Vec<f32> = members.iter().map(|p| choice(input, p)).collect();
-    let failed = |error| RunError::Invalid(format!("{error}"));
+    let failed = |error| RunError::from(ExpectationError::from(error));
     let on_device = Trials::new(reference, &places, &weights, &axes).map_err(failed)?;
 
     let tried = |step: fn(f64) -> f64, largest: f64| -> Vec<f64> {

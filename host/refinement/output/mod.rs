@@ -17,6 +17,7 @@ use self::names::FileNames;
 use super::settings::Settings;
 use super::state::RunState;
 use crate::dataset::{DatasetError, ParticleSet};
+use crate::errors::{Code, Coded};
 use crate::formats::mrc::{MrcError, write_map};
 use crate::formats::star::StarError;
 use crate::geometry::sampling::Sampling;
@@ -47,6 +48,17 @@ pub enum OutputError {
         /// The cause.
         source: std::io::Error,
     },
+}
+
+impl Coded for OutputError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Star(error) => error.code(),
+            Self::Map(error) => error.code(),
+            Self::Particles(error) => error.code(),
+            Self::Io { .. } => Code::CANNOT_WRITE,
+        }
+    }
 }
 
 /// The sampling at the start of the program run: what the `…Original` columns of `_sampling.star` hold and what the

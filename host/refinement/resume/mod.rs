@@ -11,6 +11,7 @@ use super::output::{OriginalSampling, exact};
 use super::settings::Settings;
 use super::state::RunState;
 use crate::dataset::{DatasetError, ParticleSet, ReadOptions};
+use crate::errors::{Code, Coded, Message};
 use crate::formats::mrc::MrcError;
 use crate::formats::star::{Document, StarError, Table};
 use crate::geometry::prior::LocalSearch;
@@ -31,8 +32,19 @@ pub enum ResumeError {
     #[error(transparent)]
     Particles(#[from] DatasetError),
     /// Anything else, in words for the user.
-    #[error("{0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] Message),
+}
+
+impl Coded for ResumeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Star(error) => error.code(),
+            Self::Map(error) => error.code(),
+            Self::Particles(error) => error.code(),
+            Self::Invalid(message) => message.code,
+        }
+    }
 }
 
 /// A run as it stood when its optimiser file was written.
@@ -165,11 +177,11 @@ fn stored_widths(
 fn require_second_half(table: &Table, path: &Path) -> Result<(), ResumeError> {
     match optimiser::stored_path(table, "rlnModelStarFile2")? {
         Some(_) => Ok(()),
-        None => Err(ResumeError::Invalid(format!(
+        None => Err(Code::CANNOT_CONTINUE.says(format!(
             "{}: this half-set run names no model of half 2 (rlnModelStarFile2), as if its halves had been joined after \
              convergence. Give the optimiser file of an earlier iteration.",
             path.display()
-        ))),
+        )).into()),
     }
 }
 
@@ -177,15 +189,15 @@ fn require_second_half(table: &Table, path: &Path) -> Result<(), ResumeError> {
 fn check_directions(models: &[Model], grid: &Sampling, path: &Path) -> Result<(), ResumeError> {
     for class in models.iter().flat_map(|model| &model.classes) {
         if class.direction_prior.len() != grid.directions.len() {
-            return Err(ResumeError::Invalid(format!(
+            return Err(Code::RUN_FILES_DIFFER.says(format!(
                 "{}: HEALPix order {} with symmetry {} has {} directions, but the model file has {} values of \
-                 rlnOrientationDistribution: these files do not belong together",
+                 rlnOrientationDistribution: these files do not belong together. Restore them, or continue from an earlier iteration",
                 path.display(),
                 grid.healpix_order,
                 grid.symmetry.name(),
                 grid.directions.len(),
                 class.direction_prior.len()
-            )));
+            )).into());
         }
     }
     Ok(())

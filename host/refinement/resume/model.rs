@@ -2,6 +2,7 @@
 
 use super::ResumeError;
 use super::paths::locate;
+use crate::errors::Code;
 use crate::formats::star::{Document, StarError, Table};
 use crate::formats::volume::read_map;
 use crate::geometry::prior::LocalSearch;
@@ -25,9 +26,11 @@ pub fn read(
     let groups = document.require("model_groups")?;
     if groups.len() != scale_groups {
         return refuse(
+            Code::RUN_FILES_DIFFER,
             path,
-            format!(
-                "the model has {} scale groups (model_groups) but the particle table {scale_groups}",
+            &format!(
+                "the model has {} scale groups (model_groups) but the particle table {scale_groups}: these files do not belong \
+                 together. Restore them, or continue from an earlier iteration",
                 groups.len()
             ),
         );
@@ -60,8 +63,8 @@ pub fn read(
     })
 }
 
-fn refuse<T>(path: &Path, why: String) -> Result<T, ResumeError> {
-    Err(ResumeError::Invalid(format!("{}: {why}", path.display())))
+fn refuse<T>(code: Code, path: &Path, why: &str) -> Result<T, ResumeError> {
+    Err(code.says(format!("{}: {why}", path.display())).into())
 }
 
 fn refuse_unsupported(general: &Table, path: &Path) -> Result<(), ResumeError> {
@@ -73,19 +76,32 @@ fn refuse_unsupported(general: &Table, path: &Path) -> Result<(), ResumeError> {
         }
     };
     if value("rlnReferenceDimensionality", 3)? != 3 {
-        return refuse(path, "2D references are not supported".to_string());
+        return refuse(
+            Code::UNSUPPORTED_RUN,
+            path,
+            "2D references are not supported; continue this run with RELION",
+        );
     }
     if value("rlnDataDimensionality", 2)? != 2 {
         return refuse(
+            Code::UNSUPPORTED_RUN,
             path,
-            "3D images (subtomograms) are not supported".to_string(),
+            "3D images (subtomograms) are not supported; continue this run with RELION",
         );
     }
     if value("rlnNrBodies", 1)? > 1 {
-        return refuse(path, "multi-body models are not supported".to_string());
+        return refuse(
+            Code::UNSUPPORTED_RUN,
+            path,
+            "multi-body models are not supported; continue this run with RELION",
+        );
     }
     if value("rlnIsHelix", 0)? != 0 {
-        return refuse(path, "helical models are not supported".to_string());
+        return refuse(
+            Code::UNSUPPORTED_RUN,
+            path,
+            "helical models are not supported; continue this run with RELION",
+        );
     }
     Ok(())
 }
@@ -145,9 +161,10 @@ fn class(
     let spectra = document.require(&name)?;
     if spectra.len() != box_size / 2 + 1 {
         return refuse(
+            Code::RUN_FILES_DIFFER,
             path,
-            format!(
-                "table {name} has {} rows; a box of {box_size} pixels needs {}",
+            &format!(
+                "table {name} has {} rows; a box of {box_size} pixels needs {}. Restore the file, or continue from an earlier iteration",
                 spectra.len(),
                 box_size / 2 + 1
             ),
@@ -162,9 +179,10 @@ fn class(
     let map = read_map(&map_path)?.data.mapv(f64::from);
     if map.shape() != [box_size; 3] {
         return refuse(
+            Code::RUN_FILES_DIFFER,
             &map_path,
-            format!(
-                "the map has {:?} voxels, but its model file {} says {box_size} in each direction",
+            &format!(
+                "the map has {:?} voxels, but its model file {} says {box_size} in each direction. Restore the map, or continue from an earlier iteration",
                 map.shape(),
                 path.display()
             ),
@@ -219,10 +237,11 @@ fn noise_spectra(
         let written = general.integer(0, "rlnNrOpticsGroups")?;
         if written != optics_groups as i64 {
             return refuse(
+                Code::RUN_FILES_DIFFER,
                 path,
-                format!(
+                &format!(
                     "the model has {written} optics groups but the particle table {optics_groups}: \
-                     these files do not belong together"
+                     these files do not belong together. Restore them, or continue from an earlier iteration"
                 ),
             );
         }
@@ -273,8 +292,9 @@ fn noise_spectrum(table: &Table, path: &Path, box_size: usize) -> Result<Vec<f64
             Some(power) => *power = table.real(row, "rlnSigma2Noise")?,
             None => {
                 return refuse(
+                    Code::RUN_FILES_DIFFER,
                     path,
-                    format!(
+                    &format!(
                         "table {} lists shell {shell}; a box of {box_size} pixels ends at {}",
                         table.name(),
                         box_size / 2

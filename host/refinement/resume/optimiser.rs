@@ -2,6 +2,7 @@
 
 use super::ResumeError;
 use crate::device::Precision;
+use crate::errors::Code;
 use crate::formats::star::{StarError, Table};
 use crate::optics::CtfFlags;
 use crate::refinement::settings::Settings;
@@ -78,7 +79,8 @@ const UNSUPPORTED: [(&str, &str); 3] = [
 /// Refuse a table that lacks labels, was written before the first iteration or after the last, or belongs to a kind of
 /// run that this program does not do. Returns the iteration to continue after.
 pub fn check(table: &Table, path: &Path) -> Result<usize, ResumeError> {
-    let refuse = |why: String| Err(ResumeError::Invalid(format!("{}: {why}", path.display())));
+    let refuse =
+        |code: Code, why: &str| Err(code.says(format!("{}: {why}", path.display())).into());
     let mut missing: Vec<&str> = REQUIRED
         .into_iter()
         .filter(|label| !table.has(label))
@@ -87,16 +89,22 @@ pub fn check(table: &Table, path: &Path) -> Result<usize, ResumeError> {
         missing.push(ACCURACY_TRANSLATIONS[0]);
     }
     if !missing.is_empty() {
-        return refuse(format!(
-            "incorrect optimiser_general table: {} missing. Files of RELION 3.0 and later can be continued.",
-            missing.join(", ")
-        ));
+        return refuse(
+            Code::RUN_FILES_DIFFER,
+            &format!(
+                "incorrect optimiser_general table: {} missing. Give an _optimiser.star file of RELION 3.0 or later, or of this program.",
+                missing.join(", ")
+            ),
+        );
     }
     for (label, kind) in UNSUPPORTED {
         if table.has(label) && table.boolean(0, label)? {
-            return refuse(format!(
-                "this file belongs to {kind}, which is not supported"
-            ));
+            return refuse(
+                Code::UNSUPPORTED_RUN,
+                &format!(
+                    "this file belongs to {kind}, which is not supported; continue it with RELION"
+                ),
+            );
         }
     }
     for (label, kind) in [
@@ -105,19 +113,22 @@ pub fn check(table: &Table, path: &Path) -> Result<usize, ResumeError> {
         ("rlnTomoTomogramsFile", "subtomograms"),
     ] {
         if stored_path(table, label)?.is_some() {
-            return refuse(format!("this run uses {kind}, which is not supported"));
+            return refuse(
+                Code::UNSUPPORTED_RUN,
+                &format!("this run uses {kind}, which is not supported; continue it with RELION"),
+            );
         }
     }
     match table.integer(0, "rlnCurrentIteration")? {
         0 => refuse(
+            Code::CANNOT_CONTINUE,
             "a run cannot be continued from iteration 0, which holds only its starting point: \
-             start it afresh, or give the optimiser file of a later iteration"
-                .to_string(),
+             start it afresh, or give the optimiser file of a later iteration",
         ),
         iteration if iteration < 0 => refuse(
+            Code::CANNOT_CONTINUE,
             "this is the final file of an auto-refinement that has converged: its half-sets have been joined and cannot \
-             be told apart again. Give the last numbered one instead (…_itNNN_optimiser.star)"
-                .to_string(),
+             be told apart again. Give the last numbered one instead (…_itNNN_optimiser.star)",
         ),
         iteration => Ok(iteration as usize),
     }

@@ -1,6 +1,7 @@
 //! Finding the files that a STAR file names (spec 03 §5): RELION records paths relative to the project folder.
 
 use super::ResumeError;
+use crate::errors::Code;
 use std::path::{Path, PathBuf};
 
 /// The file recorded as `recorded` in `owner`: relative to the current folder, or else in `owner`'s own folder. The latter
@@ -25,12 +26,18 @@ pub fn locate(
             ));
             Ok(path.clone())
         }
-        _ => Err(ResumeError::Invalid(format!(
-            "{}: the {what} {recorded} that it names does not exist, neither relative to the current folder nor as {}. \
-             Run from the folder in which the run was started, or put the file back.",
-            owner.display(),
-            beside.unwrap_or(direct).display(),
-        ))),
+        _ => {
+            let nor = match beside.filter(|path| *path != direct) {
+                Some(path) => format!(", nor is {}", path.display()),
+                None => String::new(),
+            };
+            let text = format!(
+                "{}: the {what} {recorded} that it names is not there{nor} (names are relative to the current folder). Start the \
+                 program in the folder in which the run was started, or put the file back.",
+                owner.display(),
+            );
+            Err(Code::RUN_FILE_MISSING.says(text).into())
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A `_sampling.star` (spec 03 §1.4).
 
 use super::ResumeError;
+use crate::errors::{Code, Message};
 use crate::formats::star::{Document, StarError, Table};
 use crate::geometry::sampling::Sampling;
 use crate::geometry::symmetry::PointGroup;
@@ -19,18 +20,25 @@ pub struct Stored {
 pub fn read(path: &Path, keep_psi_step: bool) -> Result<Stored, ResumeError> {
     let document = Document::read(path)?;
     let general = document.require("sampling_general")?;
-    let refuse = |why: String| Err(ResumeError::Invalid(format!("{}: {why}", path.display())));
+    let refuse = |why: Message| Err(why.about(path.display()).into());
     if !general.boolean(0, "rlnIs3DSampling")? {
-        return refuse("a sampling for 2D references is not supported".to_string());
+        return refuse(
+            Code::UNSUPPORTED_RUN.says(
+                "a sampling for 2D references is not supported; continue this run with RELION",
+            ),
+        );
     }
     let name = general.text(0, "rlnSymmetryGroup")?;
     let symmetry = match PointGroup::parse(name) {
         Ok(symmetry) => symmetry,
-        Err(error) => return refuse(error.to_string()),
+        Err(error) => return refuse(Message::of(&error)),
     };
     let order = general.integer(0, "rlnHealpixOrder")?;
     if !(0..=12).contains(&order) {
-        return refuse(format!("rlnHealpixOrder is {order}; 0 to 12 are possible"));
+        return refuse(
+            Code::RUN_FILES_DIFFER
+                .says(format!("rlnHealpixOrder is {order}; 0 to 12 are possible. Restore the file, or continue from an earlier iteration")),
+        );
     }
     let psi_step = if keep_psi_step {
         general.real(0, "rlnPsiStep")?

@@ -7,6 +7,7 @@ pub use poses::{PoseComparison, Poses, compare_poses, rotation_between};
 pub use report::Comparison;
 
 use super::fsc::{FscError, compare_maps};
+use crate::errors::{Code, Coded, Message};
 use crate::formats::star::{Document, StarError};
 use crate::formats::volume::read_map;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
@@ -25,8 +26,19 @@ pub enum CompareError {
     #[error(transparent)]
     Symmetry(#[from] SymmetryError),
     /// Anything else, in words for the user.
-    #[error("{0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] Message),
+}
+
+impl Coded for CompareError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Star(error) => error.code(),
+            Self::Map(error) => error.code(),
+            Self::Symmetry(error) => error.code(),
+            Self::Invalid(message) => message.code,
+        }
+    }
 }
 
 /// Options of a comparison.
@@ -151,12 +163,14 @@ fn spectra(
             b.require(table.name())?.real_column(column)?,
         );
         if x.len() != y.len() {
-            return Err(CompareError::Invalid(format!(
-                "{} has {} shells in one run and {} in the other",
-                table.name(),
-                x.len(),
-                y.len()
-            )));
+            return Err(Code::RUNS_DIFFER
+                .says(format!(
+                    "{} has {} shells in one run and {} in the other",
+                    table.name(),
+                    x.len(),
+                    y.len()
+                ))
+                .into());
         }
         found.push(SpectrumDifference {
             name: format!("{}.{}", table.name(), column.trim_start_matches("rln")),

@@ -1,6 +1,7 @@
 //! Poses, classes and probabilities of the particles of two runs.
 
 use super::CompareError;
+use crate::errors::Code;
 use crate::formats::star::Table;
 use crate::geometry::{Matrix3, euler, symmetry::PointGroup};
 use std::collections::HashMap;
@@ -90,10 +91,11 @@ pub fn compare_poses(
         .filter_map(|(i, name)| rows.get(name.as_str()).map(|&j| (i, j)))
         .collect();
     if pairs.is_empty() {
-        return Err(CompareError::Invalid(
-            "the two runs have no image name in common; compare runs of the same particle file"
-                .into(),
-        ));
+        return Err(Code::RUNS_DIFFER
+            .says(
+                "the two runs have no image name in common; compare runs of the same particle file",
+            )
+            .into());
     }
     let mut angles: Vec<f64> = pairs
         .iter()

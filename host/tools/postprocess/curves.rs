@@ -1,6 +1,7 @@
 //! FSC curves of post-processing: unmasked, masked, with phases randomised, corrected.
 
 use super::{PostprocessError, PostprocessSettings};
+use crate::errors::Code;
 use crate::maximization::map_fsc::{map_fsc, randomise_phases};
 use ndarray::Array3;
 
@@ -47,7 +48,7 @@ impl Curves {
             None => (1..unmasked.len())
                 .find(|&s| unmasked[s] < settings.randomise_below)
                 .ok_or_else(|| {
-                    PostprocessError::Invalid(format!(
+                    Code::SHARPENING.says(format!(
                         "the FSC of the half maps never drops below {}, so phases cannot be randomised from there on; give \
                          --randomize_at_A",
                         settings.randomise_below

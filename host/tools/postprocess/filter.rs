@@ -1,6 +1,7 @@
 //! What is done to the averaged map in Fourier space: MTF, FSC weighting, B-factor, low-pass (spec 02 §7.1 steps 4–8).
 
 use super::{PostprocessError, PostprocessSettings, Sharpening};
+use crate::errors::{Code, Message};
 use crate::fourier::fft::HalfComplex3;
 use crate::fourier::shells::logical;
 use crate::optics::mtf::Mtf;
@@ -40,7 +41,7 @@ impl Treatment {
     ) -> Result<Self, PostprocessError> {
         let mtf = match &settings.mtf {
             Some(path) => Some((
-                Mtf::read(path).map_err(|e| PostprocessError::Invalid(e.to_string()))?,
+                Mtf::read(path).map_err(|e| Message::of(&e))?,
                 settings.mtf_pixel_size.unwrap_or(pixel_size),
             )),
             None => None,
@@ -170,11 +171,11 @@ impl Treatment {
             .map(|(d, y)| (1.0 / (d * d), y))
             .collect();
         if points.len() < 3 {
-            return Err(PostprocessError::Invalid(format!(
+            return Err(Code::SHARPENING.says(format!(
                 "only {} shells with signal lie between {low} Å and {high} Å: too few for a B-factor; raise --autob_lowres or \
                  give --adhoc_bfac",
                 points.len()
-            )));
+            )).into());
         }
         Ok(line(&points))
     }

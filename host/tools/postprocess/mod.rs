@@ -8,6 +8,7 @@ mod output;
 pub use curves::{Curves, resolution_shell};
 pub use filter::GuinierFit;
 
+use crate::errors::{Code, Coded, Message};
 use crate::formats::mrc::{Map, MrcError};
 use crate::formats::star::StarError;
 use crate::formats::volume::read_map;
@@ -37,8 +38,20 @@ pub enum PostprocessError {
         source: std::io::Error,
     },
     /// Anything else, in words for the user.
-    #[error("{0}")]
-    Invalid(String),
+    #[error(transparent)]
+    Invalid(#[from] Message),
+}
+
+impl Coded for PostprocessError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Map(error) => error.code(),
+            Self::Star(error) => error.code(),
+            Self::Shapes(error) => error.code(),
+            Self::Write { .. } => Code::CANNOT_WRITE,
+            Self::Invalid(message) => message.code,
+        }
+    }
 }
 
 /// How the map is sharpened.
@@ -126,9 +139,9 @@ pub fn run(settings: &PostprocessSettings) -> Result<Postprocessed, PostprocessE
     let mask = settings.mask.as_deref().map(read_mask).transpose()?;
     let n = halves[0].dim().0;
     if mask.as_ref().is_some_and(|m| m.dim() != halves[0].dim()) {
-        return Err(PostprocessError::Invalid(format!(
+        return Err(Code::MAPS_DIFFER.says(format!(
             "the mask has another box than the half maps ({n} voxels a side); make one of the same size"
-        )));
+        )).into());
     }
     let curves = Curves::new(&halves, mask.as_ref(), settings, pixel_size, &mut warnings)?;
     let shell = resolution_shell(&curves.corrected);
@@ -174,9 +187,9 @@ fn other_half(path: &Path) -> Result<PathBuf, PostprocessError> {
             return Ok(name.into());
         }
     }
-    Err(PostprocessError::Invalid(format!(
+    Err(Code::MAPS_DIFFER.says(format!(
         "{text}: the name holds neither half1 nor half2, so the other half map is not known; give it with --i2"
-    )))
+    )).into())
 }
 
 fn pixel_size(
@@ -188,7 +201,7 @@ fn pixel_size(
         Some(given) => Ok(given),
         None => {
             let found = map.pixel_size.ok_or_else(|| {
-                PostprocessError::Invalid(format!(
+                Code::MAP_PIXEL_SIZE.says(format!(
                     "{}: the header names no pixel size; give --angpix",
                     settings.half1.display()
                 ))
@@ -205,10 +218,12 @@ fn pixel_size(
 fn read_mask(path: &Path) -> Result<Array3<f64>, PostprocessError> {
     let mask = read_map(path)?.data.mapv(f64::from);
     match mask.iter().find(|v| !(-1e-6..=1.0 + 1e-6).contains(*v)) {
-        Some(value) => Err(PostprocessError::Invalid(format!(
-            "{}: the mask holds {value}, but masks go from 0 to 1",
-            path.display()
-        ))),
+        Some(value) => Err(Code::MAP_VALUES
+            .says(format!(
+                "{}: the mask holds {value}, but masks go from 0 to 1",
+                path.display()
+            ))
+            .into()),
         None => Ok(mask),
     }
 }

@@ -1,6 +1,7 @@
 //! Defocus of the simulated micrographs: drawn from a range, or rows of a table.
 
 use super::SimulationError;
+use crate::errors::Code;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 use std::path::Path;
@@ -28,9 +29,14 @@ pub enum DefocusSource {
 impl DefocusSource {
     /// Read a CSV table: a header line, then `defocus_u,defocus_v,angle[,…]` in Å and degrees, one row a micrograph.
     pub fn read_table(path: &Path) -> Result<Self, SimulationError> {
-        let fail = |message: String| SimulationError(format!("{}: {message}", path.display()));
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| fail(format!("the CTF table cannot be read: {e}")))?;
+        let fail =
+            |code: Code, message: String| code.says(format!("{}: {message}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            fail(
+                Code::of_reading(&e),
+                format!("the CTF table cannot be read: {e}"),
+            )
+        })?;
         let mut rows = Vec::new();
         for (number, line) in text.lines().enumerate().skip(1) {
             if line.trim().is_empty() {
@@ -43,17 +49,23 @@ impl DefocusSource {
                 .filter(|v: &f64| v.is_finite())
                 .collect();
             let &[u, v, angle] = values.as_slice() else {
-                return Err(fail(format!(
-                    "line {}: expected defocus_u,defocus_v,angle (Å, Å, degrees), found '{line}'",
-                    number + 1
-                )));
+                return Err(fail(
+                    Code::CTF_PARAMETERS,
+                    format!(
+                        "line {}: expected defocus_u,defocus_v,angle (Å, Å, degrees), found '{line}'",
+                        number + 1
+                    ),
+                )
+                .into());
             };
             rows.push(Defocus { u, v, angle });
         }
         if rows.is_empty() {
             return Err(fail(
+                Code::CTF_PARAMETERS,
                 "the CTF table has no rows after its header line".into(),
-            ));
+            )
+            .into());
         }
         Ok(Self::Table(rows))
     }

@@ -14,6 +14,7 @@ pub use preset::Preset;
 pub use truth::truth_map;
 
 use crate::dataset::{CtfFields, OpticsGroup};
+use crate::errors::{Code, Coded, Message};
 use crate::formats::atoms::Atom;
 use crate::formats::mrc::{self, MrcError, StackMode, StackWriter};
 use crate::formats::star::StarError;
@@ -31,18 +32,24 @@ use std::path::{Path, PathBuf};
 
 /// What went wrong in a simulation, on which file or setting, and what to try.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct SimulationError(pub String);
+#[error(transparent)]
+pub struct SimulationError(#[from] Message);
+
+impl Coded for SimulationError {
+    fn code(&self) -> Code {
+        self.0.code
+    }
+}
 
 impl From<MrcError> for SimulationError {
     fn from(e: MrcError) -> Self {
-        Self(e.to_string())
+        Self(Message::of(&e))
     }
 }
 
 impl From<StarError> for SimulationError {
     fn from(e: StarError) -> Self {
-        Self(e.to_string())
+        Self(Message::of(&e))
     }
 }
 
@@ -288,7 +295,7 @@ impl<'a> Simulation<'a> {
             phase_shift: 0.0,
         };
         let ctf = Ctf::new(&fields, &self.optics, CtfFlags::default())
-            .map_err(|e| SimulationError(format!("CTF of a simulated particle: {e}")))?;
+            .map_err(|e| Message::of(&e).about("CTF of a simulated particle"))?;
         let mut transform = self
             .projector
             .transform(&self.models[class], rotation, shift);
@@ -313,8 +320,8 @@ pub fn run(
     let with = |suffix: &str| PathBuf::from(format!("{}{suffix}", prefix.display()));
     if let Some(folder) = prefix.parent().filter(|f| !f.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|e| {
-            SimulationError(format!(
-                "{}: the output folder cannot be made: {e}",
+            Code::CANNOT_WRITE.says(format!(
+                "{}: the output folder cannot be made: {e}; check the permissions of the folder above it",
                 folder.display()
             ))
         })?;
@@ -394,11 +401,13 @@ fn check(settings: &SimulationSettings, models: &[Vec<Atom>]) -> Result<(), Simu
             s.box_size as f64 * s.pixel_size
         ))
     } else if models.is_empty() || models.iter().any(Vec::is_empty) {
-        Some("no atoms to project; give --model or --phantom".to_string())
+        return Err(Code::MISSING_OPTION
+            .says("no atoms to project; give --model or --phantom")
+            .into());
     } else {
         None
     };
-    fault.map_or(Ok(()), |f| Err(SimulationError(f)))
+    fault.map_or(Ok(()), |f| Err(Code::BAD_VALUE.says(f).into()))
 }
 
 /// Uniformly distributed orientation: rot, tilt, psi in degrees.

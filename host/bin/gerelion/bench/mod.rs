@@ -6,9 +6,9 @@ mod row;
 
 use crate::job::{self, JobKind};
 use crate::simulate::PresetName;
-use anyhow::{Context, bail};
 use clap::Args;
 use gerelion::device::ceilings::Ceilings;
+use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::formats::star::Document;
 use gerelion::tools::{fsc::compare_files, simulate};
 use row::Row;
@@ -67,9 +67,9 @@ pub struct Arguments {
 }
 
 /// Run the command.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     std::fs::create_dir_all(&arguments.output)
-        .with_context(|| format!("{}: cannot be made", arguments.output.display()))?;
+        .or_says(Code::CANNOT_WRITE, arguments.output.display())?;
     let (set, truth) = match &arguments.i {
         Some(particles) => (given_set(arguments, particles)?, None),
         None => simulated_set(arguments)?,
@@ -105,9 +105,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = arguments
         .runs
         .join(format!("{date}-{}", machine::name(&cards)));
-    let file = row
-        .append_csv(&folder, &date, &command)
-        .with_context(|| format!("{}: the row cannot be kept", folder.display()))?;
+    let file = row.append_csv(&folder, &date, &command).or_says(
+        Code::CANNOT_WRITE,
+        format!("the row cannot be kept in {}", folder.display()),
+    )?;
     println!("row appended to {}", file.display());
     Ok(())
 }
@@ -120,13 +121,14 @@ fn name(arguments: &Arguments) -> String {
     format!("{set} {}", arguments.job.name())
 }
 
-fn given_set(arguments: &Arguments, particles: &Path) -> anyhow::Result<job::Set> {
+fn given_set(arguments: &Arguments, particles: &Path) -> Result<job::Set, Failure> {
     let (Some(reference), Some(diameter), Some(symmetry)) = (
         &arguments.r#ref,
         arguments.particle_diameter,
         &arguments.sym,
     ) else {
-        bail!("--i needs --ref, --particle_diameter and --sym");
+        let text = "--i needs --ref, --particle_diameter and --sym as well: they say how to refine the particles";
+        return Err(Code::MISSING_OPTION.says(text).into());
     };
     Ok(job::Set {
         particles: particles.to_path_buf(),
@@ -140,7 +142,7 @@ fn given_set(arguments: &Arguments, particles: &Path) -> anyhow::Result<job::Set
 }
 
 /// Simulate the set, unless the same one lies in the output folder already; also gives the truth map.
-fn simulated_set(arguments: &Arguments) -> anyhow::Result<(job::Set, Option<PathBuf>)> {
+fn simulated_set(arguments: &Arguments) -> Result<(job::Set, Option<PathBuf>), Failure> {
     let mut settings = simulate::Preset::from(arguments.preset).settings();
     settings.particles = arguments.n;
     settings.seed = u64::from(arguments.seed);

@@ -1,0 +1,136 @@
+//! Words of the command line.
+
+use super::set::Set;
+use std::fs;
+
+#[test]
+fn unknown_option() {
+    let mut set = Set::new();
+    set.options.extend(["--tau_fudge", "4"].map(String::from));
+    set.refuse("GR-0101");
+}
+
+#[test]
+fn option_without_its_value() {
+    let mut set = Set::new();
+    set.options.extend(["--K", "--norm"].map(String::from));
+    set.refuse("GR-0102");
+}
+
+#[test]
+fn word_for_a_number() {
+    Set::new()
+        .option("--particle_diameter", "72A")
+        .refuse("GR-0103");
+}
+
+#[test]
+fn fraction_for_a_whole_number() {
+    Set::new().option("--K", "1.5").refuse("GR-0103");
+}
+
+#[test]
+fn number_out_of_range() {
+    Set::new().option("--K", "0").refuse("GR-0103");
+}
+
+#[test]
+fn unsupported_option() {
+    let mut set = Set::new();
+    set.options.push("--helix".into());
+    set.refuse("GR-0104");
+}
+
+#[test]
+fn no_output() {
+    let mut set = Set::new();
+    let at = set.options.iter().position(|word| word == "--o").unwrap();
+    set.options.drain(at..at + 2);
+    set.refuse("GR-0105");
+}
+
+#[test]
+fn no_reference() {
+    let mut set = Set::new();
+    let at = set.options.iter().position(|word| word == "--ref").unwrap();
+    set.options.drain(at..at + 2);
+    set.refuse("GR-0105");
+}
+
+#[test]
+fn classes_in_auto_refine() {
+    let mut set = Set::new().option("--K", "2");
+    set.options.push("--auto_refine".into());
+    set.refuse("GR-0106");
+}
+
+#[test]
+fn fsc_corrected_for_no_mask() {
+    let mut set = Set::new();
+    set.options.push("--solvent_correct_fsc".into());
+    set.refuse("GR-0106");
+}
+
+#[test]
+fn more_point_groups_than_classes() {
+    Set::new().option("--sym", "C1,C2,C3").refuse("GR-0106");
+}
+
+#[test]
+fn unknown_symmetry() {
+    Set::new().option("--sym", "Q7").refuse("GR-0107");
+}
+
+#[test]
+fn symmetry_file_with_a_strange_line() {
+    let set = Set::new().option("--sym", "my.sym");
+    fs::write(set.path("my.sym"), "rot_axis 4 0 0 1\nrot_axis two 1 0 0\n").unwrap();
+    set.refuse("GR-0108");
+}
+
+#[test]
+fn symmetry_file_that_makes_no_group() {
+    let set = Set::new().option("--sym", "my.sym");
+    fs::write(set.path("my.sym"), "rot_axis 4 0 0 1\nrot_axis 2 1 0 0.3\n").unwrap();
+    set.refuse("GR-0108");
+}
+
+#[test]
+fn missing_output_folder() {
+    Set::new().option("--o", "nowhere/run").refuse("GR-0208");
+}
+
+/// A root in the place where a folder is needed cannot be written to by anybody, root included. The reason is the
+/// system's and differs between users, so that the message is not compared.
+#[test]
+fn unwritable_output_folder() {
+    use std::os::unix::fs::PermissionsExt;
+    let set = Set::new().option("--o", "locked/run");
+    let locked = set.path("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
+    let (set, folder) = match fs::write(locked.join("probe"), b"") {
+        // The superuser may write anywhere but in such a place.
+        Ok(()) => (set.option("--o", "/proc/run"), "/proc"),
+        Err(_) => (set, "locked"),
+    };
+    let message = set.message();
+    let start = format!("GR-0209: cannot write into the output folder {folder} of --o");
+    assert!(message.starts_with(&start), "{message}");
+    assert!(message.contains("permissions"), "{message}");
+}
+
+#[test]
+fn scratch_folder_that_is_not_there() {
+    Set::new()
+        .option("--scratch_dir", "nowhere")
+        .refuse("GR-0210");
+}
+
+#[test]
+fn devices_that_are_no_numbers() {
+    // Read before any device is looked for.
+    let message = Set::new().option("--gpu", "0,x").message();
+    let known = ["GR-0103: ", "GR-0501: ", "GR-0502: "];
+    assert!(known.iter().any(|k| message.starts_with(k)), "{message}");
+}

@@ -1,0 +1,233 @@
+//! Particles, their images and optics groups.
+
+use super::set::{BOX, OPTICS, PARTICLE_COLUMNS, PARTICLES, PIXEL, Set, image, star};
+use gerelion::formats::mrc::{StackMode, StackWriter};
+use std::fs;
+
+/// A set whose STAR file was changed.
+fn with_star(change: impl FnOnce(String) -> String) -> Set {
+    let set = Set::new();
+    set.write_star(&change(star()));
+    set
+}
+
+/// The STAR file with one more column, with a value for each particle.
+fn with_column(label: &str, value: impl Fn(usize) -> &'static str) -> Set {
+    with_star(|text| {
+        let text = text.replace(
+            "_rlnDefocusAngle #6\n",
+            &format!("_rlnDefocusAngle #6\n_{label} #7\n"),
+        );
+        let mut row = 0;
+        text.lines()
+            .map(|line| match line.contains('@') {
+                true => {
+                    row += 1;
+                    format!("{line} {}\n", value(row))
+                }
+                false => format!("{line}\n"),
+            })
+            .collect()
+    })
+}
+
+#[test]
+fn empty_particle_table() {
+    with_star(|_| format!("{OPTICS}{PARTICLE_COLUMNS}\n")).refuse("GR-0301");
+}
+
+#[test]
+fn particles_of_tomograms() {
+    with_star(|text| text.replace("_rlnMicrographName", "_rlnTomoName")).refuse("GR-0302");
+}
+
+#[test]
+fn subtomograms() {
+    with_star(|text| text.replace("4.0 24 2 300", "4.0 24 3 300")).refuse("GR-0302");
+}
+
+#[test]
+fn other_images_for_the_last_reconstruction() {
+    let mut set = with_column("rlnReconstructImageName", |_| "other.mrcs");
+    set.options
+        .extend(["--auto_refine", "--split_random_halves"].map(String::from));
+    set.refuse("GR-0302");
+}
+
+#[test]
+fn missing_stack() {
+    let set = Set::new();
+    fs::remove_file(set.path("stack.mrcs")).unwrap();
+    set.refuse("GR-0303");
+}
+
+#[test]
+fn slice_beyond_the_stack() {
+    with_star(|text| text.replace("000003@", "000300@")).refuse("GR-0304");
+}
+
+#[test]
+fn image_number_0() {
+    with_star(|text| text.replace("000003@", "000000@")).refuse("GR-0304");
+}
+
+#[test]
+fn image_with_nan() {
+    let set = Set::new();
+    let mut images: Vec<Vec<f32>> = (0..PARTICLES).map(image).collect();
+    images[3][BOX * 5 + 7] = f32::NAN;
+    set.write_stack(&images);
+    set.refuse("GR-0305");
+}
+
+#[test]
+fn image_of_zeros() {
+    let set = Set::new();
+    let mut images: Vec<Vec<f32>> = (0..PARTICLES).map(image).collect();
+    images[2].fill(0.0);
+    set.write_stack(&images);
+    set.refuse("GR-0305");
+}
+
+#[test]
+fn images_of_another_size() {
+    let set = Set::new();
+    let path = set.path("stack.mrcs");
+    let mut stack = StackWriter::create(&path, 32, PARTICLES, PIXEL, StackMode::Float32).unwrap();
+    for _ in 0..PARTICLES {
+        stack.push(&vec![1.0; 32 * 32]).unwrap();
+    }
+    stack.finish().unwrap();
+    set.refuse("GR-0306");
+}
+
+#[test]
+fn odd_box() {
+    with_star(|text| text.replace("4.0 24 2", "4.0 25 2")).refuse("GR-0306");
+}
+
+#[test]
+fn undefined_optics_group() {
+    with_star(|text| text.replace("5@stack.mrcs mic1.mrc 1 ", "5@stack.mrcs mic1.mrc 7 "))
+        .refuse("GR-0307");
+}
+
+#[test]
+fn optics_group_twice() {
+    let row = "1 group1 4.0 24 2 300 2.7 0.1\n";
+    with_star(|text| text.replace(row, &row.repeat(2))).refuse("GR-0307");
+}
+
+#[test]
+fn missing_ctf_columns() {
+    let rows: String = (1..=PARTICLES)
+        .map(|i| format!("{i:06}@stack.mrcs mic.mrc 1\n"))
+        .collect();
+    let columns = PARTICLE_COLUMNS.split("_rlnDefocusU").next().unwrap();
+    with_star(|_| format!("{OPTICS}{columns}{rows}\n")).refuse("GR-0308");
+}
+
+#[test]
+fn missing_voltage() {
+    let optics = OPTICS
+        .replace(
+            "_rlnVoltage #6\n_rlnSphericalAberration #7\n_rlnAmplitudeContrast #8\n",
+            "",
+        )
+        .replace(" 300 2.7 0.1", "");
+    with_star(|text| text.replace(OPTICS, &optics)).refuse("GR-0308");
+}
+
+#[test]
+fn amplitude_contrast_in_percent() {
+    with_star(|text| text.replace("300 2.7 0.1", "300 2.7 10")).refuse("GR-0308");
+}
+
+#[test]
+fn missing_pixel_size() {
+    with_star(|text| {
+        text.replace("_rlnImagePixelSize #3\n", "")
+            .replace("group1 4.0 24", "group1 24")
+    })
+    .refuse("GR-0309");
+}
+
+#[test]
+fn pixel_size_of_0() {
+    with_star(|text| text.replace("group1 4.0 24", "group1 0 24")).refuse("GR-0309");
+}
+
+#[test]
+fn angle_that_is_no_number() {
+    with_column("rlnAngleRot", |row| if row == 4 { "nan" } else { "0" }).refuse("GR-0310");
+}
+
+#[test]
+fn negative_class() {
+    with_column("rlnClassNumber", |row| if row == 4 { "-1" } else { "1" }).refuse("GR-0310");
+}
+
+#[test]
+fn norm_correction_of_0() {
+    let mut set = with_column("rlnNormCorrection", |row| if row == 4 { "0" } else { "1" });
+    set.options.push("--norm".into());
+    set.refuse("GR-0310");
+}
+
+#[test]
+fn origin_outside_the_image() {
+    with_column("rlnOriginXAngst", |row| if row == 4 { "1000" } else { "1" }).refuse("GR-0310");
+}
+
+#[test]
+fn half_set_3() {
+    with_column("rlnRandomSubset", |row| if row == 4 { "3" } else { "1" }).refuse("GR-0311");
+}
+
+#[test]
+fn particle_without_a_half_set() {
+    with_column("rlnRandomSubset", |row| if row == 4 { "0" } else { "1" }).refuse("GR-0311");
+}
+
+#[test]
+fn empty_half_set() {
+    let mut set = with_column("rlnRandomSubset", |_| "1");
+    set.options.push("--auto_refine".into());
+    set.options.push("--split_random_halves".into());
+    set.refuse("GR-0311");
+}
+
+#[test]
+fn mtf_of_one_group_only() {
+    with_star(|text| {
+        let text = text.replace("_rlnVoltage #6", "_rlnMtfFileName #9\n_rlnVoltage #6");
+        let rows = "1 group1 4.0 24 2 mtf.star 300 2.7 0.1\n2 group2 4.0 24 2 None 300 2.7 0.1\n";
+        text.replace("1 group1 4.0 24 2 300 2.7 0.1\n", rows)
+    })
+    .refuse("GR-0312");
+}
+
+#[test]
+fn missing_mtf() {
+    with_star(|text| {
+        let text = text.replace("_rlnVoltage #6", "_rlnMtfFileName #9\n_rlnVoltage #6");
+        let rows = "1 group1 4.0 24 2 a.star 300 2.7 0.1\n2 group2 4.0 24 2 b.star 300 2.7 0.1\n";
+        text.replace("1 group1 4.0 24 2 300 2.7 0.1\n", rows)
+    })
+    .refuse("GR-0312");
+}
+
+#[test]
+fn table_of_micrographs() {
+    with_star(|_| {
+        format!(
+            "{OPTICS}data_particles\n\nloop_\n_rlnMicrographName #1\n_rlnOpticsGroup #2\na.mrc 1\n"
+        )
+    })
+    .refuse("GR-0313");
+}
+
+#[test]
+fn missing_optics_table() {
+    with_star(|text| text.replace(OPTICS, "")).refuse("GR-0313");
+}

@@ -1,0 +1,97 @@
+//! The commands of `gerelion`.
+
+use super::set::{BOX, PIXEL, Set, blob, failure};
+use super::snapshot;
+use gerelion::formats::mrc::write_map;
+use std::fs;
+use std::process::{Command, Output};
+
+fn gerelion(set: &Set, words: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gerelion"))
+        .args(words.split_whitespace())
+        .current_dir(set.folder.path())
+        .output()
+        .unwrap()
+}
+
+fn refuse(set: &Set, words: &str, code: &str) {
+    let message = failure(&gerelion(set, words));
+    snapshot::check(code, &set.neutral(&message));
+}
+
+#[test]
+fn a_code_is_explained() {
+    let output = gerelion(&Set::new(), "explain GR-0303");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && text.starts_with("GR-0303 "),
+        "{text}"
+    );
+    assert!(text.contains("What to try"), "{text}");
+}
+
+#[test]
+fn code_that_does_not_exist() {
+    refuse(&Set::new(), "explain GR-9999", "GR-0103");
+}
+
+/// Such errors have clap's words and its status.
+#[test]
+fn unknown_command() {
+    let output = gerelion(&Set::new(), "simulat");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.starts_with("ERROR:\nGR-0101: "), "{errors}");
+    assert!(errors.contains("simulate"), "{errors}");
+}
+
+#[test]
+fn maps_of_different_boxes() {
+    let set = Set::new();
+    write_map(&set.path("small.mrc"), blob((16, 16, 16)).view(), PIXEL).unwrap();
+    refuse(&set, "fsc ref.mrc small.mrc", "GR-0407");
+}
+
+#[test]
+fn maps_of_different_pixel_sizes() {
+    let set = Set::new();
+    let map = blob((BOX, BOX, BOX));
+    write_map(&set.path("b.mrc"), map.view(), 3.0).unwrap();
+    refuse(&set, "fsc ref.mrc b.mrc", "GR-0407");
+}
+
+#[test]
+fn subset_larger_than_the_set() {
+    let words = "subset --i particles.star --n 100 --o sub.star";
+    refuse(&Set::new(), words, "GR-0103");
+}
+
+#[test]
+fn subset_of_no_particle_file() {
+    let set = Set::new();
+    fs::write(set.path("other.star"), "data_\n\n_rlnPixelSize 3\n").unwrap();
+    refuse(&set, "subset --i other.star --n 1 --o sub.star", "GR-0313");
+}
+
+#[test]
+fn half_map_without_its_other_half() {
+    refuse(&Set::new(), "postprocess --i ref.mrc", "GR-0407");
+}
+
+#[test]
+fn odd_box_to_simulate() {
+    refuse(&Set::new(), "simulate --o sim --n 4 --box 33", "GR-0103");
+}
+
+#[test]
+fn atomic_model_that_is_none() {
+    let set = Set::new();
+    fs::write(set.path("model.pdb"), "this is no model\n").unwrap();
+    refuse(&set, "simulate --o sim --n 4 --model model.pdb", "GR-0211");
+}
+
+#[test]
+fn comparison_of_a_run_that_is_not_there() {
+    let set = Set::new();
+    refuse(&set, "compare out/run_it001 out/run_it002", "GR-0201");
+}
