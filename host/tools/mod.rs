@@ -1,9 +1,11 @@
-//! Tools around the refinement: simulated data, map and run comparisons, subsets, machine check, measurements.
+//! Tools around the refinement: simulated data, map and run comparisons, subsets, machine check, measurements, pages about runs.
 
 pub mod compare;
 pub mod doctor;
 pub mod fsc;
 pub mod measure;
+pub mod moment;
 pub mod postprocess;
+pub mod report;
 pub mod simulate;
 pub mod subset;

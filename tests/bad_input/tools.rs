@@ -95,3 +95,16 @@ fn comparison_of_a_run_that_is_not_there() {
     let set = Set::new();
     refuse(&set, "compare out/run_it001 out/run_it002", "GR-0201");
 }
+
+#[test]
+fn report_on_a_run_that_is_not_there() {
+    refuse(&Set::new(), "report run", "GR-0201");
+}
+
+#[test]
+fn report_on_a_run_with_a_broken_model() {
+    let set = Set::new();
+    let model = "data_model_general\n\n_rlnOriginalImageSize 32\n_rlnPixelSize none\n\ndata_model_classes\n\n_rlnReferenceImage a.mrc\n";
+    fs::write(set.path("run_it001_model.star"), model).unwrap();
+    refuse(&set, "report run", "GR-0207");
+}

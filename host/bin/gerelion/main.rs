@@ -6,6 +6,7 @@ mod demo;
 mod explain;
 mod job;
 mod postprocess;
+mod report;
 mod selfcheck;
 mod simulate;
 mod subset;
@@ -38,6 +39,8 @@ enum Command {
     Compare(compare::RunArguments),
     /// Sharpened map and corrected FSC from two unfiltered half maps
     Postprocess(postprocess::Arguments),
+    /// Write a page about a run, finished or going on: progress, FSC, maps, orientations
+    Report(report::Arguments),
     /// Cut a reproducible subset out of a particle file
     Subset(subset::Arguments),
     /// Simulate a small set, refine it and judge the result: a few minutes on two cores
@@ -74,6 +77,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Fsc(arguments) => compare::fsc(&arguments),
         Command::Compare(arguments) => compare::runs(&arguments),
         Command::Postprocess(arguments) => postprocess::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Subset(arguments) => subset::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -10,7 +10,7 @@ use clap::Args;
 use gerelion::device::ceilings::Ceilings;
 use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::formats::star::Document;
-use gerelion::tools::{fsc::compare_files, simulate};
+use gerelion::tools::{fsc::compare_files, moment, simulate};
 use row::Row;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     print!("{}", row.table());
-    let date = machine::date(SystemTime::now());
+    let date = moment::date(SystemTime::now());
     let folder = arguments
         .runs
         .join(format!("{date}-{}", machine::name(&cards)));

@@ -1,0 +1,288 @@
+//! What deserves a look: signs of a run that goes wrong or of results that say less than they seem to.
+
+use super::history::{Run, Set};
+use super::pace;
+use super::state::State;
+use super::tables::Model;
+use std::time::SystemTime;
+
+/// Share of the particles below which a class is as good as empty.
+const SMALL_CLASS: f64 = 0.01;
+
+/// FSC that means signal (gold standard).
+pub const GOLD_STANDARD: f64 = 0.143;
+
+/// FSC that a curve must not climb to again once it has fallen below [`GOLD_STANDARD`].
+const RISEN_AGAIN: f64 = 0.3;
+
+/// Change of the average Pmax between two iterations of equal sampling that is not settled.
+const PMAX_CHANGE: f64 = 0.2;
+
+/// Iterations, from the last, in which Pmax should have settled.
+const SETTLED: usize = 3;
+
+/// Share by which the resolution may fall behind the best before it is worth a word.
+const WORSE: f64 = 1.1;
+
+/// Times the longest iteration after which a run may have stopped without a word, and seconds that it must be at least.
+const SILENCE: (f64, f64) = (5.0, 3600.0);
+
+/// Everything found about a run, in words.
+pub fn of(run: &Run, state: State, now: SystemTime) -> Vec<String> {
+    let mut found = Vec::new();
+    match state {
+        State::Failed => {
+            found.push("The run ended with an error; its own output says which.".into())
+        }
+        State::Aborted => found.push("The run was stopped before its end.".into()),
+        State::Running => found.extend(silence(&run.sets, now)),
+        State::Finished => {}
+    }
+    let model = &run.last().model;
+    found.extend(small_classes(model));
+    found.extend(nyquist(model));
+    found.extend(fsc(model));
+    found.extend(resolution_lost(&run.sets));
+    found.extend(pmax(&run.sets));
+    found
+}
+
+fn small_classes(model: &Model) -> Vec<String> {
+    let is_small = |occupancy: f64| model.classes.len() > 1 && occupancy < SMALL_CLASS;
+    model
+        .classes
+        .iter()
+        .enumerate()
+        .filter(|(_, class)| is_small(class.occupancy))
+        .map(|(k, class)| {
+            format!(
+                "Class {} holds only {:.2} % of the particles: its map says little.",
+                k + 1,
+                100.0 * class.occupancy
+            )
+        })
+        .collect()
+}
+
+fn nyquist(model: &Model) -> Option<String> {
+    let nyquist = 2.0 * model.pixel_size;
+    let shell = model.extent() / model.resolution;
+    (shell >= model.box_size as f64 / 2.0 - 1.0).then(|| {
+        format!(
+            "The resolution of {:.2} Å has reached the limit of the pixels (Nyquist, {nyquist:.2} Å): smaller pixels may show more.",
+            model.resolution
+        )
+    })
+}
+
+fn fsc(model: &Model) -> Option<String> {
+    let spectra = &model.classes.first()?.spectra;
+    let curve: Vec<f64> = spectra
+        .fsc
+        .iter()
+        .copied()
+        .filter(|v| v.is_finite())
+        .collect();
+    let end = &curve[curve.len().saturating_sub(3)..];
+    if !end.is_empty() && end.iter().all(|value| *value > GOLD_STANDARD) {
+        return Some(format!(
+            "The FSC does not fall to zero: it is {:.2} at the highest frequency. Either the pixels limit the resolution, or \
+             the half-sets share something (particles extracted twice, a tight mask).",
+            end[end.len() - 1]
+        ));
+    }
+    let fallen = curve.iter().position(|value| *value < GOLD_STANDARD)?;
+    let (shell, value) = (fallen..curve.len())
+        .map(|shell| (shell, curve[shell]))
+        .max_by(|a, b| a.1.total_cmp(&b.1))?;
+    (value > RISEN_AGAIN && shell > 0).then(|| {
+        format!(
+            "The FSC falls below {GOLD_STANDARD} and rises to {value:.2} again, at {:.2} Å.",
+            model.extent() / shell as f64
+        )
+    })
+}
+
+fn resolution_lost(sets: &[Set]) -> Option<String> {
+    let best = sets
+        .iter()
+        .filter(|set| set.model.resolution.is_finite())
+        .min_by(|a, b| a.model.resolution.total_cmp(&b.model.resolution))?;
+    let last = sets.last()?;
+    (last.model.resolution > best.model.resolution * WORSE).then(|| {
+        format!(
+            "The resolution fell back from {:.2} Å in iteration {} to {:.2} Å.",
+            best.model.resolution, best.name, last.model.resolution
+        )
+    })
+}
+
+/// Pmax that still changes widely in the latest iterations. It may where the sampling changes, and after the first iteration.
+fn pmax(sets: &[Set]) -> Option<String> {
+    let recent = &sets[sets
+        .len()
+        .saturating_sub(SETTLED + 1)
+        .max(2)
+        .min(sets.len())..];
+    recent
+        .windows(2)
+        .filter(|pair| pair[1].follows(&pair[0]))
+        .filter(|pair| pair[0].sampling.is_some() && pair[0].sampling == pair[1].sampling)
+        .map(|pair| (&pair[0], &pair[1]))
+        .find(|(a, b)| (a.model.average_pmax - b.model.average_pmax).abs() > PMAX_CHANGE)
+        .map(|(a, b)| {
+            format!(
+                "The average Pmax changed widely, from {:.2} in iteration {} to {:.2} in iteration {}, with the same sampling: \
+                 the alignment has not settled.",
+                a.model.average_pmax, a.name, b.model.average_pmax, b.name
+            )
+        })
+}
+
+fn silence(sets: &[Set], now: SystemTime) -> Option<String> {
+    let longest = sets
+        .iter()
+        .filter_map(|set| set.seconds)
+        .fold(0.0, f64::max);
+    let age = now
+        .duration_since(sets.last()?.written?)
+        .ok()?
+        .as_secs_f64();
+    (longest > 0.0 && age > (SILENCE.0 * longest).max(SILENCE.1)).then(|| {
+        format!(
+            "Nothing was written for {}, while no iteration took longer than {}: the run may have stopped.",
+            pace::words(age),
+            pace::words(longest)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::files::SetName;
+    use super::super::tables::{Class, Sampling, Spectra};
+    use super::*;
+    use std::time::Duration;
+
+    fn model(resolution: f64, occupancies: &[f64], fsc: &[f64]) -> Model {
+        Model {
+            box_size: 64,
+            pixel_size: 4.0,
+            resolution,
+            current_size: 64,
+            average_pmax: 0.5,
+            local_searches: false,
+            classes: occupancies
+                .iter()
+                .map(|occupancy| Class {
+                    occupancy: *occupancy,
+                    resolution: None,
+                    accuracy_rotations: None,
+                    accuracy_translations: None,
+                    completeness: None,
+                    spectra: Spectra {
+                        fsc: fsc.to_vec(),
+                        ..Spectra::default()
+                    },
+                })
+                .collect(),
+        }
+    }
+
+    fn set(number: usize, average_pmax: f64, resolution: f64) -> Set {
+        Set {
+            name: SetName::Iteration(number),
+            model: Model {
+                average_pmax,
+                ..model(resolution, &[1.0], &[])
+            },
+            optimiser: None,
+            sampling: Some(Sampling {
+                symmetry: "C1".into(),
+                angular_step: 7.5,
+                offset_range: 10.0,
+                offset_step: 2.0,
+            }),
+            written: None,
+            seconds: None,
+        }
+    }
+
+    #[test]
+    fn classes_that_are_nearly_empty() {
+        let found = small_classes(&model(10.0, &[0.6, 0.39, 0.0042], &[]));
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].starts_with("Class 3 holds only 0.42 %"),
+            "{found:?}"
+        );
+        assert!(small_classes(&model(10.0, &[1.0], &[])).is_empty());
+    }
+
+    #[test]
+    fn resolution_at_the_limit_of_the_pixels() {
+        assert!(nyquist(&model(8.0, &[1.0], &[])).is_some());
+        assert!(nyquist(&model(9.0, &[1.0], &[])).is_none());
+        assert!(nyquist(&model(f64::INFINITY, &[1.0], &[])).is_none());
+    }
+
+    #[test]
+    fn curves_that_do_not_end_at_zero_or_rise_again() {
+        let text = |fsc: &[f64]| super::fsc(&model(20.0, &[1.0], fsc)).unwrap_or_default();
+        assert_eq!(text(&[1.0, 0.9, 0.3, 0.1, 0.05, 0.02]), "");
+        assert_eq!(
+            text(&[0.0, 0.0, 0.0, 0.0]),
+            "",
+            "no FSC in a classification"
+        );
+        assert!(text(&[1.0, 0.9, 0.5, 0.4, 0.3]).contains("does not fall to zero: it is 0.30"));
+        assert!(text(&[1.0, 0.5, 0.1, 0.4, 0.1, 0.0]).contains("rises to 0.40 again, at 85.33 Å"));
+    }
+
+    #[test]
+    fn pmax_must_settle_unless_the_sampling_changes() {
+        let mut sets: Vec<Set> = [0.0, 1.0, 0.2, 0.5, 0.75, 0.76]
+            .into_iter()
+            .enumerate()
+            .map(|(i, p)| set(i, p, 10.0))
+            .collect();
+        assert!(
+            pmax(&sets)
+                .unwrap()
+                .contains("0.20 in iteration 2 to 0.50 in iteration 3")
+        );
+        sets[3].sampling.as_mut().unwrap().angular_step = 3.75;
+        assert!(pmax(&sets).is_none(), "{:?}", pmax(&sets));
+        assert!(pmax(&sets[..2]).is_none() && pmax(&sets[..1]).is_none());
+    }
+
+    #[test]
+    fn resolution_that_falls_back() {
+        let sets = [
+            set(0, 0.0, f64::INFINITY),
+            set(1, 0.5, 10.0),
+            set(2, 0.5, 12.0),
+        ];
+        assert!(
+            resolution_lost(&sets)
+                .unwrap()
+                .contains("10.00 Å in iteration 1 to 12.00 Å")
+        );
+        assert!(resolution_lost(&sets[..2]).is_none());
+    }
+
+    #[test]
+    fn a_silent_run_is_suspected_only_after_long() {
+        let start = SystemTime::UNIX_EPOCH;
+        let mut last = set(1, 0.5, 10.0);
+        (last.written, last.seconds) = (Some(start), Some(1000.0));
+        let after = |seconds| {
+            silence(
+                std::slice::from_ref(&last),
+                start + Duration::from_secs(seconds),
+            )
+        };
+        assert!(after(4900).is_none());
+        assert!(after(5100).unwrap().contains("16 min 40 s"));
+    }
+}

@@ -1,0 +1,74 @@
+//! Maps and particles of the latest iteration.
+
+use super::ReportError;
+use super::files::SetName;
+use super::history::Set;
+use super::maps::Views;
+use super::particles::Particles;
+use crate::formats::star::Document;
+use crate::formats::volume::read_map;
+use std::path::PathBuf;
+
+/// What the page shows of the latest iteration alone.
+#[derive(Debug)]
+pub struct Latest {
+    /// Views of each map.
+    pub maps: Vec<Views>,
+    /// Particles; None where their file is missing.
+    pub particles: Option<Particles>,
+}
+
+impl Latest {
+    /// Read the files of a set; missing ones are noted.
+    pub fn read(prefix: &str, set: &Set, notes: &mut Vec<String>) -> Result<Self, ReportError> {
+        let mut missing = Vec::new();
+        let mut maps = Vec::new();
+        for (title, path) in map_files(prefix, set) {
+            if path.is_file() {
+                let map = read_map(&path)?;
+                let pixel_size = map.pixel_size.unwrap_or(set.model.pixel_size);
+                maps.push(Views::of(title, path, &map.data, pixel_size));
+            } else {
+                missing.push(path);
+            }
+        }
+        let table = set.name.file(prefix, "_data.star");
+        let particles = if table.is_file() {
+            Some(Particles::from_table(
+                Document::read(&table)?.require("particles")?,
+            )?)
+        } else {
+            missing.push(table);
+            None
+        };
+        notes.extend(
+            missing
+                .iter()
+                .map(|path| format!("Missing: {}.", path.display())),
+        );
+        Ok(Self { maps, particles })
+    }
+}
+
+/// Titles and paths of the maps that a set should have.
+fn map_files(prefix: &str, set: &Set) -> Vec<(String, PathBuf)> {
+    let halves = set.name.existing(prefix, "_half1_model.star").is_some();
+    let mut found = Vec::new();
+    for k in 1..=set.model.classes.len() {
+        let map = |tag: &str, tail: &str| {
+            set.name
+                .file(prefix, &format!("{tag}_class{k:03}{tail}.mrc"))
+        };
+        let half_maps =
+            |tail: &str| [1, 2].map(|h| (format!("Half map {h}"), map(&format!("_half{h}"), tail)));
+        match (set.name, halves) {
+            (SetName::Final, _) => {
+                found.push(("Final map".to_owned(), map("", "")));
+                found.extend(half_maps("_unfil"));
+            }
+            (_, true) => found.extend(half_maps("")),
+            (_, false) => found.push((format!("Class {k}"), map("", ""))),
+        }
+    }
+    found
+}

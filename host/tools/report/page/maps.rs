@@ -1,0 +1,56 @@
+//! Slices and projections of the latest maps.
+
+use crate::tools::report::ReportError;
+use crate::tools::report::history::Run;
+use crate::tools::report::html::{escaped, paragraph, section as html_section};
+use crate::tools::report::maps::{Views, images, scale_bar};
+use std::fmt::Write;
+
+/// What is seen in each image, for slices and for projections.
+const SLICES: [&str; 3] = ["slice xy", "slice xz", "slice yz"];
+const PROJECTIONS: [&str; 3] = ["along z", "along y", "along x"];
+
+/// One figure for each map; nothing without maps.
+pub fn section(run: &Run) -> Result<String, ReportError> {
+    if run.latest.maps.is_empty() {
+        return Ok(String::new());
+    }
+    let mut body = String::new();
+    for views in &run.latest.maps {
+        body.push_str(&figure(views)?);
+    }
+    body.push_str(&paragraph(
+        "Central slices, then projections. The first axis named points to the right, the second up (along z: x and y, along y: x \
+         and z, along x: y and z). Black and white are the 0.5th and 99.5th percentile of the three slices, or projections.",
+    ));
+    Ok(html_section(
+        &format!("Maps, {}", run.last().name.title()),
+        &body,
+    ))
+}
+
+fn figure(views: &Views) -> Result<String, ReportError> {
+    let mut cells = String::new();
+    let kinds = [(&views.slices, SLICES), (&views.projections, PROJECTIONS)];
+    for (planes, names) in kinds {
+        for ((image, name), width) in images(planes)?.iter().zip(names).zip(views.widths) {
+            let bar = scale_bar(width);
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                cells,
+                "<div class=\"view\"><img src=\"{image}\" alt=\"{}\"/><div class=\"bar\" style=\"width:{:.2}%\">{bar} Å</div>{name}</div>",
+                escaped(&format!("{}, {name}", views.title)),
+                100.0 * bar / width
+            );
+        }
+    }
+    let file = views
+        .path
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    Ok(format!(
+        "<figure>\n<figcaption>{} ({})</figcaption>\n<div class=\"views\">\n{cells}</div>\n</figure>\n",
+        escaped(&views.title),
+        escaped(&file)
+    ))
+}

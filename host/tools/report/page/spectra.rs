@@ -1,0 +1,160 @@
+//! The latest iteration: figures of each class, FSC between the halves, signal-to-noise ratio.
+
+use crate::tools::report::chart::{Axis, Chart, Curve, Rule, Scale};
+use crate::tools::report::findings::GOLD_STANDARD;
+use crate::tools::report::history::Run;
+use crate::tools::report::html::{number, section as html_section, table};
+use crate::tools::report::tables::Model;
+
+/// Signal-to-noise ratios below this are not shown: nothing is seen there.
+const LOWEST_SSNR: f64 = 1e-2;
+
+/// Figures and curves.
+pub fn section(run: &Run) -> String {
+    let model = &run.last().model;
+    let mut body = String::new();
+    if model.classes.len() > 1 {
+        body.push_str(&classes_table(run));
+    }
+    let charts: String = [fsc(model), ssnr(model)]
+        .iter()
+        .flatten()
+        .map(Chart::figure)
+        .collect();
+    if !charts.is_empty() {
+        body.push_str(&format!("<div class=\"side-by-side\">\n{charts}</div>\n"));
+    }
+    if body.is_empty() {
+        return body;
+    }
+    html_section(&format!("Resolution, {}", run.last().name.title()), &body)
+}
+
+fn classes_table(run: &Run) -> String {
+    let heads = [
+        "Class",
+        "Share, %",
+        "Particles",
+        "Resolution, Å",
+        "Accuracy, °",
+        "Accuracy, Å",
+        "Fourier coverage, %",
+    ]
+    .map(String::from);
+    let members = |k: usize| {
+        let particles = run.latest.particles.as_ref()?;
+        Some(
+            particles
+                .classes
+                .iter()
+                .filter(|class| **class == k)
+                .count(),
+        )
+    };
+    let rows: Vec<Vec<String>> = run
+        .last()
+        .model
+        .classes
+        .iter()
+        .enumerate()
+        .map(|(k, class)| {
+            vec![
+                (k + 1).to_string(),
+                number(Some(100.0 * class.occupancy), 2),
+                members(k).map_or("–".into(), |n| n.to_string()),
+                number(class.resolution, 2),
+                number(class.accuracy_rotations, 2),
+                number(class.accuracy_translations, 2),
+                number(class.completeness.map(|share| 100.0 * share), 1),
+            ]
+        })
+        .collect();
+    table("classes", &heads, &rows)
+}
+
+/// Frequencies up to Nyquist.
+fn frequencies(model: &Model) -> Axis {
+    let nyquist = 0.5 / model.pixel_size;
+    Axis::new("resolution, Å", 0.0, nyquist, Scale::Resolution)
+}
+
+/// Line at the resolution of the model.
+fn resolution(model: &Model) -> Option<Rule> {
+    model.resolution.is_finite().then(|| {
+        Rule::Upright(
+            1.0 / model.resolution,
+            format!("{} Å", number(Some(model.resolution), 2)),
+        )
+    })
+}
+
+/// Gold-standard FSC; None in a classification, whose files hold zeros.
+fn fsc(model: &Model) -> Option<Chart> {
+    let spectra = &model.classes.first()?.spectra;
+    if !spectra.fsc.iter().skip(1).any(|value| *value != 0.0) {
+        return None;
+    }
+    let points: Vec<(f64, f64)> = spectra
+        .frequency
+        .iter()
+        .copied()
+        .zip(spectra.fsc.iter().copied())
+        .collect();
+    let lowest = points.iter().map(|(_, y)| *y).fold(0.0, f64::min);
+    let mut rules = vec![Rule::Across(GOLD_STANDARD, GOLD_STANDARD.to_string())];
+    rules.extend(resolution(model));
+    Some(Chart {
+        title: "FSC between the half maps (gold standard)".into(),
+        x: frequencies(model),
+        y: Axis::new(
+            "FSC",
+            (lowest * 10.0).floor().max(-10.0) / 10.0,
+            1.0,
+            Scale::Linear,
+        ),
+        curves: vec![Curve {
+            name: "FSC".into(),
+            points,
+            dots: false,
+        }],
+        rules,
+    })
+}
+
+/// Signal-to-noise ratio of each class.
+fn ssnr(model: &Model) -> Option<Chart> {
+    let curves: Vec<Curve> = model
+        .classes
+        .iter()
+        .enumerate()
+        .map(|(k, class)| Curve {
+            name: format!("class {}", k + 1),
+            points: class
+                .spectra
+                .frequency
+                .iter()
+                .zip(&class.spectra.ssnr)
+                .filter(|(_, value)| **value >= LOWEST_SSNR)
+                .map(|(frequency, value)| (*frequency, *value))
+                .collect(),
+            dots: false,
+        })
+        .collect();
+    let largest = curves
+        .iter()
+        .flat_map(|curve| &curve.points)
+        .map(|(_, y)| *y)
+        .fold(0.0, f64::max);
+    if largest <= LOWEST_SSNR || !largest.is_finite() {
+        return None;
+    }
+    let mut rules = vec![Rule::Across(1.0, "1".into())];
+    rules.extend(resolution(model));
+    Some(Chart {
+        title: "Signal-to-noise ratio of the map, τ²/σ²".into(),
+        x: frequencies(model),
+        y: Axis::new("SSNR", LOWEST_SSNR, largest.max(2.0), Scale::Logarithmic),
+        curves,
+        rules,
+    })
+}

@@ -1,0 +1,139 @@
+//! What kind of run it is, how far it is, and how long it will take.
+
+use crate::tools::moment;
+use crate::tools::report::files::SetName;
+use crate::tools::report::history::Run;
+use crate::tools::report::html::{escaped, number, short};
+use crate::tools::report::pace;
+use crate::tools::report::state::State;
+use std::time::SystemTime;
+
+/// Heading and list of facts.
+pub fn header(run: &Run, state: State, now: SystemTime) -> String {
+    let job = match (run.optimiser(), run.last().model.classes.len()) {
+        (Some(optimiser), _) if optimiser.auto_refine => "3D auto-refine",
+        (Some(_), 1) => "3D classification with one class",
+        (Some(_), _) => "3D classification",
+        (None, _) => "3D refinement",
+    };
+    let facts: String = facts(run, state, now)
+        .into_iter()
+        .map(|(name, value)| format!("<dt>{}</dt><dd>{value}</dd>\n", escaped(name)))
+        .collect();
+    format!(
+        "<header>\n<h1>{}</h1>\n<p class=\"lead\">{job}, {}</p>\n<dl>\n{facts}</dl>\n</header>\n",
+        escaped(&run.prefix),
+        progress(run, state)
+    )
+}
+
+/// How far the run is.
+fn progress(run: &Run, state: State) -> String {
+    let word = state.word();
+    match (run.last().name, asked_for(run)) {
+        (SetName::Final, _) => format!("{word}: final maps written"),
+        (SetName::Iteration(number), Some(of)) => format!("{word}: iteration {number} of {of}"),
+        (SetName::Iteration(number), None) => format!("{word}: iteration {number}"),
+    }
+}
+
+/// Number of iterations, where the run was given one.
+fn asked_for(run: &Run) -> Option<usize> {
+    run.optimiser()
+        .filter(|optimiser| !optimiser.auto_refine)
+        .map(|optimiser| optimiser.iterations)
+}
+
+/// Names and values (markup) of what is known.
+fn facts(run: &Run, state: State, now: SystemTime) -> Vec<(&'static str, String)> {
+    let model = &run.last().model;
+    let mut facts = vec![
+        (
+            "Resolution",
+            format!("{} Å", number(Some(model.resolution), 2)),
+        ),
+        (
+            "Box",
+            format!(
+                "{} pixels of {} Å ({} Å)",
+                model.box_size,
+                short(model.pixel_size, 4),
+                number(Some(model.extent()), 0)
+            ),
+        ),
+    ];
+    if let Some(particles) = &run.latest.particles {
+        facts.push(("Particles", particles.count.to_string()));
+    }
+    if model.classes.len() > 1 {
+        facts.push(("Classes", model.classes.len().to_string()));
+    }
+    if let Some(sampling) = run.sampling() {
+        facts.push(("Symmetry", escaped(&sampling.symmetry).into_owned()));
+    }
+    if let Some(optimiser) = run.optimiser() {
+        if let Some(diameter) = optimiser.particle_diameter {
+            facts.push((
+                "Particle diameter",
+                format!("{} Å", number(Some(diameter), 0)),
+            ));
+        }
+        if optimiser.half_sets || optimiser.auto_refine {
+            facts.push(("Half-sets", "refined independently".into()));
+        }
+        if !optimiser.program.is_empty() {
+            facts.push(("Program", escaped(&optimiser.program).into_owned()));
+        }
+    }
+    facts.extend(time(run, state, now));
+    if let Some(written) = run.last().written {
+        facts.push(("Latest files", moment::minute(written)));
+    }
+    if let Some(optimiser) = run.optimiser()
+        && !optimiser.command_line.is_empty()
+    {
+        facts.push(("Command line", words(&optimiser.command_line)));
+    }
+    facts
+}
+
+/// Words of a command line, none of which is broken at its dashes.
+fn words(line: &str) -> String {
+    let words: Vec<String> = line
+        .split_whitespace()
+        .map(|word| format!("<span>{}</span>", escaped(word)))
+        .collect();
+    format!("<code>{}</code>", words.join(" "))
+}
+
+/// How long iterations take and what is left of a run that goes on.
+fn time(run: &Run, state: State, now: SystemTime) -> Vec<(&'static str, String)> {
+    let Some((each, count)) = pace::recent(&run.sets) else {
+        return Vec::new();
+    };
+    let iterations = if count == 1 {
+        "the last one".to_owned()
+    } else {
+        format!("mean of the last {count}")
+    };
+    let mut facts = vec![(
+        "Time per iteration",
+        format!("{} ({iterations})", pace::words(each)),
+    )];
+    if state == State::Running {
+        let left = match (run.last().name, asked_for(run)) {
+            (SetName::Iteration(number), Some(of)) => {
+                let age = run
+                    .last()
+                    .written
+                    .and_then(|written| now.duration_since(written).ok())
+                    .map_or(0.0, |age| age.as_secs_f64());
+                let left = pace::left(each, of.saturating_sub(number), age);
+                format!("about {} when this page was written", pace::words(left))
+            }
+            _ => "not known: auto-refine decides itself how many iterations it needs".into(),
+        };
+        facts.push(("Time left", left));
+    }
+    facts
+}

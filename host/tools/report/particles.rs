@@ -1,0 +1,65 @@
+//! What the particle table of an iteration says.
+
+use crate::formats::star::{StarError, Table};
+
+/// Columns of a particle table; empty where the table lacks them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Particles {
+    /// Rot and tilt, degrees.
+    pub directions: Vec<[f64; 2]>,
+    /// Class of each particle, from 0; all 0 without the column.
+    pub classes: Vec<usize>,
+    /// Length of the shift, Å.
+    pub offsets: Vec<f64>,
+    /// Mean of both defocus values, Å.
+    pub defocus: Vec<f64>,
+    /// Largest probability of a pose.
+    pub pmax: Vec<f64>,
+    /// Number of particles.
+    pub count: usize,
+}
+
+impl Particles {
+    /// Take the columns from a `particles` table.
+    pub fn from_table(table: &Table) -> Result<Self, StarError> {
+        let column = |label: &str| match table.has(label) {
+            true => table.real_column(label),
+            false => Ok(Vec::new()),
+        };
+        let pairs = |a: &str, b: &str| -> Result<Vec<[f64; 2]>, StarError> {
+            Ok(column(a)?
+                .into_iter()
+                .zip(column(b)?)
+                .map(|(a, b)| [a, b])
+                .collect())
+        };
+        let classes = match table.has("rlnClassNumber") {
+            true => table
+                .integer_column("rlnClassNumber")?
+                .into_iter()
+                .map(|class| usize::try_from(class - 1).unwrap_or(0))
+                .collect(),
+            false => vec![0; table.len()],
+        };
+        let offsets = pairs("rlnOriginXAngst", "rlnOriginYAngst")?;
+        let defocus = pairs("rlnDefocusU", "rlnDefocusV")?;
+        Ok(Self {
+            directions: pairs("rlnAngleRot", "rlnAngleTilt")?,
+            classes,
+            offsets: offsets.iter().map(|[x, y]| x.hypot(*y)).collect(),
+            defocus: defocus.iter().map(|[u, v]| (u + v) / 2.0).collect(),
+            pmax: column("rlnMaxValueProbDistribution")?,
+            count: table.len(),
+        })
+    }
+
+    /// Directions of the particles of a class (from 0).
+    pub fn directions_of(&self, class: usize) -> Vec<[f64; 2]> {
+        self.directions
+            .iter()
+            .zip(&self.classes)
+            .filter(|(_, k)| **k == class)
+            .map(|(direction, _)| *direction)
+            .collect()
+    }
+}
