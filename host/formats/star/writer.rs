@@ -36,7 +36,7 @@ pub fn replace_file(
             code: Code::CANNOT_WRITE,
             path: path.display().to_string(),
             message: format!(
-                "cannot write the STAR file: {e}; check that the folder exists, may be written to and has room"
+                "cannot write the file: {e}; check that the folder exists, may be written to and has room"
             ),
         }
     })

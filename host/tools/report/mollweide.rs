@@ -147,8 +147,10 @@ fn draw_key(svg: &mut String, largest: f64) {
             width / STEPS as f64 + 0.3
         );
     }
+    // On a long key there is no room for 0 beside 1.
+    let zero = if largest < 5.0 { "0" } else { "" };
     for (share, text) in [
-        (0.0, "0".to_owned()),
+        (0.0, zero.to_owned()),
         (1.0 / largest, "1 = even".to_owned()),
         (1.0, format!("{largest:.1} times")),
     ] {

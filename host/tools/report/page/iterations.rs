@@ -148,9 +148,12 @@ fn iterations_table(run: &Run) -> String {
     ];
     let has_classes = run.last().model.classes.len() > 1;
     if has_classes {
-        heads.extend(["Changes of class, %", "Classes, %"]);
+        heads.push("Changes of class, %");
     }
     heads.push("Time");
+    if has_classes {
+        heads.push("Classes, %");
+    }
     let heads: Vec<String> = heads.into_iter().map(String::from).collect();
     let rows: Vec<Vec<String>> = run
         .sets
@@ -194,6 +197,9 @@ fn row(set: &Set, run: &Run, has_classes: bool) -> Vec<String> {
     if has_classes {
         let changed = optimiser.and_then(|o| o.change_classes);
         cells.push(number(changed.map(|share| 100.0 * share), 1));
+    }
+    cells.push(set.seconds.map_or("–".into(), pace::words));
+    if has_classes {
         let shares: Vec<String> = model
             .classes
             .iter()
@@ -201,7 +207,6 @@ fn row(set: &Set, run: &Run, has_classes: bool) -> Vec<String> {
             .collect();
         cells.push(shares.join(" / "));
     }
-    cells.push(set.seconds.map_or("–".into(), pace::words));
     cells
 }
 

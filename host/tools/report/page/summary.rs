@@ -108,32 +108,37 @@ fn words(line: &str) -> String {
 
 /// How long iterations take and what is left of a run that goes on.
 fn time(run: &Run, state: State, now: SystemTime) -> Vec<(&'static str, String)> {
-    let Some((each, count)) = pace::recent(&run.sets) else {
-        return Vec::new();
-    };
-    let iterations = if count == 1 {
-        "the last one".to_owned()
-    } else {
-        format!("mean of the last {count}")
-    };
-    let mut facts = vec![(
-        "Time per iteration",
-        format!("{} ({iterations})", pace::words(each)),
-    )];
-    if state == State::Running {
-        let left = match (run.last().name, asked_for(run)) {
-            (SetName::Iteration(number), Some(of)) => {
-                let age = run
-                    .last()
-                    .written
-                    .and_then(|written| now.duration_since(written).ok())
-                    .map_or(0.0, |age| age.as_secs_f64());
-                let left = pace::left(each, of.saturating_sub(number), age);
-                format!("about {} when this page was written", pace::words(left))
-            }
-            _ => "not known: auto-refine decides itself how many iterations it needs".into(),
+    let recent = pace::recent(&run.sets);
+    let mut facts = Vec::new();
+    if let Some((each, count)) = recent {
+        let which = match count {
+            1 => "the last one".to_owned(),
+            _ => format!("mean of the last {count}"),
         };
-        facts.push(("Time left", left));
+        facts.push((
+            "Time per iteration",
+            format!("{} ({which})", pace::words(each)),
+        ));
+    }
+    if state != State::Running {
+        return facts;
+    }
+    match (run.last().name, asked_for(run), recent) {
+        (SetName::Iteration(number), Some(of), Some((each, _))) => {
+            let written = run.last().written;
+            let age = written.and_then(|written| now.duration_since(written).ok());
+            let age = age.map_or(0.0, |age| age.as_secs_f64());
+            let left = pace::words(pace::left(each, of.saturating_sub(number), age));
+            facts.push((
+                "Time left",
+                format!("about {left} when this page was written"),
+            ));
+        }
+        (_, None, _) if run.optimiser().is_some() => facts.push((
+            "Time left",
+            "not known: auto-refine decides itself how many iterations it needs".into(),
+        )),
+        _ => {}
     }
     facts
 }
