@@ -1,5 +1,6 @@
 //! Reading particle images in stack order.
 
+use super::examine::flaw;
 use super::scratch::Scratch;
 use super::{DatasetError, Particle, ParticleSet, Pixels};
 use crate::errors::{Code, Message};
@@ -293,19 +294,13 @@ impl ImageStore {
             }
         };
         let pixels = pixels.map_err(|e| blame(Message::of(&e)))?;
-        if let Some((pixel, value)) = pixels.first_not_finite() {
-            return Err(blame(Code::BAD_IMAGE.says(format!(
-                "the image holds {value} at pixel ({}, {}); remove this particle from the STAR file or extract it again",
-                pixel % reader.shape().0,
-                pixel / reader.shape().0
-            ))));
+        match flaw(&pixels, reader.shape().0) {
+            None => Ok(pixels),
+            Some(flaw) => Err(blame(Code::BAD_IMAGE.says(format!(
+                "{flaw}; remove this particle from the STAR file, extract it again, or let such particles be left out \
+                 (--reject_limit)"
+            )))),
         }
-        if pixels.are_zero() {
-            return Err(blame(Code::BAD_IMAGE.says(
-                "all pixels of the image are 0; remove this particle from the STAR file or extract it again",
-            )));
-        }
-        Ok(pixels)
     }
 
     /// The open reader of a stack.

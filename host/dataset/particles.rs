@@ -159,6 +159,19 @@ impl ParticleSet {
     pub fn read(path: &Path, options: &ReadOptions) -> Result<Self, DatasetError> {
         read::read(path, options)
     }
+    /// The set that a file without the particles `left_out` (ascending) would have given.
+    pub fn without(self, left_out: &[usize]) -> Result<Self, DatasetError> {
+        let mut left_out = left_out.iter().copied().peekable();
+        let kept: Vec<usize> = (0..self.particles.len())
+            .filter(|&row| left_out.next_if_eq(&row).is_none())
+            .collect();
+        // What there was to say about the file has been said.
+        let set = read::with_rows(self, &kept)?;
+        Ok(Self {
+            warnings: Vec::new(),
+            ..set
+        })
+    }
     /// Write optics and particles in the 3.1+ layout; `with_statistics` adds the three result columns
     /// (likelihood, Pmax, significant samples), `with_halves` `rlnRandomSubset`. Temporary name, then rename.
     ///

@@ -14,7 +14,7 @@ use std::path::Path;
 pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet, DatasetError> {
     let document = Document::read(path)?;
     let mut warnings = Vec::new();
-    let (mut optics_table, mut table) = tables(path, document, options, &mut warnings)?;
+    let (mut optics_table, table) = tables(path, document, options, &mut warnings)?;
     if table.is_empty() {
         return Err(DatasetError::about(
             Code::NO_PARTICLES,
@@ -39,15 +39,38 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet, Da
     }
     let box_of = |number| first_box(path, &table, number);
     let optics = read_optics(path, &mut optics_table, options, box_of, &mut warnings)?;
-    let mut particles = read_particles(path, &table, &optics, options)?;
-
+    let particles = read_particles(path, &table, &optics, options)?;
     let order = order_by_micrograph(&table)?;
-    table.reorder(&order);
-    particles = order.iter().map(|&row| particles[row].clone()).collect();
-    let stacks = number_stacks(path, &table, &mut particles)?;
+    let all = ParticleSet {
+        optics: optics.groups,
+        particles,
+        scale_groups: Vec::new(),
+        stacks: Vec::new(),
+        warnings,
+        optics_table,
+        particle_table: table,
+        source: path.to_path_buf(),
+    };
+    with_rows(all, &order)
+}
+
+/// The set with these rows of its table, in this order; particles, stacks and scale groups are numbered anew.
+pub(super) fn with_rows(set: ParticleSet, rows: &[usize]) -> Result<ParticleSet, DatasetError> {
+    let ParticleSet {
+        optics,
+        particles,
+        mut warnings,
+        optics_table,
+        particle_table: mut table,
+        source,
+        ..
+    } = set;
+    table.reorder(rows);
+    let mut particles: Vec<Particle> = rows.iter().map(|&row| particles[row].clone()).collect();
+    let stacks = number_stacks(&source, &table, &mut particles)?;
     let (scale_group_of, scale_groups) = groups::scale_groups(
         &table,
-        &optics.groups,
+        &optics,
         |row| particles[row].optics_group,
         &mut warnings,
     )?;
@@ -56,14 +79,14 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet, Da
         particle.scale_group = scale_group_of[id];
     }
     Ok(ParticleSet {
-        optics: optics.groups,
+        optics,
         particles,
         scale_groups,
         stacks,
         warnings,
         optics_table,
         particle_table: table,
-        source: path.to_path_buf(),
+        source,
     })
 }
 

@@ -97,7 +97,7 @@ pub(super) fn write(
     Ok(())
 }
 
-fn write_optics(out: &mut impl Write, table: &Table) -> io::Result<()> {
+pub(super) fn write_optics(out: &mut impl Write, table: &Table) -> io::Result<()> {
     let labels = table.labels();
     let mut rows = LoopWriter::begin(out, "optics", &labels)?;
     for row in 0..table.len() {

@@ -11,6 +11,7 @@ pub mod error;
 pub mod expectation_step;
 mod fourier_references;
 pub mod half_sets;
+mod input;
 pub mod iteration;
 pub mod job;
 pub mod kernels;
@@ -26,6 +27,7 @@ pub mod program;
 pub mod progress;
 pub mod reduce;
 pub mod references;
+mod rejection;
 #[cfg(test)]
 mod replay;
 pub mod resume;

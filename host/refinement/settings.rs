@@ -172,6 +172,8 @@ pub struct Settings {
     pub skip_maximize: bool,
     /// `--nr_parts_sigma2noise`.
     pub noise_particles: usize,
+    /// `--reject_limit`, per cent; None: images that cannot be used end the run.
+    pub reject_limit: Option<f64>,
     /// `--dont_skip_gridding`: number of gridding iterations; None = direct division.
     pub gridding_iterations: Option<usize>,
     /// `--no_map`.
@@ -360,6 +362,7 @@ impl Settings {
             solvent_correct_fsc: line.flag("--solvent_correct_fsc"),
             skip_maximize: line.flag("--skip_maximize"),
             noise_particles: optional_count(line, "--nr_parts_sigma2noise")?.unwrap_or(1000),
+            reject_limit: Some(below_hundred(line, "--reject_limit")?).filter(|limit| *limit > 0.0),
             gridding_iterations: line.flag("--dont_skip_gridding").then_some(gridding),
             no_map: line.flag("--no_map"),
             sigma2_fudge: above_zero(line, "--sigma2_fudge")?,
@@ -502,6 +505,12 @@ fn between(
 fn above_zero(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
     line.positive(option)
         .ok_or_else(|| refuse(line, option, "it must be above 0"))
+}
+
+fn below_hundred(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
+    Some(not_negative(line, option)?)
+        .filter(|value| *value < 100.0)
+        .ok_or_else(|| refuse(line, option, "it is a share in per cent, below 100"))
 }
 
 fn not_negative(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {

@@ -3,18 +3,21 @@
 use super::console::{self, Console};
 use super::crew::{StopSign, agree};
 use super::error::RunError;
+use super::input::{
+    Input, UNSEEDED, check_columns, drop_corrected_ctf, group_names, particle_diameter, read_input,
+    warn_all,
+};
 use super::job::{Job, uniform_directions};
 use super::noise::{self, NoiseRule};
 use super::output::OriginalSampling;
-use super::references::{self, References};
+use super::references::References;
 use super::schedule::local_search_width;
 use super::settings::Settings;
 use super::solvent::Solvent;
 use super::state::RunState;
-use super::{half_sets, memory, resume, scratch};
+use super::{half_sets, memory, rejection, resume, scratch};
 use crate::comm::Ranks;
-use crate::dataset::{ImageStore, OpticsGroup, ParticleSet, ReadOptions};
-use crate::errors::Code;
+use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::ExpectationOptions;
 use crate::fourier::masks;
 use crate::geometry::{
@@ -22,18 +25,9 @@ use crate::geometry::{
 };
 use crate::maximization::{MaximizationOptions, initial};
 use crate::model::{ClassModel, Model};
-use crate::optics::mtf::MtfCorrection;
 use ndarray::Array3;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// HEALPix order, range and step (pixels) of translations when none is given.
-const DEFAULT_ORDER: u32 = 2;
-const DEFAULT_RANGE: f64 = 6.0;
-const DEFAULT_STEP: f64 = 2.0;
-
-/// Seed that the C library starts from: the first perturbation is drawn before the run's own seed is set.
-const UNSEEDED: u32 = 1;
 
 /// Read everything a fresh run needs, estimate the noise and low-pass the references. `stop` may stop the run.
 /// A collective.
@@ -49,83 +43,42 @@ pub fn fresh(
     )];
     ranks.broadcast(0, &mut seed);
     let seed = seed[0] as u32;
-    let mut opened = agree(ranks, open(settings, seed, ranks, console))?;
-    scratch::copy(&mut opened.images, &opened.settings, ranks, console, stop)?;
+    let mut input = agree(ranks, read_input(settings, console))?;
+    input.particles =
+        rejection::leave_out_unusable(input.particles, &input.settings, ranks, console, stop)?;
+    let mut opened = agree(ranks, open(input, seed, ranks, console))?;
+    scratch::copy(
+        &mut opened.images,
+        &opened.input.settings,
+        ranks,
+        console,
+        stop,
+    )?;
     let noise = initial_noise(&opened, ranks, console, stop)?;
     agree(ranks, first_job(opened, seed, &noise, ranks))
 }
 
-/// What a fresh run reads.
+/// Input whose particles are those that will be aligned, with half-sets and images.
 struct Opened {
-    settings: Settings,
-    particles: ParticleSet,
+    input: Input,
     images: ImageStore,
-    references: Vec<References>,
-    sampling: Sampling,
-    solvent: Solvent,
-    /// D, Å.
-    diameter: f64,
 }
 
-fn open(
-    mut settings: Settings,
-    seed: u32,
-    ranks: &Ranks,
-    console: &Console,
-) -> Result<Opened, RunError> {
-    let mut particles = ParticleSet::read(
-        &settings.particles,
-        &ReadOptions {
-            pixel_size: settings.pixel_size,
-            need_ctf: settings.ctf,
-        },
-    )?;
-    warn_all(console, &particles.warnings);
-    if particles.particles.is_empty() {
-        return Err(Code::NO_PARTICLES
-            .says(format!(
-                "{}: the particle table is empty, so there is nothing to refine. Give the file with the particles.",
-                settings.particles.display()
-            ))
-            .into());
-    }
-    check_columns(&settings, &particles)?;
-    drop_corrected_ctf(&mut settings, &particles.optics, console);
-    let references = read_references(&settings, &particles.optics[0])?;
-    for half in &references {
-        warn_all(console, &half.warnings);
-    }
-    let box_size = references[0].box_size();
-    let pixel_size = references[0].pixel_size;
-    settings.classes = references[0].maps.len();
-    if settings.split_random_halves && settings.classes > 1 {
-        return Err(Code::CONFLICTING_OPTIONS.says(format!(
-            "gold-standard half-sets need a single class, but there are {}. Use --K 1, or leave out --auto_refine \
-             and --split_random_halves.",
-            settings.classes
-        )).into());
-    }
-    let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
-    disable_scale_of_one_group(&mut settings, &particles, console);
-    let sampling = sampling(&settings, pixel_size)?;
+fn open(mut input: Input, seed: u32, ranks: &Ranks, console: &Console) -> Result<Opened, RunError> {
+    let Input {
+        settings,
+        particles,
+        ..
+    } = &mut input;
+    disable_scale_of_one_group(settings, particles, console);
     if settings.split_random_halves {
         let [first, second] = half_sets::assign(&mut particles.particles, seed)?;
         console.say(&format!(
             " Half-sets: {first} particles in half 1, {second} in half 2"
         ));
     }
-    let images = open_images(&particles, settings.preread_images, ranks)?;
-    let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
-    warn_all(console, &warnings);
-    Ok(Opened {
-        settings,
-        particles,
-        images,
-        references,
-        sampling,
-        solvent,
-        diameter,
-    })
+    let images = open_images(particles, settings.preread_images, ranks)?;
+    Ok(Opened { input, images })
 }
 
 fn first_job(
@@ -134,15 +87,15 @@ fn first_job(
     noise: &[Vec<f64>],
     ranks: &Ranks,
 ) -> Result<Job, RunError> {
-    let Opened {
+    let Opened { input, images } = opened;
+    let Input {
         settings,
         particles,
-        images,
         references,
         sampling,
         solvent,
         diameter,
-    } = opened;
+    } = input;
     let box_size = references[0].box_size();
     let members = half_sets::members(&particles.particles, settings.split_random_halves);
     let mut models = Vec::new();
@@ -244,26 +197,6 @@ fn seconds_since_epoch() -> u32 {
         .map_or(1, |d| d.as_secs() as u32)
 }
 
-fn warn_all(console: &Console, warnings: &[String]) {
-    for warning in warnings {
-        console.warn(&format!(" + WARNING: {warning}"));
-    }
-}
-
-/// What columns ask for must be there, or be something that this program does.
-fn check_columns(settings: &Settings, set: &ParticleSet) -> Result<(), RunError> {
-    MtfCorrection::new(&set.optics, 0)?;
-    if settings.auto_refine && set.has_column("rlnReconstructImageName") {
-        return Err(Code::PARTICLE_KIND.says(format!(
-            "{}: the column rlnReconstructImageName names other images for the last reconstruction, which this program \
-             does not offer. Remove the column, and reconstruct from these images with the final poses by another \
-             program.",
-            set.source().display()
-        )).into());
-    }
-    Ok(())
-}
-
 /// The images, kept in memory from their first use on where there is room.
 fn open_images(
     particles: &ParticleSet,
@@ -277,16 +210,6 @@ fn open_images(
     Ok(images)
 }
 
-/// Images that are already CTF corrected switch the CTF off for all.
-fn drop_corrected_ctf(settings: &mut Settings, optics: &[OpticsGroup], console: &Console) {
-    if settings.ctf && optics.iter().any(|group| group.ctf_corrected) {
-        settings.ctf = false;
-        console.warn(
-            " + WARNING: rlnCtfDataAreCtfCorrected says that the images are CTF corrected already: --ctf is switched off.",
-        );
-    }
-}
-
 fn disable_scale_of_one_group(settings: &mut Settings, set: &ParticleSet, console: &Console) {
     if settings.scale && set.scale_groups.len() <= 1 {
         settings.scale = false;
@@ -294,81 +217,6 @@ fn disable_scale_of_one_group(settings: &mut Settings, set: &ParticleSet, consol
             " + WARNING: all particles are in one group, so there is nothing to scale them against: --scale is switched off.",
         );
     }
-}
-
-/// D, Å: as given, or the box less the edge of the mask.
-fn particle_diameter(
-    settings: &Settings,
-    box_size: usize,
-    pixel_size: f64,
-    console: &Console,
-) -> Result<f64, RunError> {
-    let width = box_size as f64 * pixel_size;
-    let Some(diameter) = settings.particle_diameter.filter(|&d| d > 0.0) else {
-        let diameter = (box_size as f64 - settings.mask_edge) * pixel_size;
-        if diameter <= 0.0 {
-            return Err(Code::DIAMETER.says(format!(
-                "a mask edge of {} pixels leaves nothing of the box of {box_size} pixels. Give a smaller --maskedge.",
-                settings.mask_edge
-            )).into());
-        }
-        console.say(&format!(
-            " Particle diameter not given: using {diameter} Angstroms (box less mask edge)"
-        ));
-        return Ok(diameter);
-    };
-    if diameter > width {
-        return Err(Code::DIAMETER.says(format!(
-            "the particle diameter of {diameter} Å (--particle_diameter) is larger than the box of {box_size} pixels × \
-             {pixel_size} Å = {width} Å. Give the diameter in Å, smaller than the box, or extract larger images."
-        )).into());
-    }
-    Ok(diameter)
-}
-
-/// References of each half: the same for both, unless the file name says `half1` or `half2` in a gold-standard run.
-fn read_references(settings: &Settings, group: &OpticsGroup) -> Result<Vec<References>, RunError> {
-    let mut own = settings.clone();
-    let name = settings
-        .reference
-        .as_ref()
-        .map(|path| path.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let tagged = name.contains("half1") || name.contains("half2");
-    if !(settings.split_random_halves && tagged) {
-        return Ok(vec![references::read(settings, group)?]);
-    }
-    let mut both = Vec::new();
-    for (tag, other) in [("half1", "half2"), ("half2", "half1")] {
-        own.reference = Some(PathBuf::from(name.replace(other, tag)));
-        both.push(references::read(&own, group)?);
-    }
-    if both[0].box_size() != both[1].box_size() {
-        return Err(Code::REFERENCE_LIST.says(format!(
-            "the references of the two halves have boxes of {} and {} pixels ({name} and its counterpart). They must be equal: give two half maps of one run.",
-            both[0].box_size(),
-            both[1].box_size()
-        )).into());
-    }
-    Ok(both)
-}
-
-/// Names of the point groups, one a class.
-fn group_names(settings: &Settings) -> Result<Vec<String>, RunError> {
-    let names: Vec<String> = settings
-        .symmetry
-        .split(',')
-        .map(|name| name.trim().to_string())
-        .collect();
-    if names.len() > 1 && names.len() != settings.classes {
-        return Err(Code::CONFLICTING_OPTIONS.says(format!(
-            "--sym {} names {} point groups, but --K is {}. Give one point group for all classes, or one for each.",
-            settings.symmetry,
-            names.len(),
-            settings.classes
-        )).into());
-    }
-    Ok(names)
 }
 
 fn operators(settings: &Settings) -> Result<Vec<Vec<Matrix3>>, RunError> {
@@ -381,36 +229,6 @@ fn operators(settings: &Settings) -> Result<Vec<Vec<Matrix3>>, RunError> {
         .collect()
 }
 
-/// The grid at the start; classes of different symmetry are searched without any.
-fn sampling(settings: &Settings, pixel_size: f64) -> Result<Sampling, RunError> {
-    let names = group_names(settings)?;
-    let symmetry = PointGroup::parse(if names.len() > 1 { "C1" } else { &names[0] })?;
-    let perturbed = !(settings.skip_align || settings.skip_rotate);
-    let mut sampling = Sampling::new(
-        settings.healpix_order.unwrap_or(DEFAULT_ORDER),
-        settings.psi_step.unwrap_or(-1.0),
-        symmetry,
-        settings.limit_tilt,
-        settings.offset_range.unwrap_or(DEFAULT_RANGE) * pixel_size,
-        settings.offset_step.unwrap_or(DEFAULT_STEP) * pixel_size,
-        if perturbed {
-            settings.perturbation
-        } else {
-            0.0
-        },
-    );
-    if sampling.directions.is_empty() {
-        return Err(Code::NO_ORIENTATIONS
-            .says(format!(
-                "no viewing direction is left: --limit_tilt {} and --sym {} exclude all of them. Leave out --limit_tilt, or widen it.",
-                settings.limit_tilt, settings.symmetry
-            ))
-            .into());
-    }
-    sampling.perturb(&mut CRandom::new(UNSEEDED));
-    Ok(sampling)
-}
-
 /// Noise spectra of the optics groups. The first rank estimates them. A collective.
 fn initial_noise(
     opened: &Opened,
@@ -418,10 +236,10 @@ fn initial_noise(
     console: &Console,
     stop: &StopSign,
 ) -> Result<Vec<Vec<f64>>, RunError> {
-    let shells = opened.references[0].box_size() / 2 + 1;
+    let shells = opened.input.references[0].box_size() / 2 + 1;
     let estimated = match ranks.leads() {
         true => estimate_noise(opened, console, stop),
-        false => Ok(vec![vec![0.0; shells]; opened.particles.optics.len()]),
+        false => Ok(vec![vec![0.0; shells]; opened.input.particles.optics.len()]),
     };
     let mut spectra = agree(ranks, estimated)?;
     for spectrum in &mut spectra {
@@ -435,17 +253,17 @@ fn estimate_noise(
     console: &Console,
     stop: &StopSign,
 ) -> Result<Vec<Vec<f64>>, RunError> {
-    let Opened {
+    let Opened { input, images } = opened;
+    let Input {
         settings,
         particles: set,
-        images,
         references,
         ..
-    } = opened;
+    } = input;
     let rule = NoiseRule {
         box_size: references[0].box_size(),
         pixel_size: references[0].pixel_size,
-        particle_diameter: opened.diameter,
+        particle_diameter: input.diameter,
         mask_edge: settings.mask_edge,
         zero_mask: settings.zero_mask,
         check_norm: settings.check_norm,

@@ -29,7 +29,8 @@ super::super::entry::entries! {
     BAD_IMAGE = 305, "Image without usable pixels";
     causes: "A box that lies outside the micrograph.", "A damaged micrograph or stack.",
             "A failed normalisation: division by a standard deviation of 0.";
-    remedies: "Remove this particle from the STAR file.", "Extract the particles again.";
+    remedies: "Remove this particle from the STAR file.", "Extract the particles again.",
+              "Have a few such particles left out and listed: --reject_limit 1 allows 1 %.";
 
     /// The images have another size than the STAR file says, or a size that cannot be refined.
     IMAGE_SIZE = 306, "Images of a wrong size";
@@ -72,6 +73,12 @@ super::super::entry::entries! {
     causes: "A file of rlnMtfFileName or --mtf that is not there, or has not the columns rlnResolutionInversePixel and rlnMtfValue.",
             "Optics groups of which some name a file and some do not.";
     remedies: "Name the file of each optics group.", "Remove rlnMtfFileName from the optics table: images then stay as they are.";
+
+    /// More particles have images that cannot be used than --reject_limit allows.
+    TOO_MANY_REJECTED = 314, "More images that cannot be used than allowed";
+    causes: "Stacks that were not written or copied completely.", "A whole micrograph that is damaged.";
+    remedies: "Look at the list <o>_rejected.star, which says what is wrong with each image.", "Extract these particles again.",
+              "Allow more with --reject_limit, in per cent, when what is left is enough.";
 
     /// The file is not one of particles.
     PARTICLE_FILE = 313, "Not a particle file";

@@ -4,7 +4,7 @@ use super::super::entry::{Group, OnContinue, OptionEntry};
 use OnContinue::{FromCommandLine, IfGiven, SwitchOn};
 
 /// Input, output and the aim of the run.
-pub const GENERAL: [OptionEntry; 26] = OptionEntry::under(
+pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
     Group::General,
     [
         OptionEntry::text("--i", "", "Particle STAR file (needed for a new run)"),
@@ -124,6 +124,12 @@ pub const GENERAL: [OptionEntry; 26] = OptionEntry::under(
             "Prefix (folder with a slash) of the RELION_JOB_EXIT_SUCCESS, _FAILURE and _ABORTED files of the job scheduler",
         )
         .on_continue(FromCommandLine),
+        OptionEntry::real(
+            "--reject_limit",
+            "0",
+            "%",
+            "Look at all images before the run, leave out particles whose image is missing in its stack, not finite or all zero, up to this share, and list them in <o>_rejected.star; 0 makes them errors (not a RELION option)",
+        ),
         OptionEntry::flag("--version", "Print the version and stop").on_continue(FromCommandLine),
         OptionEntry::flag("--help", "Print this text and stop; also -h").on_continue(FromCommandLine),
         OptionEntry::flag(

@@ -290,6 +290,7 @@ pub fn settings(table: &Table, path: &Path, command_line: String) -> Result<Sett
         solvent_correct_fsc: flag("rlnDoSolventFscCorrection")?,
         skip_maximize: false,
         noise_particles: 1000,
+        reject_limit: None,
         gridding_iterations: None,
         no_map: !flag("rlnDoMapEstimation")?,
         sigma2_fudge: 1.0,

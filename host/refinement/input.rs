@@ -1,0 +1,218 @@
+//! What a fresh run reads before its images, and the checks that do without them.
+
+use super::console::Console;
+use super::error::RunError;
+use super::references::{self, References};
+use super::settings::Settings;
+use super::solvent::Solvent;
+use crate::dataset::{OpticsGroup, ParticleSet, ReadOptions};
+use crate::errors::Code;
+use crate::geometry::{random::CRandom, sampling::Sampling, symmetry::PointGroup};
+use crate::optics::mtf::MtfCorrection;
+use std::path::PathBuf;
+
+/// HEALPix order, range and step (pixels) of translations when none is given.
+const DEFAULT_ORDER: u32 = 2;
+const DEFAULT_RANGE: f64 = 6.0;
+const DEFAULT_STEP: f64 = 2.0;
+
+/// Seed that the C library starts from: the first perturbation is drawn before the run's own seed is set.
+pub(super) const UNSEEDED: u32 = 1;
+
+/// What a fresh run reads, but for the images.
+pub(super) struct Input {
+    pub settings: Settings,
+    pub particles: ParticleSet,
+    pub references: Vec<References>,
+    pub sampling: Sampling,
+    pub solvent: Solvent,
+    /// D, Å.
+    pub diameter: f64,
+}
+
+/// Read and check them.
+pub(super) fn read_input(mut settings: Settings, console: &Console) -> Result<Input, RunError> {
+    let particles = ParticleSet::read(
+        &settings.particles,
+        &ReadOptions {
+            pixel_size: settings.pixel_size,
+            need_ctf: settings.ctf,
+        },
+    )?;
+    warn_all(console, &particles.warnings);
+    if particles.particles.is_empty() {
+        return Err(Code::NO_PARTICLES
+            .says(format!(
+                "{}: the particle table is empty, so there is nothing to refine. Give the file with the particles.",
+                settings.particles.display()
+            ))
+            .into());
+    }
+    check_columns(&settings, &particles)?;
+    drop_corrected_ctf(&mut settings, &particles.optics, console);
+    let references = read_references(&settings, &particles.optics[0])?;
+    for half in &references {
+        warn_all(console, &half.warnings);
+    }
+    let box_size = references[0].box_size();
+    let pixel_size = references[0].pixel_size;
+    settings.classes = references[0].maps.len();
+    if settings.split_random_halves && settings.classes > 1 {
+        return Err(Code::CONFLICTING_OPTIONS.says(format!(
+            "gold-standard half-sets need a single class, but there are {}. Use --K 1, or leave out --auto_refine \
+             and --split_random_halves.",
+            settings.classes
+        )).into());
+    }
+    let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
+    let sampling = sampling(&settings, pixel_size)?;
+    let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
+    warn_all(console, &warnings);
+    Ok(Input {
+        settings,
+        particles,
+        references,
+        sampling,
+        solvent,
+        diameter,
+    })
+}
+
+pub(super) fn warn_all(console: &Console, warnings: &[String]) {
+    for warning in warnings {
+        console.warn(&format!(" + WARNING: {warning}"));
+    }
+}
+
+/// What columns ask for must be there, or be something that this program does.
+pub(super) fn check_columns(settings: &Settings, set: &ParticleSet) -> Result<(), RunError> {
+    MtfCorrection::new(&set.optics, 0)?;
+    if settings.auto_refine && set.has_column("rlnReconstructImageName") {
+        return Err(Code::PARTICLE_KIND.says(format!(
+            "{}: the column rlnReconstructImageName names other images for the last reconstruction, which this program \
+             does not offer. Remove the column, and reconstruct from these images with the final poses by another \
+             program.",
+            set.source().display()
+        )).into());
+    }
+    Ok(())
+}
+
+/// Images that are already CTF corrected switch the CTF off for all.
+pub(super) fn drop_corrected_ctf(
+    settings: &mut Settings,
+    optics: &[OpticsGroup],
+    console: &Console,
+) {
+    if settings.ctf && optics.iter().any(|group| group.ctf_corrected) {
+        settings.ctf = false;
+        console.warn(
+            " + WARNING: rlnCtfDataAreCtfCorrected says that the images are CTF corrected already: --ctf is switched off.",
+        );
+    }
+}
+
+/// D, Å: as given, or the box less the edge of the mask.
+pub(super) fn particle_diameter(
+    settings: &Settings,
+    box_size: usize,
+    pixel_size: f64,
+    console: &Console,
+) -> Result<f64, RunError> {
+    let width = box_size as f64 * pixel_size;
+    let Some(diameter) = settings.particle_diameter.filter(|&d| d > 0.0) else {
+        let diameter = (box_size as f64 - settings.mask_edge) * pixel_size;
+        if diameter <= 0.0 {
+            return Err(Code::DIAMETER.says(format!(
+                "a mask edge of {} pixels leaves nothing of the box of {box_size} pixels. Give a smaller --maskedge.",
+                settings.mask_edge
+            )).into());
+        }
+        console.say(&format!(
+            " Particle diameter not given: using {diameter} Angstroms (box less mask edge)"
+        ));
+        return Ok(diameter);
+    };
+    if diameter > width {
+        return Err(Code::DIAMETER.says(format!(
+            "the particle diameter of {diameter} Å (--particle_diameter) is larger than the box of {box_size} pixels × \
+             {pixel_size} Å = {width} Å. Give the diameter in Å, smaller than the box, or extract larger images."
+        )).into());
+    }
+    Ok(diameter)
+}
+
+/// References of each half: the same for both, unless the file name says `half1` or `half2` in a gold-standard run.
+fn read_references(settings: &Settings, group: &OpticsGroup) -> Result<Vec<References>, RunError> {
+    let mut own = settings.clone();
+    let name = settings
+        .reference
+        .as_ref()
+        .map(|path| path.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let tagged = name.contains("half1") || name.contains("half2");
+    if !(settings.split_random_halves && tagged) {
+        return Ok(vec![references::read(settings, group)?]);
+    }
+    let mut both = Vec::new();
+    for (tag, other) in [("half1", "half2"), ("half2", "half1")] {
+        own.reference = Some(PathBuf::from(name.replace(other, tag)));
+        both.push(references::read(&own, group)?);
+    }
+    if both[0].box_size() != both[1].box_size() {
+        return Err(Code::REFERENCE_LIST.says(format!(
+            "the references of the two halves have boxes of {} and {} pixels ({name} and its counterpart). They must be equal: give two half maps of one run.",
+            both[0].box_size(),
+            both[1].box_size()
+        )).into());
+    }
+    Ok(both)
+}
+
+/// Names of the point groups, one a class.
+pub(super) fn group_names(settings: &Settings) -> Result<Vec<String>, RunError> {
+    let names: Vec<String> = settings
+        .symmetry
+        .split(',')
+        .map(|name| name.trim().to_string())
+        .collect();
+    if names.len() > 1 && names.len() != settings.classes {
+        return Err(Code::CONFLICTING_OPTIONS.says(format!(
+            "--sym {} names {} point groups, but --K is {}. Give one point group for all classes, or one for each.",
+            settings.symmetry,
+            names.len(),
+            settings.classes
+        )).into());
+    }
+    Ok(names)
+}
+
+/// The grid at the start; classes of different symmetry are searched without any.
+fn sampling(settings: &Settings, pixel_size: f64) -> Result<Sampling, RunError> {
+    let names = group_names(settings)?;
+    let symmetry = PointGroup::parse(if names.len() > 1 { "C1" } else { &names[0] })?;
+    let perturbed = !(settings.skip_align || settings.skip_rotate);
+    let mut sampling = Sampling::new(
+        settings.healpix_order.unwrap_or(DEFAULT_ORDER),
+        settings.psi_step.unwrap_or(-1.0),
+        symmetry,
+        settings.limit_tilt,
+        settings.offset_range.unwrap_or(DEFAULT_RANGE) * pixel_size,
+        settings.offset_step.unwrap_or(DEFAULT_STEP) * pixel_size,
+        if perturbed {
+            settings.perturbation
+        } else {
+            0.0
+        },
+    );
+    if sampling.directions.is_empty() {
+        return Err(Code::NO_ORIENTATIONS
+            .says(format!(
+                "no viewing direction is left: --limit_tilt {} and --sym {} exclude all of them. Leave out --limit_tilt, or widen it.",
+                settings.limit_tilt, settings.symmetry
+            ))
+            .into());
+    }
+    sampling.perturb(&mut CRandom::new(UNSEEDED));
+    Ok(sampling)
+}

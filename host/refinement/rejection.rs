@@ -1,0 +1,104 @@
+//! `--reject_limit`: particles whose images cannot be used are left out and listed instead of ending the run.
+
+use super::console::Console;
+use super::crew::{StopSign, agree};
+use super::error::RunError;
+use super::settings::Settings;
+use crate::comm::Ranks;
+use crate::dataset::examine::{self, Unusable};
+use crate::dataset::{ParticleSet, rejected};
+use crate::errors::Code;
+
+/// Look at all images, each rank at its share, and give the set without those that cannot be used; they are listed in
+/// `<output root>_rejected.star`. More of them than the limit are an error. Nothing is read without a limit. A collective.
+pub fn leave_out_unusable(
+    set: ParticleSet,
+    settings: &Settings,
+    ranks: &Ranks,
+    console: &Console,
+    stop: &StopSign,
+) -> Result<ParticleSet, RunError> {
+    let Some(limit) = settings.reject_limit else {
+        return Ok(set);
+    };
+    ranks
+        .watch()
+        .enter("looking for images that cannot be used");
+    console.say(" Looking for images that cannot be used (--reject_limit) ...");
+    let total = set.particles.len();
+    let share: Vec<usize> = (0..total)
+        .filter(|index| index * ranks.size() / total == ranks.rank())
+        .collect();
+    let found = examine::unusable_images(&set, &share, |_| stop.check());
+    let unusable = of_all_ranks(ranks, agree(ranks, found)?);
+    let Some(first) = unusable.first() else {
+        console.say(" All images can be used");
+        return Ok(set);
+    };
+    let list = format!("{}_rejected.star", settings.output_root);
+    let written = match ranks.leads() {
+        true => rejected::write(&set, &unusable, list.as_ref()),
+        false => Ok(()),
+    };
+    agree(ranks, written.map_err(RunError::from))?;
+    let percent = 100.0 * unusable.len() as f64 / total as f64;
+    let summary = format!(
+        "the images of {} of {total} particles ({percent:.3} %) cannot be used. The first is {}: {}. All are listed in {list}",
+        unusable.len(),
+        set.describe(first.particle),
+        first.reason
+    );
+    if percent > limit {
+        return Err(Code::TOO_MANY_REJECTED.says(format!(
+            "{summary}. That is more than --reject_limit {limit} allows (per cent): see whether the images were written \
+             completely, extract them again, or allow more"
+        ))
+        .into());
+    }
+    console.warn(&format!(
+        " + WARNING: {summary}. These particles are left out."
+    ));
+    let left_out: Vec<usize> = unusable.iter().map(|u| u.particle).collect();
+    Ok(set.without(&left_out)?)
+}
+
+/// What all ranks found, in the order of the table, which is that of the ranks' shares.
+fn of_all_ranks(ranks: &Ranks, found: Vec<Unusable>) -> Vec<Unusable> {
+    let lines = found
+        .iter()
+        .map(|u| format!("{} {}\n", u.particle, u.reason.replace('\n', " ")));
+    let all = ranks.gather(lines.collect::<String>().as_bytes()).concat();
+    String::from_utf8_lossy(&all)
+        .lines()
+        .filter_map(|line| {
+            let (particle, reason) = line.split_once(' ')?;
+            Some(Unusable {
+                particle: particle.parse().ok()?,
+                reason: reason.to_string(),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::comm::tests::on_ranks;
+
+    #[test]
+    fn all_ranks_learn_of_all_images_in_table_order() {
+        let found = |rank: usize| -> Vec<Unusable> {
+            (0..rank)
+                .map(|i| Unusable {
+                    particle: 10 * rank + i,
+                    reason: format!("rank {rank}\nsaw it"),
+                })
+                .collect()
+        };
+        for all in on_ranks(3, |ranks| of_all_ranks(&ranks, found(ranks.rank()))) {
+            let particles: Vec<usize> = all.iter().map(|u| u.particle).collect();
+            assert_eq!(particles, [10, 20, 21]);
+            assert_eq!(all[2].reason, "rank 2 saw it");
+        }
+    }
+}
