@@ -1,4 +1,5 @@
-//! A panic as an error: a mistake in the program must not end in a message that only programmers read.
+//! A panic as an error: a mistake in the program must not end in a message that only programmers read. Rust's `println!`
+//! panics, too, where nothing can be printed.
 
 use super::{Code, Coded, Message};
 use std::sync::Mutex;
@@ -36,8 +37,19 @@ pub fn catch_panics<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let _ = std::panic::take_hook();
     result.map_err(|_| {
         let text = LAST.lock().ok().and_then(|mut last| last.take());
-        Panicked(Message::internal(text.as_deref().unwrap_or("no message")))
+        Panicked(message(text.as_deref().unwrap_or("no message")))
     })
+}
+
+fn message(text: &str) -> Message {
+    match text.strip_prefix("failed printing to ") {
+        Some(what) => Code::CANNOT_WRITE.says(format!(
+            "cannot print to {}; is the disk with the log file full, or has the program at the other end of the pipe ended?",
+            // Where in Rust's library it was noticed says nothing.
+            what.split(" (at ").next().unwrap_or(what)
+        )),
+        None => Message::internal(text),
+    }
 }
 
 #[cfg(test)]

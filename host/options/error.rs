@@ -28,7 +28,9 @@ pub enum OptionsError {
         placeholder: &'static str,
     },
     /// The value is not a number, or not of the right kind.
-    #[error("{option} needs {expected}, but its value is '{value}'")]
+    #[error(
+        "{option} needs {expected}, but its value is '{value}'; write the number alone, without a unit"
+    )]
     NotANumber {
         /// The option.
         option: &'static str,

@@ -39,10 +39,12 @@ pub enum RunError {
     #[error(transparent)]
     Rank(crate::comm::Fault),
     /// Another rank stopped; why is learnt when ranks agree.
-    #[error("another rank of the job has stopped")]
+    #[error("this rank stopped since another one did, whose message says why")]
     Stopped,
     /// The abort file of `--pipeline_control` appeared.
-    #[error("the run was aborted on request")]
+    #[error(
+        "the job scheduler asked the run to stop (RELION_JOB_ABORT_NOW); go on from the last finished iteration with --continue"
+    )]
     Aborted,
 }
 

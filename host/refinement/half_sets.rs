@@ -1,13 +1,12 @@
 //! Division of the particles into two independent halves (spec 01 §4.9, spec 02 §5.6).
 
-use super::error::RunError;
 use crate::dataset::Particle;
-use crate::errors::Code;
+use crate::errors::{Code, Message};
 use crate::geometry::random::CRandom;
 
 /// Use the half-sets of the table when every particle has one, or draw them with the run's seed in table order when
 /// none has. Returns the numbers of particles of halves 1 and 2.
-pub fn assign(particles: &mut [Particle], seed: u32) -> Result<[usize; 2], RunError> {
+pub fn assign(particles: &mut [Particle], seed: u32) -> Result<[usize; 2], Message> {
     let assigned = particles.iter().filter(|p| p.half != 0).count();
     if assigned == 0 {
         let mut random = CRandom::new(seed);
@@ -19,7 +18,7 @@ pub fn assign(particles: &mut [Particle], seed: u32) -> Result<[usize; 2], RunEr
             "rlnRandomSubset divides only {assigned} of {} particles into half-sets: two tables with and without \
              half-sets may have been joined. Give every particle 1 or 2, or remove the column.",
             particles.len()
-        )).into());
+        )));
     }
     let first = particles.iter().filter(|p| p.half == 1).count();
     let counts = [first, particles.len() - first];
@@ -30,7 +29,7 @@ pub fn assign(particles: &mut [Particle], seed: u32) -> Result<[usize; 2], RunEr
             empty + 1,
             particles.len(),
             2 - empty
-        )).into());
+        )));
     }
     Ok(counts)
 }

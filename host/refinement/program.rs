@@ -12,6 +12,7 @@ use crate::errors::{Code, Coded, Message, Panicked, catch_panics};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::options::{self, CommandLine, OptionsError, Request};
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -116,7 +117,12 @@ fn say_goodbye(
 
 fn print_failure(message: &Message) {
     eprintln!("{}", message.printed());
-    println!(" {}\n exiting with an error ...", console::version_line());
+    // Where the log cannot be written, which may be the error, a marker file can be left nevertheless.
+    let _ = writeln!(
+        io::stdout(),
+        " {}\n exiting with an error ...",
+        console::version_line()
+    );
 }
 
 /// What is done when this rank ends the whole job.

@@ -72,7 +72,8 @@ fn open(mut input: Input, seed: u32, ranks: &Ranks, console: &Console) -> Result
     } = &mut input;
     disable_scale_of_one_group(settings, particles, console);
     if settings.split_random_halves {
-        let [first, second] = half_sets::assign(&mut particles.particles, seed)?;
+        let [first, second] = half_sets::assign(&mut particles.particles, seed)
+            .map_err(|why| why.about(settings.particles.display()))?;
         console.say(&format!(
             " Half-sets: {first} particles in half 1, {second} in half 2"
         ));

@@ -2,6 +2,7 @@
 
 use super::set::Set;
 use std::fs;
+use std::process::Command;
 
 #[test]
 fn unknown_option() {
@@ -133,4 +134,46 @@ fn devices_that_are_no_numbers() {
     let message = Set::new().option("--gpu", "0,x").message();
     let known = ["GR-0103: ", "GR-0501: ", "GR-0502: "];
     assert!(known.iter().any(|k| message.starts_with(k)), "{message}");
+}
+
+#[test]
+fn particle_of_no_size() {
+    Set::new()
+        .option("--particle_diameter", "0")
+        .refuse("GR-0103");
+}
+
+/// What the job scheduler asks for is no error, but has a code to look up.
+#[test]
+fn abort_on_request() {
+    let set = Set::new();
+    fs::write(set.path("out/RELION_JOB_ABORT_NOW"), b"").unwrap();
+    let output = set.run();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let at = said
+        .find("GR-")
+        .unwrap_or_else(|| panic!("no code in {said}"));
+    let mut lines = said[at..].lines();
+    super::snapshot::check("GR-0607", lines.next().unwrap());
+    assert_eq!(lines.next(), Some(" exiting with an abort ..."));
+    assert!(set.path("out/RELION_JOB_EXIT_ABORTED").exists());
+}
+
+/// The log's disk is full: nothing can be printed, and that is what is said, where it still can be.
+#[test]
+fn log_that_cannot_be_written() {
+    let set = Set::new();
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_relion_refine"))
+        .args(&set.options)
+        .current_dir(set.folder.path())
+        .stdout(full)
+        .output()
+        .unwrap();
+    super::snapshot::check("GR-0209", &super::set::failure(&output));
+    assert!(set.path("out/RELION_JOB_EXIT_FAILURE").exists());
 }

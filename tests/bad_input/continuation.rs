@@ -111,3 +111,26 @@ fn particles_of_another_set() {
     fs::write(set.path(data), rows).unwrap();
     refuse(&set, "GR-0704");
 }
+
+#[test]
+fn missing_particles() {
+    let set = finished(OPTIMISER);
+    fs::remove_file(set.path("out/run_it001_data.star")).unwrap();
+    refuse(&set, "GR-0703");
+}
+
+#[test]
+fn missing_sampling() {
+    let set = finished(OPTIMISER);
+    fs::remove_file(set.path("out/run_it001_sampling.star")).unwrap();
+    refuse(&set, "GR-0703");
+}
+
+#[test]
+fn map_of_another_run() {
+    let set = finished(OPTIMISER);
+    let map = super::set::blob((16, 16, 16));
+    let path = set.path("out/run_it001_class001.mrc");
+    gerelion::formats::mrc::write_map(&path, map.view(), 4.0).unwrap();
+    refuse(&set, "GR-0704");
+}

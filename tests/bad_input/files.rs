@@ -122,3 +122,56 @@ fn stack_that_is_a_folder() {
 fn image_in_place_of_a_map() {
     Set::new().option("--ref", "1@stack.mrcs").refuse("GR-0204");
 }
+
+#[test]
+fn noise_spectrum_without_its_columns() {
+    let mut set = Set::new();
+    set.options
+        .extend(["--sigma", "particles.star"].map(String::from));
+    set.refuse("GR-0206");
+}
+
+#[test]
+fn particle_file_without_a_particle_table() {
+    let set = Set::new();
+    set.write_star(&star().replace("data_particles", "data_micrographs"));
+    set.refuse("GR-0206");
+}
+
+#[test]
+fn particle_file_in_latin_1() {
+    let set = Set::new();
+    let bytes: Vec<u8> = star()
+        .replace("group1", "gr\u{fc}n")
+        .chars()
+        .map(|c| c as u8)
+        .collect();
+    fs::write(set.path("particles.star"), bytes).unwrap();
+    set.refuse("GR-0205");
+}
+
+#[test]
+fn open_quote() {
+    let set = Set::new();
+    set.write_star(&star().replace("mic0.mrc 1", "'mic0.mrc 1"));
+    set.refuse("GR-0205");
+}
+
+#[test]
+fn complex_reference() {
+    let set = Set::new();
+    let mut bytes = fs::read(set.path("ref.mrc")).unwrap();
+    // The mode (word 4).
+    bytes[12] = 4;
+    fs::write(set.path("ref.mrc"), bytes).unwrap();
+    set.refuse("GR-0204");
+}
+
+#[test]
+fn compressed_reference_cut_off() {
+    let set = Set::new().option("--ref", "ref.mrc.gz");
+    // The beginning of a gzip file.
+    let bytes = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x63];
+    fs::write(set.path("ref.mrc.gz"), bytes).unwrap();
+    set.refuse("GR-0203");
+}

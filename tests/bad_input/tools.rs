@@ -108,3 +108,32 @@ fn report_on_a_run_with_a_broken_model() {
     fs::write(set.path("run_it001_model.star"), model).unwrap();
     refuse(&set, "report run", "GR-0207");
 }
+
+#[test]
+fn bench_of_a_program_that_is_not_there() {
+    let words = "bench --i particles.star --ref ref.mrc --particle_diameter 72 --sym C1 --o b --program nowhere";
+    refuse(&Set::new(), words, "GR-0609");
+}
+
+#[test]
+fn mask_beyond_1() {
+    let set = Set::new();
+    for name in ["half1.mrc", "half2.mrc"] {
+        fs::copy(set.path("ref.mrc"), set.path(name)).unwrap();
+    }
+    let mask = blob((BOX, BOX, BOX)) * 2.0;
+    write_map(&set.path("mask.mrc"), mask.view(), PIXEL).unwrap();
+    let words = "postprocess --i half1.mrc --o post --mask mask.mrc";
+    refuse(&set, words, "GR-0404");
+}
+
+#[test]
+fn defocus_table_without_rows() {
+    let set = Set::new();
+    fs::write(set.path("ctf.csv"), "u,v,angle\n").unwrap();
+    refuse(
+        &set,
+        "simulate --o sim --n 4 --ctf_table ctf.csv",
+        "GR-0308",
+    );
+}

@@ -147,6 +147,7 @@ fn strikes(blow: Blow, moment: Duration, job: &Job, disk: Option<&SmallDisk>) ->
         Blow::Rank(_) => assert!(job.failed(), "{text}"),
         Blow::FullDisk => {
             assert!(job.failed() && text.contains("space"), "{text}");
+            assert!(text.contains("ERROR:\nGR-0209: "), "{text}");
             assert_eq!(text.matches("ERROR:").count(), 1, "{text}");
             disk.unwrap().make_space();
         }
@@ -207,7 +208,7 @@ fn a_signal_ends_the_job_with_one_message_that_says_how_to_go_on() {
         let text = fails_soon(&job, running);
         assert_eq!(text.matches("ERROR:").count(), 1, "{text}");
         assert!(
-            text.contains(&format!("rank {rank} of 2 ("))
+            text.contains(&format!("ERROR:\nGR-0606: rank {rank} of 2 ("))
                 && text.contains("told to end by SIGTERM"),
             "{text}"
         );
@@ -233,7 +234,7 @@ fn a_rank_that_hangs_is_named_with_its_stage() {
         signal(ranks[rank], "STOP");
         let text = fails_soon(&job, running);
         assert!(
-            text.contains(&format!("rank {rank} of 2 ("))
+            text.contains(&format!("GR-0603: rank {rank} of 2 ("))
                 && text.contains("has made no progress for"),
             "{text}"
         );
@@ -254,7 +255,7 @@ fn an_image_that_cannot_be_read_on_one_rank_ends_all_of_them() {
     let text = fails_soon(&job, running);
     assert_eq!(text.matches("ERROR:").count(), 1, "{text}");
     assert!(
-        text.contains("rank 2 of 3 (") && text.contains("NaN"),
+        text.contains("ERROR:\nGR-0305: rank 2 of 3 (") && text.contains("NaN"),
         "{text}"
     );
 }

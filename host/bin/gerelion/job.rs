@@ -129,7 +129,10 @@ pub fn run(program: &Path, words: &[String], log: &Path) -> Result<(Measured, St
     )
     .or_says(
         Code::REFINEMENT_FAILED,
-        format!("{} cannot be run", program.display()),
+        format!(
+            "{} cannot be run (--program names another)",
+            program.display()
+        ),
     )?;
     let printed = fs::read(log).or_says(Code::FILE_UNREADABLE, log.display())?;
     let printed = String::from_utf8_lossy(&printed).into_owned();

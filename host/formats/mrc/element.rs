@@ -39,7 +39,7 @@ impl Element {
             12 => Ok(Element::Float16),
             101 => Ok(Element::Uint4),
             3 | 4 => Err(format!(
-                "mode {mode} holds complex numbers (a Fourier transform); only real-space images can be read"
+                "mode {mode} holds complex numbers (a Fourier transform); only real-space images can be read; give the map itself"
             )),
             _ => Err(format!(
                 "mode {mode} is not a known MRC mode (0, 1, 2, 6, 12 and 101 can be read): \

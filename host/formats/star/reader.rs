@@ -171,7 +171,7 @@ impl Reader {
         let token = token.map_err(|quote| {
             self.error(
                 quote.column,
-                "the quote that opens here is not closed on this line".into(),
+                "the quote that opens here is not closed on this line; close or remove it".into(),
             )
         })?;
         if token.text.len() > LONGEST_CELL {

@@ -165,7 +165,7 @@ fn spectra(
         if x.len() != y.len() {
             return Err(Code::RUNS_DIFFER
                 .says(format!(
-                    "{} has {} shells in one run and {} in the other",
+                    "{} has {} shells in one run and {} in the other; compare runs of the same images",
                     table.name(),
                     x.len(),
                     y.len()

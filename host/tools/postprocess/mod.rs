@@ -220,7 +220,7 @@ fn read_mask(path: &Path) -> Result<Array3<f64>, PostprocessError> {
     match mask.iter().find(|v| !(-1e-6..=1.0 + 1e-6).contains(*v)) {
         Some(value) => Err(Code::MAP_VALUES
             .says(format!(
-                "{}: the mask holds {value}, but masks go from 0 to 1",
+                "{}: the mask holds {value}, but masks go from 0 to 1; make it again, for example with relion_mask_create",
                 path.display()
             ))
             .into()),

@@ -63,7 +63,8 @@ impl DefocusSource {
         if rows.is_empty() {
             return Err(fail(
                 Code::CTF_PARAMETERS,
-                "the CTF table has no rows after its header line".into(),
+                "the CTF table has no rows after its header line; give one row for each micrograph"
+                    .into(),
             )
             .into());
         }
