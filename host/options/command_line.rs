@@ -362,15 +362,15 @@ mod tests {
     fn numbers_are_checked_and_named() {
         assert_eq!(
             message("--K three"),
-            "--K needs a whole number, but its value is 'three'"
+            "--K needs a whole number, but its value is 'three'; write the number alone, without a unit"
         );
         assert_eq!(
             message("--K 2.5"),
-            "--K needs a whole number, but its value is '2.5'"
+            "--K needs a whole number, but its value is '2.5'; write the number alone, without a unit"
         );
         assert_eq!(
             message("--ini_high 60A"),
-            "--ini_high needs a number, but its value is '60A'"
+            "--ini_high needs a number, but its value is '60A'; write the number alone, without a unit"
         );
         assert!(message("--ini_high nan").contains("needs a number"));
         assert_eq!(parse("--iter 25.0").unwrap().integer("--iter"), 25);

@@ -343,7 +343,7 @@ impl Reader {
     fn finish(mut self) -> Result<Document, StarError> {
         self.end_table()?;
         if self.document.tables.is_empty() {
-            return Err(self.error(1, "no line starts with `data_`: this is no STAR file, or it is empty. Give another, or write it again".into()));
+            return Err(self.error(1, "no line starts with `data_`: this is not a STAR file, or it is empty. Give another, or write it again".into()));
         }
         Ok(self.document)
     }
@@ -418,8 +418,8 @@ mod tests {
         let rows = "data_p\nloop_\n_a\n_b\n_c\n1 2 3\n";
         assert_eq!(
             message(&format!("{rows}1 2\n")),
-            "test.star: line 7, column 4: the row has 2 values, table data_p has 3 labels; the first missing one is _c"
-                .replace("_c", "c")
+            "test.star: line 7, column 4: the row has 2 values, table data_p has 3 labels; the first missing one is c. Complete \
+             the row, or remove it"
         );
         assert!(
             message(&format!("{rows}1 2 3 4\n"))
@@ -452,7 +452,8 @@ mod tests {
         let error = document.tables[0].real_column("b").unwrap_err().to_string();
         assert_eq!(
             error,
-            "test.star: line 5, table data_p, row 1, column b: 'x' is not a number"
+            "test.star: line 5, table data_p, row 1, column b: 'x' is not a number. Correct it; when other rows are wrong too, the \
+             columns do not fit their labels"
         );
     }
 
