@@ -74,14 +74,14 @@ super::super::entry::entries! {
             "Optics groups of which some name a file and some do not.";
     remedies: "Name the file of each optics group.", "Remove rlnMtfFileName from the optics table: images then stay as they are.";
 
+    /// The file is not one of particles.
+    PARTICLE_FILE = 313, "Not a particle file";
+    causes: "A file of micrographs or coordinates, or of a model.", "A particle file without its optics table, as scripts leave it.";
+    remedies: "Give the particle file: its table has the column rlnImageName.", "Copy the table data_optics from the original file.";
+
     /// More particles have images that cannot be used than --reject_limit allows.
     TOO_MANY_REJECTED = 314, "More images that cannot be used than allowed";
     causes: "Stacks that were not written or copied completely.", "A whole micrograph that is damaged.";
     remedies: "Look at the list <o>_rejected.star, which says what is wrong with each image.", "Extract these particles again.",
               "Allow more with --reject_limit, in per cent, when what is left is enough.";
-
-    /// The file is not one of particles.
-    PARTICLE_FILE = 313, "Not a particle file";
-    causes: "A file of micrographs or coordinates, or of a model.", "A particle file without its optics table, as scripts leave it.";
-    remedies: "Give the particle file: its table has the column rlnImageName.", "Copy the table data_optics from the original file.";
 }
