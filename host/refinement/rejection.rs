@@ -48,18 +48,19 @@ pub fn leave_out_unusable(
         set.describe(first.particle),
         first.reason
     );
-    if percent > limit {
-        return Err(Code::TOO_MANY_REJECTED.says(format!(
+    let within_limit = match percent <= limit {
+        true => Ok(()),
+        false => Err(RunError::from(Code::TOO_MANY_REJECTED.says(format!(
             "{summary}. That is more than --reject_limit {limit} allows (per cent): see whether the images were written \
              completely, extract them again, or allow more"
-        ))
-        .into());
-    }
+        )))),
+    };
+    agree(ranks, within_limit)?;
     console.warn(&format!(
         " + WARNING: {summary}. These particles are left out."
     ));
     let left_out: Vec<usize> = unusable.iter().map(|u| u.particle).collect();
-    Ok(set.without(&left_out)?)
+    agree(ranks, set.without(&left_out).map_err(RunError::from))
 }
 
 /// What all ranks found, in the order of the table, which is that of the ranks' shares.
