@@ -82,6 +82,6 @@ super::super::entry::entries! {
     /// More particles have images that cannot be used than --reject_limit allows.
     TOO_MANY_REJECTED = 314, "More images that cannot be used than allowed";
     causes: "Stacks that were not written or copied completely.", "A whole micrograph that is damaged.";
-    remedies: "Look at the list <o>_rejected.star, which says what is wrong with each image.", "Extract these particles again.",
+    remedies: "Look at the list `<o>_rejected.star`, which says what is wrong with each image.", "Extract these particles again.",
               "Allow more with --reject_limit, in per cent, when what is left is enough.";
 }
