@@ -90,6 +90,25 @@ fn seconds(words: &[String], option: &str, default: f64) -> std::time::Duration 
     std::time::Duration::from_secs_f64(value.unwrap_or(default))
 }
 
+/// Whether this process is the first that the launcher started, as the environment says; the only one is.
+pub fn is_first() -> bool {
+    first(|name| env::var(name).ok())
+}
+
+fn first(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let ranks = [
+        "OMPI_COMM_WORLD_RANK",
+        "PMIX_RANK",
+        "PMI_RANK",
+        "MV2_COMM_WORLD_RANK",
+        "SLURM_PROCID",
+    ];
+    ranks
+        .into_iter()
+        .find_map(variable)
+        .is_none_or(|rank| rank.trim() == "0")
+}
+
 /// Refuse to be one of several independent copies.
 ///
 /// # Errors
@@ -153,6 +172,16 @@ mod tests {
         );
         let mpirun_in_a_batch_step = [("OMPI_COMM_WORLD_SIZE", "1"), ("SLURM_STEP_NUM_TASKS", "4")];
         assert_eq!(with(&mpirun_in_a_batch_step), None);
+    }
+
+    #[test]
+    fn one_process_of_several_is_the_first() {
+        let rank = |number: &str| {
+            let number = number.to_owned();
+            first(move |name| (name == "PMIX_RANK").then(|| number.clone()))
+        };
+        assert!(rank("0") && !rank("1"));
+        assert!(first(|_| None), "the only process");
     }
 
     #[test]

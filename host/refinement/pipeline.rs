@@ -67,6 +67,14 @@ impl Pipeline {
             .is_some_and(|path| path.exists())
     }
 
+    /// Some ending has been marked.
+    pub fn has_ended(&self) -> bool {
+        [Ending::Success, Ending::Failure, Ending::Aborted]
+            .into_iter()
+            .filter_map(|ending| self.path(ending.file_name()))
+            .any(|path| path.exists())
+    }
+
     /// Leave the marker file of an ending. The run is over: of an error nothing but its words matters.
     pub fn finish(&self, ending: Ending) -> Result<(), Message> {
         let Some(path) = self.path(ending.file_name()) else {

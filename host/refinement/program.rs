@@ -55,15 +55,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .collect();
     let pipeline = Pipeline::new(pipeline_prefix(&words));
     let report = fault_report(&pipeline);
+    let failed = |error: &Message| {
+        report(error);
+        ExitCode::from(Ending::Failure.exit_status())
+    };
+    let listener = match listen_for_signals(&pipeline, &report) {
+        Ok(listener) => listener,
+        Err(error) => return failed(&error),
+    };
     let ranks = match launcher::ranks(&words, &report) {
         Ok(ranks) => Arc::new(ranks),
-        Err(error) => {
-            report(&Message::of(&error));
-            return ExitCode::from(Ending::Failure.exit_status());
-        }
+        Err(error) => return failed(&Message::of(&error)),
     };
+    listener.know(&ranks);
     let mut started = false;
-    let result = catch_panics(|| start(words, &ranks, &pipeline, &report, &mut started))
+    let result = catch_panics(|| start(words, &ranks, &pipeline, &mut started))
         .unwrap_or_else(|panic| Err(panic.into()));
     if let Err(error) = &result
         && ranks.size() > 1
@@ -136,11 +142,35 @@ fn fault_report(pipeline: &Pipeline) -> FaultReport {
     })
 }
 
+fn listen_for_signals(
+    pipeline: &Pipeline,
+    report: &FaultReport,
+) -> Result<signals::Listener, Message> {
+    let leave_mark = |pipeline: &Pipeline| {
+        // The report, which follows, says what is wrong with it.
+        let _ = pipeline.finish(Ending::Failure);
+    };
+    let (marks, last_marks) = (pipeline.clone(), pipeline.clone());
+    let ways = signals::Ways {
+        report: report.clone(),
+        leave_mark: Box::new(move || leave_mark(&marks)),
+        leave_mark_if_none: Box::new(move || {
+            if !last_marks.has_ended() {
+                leave_mark(&last_marks);
+            }
+        }),
+        speaks_first: launcher::is_first(),
+    };
+    signals::listen(ways).map_err(|error| {
+        let text = format!("signals (Ctrl-C, kill) cannot be listened for: {error}");
+        Code::SYSTEM_LIMIT.says(text)
+    })
+}
+
 fn start(
     words: Vec<String>,
     ranks: &Arc<Ranks>,
     pipeline: &Pipeline,
-    report: &FaultReport,
     started: &mut bool,
 ) -> Result<(), ProgramError> {
     let line = agree(ranks, CommandLine::parse(words).map_err(ProgramError::from))?;
@@ -158,15 +188,6 @@ fn start(
     }
     *started = true;
     launcher::refuse_strangers(ranks)?;
-    let marks = pipeline.clone();
-    let leave_mark = move || {
-        // The report, which follows, says what is wrong with it.
-        let _ = marks.finish(Ending::Failure);
-    };
-    signals::listen(ranks, report.clone(), leave_mark).map_err(|error| {
-        let text = format!("signals (Ctrl-C, kill) cannot be listened for: {error}");
-        RunError::from(Code::SYSTEM_LIMIT.says(text))
-    })?;
     if leads {
         pipeline.start();
         for warning in line.warnings() {

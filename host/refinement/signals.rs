@@ -1,55 +1,110 @@
 //! SIGINT and SIGTERM end the run at once, with a message and the scheduler's marker file.
 
-use crate::comm::{FaultReport, Ranks};
+use crate::comm::{FaultReport, Ranks, View};
 use crate::errors::Code;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 /// A rank that is told to end leaves it to the first rank to say so, and speaks itself when nothing has come of that.
 const LEADER_FIRST: Duration = Duration::from_secs(25);
 
-/// Listen from now on. `report` prints a fault and leaves the marker file, `leave_mark` leaves the file alone.
-pub fn listen(
-    ranks: &Ranks,
-    report: FaultReport,
-    leave_mark: impl Fn() + Send + 'static,
-) -> io::Result<()> {
+/// Listens for signals.
+pub struct Listener {
+    job: Arc<OnceLock<Place>>,
+}
+
+/// This process in its job.
+struct Place {
+    view: View,
+    leads: bool,
+    size: usize,
+    name: String,
+}
+
+/// What is done when a signal comes.
+pub struct Ways {
+    /// Prints a fault and leaves the marker file.
+    pub report: FaultReport,
+    /// Leaves the marker file alone.
+    pub leave_mark: Box<dyn Fn() + Send>,
+    /// The same where no ending has been marked.
+    pub leave_mark_if_none: Box<dyn Fn() + Send>,
+    /// This process speaks for its job before the ranks know of each other.
+    pub speaks_first: bool,
+}
+
+/// Listen from now on: from before the ranks are brought together, since a launcher ends them all when one dies meanwhile.
+pub fn listen(ways: Ways) -> io::Result<Listener> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let view = ranks.watch().view();
-    let (leads, size) = (ranks.leads(), ranks.size());
-    let name = ranks.name(ranks.rank());
+    let job = Arc::new(OnceLock::<Place>::new());
+    let known = job.clone();
     thread::spawn(move || {
-        // A launcher may end the last ranks when the first have left.
-        let Some(signal) = signals.forever().next().filter(|_| !view.ending()) else {
-            return;
-        };
-        let signal = if signal == SIGINT {
-            "SIGINT"
-        } else {
-            "SIGTERM"
-        };
-        let others = match size {
-            1 => "",
-            _ => {
-                " (by you, the batch system, or the launcher after another rank had died: it names that rank)"
+        if let Some(signal) = signals.forever().next() {
+            let name = if signal == SIGINT {
+                "SIGINT"
+            } else {
+                "SIGTERM"
+            };
+            match known.get() {
+                None => end_before_the_job(&ways, name),
+                // A launcher may end the last ranks when the first have left; or the first died over its last words.
+                Some(place) if place.view.ending() => (ways.leave_mark_if_none)(),
+                Some(place) => end(&ways, place, name),
             }
-        };
-        let fault = Code::TOLD_TO_END.says(format!(
-            "told to end by {signal}{others} during: {}. {}",
-            view.stage(),
-            view.advice()
-        ));
-        if !leads {
-            // The first rank may be the one that died.
-            leave_mark();
-            view.stop_all(Some(&fault));
-            thread::sleep(LEADER_FIRST);
         }
-        report(&fault.about(&name));
-        signal_hook::low_level::exit(1);
     });
-    Ok(())
+    Ok(Listener { job })
+}
+
+impl Listener {
+    /// From now on the job is known: a signal ends all of it.
+    pub fn know(&self, ranks: &Ranks) {
+        let place = Place {
+            view: ranks.watch().view(),
+            leads: ranks.leads(),
+            size: ranks.size(),
+            name: ranks.name(ranks.rank()),
+        };
+        // Told once; a second time would say the same.
+        let _ = self.job.set(place);
+    }
+}
+
+fn end_before_the_job(ways: &Ways, signal: &str) -> ! {
+    if ways.speaks_first {
+        let text = format!(
+            "told to end by {signal} before the job had begun (by you, the batch system, or the launcher after another process \
+             had died: it names that one). Nothing was written; start it again"
+        );
+        (ways.report)(&Code::TOLD_TO_END.says(text));
+    } else {
+        (ways.leave_mark)();
+    }
+    signal_hook::low_level::exit(1)
+}
+
+fn end(ways: &Ways, place: &Place, signal: &str) {
+    let others = match place.size {
+        1 => "",
+        _ => {
+            " (by you, the batch system, or the launcher after another rank had died: it names that rank)"
+        }
+    };
+    let fault = Code::TOLD_TO_END.says(format!(
+        "told to end by {signal}{others} during: {}. {}",
+        place.view.stage(),
+        place.view.advice()
+    ));
+    if !place.leads {
+        // The first rank may be the one that died.
+        (ways.leave_mark)();
+        place.view.stop_all(Some(&fault));
+        thread::sleep(LEADER_FIRST);
+    }
+    (ways.report)(&fault.about(&place.name));
+    signal_hook::low_level::exit(1);
 }
