@@ -15,6 +15,8 @@ pub enum Ending {
 }
 
 impl Ending {
+    const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Aborted];
+
     fn file_name(self) -> &'static str {
         match self {
             Ending::Success => "RELION_JOB_EXIT_SUCCESS",
@@ -53,7 +55,7 @@ impl Pipeline {
 
     /// Remove marker files of an earlier run, so that they are not taken for this one's.
     pub fn start(&self) {
-        for ending in [Ending::Success, Ending::Failure, Ending::Aborted] {
+        for ending in Ending::ALL {
             if let Some(path) = self.path(ending.file_name()) {
                 // Most often there is none.
                 let _ = std::fs::remove_file(path);
@@ -69,7 +71,7 @@ impl Pipeline {
 
     /// Some ending has been marked.
     pub fn has_ended(&self) -> bool {
-        [Ending::Success, Ending::Failure, Ending::Aborted]
+        Ending::ALL
             .into_iter()
             .filter_map(|ending| self.path(ending.file_name()))
             .any(|path| path.exists())

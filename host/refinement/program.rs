@@ -146,19 +146,9 @@ fn listen_for_signals(
     pipeline: &Pipeline,
     report: &FaultReport,
 ) -> Result<signals::Listener, Message> {
-    let leave_mark = |pipeline: &Pipeline| {
-        // The report, which follows, says what is wrong with it.
-        let _ = pipeline.finish(Ending::Failure);
-    };
-    let (marks, last_marks) = (pipeline.clone(), pipeline.clone());
     let ways = signals::Ways {
         report: report.clone(),
-        leave_mark: Box::new(move || leave_mark(&marks)),
-        leave_mark_if_none: Box::new(move || {
-            if !last_marks.has_ended() {
-                leave_mark(&last_marks);
-            }
-        }),
+        pipeline: pipeline.clone(),
         speaks_first: launcher::is_first(),
     };
     signals::listen(ways).map_err(|error| {

@@ -1,5 +1,6 @@
 //! SIGINT and SIGTERM end the run at once, with a message and the scheduler's marker file.
 
+use super::pipeline::{Ending, Pipeline};
 use crate::comm::{FaultReport, Ranks, View};
 use crate::errors::Code;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -29,10 +30,8 @@ struct Place {
 pub struct Ways {
     /// Prints a fault and leaves the marker file.
     pub report: FaultReport,
-    /// Leaves the marker file alone.
-    pub leave_mark: Box<dyn Fn() + Send>,
-    /// The same where no ending has been marked.
-    pub leave_mark_if_none: Box<dyn Fn() + Send>,
+    /// Where the marker file goes when nothing is printed.
+    pub pipeline: Pipeline,
     /// This process speaks for its job before the ranks know of each other.
     pub speaks_first: bool,
 }
@@ -52,12 +51,23 @@ pub fn listen(ways: Ways) -> io::Result<Listener> {
             match known.get() {
                 None => end_before_the_job(&ways, name),
                 // A launcher may end the last ranks when the first have left; or the first died over its last words.
-                Some(place) if place.view.ending() => (ways.leave_mark_if_none)(),
+                Some(place) if place.view.ending() => {
+                    if !ways.pipeline.has_ended() {
+                        ways.leave_mark();
+                    }
+                }
                 Some(place) => end(&ways, place, name),
             }
         }
     });
     Ok(Listener { job })
+}
+
+impl Ways {
+    fn leave_mark(&self) {
+        // Why it could not be left is said by the report, which leaves it too.
+        let _ = self.pipeline.finish(Ending::Failure);
+    }
 }
 
 impl Listener {
@@ -82,7 +92,7 @@ fn end_before_the_job(ways: &Ways, signal: &str) -> ! {
         );
         (ways.report)(&Code::TOLD_TO_END.says(text));
     } else {
-        (ways.leave_mark)();
+        ways.leave_mark();
     }
     signal_hook::low_level::exit(1)
 }
@@ -101,7 +111,7 @@ fn end(ways: &Ways, place: &Place, signal: &str) {
     ));
     if !place.leads {
         // The first rank may be the one that died.
-        (ways.leave_mark)();
+        ways.leave_mark();
         place.view.stop_all(Some(&fault));
         thread::sleep(LEADER_FIRST);
     }
