@@ -5,7 +5,7 @@ mod runs;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use roxmltree::{Document as Xml, Node, ParsingOptions};
-use runs::{command, fixture, golden, number, succeeded, work_folder};
+use runs::{command, fixture, golden, number, run_words, succeeded};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -183,13 +183,7 @@ fn a_run_of_ours_finished_and_going_on() {
     let mut words = command(&data.join("class3d_c4"));
     words.extend("--K 2 --iter 3".split(' ').map(String::from));
     let inputs = ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"].map(|f| data.join(f));
-    let (folder, root) = work_folder(&inputs, &words);
-    let output = Command::new(env!("CARGO_BIN_EXE_relion_refine"))
-        .args(&words)
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    succeeded(&output);
+    let (_folder, root) = run_words(&words, &inputs);
     let file = |tail: &str| PathBuf::from(format!("{root}{tail}"));
 
     let text = page(&file(""));

@@ -4,7 +4,7 @@ use super::images::locate;
 use super::{DatasetError, ParticleSet, Pixels};
 use crate::errors::Message;
 use crate::formats::file_name::ImageName;
-use crate::formats::mrc::{MrcError, StackReader};
+use crate::formats::mrc::StackReader;
 use rayon::prelude::*;
 
 /// Images looked at between two calls of `poll`.
@@ -70,22 +70,12 @@ fn unusable_in_stack(
     let reader =
         StackReader::open_partial(&located.path).map_err(|error| blame(Message::of(&error)))?;
     let look = |&particle: &usize| {
-        let pixels = read(&reader, set.particles[particle].slice);
-        let reason = match pixels {
-            Ok(pixels) => flaw(&pixels, reader.shape().0)?,
+        let (width, height) = reader.shape();
+        let reason = match Pixels::read(&reader, set.particles[particle].slice, width * height) {
+            Ok(pixels) => flaw(&pixels, width)?,
             Err(error) => error.to_string(),
         };
         Some(Unusable { particle, reason })
     };
     Ok(particles.par_iter().filter_map(look).collect())
-}
-
-fn read(reader: &StackReader, slice: usize) -> Result<Pixels<'static>, MrcError> {
-    if reader.is_half() {
-        return reader.read_half(slice).map(Pixels::from);
-    }
-    let (width, height) = reader.shape();
-    let mut pixels = vec![0.0; width * height];
-    reader.read_into(slice, &mut pixels)?;
-    Ok(pixels.into())
 }

@@ -284,16 +284,9 @@ impl ImageStore {
         let reader = self
             .reader(particle.stack)
             .map_err(|e| blame(Message::of(&e)))?;
-        let pixels = match reader.is_half() {
-            true => reader.read_half(particle.slice).map(Pixels::from),
-            false => {
-                let mut pixels = vec![0.0; set.optics[particle.optics_group].box_size.pow(2)];
-                reader
-                    .read_into(particle.slice, &mut pixels)
-                    .map(|()| Pixels::from(pixels))
-            }
-        };
-        let pixels = pixels.map_err(|e| blame(Message::of(&e)))?;
+        let count = set.optics[particle.optics_group].box_size.pow(2);
+        let pixels =
+            Pixels::read(&reader, particle.slice, count).map_err(|e| blame(Message::of(&e)))?;
         match flaw(&pixels, reader.shape().0) {
             None => Ok(pixels),
             Some(flaw) => Err(blame(Code::BAD_IMAGE.says(format!(

@@ -1,5 +1,6 @@
 //! Pixels of an image with as many digits as its stack has.
 
+use crate::formats::mrc::{MrcError, StackReader};
 use half::f16;
 use std::borrow::Cow;
 
@@ -21,6 +22,18 @@ impl From<Vec<f32>> for Pixels<'_> {
 impl From<Vec<f16>> for Pixels<'_> {
     fn from(pixels: Vec<f16>) -> Self {
         Pixels::Half(pixels.into())
+    }
+}
+
+impl Pixels<'static> {
+    /// One image of a stack (0-based), which must have `count` pixels if they are 32-bit floats.
+    pub(super) fn read(reader: &StackReader, slice: usize, count: usize) -> Result<Self, MrcError> {
+        if reader.is_half() {
+            return reader.read_half(slice).map(Self::from);
+        }
+        let mut pixels = vec![0.0; count];
+        reader.read_into(slice, &mut pixels)?;
+        Ok(pixels.into())
     }
 }
 

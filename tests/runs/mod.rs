@@ -59,10 +59,14 @@ pub fn work_folder(inputs: &[PathBuf], words: &[String]) -> (tempfile::TempDir, 
 /// Run the command of a reference run on copies of the files of `inputs`. Returns the folder, which holds the output
 /// under the root of the command, and that root.
 pub fn rerun(reference: &Path, inputs: &[PathBuf]) -> (tempfile::TempDir, String) {
-    let words = command(reference);
-    let (folder, root) = work_folder(inputs, &words);
+    run_words(&command(reference), inputs)
+}
+
+/// As [`rerun`], with these words after the program's name.
+pub fn run_words(words: &[String], inputs: &[PathBuf]) -> (tempfile::TempDir, String) {
+    let (folder, root) = work_folder(inputs, words);
     let output = Command::new(env!("CARGO_BIN_EXE_relion_refine"))
-        .args(&words)
+        .args(words)
         .current_dir(folder.path())
         .output()
         .unwrap();
