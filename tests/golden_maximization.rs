@@ -4,12 +4,10 @@
 //! GERELION_SHARED, or of `../shared`. Without them these tests say so and pass.
 
 use gerelion::formats::{star::Document, volume::read_map};
-use gerelion::fourier::{
-    masks::{low_pass, low_pass_factor},
-    reference::prepare,
-};
+use gerelion::fourier::{masks::low_pass, reference::prepare};
 use gerelion::maximization::{completeness, initial::initialize_spectra, spectra};
 use gerelion::model::{ClassModel, Model};
+use gpu::mask::low_pass_factor;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 

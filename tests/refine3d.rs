@@ -5,7 +5,7 @@ mod runs;
 use gerelion::formats::mrc::{StackMode, StackWriter};
 use gerelion::formats::star::Document;
 use gerelion::geometry::random::CRandom;
-use runs::{fixture, golden, mean_fsc, number, rerun};
+use runs::{command, fixture, golden, mean_fsc, number, rerun, succeeded, work_folder};
 use std::path::Path;
 use std::process::Command;
 
@@ -40,6 +40,48 @@ fn the_fixture_is_refined_to_the_resolution_of_the_reference_run() {
     println!("final resolution {resolution} Å, mean FSC to the truth {fsc}");
     assert!((10.0..=11.9).contains(&resolution), "{resolution} Å");
     assert!(fsc >= 0.77, "mean FSC to the truth {fsc}");
+}
+
+/// As the reference program's log: four lines follow the estimate in every iteration of auto-refine whose angular accuracy is
+/// worse than 10 degrees, and none in the others.
+#[test]
+fn poor_angular_accuracy_is_warned_of() {
+    let data = fixture();
+    let reference = data.join("refine3d_c4");
+    let mut words = command(&reference);
+    words.extend(
+        "--auto_iter_max 3 --ini_high 60"
+            .split(' ')
+            .map(String::from),
+    );
+    let inputs = ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"].map(|f| data.join(f));
+    let (folder, _) = work_folder(&inputs, &words);
+    let output = Command::new(env!("CARGO_BIN_EXE_relion_refine"))
+        .args(words)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    succeeded(&output);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut accuracies = Vec::new();
+    for (i, line) in lines.iter().enumerate() {
+        let Some((_, rest)) = line.split_once("Estimated accuracy angles= ") else {
+            continue;
+        };
+        let accuracy: f64 = rest.split(' ').next().unwrap().parse().unwrap();
+        let warnings = lines[i + 1..]
+            .iter()
+            .take_while(|line| line.contains("Auto-refine: WARNING:"))
+            .count();
+        assert_eq!(warnings, if accuracy > 10.0 { 4 } else { 0 }, "{text}");
+        accuracies.push(accuracy);
+    }
+    let poor = accuracies.iter().filter(|a| **a > 10.0).count();
+    assert!(
+        poor > 0 && poor < accuracies.len(),
+        "both cases: {accuracies:?}"
+    );
 }
 
 /// Images of nothing but noise must not look like anything: beyond the radius up to which the halves are joined, their

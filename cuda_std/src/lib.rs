@@ -4,9 +4,8 @@
 //! shared memory), [`warp`] (shuffles, reductions), [`atomic`], [`mma`] (tensor cores), [`memory`] (wide loads),
 //! [`GpuFloat`] (mathematics) and the [`kernel`] attribute.
 //!
-//! On the host the same names work inside [`emulator::launch`], which runs a kernel with one thread of the operating
-//! system for each thread of a block: slow, but barriers, shuffles and atomics do what they do on the device, so kernels
-//! are unit tested without one.
+//! On the host the same names work inside [`emulator::launch`], which runs a kernel with a coroutine for each thread of a
+//! block: barriers, shuffles and atomics do what they do on the device, so kernels are unit tested without one.
 #![cfg_attr(target_arch = "nvptx64", no_std)]
 #![cfg_attr(
     target_arch = "nvptx64",

@@ -417,7 +417,7 @@ launches! {
         grid: [pixel_count.div_ceil(256), trials, 1], words: shells
     }
     /// Shares per shell.
-    reduce_shares(rows: u32 | shares: C, masked: C, image_stride: u32, pixel_count: u32, classes: u32, shell_begin: U, shells: u32, out: Pointer<[f32; 4]>) {
+    reduce_shares(rows: u32 | shares: C, masked: C, power_weight: F, image_stride: u32, pixel_count: u32, classes: u32, shell_begin: U, shells: u32, out: Pointer<[f32; 4]>) {
         grid: [rows, 1, 1], words: 0
     }
 }

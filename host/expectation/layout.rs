@@ -64,7 +64,9 @@ pub struct GroupLayout {
     pub comparison_weight: Vec<f32>,
     /// The same in the box of the first pass.
     pub coarse_comparison_weight: Vec<f32>,
-    /// Σ ln(2πσ²) over the compared pixels of the second pass.
+    /// V of the pixels that the second pass compares, for the constant ½ΣV|F|² of the likelihood; 0 elsewhere.
+    pub power_weight: Vec<f32>,
+    /// Σ ln(2πσ²) over the same pixels.
     pub log_norm: f64,
     /// How slices lie in the references.
     pub plane: ImagePlane,
@@ -164,9 +166,12 @@ impl GroupLayout {
         };
         let comparison_weight = weights(sizes.fine);
         let coarse_comparison_weight = weights(sizes.coarse);
+        let mut power_weight = vec![0.0; pixels.len()];
+        for i in pixels.compared(sizes.fine) {
+            power_weight[i] = inverse_variance[i];
+        }
         let log_norm = pixels
-            .participating(sizes.fine)
-            .skip(1)
+            .compared(sizes.fine)
             .filter_map(|i| noise.get(model_shell[pixels.shell[i]]))
             .map(|&sigma2| (TAU * sigma2).ln())
             .sum();
@@ -198,6 +203,7 @@ impl GroupLayout {
             inverse_variance,
             comparison_weight,
             coarse_comparison_weight,
+            power_weight,
             log_norm,
             plane: ImagePlane::new(
                 optics,

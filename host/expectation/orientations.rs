@@ -3,7 +3,7 @@
 use super::{ClassSelection, IterationInput};
 use crate::dataset::Particle;
 use crate::geometry::prior::local_orientations;
-use crate::geometry::random::CRandom;
+use crate::geometry::random::random_class;
 use crate::geometry::{Matrix3, euler};
 
 /// Orientations of one class with their priors; `index` = direction · n_psi + psi.
@@ -50,8 +50,7 @@ pub fn classes_of(input: &IterationInput, position: usize) -> Vec<usize> {
             .collect(),
         ClassSelection::First => vec![0],
         ClassSelection::RandomPerParticle => {
-            let mut random = CRandom::new(input.options.random_seed.wrapping_add(position as u32));
-            vec![random.next_int() as usize % all]
+            vec![random_class(input.options.random_seed, position, all)]
         }
     }
 }

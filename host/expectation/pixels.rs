@@ -84,12 +84,12 @@ impl PixelList {
         self.x.is_empty()
     }
 
-    /// Indices of the pixels that participate in a smaller box of `size` pixels. Its Nyquist row is y = +size/2, so
-    /// the few pixels of y = −size/2 do not.
-    pub fn participating(&self, size: usize) -> impl Iterator<Item = usize> + '_ {
+    /// Indices of the pixels that likelihoods compare in a smaller box of `size` pixels: all of its list but the origin. Its
+    /// Nyquist row is y = +size/2, so the few pixels of y = −size/2 are not among them.
+    pub fn compared(&self, size: usize) -> impl Iterator<Item = usize> + '_ {
         let half = (size / 2) as i32;
         let end = self.shell.partition_point(|&s| s <= size / 2);
-        (0..end).filter(move |&i| self.y[i] > -half)
+        (1..end).filter(move |&i| self.y[i] > -half)
     }
 
     /// Length of the prefix onto which references are projected in a box of `size`: r ≤ size/2 (spec 01 §1.5).
@@ -144,7 +144,7 @@ mod tests {
     fn pixel_counts_of_the_reference_run() {
         let list = PixelList::new(32);
         assert_eq!(list.len() - 1, 426);
-        assert_eq!(list.participating(28).count() - 1, 329);
+        assert_eq!(list.compared(28).count(), 329);
     }
 
     #[test]

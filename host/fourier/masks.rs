@@ -2,20 +2,14 @@
 
 use super::fft;
 use super::shells::logical;
+use gpu::mask::{background_share, low_pass_factor};
 use ndarray::Array3;
 use ndarray::Axis;
 use ndarray::parallel::prelude::*;
-use std::f64::consts::PI;
 
 /// Raised cosine outside `radius`: 1 inside, 0 beyond `radius + edge` (spec 02 §0).
 fn soft_edge(r: f64, radius: f64, edge: f64) -> f64 {
-    if r <= radius {
-        1.0
-    } else if r > radius + edge {
-        0.0
-    } else {
-        0.5 - 0.5 * (PI * (radius + edge - r) / edge).cos()
-    }
+    1.0 - background_share(r, radius, edge)
 }
 
 /// Call `f(r, value)` for every voxel, r the distance from the box centre in voxels; in parallel over z.
@@ -53,7 +47,7 @@ pub fn mask_corners(map: &mut Array3<f64>) {
             let mut sums = [0.0; 2];
             for ((y, x), value) in plane.indexed_iter() {
                 let r2 = z2 + (y as i64 - centre).pow(2) + (x as i64 - centre).pow(2);
-                let outside = 1.0 - soft_edge((r2 as f64).sqrt(), radius, EDGE);
+                let outside = background_share((r2 as f64).sqrt(), radius, EDGE);
                 sums[0] += outside * value;
                 sums[1] += outside;
             }
@@ -67,12 +61,6 @@ pub fn mask_corners(map: &mut Array3<f64>) {
         let inside = soft_edge(r, radius, EDGE);
         *value = inside * *value + (1.0 - inside) * mean;
     });
-}
-
-/// Factor of the low-pass filter at Fourier radius `r`, for a limit of `limit` shells (not rounded): 1 up to
-/// limit − 1, 0 from limit + 1, a cosine between (spec 01 §2.3).
-pub fn low_pass_factor(r: f64, limit: f64) -> f64 {
-    soft_edge(r, limit - 1.0, 2.0)
 }
 
 /// Low-pass with a two-shell cosine edge at `resolution` Å (spec 01 §2.3).
@@ -97,6 +85,7 @@ pub fn low_pass(map: &Array3<f64>, pixel_size: f64, resolution: f64) -> Array3<f
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::f64::consts::PI;
 
     fn noise(n: usize) -> Array3<f64> {
         Array3::from_shape_fn((n, n, n), |(z, y, x)| {

@@ -1,7 +1,7 @@
 //! What follows the cross-correlation iteration: low-pass again, copy the first class (spec 02 §3.8 end).
 
-use crate::fourier::masks::low_pass_factor;
 use crate::model::Model;
+use gpu::mask::low_pass_factor;
 
 /// Taper τ² and ssnr as the maps were low-passed, at `low_pass` Å (`--ini_high`, [`super::Finish`]); with `generate_seeds`,
 /// copy class 1 (map, τ², ssnr, direction prior) to all classes and share its fraction.

@@ -115,14 +115,17 @@ pub fn accuracies(rotations: f64, translations: f64) -> String {
     )
 }
 
-/// Four warning lines when the angular accuracy is worse than 10 degrees (auto-refine).
-pub fn poor_accuracy(iteration: usize) -> String {
-    format!(
+/// Angular accuracy, degrees, from which on auto-refine warns.
+const POOR_ACCURACY: f64 = 10.0;
+
+/// Returns four warning lines for auto-refine when the angular accuracy, in degrees, is poor.
+pub fn poor_accuracy(iteration: usize, accuracy_rotations: f64) -> Option<String> {
+    (accuracy_rotations > POOR_ACCURACY).then(|| format!(
         " Auto-refine: WARNING: Iter = {iteration} The angular accuracy is worse than 10 degrees, so basically you cannot align your particles (yet)!\n \
          Auto-refine: WARNING: You probably need not worry if the accuracy improves during the next few iterations.\n \
          Auto-refine: WARNING: However, if the problem persists it may lead to spurious FSC curves, so be wary of inflated resolution estimates...\n \
          Auto-refine: WARNING: Sometimes it is better to tune resolution yourself by adjusting T in a 3D-classification with a single class."
-    )
+    ))
 }
 
 /// Two lines on the sampling of auto-refine (oversampled steps).
@@ -231,7 +234,7 @@ pub fn finished(
                 .to_string(),
         );
     }
-    if accuracy_rotations > 10.0 {
+    if accuracy_rotations > POOR_ACCURACY {
         lines.extend(
             [
                 "+ WARNING: The angular accuracy is worse than 10 degrees, so basically you cannot align your particles!",

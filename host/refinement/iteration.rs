@@ -183,6 +183,10 @@ fn estimate_accuracies(
     job.state.accuracy_rotations = rotations;
     job.state.accuracy_translations = translations;
     console.say(&console::accuracies(rotations, translations));
+    let aligns = job.settings.auto_refine && !job.settings.skip_rotate;
+    if aligns && let Some(warning) = console::poor_accuracy(job.state.iteration, rotations) {
+        console.say(&warning);
+    }
     Ok(())
 }
 

@@ -1,8 +1,15 @@
-//! Running a kernel on the host, one thread of the operating system for each thread of a block; blocks run in turn.
+//! Running a kernel on the host, one coroutine for each thread of a block; blocks run in turn.
+//!
+//! A thread runs until it has to wait for others at a [`Gate`], then the next one goes on. Everything happens on the calling
+//! thread of the operating system, so changing from one emulated thread to another takes nanoseconds, and a launch does
+//! the same every time.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, Yielder};
 
 use super::gate::Gate;
 
@@ -10,6 +17,8 @@ use super::gate::Gate;
 const SLOTS: usize = 16;
 /// What shared memory holds at the start of a block: a NaN, so that reading what nobody wrote is seen.
 const POISON: u32 = 0x7fc0_dead;
+/// Bytes of the stack of an emulated thread; what is not touched takes no memory.
+const STACK: usize = 256 << 10;
 
 /// What the threads of a block have in common.
 pub(super) struct Block {
@@ -21,6 +30,23 @@ pub(super) struct Block {
 struct Warp {
     gate: Gate,
     slots: Vec<AtomicU32>,
+}
+
+impl Block {
+    fn new(threads: u32, shared: usize) -> Self {
+        Self {
+            shared: (0..shared.div_ceil(4))
+                .map(|_| AtomicU32::new(POISON))
+                .collect(),
+            barrier: Gate::new(threads as usize),
+            warps: (0..threads / 32)
+                .map(|_| Warp {
+                    gate: Gate::new(32),
+                    slots: (0..32 * SLOTS).map(|_| AtomicU32::new(0)).collect(),
+                })
+                .collect(),
+        }
+    }
 }
 
 /// Where an emulated thread is.
@@ -36,15 +62,32 @@ pub(super) struct Context {
 }
 
 thread_local! {
-    static CONTEXT: RefCell<Option<Context>> = const { RefCell::new(None) };
+    /// The emulated thread that is running; null between launches.
+    static CONTEXT: Cell<*const Context> = const { Cell::new(std::ptr::null()) };
+    /// What hands over to the other threads of the block; null where there are none.
+    static YIELDER: Cell<*const Yielder<(), ()>> = const { Cell::new(std::ptr::null()) };
 }
 
 /// Calls `f` with the context of the running thread.
 pub(super) fn here<R>(f: impl FnOnce(&Context) -> R) -> R {
-    CONTEXT.with_borrow(|c| {
-        f(c.as_ref()
-            .expect("device functions run inside emulator::launch"))
-    })
+    let context = CONTEXT.get();
+    assert!(
+        !context.is_null(),
+        "device functions run inside emulator::launch"
+    );
+    // SAFETY: a launch keeps the contexts of its threads until it has taken this pointer back.
+    f(unsafe { &*context })
+}
+
+/// Lets the other threads of the block go on.
+pub(super) fn let_others_run() {
+    let yielder = YIELDER.get();
+    assert!(
+        !yielder.is_null(),
+        "a thread waits for others, but is alone"
+    );
+    // SAFETY: it belongs to the running coroutine, which is suspended inside this call only.
+    unsafe { (*yielder).suspend(()) };
 }
 
 /// Shows `words` to the other lanes of the warp; `read` sees `(lane, word)` of all of them.
@@ -72,70 +115,98 @@ impl Drop for Leaving<'_> {
     }
 }
 
+/// Takes the context of the running thread back at the end of a launch, also when the kernel panics.
+struct Running;
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        CONTEXT.set(std::ptr::null());
+        YIELDER.set(std::ptr::null());
+    }
+}
+
 /// Runs `kernel` for every thread of every block. `shared` is in bytes. Blocks are multiples of 32 threads.
 ///
 /// # Panics
-/// When a thread panics.
-pub fn launch(grid: [u32; 3], block: [u32; 3], shared: usize, kernel: impl Fn() + Sync) {
+/// When a thread panics, or when threads wait for others that never come.
+pub fn launch(grid: [u32; 3], block: [u32; 3], shared: usize, kernel: impl Fn()) {
     let threads = block.iter().product::<u32>();
     assert!(
         threads > 0 && threads % 32 == 0,
         "a block is a multiple of 32 threads"
     );
-    let team = Arc::new(Block {
-        shared: (0..shared.div_ceil(4))
-            .map(|_| AtomicU32::new(POISON))
-            .collect(),
-        barrier: Gate::new(threads as usize),
-        warps: (0..threads / 32)
-            .map(|_| Warp {
-                gate: Gate::new(32),
-                slots: (0..32 * SLOTS).map(|_| AtomicU32::new(0)).collect(),
+    let mut stacks: Vec<DefaultStack> = (0..threads)
+        .map(|_| DefaultStack::new(STACK).expect("memory for the stack of a thread"))
+        .collect();
+    let _running = Running;
+    for index in 0..grid.iter().product::<u32>() {
+        let team = Arc::new(Block::new(threads, shared));
+        let contexts: Vec<Context> = (0..threads)
+            .map(|rank| Context {
+                thread: [
+                    rank % block[0],
+                    rank / block[0] % block[1],
+                    rank / (block[0] * block[1]),
+                ],
+                block: [
+                    index % grid[0],
+                    index / grid[0] % grid[1],
+                    index / (grid[0] * grid[1]),
+                ],
+                block_dim: block,
+                grid_dim: grid,
+                rank,
+                team: team.clone(),
             })
-            .collect(),
-    });
-    let between_blocks = Gate::new(threads as usize);
-    std::thread::scope(|scope| {
-        for rank in 0..threads {
-            let (team, between_blocks, kernel) = (team.clone(), &between_blocks, &kernel);
-            let thread = [
-                rank % block[0],
-                rank / block[0] % block[1],
-                rank / (block[0] * block[1]),
-            ];
-            scope.spawn(move || {
-                let _leaving = Leaving(between_blocks);
-                for index in 0..grid.iter().product::<u32>() {
-                    if rank == 0 {
-                        team.barrier.reset(threads as usize);
-                        team.warps.iter().for_each(|w| w.gate.reset(32));
-                        team.shared
-                            .iter()
-                            .for_each(|w| w.store(POISON, Ordering::SeqCst));
-                    }
-                    between_blocks.wait();
-                    CONTEXT.set(Some(Context {
-                        thread,
-                        block: [
-                            index % grid[0],
-                            index / grid[0] % grid[1],
-                            index / (grid[0] * grid[1]),
-                        ],
-                        block_dim: block,
-                        grid_dim: grid,
-                        rank,
-                        team: team.clone(),
-                    }));
-                    {
-                        let _of_block = Leaving(&team.barrier);
-                        let _of_warp = Leaving(&team.warps[rank as usize / 32].gate);
-                        kernel();
-                    }
-                    between_blocks.wait();
-                }
-            });
+            .collect();
+        run_block(&contexts, &mut stacks, &kernel);
+    }
+}
+
+/// Runs the threads of one block in turn until all have returned.
+fn run_block(contexts: &[Context], stacks: &mut [DefaultStack], kernel: &impl Fn()) {
+    let mut threads: Vec<_> = contexts
+        .iter()
+        .zip(stacks)
+        .map(|(context, stack)| {
+            let run = move |yielder: &Yielder<(), ()>, ()| {
+                YIELDER.set(yielder);
+                let _of_block = Leaving(&context.team.barrier);
+                let _of_warp = Leaving(&context.team.warps[context.rank as usize / 32].gate);
+                kernel();
+                std::ptr::from_ref(yielder)
+            };
+            // SAFETY: what the closure borrows outlives the coroutines, which end or are unwound in this function.
+            let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, run) };
+            (context, coroutine, std::ptr::null::<Yielder<(), ()>>())
+        })
+        .collect();
+    while threads.iter().any(|(_, coroutine, _)| !coroutine.done()) {
+        let before = progress(contexts);
+        let mut returned = false;
+        for (context, coroutine, yielder) in &mut threads {
+            if coroutine.done() {
+                continue;
+            }
+            CONTEXT.set(*context);
+            YIELDER.set(*yielder);
+            coroutine.resume(());
+            // The first time it is the coroutine that makes it known.
+            *yielder = YIELDER.get();
+            returned |= coroutine.done();
         }
-    });
+        assert!(
+            returned || progress(contexts) != before,
+            "threads of a block wait for others that never come"
+        );
+    }
+}
+
+/// How often the gates of a block have opened.
+fn progress(contexts: &[Context]) -> u64 {
+    let team = &contexts[0].team;
+    let of_warps = team.warps.iter().map(|w| w.gate.openings()).sum::<u64>();
+    team.barrier.openings() + of_warps
 }
 
 /// Runs a kernel whose threads do not wait for each other, one thread after the other: much faster than [`launch`].
@@ -144,39 +215,36 @@ pub fn launch(grid: [u32; 3], block: [u32; 3], shared: usize, kernel: impl Fn() 
 /// When the kernel uses shared memory; a barrier or shuffle would not do what it should.
 pub fn launch_apart(grid: [u32; 3], block: [u32; 3], kernel: impl Fn()) {
     let threads = block.iter().product::<u32>();
-    let team = Arc::new(Block {
-        shared: Vec::new(),
-        barrier: Gate::new(1),
-        warps: Vec::new(),
-    });
-    CONTEXT.set(Some(Context {
+    let mut context = Context {
         thread: [0; 3],
         block: [0; 3],
         block_dim: block,
         grid_dim: grid,
         rank: 0,
-        team,
-    }));
+        team: Arc::new(Block {
+            shared: Vec::new(),
+            barrier: Gate::new(1),
+            warps: Vec::new(),
+        }),
+    };
+    let _running = Running;
     for index in 0..grid.iter().product::<u32>() {
         for rank in 0..threads {
-            CONTEXT.with_borrow_mut(|c| {
-                let context = c.as_mut().expect("set above");
-                context.rank = rank;
-                context.thread = [
-                    rank % block[0],
-                    rank / block[0] % block[1],
-                    rank / (block[0] * block[1]),
-                ];
-                context.block = [
-                    index % grid[0],
-                    index / grid[0] % grid[1],
-                    index / (grid[0] * grid[1]),
-                ];
-            });
+            context.rank = rank;
+            context.thread = [
+                rank % block[0],
+                rank / block[0] % block[1],
+                rank / (block[0] * block[1]),
+            ];
+            context.block = [
+                index % grid[0],
+                index / grid[0] % grid[1],
+                index / (grid[0] * grid[1]),
+            ];
+            CONTEXT.set(&context);
             kernel();
         }
     }
-    CONTEXT.set(None);
 }
 
 /// A pointer that may go to the emulated threads.
@@ -257,6 +325,29 @@ mod tests {
                 assert_eq!(d[row * 8 + column], exact + 1.0);
             }
         }
+    }
+
+    /// What hangs on a device is found out.
+    #[test]
+    #[should_panic(expected = "wait for others that never come")]
+    fn threads_that_wait_for_nobody_are_noticed() {
+        launch([1, 1, 1], [64, 1, 1], 0, || {
+            // Half of the block waits for the block, the other half for its warp, of which one thread is at the barrier.
+            if thread::thread_idx_x() < 33 {
+                thread::sync_threads();
+            } else {
+                warp::sync_warp();
+            }
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "thread 40")]
+    fn a_panic_of_a_thread_is_that_of_the_launch() {
+        launch([1, 1, 1], [64, 1, 1], 0, || {
+            assert!(thread::thread_idx_x() != 40, "thread 40");
+            thread::sync_threads();
+        });
     }
 
     #[test]

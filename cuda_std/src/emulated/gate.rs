@@ -1,58 +1,50 @@
 //! A barrier whose participants may leave: threads of a block that have returned no longer count.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::cell::Cell;
 
-#[derive(Default)]
-struct State {
-    active: usize,
-    waiting: usize,
-    generation: u64,
-}
+use super::emulator::let_others_run;
 
-#[derive(Default)]
 pub struct Gate {
-    state: Mutex<State>,
-    opened: Condvar,
+    active: Cell<usize>,
+    waiting: Cell<usize>,
+    openings: Cell<u64>,
 }
 
 impl Gate {
+    /// A gate that opens when `active` threads are there.
     pub fn new(active: usize) -> Self {
-        let gate = Self::default();
-        gate.reset(active);
-        gate
-    }
-
-    /// Starts anew; nobody may be waiting.
-    pub fn reset(&self, active: usize) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        assert_eq!(state.waiting, 0, "a gate is reset while threads wait at it");
-        state.active = active;
-    }
-
-    pub fn wait(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.waiting += 1;
-        let generation = state.generation;
-        self.open_if_complete(&mut state);
-        while state.generation == generation {
-            state = self
-                .opened
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+        Self {
+            active: Cell::new(active),
+            waiting: Cell::new(0),
+            openings: Cell::new(0),
         }
     }
 
-    pub fn leave(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.active -= 1;
-        self.open_if_complete(&mut state);
+    /// Waits until all that are still active are here.
+    pub fn wait(&self) {
+        self.waiting.set(self.waiting.get() + 1);
+        let before = self.openings.get();
+        self.open_if_complete();
+        while self.openings.get() == before {
+            let_others_run();
+        }
     }
 
-    fn open_if_complete(&self, state: &mut State) {
-        if state.waiting >= state.active && state.waiting > 0 {
-            state.waiting = 0;
-            state.generation += 1;
-            self.opened.notify_all();
+    /// Counts a thread out.
+    pub fn leave(&self) {
+        self.active.set(self.active.get() - 1);
+        self.open_if_complete();
+    }
+
+    /// How often the gate has opened.
+    pub fn openings(&self) -> u64 {
+        self.openings.get()
+    }
+
+    fn open_if_complete(&self) {
+        if self.waiting.get() >= self.active.get() && self.waiting.get() > 0 {
+            self.waiting.set(0);
+            self.openings.set(self.openings.get() + 1);
         }
     }
 }

@@ -6,7 +6,7 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::block::{clear_words, flush_words};
-use crate::mask::background_share;
+use crate::mask::low_pass_factor;
 use crate::random::uniform;
 use crate::volume::transform_position;
 
@@ -161,7 +161,7 @@ pub unsafe fn low_pass_transform(transform: *mut [f32; 2], n: u32, limit: f32, s
         let i = thread::index_1d();
         if let Some([x, y, z]) = transform_position(i, n) {
             let r = ((x * x + y * y + z * z) as f32).sqrt();
-            let factor = scale * (1.0 - background_share(r, limit - 1.0, 2.0));
+            let factor = scale * low_pass_factor(r, limit);
             let value = *transform.add(i);
             *transform.add(i) = [value[0] * factor, value[1] * factor];
         }

@@ -137,14 +137,15 @@ unsafe fn insert(
     }
 }
 
-/// Sums over the pixels of each shell: `out[row · shells + s]` = (Σ XA, Σ AA, Σ |F|², 0) for row = image · classes + class,
-/// |F|² of the masked image.
+/// Sums over the pixels of each shell: `out[row · shells + s]` = (Σ XA, Σ AA, Σ |F|², Σ v|F|²) for
+/// row = image · classes + class, |F|² of the masked image, v from `power_weight`.
 ///
 /// Grid: x = rows; a warp a shell. Shell s is the pixels `shell_begin[s]`…`shell_begin[s + 1]`.
 #[kernel]
 pub unsafe fn reduce_shares(
     shares: *const [f32; 2],
     masked: *const [f32; 2],
+    power_weight: *const f32,
     image_stride: u32,
     pixel_count: u32,
     classes: u32,
@@ -158,19 +159,21 @@ pub unsafe fn reduce_shares(
         let image = row / classes as usize;
         let mut s = thread::thread_idx_x() / warp::WARP_SIZE;
         while s < shells {
-            let mut sums = [0.0f32; 3];
+            let mut sums = [0.0f32; 4];
             let mut p = *shell_begin.add(s as usize) + warp::lane_id();
             while p < *shell_begin.add(s as usize + 1) {
                 let [xa, aa] = *shares.add(row * pixel_count as usize + p as usize);
                 let f = *masked.add(image * image_stride as usize + p as usize);
                 sums[0] += xa;
                 sums[1] += aa;
-                sums[2] += f[0] * f[0] + f[1] * f[1];
+                let power = f[0] * f[0] + f[1] * f[1];
+                sums[2] += power;
+                sums[3] += memory::load(power_weight, p as usize) * power;
                 p += warp::WARP_SIZE;
             }
-            let [xa, aa, power] = sums.map(warp::sum);
+            let sums = sums.map(warp::sum);
             if warp::lane_id() == 0 {
-                *out.add(row * shells as usize + s as usize) = [xa, aa, power, 0.0];
+                *out.add(row * shells as usize + s as usize) = sums;
             }
             s += thread::block_dim_x() / warp::WARP_SIZE;
         }
@@ -355,6 +358,7 @@ mod tests {
         let (images, count) = (2usize, 100usize);
         let mut shares = test_data::complex(images * count, 1);
         let mut masked = test_data::complex(images * count, 2);
+        let mut weight: Vec<f32> = (0..count).map(|p| (p % 3) as f32).collect();
         let mut begin = vec![0u32, 1, 40, 40, 100];
         let mut out = vec![[f32::NAN; 4]; images * 4];
         let (s, m) = (
@@ -362,18 +366,21 @@ mod tests {
             DevicePointer::of(&mut masked),
         );
         let (b, o) = (DevicePointer::of(&mut begin), DevicePointer::of(&mut out));
+        let w = DevicePointer::of(&mut weight);
         // SAFETY: array sizes as the kernel demands.
         launch([2, 1, 1], [64, 1, 1], 0, || unsafe {
-            reduce_shares(s.get(), m.get(), 100, 100, 1, b.get(), 4, o.get());
+            reduce_shares(s.get(), m.get(), w.get(), 100, 100, 1, b.get(), 4, o.get());
         });
         for (i, sums) in out.iter().enumerate() {
             let (image, shell) = (i / 4, i % 4);
             let range = begin[shell] as usize..begin[shell + 1] as usize;
             let sum = |f: &dyn Fn(usize) -> f64| range.clone().map(|p| f(image * count + p)).sum();
-            let exact: [f64; 3] = [
+            let power = |p: usize| -> f64 { masked[p].iter().map(|v| f64::from(*v).powi(2)).sum() };
+            let exact: [f64; 4] = [
                 sum(&|p| f64::from(shares[p][0])),
                 sum(&|p| f64::from(shares[p][1])),
-                sum(&|p| masked[p].iter().map(|v| f64::from(*v).powi(2)).sum()),
+                sum(&power),
+                sum(&|p| (p % count % 3) as f64 * power(p)),
             ];
             for (a, b) in sums.iter().zip(exact) {
                 assert!((f64::from(*a) - b).abs() < 1e-5);

@@ -151,7 +151,7 @@ fn chunk_differences(
             for (cross, image) in per_orientation.chunks_exact_mut(columns.shifts).zip(images) {
                 cross
                     .iter_mut()
-                    .for_each(|c| *c /= image.coarse_power as f32);
+                    .for_each(|c| *c /= image.box_powers[0] as f32);
             }
         }
     }

@@ -135,8 +135,8 @@ pub fn differences(
                 match input.criterion {
                     Criterion::Likelihood => out.iter_mut().for_each(|c| *c = norm - *c),
                     Criterion::CrossCorrelation => {
-                        let scale =
-                            (2.0 * norm).sqrt() * images[sample.image as usize].fine_power as f32;
+                        let scale = (2.0 * norm).sqrt()
+                            * images[sample.image as usize].box_powers[1] as f32;
                         out.iter_mut().for_each(|c| *c = -*c / scale);
                     }
                 }

@@ -23,10 +23,10 @@ pub struct PreparedImage {
     pub high_power: Vec<f64>,
     /// X_high: sum of `high_power`.
     pub high_power_sum: f64,
-    /// Coarse pass: ½ΣV|F|² over compared pixels; in a CC iteration √Σ|F|² over the whole box.
-    pub coarse_power: f64,
-    /// Second pass: likewise.
-    pub fine_power: f64,
+    /// ½ΣV|F|² over the pixels that the second pass compares (likelihood only).
+    pub half_power: f64,
+    /// Cross-correlation: √Σ|F|² over the box of the first pass and of the second.
+    pub box_powers: [f64; 2],
 }
 
 /// Prepare one particle.
@@ -60,12 +60,11 @@ pub fn prepare(
     let high_power: Vec<f64> = power[(full / 2 + 1).min(power.len())..].to_vec();
     let high_power_sum = high_power.iter().sum();
 
-    let (coarse_corr, fine_corr) = match input.criterion {
-        Criterion::CrossCorrelation => (
-            box_power(&masked, n, layout.coarse_size).sqrt(),
-            box_power(&masked, n, layout.fine_size).sqrt(),
-        ),
-        Criterion::Likelihood => (0.0, 0.0),
+    let box_powers = match input.criterion {
+        Criterion::CrossCorrelation => {
+            [layout.coarse_size, layout.fine_size].map(|size| box_power(&masked, n, size).sqrt())
+        }
+        Criterion::Likelihood => [0.0; 2],
     };
 
     let mut masked = layout.pixels.gather(&masked, n);
@@ -105,21 +104,13 @@ pub fn prepare(
     } else {
         vec![start.scale as f32; ctf.len()]
     };
-    let compared_power = |size: usize| -> f64 {
-        layout
-            .pixels
-            .participating(size)
-            .skip(1)
-            .map(|i| f64::from(layout.inverse_variance[i]) * f64::from(masked[i].norm_sqr()))
-            .sum::<f64>()
-            / 2.0
-    };
-    let (coarse_power, fine_power) = match input.criterion {
-        Criterion::CrossCorrelation => (coarse_corr, fine_corr),
-        Criterion::Likelihood => (
-            compared_power(layout.coarse_size),
-            compared_power(layout.fine_size),
-        ),
+    let half_power = match input.criterion {
+        Criterion::CrossCorrelation => 0.0,
+        Criterion::Likelihood => {
+            let terms = layout.power_weight.iter().zip(&masked);
+            let powers = terms.map(|(&v, f)| f64::from(v) * f64::from(f.norm_sqr()));
+            powers.sum::<f64>() / 2.0
+        }
     };
     Ok(PreparedImage {
         masked,
@@ -129,8 +120,8 @@ pub fn prepare(
         start,
         high_power,
         high_power_sum,
-        coarse_power,
-        fine_power,
+        half_power,
+        box_powers,
     })
 }
 

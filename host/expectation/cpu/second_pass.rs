@@ -97,7 +97,7 @@ impl FinePass<'_> {
             }
             Criterion::Likelihood => {
                 let mut weights = weigh(&source).ok_or_else(fail)?;
-                let constants = 0.5 * image.high_power_sum + image.fine_power + layout.log_norm;
+                let constants = 0.5 * image.high_power_sum + image.half_power + layout.log_norm;
                 if single_pass {
                     // The first pass was the only one: weights are shares of its whole sum, of which these samples
                     // hold `kept_share`. Its differences are not used: rounding differs from that of this pass.

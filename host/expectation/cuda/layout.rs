@@ -37,6 +37,8 @@ pub struct DeviceLayout {
     pub fine_weight: Buffer<f32>,
     /// V, the origin included.
     pub inverse_variance: Buffer<f32>,
+    /// V of the pixels of the likelihood's constants.
+    pub power_weight: Buffer<f32>,
     /// Factors that undo anti-symmetric aberrations.
     pub demodulation: Option<Buffer<[f32; 2]>>,
     /// e^{iφ} of the coarse shifts, rows of `coarse_stride`.
@@ -131,6 +133,7 @@ impl DeviceLayout {
             coarse_weight: device.upload(&host.coarse_comparison_weight)?,
             fine_weight: device.upload(&host.comparison_weight)?,
             inverse_variance: device.upload(&host.inverse_variance)?,
+            power_weight: device.upload(&host.power_weight)?,
             demodulation,
             coarse_phases: device.upload(&phases(
                 &host.coarse_shifts,

@@ -137,7 +137,7 @@ pub struct Found {
     pub part: Range<usize>,
     /// Their alignments.
     pub alignments: Coming<Alignment>,
-    /// (Σ XA, Σ AA, Σ|F|², 0) per image, class and shell.
+    /// (Σ XA, Σ AA, Σ|F|², Σ V|F|² over compared pixels) per image, class and shell.
     pub shares: Coming<[f32; 4]>,
 }
 
@@ -307,6 +307,7 @@ impl SecondPass<'_> {
                 (count * classes) as u32,
                 self.shares.offset(row * layout.count),
                 images.masked.pointer().offset(part.start * layout.stride),
+                layout.power_weight.pointer(),
                 layout.stride as u32,
                 layout.count as u32,
                 classes as u32,

@@ -110,18 +110,12 @@ impl Batch<'_> {
         let (log_likelihood, max_probability) = match input.criterion {
             Criterion::CrossCorrelation => (f64::from(selection.max_log), 1.0),
             Criterion::Likelihood => {
-                // V is the same over a shell, so ½ΣV|F|² follows from the powers of the shells.
-                let fine_power: f64 = (1..=host.fine_size / 2)
-                    .map(|s| {
-                        let begin = host.pixels.shell.partition_point(|&v| v < s);
-                        let v = host.inverse_variance.get(begin).copied().unwrap_or(0.0);
-                        0.5 * f64::from(v) * f64::from(shares[s][2])
-                    })
-                    .sum();
+                let powers = shares[..self.layout.shells].iter();
+                let half_power = powers.map(|s| f64::from(s[3])).sum::<f64>() / 2.0;
                 let high: f64 = self.high_power(i).iter().map(|&v| f64::from(v)).sum();
                 let log_sum = f64::from(selection.sum).ln() + f64::from(selection.max_log);
                 (
-                    log_sum - 0.5 * high - fine_power - host.log_norm,
+                    log_sum - 0.5 * high - half_power - host.log_norm,
                     1.0 / f64::from(selection.sum),
                 )
             }

@@ -91,7 +91,7 @@ table! {
     Apart store::store_orientations(
         _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _
     );
-    OneWarp store::reduce_shares(_, _, _, _, _, _, _, _);
+    OneWarp store::reduce_shares(_, _, _, _, _, _, _, _, _);
     Apart volume::add_sums(_, _, _);
     Apart volume::complete_zero_plane(_, _);
     Apart volume::add_rotated(_, _, _, _, _, _);
