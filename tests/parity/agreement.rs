@@ -9,7 +9,8 @@ use gerelion::tools::compare::rotation_between;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Largest differences that are allowed between the engines. Relative ones are of the larger value.
+/// Largest differences that are allowed between the engines, beyond the last digit that is written. Relative ones are of
+/// the larger value.
 pub struct Bounds {
     /// σ² of every optics group and shell, relative.
     pub sigma2: f64,
@@ -37,20 +38,22 @@ pub struct Bounds {
     pub map: f64,
 }
 
+/// Rounding in single precision, which the engines do in different orders; in τ² also where a filter leaves next to nothing.
+/// Numbers were found to agree within a fifth of these bounds.
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            sigma2: 1e-5,
+            sigma2: 5e-6,
             tau2: 1e-4,
-            norm: 1e-5,
-            scale: 1e-5,
-            pmax: 1e-4,
-            log_likelihood: 1e-2,
+            norm: 5e-6,
+            scale: 5e-6,
+            pmax: 1e-5,
+            log_likelihood: 1e-3,
             samples: 0.0,
             angle: 1e-4,
             origin: 1e-4,
-            distribution: 1e-4,
-            offsets: 1e-5,
+            distribution: 1e-5,
+            offsets: 5e-6,
             map: 1e-5,
         }
     }
@@ -86,10 +89,11 @@ impl Differences {
         assert_eq!(a.len(), b.len(), "{place}");
         for (i, (a, b)) in a.iter().zip(b).enumerate() {
             let largest = a.abs().max(b.abs());
-            let difference = if largest > 0.0 {
-                (a - b).abs() / largest
+            let beyond_digits = ((a - b).abs() - last_digit(largest)).max(0.0);
+            let difference = if beyond_digits > 0.0 {
+                beyond_digits / largest
             } else {
-                (a - b).abs()
+                0.0
             };
             self.add(
                 kind,
@@ -118,6 +122,12 @@ impl Differences {
     }
 }
 
+/// The unit of the last digit with which a number of this size is written: six decimals, or as many digits in the
+/// exponential notation of small numbers. Two numbers that were rounded apart differ by this much.
+fn last_digit(value: f64) -> f64 {
+    1.001e-6 * if value < 1e-3 { value } else { 1.0 }
+}
+
 /// Runs the program on `set` with `options` on both engines and asserts that all iterations agree.
 pub fn agree(set: &Set, options: &str, bounds: &Bounds) {
     let mut words: Vec<String> = options.split_whitespace().map(String::from).collect();
@@ -142,8 +152,10 @@ pub fn agree(set: &Set, options: &str, bounds: &Bounds) {
     assert!(iterations > 0, "no iteration was written");
     for iteration in 1..=iterations {
         let prefix = |root: &Path| format!("{}_it{iteration:03}", root.display());
-        compare(set, &prefix(&host), &prefix(&device), bounds)
-            .check(&format!("{options}, iteration {iteration}"));
+        compare(set, &prefix(&host), &prefix(&device), bounds).check(&format!(
+            "{}, {options}, iteration {iteration}",
+            set.symmetry
+        ));
     }
 }
 
@@ -196,9 +208,18 @@ fn particles(set: &Set, host: &str, device: &str, bounds: &Bounds, found: &mut D
     };
     let [a, b] = tables.each_ref().map(angles);
     let group = PointGroup::parse(&set.symmetry).unwrap();
+    // An icosahedral map of low resolution has no odd harmonics (the first is 15), so that its projections look the same
+    // upside down: psi and psi + 180° are tied, and rounding decides.
+    let tied_psi: &[f64] = match set.symmetry.starts_with('I') {
+        true => &[0.0, 180.0],
+        false => &[0.0],
+    };
     for i in 0..a[0].len() {
-        let [a, b] = [&a, &b].map(|angles| std::array::from_fn(|k| angles[k][i]));
-        let angle = rotation_between(a, b, group.operators());
+        let [a, b]: [[f64; 3]; 2] = [&a, &b].map(|angles| std::array::from_fn(|k| angles[k][i]));
+        let angle = tied_psi
+            .iter()
+            .map(|turn| rotation_between(a, [b[0], b[1], b[2] + turn], group.operators()))
+            .fold(f64::INFINITY, f64::min);
         found.add(
             "angle",
             bounds.angle,

@@ -1,8 +1,8 @@
 //! The engine of the host against that of the GPU, option by option: the same iterations from the same start on the same
 //! few particles, and every number that they write compared.
 //!
-//! The GPU is emulated (`tests/emulated_cuda`), so this runs everywhere; the kernels, launches and arrays are the real
-//! ones. What is compared and how closely is in `agreement.rs`.
+//! The GPU is emulated (`tests/emulated_cuda`), so this runs everywhere; kernels, launches and arrays are the real ones.
+//! What is compared and how closely is in `agreement.rs`.
 
 mod agreement;
 mod engines;
@@ -11,15 +11,200 @@ mod particles;
 use agreement::{Bounds, agree};
 use particles::Set;
 
-/// What most rows of the matrix have in common.
-const USUAL: &str = "--ctf --zero_mask --norm --scale --flatten_solvent --pad 1 --healpix_order 0 --offset_range 2 --offset_step 2";
+/// What the rows of the matrix have in common: Class3D with its usual corrections.
+const CORRECTIONS: &str = "--ctf --norm --scale --flatten_solvent --pad 1 --tau2_fudge 2";
+/// A search coarse enough for the emulator.
+const SEARCH: &str = "--healpix_order 0 --offset_range 2 --offset_step 2";
 
-fn usual(options: &str) -> String {
-    format!("{USUAL} {options}")
+/// Asserts that two iterations with `options` agree.
+fn classify(set: &Set, options: &str) {
+    agree(
+        set,
+        &format!("{CORRECTIONS} --iter 2 {options}"),
+        &Bounds::default(),
+    );
 }
 
 #[test]
 fn global_search() {
-    let set = Set::new("C4", 1);
-    agree(&set, &usual("--iter 2 --sym C4"), &Bounds::default());
+    classify(&Set::new("C4", 1), &format!("{SEARCH} --zero_mask"));
+}
+
+#[test]
+fn background_of_noise() {
+    classify(&Set::new("C4", 1), SEARCH);
+}
+
+#[test]
+fn local_search() {
+    let local = "--i poses.star --healpix_order 2 --sigma_ang 5 --offset_range 2 --offset_step 2 --zero_mask";
+    classify(&Set::new("C4", 1), local);
+}
+
+/// Widths of their own for every angle, and prior columns that are not the current angles.
+#[test]
+fn local_search_by_angle() {
+    let local = "--i poses.star --healpix_order 2 --sigma_rot 6 --sigma_tilt 4 --sigma_psi 8 --offset_range 2 --offset_step 2 --zero_mask";
+    classify(&Set::new("C1", 1), local);
+}
+
+#[test]
+fn several_references() {
+    let options = format!("{SEARCH} --zero_mask --ref references.star");
+    classify(&Set::new("C4", 2), &options);
+}
+
+/// A cross-correlation iteration, then one class drawn for each particle.
+#[test]
+fn several_classes_from_one_reference() {
+    let options = format!("{SEARCH} --zero_mask --K 2 --firstiter_cc --iter 3");
+    classify(&Set::new("C4", 2), &options);
+}
+
+#[test]
+fn cross_correlation_first() {
+    classify(
+        &Set::new("C4", 1),
+        &format!("{SEARCH} --zero_mask --firstiter_cc"),
+    );
+}
+
+#[test]
+fn cross_correlation_always() {
+    let options = format!("{SEARCH} --zero_mask --firstiter_cc --always_cc");
+    classify(&Set::new("C4", 1), &options);
+}
+
+#[test]
+fn masks_without_an_edge() {
+    classify(
+        &Set::new("C4", 1),
+        &format!("{SEARCH} --zero_mask --maskedge 0"),
+    );
+}
+
+#[test]
+fn limited_resolution_of_the_expectation() {
+    let options = format!("{SEARCH} --zero_mask --strict_highres_exp 20");
+    classify(&Set::new("C4", 1), &options);
+}
+
+#[test]
+fn limited_number_of_significant_samples() {
+    classify(
+        &Set::new("C1", 1),
+        &format!("{SEARCH} --zero_mask --maxsig 5"),
+    );
+}
+
+#[test]
+fn no_regularisation() {
+    classify(
+        &Set::new("C4", 1),
+        &format!("{SEARCH} --zero_mask --no_map"),
+    );
+}
+
+#[test]
+fn premultiplied_images() {
+    let set = Set::new("C4", 1).with_optics(&[("rlnCtfDataAreCtfPremultiplied", "1")]);
+    classify(&set, &format!("{SEARCH} --zero_mask"));
+}
+
+#[test]
+fn phase_flipped_images() {
+    let set = Set::new("C4", 1).with_optics(&[("rlnCtfDataArePhaseFlipped", "1")]);
+    classify(&set, &format!("{SEARCH} --zero_mask --ctf_phase_flipped"));
+}
+
+#[test]
+fn reference_that_is_not_ctf_corrected() {
+    let options = format!("{SEARCH} --zero_mask --ctf_uncorrected_ref");
+    classify(&Set::new("C4", 1), &options);
+}
+
+#[test]
+fn no_ctf() {
+    let options = format!("--norm --scale --pad 1 --iter 2 {SEARCH} --zero_mask");
+    agree(&Set::new("C4", 1), &options, &Bounds::default());
+}
+
+#[test]
+fn groups_of_other_boxes() {
+    let set = Set::new("C4", 1).with_second_group(&[]);
+    classify(&set, &format!("{SEARCH} --zero_mask"));
+}
+
+/// Beam tilt, trefoil, symmetric aberrations and anisotropic magnification of a second group.
+#[test]
+fn aberrations() {
+    let set = Set::new("C4", 1).with_second_group(&[
+        ("rlnBeamTiltX", "0.3"),
+        ("rlnBeamTiltY", "-0.2"),
+        ("rlnOddZernike", "[0,0,0.1,0.05,0,0]"),
+        ("rlnEvenZernike", "[0,0.1,0,0.05,0,0,0.1,0,0]"),
+        ("rlnMagMat00", "1.01"),
+        ("rlnMagMat01", "0.004"),
+        ("rlnMagMat10", "0.002"),
+        ("rlnMagMat11", "0.99"),
+    ]);
+    classify(&set, &format!("{SEARCH} --zero_mask"));
+}
+
+/// Auto-refine: two half-sets, their FSC, and the schedule that follows from it.
+#[test]
+fn half_sets() {
+    let options = format!(
+        "{SEARCH} --ctf --norm --scale --flatten_solvent --pad 1 --zero_mask --auto_refine --split_random_halves \
+         --low_resol_join_halves 40 --auto_iter_max 3"
+    );
+    agree(&Set::of("C4", 1, 20), &options, &Bounds::default());
+}
+
+#[test]
+fn no_alignment() {
+    classify(
+        &Set::new("C4", 1),
+        "--i poses.star --zero_mask --skip_align",
+    );
+}
+
+#[test]
+fn no_alignment_of_several_classes() {
+    let options = "--i poses.star --zero_mask --skip_align --ref references.star";
+    classify(&Set::new("C4", 2), options);
+}
+
+#[test]
+fn no_rotation() {
+    let options = "--i poses.star --zero_mask --skip_rotate --offset_range 3 --offset_step 2";
+    classify(&Set::new("C4", 1), options);
+}
+
+#[test]
+fn oversampling_0() {
+    let options = format!("{SEARCH} --zero_mask --oversampling 0 --healpix_order 1");
+    classify(&Set::new("C4", 1), &options);
+}
+
+#[test]
+fn oversampling_2() {
+    classify(
+        &Set::new("C4", 1),
+        &format!("{SEARCH} --zero_mask --oversampling 2"),
+    );
+}
+
+#[test]
+fn point_groups() {
+    for symmetry in ["C1", "C3", "D2", "T", "O", "I1"] {
+        classify(&Set::new(symmetry, 1), &format!("{SEARCH} --zero_mask"));
+    }
+}
+
+/// Padding 2, as jobs have it by default.
+#[test]
+fn padded_references() {
+    let options = format!("{SEARCH} --ctf --norm --scale --zero_mask --pad 2 --iter 2");
+    agree(&Set::new("C4", 1), &options, &Bounds::default());
 }

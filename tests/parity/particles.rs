@@ -1,7 +1,10 @@
 //! Small simulated sets of particles.
 
+use gerelion::dataset::OpticsGroup;
 use gerelion::formats::atoms;
-use gerelion::formats::star::{Document, Value};
+use gerelion::formats::mrc::write_map;
+use gerelion::formats::star::{Document, Table, Value};
+use gerelion::formats::volume::read_map;
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::tools::simulate::{
     self, Preset, SimulationSettings,
@@ -10,41 +13,51 @@ use gerelion::tools::simulate::{
 use std::path::Path;
 
 /// Box of the map, voxels.
-pub const BOX: usize = 24;
+const BOX: usize = 28;
 /// Å per voxel.
-pub const PIXEL: f64 = 7.0;
+const PIXEL: f64 = 6.0;
 /// Diameter of the mask, Å.
 pub const DIAMETER: f64 = 126.0;
-const PARTICLES: usize = 6;
+/// Enough for most options.
+const FEW: usize = 10;
+/// Deviation of the noise of an image before it was normalised, in units of that of the simulation: it rises towards
+/// low frequencies.
+const COLOURED: f32 = 1.3;
 
-/// A folder with `images.star` (no poses), `poses.star` and `reference1.mrc`, one reference a class.
+/// A folder with `images.star` (no poses), `poses.star` (true ones) and `reference1.mrc`…, one a class.
 pub struct Set {
     folder: tempfile::TempDir,
     pub symmetry: String,
     pub classes: usize,
+    particles: usize,
 }
 
 impl Set {
     /// Particles of a phantom of a point group in several conformations.
     pub fn new(symmetry: &str, classes: usize) -> Self {
+        Self::of(symmetry, classes, FEW)
+    }
+
+    /// The same with this number of particles.
+    pub fn of(symmetry: &str, classes: usize, particles: usize) -> Self {
         let set = Self {
             folder: tempfile::tempdir().unwrap(),
             symmetry: symmetry.into(),
             classes,
+            particles,
         };
-        set.simulate("images", BOX, PIXEL, 1);
+        let noise = set.simulate("images", BOX, PIXEL, 1);
+        // Images hold density per Å² in units of their noise, maps per voxel.
+        let grey = 1.0 / (PIXEL * PIXEL) as f32 / (COLOURED * noise);
         for class in 1..=classes {
-            std::fs::rename(
-                set.path().join(format!("images_truth{class}.mrc")),
-                set.path().join(format!("reference{class}.mrc")),
-            )
-            .unwrap();
+            let truth = set.path().join(format!("images_truth{class}.mrc"));
+            let map = read_map(&truth).unwrap().data.mapv(|v| v * grey);
+            let path = set.path().join(format!("reference{class}.mrc"));
+            write_map(&path, map.view(), PIXEL).unwrap();
         }
-        std::fs::rename(
-            set.path().join("images_truth.star"),
-            set.path().join("poses.star"),
-        )
-        .unwrap();
+        set.write_references();
+        let truth = set.path().join("images_truth.star");
+        std::fs::rename(truth, set.path().join("poses.star")).unwrap();
         set
     }
 
@@ -52,17 +65,80 @@ impl Set {
         self.folder.path()
     }
 
-    fn simulate(&self, name: &str, box_size: usize, pixel_size: f64, seed: u64) {
+    /// The list of references, one a class.
+    fn write_references(&self) {
+        let mut table = Table::new_loop("", &["rlnReferenceImage"]);
+        for class in 1..=self.classes {
+            table.push_row(vec![format!("reference{class}.mrc").into()]);
+        }
+        let document = Document {
+            tables: vec![table],
+            ..Document::default()
+        };
+        document
+            .write(&self.path().join("references.star"))
+            .unwrap();
+    }
+
+    /// Changes the optics table of both particle tables: what the columns of the first group say.
+    pub fn with_optics(self, columns: &[(&str, &str)]) -> Self {
+        for name in ["images.star", "poses.star"] {
+            self.edit(name, |document| {
+                for (label, value) in columns {
+                    set_column(&mut document.tables[0], label, value);
+                }
+            });
+        }
+        self
+    }
+
+    /// Adds a second optics group: images of another box and pixel size, with the aberrations of `columns`.
+    pub fn with_second_group(self, columns: &[(&str, &str)]) -> Self {
+        let group = OpticsGroup::new(7.5, 22);
+        self.simulate("others", group.box_size, group.pixel_size, 2);
+        for (name, other) in [
+            ("images.star", "others.star"),
+            ("poses.star", "others_truth.star"),
+        ] {
+            let others = Document::read(&self.path().join(other)).unwrap();
+            self.edit(name, |document| {
+                let mut optics = others.tables[0].clone();
+                optics.set(0, "rlnOpticsGroup", Value::from(2usize));
+                optics.set(0, "rlnOpticsGroupName", "second".into());
+                for (label, value) in columns {
+                    set_column(&mut document.tables[0], label, neutral(label));
+                    set_column(&mut optics, label, value);
+                }
+                append(&mut document.tables[0], &optics);
+                let mut particles = others.tables[1].clone();
+                for row in 0..particles.len() {
+                    particles.set(row, "rlnOpticsGroup", Value::from(2usize));
+                }
+                append(&mut document.tables[1], &particles);
+            });
+        }
+        self
+    }
+
+    fn edit(&self, name: &str, change: impl FnOnce(&mut Document)) {
+        let path = self.path().join(name);
+        let mut document = Document::read(&path).unwrap();
+        change(&mut document);
+        document.write(&path).unwrap();
+    }
+
+    /// Writes images and tables that begin with `name`; returns the deviation of their noise.
+    fn simulate(&self, name: &str, box_size: usize, pixel_size: f64, seed: u64) -> f32 {
         let settings = SimulationSettings {
-            particles: PARTICLES,
+            particles: self.particles,
             box_size,
             pixel_size,
-            snr: 0.1,
+            snr: 0.03,
             shift: 1.0,
             seed,
             diameter: DIAMETER,
             symmetry: self.symmetry.clone(),
-            particles_per_micrograph: 3,
+            particles_per_micrograph: self.particles / 2,
             phantom: HelixBundle {
                 diameter: 100.0,
                 helices: 8,
@@ -82,21 +158,46 @@ impl Set {
                 atoms
             })
             .collect();
-        simulate::run(&settings, &models, &self.path().join(name), |_| {}).unwrap();
+        let written = simulate::run(&settings, &models, &self.path().join(name), |_| {}).unwrap();
         // Paths in the tables are relative to this folder.
         for table in [format!("{name}.star"), format!("{name}_truth.star")] {
-            let path = self.path().join(table);
-            let mut document = Document::read(&path).unwrap();
-            let particles = document
-                .tables
-                .iter_mut()
-                .find(|t| t.name() == "particles")
-                .unwrap();
-            for row in 0..particles.len() {
-                let image = format!("{:06}@{name}.mrcs", row + 1);
-                particles.set(row, "rlnImageName", Value::from(image));
-            }
-            document.write(&path).unwrap();
+            self.edit(&table, |document| {
+                let particles = &mut document.tables[1];
+                for row in 0..particles.len() {
+                    let image = format!("{:06}@{name}.mrcs", row + 1);
+                    particles.set(row, "rlnImageName", Value::from(image));
+                }
+            });
         }
+        written.noise_sigma as f32
+    }
+}
+
+/// The value of an optics column that says nothing.
+fn neutral(label: &str) -> &'static str {
+    match label {
+        "rlnOddZernike" => "[0,0,0,0,0,0]",
+        "rlnEvenZernike" => "[0,0,0,0,0,0,0,0,0]",
+        "rlnMagMat00" | "rlnMagMat11" => "1",
+        _ => "0",
+    }
+}
+
+/// Sets all rows of a column, which is added where it is missing.
+fn set_column(table: &mut Table, label: &str, value: &str) {
+    table.add_column(label, Value::from(value.to_string()));
+    for row in 0..table.len() {
+        table.set(row, label, Value::from(value.to_string()));
+    }
+}
+
+/// Appends rows of a table with the same columns.
+fn append(table: &mut Table, rows: &Table) {
+    let labels: Vec<String> = table.labels().into_iter().map(String::from).collect();
+    for row in 0..rows.len() {
+        let values = labels
+            .iter()
+            .map(|l| rows.text(row, l).unwrap().to_string().into());
+        table.push_row(values.collect());
     }
 }
