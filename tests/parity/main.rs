@@ -75,11 +75,12 @@ fn cross_correlation_always() {
     classify(&Set::new("C4", 1), &options);
 }
 
+/// The radius of 10 pixels goes through the middle of pixels and voxels, such as (6, 8).
 #[test]
 fn masks_without_an_edge() {
     classify(
         &Set::new("C4", 1),
-        &format!("{SEARCH} --zero_mask --maskedge 0"),
+        &format!("{SEARCH} --zero_mask --maskedge 0 --particle_diameter 120"),
     );
 }
 
