@@ -151,7 +151,6 @@ pub unsafe fn launch(
     };
     match NAMES[index].1 {
         Run::Apart => emulator::launch_apart(grid, block, kernel),
-        Run::AsAsked => emulator::launch(grid, [32, 1, 1], shared, kernel),
         Run::AsAsked => emulator::launch(grid, block, shared, kernel),
     }
 }
