@@ -49,11 +49,7 @@ fn poor_angular_accuracy_is_warned_of() {
     let data = fixture();
     let reference = data.join("refine3d_c4");
     let mut words = command(&reference);
-    words.extend(
-        "--auto_iter_max 3 --ini_high 60"
-            .split(' ')
-            .map(String::from),
-    );
+    words.extend(["--auto_iter_max", "4"].map(String::from));
     let inputs = ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"].map(|f| data.join(f));
     let (folder, _) = work_folder(&inputs, &words);
     let output = Command::new(env!("CARGO_BIN_EXE_relion_refine"))

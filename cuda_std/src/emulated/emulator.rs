@@ -5,7 +5,7 @@
 //! the same every time.
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use corosensei::stack::DefaultStack;
@@ -58,7 +58,7 @@ pub(super) struct Context {
     pub(super) grid_dim: [u32; 3],
     /// Index of the thread within the block.
     pub(super) rank: u32,
-    pub(super) team: Arc<Block>,
+    pub(super) team: Rc<Block>,
 }
 
 thread_local! {
@@ -140,7 +140,7 @@ pub fn launch(grid: [u32; 3], block: [u32; 3], shared: usize, kernel: impl Fn())
         .collect();
     let _running = Running;
     for index in 0..grid.iter().product::<u32>() {
-        let team = Arc::new(Block::new(threads, shared));
+        let team = Rc::new(Block::new(threads, shared));
         let contexts: Vec<Context> = (0..threads)
             .map(|rank| Context {
                 thread: [
@@ -221,7 +221,7 @@ pub fn launch_apart(grid: [u32; 3], block: [u32; 3], kernel: impl Fn()) {
         block_dim: block,
         grid_dim: grid,
         rank: 0,
-        team: Arc::new(Block {
+        team: Rc::new(Block {
             shared: Vec::new(),
             barrier: Gate::new(1),
             warps: Vec::new(),
@@ -247,14 +247,9 @@ pub fn launch_apart(grid: [u32; 3], block: [u32; 3], kernel: impl Fn()) {
     }
 }
 
-/// A pointer that may go to the emulated threads.
+/// A pointer to an array of the host, as kernels take it.
 #[derive(Debug, Clone, Copy)]
 pub struct DevicePointer<T>(*mut T);
-
-// SAFETY: the kernel under test is responsible for its accesses, as on the device.
-unsafe impl<T> Send for DevicePointer<T> {}
-// SAFETY: as above.
-unsafe impl<T> Sync for DevicePointer<T> {}
 
 impl<T> DevicePointer<T> {
     /// Of an array the kernel reads and writes.

@@ -44,6 +44,8 @@ callable!(A B C D E F G H I J K L M N O P Q R S T U V W X Y Z Aa Ab Ac Ad);
 enum Run {
     /// They do not wait for each other: one after the other.
     Apart,
+    /// Together, and with any number of them: with one warp.
+    OneWarp,
     /// Together, as many as were asked for.
     AsAsked,
 }
@@ -64,32 +66,32 @@ macro_rules! table {
 }
 
 table! {
-    AsAsked prepare::prepare_images(_, _, _, _, _, _, _, _);
+    OneWarp prepare::prepare_images(_, _, _, _, _, _, _, _);
     Apart prepare::gather_transforms(_, _, _, _, _, _, _, _);
-    AsAsked prepare::shell_powers(_, _, _);
-    AsAsked prepare::box_powers(_, _, _, _);
+    OneWarp prepare::shell_powers(_, _, _);
+    OneWarp prepare::box_powers(_, _, _, _);
     Apart prepare::ctf_values(_, _, _, _, _, _);
     Apart project::project_slices(_, _, _, _, _, _, _, _, _, _, _, _);
     Apart columns::weighted_columns(_, _, _, _, _, _, _, _, _, _, _, _, _);
     AsAsked product::inner_products(_, _, _, _, _, _, _);
     AsAsked product::inner_products_tf32(_, _, _, _, _, _, _);
     AsAsked product::inner_products_tf32x3(_, _, _, _, _, _, _);
-    AsAsked coarse::coarse_select(_, _, _, _, _, _, _, _, _, _, _, _, _, _);
+    OneWarp coarse::coarse_select(_, _, _, _, _, _, _, _, _, _, _, _, _, _);
     AsAsked ties::tied_correlations(_, _, _, _, _, _, _, _, _, _, _);
-    AsAsked coarse::coarse_list(_, _, _, _, _, _, _, _, _, _, _, _, _, _);
-    AsAsked scan::exclusive_scan(_, _, _, _);
+    OneWarp coarse::coarse_list(_, _, _, _, _, _, _, _, _, _, _, _, _, _);
+    OneWarp scan::exclusive_scan(_, _, _, _);
     Apart grouping::count_pairs(_, _, _, _);
     Apart grouping::place_pairs(_, _, _, _, _, _, _);
     Apart grouping::list_parents(_, _, _, _, _);
-    AsAsked fine::fine_differences_8x4(_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _);
-    AsAsked fine::fine_differences_1x1(_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _);
-    AsAsked weights::fine_weights(_, _, _, _, _, _, _, _, _, _, _, _);
-    AsAsked weights::list_kept(_, _, _, _, _, _);
-    AsAsked statistics::fine_statistics(_, _, _, _, _, _, _, _, _, _);
+    OneWarp fine::fine_differences_8x4(_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _);
+    OneWarp fine::fine_differences_1x1(_, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _);
+    OneWarp weights::fine_weights(_, _, _, _, _, _, _, _, _, _, _, _);
+    OneWarp weights::list_kept(_, _, _, _, _, _);
+    OneWarp statistics::fine_statistics(_, _, _, _, _, _, _, _, _, _);
     Apart store::store_orientations(
         _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _
     );
-    AsAsked store::reduce_shares(_, _, _, _, _, _, _, _, _);
+    OneWarp store::reduce_shares(_, _, _, _, _, _, _, _, _);
     Apart volume::add_sums(_, _, _);
     Apart volume::complete_zero_plane(_, _);
     Apart volume::add_rotated(_, _, _, _, _, _);
@@ -108,9 +110,9 @@ table! {
     Apart map::finish_map(_, _, _, _, _, _);
     Apart solvent::multiply_maps(_, _, _, _);
     Apart solvent::add_map(_, _, _);
-    AsAsked solvent::masked_sums(_, _, _, _);
+    OneWarp solvent::masked_sums(_, _, _, _);
     Apart solvent::blend_map(_, _, _, _);
-    AsAsked solvent::map_moments(_, _, _);
+    OneWarp solvent::map_moments(_, _, _);
     Apart solvent::shift_map(_, _, _, _, _, _);
     Apart solvent::low_pass_transform(_, _, _, _);
     Apart solvent::randomise_phases(_, _, _, _, _);
@@ -119,7 +121,7 @@ table! {
     Apart halves::average_half(_, _, _, _, _);
     AsAsked halves::correlate_halves(_, _, _, _);
     AsAsked halves::weight_statistics(_, _, _, _, _, _, _, _);
-    AsAsked trials::trial_differences(_, _, _, _, _, _, _, _, _, _);
+    OneWarp trials::trial_differences(_, _, _, _, _, _, _, _, _, _);
     AsAsked trials::trial_spectrum(_, _, _, _, _, _, _, _, _, _);
 }
 
@@ -151,6 +153,7 @@ pub unsafe fn launch(
     };
     match NAMES[index].1 {
         Run::Apart => emulator::launch_apart(grid, block, kernel),
+        Run::OneWarp => emulator::launch(grid, [32, 1, 1], shared, kernel),
         Run::AsAsked => emulator::launch(grid, block, shared, kernel),
     }
 }
