@@ -54,9 +54,10 @@ pub fn shell(x: i32, y: i32) -> u32 {
 
 /// exp(−2πi(x·s_x + y·s_y)/N) for a shift of `s` pixels.
 #[inline(always)]
-pub fn shift_phase(x: i32, y: i32, s: [f32; 2], box_size: u32) -> [f32; 2] {
-    let turns = (x as f32 * s[0] + y as f32 * s[1]) / box_size as f32;
-    let (sin, cos) = Real::sin_cos(-core::f32::consts::TAU * turns);
+pub fn shift_phase<R: Real>(x: i32, y: i32, s: [R; 2], box_size: u32) -> [R; 2] {
+    let of = |value: i32| R::of(f64::from(value));
+    let turns = (of(x) * s[0] + of(y) * s[1]) / of(box_size as i32);
+    let (sin, cos) = (R::of(-core::f64::consts::TAU) * turns).sin_cos();
     [cos, sin]
 }
 

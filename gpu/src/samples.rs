@@ -115,6 +115,13 @@ pub fn slice_sum(
     [data * image[0], data * image[1], weight * power]
 }
 
+/// Factor of the slices of a reference where they are compared with an image of scale s and c = s·C: c, or s while
+/// references are not CTF corrected (spec 01 §5.1, §7.2).
+#[inline(always)]
+pub fn model_factor(scale: f32, c: f32, flags: u32) -> f32 {
+    if flags & CTF_CORRECTED != 0 { c } else { scale }
+}
+
 /// a · b of complex numbers.
 #[inline(always)]
 pub fn product(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {

@@ -13,15 +13,19 @@ pub struct VolumeShape {
     pub max_radius2: f32,
 }
 
+/// Largest |p|² of positions inside a sphere of `radius`: the tolerance keeps those that lie exactly on it.
+pub fn reach2(radius: f32) -> f32 {
+    radius * radius * (1.0 + 2e-6)
+}
+
 impl VolumeShape {
     /// Shape of a volume whose reference is known up to `r_max` unpadded shells with padding `padding`
-    /// (spec 02 §1.1). The tolerance keeps the pixels that lie exactly on the limiting sphere.
+    /// (spec 02 §1.1).
     pub fn new(side: u32, r_max: u32, padding: f32) -> Self {
-        let radius = padding * r_max as f32;
         Self {
             side,
             half: (side - 1) / 2,
-            max_radius2: radius * radius * (1.0 + 2e-6),
+            max_radius2: reach2(padding * r_max as f32),
         }
     }
 

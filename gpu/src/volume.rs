@@ -6,12 +6,12 @@ use crate::slice::VolumeShape;
 /// Gridding correction of trilinear interpolation at `radius` voxels from the box centre: sinc²(r/`padded_box`), 1 at
 /// the centre.
 #[inline(always)]
-pub fn gridding_factor(radius: f32, padded_box: f32) -> f32 {
-    if radius == 0.0 {
-        return 1.0;
+pub fn gridding_factor<R: Real>(radius: R, padded_box: R) -> R {
+    if radius <= R::of(0.0) {
+        return R::of(1.0);
     }
-    let u = core::f32::consts::PI * radius / padded_box;
-    let sinc = Real::sin_cos(u).0 / u;
+    let u = R::of(core::f64::consts::PI) * radius / padded_box;
+    let sinc = u.sin_cos().0 / u;
     sinc * sinc
 }
 
@@ -41,16 +41,31 @@ pub fn centre_sign(x: i32, y: i32, z: i32) -> f32 {
     if (x + y + z) & 1 == 0 { 1.0 } else { -1.0 }
 }
 
+/// Weights and τ² below this count as 0.
+pub const NO_POWER: f64 = 1e-20;
+
 /// Weight of a voxel with the inverse prior variance added: `inverse` is 1/(c_p·T·τ²) of the shell, negative where the
 /// shell has no prior power; there a large penalty where little was measured (spec 02 §2.1).
 #[inline(always)]
-pub fn regularised(weight: f32, inverse: f32) -> f32 {
-    if inverse >= 0.0 {
+pub fn regularised<R: Real>(weight: R, inverse: R) -> R {
+    if inverse >= R::of(0.0) {
         weight + inverse
-    } else if weight > 1e-20 {
-        weight + 1000.0 / weight
+    } else if weight > R::of(NO_POWER) {
+        weight + R::of(1000.0) / weight
     } else {
         weight
+    }
+}
+
+/// W/I of a voxel of weight W, for `inverse` as in [`regularised`]; 0 where I is 0.
+#[inline(always)]
+pub fn evidence_ratio<R: Real>(weight: R, inverse: R) -> R {
+    if inverse > R::of(0.0) {
+        weight / inverse
+    } else if inverse < R::of(0.0) && weight > R::of(NO_POWER) {
+        weight * weight * R::of(0.001)
+    } else {
+        R::of(0.0)
     }
 }
 

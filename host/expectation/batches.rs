@@ -1,9 +1,11 @@
 //! What every engine does around its stages: checks before an iteration, empty sums, a batch by optics groups.
 
+use super::layout::GroupLayout;
 use super::{BatchItem, ExpectationError, IterationInput, ParticleOutcome, WeightedSums};
 use crate::errors::{Code, Coded, Message};
 use crate::fourier::{backprojection::BackProjection, reference::ReferenceVolume};
 use crate::optics::Ctf;
+use gpu::samples::{CTF_CORRECTED, NO_MAP, PREMULTIPLIED};
 
 impl IterationInput<'_> {
     /// One reference a class.
@@ -69,6 +71,16 @@ impl WeightedSums {
     }
 }
 
+impl IterationInput<'_> {
+    /// How images of an optics group enter the sums: flags of [`gpu::samples`].
+    pub(super) fn store_flags(&self, group: usize) -> u32 {
+        let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };
+        flag(self.references_ctf_corrected, CTF_CORRECTED)
+            | flag(self.optics[group].ctf_premultiplied, PREMULTIPLIED)
+            | flag(self.options.no_map, NO_MAP)
+    }
+}
+
 impl BatchItem<'_> {
     /// CTF of the particle.
     pub(super) fn ctf(&self, input: &IterationInput) -> Result<Ctf, ExpectationError> {
@@ -84,6 +96,43 @@ impl BatchItem<'_> {
 }
 
 impl ExpectationError {
+    /// Says why no sample of a particle could be compared. Pixels are described where the host has them.
+    pub(super) fn not_comparable(
+        input: &IterationInput,
+        layout: &GroupLayout,
+        item: &BatchItem,
+    ) -> Self {
+        let pixels = match item.image.is_empty() {
+            true => String::new(),
+            false => {
+                let image = item.image.single();
+                let low = image.iter().copied().fold(f32::INFINITY, f32::min);
+                let high = image.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f64 = image.iter().map(|&v| f64::from(v)).sum();
+                let mean = sum / image.len() as f64;
+                format!("Its pixels range from {low} to {high} (mean {mean:.4}), ")
+            }
+        };
+        let scales = &input.model.scales;
+        Self::Particle {
+            code: Code::NOT_COMPARABLE,
+            image: item.name.clone(),
+            message: format!(
+                "no orientation could be compared with it: every squared difference is infinite or NaN. {pixels}\
+                 rlnNormCorrection is {}, average norm {}, group scale {}, mask radius {} pixels, box {} pixels. Likely \
+                 causes: a corrupt image, an absurd normalisation or scale, or a reference that is empty or not finite",
+                item.particle.norm,
+                input.model.average_norm,
+                scales
+                    .get(item.particle.scale_group)
+                    .copied()
+                    .unwrap_or(1.0),
+                layout.mask_radius,
+                layout.box_size,
+            ),
+        }
+    }
+
     /// A call that only makes sense during an iteration.
     pub(super) fn not_begun() -> Self {
         Message::internal("no iteration was begun").into()

@@ -1,12 +1,13 @@
 //! What all particles of an optics group share during an iteration: pixel lists, noise, phases of the shifts.
 
-use super::slices::ImagePlane;
+use super::slices::{ImagePlane, shell_ratio};
 use super::{Criterion, ExpectationError, IterationInput, pixels::PixelList};
 use crate::errors::{Code, Message};
 use crate::fourier::{image::ImageTransform, shells};
 use crate::geometry::Matrix3;
 use crate::optics::{self, mtf::MtfCorrection};
 use gpu::correlation::ExactSample;
+use gpu::image::shift_phase;
 use num_complex::Complex32;
 use std::f64::consts::TAU;
 use std::sync::OnceLock;
@@ -24,16 +25,26 @@ impl PhaseTable {
     pub fn new(pixels: &PixelList, length: usize, box_size: usize, shifts: &[[f64; 2]]) -> Self {
         let mut re = Vec::with_capacity(length * shifts.len());
         let mut im = Vec::with_capacity(length * shifts.len());
-        for &[tx, ty] in shifts {
+        for &shift in shifts {
             for i in 0..length {
-                let turns =
-                    (f64::from(pixels.x[i]) * tx + f64::from(pixels.y[i]) * ty) / box_size as f64;
-                let (sin, cos) = (-TAU * turns).sin_cos();
+                let [cos, sin] = shift_phase(pixels.x[i], pixels.y[i], shift, box_size as u32);
                 re.push(cos as f32);
                 im.push(sin as f32);
             }
         }
         Self { length, re, im }
+    }
+
+    /// All phases as (re, im), one row of `stride` values a shift, zeros behind the pixels.
+    pub fn interleaved(&self, stride: usize) -> Vec<[f32; 2]> {
+        let mut values = vec![[0.0; 2]; self.re.len() / self.length.max(1) * stride];
+        for (shift, to) in values.chunks_exact_mut(stride).enumerate() {
+            let (re, im) = self.row(shift);
+            for (to, (&re, &im)) in to.iter_mut().zip(re.iter().zip(im)) {
+                *to = [re, im];
+            }
+        }
+        values
     }
 
     /// Real and imaginary parts for one shift.
@@ -130,8 +141,7 @@ impl GroupLayout {
         let (optics, sizes, options) = (&input.optics[group], input.sizes[group], input.options);
         let model = input.model;
         let pixels = PixelList::new(sizes.full);
-        let remap = (model.box_size as f64 * model.pixel_size)
-            / (optics.box_size as f64 * optics.pixel_size);
+        let remap = shell_ratio(optics, model.box_size, model.pixel_size);
         let noise = &model.noise[group];
         let model_shell: Vec<usize> = (0..=optics.box_size / 2)
             .map(|s| shells::round(remap * s as f64).max(0) as usize)

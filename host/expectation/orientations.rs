@@ -41,18 +41,25 @@ impl Search {
     }
 }
 
-/// Classes a particle visits.
-pub fn classes_of(input: &IterationInput, position: usize) -> Vec<usize> {
-    let all = input.model.classes.len();
+/// Classes that all particles visit; None where each visits one of its own.
+pub fn common_classes(input: &IterationInput) -> Option<Vec<usize>> {
     match input.classes {
-        ClassSelection::All => (0..all)
-            .filter(|&k| input.model.classes[k].fraction > 0.0)
-            .collect(),
-        ClassSelection::First => vec![0],
-        ClassSelection::RandomPerParticle => {
-            vec![random_class(input.options.random_seed, position, all)]
+        ClassSelection::All => {
+            let classes = input.model.classes.iter().enumerate();
+            let used = classes.filter(|(_, class)| class.fraction > 0.0);
+            Some(used.map(|(k, _)| k).collect())
         }
+        ClassSelection::First => Some(vec![0]),
+        ClassSelection::RandomPerParticle => None,
     }
+}
+
+/// Classes that the particle at `position` of the processing order visits.
+pub fn classes_of(input: &IterationInput, position: usize) -> Vec<usize> {
+    common_classes(input).unwrap_or_else(|| {
+        let all = input.model.classes.len();
+        vec![random_class(input.options.random_seed, position, all)]
+    })
 }
 
 /// Global search: all orientations of class `k` whose direction has a prior above 0.
@@ -128,36 +135,5 @@ pub fn matrices(
                 oversampling,
             )
         }
-    }
-}
-
-/// E(t) of every coarse translation: logarithm of the unnormalised offset prior. RELION takes t in Å while the old
-/// offset and the prior centre are in pixels; the same is done here, since it decides weights
-/// (spec 01 §4.5, docs/differences.md).
-pub fn offset_log_priors(
-    input: &IterationInput,
-    old_offset: [f64; 2],
-    centre: [f64; 2],
-    pixel_size: f64,
-) -> Vec<f64> {
-    let sigma2 = input.model.sigma2_offset;
-    let exponent = |t: [f64; 2]| -> f64 {
-        let dx = old_offset[0] + t[0] - centre[0];
-        let dy = old_offset[1] + t[1] - centre[1];
-        if sigma2 < 0.0001 {
-            0.0
-        } else {
-            -(dx * dx + dy * dy) * pixel_size * pixel_size / (2.0 * sigma2)
-        }
-    };
-    if input.options.skip_align {
-        vec![exponent([0.0, 0.0])]
-    } else {
-        input
-            .sampling
-            .translations
-            .iter()
-            .map(|&t| exponent(t))
-            .collect()
     }
 }

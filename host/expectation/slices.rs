@@ -6,6 +6,17 @@ use crate::fourier::reference::ReferenceVolume;
 use crate::geometry::Matrix3;
 use gpu::slice::{SliceAxes, VolumeShape, slice_value};
 
+/// Returns ρ_g = N a/(N_g a_g): how many shells of a map of `box_size` pixels of `pixel_size` Å a shell of the group's images
+/// is wide. Equal boxes give exactly 1, not 1 ± rounding.
+pub fn shell_ratio(group: &OpticsGroup, box_size: usize, pixel_size: f64) -> f64 {
+    let ratio = (box_size as f64 * pixel_size) / (group.box_size as f64 * group.pixel_size);
+    if (ratio - 1.0).abs() < 1e-9 {
+        1.0
+    } else {
+        ratio
+    }
+}
+
 /// How image pixels of an optics group map onto the reference's Fourier grid: p = P·A⁻¹·diag(M, 1)(x, y, 0)ᵀ/s
 /// with s = N_g a_g/(N a) (spec 01 §3.8).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,13 +28,7 @@ pub struct ImagePlane {
 impl ImagePlane {
     /// Plane of an optics group against references of `box_size` pixels of `pixel_size` Å, padding P.
     pub fn new(group: &OpticsGroup, box_size: usize, pixel_size: f64, padding: f64) -> Self {
-        let scale = (group.box_size as f64 * group.pixel_size) / (box_size as f64 * pixel_size);
-        // Equal boxes must give exactly P, not P·(1 ± rounding).
-        let factor = if (scale - 1.0).abs() < 1e-9 {
-            padding
-        } else {
-            padding / scale
-        };
+        let factor = padding * shell_ratio(group, box_size, pixel_size);
         Self {
             matrix: group.magnification.map(|row| row.map(|m| m * factor)),
         }

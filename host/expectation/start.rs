@@ -91,6 +91,13 @@ impl ParticleStart {
     }
 }
 
+impl ParticleStart {
+    /// r + t and the sub-pixel rest, pixels: where a shift `t` moves the particle to.
+    pub fn moved_by(&self, t: [f64; 2]) -> [f64; 2] {
+        std::array::from_fn(|i| self.old_offset[i] + t[i] + self.remainder[i])
+    }
+}
+
 /// Coloured noise with the spectrum of the particle's optics group, to fill the background of the mask without
 /// `--zero_mask`; keyed by seed and particle (spec 01 §3.4).
 pub fn noise_image(input: &IterationInput, layout: &GroupLayout, particle: &Particle) -> Vec<f32> {

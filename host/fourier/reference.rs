@@ -136,14 +136,15 @@ pub fn volume_shape(box_size: usize, padding: f64, current_size: usize) -> Volum
     }
 }
 
-/// Gridding correction of trilinear interpolation at `radius` voxels from the box centre: sinc²(r/(N·P)), 1 at the
-/// centre (spec 01 §1.5 step 1, spec 02 §2.4 step 6). Maps are divided by it.
+/// Largest |p|² (padded voxels) at which slices are inserted into sums: Rp = ROUND(r_max·P) (spec 02 §1.3).
+pub fn insertion_reach2(padding: f64, r_max: usize) -> f32 {
+    gpu::slice::reach2(round(padding * r_max as f64) as f32)
+}
+
+/// Gridding correction of trilinear interpolation at `radius` voxels from the box centre (spec 01 §1.5 step 1, spec 02 §2.4
+/// step 6). Maps are divided by it.
 pub fn gridding_factor(radius: f64, box_size: usize, padding: f64) -> f64 {
-    if radius == 0.0 {
-        return 1.0;
-    }
-    let u = std::f64::consts::PI * radius / (box_size as f64 * padding);
-    (u.sin() / u).powi(2)
+    gpu::volume::gridding_factor(radius, box_size as f64 * padding)
 }
 
 /// Gridding-correct, pad, transform and crop a map for current size `current_size` (spec 01 §1.5 steps 1–7).

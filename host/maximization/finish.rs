@@ -73,7 +73,8 @@ impl LowPass {
         n as f64 * self.pixel_size / self.resolution
     }
 
-    fn on_host(&self, map: &Array3<f64>) -> Array3<f64> {
+    /// The filtered map, in double precision.
+    pub fn on_host(&self, map: &Array3<f64>) -> Array3<f64> {
         masks::low_pass(map, self.pixel_size, self.resolution)
     }
 }

@@ -1,13 +1,14 @@
 //! What follows the cross-correlation iteration: low-pass again, copy the first class (spec 02 §3.8 end).
 
+use super::LowPass;
 use crate::model::Model;
 use gpu::mask::low_pass_factor;
 
-/// Taper τ² and ssnr as the maps were low-passed, at `low_pass` Å (`--ini_high`, [`super::Finish`]); with `generate_seeds`,
-/// copy class 1 (map, τ², ssnr, direction prior) to all classes and share its fraction.
-pub fn follow_up(model: &mut Model, low_pass: Option<f64>, generate_seeds: bool) {
-    if let Some(resolution) = low_pass.filter(|&r| r > 0.0) {
-        let limit = model.box_size as f64 * model.pixel_size / resolution;
+/// Tapers τ² and ssnr as the maps were low-passed ([`super::Finish`]); with `generate_seeds`, copies class 1 (map, τ², ssnr,
+/// direction prior) to all classes and shares its fraction.
+pub fn follow_up(model: &mut Model, low_pass: Option<LowPass>, generate_seeds: bool) {
+    if let Some(filter) = low_pass {
+        let limit = filter.shells(model.box_size);
         for class in &mut model.classes {
             for spectrum in [&mut class.tau2, &mut class.ssnr] {
                 for (shell, value) in spectrum.iter_mut().enumerate() {
@@ -50,7 +51,11 @@ mod tests {
     fn different_references_stay_different_and_are_tapered() {
         let mut model = fixtures::model(2);
         // 16 pixels of 2 Å at 8 Å: shell 4, half amplitude there.
-        follow_up(&mut model, Some(8.0), false);
+        let filter = LowPass {
+            resolution: 8.0,
+            pixel_size: model.pixel_size,
+        };
+        follow_up(&mut model, Some(filter), false);
         let tau2 = &model.classes[1].tau2;
         assert_eq!((tau2[3], tau2[5]), (2.0, 0.0));
         assert!((tau2[4] - 0.5).abs() < 1e-12);

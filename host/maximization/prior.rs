@@ -1,46 +1,60 @@
-//! The inverse prior variance that regularises a reconstruction (spec 02 §2.1).
+//! The inverse prior variance that regularises a reconstruction, and the lowest weight that data are divided by
+//! (spec 02 §2.1–2.2).
 
-/// τ² below this counts as 0.
-const NO_POWER: f64 = 1e-20;
+use gpu::volume::{NO_POWER, evidence_ratio, regularised};
+
+/// What stands for 1/(c_p·T·τ²) where a shell has no prior power.
+const NO_PRIOR: f64 = -1.0;
 
 /// c_p of a 3D reference.
 pub(super) fn oversampling(padding: f64) -> f64 {
     padding.powi(3)
 }
 
-/// What I(shell, W) is made of.
+/// Returns a thousandth of the mean weight, given the sum and number of the weights of a shell.
+pub(super) fn weight_floor([sum, count]: [f64; 2]) -> f64 {
+    if count > 0.0 {
+        sum / count / 1000.0
+    } else {
+        0.0
+    }
+}
+
+/// The inverse prior variance I of every shell; what it does to a voxel is in [`gpu::volume`].
 pub(super) struct InversePrior {
-    /// 1/(c_p·T·τ²) per shell; None where the shell has no prior power.
-    inverse: Vec<Option<f64>>,
+    /// 1/(c_p·T·τ²) per shell, or [`NO_PRIOR`].
+    inverse: Vec<f64>,
 }
 
 impl InversePrior {
     /// For τ² per shell; shells beyond the end of `tau2` have no power.
     pub fn new(tau2: &[f64], tau2_fudge: f64, padding: f64) -> Self {
         let factor = oversampling(padding) * tau2_fudge;
+        let inverse = |&t: &f64| match t > NO_POWER {
+            true => 1.0 / (factor * t),
+            false => NO_PRIOR,
+        };
         Self {
-            inverse: tau2
-                .iter()
-                .map(|&t| (t > NO_POWER).then(|| 1.0 / (factor * t)))
-                .collect(),
+            inverse: tau2.iter().map(inverse).collect(),
         }
     }
 
-    /// 1/(c_p·T·τ²) per shell as kernels take it: −1 where the shell has no prior power.
+    /// The values per shell as kernels take them.
     pub fn for_kernels(&self) -> Vec<f32> {
-        self.inverse
-            .iter()
-            .map(|inverse| inverse.map_or(-1.0, |v| v as f32))
-            .collect()
+        self.inverse.iter().map(|&v| v as f32).collect()
     }
 
-    /// I of a voxel with weight `weight`. A shell without prior power gets 1/(0.001·W): a large penalty where little
-    /// was measured.
-    pub fn value(&self, shell: usize, weight: f64) -> f64 {
-        match self.inverse.get(shell).copied().flatten() {
-            Some(inverse) => inverse,
-            None if weight > NO_POWER => 1.0 / (0.001 * weight),
-            None => 0.0,
-        }
+    /// Returns W + I of a voxel with weight W.
+    pub fn regularised(&self, shell: usize, weight: f64) -> f64 {
+        regularised(weight, self.of_shell(shell))
+    }
+
+    /// Returns W/I of a voxel with weight W; 0 where I is 0.
+    pub fn ratio(&self, shell: usize, weight: f64) -> f64 {
+        evidence_ratio(weight, self.of_shell(shell))
+    }
+
+    fn of_shell(&self, shell: usize) -> f64 {
+        self.inverse.get(shell).copied().unwrap_or(NO_PRIOR)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::MaximizationOptions;
 use super::gridding;
-use super::prior::{InversePrior, oversampling};
+use super::prior::{InversePrior, oversampling, weight_floor};
 use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::masks::{for_each_radius, mask_corners};
@@ -72,7 +72,7 @@ fn regularise(
                 if r2 < radial.radius2 {
                     let shell = radial.shell(r2);
                     if shell >= options.minres_map {
-                        weight[i] += prior.value(shell, weight[i]);
+                        weight[i] = prior.regularised(shell, weight[i]);
                     }
                 }
             }
@@ -86,13 +86,7 @@ fn divide(sums: &mut BackProjection, radial: &Radial) {
     let floor: Vec<f64> = radial
         .sum_by(&sums.weight, bins, bin, |_, w| [w, 1.0])
         .into_iter()
-        .map(|[sum, count]| {
-            if count > 0.0 {
-                sum / count / 1000.0
-            } else {
-                0.0
-            }
-        })
+        .map(weight_floor)
         .collect();
     sums.data
         .par_chunks_mut(radial.plane())

@@ -22,10 +22,8 @@ pub(super) fn weights(sums: &BackProjection) -> Vec<[f64; 2]> {
 /// Σ W/I, number of voxels with W/I ≥ 1 and number of voxels per shell of sums on the host.
 pub(super) fn ratios(sums: &BackProjection, prior: &InversePrior) -> Vec<[f64; 3]> {
     Radial::new(sums).sum_by_shell(&sums.weight, |shell, w| {
-        let inverse = prior.value(shell, w);
-        let ratio = if inverse > 0.0 { w / inverse } else { 0.0 };
-        let covered = inverse > 0.0 && ratio >= 1.0;
-        [ratio, f64::from(u8::from(covered)), 1.0]
+        let ratio = prior.ratio(shell, w);
+        [ratio, f64::from(u8::from(ratio >= 1.0)), 1.0]
     })
 }
 

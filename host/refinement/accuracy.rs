@@ -8,13 +8,14 @@ use super::error::RunError;
 use crate::comm::Ranks;
 use crate::dataset::{OpticsGroup, Particle};
 use crate::expectation::ExpectationOptions;
+use crate::expectation::slices::{ImagePlane, shell_ratio};
 use crate::fourier::image::logical_row;
 use crate::fourier::reference::{Reference, ReferenceVolume};
 use crate::fourier::shells::round;
 use crate::geometry::{Matrix3, euler, random::CRandom};
 use crate::model::Model;
 use crate::optics::Ctf;
-use gpu::slice::{SliceAxes, VolumeShape, slice_value};
+use gpu::slice::{VolumeShape, slice_value};
 use rayon::prelude::*;
 use std::f64::consts::PI;
 
@@ -228,7 +229,8 @@ impl<'a> Trial<'a> {
     }
 
     fn cut(&self, orientation: &Matrix3) -> Vec<[f32; 2]> {
-        let axes = slice_axes(orientation, self.reference.padding, self.group, self.model);
+        let plane = image_plane(self.reference.padding, self.group, self.model);
+        let axes = plane.axes(orientation);
         let volume: &[[f32; 2]] = bytemuck::cast_slice(&self.reference.data);
         self.pixels
             .iter()
@@ -260,28 +262,9 @@ fn shifts_along_x(choice: f32) -> bool {
     choice < 0.5
 }
 
-/// P·A_g⁻¹ in the image plane, with the magnification matrix and the width of the group's box (spec 01 §3.8).
-fn slice_axes(
-    orientation: &Matrix3,
-    padding: f64,
-    group: &OpticsGroup,
-    model: &Model,
-) -> SliceAxes {
-    let scale = padding * shell_ratio(group, model);
-    let m = group.magnification;
-    let axis = |i: usize| {
-        [0, 1, 2]
-            .map(|j| (scale * (m[0][i] * orientation[0][j] + m[1][i] * orientation[1][j])) as f32)
-    };
-    SliceAxes {
-        x_axis: axis(0),
-        y_axis: axis(1),
-    }
-}
-
-/// ρ_g: model shells per image shell.
-fn shell_ratio(group: &OpticsGroup, model: &Model) -> f64 {
-    (model.box_size as f64 * model.pixel_size) / (group.box_size as f64 * group.pixel_size)
+/// How slices along the orientations of a group's particles lie in a reference.
+fn image_plane(padding: f64, group: &OpticsGroup, model: &Model) -> ImagePlane {
+    ImagePlane::new(group, model.box_size, model.pixel_size, padding)
 }
 
 fn pixels(
@@ -296,7 +279,7 @@ fn pixels(
         .transpose()?;
     let size = input.sizes[particle.optics_group];
     let noise = &input.model.noise[particle.optics_group];
-    let ratio = shell_ratio(group, input.model);
+    let ratio = shell_ratio(group, input.model.box_size, input.model.pixel_size);
     let mut pixels = Vec::with_capacity(size * (size / 2 + 1));
     for row in 0..size {
         let y = logical_row(row, size);

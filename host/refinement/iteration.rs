@@ -279,11 +279,11 @@ fn reference_steps(job: &Job) -> ReferenceSteps {
 pub fn update_resolution(job: &mut Job, iteration: usize, console: &Console) {
     let model = &job.models[0];
     let width = model.box_size as f64 * model.pixel_size;
-    let by_option = iteration == 0 || (iteration == 1 && job.settings.first_iteration_cc);
+    let filter = job.settings.initial_filter(iteration, model.pixel_size);
     let shell = if job.settings.no_map {
         model.box_size / 2
-    } else if let Some(limit) = job.settings.initial_low_pass.filter(|_| by_option) {
-        round(width / limit) as usize
+    } else if let Some(filter) = filter {
+        round(filter.shells(model.box_size)) as usize
     } else {
         let spectra: Vec<&[f64]> = model.classes.iter().map(|c| c.ssnr.as_slice()).collect();
         let gold_standard = job.halves() && job.settings.auto_refine;

@@ -48,7 +48,8 @@ pub fn run(
     }
     if job.settings.first_iteration_cc && iteration == 1 {
         for model in &mut job.models {
-            first_iteration::follow_up(model, job.settings.initial_low_pass, job.generate_seeds);
+            let filter = job.settings.initial_filter(iteration, model.pixel_size);
+            first_iteration::follow_up(model, filter, job.generate_seeds);
         }
     }
     if job.settings.ctf {
@@ -104,16 +105,9 @@ fn classification(
     Ok(())
 }
 
-/// References are low-passed again after the cross-correlation iteration.
 fn low_pass(job: &Job, iteration: usize) -> Option<LowPass> {
-    let resolution = job
-        .settings
-        .initial_low_pass
-        .filter(|&d| d > 0.0 && job.settings.first_iteration_cc && iteration == 1)?;
-    Some(LowPass {
-        resolution,
-        pixel_size: job.models[0].pixel_size,
-    })
+    let pixel_size = job.models[0].pixel_size;
+    job.settings.initial_filter(iteration, pixel_size)
 }
 
 fn gold_standard(

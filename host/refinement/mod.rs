@@ -11,6 +11,7 @@ pub mod error;
 pub mod expectation_step;
 mod fourier_references;
 pub mod half_sets;
+mod initial_filter;
 mod input;
 pub mod iteration;
 pub mod job;

@@ -19,7 +19,6 @@ use super::{half_sets, memory, rejection, resume, scratch};
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::ExpectationOptions;
-use crate::fourier::masks;
 use crate::geometry::{
     Matrix3, prior::LocalSearch, random::CRandom, sampling::Sampling, symmetry::PointGroup,
 };
@@ -301,8 +300,8 @@ fn initial_model(
     let shells = box_size / 2 + 1;
     let fixed_tau2 = noise::fixed_tau2(settings, shells)?;
     let k = references.maps.len();
-    let filtered = |map: &Array3<f64>| match settings.initial_low_pass {
-        Some(resolution) => masks::low_pass(map, references.pixel_size, resolution),
+    let filtered = |map: &Array3<f64>| match settings.initial_filter(0, references.pixel_size) {
+        Some(filter) => filter.on_host(map),
         None => map.clone(),
     };
     let class = |map: Array3<f64>| ClassModel {

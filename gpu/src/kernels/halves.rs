@@ -5,7 +5,7 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use crate::slice::VolumeShape;
-use crate::volume::{position, round};
+use crate::volume::{evidence_ratio, position, round};
 
 use super::block::{clear_words, flush_words};
 
@@ -161,14 +161,7 @@ pub unsafe fn weight_statistics(
                 } else {
                     -1.0
                 };
-                // W/I: without prior power I is 1000/W.
-                let ratio = if prior > 0.0 {
-                    weight / prior
-                } else if prior < 0.0 && weight > 1e-20 {
-                    weight * weight * 0.001
-                } else {
-                    0.0
-                };
+                let ratio = evidence_ratio(weight, prior);
                 of_block.add(4 * shell, weight);
                 of_block.add(4 * shell + 1, 1.0);
                 of_block.add(4 * shell + 2, ratio);

@@ -5,7 +5,7 @@
 
 use cuda_std::prelude::*;
 
-use crate::samples::{CTF_CORRECTED, Pair, Parent, Sample, product, slice_sum};
+use crate::samples::{Pair, Parent, Sample, model_factor, product, slice_sum};
 use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
 
 /// Adds the weighted images to the back-projection volumes and to each image's sums.
@@ -100,7 +100,7 @@ pub unsafe fn store_orientations(
             let [re, im, power] = slice_sum(f, weight, c, v, flags);
             sum = [sum[0] + re, sum[1] + im, sum[2] + power];
             if pixel < projected {
-                let factor = if flags & CTF_CORRECTED != 0 { c } else { scale };
+                let factor = model_factor(scale, c, flags);
                 let model = reference.map(|a| a * factor);
                 let f = product(memory::load2(masked, at), phase);
                 let xa = model[0] * f[0] + model[1] * f[1];
@@ -186,6 +186,7 @@ mod tests {
     use crate::kernels::grouping;
     use crate::kernels::project;
     use crate::kernels::test_data::{self, assert_close};
+    use crate::samples::CTF_CORRECTED;
     use crate::slice::slice_value;
     use cuda_std::emulator::{DevicePointer, launch};
 
@@ -232,7 +233,7 @@ mod tests {
         let mut phases = test_data::complex(shifts * shift_children * count, 7);
         let mut sums = vec![[0.0f32; 4]; classes * voxels];
         let mut shares = vec![[0.0f32; 2]; images * classes * count];
-        let (max_radius2, flags) = (64.0 * (1.0 + 2e-6), CTF_CORRECTED);
+        let (max_radius2, flags) = (crate::slice::reach2(8.0), CTF_CORRECTED);
         {
             let (p0, p1, p2, p3) = (
                 DevicePointer::of(&mut parents),

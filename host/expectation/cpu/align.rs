@@ -2,12 +2,13 @@
 
 use super::super::layout::GroupLayout;
 use super::super::orientations::{self, OrientationList, Search};
+use super::super::priors::{mean_prior, relative_log_priors};
 use super::super::totals::{ClassShells, ShellSums};
 use super::super::{
     BatchItem, ExpectationError, IterationInput, ParticleOutcome, StageTimes, WeightedSums,
 };
 use super::fine::Groups;
-use super::first_pass::{CoarseResult, CoarseView, mean_prior, relative_log_priors, significant};
+use super::first_pass::{CoarseResult, CoarseView, significant};
 use super::prepare::{PreparedImage, prepare};
 use super::second_pass::{Aligned, FinePass, ParticleTotals};
 use super::store::{Kept, StoreImage};
@@ -207,8 +208,7 @@ fn coarse_global(
     let found = (0..items.len())
         .into_par_iter()
         .map(|i| {
-            let lists: Vec<&OrientationList> = classes[i].iter().map(|&k| &global[k].0).collect();
-            let mean = mean_prior(&lists);
+            let mean = mean_prior(classes[i].iter().map(|&k| &global[k].0));
             let shifts = layout.shifts();
             let views = classes[i]
                 .iter()
@@ -218,7 +218,7 @@ fn coarse_global(
                     CoarseView {
                         class: k,
                         list,
-                        log_prior: relative_log_priors(list, mean),
+                        log_prior: relative_log_priors(input, list, mean),
                         values,
                         stride: members * shifts,
                         offset: place[i].expect("the image visits the class") * shifts,
@@ -268,7 +268,7 @@ fn coarse_own(
                     )
                 })
                 .collect();
-            let mean = mean_prior(&lists.iter().collect::<Vec<_>>());
+            let mean = mean_prior(&lists);
             let views = classes
                 .iter()
                 .zip(&lists)
@@ -276,7 +276,7 @@ fn coarse_own(
                 .map(|((&class, list), values)| CoarseView {
                     class,
                     list,
-                    log_prior: relative_log_priors(list, mean),
+                    log_prior: relative_log_priors(input, list, mean),
                     values,
                     stride: columns.shifts,
                     offset: 0,

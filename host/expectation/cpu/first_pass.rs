@@ -1,13 +1,13 @@
 //! First pass over one image after the differences: which coarse samples are significant (spec 01 §6).
 
 use super::super::layout::GroupLayout;
-use super::super::orientations::{self, OrientationList};
+use super::super::orientations::OrientationList;
+use super::super::priors::relative_offset_log_priors;
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::fine::Significant;
 use super::prepare::PreparedImage;
 use super::ties;
 use super::weights::{Samples, keep_significant, smallest, weigh};
-use crate::errors::Code;
 use gpu::correlation::TIE_TOLERANCE;
 
 /// Differences of one image with the orientations of one class.
@@ -88,18 +88,6 @@ pub struct CoarseResult {
     pub kept_share: f64,
 }
 
-/// ⟨p_o⟩ over classes and orientations, those of prior 0 included (spec 01 §6.1).
-pub fn mean_prior(lists: &[&OrientationList]) -> f64 {
-    let (sum, count) = lists
-        .iter()
-        .fold((0.0, 0), |(s, n), l| (s + l.total.0, n + l.total.1));
-    if count > 0 { sum / count as f64 } else { 1.0 }
-}
-
-pub fn relative_log_priors(list: &OrientationList, mean: f64) -> Vec<f64> {
-    list.prior.iter().map(|p| (p / mean).ln()).collect()
-}
-
 /// Significant coarse samples of one image; in a CC iteration the single best one.
 pub fn significant(
     input: &IterationInput,
@@ -107,39 +95,16 @@ pub fn significant(
     item: &BatchItem,
     index: usize,
     image: &PreparedImage,
-    mut views: Vec<CoarseView>,
+    views: Vec<CoarseView>,
 ) -> Result<CoarseResult, ExpectationError> {
-    let mut offset_log_prior = orientations::offset_log_priors(
-        input,
-        image.start.old_offset,
-        image.start.offset_prior,
-        layout.pixel_size,
-    );
-    let mean_offset =
-        offset_log_prior.iter().map(|e| e.exp()).sum::<f64>() / offset_log_prior.len() as f64;
-    if mean_offset > 0.0 {
-        offset_log_prior
-            .iter_mut()
-            .for_each(|e| *e -= mean_offset.ln());
-    } else {
-        // Every shift is far outside the prior: only differences between shifts matter.
-        let largest = offset_log_prior
-            .iter()
-            .copied()
-            .fold(f64::NEG_INFINITY, f64::max);
-        offset_log_prior.iter_mut().for_each(|e| *e -= largest);
-    }
-    if input.criterion == Criterion::CrossCorrelation {
-        views.iter_mut().for_each(|v| v.log_prior.fill(0.0));
-        offset_log_prior.fill(0.0);
-    }
     let source = CoarseSamples {
         views,
-        offset_log_prior,
+        offset_log_prior: relative_offset_log_priors(input, &image.start, layout.pixel_size),
     };
     let (samples, counted, kept_share) = match input.criterion {
         Criterion::Likelihood => {
-            let mut weights = weigh(&source).ok_or_else(|| not_comparable(input, item, layout))?;
+            let mut weights = weigh(&source)
+                .ok_or_else(|| ExpectationError::not_comparable(input, layout, item))?;
             let counted = keep_significant(
                 &mut weights,
                 input.options.adaptive_fraction,
@@ -150,7 +115,8 @@ pub fn significant(
             (samples, counted, kept / weights.sum)
         }
         Criterion::CrossCorrelation => {
-            let (at, d) = smallest(&source).ok_or_else(|| not_comparable(input, item, layout))?;
+            let (at, d) = smallest(&source)
+                .ok_or_else(|| ExpectationError::not_comparable(input, layout, item))?;
             let tied = source.up_to(d + TIE_TOLERANCE * d.abs());
             let samples = tied.iter().map(|&(v, o, t)| {
                 let view = &source.views[v as usize];
@@ -185,39 +151,4 @@ pub fn significant(
         counted,
         kept_share,
     })
-}
-
-/// Why no sample of a particle could be compared, in words.
-pub fn not_comparable(
-    input: &IterationInput,
-    item: &BatchItem,
-    layout: &GroupLayout,
-) -> ExpectationError {
-    let image = item.image.single();
-    let (low, high) = image
-        .iter()
-        .fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| {
-            (l.min(v), h.max(v))
-        });
-    let mean = image.iter().map(|&v| f64::from(v)).sum::<f64>() / image.len() as f64;
-    ExpectationError::Particle {
-        code: Code::NOT_COMPARABLE,
-        image: item.name.clone(),
-        message: format!(
-            "no orientation could be compared with it: every squared difference is infinite or NaN. Its pixels range from \
-             {low} to {high} (mean {mean:.4}), rlnNormCorrection is {}, average norm {}, group scale {}, mask radius {} \
-             pixels, box {} pixels. Likely causes: a corrupt image, an absurd normalisation or scale, or a reference that \
-             is empty or not finite",
-            item.particle.norm,
-            input.model.average_norm,
-            input
-                .model
-                .scales
-                .get(item.particle.scale_group)
-                .copied()
-                .unwrap_or(1.0),
-            layout.mask_radius,
-            layout.box_size,
-        ),
-    }
 }

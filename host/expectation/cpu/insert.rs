@@ -4,6 +4,7 @@
 //! whatever the number of threads, so sums are reproducible to the last bit.
 
 use crate::fourier::backprojection::BackProjection;
+use crate::fourier::reference::insertion_reach2;
 use gpu::slice::{SliceAxes, VolumeShape, insertion};
 use num_complex::Complex64;
 use rayon::prelude::*;
@@ -29,8 +30,7 @@ pub fn insert_slices(volume: &mut BackProjection, class: usize, size: usize, sli
         volume.r_max as u32,
         volume.padding as f32,
     );
-    let radius = crate::fourier::shells::round(volume.padding * volume.r_max as f64) as f32;
-    let max_radius2 = radius * radius * (1.0 + 2e-6);
+    let max_radius2 = insertion_reach2(volume.padding, volume.r_max);
     let plane = volume.side * (volume.side / 2 + 1);
     let thickness = volume
         .side

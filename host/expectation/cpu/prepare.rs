@@ -4,8 +4,9 @@ use super::super::layout::GroupLayout;
 use super::super::start::{ParticleStart, noise_image};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use crate::fourier::image::{Background, logical_row, mask_particle, shell_power, shift_by_pixels};
+use gpu::image::shift_phase;
+use gpu::samples::model_factor;
 use num_complex::Complex32;
-use std::f64::consts::TAU;
 
 /// A particle ready for comparison; vectors run over the group's pixel list.
 pub struct PreparedImage {
@@ -78,10 +79,9 @@ pub fn prepare(
     if input.options.skip_align {
         let remainder = start.remainder;
         for (i, (m, u)) in masked.iter_mut().zip(&mut unmasked).enumerate() {
-            let turns = (f64::from(layout.pixels.x[i]) * remainder[0]
-                + f64::from(layout.pixels.y[i]) * remainder[1])
-                / n as f64;
-            let phase = Complex32::from_polar(1.0, (-TAU * turns) as f32);
+            let (x, y) = (layout.pixels.x[i], layout.pixels.y[i]);
+            let [cos, sin] = shift_phase(x, y, remainder, n as u32);
+            let phase = Complex32::new(cos as f32, sin as f32);
             *m *= phase;
             *u *= phase;
         }
@@ -99,11 +99,14 @@ pub fn prepare(
     } else {
         vec![1.0; layout.pixels.len()]
     };
-    let model_factor = if input.references_ctf_corrected {
-        ctf.iter().map(|c| c * start.scale as f32).collect()
-    } else {
-        vec![start.scale as f32; ctf.len()]
-    };
+    let (scale, flags) = (
+        start.scale as f32,
+        input.store_flags(item.particle.optics_group),
+    );
+    let model_factor = ctf
+        .iter()
+        .map(|c| model_factor(scale, c * scale, flags))
+        .collect();
     let half_power = match input.criterion {
         Criterion::CrossCorrelation => 0.0,
         Criterion::Likelihood => {

@@ -1,10 +1,10 @@
 //! Second pass over one image after the differences: posterior weights, best sample, what is stored (spec 01 §6–7).
 
 use super::super::layout::GroupLayout;
-use super::super::orientations::Search;
+use super::super::outcome::{BestSample, Evidence};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::fine::Groups;
-use super::first_pass::{CoarseResult, not_comparable};
+use super::first_pass::CoarseResult;
 use super::prepare::PreparedImage;
 use super::store::Kept;
 use super::weights::{Samples, keep_significant, smallest, weigh};
@@ -89,15 +89,15 @@ impl FinePass<'_> {
             shift_children: layout.shift_children,
         };
         let single_pass = input.options.oversampling == 0;
-        let fail = || not_comparable(input, item, layout);
-        let (weighted, sum, log_likelihood) = match input.criterion {
+        let fail = || ExpectationError::not_comparable(input, layout, item);
+        let counted = coarse.counted;
+        let (weighted, sum, log_sum) = match input.criterion {
             Criterion::CrossCorrelation => {
                 let (at, d) = smallest(&source).ok_or_else(fail)?;
                 (vec![(at, 1.0)], 1.0, -f64::from(d))
             }
             Criterion::Likelihood => {
                 let mut weights = weigh(&source).ok_or_else(fail)?;
-                let constants = 0.5 * image.high_power_sum + image.half_power + layout.log_norm;
                 if single_pass {
                     // The first pass was the only one: weights are shares of its whole sum, of which these samples
                     // hold `kept_share`. Its differences are not used: rounding differs from that of this pass.
@@ -105,16 +105,9 @@ impl FinePass<'_> {
                 } else {
                     keep_significant(&mut weights, input.options.adaptive_fraction, None);
                 }
-                let log_likelihood = weights.sum.ln() - weights.min_difference - constants;
-                (
-                    weights
-                        .samples
-                        .iter()
-                        .map(|s| (s.at, s.weight))
-                        .collect::<Vec<_>>(),
-                    weights.sum,
-                    log_likelihood,
-                )
+                let log_sum = weights.sum.ln() - weights.min_difference;
+                let samples = weights.samples.iter().map(|s| (s.at, s.weight));
+                (samples.collect::<Vec<_>>(), weights.sum, log_sum)
             }
         };
         let mut best = weighted[0];
@@ -125,10 +118,9 @@ impl FinePass<'_> {
         }
         let (start, a_g) = (&image.start, layout.pixel_size);
         let n_psi = input.sampling.n_psi();
-        let shift_of = |sample: u32, child: u16| -> [f64; 2] {
+        let fine_shift = |sample: u32, child: u16| {
             let coarse = self.groups.samples[sample as usize].shift as usize;
-            let t = layout.fine_shifts[coarse * layout.shift_children + child as usize];
-            std::array::from_fn(|i| start.old_offset[i] + t[i] + start.remainder[i])
+            coarse * layout.shift_children + child as usize
         };
         let mut kept = Vec::with_capacity(weighted.len());
         let mut directions: Vec<(usize, usize, f64)> = Vec::new();
@@ -147,38 +139,33 @@ impl FinePass<'_> {
                 Some(last) if (last.0, last.1) == (parent.class as usize, direction) => last.2 += w,
                 _ => directions.push((parent.class as usize, direction, w)),
             }
-            let v = shift_of(sample, t);
+            let v = start.moved_by(layout.fine_shifts[fine_shift(sample, t)]);
             let (dx, dy) = (start.offset_prior[0] - v[0], start.offset_prior[1] - v[1]);
             sigma2_offset += w * a_g * a_g * (dx * dx + dy * dy);
             total += w;
         }
         let ((sample, o, t), weight) = best;
         let parent = &self.groups.samples[sample as usize];
-        let [rot, tilt, psi] = match Search::of(input) {
-            Search::Fixed => [item.particle.rot, item.particle.tilt, item.particle.psi],
-            _ => input
-                .sampling
-                .angles(
-                    parent.orientation as usize / n_psi,
-                    parent.orientation as usize % n_psi,
-                    input.options.oversampling,
-                    o as usize,
-                )
-                .expect("a child of the grid"),
+        let best = BestSample {
+            class: parent.class as usize,
+            orientation: parent.orientation as usize,
+            child: o as usize,
+            shift: fine_shift(sample, t),
+        };
+        let evidence = match input.criterion {
+            Criterion::CrossCorrelation => Evidence::of_correlation(log_sum, counted),
+            Criterion::Likelihood => Evidence::of_weights(
+                layout,
+                log_sum,
+                weight / sum,
+                image.high_power_sum,
+                image.half_power,
+                counted,
+            ),
         };
         Ok(Aligned {
             totals: ParticleTotals {
-                outcome: ParticleOutcome {
-                    rot,
-                    tilt,
-                    psi,
-                    origin: shift_of(sample, t).map(|v| v * a_g),
-                    class: parent.class as usize + 1,
-                    norm: item.particle.norm,
-                    log_likelihood,
-                    max_probability: weight / sum,
-                    significant_samples: coarse.counted,
-                },
+                outcome: ParticleOutcome::new(input, layout, item, start, best, evidence),
                 weight: total,
                 directions,
                 sigma2_offset,

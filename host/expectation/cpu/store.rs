@@ -12,6 +12,7 @@ use super::columns::half_power;
 use super::fine::Groups;
 use super::insert::SumSlice;
 use super::prepare::PreparedImage;
+use gpu::samples::{model_factor, slice_sum};
 use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -86,14 +87,8 @@ impl StoreImage {
         image: &PreparedImage,
     ) -> Self {
         let scale = image.start.sum_scale as f32;
-        let premultiplied = input.optics[group].ctf_premultiplied;
-        let model = |i: usize| {
-            if input.references_ctf_corrected {
-                scale * image.ctf[i]
-            } else {
-                scale
-            }
-        };
+        let flags = input.store_flags(group);
+        let model = |i: usize| model_factor(scale, scale * image.ctf[i], flags);
         let projected = layout.full_projected();
         let mut out = Self {
             model: [0, 1].map(|_| Vec::with_capacity(projected)),
@@ -106,19 +101,10 @@ impl StoreImage {
             out.model[1].push(model(i) * f.im);
         }
         for (i, f) in image.unmasked.iter().enumerate() {
-            let v = if input.options.no_map {
-                1.0
-            } else {
-                layout.inverse_variance[i]
-            };
-            let c = scale * image.ctf[i];
-            let (data, power) = if premultiplied {
-                (v, c * v)
-            } else {
-                (c * v, c * c * v)
-            };
-            out.data[0].push(data * f.re);
-            out.data[1].push(data * f.im);
+            let (c, v) = (scale * image.ctf[i], layout.inverse_variance[i]);
+            let [re, im, power] = slice_sum([f.re, f.im], 1.0, c, v, flags);
+            out.data[0].push(re);
+            out.data[1].push(im);
             out.data_power.push(power);
         }
         out

@@ -1,7 +1,6 @@
 //! convert: squared differences → posterior weights, significance, best sample (spec 01 §6).
 
-/// Weights below e^−CUTOFF of the largest cannot change a sum in double precision and are dropped.
-const CUTOFF: f64 = 45.0;
+use gpu::samples::CUTOFF;
 
 /// A sample with its weight W (spec 01 §6.1); `at` is the caller's identification of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,7 +72,7 @@ pub fn weigh<S: Samples>(source: &S) -> Option<Weights<S::At>> {
         return None;
     }
     let min_difference = f64::from(smallest);
-    let limit = f64::from(largest) - CUTOFF;
+    let limit = f64::from(largest) - f64::from(CUTOFF);
     let mut samples = Vec::new();
     let mut sum = 0.0;
     for (r, bound) in bounds.iter().enumerate() {

@@ -1,8 +1,9 @@
 //! First pass on the device: differences with all coarse orientations and shifts, and the list of significant samples. The
 //! grid of a global search is here; orientations of particles' own are in `own_orientations.rs`.
 
-use super::super::orientations::{classes_of, offset_log_priors};
-use super::super::{BatchItem, ClassSelection, Criterion, ExpectationError, IterationInput};
+use super::super::orientations::{classes_of, common_classes};
+use super::super::priors::relative_offset_log_priors;
+use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::clock::{Clock, Stage};
 use super::images::Prepared;
 use super::layout::DeviceLayout;
@@ -43,16 +44,8 @@ pub fn relative_offset_priors(
         .starts
         .iter()
         .map(|p| {
-            let mut logs =
-                offset_log_priors(input, p.old_offset, p.offset_prior, layout.host.pixel_size);
-            if input.criterion == Criterion::CrossCorrelation {
-                logs.fill(0.0);
-            }
-            let mean = logs.iter().map(|e| e.exp()).sum::<f64>() / logs.len() as f64;
-            let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            // Where every shift is far outside the prior only differences between shifts matter.
-            let base = if mean > 0.0 { mean.ln() } else { largest };
-            logs.iter().map(|e| (e - base) as f32).collect()
+            let logs = relative_offset_log_priors(input, p, layout.host.pixel_size);
+            logs.iter().map(|&e| e as f32).collect()
         })
         .collect()
 }
@@ -147,13 +140,13 @@ pub fn global(
     clock.end_of(Stage::GetDiff)?;
 
     let offset_priors: Vec<f32> = relative_offset_priors(input, layout, images).concat();
-    let visited: Vec<u32> = items
-        .iter()
-        .map(|item| match input.classes {
-            ClassSelection::RandomPerParticle => classes_of(input, item.position)[0] as u32,
-            _ => ALL_CLASSES,
-        })
-        .collect();
+    let visited: Vec<u32> = match common_classes(input) {
+        Some(_) => vec![ALL_CLASSES; count],
+        None => {
+            let own = items.iter().map(|item| classes_of(input, item.position)[0]);
+            own.map(|class| class as u32).collect()
+        }
+    };
     let (offset_priors, visited) = (staging.upload(&offset_priors)?, staging.upload(&visited)?);
     let selections = device.zeros::<Selection>(count)?;
     let kept = device.zeros::<u32>(count)?;
@@ -184,6 +177,8 @@ pub fn global(
     let chosen = staging.fetch(&selections, 0, count)?;
     let listing = Listing {
         device,
+        input,
+        layout: &layout.host,
         items,
         rows,
         capacity: capacity.min(rows * count * shifts),

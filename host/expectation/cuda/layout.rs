@@ -1,13 +1,12 @@
 //! What all particles of an optics group share on the device during an iteration.
 
-use super::super::layout::GroupLayout;
+use super::super::layout::{GroupLayout, PhaseTable};
 use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
 use super::Iteration;
 use super::rows::Rows;
 use crate::device::{Buffer, Device, Pointer, Staging, Uploader};
 use crate::optics::Ctf;
-use std::f64::consts::TAU;
 use std::ops::Range;
 
 /// Rows of vectors are padded with zeros to a multiple of this many elements, as the matrix products want.
@@ -51,8 +50,8 @@ pub struct DeviceLayout {
     pub shell_begin: Buffer<u32>,
     /// Number of shells.
     pub shells: usize,
-    /// Images are premultiplied by their CTF.
-    pub premultiplied: bool,
+    /// Which optics group.
+    pub group: usize,
     /// Global searches: the grid.
     pub grid: Option<Grid>,
 }
@@ -92,16 +91,8 @@ impl DeviceLayout {
             count.next_multiple_of(LANES),
             coarse_count.next_multiple_of(LANES),
         );
-        let phases = |shifts: &[[f64; 2]], length: usize, stride: usize| -> Vec<[f32; 2]> {
-            let mut values = vec![[0.0f32; 2]; shifts.len() * stride];
-            for (row, &[tx, ty]) in values.chunks_exact_mut(stride).zip(shifts) {
-                for (value, [x, y]) in row.iter_mut().zip(&pixels[..length]) {
-                    let turns = (f64::from(*x) * tx + f64::from(*y) * ty) / host.box_size as f64;
-                    let (sin, cos) = (-TAU * turns).sin_cos();
-                    *value = [cos as f32, sin as f32];
-                }
-            }
-            values
+        let phases = |shifts: &[[f64; 2]], length: usize, stride: usize| {
+            PhaseTable::new(list, length, host.box_size, shifts).interleaved(stride)
         };
         let demodulation = host
             .demodulation
@@ -144,7 +135,7 @@ impl DeviceLayout {
             fine_shifts: device.upload(&fine_shifts)?,
             shell_begin: device.upload(&shell_begin)?,
             shells,
-            premultiplied: input.optics[group].ctf_premultiplied,
+            group,
             grid: None,
             pixels: device.upload(&pixels)?,
             host,

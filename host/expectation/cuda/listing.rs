@@ -1,10 +1,10 @@
 //! Significant samples between the passes: listed and grouped on the device as soon as they are selected. Then the host
 //! waits, once a batch, for what it has to know of them.
 
-use super::super::{BatchItem, ExpectationError};
+use super::super::layout::GroupLayout;
+use super::super::{BatchItem, ExpectationError, IterationInput};
 use super::groups::{Grouping, Groups, Listed};
 use crate::device::{Buffer, Device, DeviceError, Pointer, Staging};
-use crate::errors::Code;
 use gpu::samples::{Sample, Selection};
 
 /// Samples that are foreseen for a particle at the least: lists of so many cost nothing.
@@ -31,6 +31,8 @@ pub struct Significant {
 /// How significant samples are listed.
 pub struct Listing<'a> {
     pub device: &'a Device,
+    pub input: &'a IterationInput<'a>,
+    pub layout: &'a GroupLayout,
     pub items: &'a [&'a BatchItem<'a>],
     /// Orientations there are.
     pub rows: usize,
@@ -70,7 +72,14 @@ impl Listing<'_> {
         let grouping = Grouping::queue(device, staging, listed, self.rows)?;
         staging.wait()?;
         let selections = selections(staging);
-        check(self.items, &selections)?;
+        if let Some(i) = selections.iter().position(|s| s.kept == 0) {
+            let item = self.items[i];
+            return Err(ExpectationError::not_comparable(
+                self.input,
+                self.layout,
+                item,
+            ));
+        }
         let total = selections.iter().map(|s| u64::from(s.kept)).sum();
         if total > u64::from(u32::MAX) {
             return Err(device.too_long::<Sample>(total).into());
@@ -102,18 +111,4 @@ pub fn running_sum(counts: impl Iterator<Item = u32>) -> Vec<u32> {
         first.push(first[first.len() - 1] + count);
     }
     first
-}
-
-fn check(items: &[&BatchItem], selections: &[Selection]) -> Result<(), ExpectationError> {
-    match selections.iter().position(|s| s.kept == 0) {
-        None => Ok(()),
-        Some(i) => Err(ExpectationError::Particle {
-            code: Code::NOT_COMPARABLE,
-            image: items[i].name.clone(),
-            message: "no orientation could be compared with it: every squared difference is infinite or NaN. Likely \
-                      causes: a corrupt image, an absurd normalisation or scale, or a reference that is empty or not \
-                      finite"
-                .into(),
-        }),
-    }
 }

@@ -1,6 +1,7 @@
 //! The first pass of local searches and fixed orientations: each particle has orientations of its own.
 
-use super::super::orientations::{Search, classes_of, fixed_list, local_list};
+use super::super::orientations::{OrientationList, Search, classes_of, fixed_list, local_list};
+use super::super::priors::{mean_prior, relative_log_priors};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::Iteration;
 use super::clock::{Clock, Stage};
@@ -113,6 +114,8 @@ pub fn first_pass(
     );
     let listing = Listing {
         device,
+        input,
+        layout: &layout.host,
         items,
         rows: rows.count,
         capacity: capacity.min(total),
@@ -208,29 +211,19 @@ fn local_orientations(
         .collect();
     index.par_sort_unstable();
     index.dedup();
-    let likelihood = input.criterion == Criterion::Likelihood;
     let of_image = lists
         .par_iter()
         .map(|(classes, list)| {
             // All classes have the same list, so the mean over classes is that of one.
-            let mean = if list.total.1 > 0 {
-                list.total.0 / list.total.1 as f64
-            } else {
-                1.0
-            };
+            let log_priors = relative_log_priors(input, list, mean_prior([list]));
             let orientations = classes.iter().flat_map(|&k| {
-                let priors = list.index.iter().zip(&list.prior);
-                priors.map(move |(&o, &prior)| (k, o, prior))
+                let priors = list.index.iter().zip(&log_priors);
+                priors.map(move |(&o, &log_prior)| (k, o, log_prior))
             });
             orientations
-                .map(|(k, o, prior)| {
+                .map(|(k, o, log_prior)| {
                     let row = index.binary_search(&(k as u32, o)).expect("listed above");
-                    let log_prior = if likelihood {
-                        (prior / mean).ln() as f32
-                    } else {
-                        0.0
-                    };
-                    (row as u32, log_prior)
+                    (row as u32, log_prior as f32)
                 })
                 .collect()
         })
@@ -241,25 +234,15 @@ fn local_orientations(
 /// Orientations of particles whose orientation is fixed, one row a particle and class.
 fn fixed_orientations(input: &IterationInput, items: &[&BatchItem]) -> Vec<Vec<OwnOrientation>> {
     let all = input.references.len();
-    let likelihood = input.criterion == Criterion::Likelihood;
     let of_image = |(image, item): (usize, &&BatchItem)| {
         let classes = classes_of(input, item.position);
-        let priors: Vec<f64> = classes
-            .iter()
-            .map(|&k| fixed_list(input, k).prior[0])
-            .collect();
-        let mean = priors.iter().sum::<f64>() / priors.len() as f64;
-        let with_prior = classes.iter().zip(priors);
-        with_prior
-            .map(|(&class, prior)| {
-                let log_prior = if likelihood {
-                    (prior / mean).ln() as f32
-                } else {
-                    0.0
-                };
-                ((image * all + class) as u32, log_prior)
-            })
-            .collect()
+        let lists: Vec<OrientationList> = classes.iter().map(|&k| fixed_list(input, k)).collect();
+        let mean = mean_prior(&lists);
+        let of_class = classes.iter().zip(&lists).map(|(&class, list)| {
+            let log_prior = relative_log_priors(input, list, mean)[0] as f32;
+            ((image * all + class) as u32, log_prior)
+        });
+        of_class.collect()
     };
     items.iter().enumerate().map(of_image).collect()
 }

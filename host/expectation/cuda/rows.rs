@@ -1,8 +1,9 @@
 //! The coarse orientations a batch or iteration deals with: one row each, of all classes.
 
-use super::super::orientations::global_list;
+use super::super::orientations::{common_classes, global_list};
+use super::super::priors::{mean_prior, relative_log_priors};
 use super::super::slices::ImagePlane;
-use super::super::{BatchItem, ClassSelection, ExpectationError, IterationInput};
+use super::super::{BatchItem, ExpectationError, IterationInput};
 use crate::device::{Buffer, Staging, Uploaded, Uploader};
 use crate::geometry::{Matrix3, euler};
 use gpu::slice::SliceAxes;
@@ -39,28 +40,24 @@ impl Rows {
         let lists: Vec<_> = (0..input.model.classes.len())
             .map(|k| global_list(input, k))
             .collect();
-        // ⟨p_o⟩ over the classes that are visited together; with one class a particle, over that class.
-        let visited = |k: usize| match input.classes {
-            ClassSelection::First => k == 0,
-            _ => input.model.classes[k].fraction > 0.0,
+        // ⟨p_o⟩ over the classes that are visited together; with one class per particle, over that class.
+        let visited: Vec<(usize, f64)> = match common_classes(input) {
+            Some(classes) => {
+                let mean = mean_prior(classes.iter().map(|&k| &lists[k]));
+                classes.into_iter().map(|k| (k, mean)).collect()
+            }
+            None => {
+                let alone = lists.iter().map(|list| mean_prior([list]));
+                alone.enumerate().collect()
+            }
         };
-        let mean_of = |classes: &[usize]| {
-            let (sum, count) = classes.iter().fold((0.0, 0), |(s, n), &k| {
-                (s + lists[k].total.0, n + lists[k].total.1)
-            });
-            if count > 0 { sum / count as f64 } else { 1.0 }
-        };
-        let together: Vec<usize> = (0..lists.len()).filter(|&k| visited(k)).collect();
         let mut index = Vec::new();
         let mut log_prior = Vec::new();
-        for (k, list) in lists.iter().enumerate() {
-            let mean = match input.classes {
-                ClassSelection::RandomPerParticle => mean_of(&[k]),
-                _ if !visited(k) => continue,
-                _ => mean_of(&together),
-            };
+        for (k, mean) in visited {
+            let list = &lists[k];
             index.extend(list.index.iter().map(|&o| (k as u32, o)));
-            log_prior.extend(list.prior.iter().map(|p| (p / mean).ln() as f32));
+            let log_priors = relative_log_priors(input, list, mean);
+            log_prior.extend(log_priors.into_iter().map(|log| log as f32));
         }
         Self::of_sampling(staging, uploader, input, plane, index, &log_prior)
     }

@@ -10,8 +10,8 @@ use super::layout::DeviceLayout;
 use super::{Iteration, work};
 use crate::device::meter::Part;
 use crate::device::{Buffer, Coming, Device, Pointer, Staging};
-use crate::fourier::shells::round;
-use gpu::samples::{Alignment, CTF_CORRECTED, NO_MAP, PREMULTIPLIED, Pair, Sample};
+use crate::fourier::reference::insertion_reach2;
+use gpu::samples::{Alignment, Pair, Sample};
 use gpu::slice::SliceAxes;
 use std::ops::Range;
 
@@ -343,19 +343,8 @@ impl SecondPass<'_> {
         } = *self;
         let rows = first.rows(layout);
         let (children, shift_children) = children(input, layout);
-        let mut flags = 0;
-        if input.references_ctf_corrected {
-            flags |= CTF_CORRECTED;
-        }
-        if layout.premultiplied {
-            flags |= PREMULTIPLIED;
-        }
-        if input.options.no_map {
-            flags |= NO_MAP;
-        }
-        // Rp = ROUND(r_max·P), with a tolerance for pixels exactly on the sphere.
         let reference = &input.references[0];
-        let radius = round(reference.padding() * reference.r_max() as f64) as f32;
+        let reach2 = insertion_reach2(reference.padding(), reference.r_max());
         work::count_store(device, groups.parents(), children, layout.count);
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         device.metered(Part::Store, || unsafe {
@@ -371,7 +360,7 @@ impl SecondPass<'_> {
                 rows.class_of.pointer(),
                 iteration.references[0].pointer(),
                 iteration.shape.pointer(),
-                radius * radius * (1.0 + 2e-6),
+                reach2,
                 layout.pixels.pointer(),
                 layout.projected as u32,
                 layout.count as u32,
@@ -383,7 +372,7 @@ impl SecondPass<'_> {
                 layout.inverse_variance.pointer(),
                 layout.fine_phases.pointer(),
                 layout.stride as u32,
-                flags,
+                input.store_flags(layout.group),
                 input.references.len() as u32,
                 iteration.volumes.pointer(),
                 self.shares,

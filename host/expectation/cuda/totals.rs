@@ -1,6 +1,6 @@
 //! What a batch adds to the sums that are not volumes, and the outcome of each particle (spec 01 §6.4, §7.2–7.6).
 
-use super::super::orientations::Search;
+use super::super::outcome::{BestSample, Evidence};
 use super::super::totals::{ClassShells, ShellSums};
 use super::super::{BatchItem, Criterion, IterationInput, ParticleOutcome, WeightedSums};
 use super::first_pass::FirstPass;
@@ -87,53 +87,34 @@ impl Batch<'_> {
         let (input, host) = (self.input, &self.layout.host);
         let (class, orientation) =
             self.first.rows(self.layout).index[alignment.orientation as usize];
-        let n_psi = input.sampling.n_psi();
         let children = input
             .sampling
             .orientation_children(input.options.oversampling);
-        let child =
-            alignment.best as usize % (children * host.shift_children) / host.shift_children;
-        let [rot, tilt, psi] = match Search::of(input) {
-            Search::Fixed => [item.particle.rot, item.particle.tilt, item.particle.psi],
-            _ => input
-                .sampling
-                .angles(
-                    orientation as usize / n_psi,
-                    orientation as usize % n_psi,
-                    input.options.oversampling,
-                    child,
-                )
-                .expect("a child of the grid"),
+        let best = BestSample {
+            class: class as usize,
+            orientation: orientation as usize,
+            child: alignment.best as usize % (children * host.shift_children) / host.shift_children,
+            shift: alignment.shift as usize,
         };
-        let shift = host.fine_shifts[alignment.shift as usize];
         let selection = &alignment.selection;
-        let (log_likelihood, max_probability) = match input.criterion {
-            Criterion::CrossCorrelation => (f64::from(selection.max_log), 1.0),
+        let counted = self.first.list.selections[i].counted as usize;
+        let evidence = match input.criterion {
+            Criterion::CrossCorrelation => {
+                Evidence::of_correlation(f64::from(selection.max_log), counted)
+            }
             Criterion::Likelihood => {
                 let powers = shares[..self.layout.shells].iter();
-                let half_power = powers.map(|s| f64::from(s[3])).sum::<f64>() / 2.0;
-                let high: f64 = self.high_power(i).iter().map(|&v| f64::from(v)).sum();
-                let log_sum = f64::from(selection.sum).ln() + f64::from(selection.max_log);
-                (
-                    log_sum - 0.5 * high - half_power - host.log_norm,
+                Evidence::of_weights(
+                    host,
+                    f64::from(selection.sum).ln() + f64::from(selection.max_log),
                     1.0 / f64::from(selection.sum),
+                    self.high_power(i).iter().map(|&v| f64::from(v)).sum(),
+                    powers.map(|s| f64::from(s[3])).sum::<f64>() / 2.0,
+                    counted,
                 )
             }
         };
-        let start = &self.images.starts[i];
-        ParticleOutcome {
-            rot,
-            tilt,
-            psi,
-            origin: std::array::from_fn(|k| {
-                (start.old_offset[k] + shift[k] + start.remainder[k]) * host.pixel_size
-            }),
-            class: class as usize + 1,
-            norm: item.particle.norm,
-            log_likelihood,
-            max_probability,
-            significant_samples: self.first.list.selections[i].counted as usize,
-        }
+        ParticleOutcome::new(input, host, item, &self.images.starts[i], best, evidence)
     }
 
     /// Sums per shell of particle `i`.

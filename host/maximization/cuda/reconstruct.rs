@@ -1,7 +1,7 @@
 //! From sums to a map on a device (spec 02 §2.1–2.5).
 
 use super::super::MaximizationOptions;
-use super::super::prior::{InversePrior, oversampling};
+use super::super::prior::{InversePrior, oversampling, weight_floor};
 use super::gridding;
 use super::map::DeviceMap;
 use super::operand::{Operand, PriorOperand};
@@ -115,11 +115,10 @@ fn floor(operand: &Operand, bins: usize) -> Result<Vec<f32>, DeviceError> {
         )?;
     }
     let by_bin = device.download(&by_bin, 2 * bins)?;
-    let floor = by_bin.chunks_exact(2).map(|bin| match bin[1] > 0.0 {
-        true => (bin[0] / bin[1] / 1000.0) as f32,
-        false => 0.0,
-    });
-    Ok(floor.collect())
+    let floor = by_bin
+        .chunks_exact(2)
+        .map(|bin| weight_floor([bin[0], bin[1]]));
+    Ok(floor.map(|floor| floor as f32).collect())
 }
 
 /// Inverse transform, crop, scale, corner mask, gridding correction (spec 02 §2.4).

@@ -1,8 +1,8 @@
 //! The estimate with references on a device: every error of both series is tried at once for all particles.
 
 use super::{
-    AccuracyInput, ClassAccuracy, LARGEST, NOTICEABLE, choice, pixels, rotation_step, series,
-    shifts_along_x, slice_axes, translation_step, turned,
+    AccuracyInput, ClassAccuracy, LARGEST, NOTICEABLE, choice, image_plane, pixels, rotation_step,
+    series, shifts_along_x, translation_step, turned,
 };
 use crate::dataset::Particle;
 use crate::expectation::{ExpectationError, cuda::trials::Trials};
@@ -49,7 +49,7 @@ fn of_group(
     let shell_of: Vec<u32> = lists[0].iter().map(|p| p.shell as u32).collect();
     let weights: Vec<f32> = lists.iter().flatten().map(|p| p.weight as f32).collect();
     let axes_of =
-        |orientation| slice_axes(&orientation, reference.shape.padding, group, input.model);
+        |orientation| image_plane(reference.shape.padding, group, input.model).axes(&orientation);
     let axes: Vec<SliceAxes> = members
         .iter()
         .map(|p| axes_of(euler::matrix(p.rot, p.tilt, p.psi)))
