@@ -1,6 +1,7 @@
 //! Particles: optics and particle tables, scale groups, image stacks (spec 01 §3.1, 03 §1.3, §1.5).
 
 mod columns;
+pub mod copies;
 pub mod examine;
 mod groups;
 pub mod images;
@@ -9,6 +10,7 @@ mod legacy;
 mod optics;
 pub mod particles;
 mod pixels;
+pub mod power;
 mod read;
 pub mod rejected;
 pub mod scratch;

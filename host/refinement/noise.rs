@@ -2,8 +2,9 @@
 
 use super::error::RunError;
 use super::settings::Settings;
+use crate::dataset::power::{self, Outlier};
 use crate::dataset::{ImageStore, OpticsGroup, ParticleSet};
-use crate::errors::Code;
+use crate::errors::{Code, Message};
 use crate::formats::star::Document;
 use crate::fourier::image::{Background, ImageTransform, logical_row, mask_particle, mean_power};
 use crate::fourier::shells::round;
@@ -15,6 +16,8 @@ use std::path::Path;
 const SAME_PIXEL: f64 = 0.0001;
 /// Images decoded at a time.
 const CHUNK: usize = 128;
+/// Share of the power of the images below which what is left for the noise is rounding.
+const NO_NOISE: f64 = 1e-6;
 
 /// How images enter the estimate.
 #[derive(Debug, Clone, Copy)]
@@ -35,17 +38,18 @@ pub struct NoiseRule {
     pub particles: usize,
 }
 
-/// Noise spectra of all optics groups (shells 0…N/2 of the model) and a warning about badly normalised images.
+/// Noise spectra of all optics groups (shells 0…N/2 of the model) and warnings about the images they come from.
 #[derive(Debug)]
 pub struct NoiseEstimate {
     /// σ² per optics group and shell; zeros for groups without particles.
     pub spectra: Vec<Vec<f64>>,
-    /// First particle that looks badly normalised, in words for the user.
-    pub warning: Option<String>,
+    /// What is wrong with images, in words for the user.
+    pub warnings: Vec<String>,
 }
 
-/// Estimate the noise from the first particles of each optics group in `order` (table order; half 1 first when there
-/// are halves): half their mean power less half that of the average image over all groups.
+/// Estimates the noise from the first particles of each optics group in `order` (table order; half 1 first when there
+/// are halves): half their mean power less half that of the average image over all groups. Images whose power is out of
+/// proportion are left out.
 /// `poll` is called between chunks and may stop the run.
 pub fn estimate(
     set: &ParticleSet,
@@ -54,7 +58,9 @@ pub fn estimate(
     rule: &NoiseRule,
     poll: &mut dyn FnMut(usize) -> Result<(), RunError>,
 ) -> Result<NoiseEstimate, RunError> {
-    let used = first_of_each_group(set, order, rule.particles);
+    let mut used = first_of_each_group(set, order, rule.particles);
+    let outliers = outliers(set, images, &used, poll)?;
+    used.retain(|particle| !outliers.iter().any(|(outlier, _)| outlier == particle));
     let shells = rule.box_size / 2 + 1;
     let mut power = vec![vec![0.0; shells]; set.optics.len()];
     let mut count = vec![0usize; set.optics.len()];
@@ -89,8 +95,8 @@ pub fn estimate(
         &model_transform.forward(&mean_image, rule.box_size / 2),
         rule.box_size,
     );
-    let spectra = power
-        .into_iter()
+    let spectra: Vec<Vec<f64>> = power
+        .iter()
         .zip(count)
         .map(|(sum, n)| {
             if n == 0 {
@@ -104,7 +110,76 @@ pub fn estimate(
             without_negatives(spectrum)
         })
         .collect();
-    Ok(NoiseEstimate { spectra, warning })
+    for (sum, spectrum) in power.iter().zip(&spectra) {
+        let (images, noise): (f64, f64) = (sum.iter().sum(), spectrum.iter().sum());
+        if images > 0.0 && noise <= NO_NOISE * images / total {
+            return Err(no_noise(set, &used).into());
+        }
+    }
+    let outliers = outliers_in_words(set, &outliers, used.len() + outliers.len());
+    Ok(NoiseEstimate {
+        spectra,
+        warnings: outliers.into_iter().chain(warning).collect(),
+    })
+}
+
+/// Particles of `used` whose power is out of proportion in their optics group, in the order of `used`.
+fn outliers(
+    set: &ParticleSet,
+    images: &ImageStore,
+    used: &[usize],
+    poll: &mut dyn FnMut(usize) -> Result<(), RunError>,
+) -> Result<Vec<(usize, Outlier)>, RunError> {
+    let mut powers = Vec::new();
+    for (number, chunk) in used.chunks(CHUNK).enumerate() {
+        poll(number * CHUNK)?;
+        let of_chunk: Vec<f64> = chunk
+            .par_iter()
+            .map(|&index| Ok(power::of_image(&images.image(set, index)?.single())))
+            .collect::<Result<_, RunError>>()?;
+        powers.extend(of_chunk);
+    }
+    let mut found = Vec::new();
+    for group in 0..set.optics.len() {
+        let (particles, powers): (Vec<usize>, Vec<f64>) = used
+            .iter()
+            .zip(&powers)
+            .filter(|(index, _)| set.particles[**index].optics_group == group)
+            .unzip();
+        let outliers = power::outliers(&powers);
+        found.extend(outliers.into_iter().map(|o| (particles[o.index], o)));
+    }
+    found.sort_by_key(|(particle, _)| *particle);
+    Ok(found)
+}
+
+fn outliers_in_words(
+    set: &ParticleSet,
+    outliers: &[(usize, Outlier)],
+    examined: usize,
+) -> Option<String> {
+    let (first, outlier) = outliers.first()?;
+    Some(format!(
+        "of the {examined} particles that the noise is estimated from, {} have images whose power is out of proportion; the \
+         noise is estimated without them. The first is {}: {}. In the iterations they would spoil noise, weights and maps of \
+         all particles: remove them, or have all such images left out and listed (--reject_limit 1 allows 1 %).",
+        outliers.len(),
+        set.describe(*first),
+        outlier.reason()
+    ))
+}
+
+/// Why the images `used` say nothing about the noise.
+fn no_noise(set: &ParticleSet, used: &[usize]) -> Message {
+    let why = match used {
+        [_] => "there is only one particle",
+        _ => "all images that it is estimated from are the same",
+    };
+    let first = used.first().map_or(String::new(), |&i| set.describe(i));
+    Code::NOISE_SPECTRUM.says(format!(
+        "the noise cannot be estimated from the differences between images, since {why} ({first}). Give the file with all \
+         particles, check the column rlnImageName and the stacks, or give the noise spectrum of another run (--sigma)."
+    ))
 }
 
 fn first_of_each_group(set: &ParticleSet, order: &[usize], limit: usize) -> Vec<usize> {

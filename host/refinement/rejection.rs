@@ -5,7 +5,7 @@ use super::crew::{StopSign, agree};
 use super::error::RunError;
 use super::settings::Settings;
 use crate::comm::Ranks;
-use crate::dataset::examine::{self, Unusable};
+use crate::dataset::examine::{self, Examined, Unusable};
 use crate::dataset::{ParticleSet, rejected};
 use crate::errors::Code;
 
@@ -29,8 +29,10 @@ pub fn leave_out_unusable(
     let share: Vec<usize> = (0..total)
         .filter(|index| index * ranks.size() / total == ranks.rank())
         .collect();
-    let found = examine::unusable_images(&set, &share, |_| stop.check());
-    let unusable = of_all_ranks(ranks, agree(ranks, found)?);
+    let found = examine::images(&set, &share, |_| stop.check());
+    let examined = of_all_ranks(ranks, agree(ranks, found)?);
+    // Every rank finds the same: whether a power is out of proportion depends on those of all images.
+    let unusable = examine::with_outliers(&set, examined);
     let Some(first) = unusable.first() else {
         console.say(" All images can be used");
         return Ok(set);
@@ -64,12 +66,17 @@ pub fn leave_out_unusable(
 }
 
 /// What all ranks found, in the order of the table, which is that of the ranks' shares.
-fn of_all_ranks(ranks: &Ranks, found: Vec<Unusable>) -> Vec<Unusable> {
+fn of_all_ranks(ranks: &Ranks, found: Examined) -> Examined {
+    let powers = found.powers.iter().flat_map(|&(index, power)| [index as f64, power]);
+    let powers = ranks.gather_numbers(&powers.collect::<Vec<f64>>()).concat();
+    let powers = powers.as_chunks::<2>().0.iter();
+    let powers = powers.map(|&[index, power]| (index as usize, power)).collect();
     let lines = found
+        .unusable
         .iter()
         .map(|u| format!("{} {}\n", u.particle, u.reason.replace('\n', " ")));
     let all = ranks.gather(lines.collect::<String>().as_bytes()).concat();
-    String::from_utf8_lossy(&all)
+    let unusable = String::from_utf8_lossy(&all)
         .lines()
         .filter_map(|line| {
             let (particle, reason) = line.split_once(' ')?;
@@ -78,7 +85,8 @@ fn of_all_ranks(ranks: &Ranks, found: Vec<Unusable>) -> Vec<Unusable> {
                 reason: reason.to_string(),
             })
         })
-        .collect()
+        .collect();
+    Examined { unusable, powers }
 }
 
 #[cfg(test)]
@@ -88,18 +96,20 @@ mod tests {
 
     #[test]
     fn all_ranks_learn_of_all_images_in_table_order() {
-        let found = |rank: usize| -> Vec<Unusable> {
-            (0..rank)
+        let found = |rank: usize| Examined {
+            unusable: (0..rank)
                 .map(|i| Unusable {
                     particle: 10 * rank + i,
                     reason: format!("rank {rank}\nsaw it"),
                 })
-                .collect()
+                .collect(),
+            powers: vec![(10 * rank + 5, rank as f64 / 3.0)],
         };
         for all in on_ranks(3, |ranks| of_all_ranks(&ranks, found(ranks.rank()))) {
-            let particles: Vec<usize> = all.iter().map(|u| u.particle).collect();
+            let particles: Vec<usize> = all.unusable.iter().map(|u| u.particle).collect();
             assert_eq!(particles, [10, 20, 21]);
-            assert_eq!(all[2].reason, "rank 2 saw it");
+            assert_eq!(all.unusable[2].reason, "rank 2 saw it");
+            assert_eq!(all.powers, [(5, 0.0), (15, 1.0 / 3.0), (25, 2.0 / 3.0)]);
         }
     }
 }

@@ -71,11 +71,11 @@ fn open(mut input: Input, seed: u32, ranks: &Ranks, console: &Console) -> Result
     } = &mut input;
     disable_scale_of_one_group(settings, particles, console);
     if settings.split_random_halves {
-        let [first, second] = half_sets::assign(&mut particles.particles, seed)
+        let same_image = particles.first_with_same_image();
+        let found = half_sets::assign(&mut particles.particles, &same_image, seed)
             .map_err(|why| why.about(settings.particles.display()))?;
-        console.say(&format!(
-            " Half-sets: {first} particles in half 1, {second} in half 2"
-        ));
+        console.say(&found.to_string());
+        warn_all(console, &half_sets::warnings(particles, &same_image));
     }
     let images = open_images(particles, settings.preread_images, ranks)?;
     Ok(Opened { input, images })
@@ -154,6 +154,10 @@ pub fn resumed(
     let images = open_images(&particles, settings.preread_images, ranks)?;
     let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
     warn_all(console, &warnings);
+    if models.len() == 2 {
+        let same_image = particles.first_with_same_image();
+        warn_all(console, &half_sets::warnings(&particles, &same_image));
+    }
     if !exact {
         sampling.perturbation = 0.0;
         sampling.perturb(&mut CRandom::new(UNSEEDED));
@@ -276,7 +280,7 @@ fn estimate_noise(
     console.say(&console::estimating_noise(rule.particles));
     let order = half_sets::members(&set.particles, settings.split_random_halves).concat();
     let estimate = noise::estimate(set, images, &order, &rule, &mut |_| stop.check())?;
-    warn_all(console, estimate.warning.as_slice());
+    warn_all(console, &estimate.warnings);
     for (group, spectrum) in set.optics.iter().zip(&estimate.spectra) {
         if spectrum.iter().all(|&v| v <= 0.0) {
             console.warn(&format!(

@@ -4,6 +4,7 @@ use super::history::{Run, Set};
 use super::pace;
 use super::state::State;
 use super::tables::Model;
+use crate::dataset::copies::Shared;
 use std::time::SystemTime;
 
 /// Share of the particles below which a class is as good as empty.
@@ -42,6 +43,8 @@ pub fn of(run: &Run, state: State, now: SystemTime) -> Vec<String> {
     found.extend(small_classes(model));
     found.extend(nyquist(model));
     found.extend(fsc(model));
+    let particles = run.latest.particles.as_ref();
+    found.extend(particles.and_then(|p| Some(shared_images(p.shared?, p.count))));
     found.extend(resolution_lost(&run.sets));
     found.extend(pmax(&run.sets));
     found
@@ -101,6 +104,16 @@ fn fsc(model: &Model) -> Option<String> {
             model.extent() / shell as f64
         )
     })
+}
+
+/// Images in both half-sets.
+fn shared_images(shared: Shared, particles: usize) -> String {
+    format!(
+        "{} of {particles} particles have an image that is in both half-sets. The half maps share the noise of these images, so \
+         the FSC is too high and the resolution is overestimated: maps of noise alone would have an FSC of {:.2} instead of 0. \
+         Remove the copies and refine again.",
+        shared.particles, shared.correlation
+    )
 }
 
 fn resolution_lost(sets: &[Set]) -> Option<String> {
@@ -237,6 +250,18 @@ mod tests {
         );
         assert!(text(&[1.0, 0.9, 0.5, 0.4, 0.3]).contains("does not fall to zero: it is 0.30"));
         assert!(text(&[1.0, 0.5, 0.1, 0.4, 0.1, 0.0]).contains("rises to 0.40 again, at 85.33 Å"));
+    }
+
+    #[test]
+    fn images_in_both_half_sets_are_counted() {
+        let shared = Shared {
+            particles: 20,
+            first: 3,
+            correlation: 0.104,
+        };
+        let text = shared_images(shared, 200);
+        assert!(text.starts_with("20 of 200 particles"), "{text}");
+        assert!(text.contains("an FSC of 0.10 instead of 0"), "{text}");
     }
 
     #[test]

@@ -36,6 +36,7 @@ impl Latest {
         let particles = if table.is_file() {
             Some(Particles::from_table(
                 Document::read(&table)?.require("particles")?,
+                &table,
             )?)
         } else {
             missing.push(table);

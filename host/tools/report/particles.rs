@@ -1,6 +1,8 @@
 //! What the particle table of an iteration says.
 
+use crate::dataset::copies::{self, Shared};
 use crate::formats::star::{StarError, Table};
+use std::path::Path;
 
 /// Columns of a particle table; empty where the table lacks them.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,13 +17,15 @@ pub struct Particles {
     pub defocus: Vec<f64>,
     /// Largest probability of a pose.
     pub pmax: Vec<f64>,
+    /// Images that are in both half-sets.
+    pub shared: Option<Shared>,
     /// Number of particles.
     pub count: usize,
 }
 
 impl Particles {
-    /// Take the columns from a `particles` table.
-    pub fn from_table(table: &Table) -> Result<Self, StarError> {
+    /// Takes the columns from the `particles` table of the file `path`.
+    pub fn from_table(table: &Table, path: &Path) -> Result<Self, StarError> {
         let column = |label: &str| match table.has(label) {
             true => table.real_column(label),
             false => Ok(Vec::new()),
@@ -49,6 +53,7 @@ impl Particles {
             offsets: offsets.iter().map(|[x, y]| x.hypot(*y)).collect(),
             defocus: defocus.iter().map(|[u, v]| (u + v) / 2.0).collect(),
             pmax: column("rlnMaxValueProbDistribution")?,
+            shared: shared_images(table, path)?,
             count: table.len(),
         })
     }
@@ -62,4 +67,15 @@ impl Particles {
             .map(|(direction, _)| *direction)
             .collect()
     }
+}
+
+/// Images in both half-sets; None without half-sets.
+fn shared_images(table: &Table, path: &Path) -> Result<Option<Shared>, StarError> {
+    if !(table.has("rlnRandomSubset") && table.has("rlnImageName")) {
+        return Ok(None);
+    }
+    let halves = table.integer_column("rlnRandomSubset")?;
+    let halves: Vec<u8> = halves.into_iter().map(|half| half.clamp(0, 2) as u8).collect();
+    let first = copies::first_of_each_image(table.texts("rlnImageName")?, path);
+    Ok(copies::shared_by_halves(&first, &halves))
 }
