@@ -49,7 +49,10 @@ pub fn outliers(powers: &[f64]) -> Vec<Outlier> {
     if powers.len() < FEWEST {
         return Vec::new();
     }
-    let logs: Vec<f64> = powers.iter().map(|p| p.max(f64::MIN_POSITIVE).ln()).collect();
+    let logs: Vec<f64> = powers
+        .iter()
+        .map(|p| p.max(f64::MIN_POSITIVE).ln())
+        .collect();
     let middle = median(&logs);
     let deviations: Vec<f64> = logs.iter().map(|l| (l - middle).abs()).collect();
     let limit = (DEVIATIONS * PER_MAD * median(&deviations)).max(FACTOR.ln());
@@ -75,7 +78,9 @@ mod tests {
 
     /// Powers between 0.8 and 1.2.
     fn usual(n: usize) -> Vec<f64> {
-        (0..n).map(|i| 0.8 + 0.4 * (i * 7 % n) as f64 / n as f64).collect()
+        (0..n)
+            .map(|i| 0.8 + 0.4 * (i * 7 % n) as f64 / n as f64)
+            .collect()
     }
 
     fn indices(powers: &[f64]) -> Vec<usize> {
@@ -106,7 +111,9 @@ mod tests {
     #[test]
     fn sets_of_various_scales_have_no_outliers() {
         // Half of the micrographs have ten times the standard deviation of the others.
-        let powers: Vec<f64> = (0..100).map(|i| if i % 2 == 0 { 1.0 } else { 100.0 }).collect();
+        let powers: Vec<f64> = (0..100)
+            .map(|i| if i % 2 == 0 { 1.0 } else { 100.0 })
+            .collect();
         assert!(outliers(&powers).is_empty());
     }
 

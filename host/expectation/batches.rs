@@ -62,6 +62,7 @@ impl WeightedSums {
             ctf2: vec![vec![0.0; shells]; groups],
             scale_xa: vec![0.0; input.model.scales.len()],
             scale_aa: vec![0.0; input.model.scales.len()],
+            signal: [0.0; 2],
             norm: 0.0,
             sigma2_offset: 0.0,
             log_likelihood: 0.0,

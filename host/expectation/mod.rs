@@ -235,6 +235,9 @@ pub struct WeightedSums {
     pub scale_xa: Vec<f64>,
     /// Σ AA per scale group.
     pub scale_aa: Vec<f64>,
+    /// Σw Re(conj(sCA)·F) and Σw|sCA|² over all classes and shells but the first: their quotient is the strength of the
+    /// references in the images.
+    pub signal: [f64; 2],
     /// Σ ν.
     pub norm: f64,
     /// Numerator of σ_o², Å².

@@ -83,6 +83,10 @@ impl WeightedSums {
                 *sum += value;
             }
         }
+        for class in &shells.classes {
+            self.signal[0] += class.xa.iter().skip(1).sum::<f64>();
+            self.signal[1] += class.aa.iter().skip(1).sum::<f64>();
+        }
         self.noise_weight[group] += shells.weight;
         if input.optics[group].ctf_premultiplied {
             for (&c, &shell) in ctf.iter().zip(&layout.pixels.shell) {

@@ -129,6 +129,7 @@ mod tests {
             ctf2: vec![vec![0.0; 9]; 2],
             scale_xa: vec![2.0, 1.0],
             scale_aa: vec![1.0, 1.0],
+            signal: [0.0; 2],
             norm: 60.0,
             sigma2_offset: 40.0,
             log_likelihood: -800.0,

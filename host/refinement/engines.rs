@@ -132,6 +132,12 @@ fn report(settings: &Settings, ranks: &Ranks, cards: &[String], console: &Consol
     if cores.bound && threads > cores.usable {
         line.push_str(" (too few: start mpirun with --bind-to none, or srun with --cpus-per-task)");
     }
+    if settings.threads > threads {
+        line.push_str(&format!(
+            " (--j {} would be slower: more threads than this wait for each other)",
+            settings.threads
+        ));
+    }
     for card in cards {
         line.push_str("; ");
         line.push_str(card);

@@ -52,11 +52,7 @@ impl fmt::Display for HalfSets {
 /// Uses the half-sets of the table when every particle has one, or draws them with the run's seed in table order when
 /// none has. Copies of an image (`first`: the first particle with the image of each particle) are drawn into the half-set of
 /// the first of them; the draw of the others does not change.
-pub fn assign(
-    particles: &mut [Particle],
-    first: &[usize],
-    seed: u32,
-) -> Result<HalfSets, Message> {
+pub fn assign(particles: &mut [Particle], first: &[usize], seed: u32) -> Result<HalfSets, Message> {
     let assigned = particles.iter().filter(|p| p.half != 0).count();
     let origin = match assigned {
         0 => Origin::Drawn,
@@ -245,9 +241,7 @@ pub(super) mod tests {
     }
 
     /// Spec 01 Appendix A, seed 1399.
-    const DRAWN: [u8; 20] = [
-        1, 1, 1, 1, 2, 1, 1, 1, 2, 1, 2, 1, 2, 2, 2, 2, 2, 2, 1, 2,
-    ];
+    const DRAWN: [u8; 20] = [1, 1, 1, 1, 2, 1, 1, 1, 2, 1, 2, 1, 2, 2, 2, 2, 2, 2, 1, 2];
 
     fn drawn(first: &[usize]) -> Vec<u8> {
         let mut particles = table(&vec![0; first.len()]);
@@ -288,14 +282,19 @@ pub(super) mod tests {
     #[test]
     fn half_given_halves_and_empty_halves_are_refused() {
         let refused = |halves: &[u8], first: &[usize]| {
-            assign(&mut table(halves), first, 1).unwrap_err().to_string()
+            assign(&mut table(halves), first, 1)
+                .unwrap_err()
+                .to_string()
         };
         assert!(refused(&[1, 0, 2], &different(3)).contains("2 of 3"));
         let empty = refused(&[1, 1], &different(2));
         assert!(empty.contains("half-set 2 is empty") && empty.contains("rlnRandomSubset"));
         assert!(refused(&[0], &[0]).contains("only one particle"));
         let same = refused(&[0, 0, 0], &[0, 0, 0]);
-        assert!(same.contains("all 3 particles name the same image"), "{same}");
+        assert!(
+            same.contains("all 3 particles name the same image"),
+            "{same}"
+        );
     }
 
     #[test]

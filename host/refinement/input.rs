@@ -5,6 +5,7 @@ use super::error::RunError;
 use super::references::{self, References};
 use super::settings::Settings;
 use super::solvent::Solvent;
+use super::starting_poses;
 use crate::dataset::{OpticsGroup, ParticleSet, ReadOptions};
 use crate::errors::Code;
 use crate::geometry::{random::CRandom, sampling::Sampling, symmetry::PointGroup};
@@ -66,6 +67,10 @@ pub(super) fn read_input(mut settings: Settings, console: &Console) -> Result<In
     }
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
     let sampling = sampling(&settings, pixel_size)?;
+    warn_all(
+        console,
+        &starting_poses::check(&settings, sampling.healpix_order, &particles)?,
+    );
     let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
     warn_all(console, &warnings);
     Ok(Input {

@@ -11,7 +11,8 @@ use super::schedule::{self, local_search_width};
 use super::shared_expectation::{self, Alignment, Expected};
 use super::sizes::{self, PassRule, SizeRule};
 use super::{
-    expectation_step, fourier_references, half_sets, maximization_step, shared_model, start_up,
+    alarms, expectation_step, fourier_references, half_sets, maximization_step, shared_model,
+    start_up,
 };
 use crate::comm::Ranks;
 use crate::dataset::Particle;
@@ -71,6 +72,7 @@ pub fn run(
         times,
         kernels,
     } = shared_expectation::run(job, crew, &alignment, references, console, stop)?;
+    alarms::after_expectation(job, &sums, &outcomes, console);
     let steps = reference_steps(job);
     let operators: &[Matrix3] = job.sampling.symmetry.operators();
     let changes = changes::measure(&job.particles.particles, &outcomes, operators);

@@ -1,5 +1,6 @@
 //! A run as it goes from iteration to iteration: what start-up makes and iterations change.
 
+use super::alarms::Alarms;
 use super::output::OriginalSampling;
 use super::schedule::{SamplingSteps, ScheduleRule};
 use super::settings::Settings;
@@ -46,6 +47,8 @@ pub struct Job {
     pub order_iteration: usize,
     /// Unregularised half maps of the last iteration, where they were made.
     pub unfiltered: Vec<Array3<f64>>,
+    /// Warnings that were given.
+    pub alarms: Alarms,
 }
 
 impl Job {

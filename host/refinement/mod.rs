@@ -1,9 +1,11 @@
 //! The refinement loop: job, iteration, schedule, output files.
 
 pub mod accuracy;
+mod alarms;
 pub mod changes;
 pub mod console;
 pub mod continuation;
+mod contrast;
 pub mod crew;
 pub mod deal;
 mod engines;
@@ -44,6 +46,7 @@ pub mod sizes;
 pub mod solvent;
 mod spans;
 pub mod start_up;
+mod starting_poses;
 pub mod state;
 mod threads;
 pub mod writer;

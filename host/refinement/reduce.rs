@@ -16,6 +16,7 @@ fn spectra_and_totals(sums: &mut WeightedSums) -> Vec<&mut [f64]> {
         sums.noise_weight.as_mut_slice(),
         &mut sums.scale_xa,
         &mut sums.scale_aa,
+        &mut sums.signal,
     ]);
     parts.extend(
         [

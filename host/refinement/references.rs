@@ -45,6 +45,16 @@ pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunE
     } else {
         vec![path.clone()]
     };
+    if star && settings.classes > 1 && files.len() != settings.classes {
+        return Err(Code::REFERENCE_LIST.says(format!(
+            "{}: the file names {} references, but --K asks for {} classes. Give a file with one reference for each class, \
+             or --K {}, or a single map, from which any number of classes is made.",
+            path.display(),
+            files.len(),
+            settings.classes,
+            files.len()
+        )).into());
+    }
     let mut warnings = Vec::new();
     let mut maps = Vec::new();
     let mut pixel_size = None;

@@ -67,10 +67,15 @@ pub fn leave_out_unusable(
 
 /// What all ranks found, in the order of the table, which is that of the ranks' shares.
 fn of_all_ranks(ranks: &Ranks, found: Examined) -> Examined {
-    let powers = found.powers.iter().flat_map(|&(index, power)| [index as f64, power]);
+    let powers = found
+        .powers
+        .iter()
+        .flat_map(|&(index, power)| [index as f64, power]);
     let powers = ranks.gather_numbers(&powers.collect::<Vec<f64>>()).concat();
     let powers = powers.as_chunks::<2>().0.iter();
-    let powers = powers.map(|&[index, power]| (index as usize, power)).collect();
+    let powers = powers
+        .map(|&[index, power]| (index as usize, power))
+        .collect();
     let lines = found
         .unusable
         .iter()

@@ -1,5 +1,6 @@
 //! From options to a run that is ready for its first iteration (spec 01 §0.2, §2; spec 02 §4.0).
 
+use super::alarms::Alarms;
 use super::console::{self, Console};
 use super::crew::{StopSign, agree};
 use super::error::RunError;
@@ -15,7 +16,7 @@ use super::schedule::local_search_width;
 use super::settings::Settings;
 use super::solvent::Solvent;
 use super::state::RunState;
-use super::{half_sets, memory, rejection, resume, scratch};
+use super::{contrast, half_sets, memory, rejection, resume, scratch};
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::ExpectationOptions;
@@ -54,7 +55,13 @@ pub fn fresh(
         stop,
     )?;
     let noise = initial_noise(&opened, ranks, console, stop)?;
-    agree(ranks, first_job(opened, seed, &noise, ranks))
+    let job = agree(ranks, first_job(opened, seed, &noise, ranks))?;
+    let contrast = match ranks.leads() {
+        true => contrast::check(&job, &mut |_| stop.check()),
+        false => Ok(None),
+    };
+    warn_all(console, agree(ranks, contrast)?.as_slice());
+    Ok(job)
 }
 
 /// Input whose particles are those that will be aligned, with half-sets and images.
@@ -117,6 +124,7 @@ fn first_job(
         orders: members,
         order_iteration: 1,
         unfiltered: Vec::new(),
+        alarms: Alarms::default(),
         settings,
         particles,
         images,
@@ -171,6 +179,7 @@ pub fn resumed(
         fixed_tau2: settings.tau_spectrum.is_some(),
         orders: half_sets::members(&particles.particles, models.len() == 2),
         unfiltered: Vec::new(),
+        alarms: Alarms::default(),
         settings,
         particles,
         images,

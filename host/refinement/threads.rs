@@ -5,6 +5,10 @@ use super::settings::Settings;
 use crate::comm::{Ranks, cores};
 use crate::errors::Code;
 
+/// Threads per core beyond which they do little but wait for each other: a run with `--j 1000` on two cores took 30 times
+/// as long as with `--j 2`.
+const MOST_PER_CORE: usize = 4;
+
 /// Cores that this process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cores {
@@ -26,12 +30,12 @@ impl Cores {
         }
     }
 
-    /// Threads of a rank that shares its machine with `ranks` in all: as asked for, else its part of the cores.
+    /// Threads of a rank that shares its machine with `ranks` in all: as asked for, within reason, else its part of the cores.
     fn threads(self, asked: usize, ranks: usize) -> usize {
         match (asked, self.bound) {
             (0, true) => self.usable,
             (0, false) => (self.usable / ranks.max(1)).max(1),
-            (asked, _) => asked,
+            (asked, _) => asked.min(MOST_PER_CORE * self.usable.max(1)),
         }
     }
 }
@@ -82,5 +86,6 @@ mod tests {
         assert_eq!(free.threads(0, 99), 1);
         assert_eq!(bound.threads(0, 4), 4);
         assert_eq!(bound.threads(6, 4), 6, "--j is the user's word");
+        assert_eq!(bound.threads(1000, 1), 16, "within reason");
     }
 }

@@ -84,4 +84,10 @@ super::super::entry::entries! {
     causes: "Stacks that were not written or copied completely.", "A whole micrograph that is damaged.";
     remedies: "Look at the list `<o>_rejected.star`, which says what is wrong with each image.", "Extract these particles again.",
               "Allow more with --reject_limit, in per cent, when what is left is enough.";
+
+    /// The options start from poses that the particle file does not have.
+    MISSING_POSES = 315, "Poses that the particle file does not have";
+    causes: "--skip_align, --skip_rotate or --sigma_ang with particles that have not been aligned yet.",
+            "Columns of angles that a script or another program has left out.";
+    remedies: "Give the _data.star file of a run that has aligned these particles.", "Leave the option out: all orientations are searched then.";
 }

@@ -17,7 +17,7 @@ use crate::formats::star::{Document, StarError, Table};
 use crate::geometry::prior::LocalSearch;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Why a run cannot be continued: which file, what is wrong with it, what to try.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +120,8 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         })
         .collect::<Result<Vec<Model>, ResumeError>>()?;
 
+    check_particle_numbers(&models, &particles, &model_paths)?;
+
     let mut state = optimiser::state(table, iteration, models[0].pixel_size)?;
     state.current_resolution = models[0].current_resolution;
     state.current_size = models[0].current_size;
@@ -183,6 +185,41 @@ fn require_second_half(table: &Table, path: &Path) -> Result<(), ResumeError> {
             path.display()
         )).into()),
     }
+}
+
+/// The particle table must have the particles that the models were made from: as many of each scale group, in each half-set.
+fn check_particle_numbers(
+    models: &[Model],
+    set: &ParticleSet,
+    model_paths: &[PathBuf],
+) -> Result<(), ResumeError> {
+    for (index, (model, path)) in models.iter().zip(model_paths).enumerate() {
+        let mut found = vec![0; set.scale_groups.len()];
+        for particle in &set.particles {
+            if models.len() == 1 || usize::from(particle.half) == index + 1 {
+                found[particle.scale_group] += 1;
+            }
+        }
+        let expected = &model.group_particles;
+        let Some(group) = (0..found.len()).find(|&group| found[group] != expected[group]) else {
+            continue;
+        };
+        return Err(Code::RUN_FILES_DIFFER.says(format!(
+            "{}: the table has {} particles of group {}{}, but the model file {} was made from {}: particles were removed, added or \
+             moved between half-sets since. Restore the file, continue from an earlier iteration, or start a new run from the \
+             changed particles (--i).",
+            set.source().display(),
+            found[group],
+            set.scale_groups[group].name,
+            match models.len() {
+                1 => String::new(),
+                _ => format!(" in half-set {}", index + 1),
+            },
+            path.display(),
+            expected[group]
+        )).into());
+    }
+    Ok(())
 }
 
 /// Every class needs one prior a direction of the grid.

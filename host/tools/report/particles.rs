@@ -75,7 +75,10 @@ fn shared_images(table: &Table, path: &Path) -> Result<Option<Shared>, StarError
         return Ok(None);
     }
     let halves = table.integer_column("rlnRandomSubset")?;
-    let halves: Vec<u8> = halves.into_iter().map(|half| half.clamp(0, 2) as u8).collect();
+    let halves: Vec<u8> = halves
+        .into_iter()
+        .map(|half| half.clamp(0, 2) as u8)
+        .collect();
     let first = copies::first_of_each_image(table.texts("rlnImageName")?, path);
     Ok(copies::shared_by_halves(&first, &halves))
 }
