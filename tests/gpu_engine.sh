@@ -61,6 +61,12 @@ compare() { # name, iteration, engines, share of poses that must be the same
     echo "== $1, iteration $2, $engines"
     report="$("$programs/gerelion" compare "$work/$1-${engines% *}/run_it00$2" "$work/$1-${engines#* }/run_it00$2")"
     echo "$report"
+    for engine in $engines; do
+        grep -E "WARNING: (the contrast|the norm correction|the reference is about|half of the particles)" "$work/$1-$engine/log" |
+            tr -d '0-9' > "$work/warnings-$engine" || true
+    done
+    cmp "$work/warnings-${engines% *}" "$work/warnings-${engines#* }" ||
+        { echo "tests/gpu_engine.sh: the warnings of $1 differ" >&2; exit 1; }
     echo "$report" | awk -v poses="$poses" -f tests/agree.awk ||
         { echo "tests/gpu_engine.sh: the results of $1 differ" >&2; exit 1; }
 }

@@ -8,9 +8,10 @@ use crate::expectation::{ClassSelection, ParticleOutcome, WeightedSums};
 /// Norm correction that is not one of a normalised image (spec 01 §7.3).
 const HIGH_NORM: f64 = 10.0;
 /// Strength of the reference in the images (1 where the grey scales agree) beyond which alignment suffers.
-const GREY_SCALES: std::ops::RangeInclusive<f64> = 0.4..=2.5;
-/// Share of all orientations and shifts that are significant for the median particle when hardly anything is aligned.
-const BROAD: f64 = 0.2;
+const GREY_SCALES: std::ops::RangeInclusive<f64> = 0.4..=1.8;
+/// Share of all orientations and shifts beyond which the poses of the median particle are hardly determined. Without any
+/// signal it is 10 to 20 %, since the prior of the shifts favours the central ones; good sets stay below 4 %.
+const BROAD: f64 = 0.08;
 
 /// What has been said, and need not be said again.
 #[derive(Debug, Clone, Copy, Default)]
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn grey_scales_that_agree_are_nothing_to_warn_about() {
-        for strength in [0.5, 1.0, 2.0, f64::NAN, -1.0] {
+        for strength in [0.5, 1.0, 1.7, f64::NAN, -1.0] {
             assert_eq!(grey_scale(strength), None, "{strength}");
         }
         assert!(grey_scale(0.01).unwrap().contains("100.0 times stronger"));
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_is_broad_when_the_median_particle_keeps_a_fifth_of_it() {
+    fn a_search_is_broad_when_the_median_particle_keeps_much_of_it() {
         assert_eq!(broad_search(&[1, 20, 900], 1000), None);
         assert_eq!(broad_search(&[], 1000), None);
         let text = broad_search(&[1, 400, 900], 1000).unwrap();

@@ -160,9 +160,9 @@ fn outliers_in_words(
 ) -> Option<String> {
     let (first, outlier) = outliers.first()?;
     Some(format!(
-        "of the {examined} particles that the noise is estimated from, {} have images whose power is out of proportion; the \
-         noise is estimated without them. The first is {}: {}. In the iterations they would spoil noise, weights and maps of \
-         all particles: remove them, or have all such images left out and listed (--reject_limit 1 allows 1 %).",
+        "images of which the power is out of proportion: {} of the {examined} that the noise is estimated from, which is done \
+         without them. The first is that of {}: {}. In the iterations they spoil noise, weights and maps of all particles: remove \
+         them, or have all such images of the set left out and listed (--reject_limit 1 allows 1 %).",
         outliers.len(),
         set.describe(*first),
         outlier.reason()

@@ -112,6 +112,21 @@ fn particles_of_another_set() {
     refuse(&set, "GR-0704");
 }
 
+/// One of three particles of a micrograph is gone: no group is missing, but the model was made from more.
+#[test]
+fn particles_removed_from_the_table() {
+    let set = finished(OPTIMISER);
+    let data = "out/run_it001_data.star";
+    let text = fs::read_to_string(set.path(data)).unwrap();
+    let rows: String = text
+        .lines()
+        .filter(|line| !line.contains("000003@"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(set.path(data), rows).unwrap();
+    refuse(&set, "GR-0704");
+}
+
 #[test]
 fn missing_particles() {
     let set = finished(OPTIMISER);

@@ -197,6 +197,77 @@ fn empty_half_set() {
     set.refuse("GR-0311");
 }
 
+/// A set with the first of its particles alone.
+fn single_particle() -> Set {
+    with_star(|text| text.split("000002@").next().unwrap().to_owned() + "\n")
+}
+
+#[test]
+fn noise_of_one_particle() {
+    single_particle().refuse("GR-0803");
+}
+
+#[test]
+fn noise_of_equal_images() {
+    let set = Set::new();
+    set.write_stack(&vec![image(0); PARTICLES]);
+    set.refuse("GR-0803");
+}
+
+#[test]
+fn half_sets_of_one_particle() {
+    let mut set = single_particle();
+    set.options.push("--auto_refine".into());
+    set.refuse("GR-0311");
+}
+
+#[test]
+fn half_sets_of_copies_of_one_image() {
+    let mut set = with_star(|text| {
+        let row = |line: &str| line.split_once('@').map(|(_, rest)| format!("1@./{rest}"));
+        text.lines()
+            .map(|line| row(line).unwrap_or(line.to_owned()) + "\n")
+            .collect()
+    });
+    set.options.push("--auto_refine".into());
+    set.refuse("GR-0311");
+}
+
+/// A set refined with this option, which needs the poses of an earlier run.
+fn without_poses(option: &str) -> Set {
+    let mut set = Set::new();
+    set.options.extend(option.split(' ').map(String::from));
+    set
+}
+
+#[test]
+fn missing_poses_for_skip_align() {
+    without_poses("--skip_align").refuse("GR-0315");
+}
+
+#[test]
+fn missing_poses_for_skip_rotate() {
+    without_poses("--skip_rotate").refuse("GR-0315");
+}
+
+#[test]
+fn missing_poses_for_sigma_ang() {
+    without_poses("--sigma_ang 5").refuse("GR-0315");
+}
+
+#[test]
+fn missing_tilt_for_sigma_tilt() {
+    let mut set = with_column("rlnAngleRot", |_| "10");
+    set.options.extend(["--sigma_tilt", "5"].map(String::from));
+    set.refuse("GR-0315");
+}
+
+#[test]
+fn missing_poses_for_local_searches_from_the_start() {
+    let set = without_poses("--auto_refine --auto_local_healpix_order 3");
+    set.option("--healpix_order", "3").refuse("GR-0315");
+}
+
 #[test]
 fn mtf_of_one_group_only() {
     with_star(|text| {

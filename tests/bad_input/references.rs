@@ -85,6 +85,14 @@ fn references_of_different_pixel_sizes() {
 }
 
 #[test]
+fn fewer_references_than_classes() {
+    let set = Set::new().option("--ref", "refs.star").option("--K", "5");
+    let list = "data_\n\nloop_\n_rlnReferenceImage #1\nref.mrc\nref.mrc\n\n";
+    fs::write(set.path("refs.star"), list).unwrap();
+    set.refuse("GR-0405");
+}
+
+#[test]
 fn mask_larger_than_the_box() {
     Set::new()
         .option("--particle_diameter", "200")

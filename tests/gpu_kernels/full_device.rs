@@ -156,6 +156,8 @@ fn spectra(sums: &WeightedSums) -> [Vec<f64>; 4] {
             sums.sigma2_offset,
             sums.log_likelihood,
             sums.max_probability,
+            sums.signal[0],
+            sums.signal[1],
         ],
     ]
 }

@@ -6,3 +6,4 @@ mod nodes;
 mod results;
 #[path = "../runs/mod.rs"]
 mod runs;
+mod warnings;
