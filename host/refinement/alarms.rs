@@ -91,7 +91,7 @@ fn high_norms(norms: &[f64]) -> Option<String> {
 
 /// `strength` of the reference in the images, as the weighted sums of all particles have it.
 fn grey_scale(strength: f64) -> Option<String> {
-    if GREY_SCALES.contains(&strength) || !(strength > 0.0) {
+    if strength.is_nan() || strength <= 0.0 || GREY_SCALES.contains(&strength) {
         return None;
     }
     let (how, factor) = match strength < 1.0 {

@@ -46,7 +46,7 @@ fn model(directions: usize, seed: f64) -> Model {
         classes: vec![class(directions, seed)],
         noise: vec![(0..=BOX / 2).map(|s| 1e-3 / (s as f64 + seed)).collect()],
         scales: vec![0.95, 1.05],
-        group_particles: vec![2, 2],
+        group_particles: vec![1, 1],
         average_norm: 0.7,
         sigma2_offset: 9.0,
         average_pmax: 0.5,
