@@ -119,7 +119,7 @@ mod tests {
     fn sets_of_various_scales_have_no_outliers() {
         // Some of the micrographs have ten times the standard deviation of the others.
         for every in [2, 3, 5] {
-            let scale = |i: usize| if i % every == 0 { 1.0 } else { 100.0 };
+            let scale = |i: usize| if i.is_multiple_of(every) { 1.0 } else { 100.0 };
             let powers: Vec<f64> = (0..100).map(scale).collect();
             assert!(outliers(&powers).is_empty(), "{every}");
         }

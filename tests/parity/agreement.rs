@@ -7,7 +7,7 @@ use gerelion::formats::volume::read_map;
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::tools::compare::rotation_between;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Largest differences that are allowed between the engines, beyond the last digit that is written. Relative ones are of
 /// the larger value.
@@ -128,8 +128,25 @@ fn last_digit(value: f64) -> f64 {
     1.001e-6 * if value < 1e-3 { value } else { 1.0 }
 }
 
-/// Runs the program on `set` with `options` on both engines and asserts that all iterations agree.
+/// Runs the program on `set` with `options` on both engines and asserts that all iterations agree, and what is said of them.
 pub fn agree(set: &Set, options: &str, bounds: &Bounds) {
+    let ([host, device], _) = run_both(set, options);
+    let iterations = (1..)
+        .take_while(|i| Path::new(&format!("{}_it{i:03}_data.star", host.display())).exists())
+        .count();
+    assert!(iterations > 0, "no iteration was written");
+    for iteration in 1..=iterations {
+        let prefix = |root: &Path| format!("{}_it{iteration:03}", root.display());
+        compare(set, &prefix(&host), &prefix(&device), bounds).check(&format!(
+            "{}, {options}, iteration {iteration}",
+            set.symmetry
+        ));
+    }
+}
+
+/// Runs the program on `set` with `options` on both engines and asserts that both give the same warnings. Returns the roots
+/// of the files, and the warnings.
+pub fn run_both(set: &Set, options: &str) -> ([PathBuf; 2], Vec<String>) {
     let mut words: Vec<String> = options.split_whitespace().map(String::from).collect();
     let mut add = |option: &str, value: String| {
         if !words.iter().any(|word| word == option) {
@@ -144,19 +161,10 @@ pub fn agree(set: &Set, options: &str, bounds: &Bounds) {
     add("--sym", set.symmetry.clone());
     let folder = set.path();
     let libraries = engines::emulated_libraries(folder);
-    let host = engines::run(folder, &words, "host", None);
-    let device = engines::run(folder, &words, "device", Some(&libraries));
-    let iterations = (1..)
-        .take_while(|i| folder.join(format!("host_it{i:03}_data.star")).exists())
-        .count();
-    assert!(iterations > 0, "no iteration was written");
-    for iteration in 1..=iterations {
-        let prefix = |root: &Path| format!("{}_it{iteration:03}", root.display());
-        compare(set, &prefix(&host), &prefix(&device), bounds).check(&format!(
-            "{}, {options}, iteration {iteration}",
-            set.symmetry
-        ));
-    }
+    let (host, said) = engines::run(folder, &words, "host", None);
+    let (device, said_of_device) = engines::run(folder, &words, "device", Some(&libraries));
+    assert_eq!(said, said_of_device, "{}, {options}", set.symmetry);
+    ([host, device], said)
 }
 
 fn compare(set: &Set, host: &str, device: &str, bounds: &Bounds) -> Differences {

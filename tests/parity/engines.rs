@@ -27,7 +27,13 @@ pub fn emulated_libraries(folder: &Path) -> PathBuf {
 }
 
 /// Runs the program in `folder` with `words`; with `libraries` of a device on that device. Output files begin with `root`.
-pub fn run(folder: &Path, words: &[String], root: &str, libraries: Option<&Path>) -> PathBuf {
+/// Returns the root and the warnings.
+pub fn run(
+    folder: &Path,
+    words: &[String],
+    root: &str,
+    libraries: Option<&Path>,
+) -> (PathBuf, Vec<String>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_relion_refine"));
     command
         .current_dir(folder)
@@ -46,5 +52,10 @@ pub fn run(folder: &Path, words: &[String], root: &str, libraries: Option<&Path>
         text(&output.stdout),
         text(&output.stderr)
     );
-    folder.join(root)
+    let errors = text(&output.stderr);
+    let warnings = errors.lines().filter(|line| line.contains(" + WARNING: "));
+    (
+        folder.join(root),
+        warnings.map(|line| line.replace(root, "root")).collect(),
+    )
 }

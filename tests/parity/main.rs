@@ -8,7 +8,7 @@ mod agreement;
 mod engines;
 mod particles;
 
-use agreement::{Bounds, agree};
+use agreement::{Bounds, agree, run_both};
 use particles::Set;
 
 /// What the rows of the matrix have in common: Class3D with its usual corrections.
@@ -200,6 +200,27 @@ fn oversampling_2() {
 fn point_groups() {
     for symmetry in ["C1", "C3", "D2", "T", "O", "I1"] {
         classify(&Set::new(symmetry, 1), &format!("{SEARCH} --zero_mask"));
+    }
+}
+
+/// Both engines measure the strength of the reference in the images, and say the same about it and the contrast.
+#[test]
+fn warnings() {
+    for (factor, says) in [
+        (1000.0, &["times stronger than the signal"][..]),
+        (
+            -10000.0,
+            &["contrast seems to be inverted", "norm correction of"],
+        ),
+    ] {
+        let set = Set::of("C4", 1, 40);
+        set.scale_reference(factor);
+        let options = format!("{CORRECTIONS} --iter 1 {SEARCH} --zero_mask");
+        let (_, said) = run_both(&set, &options);
+        let said = said.join("\n");
+        for words in says {
+            assert!(said.contains(words), "'{words}' in: {said}");
+        }
     }
 }
 

@@ -65,6 +65,13 @@ impl Set {
         self.folder.path()
     }
 
+    /// Multiply the first reference by a factor.
+    pub fn scale_reference(&self, factor: f32) {
+        let path = self.path().join("reference1.mrc");
+        let map = read_map(&path).unwrap().data * factor;
+        write_map(&path, map.view(), PIXEL).unwrap();
+    }
+
     /// The list of references, one a class.
     fn write_references(&self) {
         let mut table = Table::new_loop("", &["rlnReferenceImage"]);
