@@ -13,6 +13,7 @@ use super::driver::{self, failed};
 use super::kernels::{self, PTX_AVAILABLE, WHY_NO_PTX};
 use super::ledger::Ledger;
 use super::meter::Meter;
+use super::spare::Spares;
 use super::{Buffer, DeviceError, Element, Pointer};
 
 /// A device ready for kernels. Their work is queued on one stream, in order.
@@ -25,6 +26,7 @@ pub struct Device {
     module: Arc<CudaModule>,
     functions: RwLock<HashMap<&'static str, CudaFunction>>,
     ledger: Arc<Ledger>,
+    spares: Spares,
     meter: Meter,
     /// How often the host has waited for the queued work.
     waits: AtomicUsize,
@@ -76,6 +78,7 @@ impl Device {
             module,
             functions: RwLock::default(),
             ledger: Arc::default(),
+            spares: Spares::default(),
             meter: Meter::default(),
             waits: AtomicUsize::new(0),
         })
@@ -204,10 +207,10 @@ impl Device {
         self.entered(slice, bytes, length)
     }
 
-    /// Enters the bytes of `length` elements in the ledger.
+    /// Enters the bytes of `length` elements in the ledger; what is kept only to save time gives way.
     fn enter<T>(&self, length: usize) -> Result<usize, DeviceError> {
         let bytes = bytes_of::<T>(length);
-        if self.ledger.take(bytes) {
+        if self.ledger.take(bytes) || (self.spares.free() && self.ledger.take(bytes)) {
             return Ok(bytes);
         }
         let (room, limit) = self.ledger.room();
@@ -226,6 +229,11 @@ impl Device {
                 self.ledger.give_back(bytes);
                 self.full_or(e, bytes)
             })
+    }
+
+    /// What may be freed before a buffer is refused.
+    pub fn spares(&self) -> &Spares {
+        &self.spares
     }
 
     /// Refuses buffers beyond `bytes` in all, those that exist included.

@@ -122,16 +122,7 @@ impl<R: Real> CubeTransform<R> {
         side: usize,
         directions: &[Direction],
     ) -> Result<Self, DeviceError> {
-        driver::require_cufft()?;
-        device.make_current()?;
-        let mut plans = Vec::new();
-        let mut work_bytes = 0;
-        for &direction in directions {
-            let (plan, bytes) =
-                plan::<R>(side, direction, device).map_err(|e| failed(device, "planning", e))?;
-            plans.push((direction, plan));
-            work_bytes = work_bytes.max(bytes);
-        }
+        let (plans, work_bytes) = Self::plans(device, side, directions)?;
         // SAFETY: read by the plans after they wrote it.
         let work_area: Buffer<R::Pair> =
             unsafe { device.buffer(work_bytes.div_ceil(size_of::<R::Pair>()))? };
@@ -145,6 +136,34 @@ impl<R: Real> CubeTransform<R> {
             side,
             _work_area: work_area,
         })
+    }
+
+    /// Bytes of the work area that [`Self::new`] would take.
+    pub fn work_area(
+        device: &Device,
+        side: usize,
+        directions: &[Direction],
+    ) -> Result<usize, DeviceError> {
+        Ok(Self::plans(device, side, directions)?.1)
+    }
+
+    /// Plans without a work area, and the bytes of the one that they share.
+    fn plans(
+        device: &Device,
+        side: usize,
+        directions: &[Direction],
+    ) -> Result<(Vec<(Direction, Plan)>, usize), DeviceError> {
+        driver::require_cufft()?;
+        device.make_current()?;
+        let mut plans = Vec::new();
+        let mut work_bytes = 0;
+        for &direction in directions {
+            let (plan, bytes) =
+                plan::<R>(side, direction, device).map_err(|e| failed(device, "planning", e))?;
+            plans.push((direction, plan));
+            work_bytes = work_bytes.max(bytes);
+        }
+        Ok((plans, work_bytes))
     }
 
     /// Transforms `cube` in place. Unscaled.

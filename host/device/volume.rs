@@ -63,6 +63,14 @@ impl<T: Element> DeviceVolume<T> {
         self.length == 0
     }
 
+    /// Bytes of device memory that are freed when this volume is dropped: none while others share its array.
+    pub fn bytes_freed_with_it(&self) -> usize {
+        match Arc::strong_count(&self.array) {
+            1 => self.array.len() * size_of::<T>(),
+            _ => 0,
+        }
+    }
+
     /// Address of the first element. What is queued on the device's stream sees what was queued before.
     pub fn pointer(&self) -> Pointer<T> {
         self.array.pointer().offset(self.first)

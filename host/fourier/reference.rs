@@ -2,7 +2,7 @@
 
 use super::padded;
 use super::shells::round;
-use crate::device::{Device, DeviceVolume};
+use crate::device::{Device, DeviceError, DeviceVolume};
 use ndarray::{Array3, ArrayViewMut3};
 use num_complex::{Complex32, Complex64};
 use std::sync::Arc;
@@ -73,6 +73,22 @@ impl Reference {
             Reference::Host(_) => false,
             Reference::Device(reference) => Arc::ptr_eq(reference.volume.device(), device),
         }
+    }
+
+    /// Returns a copy on the host.
+    pub fn to_host(&self) -> Result<ReferenceVolume, DeviceError> {
+        Ok(match self {
+            Reference::Host(volume) => volume.clone(),
+            Reference::Device(reference) => {
+                let values = reference.volume.read(0..reference.volume.len())?;
+                ReferenceVolume {
+                    data: bytemuck::cast_vec(values),
+                    side: reference.shape.side,
+                    r_max: reference.shape.r_max,
+                    padding: reference.shape.padding,
+                }
+            }
+        })
     }
 
     /// The volume on the host; None when it is on a device.

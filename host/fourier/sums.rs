@@ -18,6 +18,7 @@ pub enum Sums {
 }
 
 /// Sums of a device that wait on the host; nothing for sums that were there anyway.
+#[derive(Default)]
 pub struct Parked(Option<Vec<[f32; 4]>>);
 
 /// Sums on a device: (re, im, weight, 0) a voxel, layout as `ReferenceVolume`.
@@ -37,6 +38,27 @@ impl DeviceSums {
     /// Geometry as kernels take it.
     pub fn kernel_shape(&self) -> gpu::slice::VolumeShape {
         self.shape.for_kernels()
+    }
+
+    /// Returns a copy on the host, in double precision.
+    pub fn to_host(&self) -> Result<BackProjection, DeviceError> {
+        /// Voxels that are copied at a time.
+        const RANGE: usize = 8 << 20;
+        let voxels = self.volume.len();
+        let mut sums = BackProjection {
+            data: Vec::with_capacity(voxels),
+            weight: Vec::with_capacity(voxels),
+            side: self.shape.side,
+            r_max: self.shape.r_max,
+            padding: self.shape.padding,
+        };
+        for first in (0..voxels).step_by(RANGE) {
+            for [re, im, weight, _] in self.volume.read(first..(first + RANGE).min(voxels))? {
+                sums.data.push(Complex64::new(re.into(), im.into()));
+                sums.weight.push(weight.into());
+            }
+        }
+        Ok(sums)
     }
 
     /// Unpadded shells ROUND(|v|/P) that occur up to Rp.
@@ -155,19 +177,52 @@ impl Sums {
             "sums of one iteration have one shape"
         );
         match (&mut *self, other) {
-            (Sums::Host(own), Sums::Host(other)) => own.add(other),
-            (Sums::Device(own), Sums::Device(other)) => own.volume.add_volume(&other.volume)?,
-            _ => {
-                for first in (0..self.voxels()).step_by(RANGE) {
-                    let end = (first + RANGE).min(self.voxels());
-                    self.add_values(first, &other.read(first..end)?)?;
+            (Sums::Host(own), Sums::Host(other)) => {
+                own.add(other);
+                return Ok(());
+            }
+            (Sums::Device(own), Sums::Device(other)) => match own.volume.add_volume(&other.volume) {
+                // On another device, without room for a copy here.
+                Err(error) if error.is_full() => {}
+                added => return added,
+            },
+            _ => {}
+        }
+        for first in (0..self.voxels()).step_by(RANGE) {
+            let values = other.read(first..(first + RANGE).min(other.voxels()))?;
+            match self.add_values(first, &values) {
+                Err(error) if error.is_full() => {
+                    self.move_to_host()?;
+                    self.add_values(first, &values)?;
                 }
+                added => added?,
             }
         }
         Ok(())
     }
 
-    /// Do `work`; when a device is full, once more while the sums wait on the host.
+    /// Moves the sums to the host for good and frees their memory on the device.
+    pub fn move_to_host(&mut self) -> Result<(), DeviceError> {
+        if let Sums::Device(_) = self {
+            *self = Sums::Host(self.to_host()?);
+        }
+        Ok(())
+    }
+
+    /// Returns a copy of the sums on the host, in double precision.
+    pub fn to_host(&self) -> Result<BackProjection, DeviceError> {
+        match self {
+            Sums::Host(sums) => Ok(sums.clone()),
+            Sums::Device(sums) => sums.to_host(),
+        }
+    }
+
+    /// True for sums on the host.
+    pub fn is_on_host(&self) -> bool {
+        matches!(self, Sums::Host(_))
+    }
+
+    /// Does `work`; when a device is full, once more while the sums wait on the host.
     pub fn make_room_for<R, E: From<DeviceError>>(
         &mut self,
         is_full: impl Fn(&E) -> bool,
@@ -192,11 +247,27 @@ impl Sums {
         }))
     }
 
-    /// Brings back what [`Self::park`] took away.
+    /// Brings back what [`Self::park`] took away. On a device that has no room for it any more it stays on the host.
     pub fn restore(&mut self, parked: Parked) -> Result<(), DeviceError> {
-        match (self, parked.0) {
-            (Sums::Device(sums), Some(values)) => sums.volume.restore(&values),
-            _ => Ok(()),
+        let (Sums::Device(sums), Some(values)) = (&mut *self, parked.0) else {
+            return Ok(());
+        };
+        match sums.volume.restore(&values) {
+            Err(error) if error.is_full() => {
+                let shape = &sums.shape;
+                *self = Sums::Host(BackProjection {
+                    data: values
+                        .iter()
+                        .map(|v| Complex64::new(v[0].into(), v[1].into()))
+                        .collect(),
+                    weight: values.iter().map(|v| v[2].into()).collect(),
+                    side: shape.side,
+                    r_max: shape.r_max,
+                    padding: shape.padding,
+                });
+                Ok(())
+            }
+            restored => restored,
         }
     }
 
@@ -210,12 +281,15 @@ impl Sums {
         }
     }
 
-    /// A copy in the same place.
+    /// Returns a copy: in the same place, or on the host where the device has no room for it.
     pub fn duplicate(&self) -> Result<Self, DeviceError> {
-        Ok(match self {
-            Sums::Host(sums) => Sums::Host(sums.clone()),
-            Sums::Device(sums) => Sums::Device(DeviceSums {
-                volume: sums.volume.copy_to(sums.volume.device())?,
+        let Sums::Device(sums) = self else {
+            return Ok(Sums::Host(self.to_host()?));
+        };
+        Ok(match sums.volume.copy_to(sums.volume.device()) {
+            Err(error) if error.is_full() => Sums::Host(sums.to_host()?),
+            copied => Sums::Device(DeviceSums {
+                volume: copied?,
                 shape: sums.shape,
             }),
         })

@@ -80,6 +80,11 @@ impl LowPass {
 }
 
 impl Finish<'_> {
+    /// True when maps are left as they are.
+    pub fn is_nothing(&self) -> bool {
+        self.low_pass.is_none() && self.centre.is_none() && self.flatten.is_none()
+    }
+
     /// On the host, in double precision.
     pub fn on_host(&self, map: &mut Array3<f64>) {
         if let Some(filter) = self.low_pass {

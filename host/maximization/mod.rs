@@ -114,7 +114,7 @@ pub enum Prior<'a> {
 ///
 /// `class_weight` is Σw of the class over its particles: 0 gives an all-zero map; sums that are all but empty
 /// (Σ W ≤ 1e-6) leave the map and its statistics as they are (spec 02 §2). What `finish` says is done to the map, where the
-/// sums are. Takes the sums to divide in place.
+/// sums are. Takes the sums to divide in place. Returns the step that a full device left to the host, if there was one.
 pub fn maximize_class(
     class: &mut ClassModel,
     sums: Sums,
@@ -122,16 +122,16 @@ pub fn maximize_class(
     prior: Prior,
     options: &MaximizationOptions,
     finish: &Finish,
-) -> Result<(), MaximizationError> {
+) -> Result<Option<volumes::Moved>, MaximizationError> {
     if class_weight <= 0.0 {
         class.map.fill(0.0);
-        return Ok(());
+        return Ok(None);
     }
     let weights = volumes::weights(&sums)?;
     let total: f64 = weights.iter().map(|[sum, _]| sum).sum();
     if total / prior::oversampling(sums.padding()) <= EMPTY_SUMS {
         finish.on_host(&mut class.map);
-        return Ok(());
+        return Ok(None);
     }
     class.sigma2 = spectra::sigma2(&weights, options.box_size)?;
     let ratios = |class: &ClassModel| volumes::ratios(&sums, &class.tau2, options.tau2_fudge);
@@ -149,8 +149,10 @@ pub fn maximize_class(
             class.coverage = spectra::coverage(&ratios(class)?, shells);
         }
     }
-    class.map = volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
-    Ok(())
+    let moved;
+    (class.map, moved) =
+        volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
+    Ok(moved)
 }
 
 #[cfg(test)]

@@ -6,58 +6,88 @@ use super::{
     Finish, Footprint, MaximizationError, MaximizationOptions, cuda, halves, reconstruct, spectra,
 };
 use crate::errors::Message;
+use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shells::round;
 use crate::fourier::sums::Sums;
 use crate::geometry::Matrix3;
 use ndarray::Array3;
 use std::sync::Arc;
 
-/// Sum Friedel mates on the x = 0 plane, then add the sums rotated by every non-identity operator (spec 02 §1.5).
-pub fn symmetrise(sums: &mut Sums, operators: &[Matrix3]) -> Result<(), MaximizationError> {
-    match sums {
-        Sums::Host(sums) => super::symmetrise::symmetrise(sums, operators),
-        Sums::Device(sums) => cuda::symmetrise(sums, operators)?,
+/// A step that was done on the host because the device had no room for it, for the user.
+pub type Moved = &'static str;
+
+/// Sums Friedel mates on the x = 0 plane, then adds the sums rotated by every non-identity operator (spec 02 §1.5). On a
+/// device without room for it the sums move to the host.
+pub fn symmetrise(sums: &mut Sums, operators: &[Matrix3]) -> Result<Option<Moved>, MaximizationError> {
+    if let Sums::Device(on_device) = sums {
+        match cuda::symmetrise(on_device, operators) {
+            Err(error) if error.is_full() => sums.move_to_host()?,
+            done => return Ok(done.map(|()| None)?),
+        }
+        symmetrise(sums, operators)?;
+        return Ok(Some("symmetry"));
     }
-    Ok(())
+    if let Sums::Host(sums) = sums {
+        super::symmetrise::symmetrise(sums, operators);
+    }
+    Ok(None)
 }
 
-/// Replace the sums of both halves by their means for |v|² ≤ round(p·`shell`)² (spec 02 §5.6).
+/// Replaces the sums of both halves by their means for |v|² ≤ round(p·`shell`)² (spec 02 §5.6). Both move to the host when
+/// one of them is there.
 pub fn join_low_resolution(
     first: &mut Sums,
     second: &mut Sums,
     shell: usize,
 ) -> Result<(), MaximizationError> {
     let limit2 = round(first.padding() * shell as f64).pow(2);
+    if let (Sums::Device(first), Sums::Device(second)) = (&mut *first, &mut *second) {
+        match cuda::join_low_resolution(first, second, limit2 as u32) {
+            Err(error) if error.is_full() => {}
+            done => return Ok(done?),
+        }
+    }
+    for sums in [&mut *first, &mut *second] {
+        sums.move_to_host()?;
+    }
     match (first, second) {
         (Sums::Host(first), Sums::Host(second)) => {
-            halves::join_low_resolution(first, second, shell)?;
-        }
-        (Sums::Device(first), Sums::Device(second)) => {
-            cuda::join_low_resolution(first, second, limit2 as u32)?;
-        }
-        _ => return Err(apart()),
-    }
-    Ok(())
-}
-
-/// Gold-standard FSC per shell 0…N/2 of the down-sampled averages of two halves; 1 in shell 0, 0 beyond R (spec 02 §3.3).
-pub fn fsc(first: &Sums, second: &Sums, box_size: usize) -> Result<Vec<f64>, MaximizationError> {
-    match (first, second) {
-        (Sums::Host(first), Sums::Host(second)) => halves::fsc(
-            &halves::half_average(first),
-            &halves::half_average(second),
-            box_size,
-        ),
-        (Sums::Device(first), Sums::Device(second)) => {
-            Ok(halves::curve(cuda::fsc(first, second)?, box_size))
+            halves::join_low_resolution(first, second, shell)
         }
         _ => Err(apart()),
     }
 }
 
+/// Returns the gold-standard FSC per shell 0…N/2 of the down-sampled averages of two halves; 1 in shell 0, 0 beyond R
+/// (spec 02 §3.3). On a full device the halves are averaged one after the other, while the other one waits on the host.
+pub fn fsc(
+    first: &mut Sums,
+    second: &mut Sums,
+    box_size: usize,
+) -> Result<Vec<f64>, MaximizationError> {
+    if let (Sums::Device(first), Sums::Device(second)) = (&*first, &*second) {
+        match cuda::fsc(first, second) {
+            Err(error) if error.is_full() => {}
+            found => return Ok(halves::curve(found?, box_size)),
+        }
+    }
+    let averages = [
+        second.make_room_for(MaximizationError::is_full, || average(first))?,
+        first.make_room_for(MaximizationError::is_full, || average(second))?,
+    ];
+    halves::fsc(&averages[0], &averages[1], box_size)
+}
+
+/// The down-sampled average of a half, on the host.
+fn average(sums: &Sums) -> Result<halves::HalfAverage, MaximizationError> {
+    Ok(match sums {
+        Sums::Host(sums) => halves::half_average(sums),
+        Sums::Device(sums) => cuda::average(sums)?,
+    })
+}
+
 fn apart() -> MaximizationError {
-    Message::internal("the sums of one half-set are on the host and those of the other on a device")
-        .into()
+    Message::internal("sums that moved to the host are not there").into()
 }
 
 /// Σ c_p·W and number of voxels per shell.
@@ -65,10 +95,13 @@ pub(super) fn weights(sums: &Sums) -> Result<Vec<[f64; 2]>, MaximizationError> {
     let factor = super::prior::oversampling(sums.padding());
     Ok(match sums {
         Sums::Host(sums) => spectra::weights(sums),
-        Sums::Device(sums) => cuda::weight_statistics(sums, None)?
-            .into_iter()
-            .map(|[weight, count, ..]| [factor * weight, count])
-            .collect(),
+        Sums::Device(sums) => match cuda::weight_statistics(sums, None) {
+            Err(error) if error.is_full() => spectra::weights(&sums.to_host()?),
+            found => found?
+                .into_iter()
+                .map(|[weight, count, ..]| [factor * weight, count])
+                .collect(),
+        },
     })
 }
 
@@ -81,10 +114,13 @@ pub(super) fn ratios(
     let prior = InversePrior::new(tau2, tau2_fudge, sums.padding());
     Ok(match sums {
         Sums::Host(sums) => spectra::ratios(sums, &prior),
-        Sums::Device(sums) => cuda::weight_statistics(sums, Some(&prior))?
-            .into_iter()
-            .map(|[_, count, ratio, covered]| [ratio, covered, count])
-            .collect(),
+        Sums::Device(sums) => match cuda::weight_statistics(sums, Some(&prior)) {
+            Err(error) if error.is_full() => spectra::ratios(&sums.to_host()?, &prior),
+            found => found?
+                .into_iter()
+                .map(|[_, count, ratio, covered]| [ratio, covered, count])
+                .collect(),
+        },
     })
 }
 
@@ -104,28 +140,42 @@ impl From<Array3<f64>> for HalfMap {
     }
 }
 
-/// Un-regularised map; the sums stay as they are.
+impl HalfMap {
+    /// Frees the copy on the device.
+    pub fn leave_device(&mut self) {
+        self.on_device = None;
+    }
+}
+
+/// Makes an un-regularised map; the sums stay as they are.
 pub fn unregularised(
     sums: &Sums,
     class_weight: f64,
     options: &MaximizationOptions,
 ) -> Result<HalfMap, MaximizationError> {
-    match sums {
-        Sums::Device(sums) => {
-            let map = cuda::unregularised(sums, class_weight, options)?;
-            Ok(HalfMap {
-                map: map.to_host()?,
-                on_device: Some(map),
-            })
-        }
-        Sums::Host(sums) => {
-            Ok(reconstruct::reconstruct(sums.clone(), None, class_weight, options).into())
-        }
-    }
+    let Sums::Device(sums) = sums else {
+        return unregularised_on_host(sums, class_weight, options);
+    };
+    let transform = cuda::transform_of(sums, class_weight, options)?;
+    let (device, padding) = (sums.volume.device(), sums.shape.padding);
+    let map = cuda::map_of(device, transform, padding, options.box_size)?;
+    Ok(HalfMap {
+        map: map.to_host()?,
+        on_device: Some(map),
+    })
 }
 
-/// FSC of two un-regularised half maps corrected for the effect of `mask` (spec 02 §6.4): on a device that one of them was
-/// made on, else on the host.
+/// As [`unregularised`], wherever the sums are.
+pub fn unregularised_on_host(
+    sums: &Sums,
+    class_weight: f64,
+    options: &MaximizationOptions,
+) -> Result<HalfMap, MaximizationError> {
+    Ok(reconstruct::reconstruct(sums.to_host()?, None, class_weight, options).into())
+}
+
+/// Returns the FSC of two un-regularised half maps corrected for the effect of `mask` (spec 02 §6.4): on a device that one of
+/// them was made on, else on the host.
 pub fn solvent_corrected_fsc(
     halves: [&HalfMap; 2],
     mask: &Array3<f64>,
@@ -133,8 +183,7 @@ pub fn solvent_corrected_fsc(
     seed: u64,
 ) -> Result<SolventCorrectedFsc, MaximizationError> {
     let Some(device) = halves.iter().find_map(|h| h.on_device.as_ref()) else {
-        let [first, second] = halves.map(|half| &half.map);
-        return map_fsc::solvent_corrected_fsc(first, second, mask, current_size, seed);
+        return solvent_corrected_fsc_on_host(halves, mask, current_size, seed);
     };
     let device = device.device.clone();
     let mut uploaded = [None, None];
@@ -151,34 +200,88 @@ pub fn solvent_corrected_fsc(
     cuda::solvent_corrected_fsc(there, mask, current_size, seed)
 }
 
-/// True when the map of these sums needs more than what is left of their device.
-pub fn is_short_of_room(sums: &Sums, options: &MaximizationOptions) -> bool {
+/// As [`solvent_corrected_fsc`], wherever the maps were made.
+pub fn solvent_corrected_fsc_on_host(
+    halves: [&HalfMap; 2],
+    mask: &Array3<f64>,
+    current_size: usize,
+    seed: u64,
+) -> Result<SolventCorrectedFsc, MaximizationError> {
+    let [first, second] = halves.map(|half| &half.map);
+    map_fsc::solvent_corrected_fsc(first, second, mask, current_size, seed)
+}
+
+/// True when an operation on these sums needs more than what is left of their device and what can be freed there. `needed`
+/// tells its bytes, the sums included.
+pub fn is_short_of_room(
+    sums: &Sums,
+    options: &MaximizationOptions,
+    needed: impl Fn(&Footprint) -> usize,
+) -> bool {
     let Sums::Device(sums) = sums else {
         return false;
     };
     let footprint = Footprint::new(&sums.shape, options.box_size, 1);
-    sums.volume.device().memory_room() < footprint.regularised.saturating_sub(footprint.sums)
+    let device = sums.volume.device();
+    let room = device.memory_room() + device.spares().bytes();
+    room < needed(&footprint).saturating_sub(footprint.sums)
 }
 
-/// Map regularised with `tau2` (`options.regularise` permitting) and finished; takes the sums to work in place.
+/// Makes a map regularised with `tau2` (`options.regularise` permitting) and finished, and takes the sums to work in place.
+/// Each step that a full device has no room for is done on the host, and named.
 pub(super) fn regularised(
     sums: Sums,
     tau2: &[f64],
     class_weight: f64,
     options: &MaximizationOptions,
     finish: &Finish,
-) -> Result<Array3<f64>, MaximizationError> {
-    match sums {
-        Sums::Device(sums) => {
-            let prior = InversePrior::new(tau2, options.tau2_fudge, sums.shape.padding);
-            let prior = options.regularise.then_some(&prior);
-            let map = cuda::regularised(sums, prior, class_weight, options)?;
-            Ok(cuda::finish(map, finish)?.to_host()?)
+) -> Result<(Array3<f64>, Option<Moved>), MaximizationError> {
+    const RECONSTRUCTION: Moved = "reconstruction";
+    let on_host = |sums: BackProjection, tau2: Option<&[f64]>| {
+        let mut map = reconstruct::reconstruct(sums, tau2, class_weight, options);
+        finish.on_host(&mut map);
+        map
+    };
+    let sums = match sums {
+        Sums::Host(sums) => return Ok((on_host(sums, Some(tau2)), None)),
+        Sums::Device(sums) => sums,
+    };
+    if options.regularise {
+        let prior = InversePrior::new(tau2, options.tau2_fudge, sums.shape.padding);
+        match cuda::regularise(&sums, &prior, options) {
+            Err(error) if error.is_full() => {
+                return Ok((on_host(sums.to_host()?, Some(tau2)), Some(RECONSTRUCTION)));
+            }
+            done => done?,
         }
-        Sums::Host(sums) => {
-            let mut map = reconstruct::reconstruct(sums, Some(tau2), class_weight, options);
-            finish.on_host(&mut map);
-            Ok(map)
+    }
+    // From here on the weights hold the prior.
+    let device = sums.volume.device().clone();
+    let transform = match cuda::transform_of(&sums, class_weight, options) {
+        Err(error) if error.is_full() => {
+            return Ok((on_host(sums.to_host()?, None), Some(RECONSTRUCTION)));
         }
+        made => made?,
+    };
+    let needed = cuda::bytes_after_sums(&device, sums.shape.padded_box, options.box_size)?;
+    let room = device.memory_room() + device.spares().bytes() + sums.volume.bytes_freed_with_it();
+    if needed > room {
+        drop(transform);
+        return Ok((on_host(sums.to_host()?, None), Some(RECONSTRUCTION)));
+    }
+    let padding = sums.shape.padding;
+    drop(sums);
+    let map = cuda::map_of(&device, transform, padding, options.box_size)?;
+    if finish.is_nothing() {
+        return Ok((map.to_host()?, None));
+    }
+    // Finishing changes the map step by step, so what is needed on the host is taken there before.
+    let mut unfinished = map.to_host()?;
+    match cuda::finish(map, finish).and_then(|map| map.to_host()) {
+        Err(error) if error.is_full() => {
+            finish.on_host(&mut unfinished);
+            Ok((unfinished, Some("masking of the map")))
+        }
+        finished => Ok((finished?, None)),
     }
 }

@@ -7,8 +7,9 @@ use super::crew::agree;
 use super::error::RunError;
 use crate::comm::Ranks;
 use crate::dataset::{OpticsGroup, Particle};
-use crate::expectation::ExpectationOptions;
+use crate::errors::{Code, Coded};
 use crate::expectation::slices::{ImagePlane, shell_ratio};
+use crate::expectation::{ExpectationError, ExpectationOptions};
 use crate::fourier::image::logical_row;
 use crate::fourier::reference::{Reference, ReferenceVolume};
 use crate::fourier::shells::round;
@@ -83,7 +84,13 @@ fn estimate_own(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
         }
         classes.push(match reference {
             Reference::Host(reference) => on_host(input, reference, trials)?,
-            Reference::Device(reference) => on_device::estimate(input, reference, trials)?,
+            Reference::Device(on_device) => match on_device::estimate(input, on_device, trials) {
+                Err(error) if error.code() == Code::DEVICE_FULL => {
+                    let reference = reference.to_host().map_err(ExpectationError::from)?;
+                    on_host(input, &reference, trials)?
+                }
+                found => found?,
+            },
         });
     }
     Ok(classes)

@@ -1,5 +1,6 @@
 //! The references of a half-set as Fourier volumes, for each engine where it computes (spec 01 §1.5).
 
+use super::console::Console;
 use super::crew::Engine;
 use super::error::RunError;
 use super::job::Job;
@@ -7,6 +8,7 @@ use crate::device::Device;
 use crate::fourier::reference::{self, PreparedReference, Reference};
 use crate::fourier::shells::round;
 use crate::maximization::{MaximizationError, prepare_on_device};
+use crate::model::ClassModel;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ pub fn prepare(
     job: &mut Job,
     half: usize,
     engines: &[Engine],
+    console: &Console,
 ) -> Result<Vec<Vec<Reference>>, RunError> {
     let current_size = job.state.current_size;
     let model = &job.models[half];
@@ -23,21 +26,28 @@ pub fn prepare(
         .settings
         .strict_lowres
         .map(|resolution| round(model.box_size as f64 * model.pixel_size / resolution) as usize);
-    let prepare_for = |device: Option<Arc<Device>>| match device {
-        Some(device) => {
-            let maps: Vec<_> = model.classes.iter().map(|class| &class.map).collect();
-            prepare_on_device(&device, &maps, model.padding, current_size, low)
-                .map_err(|error| RunError::from(MaximizationError::from(error)))
+    let on_host = || {
+        let prepare = |class: &ClassModel| {
+            let PreparedReference { volume, power } =
+                reference::prepare(&class.map, model.padding, current_size, low);
+            (Reference::Host(volume), power)
+        };
+        model.classes.iter().map(prepare).unzip()
+    };
+    let prepare_for = |device: Option<Arc<Device>>| {
+        let Some(device) = device else {
+            return Ok(on_host());
+        };
+        let maps: Vec<_> = model.classes.iter().map(|class| &class.map).collect();
+        match prepare_on_device(&device, &maps, model.padding, current_size, low) {
+            Err(error) if error.is_full() => {
+                console.say(
+                    " Device memory does not suffice to prepare the references. They were prepared on the host.",
+                );
+                Ok(on_host())
+            }
+            prepared => prepared.map_err(|error| MaximizationError::from(error).into()),
         }
-        None => Ok(model
-            .classes
-            .iter()
-            .map(|class| {
-                let PreparedReference { volume, power } =
-                    reference::prepare(&class.map, model.padding, current_size, low);
-                (Reference::Host(volume), power)
-            })
-            .unzip()),
     };
     let devices: Vec<Option<Arc<Device>>> = engines.iter().map(|e| e.device()).collect();
     let prepared: Vec<(Vec<Reference>, Vec<Vec<f64>>)> = devices

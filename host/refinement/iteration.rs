@@ -53,7 +53,7 @@ pub fn run(
     }
     let references = agree(
         &crew.ranks,
-        fourier_references::prepare(job, 0, &crew.engines),
+        fourier_references::prepare(job, 0, &crew.engines, console),
     )?;
     let cc = job.cross_correlation(iteration);
     if !cc && !job.settings.skip_align {

@@ -12,13 +12,12 @@ use super::sizes;
 use crate::comm::Ranks;
 use crate::device::DeviceError;
 use crate::expectation::{ClassSelection, WeightedSums};
-use crate::fourier::sums::Sums;
-use crate::geometry::Matrix3;
+use crate::fourier::sums::{Parked, Sums};
 use crate::maximization::{
-    Finish, LowPass, MaximizationError, Prior, first_iteration, halves, maximize_class,
+    Finish, LowPass, MaximizationError, MaximizationOptions, Prior, first_iteration, halves, maximize_class,
     parameters::{ParameterOptions, update_parameters},
     spectra,
-    volumes::{self, HalfMap},
+    volumes::{self, HalfMap, Moved},
 };
 use crate::model::Model;
 use ndarray::Array3;
@@ -42,7 +41,7 @@ pub fn run(
     } else {
         console.say(&console::maximization());
         for (half, sums) in sums.into_iter().enumerate() {
-            classification(job, ranks, half, sums, iteration)?;
+            classification(job, ranks, half, sums, iteration, console)?;
         }
         warn_of_empty_classes(job, iteration, console);
     }
@@ -64,6 +63,7 @@ fn classification(
     half: usize,
     mut sums: WeightedSums,
     iteration: usize,
+    console: &Console,
 ) -> Result<(), RunError> {
     // Before seeds are generated only the first class is compared; the others are copied from it afterwards.
     let only_first = job.class_selection(iteration) == ClassSelection::First;
@@ -80,29 +80,64 @@ fn classification(
     };
     let model = &mut job.models[half];
     let classes = if only_first { 1 } else { model.classes.len() };
+    let prior = Prior::Reference {
+        average_ctf2: average_ctf2.as_deref(),
+    };
     let own = volumes.into_iter().enumerate().take(classes);
-    let mut maximized = own.filter(|(k, _)| ranks.owns(*k)).map(|(k, mut sum)| {
-        volumes::symmetrise(&mut sum, &job.operators[k])?;
-        let prior = Prior::Reference {
-            average_ctf2: average_ctf2.as_deref(),
-        };
-        Ok(maximize_class(
-            &mut model.classes[k],
-            sum,
-            sums.class_weight[k],
-            prior,
-            &job.maximization,
-            &finish,
-        )?)
+    let own: Vec<_> = own.filter(|(k, _)| ranks.owns(*k)).collect();
+    let symmetric = !job.operators[0].is_empty();
+    let maximized = waiting_where_crowded(own, symmetric, &job.maximization).and_then(|own| {
+        for (k, mut sum, parked) in own {
+            sum.restore(parked)?;
+            tell(console, volumes::symmetrise(&mut sum, &job.operators[k])?);
+            let (class, weight) = (&mut model.classes[k], sums.class_weight[k]);
+            let moved = maximize_class(class, sum, weight, prior, &job.maximization, &finish)?;
+            tell(console, moved);
+        }
+        Ok(())
     });
-    agree(ranks, maximized.by_ref().collect::<Result<(), RunError>>())?;
-    drop(maximized);
+    agree(ranks, maximized.map_err(RunError::from))?;
     for (k, class) in model.classes.iter_mut().enumerate().take(classes) {
         broadcast_class(ranks, ranks.owner(k), class);
     }
     let options = parameter_options(job, iteration);
     update_parameters(&mut job.models[half], &sums, &options);
     Ok(())
+}
+
+/// The sums of the classes, which share an array on a device: when one of them would not find the room that it needs beside
+/// the others, all wait on the host for their turn.
+fn waiting_where_crowded(
+    classes: Vec<(usize, Sums)>,
+    symmetric: bool,
+    options: &MaximizationOptions,
+) -> Result<Vec<(usize, Sums, Parked)>, MaximizationError> {
+    let crowded = classes.len() > 1
+        && classes.iter().any(|(_, sum)| {
+            volumes::is_short_of_room(sum, options, |footprint| {
+                match symmetric {
+                    true => footprint.symmetrise.max(footprint.regularised),
+                    false => footprint.regularised,
+                }
+            })
+        });
+    let park = |(k, mut sum): (usize, Sums)| {
+        let parked = match crowded {
+            true => sum.park()?,
+            false => Parked::default(),
+        };
+        Ok((k, sum, parked))
+    };
+    classes.into_iter().map(park).collect()
+}
+
+/// Says that a step was done on the host.
+fn tell(console: &Console, moved: Option<Moved>) {
+    if let Some(step) = moved {
+        console.say(&format!(
+            " Device memory does not suffice for this step of the maximisation: {step}. It was done on the host."
+        ));
+    }
 }
 
 fn low_pass(job: &Job, iteration: usize) -> Option<LowPass> {
@@ -125,24 +160,25 @@ fn gold_standard(
         &mut first.backprojections[0],
         &mut second.backprojections[0],
     );
-    let symmetrised =
-        symmetrise(a, b, &job.operators[0]).and_then(|()| symmetrise(b, a, &job.operators[0]));
+    let symmetrised = symmetrise(job, a, b, console).and_then(|()| symmetrise(job, b, a, console));
     agree(ranks, symmetrised)?;
     let corrected = job.settings.solvent_correct_fsc && job.solvent.mask().is_some();
     let mut unfiltered = Vec::new();
     if last && !corrected {
-        unfiltered = unregularised(job, ranks, &mut first, &mut second)?;
+        unfiltered = unregularised(job, ranks, &mut first, &mut second, console)?;
+        // Only the corrected curve is worked out from them.
+        unfiltered.iter_mut().for_each(HalfMap::leave_device);
     }
     let joined = join_low_resolution(job, &mut first, &mut second, console);
     agree(ranks, joined)?;
     let curve = if corrected {
-        unfiltered = unregularised(job, ranks, &mut first, &mut second)?;
+        unfiltered = unregularised(job, ranks, &mut first, &mut second, console)?;
         console.say(" Calculating solvent-corrected gold-standard FSC ...");
         solvent_corrected_curve(job, ranks, &unfiltered, &mut first, iteration, console)
     } else {
         console.say(&console::gold_standard_fsc());
-        let sums = [&first, &second].map(|half| &half.backprojections[0]);
-        volumes::fsc(sums[0], sums[1], job.maximization.box_size).map_err(RunError::from)
+        let [a, b] = [&mut first, &mut second].map(|half| &mut half.backprojections[0]);
+        volumes::fsc(a, b, job.maximization.box_size).map_err(RunError::from)
     };
     job.unfiltered = unfiltered.into_iter().map(|half| half.map).collect();
     let mut curve = agree(ranks, curve)?;
@@ -159,13 +195,13 @@ fn gold_standard(
     if last {
         agree(ranks, join(&mut first, &mut second))?;
         drop(second);
-        maximize_halves(job, ranks, vec![first], &curve, true, &options)
+        maximize_halves(job, ranks, vec![first], &curve, true, &options, console)
     } else {
         if job.settings.always_join_halves {
             agree(ranks, sum_halves(&mut first, &mut second))?;
         }
         let joined = job.settings.always_join_halves;
-        maximize_halves(job, ranks, vec![first, second], &curve, joined, &options)?;
+        maximize_halves(job, ranks, vec![first, second], &curve, joined, &options, console)?;
         impose_first_half(&mut job.models);
         Ok(())
     }
@@ -186,6 +222,7 @@ fn maximize_halves(
     curve: &[f64],
     joined: bool,
     options: &ParameterOptions,
+    console: &Console,
 ) -> Result<(), RunError> {
     // The map of all particles is left as it is.
     let finish = Finish {
@@ -203,12 +240,13 @@ fn maximize_halves(
             let mut other = halves
                 .peek_mut()
                 .map(|(_, other)| &mut other.backprojections[0])
-                .filter(|_| volumes::is_short_of_room(&sum, &job.maximization));
+                .filter(|_| volumes::is_short_of_room(&sum, &job.maximization, |f| f.regularised));
             let parked = other.as_mut().map(|other| other.park()).transpose();
             let class = &mut job.models[half].classes[0];
             let (weight, prior) = (sums.class_weight[0], Prior::Fsc { curve, joined });
             maximized = parked.map_err(MaximizationError::from).and_then(|parked| {
-                maximize_class(class, sum, weight, prior, &job.maximization, &finish)?;
+                let options = &job.maximization;
+                tell(console, maximize_class(class, sum, weight, prior, options, &finish)?);
                 if let (Some(other), Some(parked)) = (other, parked) {
                     other.restore(parked)?;
                 }
@@ -240,6 +278,7 @@ fn unregularised(
     ranks: &Ranks,
     first: &mut WeightedSums,
     second: &mut WeightedSums,
+    console: &Console,
 ) -> Result<Vec<HalfMap>, RunError> {
     let options = &job.maximization;
     let shape = job.models[0].classes[0].map.dim();
@@ -247,9 +286,17 @@ fn unregularised(
         if !ranks.owns(number) {
             return Ok(HalfMap::from(Array3::zeros(shape)));
         }
-        other.backprojections[0].make_room_for(MaximizationError::is_full, || {
-            volumes::unregularised(&half.backprojections[0], half.class_weight[0], options)
-        })
+        let (sums, weight) = (&half.backprojections[0], half.class_weight[0]);
+        let made = other.backprojections[0].make_room_for(MaximizationError::is_full, || {
+            volumes::unregularised(sums, weight, options)
+        });
+        match made {
+            Err(error) if error.is_full() => {
+                tell(console, Some("unregularised half map"));
+                volumes::unregularised_on_host(sums, weight, options)
+            }
+            made => made,
+        }
     };
     let own = map(0, first, second)
         .and_then(|a| Ok(vec![a, map(1, second, first)?]))
@@ -261,11 +308,21 @@ fn unregularised(
     Ok(maps)
 }
 
-/// Symmetrise the sums of one half; those of the other make room where they have to.
-fn symmetrise(sums: &mut Sums, other: &mut Sums, operators: &[Matrix3]) -> Result<(), RunError> {
-    other.make_room_for(MaximizationError::is_full, || {
-        volumes::symmetrise(sums, operators)
-    })?;
+/// Symmetrises the sums of one half; those of the other make room where they have to.
+fn symmetrise(
+    job: &Job,
+    sums: &mut Sums,
+    other: &mut Sums,
+    console: &Console,
+) -> Result<(), RunError> {
+    let operators = &job.operators[0];
+    let short = !operators.is_empty()
+        && volumes::is_short_of_room(sums, &job.maximization, |footprint| footprint.symmetrise);
+    let parked = short.then(|| other.park()).transpose().map_err(device_failed)?;
+    tell(console, volumes::symmetrise(sums, operators)?);
+    if let Some(parked) = parked {
+        other.restore(parked).map_err(device_failed)?;
+    }
     Ok(())
 }
 
@@ -315,9 +372,17 @@ fn solvent_corrected_curve(
     let mask = job.solvent.mask().expect("checked by the caller");
     let seed = u64::from(job.state.random_seed) + iteration as u64;
     let size = job.state.current_size;
+    let maps = [&halves[0], &halves[1]];
     let found = sums.backprojections[0].make_room_for(MaximizationError::is_full, || {
-        volumes::solvent_corrected_fsc([&halves[0], &halves[1]], mask, size, seed)
-    })?;
+        volumes::solvent_corrected_fsc(maps, mask, size, seed)
+    });
+    let found = match found {
+        Err(error) if error.is_full() => {
+            tell(console, Some("solvent-corrected FSC"));
+            volumes::solvent_corrected_fsc_on_host(maps, mask, size, seed)?
+        }
+        found => found?,
+    };
     if let Some(shell) = found.randomised_from {
         let model = &job.models[0];
         let resolution = model.box_size as f64 * model.pixel_size / shell as f64;

@@ -104,9 +104,20 @@ impl Routes {
     /// Add a volume over all ranks, in place, the same bits on all. A collective; ranks that fail on the way take part
     /// to the end.
     pub fn over_ranks(&self, ranks: &Ranks, volume: &mut Sums) -> Result<(), RunError> {
+        // A rank whose iteration did not fit into its card has its sums on the host.
+        let everywhere = self.speakers.len() == ranks.size()
+            || ranks
+                .gather_numbers(&[f64::from(u8::from(on_device(volume).is_some()))])
+                .concat()
+                .iter()
+                .all(|there| *there == 1.0);
+        if !everywhere {
+            let all: Vec<usize> = (0..ranks.size()).collect();
+            return over_mpi(ranks, &all, volume).map_err(failed);
+        }
         let speaks = self.speakers.contains(&ranks.rank());
         let Some(group) = &self.machine else {
-            return self.over_speakers(ranks, volume).map_err(failed);
+            return over_mpi(ranks, &self.speakers, volume).map_err(failed);
         };
         let watch = ranks.watch();
         let mut result = match on_device(volume) {
@@ -115,7 +126,7 @@ impl Routes {
         };
         if self.speakers.len() > 1 {
             if speaks {
-                result = result.and(self.over_speakers(ranks, volume));
+                result = result.and(over_mpi(ranks, &self.speakers, volume));
             }
             if let Some(volume) = on_device(volume) {
                 result = result.and(watch.waiting(|| group.broadcast(&[volume])));
@@ -123,24 +134,25 @@ impl Routes {
         }
         result.map_err(failed)
     }
+}
 
-    fn over_speakers(&self, ranks: &Ranks, volume: &mut Sums) -> Result<(), DeviceError> {
-        let mut result = Ok(());
-        for first in (0..volume.voxels()).step_by(RANGE) {
-            let end = (first + RANGE).min(volume.voxels());
-            let read = volume.read(first..end);
-            let (mut values, error) = match read {
-                Ok(values) => (values, None),
-                Err(error) => (vec![[0.0; 3]; end - first], Some(error)),
-            };
-            ranks.sum_among(&self.speakers, values.as_flattened_mut());
-            result = result.and(match error {
-                Some(error) => Err(error),
-                None => volume.replace(first, &values),
-            });
-        }
-        result
+/// Adds a volume over those ranks among `members`, in place. A collective of these.
+fn over_mpi(ranks: &Ranks, members: &[usize], volume: &mut Sums) -> Result<(), DeviceError> {
+    let mut result = Ok(());
+    for first in (0..volume.voxels()).step_by(RANGE) {
+        let end = (first + RANGE).min(volume.voxels());
+        let read = volume.read(first..end);
+        let (mut values, error) = match read {
+            Ok(values) => (values, None),
+            Err(error) => (vec![[0.0; 3]; end - first], Some(error)),
+        };
+        ranks.sum_among(members, values.as_flattened_mut());
+        result = result.and(match error {
+            Some(error) => Err(error),
+            None => volume.replace(first, &values),
+        });
     }
+    result
 }
 
 fn failed(error: DeviceError) -> RunError {

@@ -14,9 +14,11 @@ use crate::expectation::{
     Criterion, ExpectationError, ImageSizes, IterationInput, ParticleOutcome, StageTimes,
     WeightedSums,
 };
-use crate::fourier::reference::Reference;
+use crate::device::Device;
+use crate::fourier::reference::{Reference, volume_shape};
 use crate::fourier::sums::Parked;
-use std::sync::{Mutex, PoisonError};
+use crate::maximization::Footprint;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// What the expectation step of an iteration found; the same on all ranks.
@@ -129,7 +131,7 @@ fn align(
     for (half, share) in shares.iter().enumerate() {
         let references = match first.take() {
             Some(references) => references,
-            None => fourier_references::prepare(job, half, &crew.engines)?,
+            None => fourier_references::prepare(job, half, &crew.engines, console)?,
         };
         let inputs: Vec<IterationInput> = references
             .iter()
@@ -179,7 +181,8 @@ fn make_room(
     let in_the_way = engines.iter().zip(inputs).any(|(engine, input)| {
         engine.device().is_some_and(|device| {
             let bytes = sums.iter().map(|sums| sums.bytes_on(&device)).sum();
-            bytes > 0 && engine.is_crowded_by(input, bytes)
+            let room = device.memory_room() + device.spares().bytes();
+            bytes > 0 && (engine.is_crowded_by(input, bytes) || room < preparing(input, &device))
         })
     });
     if !in_the_way {
@@ -188,6 +191,16 @@ fn make_room(
     sums.iter_mut()
         .map(|sums| Ok(sums.park().map_err(ExpectationError::from)?))
         .collect()
+}
+
+/// Bytes of a device that the references of the next half-set take while they are made, beyond those of this one, which are
+/// freed before.
+fn preparing(input: &IterationInput, device: &Arc<Device>) -> usize {
+    let model = input.model;
+    let shape = volume_shape(model.box_size, model.padding, model.current_size);
+    let needed = Footprint::new(&shape, model.box_size, model.classes.len()).prepare;
+    let there = input.references.iter().filter(|r| r.is_on(device));
+    needed.saturating_sub(there.map(|r| 8 * r.voxels()).sum())
 }
 
 /// Input of an engine for a half-set.

@@ -98,8 +98,8 @@ fn symmetry_joining_and_fsc_are_those_of_the_host() {
         volumes::join_low_resolution(&mut host1, &mut host2, 4).unwrap();
         volumes::join_low_resolution(&mut device1, &mut device2, 4).unwrap();
         compare_sums("join halves", &host2, &device2, 2e-6);
-        let host = volumes::fsc(&host1, &host2, N).unwrap();
-        let device = volumes::fsc(&device1, &device2, N).unwrap();
+        let host = volumes::fsc(&mut host1, &mut host2, N).unwrap();
+        let device = volumes::fsc(&mut device1, &mut device2, N).unwrap();
         assert_close("FSC of halves", narrow(&device), host, 1e-5);
         host1.add(&host2).unwrap();
         device1.add(&device2).unwrap();

@@ -2,7 +2,7 @@
 
 use super::super::{BatchItem, ExpectationError, ImageIntake};
 use crate::dataset::Pixels;
-use crate::device::{Device, DeviceError, Uploaded, Uploader};
+use crate::device::{Device, DeviceError, Spare, Uploaded, Uploader};
 use crate::errors::Code;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,8 @@ struct Images {
     passing: Vec<Blocks>,
     bytes: usize,
     allowed: usize,
+    /// An iteration counts on the images that stay.
+    in_use: bool,
 }
 
 /// Memory, and where in it the image of each particle lies.
@@ -64,6 +66,11 @@ impl ImageCache {
                 ..Images::default()
             };
         }
+    }
+
+    /// From now on an iteration counts on the images that stay, or none does any more.
+    pub fn set_in_use(&self, in_use: bool) {
+        self.images().in_use = in_use;
     }
 
     /// Lets no more images stay in this iteration; those that do are counted on.
@@ -162,6 +169,26 @@ impl ImageCache {
 /// A thread that panicked ends the run, whatever it held.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Between iterations images give way to whatever needs the memory: they are read again.
+impl Spare for ImageCache {
+    fn free(&self) -> bool {
+        let mut images = self.images();
+        if images.in_use || images.bytes == 0 {
+            return false;
+        }
+        *images = Images {
+            allowed: images.allowed,
+            ..Images::default()
+        };
+        true
+    }
+
+    fn bytes(&self) -> usize {
+        let images = self.images();
+        if images.in_use { 0 } else { images.bytes }
+    }
 }
 
 impl ImageIntake for ImageCache {

@@ -11,6 +11,7 @@ mod groups;
 mod images;
 mod layout;
 mod listing;
+mod on_host;
 mod own_orientations;
 pub mod plan;
 mod references;
@@ -27,6 +28,7 @@ use super::{
     BatchItem, Criterion, ExpectationEngine, ExpectationError, ImageIntake, IterationInput,
     ParticleOutcome, StageTimes, WeightedSums,
 };
+use crate::errors::{Code, Coded};
 use crate::device::{
     Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader,
 };
@@ -37,6 +39,7 @@ use clock::{Clock, Stage};
 use gpu::slice::VolumeShape;
 use images::TransformPlans;
 use layout::DeviceLayout;
+use on_host::OnHost;
 use plan::{Demand, Plan};
 use second_pass::{Found, SecondPass};
 use std::collections::HashSet;
@@ -59,6 +62,8 @@ pub struct CudaEngine {
     /// Batches stay as small as they had to be made when the device was full.
     largest_batch: usize,
     iteration: Option<Iteration>,
+    /// An iteration that does not fit into the device.
+    on_host: Option<OnHost>,
     times: StageTimes,
 }
 
@@ -87,9 +92,11 @@ impl CudaEngine {
         device.limit_memory(memory.unwrap_or(usize::MAX).min(free / 10 * 9));
         let product = MatrixProduct::new(&device);
         let device = Arc::new(device);
+        let cache = Arc::new(ImageCache::new(&device)?);
+        device.spares().add(&cache);
         Ok(Self {
             precision: Precision::Single,
-            cache: Arc::new(ImageCache::new(&device)?),
+            cache,
             lists: Uploader::new(device.clone())?,
             staging: Staging::new(device.clone()),
             foreseen: listing::foreseen(0, 1),
@@ -98,6 +105,7 @@ impl CudaEngine {
             transforms: TransformPlans::default(),
             largest_batch: usize::MAX,
             iteration: None,
+            on_host: None,
             times: StageTimes::default(),
         })
     }
@@ -316,13 +324,25 @@ impl CudaEngine {
 impl ExpectationEngine for CudaEngine {
     fn begin_iteration(&mut self, input: &IterationInput) -> Result<(), ExpectationError> {
         // The sums of the last iteration free their memory before the new ones take theirs.
-        self.iteration = None;
-        self.iteration = Some(self.begin(input)?);
+        (self.iteration, self.on_host) = (None, None);
+        self.cache.set_in_use(false);
+        match self.begin(input) {
+            Err(error) if error.code() == Code::DEVICE_FULL => {
+                self.on_host = Some(OnHost::begin(input, &error)?);
+            }
+            begun => {
+                self.iteration = Some(begun?);
+                self.cache.set_in_use(true);
+            }
+        }
         Ok(())
     }
 
     fn batch_size(&self) -> usize {
-        self.iteration.as_ref().map_or(1, |i| i.plan.batch)
+        match &self.on_host {
+            Some(host) => host.batch_size(),
+            None => self.iteration.as_ref().map_or(1, |i| i.plan.batch),
+        }
     }
 
     fn process_batch(
@@ -330,6 +350,9 @@ impl ExpectationEngine for CudaEngine {
         input: &IterationInput,
         batch: &[BatchItem],
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
+        if let Some(host) = &mut self.on_host {
+            return host.process_batch(input, batch);
+        }
         let outcomes = by_optics_group(input, batch, |group, items| {
             self.align_some(input, group, items)
         })?;
@@ -343,6 +366,12 @@ impl ExpectationEngine for CudaEngine {
     }
 
     fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError> {
+        // What was kept from batch to batch gives way to the maximisation.
+        self.transforms = TransformPlans::default();
+        self.cache.set_in_use(false);
+        if let Some(host) = self.on_host.take() {
+            return host.finish();
+        }
         let iteration = self
             .iteration
             .take()
@@ -372,11 +401,17 @@ impl ExpectationEngine for CudaEngine {
     }
 
     fn held_images(&self) -> HashSet<usize> {
-        self.cache.particles()
+        match self.on_host {
+            Some(_) => HashSet::new(),
+            None => self.cache.particles(),
+        }
     }
 
     fn intake(&self) -> Option<Arc<dyn ImageIntake>> {
-        Some(self.cache.clone())
+        match self.on_host {
+            Some(_) => None,
+            None => Some(self.cache.clone()),
+        }
     }
 
     fn device(&self) -> Option<Arc<Device>> {

@@ -1,8 +1,10 @@
 //! Gold-standard halves on a device (spec 02 §3.3, §5.6).
 
+use super::super::halves::HalfAverage;
 use super::operand::Operand;
 use crate::device::{Buffer, DeviceError};
 use crate::fourier::sums::DeviceSums;
+use num_complex::Complex64;
 
 /// Replace the sums of both halves by their means for |v|² ≤ `limit2`.
 pub fn join_low_resolution(
@@ -25,31 +27,14 @@ pub fn join_low_resolution(
 
 /// Σ Re(a·b*), Σ|a|², Σ|b|² per shell 0…R of the down-sampled averages of two halves.
 pub fn fsc(first: &DeviceSums, second: &DeviceSums) -> Result<Vec<[f64; 3]>, DeviceError> {
-    let operand = Operand::new(first)?;
-    let device = operand.device;
+    let device = first.volume.device();
     let reach = first.shape.r_max + 1;
-    let voxels = (2 * reach + 1) * (2 * reach + 1) * (reach + 1);
-    let average = |half: &DeviceSums| -> Result<Buffer<[f32; 2]>, DeviceError> {
-        // SAFETY: filled by the kernel; the volume has the shape.
-        unsafe {
-            let out = device.buffer(voxels)?;
-            device.average_half(
-                voxels as u32,
-                half.volume.pointer(),
-                operand.shape(),
-                operand.padding,
-                reach as u32,
-                out.pointer(),
-            )?;
-            Ok(out)
-        }
-    };
-    let averages = [average(first)?, average(second)?];
+    let averages = [average_of(first)?, average_of(second)?];
     let out: Buffer<f64> = device.zeros(3 * reach)?;
     // SAFETY: both averages have this reach.
     unsafe {
         device.correlate_halves(
-            voxels as u32,
+            averages[0].len() as u32,
             averages[0].pointer(),
             averages[1].pointer(),
             reach as u32,
@@ -58,4 +43,37 @@ pub fn fsc(first: &DeviceSums, second: &DeviceSums) -> Result<Vec<[f64; 3]>, Dev
     }
     let values = device.download(&out, 3 * reach)?;
     Ok(values.chunks_exact(3).map(|v| [v[0], v[1], v[2]]).collect())
+}
+
+/// The down-sampled average of one half-set, on the host; for devices without room for both.
+pub fn average(sums: &DeviceSums) -> Result<HalfAverage, DeviceError> {
+    let average = average_of(sums)?;
+    let values = sums.volume.device().download(&average, average.len())?;
+    let data = values
+        .iter()
+        .map(|v| Complex64::new(v[0].into(), v[1].into()));
+    Ok(HalfAverage {
+        data: data.collect(),
+        r_max: sums.shape.r_max,
+    })
+}
+
+/// (2h+1)·(2h+1)·(h+1) values with h = R + 1, layout as [`HalfAverage`].
+fn average_of(sums: &DeviceSums) -> Result<Buffer<[f32; 2]>, DeviceError> {
+    let operand = Operand::new(sums)?;
+    let reach = sums.shape.r_max + 1;
+    let voxels = (2 * reach + 1) * (2 * reach + 1) * (reach + 1);
+    // SAFETY: filled by the kernel; the volume has the shape.
+    unsafe {
+        let out = operand.device.buffer(voxels)?;
+        operand.device.average_half(
+            voxels as u32,
+            operand.sums,
+            operand.shape(),
+            operand.padding,
+            reach as u32,
+            out.pointer(),
+        )?;
+        Ok(out)
+    }
 }

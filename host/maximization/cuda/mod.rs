@@ -11,10 +11,10 @@ mod reconstruct;
 mod reference;
 
 pub(super) use finish::finish;
-pub(super) use halves::{fsc, join_low_resolution};
+pub(super) use halves::{average, fsc, join_low_resolution};
 pub(super) use map::DeviceMap;
 pub(super) use map_fsc::solvent_corrected_fsc;
-pub(super) use reconstruct::{regularised, unregularised};
+pub(super) use reconstruct::{bytes_after_sums, map_of, regularise, transform_of};
 pub use reference::prepare;
 
 use super::prior::InversePrior;
@@ -34,9 +34,6 @@ pub(super) fn symmetrise(sums: &mut DeviceSums, operators: &[Matrix3]) -> Result
     // SAFETY: filled below.
     let array = unsafe { device.buffer(sums.volume.len())? };
     let mut old = DeviceVolume::split(&device, array, 1).remove(0);
-    // SAFETY: the volume has this side.
-    unsafe { device.complete_zero_plane(sums.volume.pointer(), side)? };
-    old.copy_from(&sums.volume)?;
     let operators_f32: Vec<f32> = operators
         .iter()
         .flatten()
@@ -45,6 +42,10 @@ pub(super) fn symmetrise(sums: &mut DeviceSums, operators: &[Matrix3]) -> Result
         .collect();
     let on_device = device.upload(&operators_f32)?;
     let operand = Operand::new(sums)?;
+    // Everything is allocated: from here on the sums change, and a second attempt would count mates twice.
+    // SAFETY: the volume has this side.
+    unsafe { device.complete_zero_plane(sums.volume.pointer(), side)? };
+    old.copy_from(&sums.volume)?;
     // SAFETY: both volumes have the shape, each operator nine numbers.
     unsafe {
         device.add_rotated(

@@ -9,39 +9,8 @@ use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction}
 use crate::fourier::sums::DeviceSums;
 use std::sync::Arc;
 
-/// Regularised map (with `prior`, if there is one); frees the sums before it transforms.
-pub fn regularised(
-    sums: DeviceSums,
-    prior: Option<&InversePrior>,
-    class_weight: f64,
-    options: &MaximizationOptions,
-) -> Result<DeviceMap, DeviceError> {
-    if let Some(prior) = prior {
-        regularise(&sums, prior, options)?;
-    }
-    let device = sums.volume.device().clone();
-    let padding = sums.shape.padding;
-    let transform = weighed(&sums, class_weight, options)?;
-    drop(sums);
-    to_real_space(&device, transform, padding, options.box_size)
-}
-
-/// Map without a prior; the sums stay as they are.
-pub fn unregularised(
-    sums: &DeviceSums,
-    class_weight: f64,
-    options: &MaximizationOptions,
-) -> Result<DeviceMap, DeviceError> {
-    to_real_space(
-        sums.volume.device(),
-        weighed(sums, class_weight, options)?,
-        sums.shape.padding,
-        options.box_size,
-    )
-}
-
-/// Add the inverse prior variance to the weights.
-fn regularise(
+/// Adds the inverse prior variance to the weights. On a full device nothing is changed.
+pub fn regularise(
     sums: &DeviceSums,
     prior: &InversePrior,
     options: &MaximizationOptions,
@@ -63,8 +32,9 @@ fn regularise(
     }
 }
 
-/// Data against weights, by division or iteration, as the centred transform of the padded box.
-fn weighed(
+/// Divides data by weights, or multiplies them by the densities of gridding, as the centred transform of the padded box.
+/// The sums stay as they are.
+pub fn transform_of(
     sums: &DeviceSums,
     class_weight: f64,
     options: &MaximizationOptions,
@@ -121,8 +91,20 @@ fn floor(operand: &Operand, bins: usize) -> Result<Vec<f32>, DeviceError> {
     Ok(floor.map(|floor| floor as f32).collect())
 }
 
+/// Bytes that [`map_of`] takes besides the transform, for a padded box and a map of these sides.
+pub fn bytes_after_sums(
+    device: &Device,
+    padded_box: usize,
+    box_size: usize,
+) -> Result<usize, DeviceError> {
+    /// Two sums.
+    const BACKGROUND: usize = 16;
+    let work_area = CubeTransform::<f32>::work_area(device, padded_box, &[Direction::Inverse])?;
+    Ok(work_area + size_of::<f32>() * box_size.pow(3) + BACKGROUND)
+}
+
 /// Inverse transform, crop, scale, corner mask, gridding correction (spec 02 §2.4).
-fn to_real_space(
+pub fn map_of(
     device: &Arc<Device>,
     mut cube: Cube,
     padding: f64,
