@@ -9,6 +9,11 @@ use std::io;
 pub struct Code(pub(super) u16);
 
 impl Code {
+    /// The number in `GR-0203`.
+    pub fn number(self) -> u16 {
+        self.0
+    }
+
     /// An error of this kind, in words for the user: what failed, on what, why, what to try.
     pub fn says(self, text: impl Into<String>) -> Message {
         Message {

@@ -4,6 +4,9 @@ use crate::device::Cube;
 use crate::fourier::reference::VolumeShape;
 use gpu::volume::BLOB_SAMPLES;
 
+/// Shapes, operators of a point group, spectra.
+const SMALL: usize = 16 << 10;
+
 /// Bytes that each operation takes on a device at most, its sums included. cuFFT's work area is taken to be as large as
 /// the transform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub struct Footprint {
     pub sums: usize,
     /// Adding sums turned by the operators of a point group.
     pub symmetrise: usize,
+    /// The down-sampled average of one half-set.
+    pub averages: usize,
     /// A map from sums that are freed on the way.
     pub regularised: usize,
     /// A map from sums that stay.
@@ -33,8 +38,9 @@ impl Footprint {
         let unregularised = sums + to_real_space;
         Self {
             sums,
-            symmetrise: 2 * sums,
-            regularised: to_real_space.max(sums + padded),
+            symmetrise: 2 * sums + SMALL,
+            averages: sums + 8 * (2 * shape.r_max + 3).pow(2) * (shape.r_max + 2),
+            regularised: to_real_space.max(sums + padded) + SMALL,
             unregularised,
             densities: sums
                 + 8 * (shape.voxels() + BLOB_SAMPLES as usize)
@@ -47,6 +53,7 @@ impl Footprint {
     pub fn largest(&self) -> usize {
         [
             self.symmetrise,
+            self.averages,
             self.regularised,
             self.unregularised,
             self.prepare,

@@ -1,6 +1,7 @@
 //! The table of memory that a run on a device will take, printed before the first particle: every stage up to the last
 //! iteration with the full box.
 
+use super::error::RunError;
 use super::job::Job;
 use super::sizes::{PassRule, SizeRule, current_size, image_sizes};
 use crate::expectation::cuda::plan::{Outlook, Plan};
@@ -117,6 +118,13 @@ impl Prospect {
         }
     }
 
+    /// Refuses a run whose first iteration does not fit into `limit` bytes of device memory. Later ones that do not fit are
+    /// done on the host.
+    pub fn check(&self, limit: usize) -> Result<(), RunError> {
+        Plan::new(&self.first.demand(), limit)?;
+        Ok(())
+    }
+
     /// All stages within `limit` bytes of device memory.
     pub fn stages(&self, limit: usize) -> Vec<Stage> {
         let mut stages = Vec::new();
@@ -140,8 +148,15 @@ impl Prospect {
                     }
                     (plan.total() + staying, plan.batch, plan.given_up)
                 }
-                // It may never come to that: the iteration itself refuses, if it does.
-                Err(error) => (demand.least(), 1, vec![format!("does not fit: {error}")]),
+                // It may never come to that.
+                Err(_) => (
+                    0,
+                    1,
+                    vec![format!(
+                        "does not fit, needs {:.2} GiB: such an iteration would be done on the host, which takes longer",
+                        demand.least() as f64 / f64::from(1 << 30)
+                    )],
+                ),
             };
             stages.push(Stage {
                 name: format!("{name} ({} px, {batch} particles at once)", outlook.size),
@@ -167,9 +182,22 @@ impl Prospect {
         let last = &self.last;
         let shape = volume_shape(last.box_size, last.padding, last.size);
         let footprint = Footprint::new(&shape, last.box_size, last.classes);
-        let one = footprint.largest();
-        let waiting = (last.classes * self.halves - 1) * footprint.sums;
         let mut given_up = Vec::new();
+        let mut one = 0;
+        for (bytes, what) in [
+            (footprint.sums, "sums are kept"),
+            (footprint.symmetrise, "symmetry is applied"),
+            (footprint.averages, "halves are compared"),
+            (footprint.unregularised, "unregularised half maps are made"),
+            (footprint.regularised, "maps are made"),
+            (footprint.prepare, "references are prepared"),
+        ] {
+            match bytes <= limit {
+                true => one = one.max(bytes),
+                false => given_up.push(format!("to fit: {what} on the host")),
+            }
+        }
+        let waiting = (last.classes * self.halves - 1) * footprint.sums;
         let (mut device, mut on_host) = (one + waiting, 0);
         if device > limit {
             given_up.push("to fit: sums of other classes and halves wait on the host".to_string());

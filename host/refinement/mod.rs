@@ -22,6 +22,7 @@ mod labels;
 pub mod launcher;
 pub mod maximization_step;
 pub mod memory;
+mod memory_limits;
 mod memory_plan;
 pub mod noise;
 pub mod output;

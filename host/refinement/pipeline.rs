@@ -1,6 +1,7 @@
 //! Marker files through which a job scheduler follows and stops a run (`--pipeline_control`, spec 03 §4.3).
 
 use crate::errors::{Code, Message};
+use std::ffi::CString;
 use std::path::{Path, PathBuf};
 
 /// How a run ended.
@@ -75,6 +76,12 @@ impl Pipeline {
             .into_iter()
             .filter_map(|ending| self.path(ending.file_name()))
             .any(|path| path.exists())
+    }
+
+    /// The file that marks a failure, for those who can no longer allocate a name.
+    pub fn failure_marker(&self) -> Option<CString> {
+        let path = self.path(Ending::Failure.file_name())?;
+        CString::new(path.into_os_string().into_encoded_bytes()).ok()
     }
 
     /// Leave the marker file of an ending. The run is over: of an error nothing but its words matters.

@@ -7,6 +7,7 @@ use super::pipeline::{Ending, Pipeline};
 use super::routes::Routes;
 use super::settings::Settings;
 use super::{engines, labels, launcher, resume, run, signals};
+use crate::allocator;
 use crate::comm::{FaultReport, Ranks};
 use crate::errors::{Code, Coded, Message, Panicked, catch_panics};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
@@ -54,6 +55,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let pipeline = Pipeline::new(pipeline_prefix(&words));
+    if let Some(marker) = pipeline.failure_marker() {
+        allocator::leave_when_full(marker);
+    }
     let report = fault_report(&pipeline);
     let failed = |error: &Message| {
         report(error);

@@ -81,12 +81,15 @@ fn iterate(
         job.state.random_seed,
         job.order_iteration,
     );
+    let mut begins = Ok(());
     // The card with least room decides what all of them take at a time.
     let rooms = crew.engines.iter().filter_map(|engine| engine.device());
     if let Some(limit) = rooms.map(|device| device.memory_room()).min() {
-        let stages = Prospect::of(job).stages(limit);
-        console.say(&memory_plan::table(&stages, limit));
+        let prospect = Prospect::of(job);
+        console.say(&memory_plan::table(&prospect.stages(limit), limit));
+        begins = prospect.check(limit);
     }
+    agree(&ranks, begins)?;
     let last = start_up::last_iteration(&job.settings);
     let first = job.state.iteration + 1;
     if first > last {

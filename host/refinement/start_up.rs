@@ -218,7 +218,7 @@ fn open_images(
 ) -> Result<ImageStore, RunError> {
     let mut images = ImageStore::open(particles, preread)?;
     // This rank reads its share of the images, and has its part of the machine's memory for them.
-    let room = memory::image_budget(Path::new("/")) / ranks.place_on_host().1;
+    let room = memory::image_budget(ranks.place_on_host().1, Path::new("/"));
     images.keep_within(particles, room.saturating_mul(ranks.size()));
     Ok(images)
 }

@@ -57,4 +57,12 @@ super::super::entry::entries! {
     SYSTEM_LIMIT = 510, "Limit of the operating system";
     causes: "More threads than the limit of processes (ulimit -u) or of the container allows.", "Too little memory for their stacks.";
     remedies: "Give a smaller number with --j.", "Have the limit raised.";
+
+    /// The machine, or the limit of this job, has no memory left for the program.
+    OUT_OF_MEMORY = 511, "Out of memory on the host";
+    causes: "A limit of the batch system or the shell (ulimit -v) that is too low for box, classes and threads.",
+            "Too many ranks on one machine.", "A number of classes or a sampling that was not meant, such as --K 1000000.";
+    remedies: "Ask the batch system for more memory.", "Start fewer ranks on each machine, and give a smaller number with --j.",
+              "Give a smaller --K or --pad, or coarser sampling.", "Leave out --preread_images.",
+              "Continue the run from its last optimiser file.";
 }
