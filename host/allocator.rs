@@ -67,7 +67,11 @@ fn end(bytes: usize) -> ! {
     unsafe {
         let marker = MARKER.load(Ordering::Acquire);
         if !marker.is_null() {
-            let file = libc::open(marker, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, 0o666);
+            let file = libc::open(
+                marker,
+                libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC,
+                0o666,
+            );
             if file >= 0 {
                 libc::close(file);
             }

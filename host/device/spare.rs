@@ -23,7 +23,9 @@ impl Spares {
 
     /// Frees all that can be made again; true when something was freed.
     pub fn free(&self) -> bool {
-        self.alive().iter().fold(false, |any, owner| owner.free() || any)
+        self.alive()
+            .iter()
+            .fold(false, |any, owner| owner.free() || any)
     }
 
     /// Bytes that [`Self::free`] would free now.

@@ -181,11 +181,13 @@ impl Sums {
                 own.add(other);
                 return Ok(());
             }
-            (Sums::Device(own), Sums::Device(other)) => match own.volume.add_volume(&other.volume) {
-                // On another device, without room for a copy here.
-                Err(error) if error.is_full() => {}
-                added => return added,
-            },
+            (Sums::Device(own), Sums::Device(other)) => {
+                match own.volume.add_volume(&other.volume) {
+                    // On another device, without room for a copy here.
+                    Err(error) if error.is_full() => {}
+                    added => return added,
+                }
+            }
             _ => {}
         }
         for first in (0..self.voxels()).step_by(RANGE) {

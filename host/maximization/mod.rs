@@ -150,8 +150,7 @@ pub fn maximize_class(
         }
     }
     let moved;
-    (class.map, moved) =
-        volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
+    (class.map, moved) = volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
     Ok(moved)
 }
 

@@ -18,7 +18,10 @@ pub type Moved = &'static str;
 
 /// Sums Friedel mates on the x = 0 plane, then adds the sums rotated by every non-identity operator (spec 02 §1.5). On a
 /// device without room for it the sums move to the host.
-pub fn symmetrise(sums: &mut Sums, operators: &[Matrix3]) -> Result<Option<Moved>, MaximizationError> {
+pub fn symmetrise(
+    sums: &mut Sums,
+    operators: &[Matrix3],
+) -> Result<Option<Moved>, MaximizationError> {
     if let Sums::Device(on_device) = sums {
         match cuda::symmetrise(on_device, operators) {
             Err(error) if error.is_full() => sums.move_to_host()?,

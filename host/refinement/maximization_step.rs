@@ -14,7 +14,8 @@ use crate::device::DeviceError;
 use crate::expectation::{ClassSelection, WeightedSums};
 use crate::fourier::sums::{Parked, Sums};
 use crate::maximization::{
-    Finish, LowPass, MaximizationError, MaximizationOptions, Prior, first_iteration, halves, maximize_class,
+    Finish, LowPass, MaximizationError, MaximizationOptions, Prior, first_iteration, halves,
+    maximize_class,
     parameters::{ParameterOptions, update_parameters},
     spectra,
     volumes::{self, HalfMap, Moved},
@@ -114,11 +115,9 @@ fn waiting_where_crowded(
 ) -> Result<Vec<(usize, Sums, Parked)>, MaximizationError> {
     let crowded = classes.len() > 1
         && classes.iter().any(|(_, sum)| {
-            volumes::is_short_of_room(sum, options, |footprint| {
-                match symmetric {
-                    true => footprint.symmetrise.max(footprint.regularised),
-                    false => footprint.regularised,
-                }
+            volumes::is_short_of_room(sum, options, |footprint| match symmetric {
+                true => footprint.symmetrise.max(footprint.regularised),
+                false => footprint.regularised,
             })
         });
     let park = |(k, mut sum): (usize, Sums)| {
@@ -201,7 +200,15 @@ fn gold_standard(
             agree(ranks, sum_halves(&mut first, &mut second))?;
         }
         let joined = job.settings.always_join_halves;
-        maximize_halves(job, ranks, vec![first, second], &curve, joined, &options, console)?;
+        maximize_halves(
+            job,
+            ranks,
+            vec![first, second],
+            &curve,
+            joined,
+            &options,
+            console,
+        )?;
         impose_first_half(&mut job.models);
         Ok(())
     }
@@ -246,7 +253,10 @@ fn maximize_halves(
             let (weight, prior) = (sums.class_weight[0], Prior::Fsc { curve, joined });
             maximized = parked.map_err(MaximizationError::from).and_then(|parked| {
                 let options = &job.maximization;
-                tell(console, maximize_class(class, sum, weight, prior, options, &finish)?);
+                tell(
+                    console,
+                    maximize_class(class, sum, weight, prior, options, &finish)?,
+                );
                 if let (Some(other), Some(parked)) = (other, parked) {
                     other.restore(parked)?;
                 }
@@ -318,7 +328,10 @@ fn symmetrise(
     let operators = &job.operators[0];
     let short = !operators.is_empty()
         && volumes::is_short_of_room(sums, &job.maximization, |footprint| footprint.symmetrise);
-    let parked = short.then(|| other.park()).transpose().map_err(device_failed)?;
+    let parked = short
+        .then(|| other.park())
+        .transpose()
+        .map_err(device_failed)?;
     tell(console, volumes::symmetrise(sums, operators)?);
     if let Some(parked) = parked {
         other.restore(parked).map_err(device_failed)?;

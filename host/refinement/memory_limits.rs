@@ -9,11 +9,7 @@ const NO_LIMIT: usize = 1 << 60;
 
 /// Bytes that this process may still take as one of `ranks` on the machine; None where nothing is known. `root` is the
 /// file-system root that /proc and /sys are looked for in, `variable` the environment.
-pub fn free(
-    ranks: usize,
-    root: &Path,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Option<usize> {
+pub fn free(ranks: usize, root: &Path, variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
     let shared = of_machine(root)
         .into_iter()
         .chain(of_control_groups(root))
@@ -53,7 +49,9 @@ fn of_control_groups(root: &Path) -> impl Iterator<Item = usize> {
         };
         for (mount, version) in places {
             let group = mounts.join(mount).join(path.trim_start_matches('/'));
-            let groups = group.ancestors().take_while(|g| g.starts_with(mounts.join(mount)));
+            let groups = group
+                .ancestors()
+                .take_while(|g| g.starts_with(mounts.join(mount)));
             rooms.extend(groups.filter_map(|group| version.room(group)));
         }
     }
@@ -84,7 +82,11 @@ impl Version {
     /// What is left of the limit of a group; None without one.
     fn room(&self, group: &Path) -> Option<usize> {
         let number = |name: &str| -> Option<usize> {
-            fs::read_to_string(group.join(name)).ok()?.trim().parse().ok()
+            fs::read_to_string(group.join(name))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()
         };
         let limit = number(self.limit).filter(|&bytes| bytes < NO_LIMIT)?;
         let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
@@ -114,13 +116,13 @@ fn of_shell(root: &Path) -> Option<usize> {
 }
 
 /// What Slurm has given the job on this machine, less what this process takes, as one of `ranks` alike.
-fn of_slurm(
-    root: &Path,
-    ranks: usize,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Option<usize> {
+fn of_slurm(root: &Path, ranks: usize, variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
     let number = |name: &str| -> Option<usize> {
-        variable(name)?.trim().parse().ok().filter(|&number| number > 0)
+        variable(name)?
+            .trim()
+            .parse()
+            .ok()
+            .filter(|&number| number > 0)
     };
     let per = |memory: &str, count: &str| Some(number(memory)? * number(count)?);
     let mebibytes = number("SLURM_MEM_PER_NODE")
@@ -200,12 +202,18 @@ mod tests {
     fn the_tightest_of_nested_groups_counts() {
         let job = "sys/fs/cgroup/system.slice/slurmstepd.scope/job_7";
         let machine = machine()
-            .write("proc/self/cgroup", "0::/system.slice/slurmstepd.scope/job_7/step_0/user\n")
+            .write(
+                "proc/self/cgroup",
+                "0::/system.slice/slurmstepd.scope/job_7/step_0/user\n",
+            )
             .write(&format!("{job}/step_0/user/memory.max"), "max\n")
             .write(&format!("{job}/step_0/user/memory.current"), "1048576\n")
             .write(&format!("{job}/memory.max"), "367001600\n")
             .write(&format!("{job}/memory.current"), "104857600\n")
-            .write(&format!("{job}/memory.stat"), "anon 1\ninactive_file 52428800\n")
+            .write(
+                &format!("{job}/memory.stat"),
+                "anon 1\ninactive_file 52428800\n",
+            )
             .write("sys/fs/cgroup/system.slice/memory.max", "1048576000\n")
             .write("sys/fs/cgroup/system.slice/memory.current", "0\n");
         assert_eq!(free_of(&machine), 300 * MIB);
@@ -221,8 +229,14 @@ mod tests {
             )
             .write(&format!("{group}/memory.limit_in_bytes"), "367001600\n")
             .write(&format!("{group}/memory.usage_in_bytes"), "209715200\n")
-            .write(&format!("{group}/memory.stat"), "inactive_file 0\ntotal_inactive_file 104857600\n")
-            .write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")
+            .write(
+                &format!("{group}/memory.stat"),
+                "inactive_file 0\ntotal_inactive_file 104857600\n",
+            )
+            .write(
+                "sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "9223372036854771712\n",
+            )
             .write("sys/fs/cgroup/memory/memory.usage_in_bytes", "5\n");
         assert_eq!(free_of(&machine), 250 * MIB);
     }
@@ -254,6 +268,10 @@ mod tests {
         assert_eq!(with(&[("SLURM_MEM_PER_NODE", "400")]), 150 * MIB);
         let per_cpu = [("SLURM_MEM_PER_CPU", "100"), ("SLURM_CPUS_ON_NODE", "6")];
         assert_eq!(with(&per_cpu), 250 * MIB);
-        assert_eq!(with(&[("SLURM_MEM_PER_NODE", "0")]), 32 << 30, "all of the machine");
+        assert_eq!(
+            with(&[("SLURM_MEM_PER_NODE", "0")]),
+            32 << 30,
+            "all of the machine"
+        );
     }
 }

@@ -10,11 +10,11 @@ use super::job::Job;
 use super::kernels::{self, KernelReport};
 use super::progress::ProgressBar;
 use super::reduce;
+use crate::device::Device;
 use crate::expectation::{
     Criterion, ExpectationError, ImageSizes, IterationInput, ParticleOutcome, StageTimes,
     WeightedSums,
 };
-use crate::device::Device;
 use crate::fourier::reference::{Reference, volume_shape};
 use crate::fourier::sums::Parked;
 use crate::maximization::Footprint;

@@ -28,10 +28,10 @@ use super::{
     BatchItem, Criterion, ExpectationEngine, ExpectationError, ImageIntake, IterationInput,
     ParticleOutcome, StageTimes, WeightedSums,
 };
-use crate::errors::{Code, Coded};
 use crate::device::{
     Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader,
 };
+use crate::errors::{Code, Coded};
 use crate::fourier::reference;
 use crate::fourier::sums::{DeviceSums, Sums};
 use cache::ImageCache;

@@ -15,7 +15,10 @@ pub struct OnHost {
 
 impl OnHost {
     /// Begins an iteration because of `reason`, the error of a device that is too small for it.
-    pub fn begin(input: &IterationInput, reason: &ExpectationError) -> Result<Self, ExpectationError> {
+    pub fn begin(
+        input: &IterationInput,
+        reason: &ExpectationError,
+    ) -> Result<Self, ExpectationError> {
         // The run goes on whether or not anybody reads this.
         let _ = writeln!(
             std::io::stderr(),
@@ -30,7 +33,9 @@ impl OnHost {
             engine: CpuEngine::new(),
             references,
         };
-        begun.engine.begin_iteration(&with(input, &begun.references))?;
+        begun
+            .engine
+            .begin_iteration(&with(input, &begun.references))?;
         Ok(begun)
     }
 
