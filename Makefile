@@ -22,14 +22,16 @@ build:
 demo: setup build
 	target/release/gerelion demo
 
-# Formatting, lints, unit and integration tests (a small refinement from files to files is one of them), examples in
-# the documentation.
+# Formatting, lints, examples in the documentation, unit and integration tests (a small refinement from files to files is
+# one of them). The last line says how many passed, failed and were skipped, and for want of what; with CI=1 nothing that
+# `make setup` installs may be wanting.
 test: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	$(CARGO) check --workspace
-	$(CARGO) nextest run --workspace $(FEATURES)
 	$(CARGO) test --workspace --doc $(FEATURES)
+	$(CARGO) nextest run --workspace $(FEATURES); status=$$?; \
+	awk -f tests/summary.awk "$${CARGO_TARGET_DIR:-target}/nextest/default/junit.xml"; exit $$status
 
 bench-ci: build
 	target/release/gerelion bench --preset trpv1 --n 300 --box 64

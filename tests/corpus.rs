@@ -6,21 +6,15 @@
 
 use gerelion::formats::star::Document;
 use gerelion::formats::volume::read_map;
+use material::{has_python, shared};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The corpus, where this machine has it (`GERELION_SHARED`, else `../shared`).
+/// The corpus, where this machine has it.
 fn corpus(kind: &str) -> Option<Vec<PathBuf>> {
-    let root = std::env::var_os("GERELION_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let folder = root.join("data/corpus").join(kind);
-    let Ok(entries) = std::fs::read_dir(&folder) else {
-        println!("skipped: no folder {}", folder.display());
-        return None;
-    };
+    let folder = shared(Path::new("data/corpus").join(kind))?;
+    let entries = std::fs::read_dir(&folder).unwrap();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     Some(files)
@@ -28,11 +22,7 @@ fn corpus(kind: &str) -> Option<Vec<PathBuf>> {
 
 /// What a Python program prints about the files, as JSON by file name; `None` without Python or the module.
 fn judged(module: &str, program: &str, files: &[PathBuf]) -> Option<Value> {
-    let probe = Command::new("python3")
-        .args(["-c", &format!("import {module}")])
-        .output();
-    if !probe.is_ok_and(|output| output.status.success()) {
-        println!("not compared: python3 with the module {module} is not installed");
+    if !has_python(&[module]) {
         return None;
     }
     let output = Command::new("python3")

@@ -1,24 +1,16 @@
 //! CTF values against those an independent implementation computed for a reference run
 //! (`golden/class3d_k1_noperturb/stages_it002.json`).
 //!
-//! The runs live outside the repository: in `golden/` of the folder named by the environment variable
-//! GERELION_SHARED, or of `../shared`. Without them this test says so and passes.
+//! The runs live outside the repository; without them this test is skipped (`tests/material`).
 
 use gerelion::dataset::{CtfFields, OpticsGroup};
 use gerelion::optics::{Ctf, CtfFlags};
-use std::path::{Path, PathBuf};
 
 #[test]
 fn ctf_at_probe_pixels() {
-    let shared = std::env::var_os("GERELION_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let run = shared.join("golden/class3d_k1_noperturb");
-    if !run.is_dir() {
-        println!("skipped: no reference run at {}", run.display());
+    let Some(run) = material::golden("class3d_k1_noperturb") else {
         return;
-    }
+    };
     let table = std::fs::read_to_string(run.join("run_it001_data.star")).unwrap();
     // Columns: image, micrograph, optics group, defocus U, V, angle, …
     let rows: Vec<Vec<&str>> = table

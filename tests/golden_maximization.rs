@@ -1,29 +1,15 @@
 //! Start-up references and spectra, τ² of references and of FSC curves, and completeness against reference runs.
 //!
-//! The runs live outside the repository: in `golden/` of the folder named by the environment variable
-//! GERELION_SHARED, or of `../shared`. Without them these tests say so and pass.
+//! The runs live outside the repository; without them these tests are skipped (`tests/material`).
 
 use gerelion::formats::{star::Document, volume::read_map};
 use gerelion::fourier::{masks::low_pass, reference::prepare};
 use gerelion::maximization::{completeness, initial::initialize_spectra, spectra};
 use gerelion::model::{ClassModel, Model};
 use gpu::mask::low_pass_factor;
+use material::shared;
 use ndarray::Array3;
-use std::path::{Path, PathBuf};
-
-/// The folder of reference runs, if there is one.
-fn golden() -> Option<PathBuf> {
-    let shared = std::env::var_os("GERELION_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let folder = shared.join("golden");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: no reference runs at {}", folder.display());
-    None
-}
+use std::path::Path;
 
 fn map(path: &Path) -> Array3<f64> {
     read_map(path).unwrap().data.mapv(f64::from)
@@ -46,7 +32,9 @@ fn as_printed(ours: f64, printed: f64) -> bool {
 
 #[test]
 fn start_up_reference_and_spectra() {
-    let Some(golden) = golden() else { return };
+    let Some(golden) = shared("golden") else {
+        return;
+    };
     let run = golden.join("class3d_k1_noperturb");
     let input = map(&golden.join("input/trpv1_mini_truth1.mrc"));
     let filtered = low_pass(&input, 4.0, 40.0);
@@ -100,7 +88,9 @@ fn start_up_reference_and_spectra() {
 /// τ² of an iteration is half the mean power of the padded reference that entered it.
 #[test]
 fn power_of_prepared_references() {
-    let Some(golden) = golden() else { return };
+    let Some(golden) = shared("golden") else {
+        return;
+    };
     let run = golden.join("class3d_k1_noperturb");
     let stages: serde_json::Value =
         serde_json::from_slice(&std::fs::read(run.join("stages_it002.json")).unwrap()).unwrap();
@@ -126,7 +116,9 @@ fn power_of_prepared_references() {
 /// In half-set runs τ² and ssnr follow from the FSC and σ² of the same file.
 #[test]
 fn spectra_follow_from_the_fsc() {
-    let Some(golden) = golden() else { return };
+    let Some(golden) = shared("golden") else {
+        return;
+    };
     let mut files = 0;
     for iteration in 1..=14 {
         for half in [1, 2] {
@@ -174,7 +166,9 @@ fn spectra_follow_from_the_fsc() {
 
 #[test]
 fn completeness_and_estimated_resolution() {
-    let Some(golden) = golden() else { return };
+    let Some(golden) = shared("golden") else {
+        return;
+    };
     let mut classes = 0;
     for (name, count) in [
         ("class3d_k1_noperturb/run_it002_model.star", 1),

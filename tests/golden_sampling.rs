@@ -1,26 +1,12 @@
 //! Orientation grids and random perturbations against the `_sampling.star` files of reference runs.
 //!
-//! The runs live outside the repository: in `golden/` of the folder named by the environment variable
-//! GERELION_SHARED, or of `../shared`. Without them these tests say so and pass.
+//! The runs live outside the repository; without them these tests are skipped (`tests/material`).
 
 use gerelion::geometry::random::CRandom;
 use gerelion::geometry::sampling::Sampling;
 use gerelion::geometry::symmetry::PointGroup;
-use std::path::{Path, PathBuf};
-
-/// The folder of reference runs, if there is one.
-fn golden() -> Option<PathBuf> {
-    let shared = std::env::var_os("GERELION_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let folder = shared.join("golden");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: no reference runs at {}", folder.display());
-    None
-}
+use material::shared;
+use std::path::Path;
 
 /// What a sampling file holds.
 struct SamplingFile {
@@ -71,7 +57,9 @@ impl SamplingFile {
 
 #[test]
 fn directions_are_those_of_the_reference_in_its_order() {
-    let Some(golden) = golden() else { return };
+    let Some(golden) = shared("golden") else {
+        return;
+    };
     let mut compared = 0;
     for run in [
         "class3d_k1_noperturb",
@@ -105,7 +93,9 @@ fn directions_are_those_of_the_reference_in_its_order() {
 
 #[test]
 fn perturbations_are_those_of_the_reference() {
-    let Some(golden) = golden() else { return };
+    let Some(golden) = shared("golden") else {
+        return;
+    };
     // (run, its --random_seed, last numbered iteration)
     for (run, seed, last) in [
         ("refine3d_c4", 7, 14),

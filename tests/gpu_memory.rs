@@ -2,9 +2,10 @@
 //! (`tests/emulated_cuda`) at limits from the smallest that is accepted upward. `GERELION_LIMIT_STEP` sets the step between
 //! limits in per cent (10).
 
-use gerelion::device::kernels::PTX_AVAILABLE;
+use gerelion::device::kernels::{PTX_AVAILABLE, WHY_NO_PTX};
 use gerelion::formats::mrc;
 use gerelion::formats::volume::read_map;
+use material::{Need, skip};
 use ndarray::Array3;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -85,7 +86,7 @@ fn difference(a: &Array3<f64>, b: &Array3<f64>) -> f64 {
 /// was accepted, all larger ones are. Returns the texts of the runs that ended.
 fn end_at_every_limit(set: &Set, words: &str, maps: &[&str], least: usize) -> Vec<String> {
     if !PTX_AVAILABLE {
-        println!("skipped: built without kernels");
+        skip(Need::Kernels, WHY_NO_PTX);
         return Vec::new();
     }
     let step: usize = std::env::var("GERELION_LIMIT_STEP").map_or(10, |step| step.parse().unwrap());
@@ -189,7 +190,7 @@ fn classes_end_at_every_limit() {
 #[test]
 fn a_whole_refinement_ends_within_little_memory() {
     if !PTX_AVAILABLE {
-        println!("skipped: built without kernels");
+        skip(Need::Kernels, WHY_NO_PTX);
         return;
     }
     let set = Set::new(4);

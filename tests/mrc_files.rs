@@ -40,11 +40,7 @@ fn written_files_are_valid_for_mrcfile() {
     assert!((back.pixel_size.unwrap() - 1.77).abs() < 1e-6);
     assert_eq!(back.warnings, Vec::<String>::new());
 
-    let probe = Command::new("python3")
-        .args(["-c", "import mrcfile"])
-        .output();
-    if !probe.is_ok_and(|output| output.status.success()) {
-        println!("not validated: python3 with the module mrcfile is not installed");
+    if !material::has_python(&["mrcfile"]) {
         return;
     }
     let output = Command::new("python3")

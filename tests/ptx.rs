@@ -10,6 +10,7 @@ use std::process::Command;
 
 use gerelion::device::kernels::{PTX_AVAILABLE, PtxVariant, VARIANTS, WHY_NO_PTX};
 use gerelion::device::launch::KERNELS;
+use material::{Need, skip};
 
 /// What ptxas says of one kernel.
 #[derive(Debug, Default, Clone)]
@@ -111,12 +112,18 @@ fn read(report: &str) -> BTreeMap<String, Usage> {
 #[test]
 fn every_kernel_assembles_without_spills_or_local_memory() {
     if !PTX_AVAILABLE {
-        println!("skipped: built without kernels ({WHY_NO_PTX})");
+        skip(
+            Need::Kernels,
+            format_args!("built without kernels ({WHY_NO_PTX})"),
+        );
         return;
     }
     let assemblers = assemblers();
     if assemblers.is_empty() {
-        println!("skipped: no ptxas (scripts/setup-kernels.sh installs it)");
+        skip(
+            Need::Ptxas,
+            "there is no ptxas (scripts/setup-kernels.sh installs it)",
+        );
         return;
     }
     let mut table = String::new();

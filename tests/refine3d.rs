@@ -142,18 +142,10 @@ fn fsc_of_refined_noise(seed: u32) -> Vec<f64> {
     class.real_column("rlnGoldStandardFsc").unwrap()
 }
 
-/// Hours of one core: only where asked for.
-fn long_tests() -> bool {
-    let wanted = std::env::var_os("GERELION_LONG_TESTS").is_some();
-    if !wanted {
-        println!("skipped: set GERELION_LONG_TESTS to run it");
-    }
-    wanted
-}
-
 #[test]
 fn simulated_images_are_refined_like_the_reference_run() {
-    let Some(reference) = golden("refine3d_c4").filter(|_| long_tests()) else {
+    // Hours of one core.
+    let Some(reference) = golden("refine3d_c4").filter(|_| material::long_tests()) else {
         return;
     };
     let input = reference.join("../input");

@@ -11,7 +11,7 @@ use gerelion::tools::simulate::{
     self, Preset, Simulation, SimulationSettings, TrueParticle, micrograph::Defocus,
     phantom::helix_bundle,
 };
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn settings() -> SimulationSettings {
@@ -217,16 +217,13 @@ fn unreasonable_output_folders_are_errors() {
 /// what its noisy ones (signal to noise 0.05, so a correlation near 0.2) contain, and not with any sign turned round.
 #[test]
 fn an_independent_simulator_agrees() {
-    let shared = PathBuf::from(std::env::var("GERELION_SHARED").unwrap_or("../shared".into()));
-    let (model, input) = (
-        shared.join("data/trpv1/3j5p_c4.pdb"),
-        shared.join("golden/input"),
-    );
-    if !model.exists() {
-        println!("SKIPPED: {} is not there", model.display());
+    let (Some(models), Some(input)) = (
+        material::shared("data/trpv1"),
+        material::shared("golden/input"),
+    ) else {
         return;
-    }
-    let mut atoms = atoms::read_atoms(&model).unwrap();
+    };
+    let mut atoms = atoms::read_atoms(&models.join("3j5p_c4.pdb")).unwrap();
     atoms::centre(&mut atoms);
     let s = SimulationSettings {
         snr: f64::INFINITY,

@@ -36,19 +36,15 @@ fn files_of_a_run_have_relions_columns_and_are_read_by_other_programs() {
     }
     let files = written(Path::new(&ours).parent().unwrap());
     assert!(files.len() > 15, "{files:?}");
+    if !material::has_python(&["starfile", "mrcfile"]) {
+        return;
+    }
     let judged = Command::new("python3")
         .args(["-c", JUDGE])
         .args(&files)
-        .output();
-    let Ok(judged) = judged else {
-        println!("not compared: no python3");
-        return;
-    };
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&judged.stderr);
-    if text.contains("ModuleNotFoundError") {
-        println!("not compared: the modules starfile and mrcfile are not installed");
-        return;
-    }
     assert!(
         judged.status.success(),
         "{text}{}",

@@ -44,7 +44,8 @@ mod tests {
     #[test]
     fn the_best_variant_comes_first() {
         if !PTX_AVAILABLE {
-            println!("skipped: built without kernels ({WHY_NO_PTX})");
+            let why = format!("built without kernels ({WHY_NO_PTX})");
+            material::skip(material::Need::Kernels, why);
             return;
         }
         let chosen = |capability, driver| -> Vec<u32> {

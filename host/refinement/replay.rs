@@ -7,24 +7,8 @@ use super::sizes::{self, SizeRule};
 use super::state::RunState;
 use crate::formats::star::{Document, Table};
 use crate::fourier::shells::round;
-use std::path::{Path, PathBuf};
-
-/// A folder of the shared reference runs, or None with a plain message.
-pub(super) fn golden(name: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("GERELION_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let folder = shared.join("golden").join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!(
-        "skipped: the reference run {} is not there",
-        folder.display()
-    );
-    None
-}
+pub(super) use material::golden;
+use std::path::Path;
 
 fn real(table: &Table, label: &str) -> f64 {
     table.real(0, label).unwrap()

@@ -11,6 +11,7 @@ mod waits;
 
 use gerelion::device::{Buffer, Device, DeviceError};
 use gpu::slice::{SliceAxes, VolumeShape};
+use material::{Need, skip};
 
 const BOX: usize = 96;
 const IMAGES: usize = 40;
@@ -24,10 +25,12 @@ const HALF: i16 = 30;
 fn device() -> Option<Device> {
     match Device::open(0) {
         Ok(device) => Some(device),
-        Err(
-            error @ (DeviceError::NoKernels(_) | DeviceError::NoDriver | DeviceError::NoDevice(_)),
-        ) => {
-            println!("skipped: {error}");
+        Err(error @ DeviceError::NoKernels(_)) => {
+            skip(Need::Kernels, error);
+            None
+        }
+        Err(error @ (DeviceError::NoDriver | DeviceError::NoDevice(_))) => {
+            skip(Need::Gpu, error);
             None
         }
         Err(error) => panic!("{error}"),

@@ -46,7 +46,7 @@ fn images_are_prepared_as_on_the_host() {
     let transforms = match ImageTransforms::new(&device, BOX, IMAGES) {
         Ok(plan) => plan,
         Err(error @ DeviceError::NoLibrary { .. }) => {
-            println!("skipped: {error}");
+            material::skip(material::Need::Gpu, error);
             return;
         }
         Err(error) => panic!("{error}"),

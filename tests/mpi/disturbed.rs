@@ -3,6 +3,7 @@
 use crate::job::{Job, SOON, ends_soon, errors, ranks_of, signal, signal_if_alive};
 use crate::results::LATER;
 use crate::runs::{check, compare};
+use material::{Need, skip};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(Self(folder.to_owned()));
         }
-        println!("left out: a tmpfs cannot be mounted here");
+        skip(Need::Privileges, "a tmpfs cannot be mounted here");
         None
     }
 

@@ -1,6 +1,7 @@
 //! Jobs of several ranks in folders of their own.
 
 use crate::runs::{command, fixture, succeeded, work_folder};
+use material::{Need, skip};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 /// mpirun of so many ranks of our program.
 fn mpirun(ranks: usize) -> Option<Command> {
     if Command::new("mpirun").arg("--version").output().is_err() {
-        println!("skipped: there is no mpirun");
+        skip(Need::Mpi, "there is no mpirun");
         return None;
     }
     let mut command = Command::new("mpirun");

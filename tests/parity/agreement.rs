@@ -2,10 +2,12 @@
 
 use crate::engines;
 use crate::particles::{DIAMETER, Set};
+use gerelion::device::kernels::{PTX_AVAILABLE, WHY_NO_PTX};
 use gerelion::formats::star::{Document, Table};
 use gerelion::formats::volume::read_map;
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::tools::compare::rotation_between;
+use material::{Need, skip};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -130,7 +132,9 @@ fn last_digit(value: f64) -> f64 {
 
 /// Runs the program on `set` with `options` on both engines and asserts that all iterations agree, and what is said of them.
 pub fn agree(set: &Set, options: &str, bounds: &Bounds) {
-    let ([host, device], _) = run_both(set, options);
+    let Some(([host, device], _)) = run_both(set, options) else {
+        return;
+    };
     let iterations = (1..)
         .take_while(|i| Path::new(&format!("{}_it{i:03}_data.star", host.display())).exists())
         .count();
@@ -145,8 +149,12 @@ pub fn agree(set: &Set, options: &str, bounds: &Bounds) {
 }
 
 /// Runs the program on `set` with `options` on both engines and asserts that both give the same warnings. Returns the roots
-/// of the files, and the warnings.
-pub fn run_both(set: &Set, options: &str) -> ([PathBuf; 2], Vec<String>) {
+/// of the files, and the warnings; None, with a message, where the program has no kernels.
+pub fn run_both(set: &Set, options: &str) -> Option<([PathBuf; 2], Vec<String>)> {
+    if !PTX_AVAILABLE {
+        skip(Need::Kernels, WHY_NO_PTX);
+        return None;
+    }
     let mut words: Vec<String> = options.split_whitespace().map(String::from).collect();
     let mut add = |option: &str, value: String| {
         if !words.iter().any(|word| word == option) {
@@ -164,7 +172,7 @@ pub fn run_both(set: &Set, options: &str) -> ([PathBuf; 2], Vec<String>) {
     let (host, said) = engines::run(folder, &words, "host", None);
     let (device, said_of_device) = engines::run(folder, &words, "device", Some(&libraries));
     assert_eq!(said, said_of_device, "{}, {options}", set.symmetry);
-    ([host, device], said)
+    Some(([host, device], said))
 }
 
 fn compare(set: &Set, host: &str, device: &str, bounds: &Bounds) -> Differences {

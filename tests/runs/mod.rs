@@ -4,26 +4,14 @@
 use gerelion::formats::star::Document;
 use gerelion::tools::compare::{CompareOptions, Comparison, compare_runs};
 use gerelion::tools::fsc::compare_files;
+#[allow(unused_imports)] // each test program uses its part
+pub use material::golden;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The small data set of this repository and its reference runs.
 pub fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixture")
-}
-
-/// A folder of the larger reference runs (`GERELION_SHARED`, else `../shared`); None, with a message, without them.
-pub fn golden(name: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("GERELION_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
-    let folder = shared.join("golden").join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: no folder {}", folder.display());
-    None
 }
 
 /// The words of the command of a reference run (`command.txt`) after the program's name, without the number of threads

@@ -9,19 +9,6 @@ use crate::dataset::ImageStore;
 use crate::fourier::reference;
 use crate::refinement::resume::{Resumed, read_optimiser};
 use serde_json::Value;
-use std::path::PathBuf;
-
-fn golden() -> Option<PathBuf> {
-    let shared = std::env::var_os("GERELION_SHARED")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"));
-    let folder = shared.join("golden");
-    if !folder.is_dir() {
-        println!("skipped: no reference runs at {}", folder.display());
-        return None;
-    }
-    Some(folder)
-}
 
 fn numbers(v: &Value) -> Vec<f64> {
     v.as_array()
@@ -40,7 +27,9 @@ fn close(name: &str, ours: f64, reference: f64, tolerance: f64) {
 
 /// Start from the files of iteration `from`, compare the expectation step of the next one.
 fn compare_stages(from: usize) {
-    let Some(folder) = golden() else { return };
+    let Some(folder) = material::shared("golden") else {
+        return;
+    };
     let run = folder.join("class3d_k1_noperturb");
     let stages: Value = serde_json::from_str(
         &std::fs::read_to_string(run.join(format!("stages_it{:03}.json", from + 1))).unwrap(),

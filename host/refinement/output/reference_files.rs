@@ -13,26 +13,25 @@ use crate::refinement::state::RunState;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
-/// Files of all reference runs whose names end in `suffix`; empty, with a message, where they are absent.
+/// Files of all reference runs whose names end in `suffix`: those of this repository and, where they are at hand, the larger
+/// ones of the jobs that this program does.
 fn reference_files(suffix: &str) -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shared =
-        std::env::var("GERELION_SHARED").map_or_else(|_| root.join("../shared"), PathBuf::from);
-    let folders = [
-        shared.join("golden"),
-        shared.join("fixture"),
-        root.join("tests/data"),
-    ];
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixture");
+    let others = ["golden", "fixture"].map(material::shared);
+    let folders = others.into_iter().flatten().chain([committed]);
+    let is_ours = |run: &PathBuf| {
+        let name = run.file_name().unwrap_or_default().to_string_lossy();
+        ["class3d", "refine3d"]
+            .iter()
+            .any(|job| name.starts_with(job))
+    };
     let mut found: Vec<PathBuf> = folders
-        .iter()
-        .flat_map(|folder| entries(folder))
+        .flat_map(|folder| entries(&folder))
+        .filter(is_ours)
         .flat_map(|run| entries(&run))
         .filter(|file| file.to_string_lossy().ends_with(suffix))
         .collect();
     found.sort();
-    if found.is_empty() {
-        println!("SKIPPED: no *{suffix} of reference runs in {folders:?}");
-    }
     found
 }
 

@@ -484,11 +484,7 @@ fn incomplete_and_final_reference_sets_are_refused() {
 /// Python's `starfile` sees RELION's tables and columns in what we write.
 #[test]
 fn starfile_reads_our_files() {
-    let available = Command::new("python3")
-        .args(["-c", "import starfile"])
-        .status();
-    if !available.is_ok_and(|status| status.success()) {
-        println!("SKIPPED: python3 with the module starfile is not there");
+    if !material::has_python(&["starfile"]) {
         return;
     }
     let run = Run::new();

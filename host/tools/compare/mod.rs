@@ -236,13 +236,8 @@ mod tests {
     }
 
     fn golden(name: &str) -> Option<String> {
-        let shared = std::env::var("GERELION_SHARED").unwrap_or_else(|_| "../shared".into());
-        let prefix = format!("{shared}/golden/{name}");
-        if Path::new(&format!("{prefix}_model.star")).exists() {
-            return Some(prefix);
-        }
-        println!("SKIPPED: {prefix}_model.star is not there");
-        None
+        let folder = material::shared("golden")?;
+        Some(folder.join(name).to_string_lossy().into_owned())
     }
 
     fn options() -> CompareOptions {

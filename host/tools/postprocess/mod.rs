@@ -250,13 +250,10 @@ mod tests {
     /// The final half maps of the reference run on real images: its resolution without a mask, and all files.
     #[test]
     fn reference_half_maps_give_the_files_and_a_plausible_resolution() {
-        let shared = std::env::var("GERELION_SHARED").unwrap_or_else(|_| "../shared".into());
-        let half1 =
-            PathBuf::from(shared).join("golden/refine3d_bgal_real/run_half1_class001_unfil.mrc");
-        if !half1.exists() {
-            println!("SKIPPED: {} is not there", half1.display());
+        let Some(run) = material::golden("refine3d_bgal_real") else {
             return;
-        }
+        };
+        let half1 = run.join("run_half1_class001_unfil.mrc");
         let folder = tempfile::tempdir().unwrap();
         let settings = PostprocessSettings {
             half1,

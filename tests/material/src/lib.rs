@@ -46,10 +46,7 @@ impl Need {
 
     /// `make setup` installs it.
     fn is_installed_by_setup(self) -> bool {
-        matches!(
-            self,
-            Need::Kernels | Need::Ptxas | Need::Mpi | Need::Python
-        )
+        matches!(self, Need::Kernels | Need::Ptxas | Need::Mpi | Need::Python)
     }
 
     /// A skip for want of it is a failure, given the values of `GERELION_REQUIRE` and `CI`.
