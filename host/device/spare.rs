@@ -23,9 +23,9 @@ impl Spares {
 
     /// Frees all that can be made again; true when something was freed.
     pub fn free(&self) -> bool {
-        self.alive()
-            .iter()
-            .fold(false, |any, owner| owner.free() || any)
+        // Every owner is asked.
+        let freed = self.alive().iter().filter(|owner| owner.free()).count();
+        freed > 0
     }
 
     /// Bytes that [`Self::free`] would free now.

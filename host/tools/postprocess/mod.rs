@@ -250,10 +250,10 @@ mod tests {
     /// The final half maps of the reference run on real images: its resolution without a mask, and all files.
     #[test]
     fn reference_half_maps_give_the_files_and_a_plausible_resolution() {
-        let Some(run) = material::golden("refine3d_bgal_real") else {
+        let Some(reference) = material::golden("refine3d_bgal_real") else {
             return;
         };
-        let half1 = run.join("run_half1_class001_unfil.mrc");
+        let half1 = reference.join("run_half1_class001_unfil.mrc");
         let folder = tempfile::tempdir().unwrap();
         let settings = PostprocessSettings {
             half1,
