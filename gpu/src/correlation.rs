@@ -69,13 +69,13 @@ fn interpolate(
     if mirrored {
         (x, y, z) = (-x, -y, -z);
     }
-    let half = f64::from(shape.half);
-    let (y, z) = (y + half, z + half);
+    let y = y + f64::from(shape.half);
+    let z = z + f64::from(shape.half_depth());
     let (x0, y0, z0) = (x as u32, y as u32, z as u32);
     let (fx, fy, fz) = (x - f64::from(x0), y - f64::from(y0), z - f64::from(z0));
     let base = z0 as usize * shape.plane() + y0 as usize * shape.row() + x0 as usize;
     let mut value = [0.0f64; 2];
-    for corner in 0..8 {
+    for corner in 0..shape.corners() as usize {
         let (dx, dy, dz) = (corner & 1, corner >> 1 & 1, corner >> 2);
         let share = |f: f64, d: usize| if d == 1 { f } else { 1.0 - f };
         let weight = share(fz, dz) * share(fy, dy) * share(fx, dx);

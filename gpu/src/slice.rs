@@ -1,14 +1,17 @@
-//! Central slices of an oversampled, half-complex reference volume (spec 01 §1.5).
+//! Central slices of an oversampled, half-complex reference (spec 01 §1.5), or in-plane rotations of the transform of
+//! a 2D reference, which is a volume of one plane (spec 04 §5).
 
-/// Geometry of a reference or back-projection volume: `side`³ logical voxels, x ≥ 0 half stored, x fastest,
-/// z and y centred.
+/// Geometry of a reference or of back-projection sums: `depth`·`side`·`side` logical voxels, x ≥ 0 half stored,
+/// x fastest, z and y centred.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct VolumeShape {
-    /// Side 2h+1 of the full cube.
+    /// Side 2h+1 of the full cube or square.
     pub side: u32,
-    /// h = (side − 1)/2: largest logical index on each axis.
+    /// h = (side − 1)/2: largest logical index along x and y.
     pub half: u32,
+    /// Planes along z: `side` for a 3D reference, 1 for a 2D one.
+    pub depth: u32,
     /// Largest |p|² (padded voxels) that is interpolated, with a tolerance for rounding.
     pub max_radius2: f32,
 }
@@ -25,13 +28,45 @@ impl VolumeShape {
         Self {
             side,
             half: (side - 1) / 2,
+            depth: side,
             max_radius2: reach2(padding * r_max as f32),
+        }
+    }
+
+    /// Returns the shape of a 2D reference, likewise. Its limit is one of whole numbers,
+    /// trunc(|p|²) ≤ trunc(P·r_max)², so that pixels on the circle pass whatever the rounding (spec 04 §5).
+    pub fn flat(side: u32, r_max: u32, padding: f32) -> Self {
+        let radius = (padding * r_max as f32) as u32;
+        Self {
+            side,
+            half: (side - 1) / 2,
+            depth: 1,
+            max_radius2: ((radius * radius + 1) as f32).next_down(),
         }
     }
 
     /// Number of stored complex voxels.
     pub fn len(&self) -> usize {
-        self.side as usize * self.side as usize * (self.half as usize + 1)
+        self.depth as usize * self.plane()
+    }
+
+    /// Largest logical index along z: `half` for a 3D reference, 0 for a 2D one.
+    #[inline(always)]
+    pub fn half_depth(&self) -> u32 {
+        self.depth / 2
+    }
+
+    /// Stored voxels that a position is interpolated between: the eight corners of a cube, or the four of a square.
+    #[inline(always)]
+    pub fn corners(&self) -> u32 {
+        if self.depth == 1 { 4 } else { 8 }
+    }
+
+    /// Distance from the first to the last corner of an interpolation, in stored voxels.
+    #[inline(always)]
+    fn reach(&self) -> usize {
+        let back = if self.depth == 1 { 0 } else { self.plane() };
+        back + self.row() + 1
     }
 
     /// Voxels of a row along x.
@@ -83,8 +118,8 @@ pub fn slice_value(volume: &[[f32; 2]], shape: &VolumeShape, p: [f32; 3]) -> [f3
     let Some(at) = insertion(shape, shape.max_radius2, p) else {
         return [0.0, 0.0];
     };
-    // One bounds check for all eight corners.
-    let Some(corners) = volume.get(at.base..at.base + shape.plane() + shape.row() + 2) else {
+    // One bounds check for all corners.
+    let Some(corners) = volume.get(at.base..=at.base + shape.reach()) else {
         return [0.0, 0.0];
     };
     at.blend(shape, |offset| corners[offset])
@@ -103,8 +138,8 @@ pub fn slice_value_from(
     }
 }
 
-/// The eight stored voxels a slice pixel is spread over in back-projection, and their trilinear weights:
-/// the adjoint of [`slice_value`] (spec 02 §1.3).
+/// The stored voxels a slice pixel is spread over in back-projection, and their trilinear (in 2D bilinear) weights:
+/// the adjoint of [`slice_value`] (spec 02 §1.3, spec 04 §7).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Insertion {
@@ -119,7 +154,7 @@ pub struct Insertion {
 }
 
 impl Insertion {
-    /// Offset from `base` and trilinear share of corner 0…7 (bits: x, y, z).
+    /// Offset from `base` and share of a corner below [`VolumeShape::corners`] (bits: x, y, z).
     #[inline(always)]
     pub fn corner(&self, shape: &VolumeShape, corner: u32) -> (usize, f32) {
         let [fx, fy, fz] = self.fraction;
@@ -129,7 +164,7 @@ impl Insertion {
         (offset, share(fz, dz) * share(fy, dy) * share(fx, dx))
     }
 
-    /// Trilinear mean of the eight voxels; `corner` reads the voxel at an offset from `base`.
+    /// Weighted mean of the corners; `corner` reads the voxel at an offset from `base`.
     #[inline(always)]
     fn blend(&self, shape: &VolumeShape, corner: impl Fn(usize) -> [f32; 2]) -> [f32; 2] {
         let (row, plane) = (shape.row(), shape.plane());
@@ -148,8 +183,12 @@ impl Insertion {
         };
         let [fx, fy, fz] = self.fraction;
         let front = mix(pair(0), pair(row), fy);
-        let back = mix(pair(plane), pair(plane + row), fy);
-        let v = mix(front, back, fz);
+        let v = if shape.depth == 1 {
+            front
+        } else {
+            let back = mix(pair(plane), pair(plane + row), fy);
+            mix(front, back, fz)
+        };
         let re = v[0] + fx * (v[2] - v[0]);
         let im = v[1] + fx * (v[3] - v[1]);
         [re, if self.conjugate { -im } else { im }]
@@ -171,9 +210,9 @@ pub fn insertion(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> Option<I
         y = -y;
         z = -z;
     }
-    let h = shape.half as f32;
-    let (y, z) = (y + h, z + h);
-    // SAFETY: the position lies inside the sphere, so all three are numbers between 0 and the side of the volume.
+    let (y, z) = (y + shape.half as f32, z + shape.half_depth() as f32);
+    // SAFETY: the position lies inside the sphere, so all three are numbers between 0 and the side of the volume; in a
+    // 2D reference z is 0.
     let (x0, y0, z0) = unsafe {
         (
             x.to_int_unchecked::<i32>() as u32,

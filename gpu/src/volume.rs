@@ -85,11 +85,11 @@ pub fn position(i: usize, shape: &VolumeShape) -> Option<[i32; 3]> {
     if i >= shape.len() {
         return None;
     }
-    let (row, half) = ((i / shape.row()) as u32, shape.half as i32);
+    let row = (i / shape.row()) as u32;
     Some([
         (i % shape.row()) as i32,
-        (row % shape.side) as i32 - half,
-        (row / shape.side) as i32 - half,
+        (row % shape.side) as i32 - shape.half as i32,
+        (row / shape.side) as i32 - shape.half_depth() as i32,
     ])
 }
 
@@ -111,8 +111,8 @@ pub fn transform_position(i: usize, side: u32) -> Option<[i32; 3]> {
 /// Stored place of logical (x, y, z), which lies within the volume.
 #[inline(always)]
 pub fn place([x, y, z]: [i32; 3], shape: &VolumeShape) -> usize {
-    let half = shape.half as i32;
-    let row = (z + half) as usize * shape.side as usize + (y + half) as usize;
+    let plane = (z + shape.half_depth() as i32) as usize * shape.side as usize;
+    let row = plane + (y + shape.half as i32) as usize;
     row * shape.row() + x as usize
 }
 

@@ -40,11 +40,7 @@ impl IterationInput<'_> {
 
     /// Empty sums of one class.
     pub(super) fn empty_backprojection(&self) -> BackProjection {
-        BackProjection::new(
-            self.model.box_size,
-            self.references[0].padding(),
-            2 * self.references[0].r_max(),
-        )
+        BackProjection::zeros(*self.references[0].shape())
     }
 }
 

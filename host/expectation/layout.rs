@@ -219,7 +219,7 @@ impl GroupLayout {
                 optics,
                 model.box_size,
                 model.pixel_size,
-                input.references[0].padding(),
+                input.references[0].shape().padding,
             ),
             demodulation,
             transform: ImageTransform::new(optics.box_size),

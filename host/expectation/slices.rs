@@ -48,15 +48,6 @@ impl ImagePlane {
     }
 }
 
-/// Volume geometry as the shared arithmetic wants it.
-pub fn shape(reference: &ReferenceVolume) -> VolumeShape {
-    VolumeShape::new(
-        reference.side as u32,
-        reference.r_max as u32,
-        reference.padding as f32,
-    )
-}
-
 /// Project `reference` onto the first `count` pixels of the list: real parts, then imaginary parts, in list order;
 /// neither CTF nor scale applied.
 pub fn project(
@@ -68,7 +59,7 @@ pub fn project(
 ) {
     pulp::Arch::new().dispatch(Projection {
         volume: bytemuck::cast_slice(&reference.data),
-        shape: shape(reference),
+        shape: reference.shape.for_kernels(),
         axes: *axes,
         rows: pixels.rows(),
         out: out[..2 * count].split_at_mut(count),

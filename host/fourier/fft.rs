@@ -8,7 +8,8 @@ use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use rustfft::{Fft, FftPlanner};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// Half-complex transform of an N×N×N map: index (z, y, x) in FFT order, x = 0…N/2; no centring sign applied.
+/// Half-complex transform of an N×N×N map, or of an image as a map of one section: index (z, y, x) in FFT order,
+/// x = 0…N/2; no centring sign applied.
 pub type HalfComplex3 = Array3<Complex64>;
 
 /// Lines transformed together: enough to fill cache lines when they are gathered along y or z.
@@ -76,19 +77,27 @@ fn transform_columns(mut plane: ArrayViewMut2<Complex64>, plan: &dyn Fft<f64>, s
     }
 }
 
-/// Transform along z, in place.
+/// Transform along z, in place, and multiply by `scale`; a single section is its own transform.
 fn transform_depth(transform: &mut HalfComplex3, plan: &dyn Fft<f64>, scale: f64) {
+    if transform.dim().0 == 1 {
+        transform.mapv_inplace(|v| v * scale);
+        return;
+    }
     transform
         .axis_iter_mut(Axis(1))
         .into_par_iter()
         .for_each(|plane| transform_columns(plane, plan, scale));
 }
 
-/// Forward transform of an N×N×N map, divided by N³. Multi-threaded (rayon).
+/// Forward transform of an N×N×N map, or of a class average of 1×N×N, divided by the number of its values.
+/// Multi-threaded (rayon).
 pub fn forward3(map: &Array3<f64>) -> HalfComplex3 {
-    let n = map.dim().0;
-    assert_eq!(map.dim(), (n, n, n), "maps are cubic");
-    let mut out = HalfComplex3::zeros((n, n, n / 2 + 1));
+    let (sections, n, _) = map.dim();
+    assert!(
+        map.dim() == (n, n, n) || map.dim() == (1, n, n),
+        "maps are cubic, class averages square"
+    );
+    let mut out = HalfComplex3::zeros((sections, n, n / 2 + 1));
     let rows = real_forward(n);
     let columns = complex_plan(n, false);
     out.axis_iter_mut(Axis(0))
@@ -106,22 +115,21 @@ pub fn forward3(map: &Array3<f64>) -> HalfComplex3 {
             }
             transform_columns(plane, columns.as_ref(), 1.0);
         });
-    let samples = (n * n * n) as f64;
-    transform_depth(&mut out, columns.as_ref(), 1.0 / samples);
+    transform_depth(&mut out, columns.as_ref(), 1.0 / map.len() as f64);
     out
 }
 
 /// Inverse transform, unscaled; `n` is the real side length. Multi-threaded.
 pub fn inverse3(mut transform: HalfComplex3, n: usize) -> Array3<f64> {
-    assert_eq!(
-        transform.dim(),
-        (n, n, n / 2 + 1),
+    let sections = transform.dim().0;
+    assert!(
+        [1, n].contains(&sections) && transform.dim() == (sections, n, n / 2 + 1),
         "transform of a map of side {n} expected"
     );
     let rows = real_inverse(n);
     let columns = complex_plan(n, true);
     transform_depth(&mut transform, columns.as_ref(), 1.0);
-    let mut out = Array3::zeros((n, n, n));
+    let mut out = Array3::zeros((sections, n, n));
     out.axis_iter_mut(Axis(0))
         .into_par_iter()
         .zip(transform.axis_iter_mut(Axis(0)))

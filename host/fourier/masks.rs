@@ -12,14 +12,15 @@ fn soft_edge(r: f64, radius: f64, edge: f64) -> f64 {
     1.0 - background_share(r, radius, edge)
 }
 
-/// Call `f(r, value)` for every voxel, r the distance from the box centre in voxels; in parallel over z.
+/// Call `f(r, value)` for every voxel of a map or class average, r the distance from the box centre in voxels; in
+/// parallel over z.
 pub(crate) fn for_each_radius(map: &mut Array3<f64>, f: impl Fn(f64, &mut f64) + Sync) {
-    let centre = (map.dim().0 / 2) as i64;
+    let (middle, centre) = ((map.dim().0 / 2) as i64, (map.dim().1 / 2) as i64);
     map.axis_iter_mut(Axis(0))
         .into_par_iter()
         .enumerate()
         .for_each(|(z, mut plane)| {
-            let z2 = (z as i64 - centre).pow(2);
+            let z2 = (z as i64 - middle).pow(2);
             for ((y, x), value) in plane.indexed_iter_mut() {
                 let r2 = z2 + (y as i64 - centre).pow(2) + (x as i64 - centre).pow(2);
                 f((r2 as f64).sqrt(), value);
@@ -32,18 +33,18 @@ pub fn soft_sphere(map: &mut Array3<f64>, radius: f64, edge: f64) {
     for_each_radius(map, |r, value| *value *= soft_edge(r, radius, edge));
 }
 
-/// Replace what lies outside the inscribed sphere, behind an edge of three voxels, by its own mean (spec 02 §2.4 step 5).
+/// Replace what lies outside the inscribed sphere or circle, behind an edge of three voxels, by its own mean (spec 02 §2.4 step 5).
 pub fn mask_corners(map: &mut Array3<f64>) {
     const EDGE: f64 = 3.0;
-    let radius = (map.dim().0 / 2) as f64;
-    let centre = (map.dim().0 / 2) as i64;
+    let (middle, centre) = ((map.dim().0 / 2) as i64, (map.dim().1 / 2) as i64);
+    let radius = centre as f64;
     // Sums by plane, added in order: the same for any number of threads.
     let planes: Vec<[f64; 2]> = map
         .axis_iter(Axis(0))
         .into_par_iter()
         .enumerate()
         .map(|(z, plane)| {
-            let z2 = (z as i64 - centre).pow(2);
+            let z2 = (z as i64 - middle).pow(2);
             let mut sums = [0.0; 2];
             for ((y, x), value) in plane.indexed_iter() {
                 let r2 = z2 + (y as i64 - centre).pow(2) + (x as i64 - centre).pow(2);
@@ -65,7 +66,7 @@ pub fn mask_corners(map: &mut Array3<f64>) {
 
 /// Low-pass with a two-shell cosine edge at `resolution` Å (spec 01 §2.3).
 pub fn low_pass(map: &Array3<f64>, pixel_size: f64, resolution: f64) -> Array3<f64> {
-    let n = map.dim().0;
+    let (sections, n, _) = map.dim();
     let limit = n as f64 * pixel_size / resolution;
     let mut transform = fft::forward3(map);
     transform
@@ -73,7 +74,7 @@ pub fn low_pass(map: &Array3<f64>, pixel_size: f64, resolution: f64) -> Array3<f
         .into_par_iter()
         .enumerate()
         .for_each(|(z, mut plane)| {
-            let z2 = logical(z, n).pow(2);
+            let z2 = logical(z, sections).pow(2);
             for ((y, x), value) in plane.indexed_iter_mut() {
                 let r2 = z2 + logical(y, n).pow(2) + (x * x) as i64;
                 *value *= low_pass_factor((r2 as f64).sqrt(), limit);

@@ -6,5 +6,6 @@ pub mod image;
 pub mod masks;
 pub(crate) mod padded;
 pub mod reference;
+pub mod shape;
 pub mod shells;
 pub mod sums;

@@ -1,12 +1,13 @@
-//! Transforms between a map of side N, zero-padded to side Q around its centre, and the central part of its Fourier
-//! transform (logical z, y in −h…h, x in 0…h), without ever holding the padded map or its whole transform.
+//! Transforms between a map of side N (or a class average, which has one section), zero-padded to side Q around its
+//! centre, and the central part of its Fourier transform (logical z, y in −h…h, x in 0…h), without ever holding the
+//! padded map or its whole transform.
 //!
 //! Each axis is padded (or cropped) only when its turn comes, so the largest intermediate has N·(2h+1)·(h+1) values.
 //! Reading a line from the centre outwards with wrap-around puts the origin at the box centre: no sign pattern is
 //! needed. The padded transform has frequencies −Q/2+1…Q/2; others are 0 going forward and ignored coming back.
 
 use super::fft::{BLOCK, complex_plan, real_forward, real_inverse, real_line};
-use super::reference::VolumeShape;
+use super::shape::VolumeShape;
 use super::shells::stored;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, Array3, ArrayViewMut3, Axis};
@@ -22,6 +23,8 @@ struct Grid {
     q: usize,
     /// h.
     half: usize,
+    /// Sections of the map: N, or 1 in 2D, where nothing is transformed along z.
+    sections: usize,
 }
 
 impl Grid {
@@ -29,7 +32,8 @@ impl Grid {
         Self {
             n,
             q: shape.padded_box,
-            half: shape.side / 2,
+            half: shape.half(),
+            sections: shape.dimensions.sections(n),
         }
     }
 
@@ -91,10 +95,11 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Unscaled forward transform of `voxel(z, y, x)` on an N³ grid, handed value by value to `store`.
+/// Unscaled forward transform of `voxel(z, y, x)` on an N³ grid (1·N² in 2D), handed value by value to `store`.
 ///
-/// `store` gets stored indices (z, y from 0 to 2h; x) of known frequencies and returns what is written to `out`, if anything. It is called in
-/// parallel over y; what it measures in its first argument comes back ordered by y. `out` has (2h+1, 2h+1, h+1) values.
+/// `store` gets stored indices (z, y from 0 to 2h, z = 0 in 2D; x) of known frequencies and returns what is written to
+/// `out`, if anything. It is called in parallel over y; what it measures in its first argument comes back ordered by y.
+/// `out` has (2h+1, 2h+1, h+1) values, in 2D (1, 2h+1, h+1).
 pub(super) fn forward<V, O, S, R>(
     n: usize,
     shape: &VolumeShape,
@@ -112,7 +117,7 @@ where
     let plan = complex_plan(grid.q, false);
     let real = real_forward(grid.q);
     let width = grid.columns();
-    let mut middle = Array3::<Complex64>::zeros((n, grid.side(), width));
+    let mut middle = Array3::<Complex64>::zeros((grid.sections, grid.side(), width));
     middle
         .axis_iter_mut(Axis(0))
         .into_par_iter()
@@ -157,6 +162,14 @@ where
             if !grid.knows(y as i64 - grid.half as i64) {
                 return measured;
             }
+            if grid.sections == 1 {
+                for (x, value) in source.row(0).iter().enumerate() {
+                    if let Some(kept) = store(&mut measured, [0, y, x], *value) {
+                        plane[[0, x]] = kept;
+                    }
+                }
+                return measured;
+            }
             let mut lines = Lines::new(plan.as_ref());
             for begin in (0..width).step_by(BLOCK) {
                 let count = BLOCK.min(width - begin);
@@ -181,26 +194,32 @@ where
         .collect()
 }
 
-/// Central N³ voxels of the unscaled inverse transform of `data` (stored as a volume of `shape`).
-/// Values beyond the sphere |v|² ≤ `radius2` must be 0: lines wholly outside are not looked at.
-pub(crate) fn inverse(
-    data: &[Complex64],
-    n: usize,
-    shape: &VolumeShape,
-    radius2: i64,
-) -> Array3<f64> {
+/// Central N³ voxels (1·N² in 2D) of the unscaled inverse transform of `data` (stored as a volume of `shape`).
+/// Values beyond the sphere |v|² ≤ Rp² must be 0: lines wholly outside are not looked at.
+pub(crate) fn inverse(data: &[Complex64], shape: &VolumeShape) -> Array3<f64> {
+    let (n, radius2) = (shape.box_size, shape.radius2());
     let grid = Grid::new(n, shape);
     let (side, row_length) = (grid.side(), grid.half + 1);
     let plan = complex_plan(grid.q, true);
     let real = real_inverse(grid.q);
     let width = grid.columns();
-    let mut middle = Array3::<Complex64>::zeros((n, side, width));
+    let mut middle = Array3::<Complex64>::zeros((grid.sections, side, width));
     middle
         .axis_iter_mut(Axis(1))
         .into_par_iter()
         .enumerate()
         .for_each(|(y, mut plane)| {
             let y_logical = y as i64 - grid.half as i64;
+            if grid.sections == 1 {
+                let from = y * row_length;
+                let row = &data[from..from + width];
+                plane
+                    .row_mut(0)
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(p, v)| *p = *v);
+                return;
+            }
             let mut lines = Lines::new(plan.as_ref());
             for begin in (0..width).step_by(BLOCK) {
                 if y_logical * y_logical + (begin * begin) as i64 > radius2 {
@@ -222,7 +241,7 @@ pub(crate) fn inverse(
                 }
             }
         });
-    let mut out = Array3::zeros((n, n, n));
+    let mut out = Array3::zeros((grid.sections, n, n));
     out.axis_iter_mut(Axis(0))
         .into_par_iter()
         .zip(middle.axis_iter(Axis(0)))

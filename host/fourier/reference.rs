@@ -1,24 +1,20 @@
 //! The reference as an oversampled, half-complex Fourier volume that slices are cut from (spec 01 §1.5).
 
 use super::padded;
+use super::shape::{Dimensions, VolumeShape, gridding_factor};
 use super::shells::round;
 use crate::device::{Device, DeviceError, DeviceVolume};
 use ndarray::{Array3, ArrayViewMut3};
 use num_complex::{Complex32, Complex64};
 use std::sync::Arc;
 
-/// Oversampled transform of a reference: logical z, y in −h…h, x in 0…h with h = (side−1)/2, x fastest:
-/// index = ((z+h)·side + (y+h))·(h+1) + x.
+/// Oversampled transform of a reference.
 #[derive(Debug, Clone)]
 pub struct ReferenceVolume {
-    /// Values, `side · side · (side/2+1)`.
+    /// Values in the order that [`VolumeShape`] describes.
     pub data: Vec<Complex32>,
-    /// 2(ROUND(P·r_max)+1)+1.
-    pub side: usize,
-    /// r_max = min(S/2, N/2), unpadded shells.
-    pub r_max: usize,
-    /// Effective padding factor P = N_P/N.
-    pub padding: f64,
+    /// Their grid.
+    pub shape: VolumeShape,
 }
 
 /// A reference volume where it is needed.
@@ -38,32 +34,11 @@ pub struct DeviceReference {
 }
 
 impl Reference {
-    /// 2(ROUND(P·r_max)+1)+1.
-    pub fn side(&self) -> usize {
+    /// Grid of the values.
+    pub fn shape(&self) -> &VolumeShape {
         match self {
-            Reference::Host(volume) => volume.side,
-            Reference::Device(reference) => reference.shape.side,
-        }
-    }
-
-    /// Stored voxels.
-    pub fn voxels(&self) -> usize {
-        self.side() * self.side() * (self.side() / 2 + 1)
-    }
-
-    /// r_max = min(S/2, N/2), unpadded shells.
-    pub fn r_max(&self) -> usize {
-        match self {
-            Reference::Host(volume) => volume.r_max,
-            Reference::Device(reference) => reference.shape.r_max,
-        }
-    }
-
-    /// Effective padding factor P.
-    pub fn padding(&self) -> f64 {
-        match self {
-            Reference::Host(volume) => volume.padding,
-            Reference::Device(reference) => reference.shape.padding,
+            Reference::Host(volume) => &volume.shape,
+            Reference::Device(reference) => &reference.shape,
         }
     }
 
@@ -83,9 +58,7 @@ impl Reference {
                 let values = reference.volume.read(0..reference.volume.len())?;
                 ReferenceVolume {
                     data: bytemuck::cast_vec(values),
-                    side: reference.shape.side,
-                    r_max: reference.shape.r_max,
-                    padding: reference.shape.padding,
+                    shape: reference.shape,
                 }
             }
         })
@@ -108,62 +81,8 @@ pub struct PreparedReference {
     pub power: Vec<f64>,
 }
 
-/// Sizes shared by reference volumes and back-projection sums (spec 01 §1.5 steps 2 and 4, spec 02 §1.1).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct VolumeShape {
-    /// Side 2(ROUND(P·r_max)+1)+1 of the full cube.
-    pub side: usize,
-    /// r_max = min(S/2, N/2); S = 0 means N.
-    pub r_max: usize,
-    /// Effective P = N_P/N.
-    pub padding: f64,
-    /// Side N_P of the padded real-space box (even).
-    pub padded_box: usize,
-}
-
-impl VolumeShape {
-    /// Stored voxels.
-    pub fn voxels(&self) -> usize {
-        self.side * self.side * (self.side / 2 + 1)
-    }
-
-    /// Geometry as kernels take it.
-    pub fn for_kernels(&self) -> gpu::slice::VolumeShape {
-        gpu::slice::VolumeShape::new(self.side as u32, self.r_max as u32, self.padding as f32)
-    }
-}
-
-/// Shape of a reference volume or back-projection for box N, `--pad` and current size.
-pub fn volume_shape(box_size: usize, padding: f64, current_size: usize) -> VolumeShape {
-    let mut padded_box = round(padding * box_size as f64) as usize;
-    padded_box += padded_box % 2;
-    // The effective factor is a single-precision number in the reference program.
-    let padding = f64::from(padded_box as f32 / box_size as f32);
-    let r_max = if current_size == 0 {
-        box_size / 2
-    } else {
-        (current_size / 2).min(box_size / 2)
-    };
-    VolumeShape {
-        side: 2 * (round(padding * r_max as f64) as usize + 1) + 1,
-        r_max,
-        padding,
-        padded_box,
-    }
-}
-
-/// Largest |p|² (padded voxels) at which slices are inserted into sums: Rp = ROUND(r_max·P) (spec 02 §1.3).
-pub fn insertion_reach2(padding: f64, r_max: usize) -> f32 {
-    gpu::slice::reach2(round(padding * r_max as f64) as f32)
-}
-
-/// Gridding correction of trilinear interpolation at `radius` voxels from the box centre (spec 01 §1.5 step 1, spec 02 §2.4
-/// step 6). Maps are divided by it.
-pub fn gridding_factor(radius: f64, box_size: usize, padding: f64) -> f64 {
-    gpu::volume::gridding_factor(radius, box_size as f64 * padding)
-}
-
-/// Gridding-correct, pad, transform and crop a map for current size `current_size` (spec 01 §1.5 steps 1–7).
+/// Gridding-correct, pad, transform and crop a map, or a class average (a map of one section), for current size
+/// `current_size` (spec 01 §1.5 steps 1–7, spec 04 §5).
 /// `lowres_limit_shell`: shells up to this one are zeroed after the spectrum (`--strict_lowres_exp`).
 pub fn prepare(
     map: &Array3<f64>,
@@ -171,23 +90,24 @@ pub fn prepare(
     current_size: usize,
     lowres_limit_shell: Option<usize>,
 ) -> PreparedReference {
-    let n = map.dim().0;
-    let shape = volume_shape(n, padding, current_size);
-    let half = (shape.side / 2) as i64;
-    let radius2 = round(shape.r_max as f64 * shape.padding).pow(2);
+    let (sections, n, _) = map.dim();
+    let shape = VolumeShape::new(Dimensions::of_sections(sections), n, padding, current_size);
+    let (half, half_depth) = (shape.half() as i64, shape.half_depth() as i64);
+    let radius2 = shape.radius2();
     let silent2 = lowres_limit_shell.map_or(-1, |s| round(s as f64 * shape.padding).pow(2));
     // Amplitudes of a transform divided by N², whatever the padding.
-    let scale = shape.padding.powi(3) * n as f64 / (shape.padded_box as f64).powi(3);
-    let centre = (n / 2) as i64;
+    let scale = shape.amplitude_scale() / shape.padded_values();
+    let (middle, centre) = ((sections / 2) as i64, (n / 2) as i64);
     let corrected = |z: usize, y: usize, x: usize| {
-        let r2: i64 = [z, y, x].iter().map(|&i| (i as i64 - centre).pow(2)).sum();
+        let r2 =
+            (z as i64 - middle).pow(2) + (y as i64 - centre).pow(2) + (x as i64 - centre).pow(2);
         map[[z, y, x]] / gridding_factor((r2 as f64).sqrt(), n, shape.padding)
     };
-    let mut data = vec![Complex32::default(); shape.side * shape.side * (shape.side / 2 + 1)];
-    let out = ArrayViewMut3::from_shape((shape.side, shape.side, shape.side / 2 + 1), &mut data)
+    let mut data = vec![Complex32::default(); shape.voxels()];
+    let out = ArrayViewMut3::from_shape((shape.depth(), shape.side, shape.half() + 1), &mut data)
         .expect("the volume has this shape");
     let keep = |sums: &mut ShellSums, at: [usize; 3], value: Complex64| {
-        let (z, y, x) = (at[0] as i64 - half, at[1] as i64 - half, at[2] as i64);
+        let (z, y, x) = (at[0] as i64 - half_depth, at[1] as i64 - half, at[2] as i64);
         let r2 = z * z + y * y + x * x;
         if r2 > radius2 {
             return None;
@@ -210,12 +130,7 @@ pub fn prepare(
         }
     }
     PreparedReference {
-        volume: ReferenceVolume {
-            data,
-            side: shape.side,
-            r_max: shape.r_max,
-            padding: shape.padding,
-        },
+        volume: ReferenceVolume { data, shape },
         power: power
             .into_iter()
             .map(|[sum, count]| if count < 1.0 { 0.0 } else { sum / 2.0 / count })
@@ -239,22 +154,6 @@ mod tests {
         })
     }
 
-    #[test]
-    fn shapes_of_the_table() {
-        // Spec 02 §8: (N, p) → P at n = N.
-        for (n, p, side) in [
-            (64, 1.0, 67),
-            (64, 2.0, 131),
-            (256, 2.0, 515),
-            (512, 1.0, 515),
-        ] {
-            assert_eq!(volume_shape(n, p, n).side, side, "N {n}, p {p}");
-        }
-        let small = volume_shape(64, 2.0, 28);
-        assert_eq!((small.side, small.r_max, small.padded_box), (59, 14, 128));
-        assert_eq!(volume_shape(10, 1.25, 0).padded_box, 14);
-    }
-
     /// The transform made axis by axis equals the plain one: pad the corrected map, transform, move the origin to the
     /// centre by the sign pattern, cut out the sphere.
     #[test]
@@ -262,7 +161,7 @@ mod tests {
         for (n, p, size) in [(16, 2.0, 10), (16, 2.0, 16), (16, 1.0, 16), (12, 1.5, 8)] {
             let map = noise(n);
             let prepared = prepare(&map, p, size, None);
-            let shape = volume_shape(n, p, size);
+            let shape = VolumeShape::new(Dimensions::Three, n, p, size);
             let q = shape.padded_box;
             let mut corrected = map.clone();
             crate::fourier::masks::for_each_radius(&mut corrected, |r, v| {
@@ -312,11 +211,33 @@ mod tests {
             assert!((power - expected).abs() < 1e-9, "shell {shell}: {power}");
         }
         // --strict_lowres_exp silences the inner sphere but not the spectrum.
-        let h = prepared.volume.side / 2;
-        let at = |z: usize, x: usize| {
-            prepared.volume.data[((z + h) * prepared.volume.side + h) * (h + 1) + x].re
-        };
+        let (side, h) = (prepared.volume.shape.side, prepared.volume.shape.half());
+        let at = |z: usize, x: usize| prepared.volume.data[((z + h) * side + h) * (h + 1) + x].re;
         assert_eq!((at(0, 6), at(0, 0)), (0.0, 0.0));
         assert!((at(0, 7) - 1.0).abs() < 1e-6);
+    }
+
+    /// A class average is prepared as the middle section of a map whose other sections are empty, but for the N of a
+    /// central slice: its transform does not depend on z.
+    #[test]
+    fn a_class_average_is_a_map_of_one_section() {
+        let (n, p, size) = (16, 2.0, 12);
+        let average = Array3::from_shape_fn((1, n, n), |(_, y, x)| {
+            ((y * 104_729 + x * 1_299_709) % 1009) as f64 / 500.0 - 1.0
+        });
+        let mut solid = Array3::zeros((n, n, n));
+        solid
+            .slice_mut(ndarray::s![n / 2..=n / 2, .., ..])
+            .assign(&average);
+        let (flat, solid) = (
+            prepare(&average, p, size, None).volume,
+            prepare(&solid, p, size, None).volume,
+        );
+        let (plane, middle) = (flat.shape.plane(), solid.shape.half_depth());
+        assert_eq!(flat.data.len(), plane);
+        for (a, b) in flat.data.iter().zip(&solid.data[middle * plane..]) {
+            // Σ over the section is the same; scales are P²/Q² and P³N/Q³ with Q = PN.
+            assert!((a - b).norm() < 1e-6, "{a} {b}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! Either kind can be read, replaced and added to in ranges, so that ranks and devices can put theirs together.
 
 use super::backprojection::BackProjection;
-use super::reference::VolumeShape;
+use super::shape::VolumeShape;
 use super::shells::round;
 use crate::device::{Device, DeviceError, DeviceVolume};
 use num_complex::Complex64;
@@ -32,7 +32,7 @@ pub struct DeviceSums {
 impl DeviceSums {
     /// Rp² with Rp = ROUND(r_max·P): voxels and samples beyond it are not used.
     pub fn radius2(&self) -> u32 {
-        round(self.shape.r_max as f64 * self.shape.padding).pow(2) as u32
+        self.shape.radius2() as u32
     }
 
     /// Geometry as kernels take it.
@@ -48,9 +48,7 @@ impl DeviceSums {
         let mut sums = BackProjection {
             data: Vec::with_capacity(voxels),
             weight: Vec::with_capacity(voxels),
-            side: self.shape.side,
-            r_max: self.shape.r_max,
-            padding: self.shape.padding,
+            shape: self.shape,
         };
         for first in (0..voxels).step_by(RANGE) {
             for [re, im, weight, _] in self.volume.read(first..(first + RANGE).min(voxels))? {
@@ -100,20 +98,22 @@ impl Sums {
         }
     }
 
+    /// Grid of the sums.
+    pub fn shape(&self) -> &VolumeShape {
+        match self {
+            Sums::Host(sums) => &sums.shape,
+            Sums::Device(sums) => &sums.shape,
+        }
+    }
+
     /// r_max in unpadded shells.
     pub fn r_max(&self) -> usize {
-        match self {
-            Sums::Host(sums) => sums.r_max,
-            Sums::Device(sums) => sums.shape.r_max,
-        }
+        self.shape().r_max
     }
 
     /// Padding factor P.
     pub fn padding(&self) -> f64 {
-        match self {
-            Sums::Host(sums) => sums.padding,
-            Sums::Device(sums) => sums.shape.padding,
-        }
+        self.shape().padding
     }
 
     /// (re, im, weight) of the voxels of `range`. What was added before is in it; single-precision sums are given as
@@ -256,16 +256,14 @@ impl Sums {
         };
         match sums.volume.restore(&values) {
             Err(error) if error.is_full() => {
-                let shape = &sums.shape;
+                let shape = sums.shape;
                 *self = Sums::Host(BackProjection {
                     data: values
                         .iter()
                         .map(|v| Complex64::new(v[0].into(), v[1].into()))
                         .collect(),
                     weight: values.iter().map(|v| v[2].into()).collect(),
-                    side: shape.side,
-                    r_max: shape.r_max,
-                    padding: shape.padding,
+                    shape,
                 });
                 Ok(())
             }

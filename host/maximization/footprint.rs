@@ -1,7 +1,7 @@
 //! Device memory of the maximisation, from which runs are planned.
 
 use crate::device::Cube;
-use crate::fourier::reference::VolumeShape;
+use crate::fourier::shape::VolumeShape;
 use gpu::volume::BLOB_SAMPLES;
 
 /// Shapes, operators of a point group, spectra.
@@ -66,12 +66,12 @@ impl Footprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fourier::reference::volume_shape;
+    use crate::fourier::shape::Dimensions;
 
     /// Box 512 with padding 2 in the last iteration: no operation takes more than 17 GiB.
     #[test]
     fn box_512_with_padding_2() {
-        let footprint = Footprint::new(&volume_shape(512, 2.0, 512), 512, 1);
+        let footprint = Footprint::new(&VolumeShape::new(Dimensions::Three, 512, 2.0, 512), 512, 1);
         assert_eq!(footprint.sums, 16 * 1027 * 1027 * 514);
         assert!(footprint.regularised < 13 << 30, "{footprint:?}");
         assert!(footprint.largest() < 17 << 30, "{footprint:?}");

@@ -22,14 +22,12 @@ pub(super) fn divide(
     radial: &Radial,
     class_weight: f64,
     iterations: usize,
-    box_size: usize,
 ) {
     if class_weight > 0.0 {
         sums.data.par_iter_mut().for_each(|a| *a /= class_weight);
         sums.weight.par_iter_mut().for_each(|w| *w /= class_weight);
     }
-    let padded_box = sums.shape(box_size).padded_box;
-    let density = densities(radial, &sums.weight, iterations, padded_box);
+    let density = densities(radial, &sums.weight, iterations, sums.shape.padded_box);
     sums.data
         .par_iter_mut()
         .zip(&density)

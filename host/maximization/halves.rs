@@ -42,9 +42,12 @@ pub fn join_low_resolution(
     half2: &mut BackProjection,
     shell: usize,
 ) -> Result<(), MaximizationError> {
-    same_shape((half1.side, half1.r_max), (half2.side, half2.r_max))?;
+    same_shape(
+        (half1.shape.side, half1.shape.r_max),
+        (half2.shape.side, half2.shape.r_max),
+    )?;
     let radial = Radial::new(half1);
-    let limit2 = round(half1.padding * shell as f64).pow(2);
+    let limit2 = round(half1.shape.padding * shell as f64).pow(2);
     let plane = radial.plane();
     half1
         .data
@@ -68,10 +71,10 @@ pub fn join_low_resolution(
 
 /// Down-sample symmetrised sums: Σ A / Σ W over the padded voxels that round to one unpadded voxel.
 pub fn half_average(sums: &BackProjection) -> HalfAverage {
-    let reach = (sums.r_max + 1) as i64;
-    let (side, width) = (2 * sums.r_max + 3, sums.r_max + 2);
-    let (half, padded_width) = (sums.half() as i64, sums.half() + 1);
-    let coarse = |padded: i64| round(padded as f64 / sums.padding);
+    let reach = (sums.shape.r_max + 1) as i64;
+    let (side, width) = (2 * sums.shape.r_max + 3, sums.shape.r_max + 2);
+    let (half, padded_width) = (sums.shape.half() as i64, sums.shape.half() + 1);
+    let coarse = |padded: i64| round(padded as f64 / sums.shape.padding);
     let planes: Vec<Vec<Complex64>> = (-reach..=reach)
         .into_par_iter()
         .map(|z_out| {
@@ -83,8 +86,8 @@ pub fn half_average(sums: &BackProjection) -> HalfAverage {
                     if y_out.abs() > reach {
                         continue;
                     }
-                    let from =
-                        ((z + half) as usize * sums.side + (y + half) as usize) * padded_width;
+                    let from = ((z + half) as usize * sums.shape.side + (y + half) as usize)
+                        * padded_width;
                     let to = (y_out + reach) as usize * width;
                     for x in 0..padded_width {
                         let x_out = coarse(x as i64) as usize;
@@ -107,7 +110,7 @@ pub fn half_average(sums: &BackProjection) -> HalfAverage {
         .collect();
     HalfAverage {
         data: planes.concat(),
-        r_max: sums.r_max,
+        r_max: sums.shape.r_max,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Spectra of the start-up model (spec 02 §3.7, spec 01 §2.7).
 
 use crate::fourier::fft::forward3;
+use crate::fourier::shape::Dimensions;
 use crate::fourier::shells::{logical, shell};
 use crate::model::Model;
 use ndarray::Array3;
@@ -10,7 +11,12 @@ use ndarray::Array3;
 pub fn initialize_spectra(model: &mut Model, particles: usize, fixed_tau2: bool) {
     let shells = model.box_size / 2 + 1;
     let noise = mean_noise(&model.noise, shells);
-    let slices = (model.box_size * model.box_size) as f64;
+    let flat = model.dimensions() == Dimensions::Two;
+    // A central slice of a map of N³ has N² times the power per pixel; a class average is compared as it is.
+    let slices = match flat {
+        true => 1.0,
+        false => (model.box_size * model.box_size) as f64,
+    };
     for class in &mut model.classes {
         if !fixed_tau2 {
             class.tau2 = power(&class.map)
@@ -23,7 +29,7 @@ pub fn initialize_spectra(model: &mut Model, particles: usize, fixed_tau2: bool)
                 if noise[s] <= 0.0 {
                     return 0.0;
                 }
-                let voxels_per_pixel = if s > 0 { 2.0 * s as f64 } else { 1.0 };
+                let voxels_per_pixel = if s > 0 && !flat { 2.0 * s as f64 } else { 1.0 };
                 let evidence = particles as f64 * class.fraction / noise[s] / voxels_per_pixel;
                 evidence * class.tau2[s]
             })
@@ -44,10 +50,10 @@ fn mean_noise(noise: &[Vec<f64>], shells: usize) -> Vec<f64> {
 
 /// Mean |F|² per shell 0…N/2 of the plain transform, over all stored coefficients.
 fn power(map: &Array3<f64>) -> Vec<f64> {
-    let n = map.dim().0;
+    let (sections, n, _) = map.dim();
     let mut sums = vec![[0.0; 2]; n / 2 + 1];
     for ((z, y, x), value) in forward3(map).indexed_iter() {
-        let r2 = logical(z, n).pow(2) + logical(y, n).pow(2) + (x * x) as i64;
+        let r2 = logical(z, sections).pow(2) + logical(y, n).pow(2) + (x * x) as i64;
         if let Some(sum) = sums.get_mut(shell(r2)) {
             sum[0] += value.norm_sqr();
             sum[1] += 1.0;

@@ -129,7 +129,7 @@ pub fn maximize_class(
     }
     let weights = volumes::weights(&sums)?;
     let total: f64 = weights.iter().map(|[sum, _]| sum).sum();
-    if total / prior::oversampling(sums.padding()) <= EMPTY_SUMS {
+    if total / sums.shape().oversampling() <= EMPTY_SUMS {
         finish.on_host(&mut class.map);
         return Ok(None);
     }

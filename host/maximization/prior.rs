@@ -1,15 +1,11 @@
 //! The inverse prior variance that regularises a reconstruction, and the lowest weight that data are divided by
 //! (spec 02 §2.1–2.2).
 
+use crate::fourier::shape::VolumeShape;
 use gpu::volume::{NO_POWER, evidence_ratio, regularised};
 
 /// What stands for 1/(c_p·T·τ²) where a shell has no prior power.
 const NO_PRIOR: f64 = -1.0;
-
-/// c_p of a 3D reference.
-pub(super) fn oversampling(padding: f64) -> f64 {
-    padding.powi(3)
-}
 
 /// Returns a thousandth of the mean weight, given the sum and number of the weights of a shell.
 pub(super) fn weight_floor([sum, count]: [f64; 2]) -> f64 {
@@ -27,9 +23,9 @@ pub(super) struct InversePrior {
 }
 
 impl InversePrior {
-    /// For τ² per shell; shells beyond the end of `tau2` have no power.
-    pub fn new(tau2: &[f64], tau2_fudge: f64, padding: f64) -> Self {
-        let factor = oversampling(padding) * tau2_fudge;
+    /// For τ² per shell and sums of `shape`; shells beyond the end of `tau2` have no power.
+    pub fn new(tau2: &[f64], tau2_fudge: f64, shape: &VolumeShape) -> Self {
+        let factor = shape.oversampling() * tau2_fudge;
         let inverse = |&t: &f64| match t > NO_POWER {
             true => 1.0 / (factor * t),
             false => NO_PRIOR,

@@ -2,6 +2,7 @@
 //! results do not depend on the number of threads.
 
 use crate::fourier::backprojection::BackProjection;
+use crate::fourier::shape::VolumeShape;
 use crate::fourier::shells::round;
 use rayon::prelude::*;
 
@@ -9,6 +10,8 @@ use rayon::prelude::*;
 pub(super) struct Radial {
     /// h.
     pub half: i64,
+    /// Largest logical index along z: h, or 0 in 2D.
+    half_depth: i64,
     /// 2h + 1.
     pub side: usize,
     /// Rp².
@@ -18,17 +21,18 @@ pub(super) struct Radial {
 
 impl Radial {
     pub fn new(sums: &BackProjection) -> Self {
-        Self::of(sums.side, sums.radius2(), sums.padding)
+        Self::of(&sums.shape)
     }
 
-    /// For sums of `side` voxels, used up to Rp² = `radius2`, with padding p.
-    pub fn of(side: usize, radius2: i64, padding: f64) -> Self {
+    /// For sums of a shape, used up to Rp².
+    pub fn of(shape: &VolumeShape) -> Self {
         Self {
-            half: side as i64 / 2,
-            side,
-            radius2,
-            shells: (0..=radius2)
-                .map(|r2| round((r2 as f64).sqrt() / padding) as u32)
+            half: shape.half() as i64,
+            half_depth: shape.half_depth() as i64,
+            side: shape.side,
+            radius2: shape.radius2(),
+            shells: (0..=shape.radius2())
+                .map(|r2| round((r2 as f64).sqrt() / shape.padding) as u32)
                 .collect(),
         }
     }
@@ -51,7 +55,7 @@ impl Radial {
     /// Squared radius and index of each stored voxel of plane `z` (stored index), in storage order.
     pub fn voxels(&self, z: usize) -> impl Iterator<Item = (i64, usize)> + use<> {
         let (half, width) = (self.half, self.half as usize + 1);
-        let z2 = (z as i64 - half).pow(2);
+        let z2 = (z as i64 - self.half_depth).pow(2);
         (0..self.side).flat_map(move |y| {
             let zy2 = z2 + (y as i64 - half).pow(2);
             (0..width).map(move |x| (zy2 + (x * x) as i64, y * width + x))

@@ -2,17 +2,17 @@
 
 use super::MaximizationOptions;
 use super::gridding;
-use super::prior::{InversePrior, oversampling, weight_floor};
+use super::prior::{InversePrior, weight_floor};
 use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::masks::{for_each_radius, mask_corners};
 use crate::fourier::padded;
-use crate::fourier::reference::gridding_factor;
+use crate::fourier::shape::gridding_factor;
 use ndarray::Array3;
 use num_complex::Complex64;
 use rayon::prelude::*;
 
-/// Reconstruct a map of side `options.box_size`.
+/// Reconstruct a map, or a class average (spec 04 §8).
 ///
 /// `tau2`: regularise with this spectrum (`options.regularise` permitting); None: un-regularised ("unfil") map.
 /// `class_weight` only limits magnitudes on the gridding path. Works in place on the sums.
@@ -28,16 +28,10 @@ pub fn reconstruct(
         regularise(&mut sums, &radial, tau2, options);
     }
     match options.gridding_iterations {
-        Some(iterations) => gridding::divide(
-            &mut sums,
-            &radial,
-            class_weight,
-            iterations,
-            options.box_size,
-        ),
+        Some(iterations) => gridding::divide(&mut sums, &radial, class_weight, iterations),
         None => divide(&mut sums, &radial),
     }
-    to_real_space(sums, options.box_size)
+    to_real_space(sums)
 }
 
 /// Nothing beyond |v|² ≤ Rp² is used.
@@ -63,7 +57,7 @@ fn regularise(
     tau2: &[f64],
     options: &MaximizationOptions,
 ) {
-    let prior = InversePrior::new(tau2, options.tau2_fudge, sums.padding);
+    let prior = InversePrior::new(tau2, options.tau2_fudge, &sums.shape);
     sums.weight
         .par_chunks_mut(radial.plane())
         .enumerate()
@@ -81,8 +75,8 @@ fn regularise(
 
 /// Divide data by weights that are no lower than a thousandth of the mean of their shell (spec 02 §2.2).
 fn divide(sums: &mut BackProjection, radial: &Radial) {
-    let bins = sums.r_max.max(1);
-    let bin = |r2: i64| (((r2 as f64).sqrt() / sums.padding) as usize).min(bins - 1);
+    let bins = sums.shape.r_max.max(1);
+    let bin = |r2: i64| (((r2 as f64).sqrt() / sums.shape.padding) as usize).min(bins - 1);
     let floor: Vec<f64> = radial
         .sum_by(&sums.weight, bins, bin, |_, w| [w, 1.0])
         .into_iter()
@@ -105,21 +99,20 @@ fn divide(sums: &mut BackProjection, radial: &Radial) {
 }
 
 /// Inverse transform, scale, corner mask, gridding correction (spec 02 §2.4).
-fn to_real_space(sums: BackProjection, box_size: usize) -> Array3<f64> {
-    let shape = sums.shape(box_size);
-    let radius2 = sums.radius2();
+fn to_real_space(sums: BackProjection) -> Array3<f64> {
     let BackProjection {
         data,
         weight,
-        padding,
-        ..
+        shape,
     } = sums;
     drop(weight);
-    let mut map = padded::inverse(&data, box_size, &shape, radius2);
+    let mut map = padded::inverse(&data, &shape);
     drop(data);
-    let scale = 1.0 / (oversampling(padding) * box_size as f64);
+    let scale = 1.0 / shape.amplitude_scale();
     map.par_mapv_inplace(|v| v * scale);
     mask_corners(&mut map);
-    for_each_radius(&mut map, |r, v| *v /= gridding_factor(r, box_size, padding));
+    for_each_radius(&mut map, |r, v| {
+        *v /= gridding_factor(r, shape.box_size, shape.padding)
+    });
     map
 }

@@ -5,7 +5,8 @@ use super::{
 };
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::masks::for_each_radius;
-use crate::fourier::reference::{gridding_factor, prepare};
+use crate::fourier::reference::prepare;
+use crate::fourier::shape::gridding_factor;
 use crate::geometry::Matrix3;
 use ndarray::Array3;
 use num_complex::Complex64;
@@ -55,7 +56,7 @@ fn relative_l2(a: &Array3<f64>, b: &Array3<f64>) -> f64 {
 fn as_sums(map: &Array3<f64>, padding: f64, size: usize) -> BackProjection {
     let volume = prepare(map, padding, size, None).volume;
     let mut sums = BackProjection::new(map.dim().0, padding, size);
-    assert_eq!((sums.side, sums.r_max), (volume.side, volume.r_max));
+    assert_eq!(sums.shape, volume.shape);
     for (to, from) in sums.data.iter_mut().zip(&volume.data) {
         *to = Complex64::new(f64::from(from.re), f64::from(from.im));
     }
@@ -81,20 +82,20 @@ fn orientations(count: usize) -> Vec<Matrix3> {
 /// The eight voxels and trilinear weights for a position, None outside the sphere; true: use the mate.
 fn corners(sums: &BackProjection, p: [f64; 3]) -> Option<(Vec<(usize, f64)>, bool)> {
     let r2: f64 = p.iter().map(|c| c * c).sum();
-    if r2 > sums.radius2() as f64 * (1.0 + 1e-9) {
+    if r2 > sums.shape.radius2() as f64 * (1.0 + 1e-9) {
         return None;
     }
     let mirrored = p[0] < 0.0;
     let [x, y, z] = if mirrored { p.map(|c| -c) } else { p };
-    let half = sums.half() as f64;
+    let half = sums.shape.half() as f64;
     let split = |c: f64| (c.floor() as usize, c - c.floor());
     let ((x, fx), (y, fy), (z, fz)) = (split(x), split(y + half), split(z + half));
-    let width = sums.half() + 1;
+    let width = sums.shape.half() + 1;
     let mut all = Vec::new();
     for (dz, wz) in [(0, 1.0 - fz), (1, fz)] {
         for (dy, wy) in [(0, 1.0 - fy), (1, fy)] {
             for (dx, wx) in [(0, 1.0 - fx), (1, fx)] {
-                let at = ((z + dz) * sums.side + y + dy) * width + x + dx;
+                let at = ((z + dz) * sums.shape.side + y + dy) * width + x + dx;
                 all.push((at, wz * wy * wx));
             }
         }
@@ -139,7 +140,7 @@ fn project_and_insert(reference: &BackProjection, orientations: &[Matrix3]) -> B
     sums.data.fill(Complex64::default());
     sums.weight.fill(0.0);
     for a in orientations {
-        for p in slice_positions(a, reference.padding, reference.r_max) {
+        for p in slice_positions(a, reference.shape.padding, reference.shape.r_max) {
             if let Some(v) = value(reference, p) {
                 insert(&mut sums, p, v * 2.0, 2.0);
             }
@@ -156,7 +157,7 @@ fn preparing_and_reconstructing_are_inverse() {
         let sums = as_sums(&particle(), padding, size);
         let mut expected = particle();
         for_each_radius(&mut expected, |r, v| {
-            *v /= gridding_factor(r, N, sums.padding).powi(2);
+            *v /= gridding_factor(r, N, sums.shape.padding).powi(2);
         });
         let map = reconstruct(sums, None, 1.0, &options());
         let error = relative_l2(&map, &expected);
@@ -234,7 +235,7 @@ fn insertion_is_the_adjoint_of_projection() {
     sums.data.fill(Complex64::default());
     let mut left = 0.0;
     for (i, a) in orientations(7).iter().enumerate() {
-        for (j, p) in slice_positions(a, 2.0, reference.r_max)
+        for (j, p) in slice_positions(a, 2.0, reference.shape.r_max)
             .into_iter()
             .enumerate()
         {
@@ -269,7 +270,10 @@ fn one_asymmetric_unit_and_its_operators_equal_all_data() {
     let mut all = BackProjection::new(N, 2.0, N);
     let mut unit = all.clone();
     for (i, a) in orientations(20).iter().enumerate() {
-        for (j, p) in slice_positions(a, 2.0, unit.r_max).into_iter().enumerate() {
+        for (j, p) in slice_positions(a, 2.0, unit.shape.r_max)
+            .into_iter()
+            .enumerate()
+        {
             let v = Complex64::new((i + j) as f64, (j % 11) as f64);
             insert(&mut unit, p, v, 1.5);
             for turns in 0..4 {
@@ -279,11 +283,14 @@ fn one_asymmetric_unit_and_its_operators_equal_all_data() {
     }
     symmetrise(&mut all, &[]);
     symmetrise(&mut unit, &operators);
-    let limit = unit.radius2();
-    let (half, width) = (unit.half() as i64, unit.half() + 1);
+    let limit = unit.shape.radius2();
+    let (half, width) = (unit.shape.half() as i64, unit.shape.half() + 1);
     for i in 0..unit.data.len() {
-        let (x, y) = ((i % width) as i64, (i / width % unit.side) as i64 - half);
-        let z = (i / width / unit.side) as i64 - half;
+        let (x, y) = (
+            (i % width) as i64,
+            (i / width % unit.shape.side) as i64 - half,
+        );
+        let z = (i / width / unit.shape.side) as i64 - half;
         if x * x + y * y + z * z <= limit && (x > 0 || y != 0 || z != 0) {
             assert!((all.weight[i] - unit.weight[i]).abs() < 1e-9, "{x},{y},{z}");
             assert!((all.data[i] - unit.data[i]).norm() < 1e-6);
@@ -297,14 +304,14 @@ fn the_zero_plane_is_as_dense_as_its_neighbour() {
     let reference = as_sums(&particle(), 2.0, N);
     let mut sums = project_and_insert(&reference, &orientations(900));
     symmetrise(&mut sums, &[]);
-    let width = sums.half() + 1;
-    let half = sums.half() as i64;
+    let width = sums.shape.half() + 1;
+    let half = sums.shape.half() as i64;
     let mut totals = [0.0; 2];
     for z in -half..=half {
         for y in -half..=half {
             // A ring well away from the origin, where the density changes slowly.
             if (100..400).contains(&(y * y + z * z)) {
-                let at = ((z + half) as usize * sums.side + (y + half) as usize) * width;
+                let at = ((z + half) as usize * sums.shape.side + (y + half) as usize) * width;
                 totals[0] += sums.weight[at];
                 totals[1] += sums.weight[at + 1];
             }

@@ -1,7 +1,7 @@
 //! Radial statistics of the symmetrised sums: σ², τ², data-versus-prior, coverage (spec 02 §3.1–3.5).
 
 use super::MaximizationError;
-use super::prior::{InversePrior, oversampling};
+use super::prior::InversePrior;
 use super::radial::Radial;
 use crate::expectation::WeightedSums;
 use crate::fourier::backprojection::BackProjection;
@@ -15,7 +15,7 @@ fn to_box(mut curve: Vec<f64>, box_size: usize) -> Vec<f64> {
 
 /// Σ c_p·W and number of voxels per shell of sums on the host.
 pub(super) fn weights(sums: &BackProjection) -> Vec<[f64; 2]> {
-    let factor = oversampling(sums.padding);
+    let factor = sums.shape.oversampling();
     Radial::new(sums).sum_by_shell(&sums.weight, |_, w| [factor * w, 1.0])
 }
 
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn against(sums: &BackProjection, tau2: &[f64], tau2_fudge: f64) -> Vec<[f64; 3]> {
-        ratios(sums, &InversePrior::new(tau2, tau2_fudge, sums.padding))
+        ratios(sums, &InversePrior::new(tau2, tau2_fudge, &sums.shape))
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         let sums = uniform(3.0);
         let sigma2 = sigma2(&weights(&sums), 32).unwrap();
         let (tau2, ssnr) = tau2_from_fsc(&[0.8; 17], &sigma2, 1.0, false);
-        let dvp = data_versus_prior(&against(&sums, &tau2, 1.0), 17, sums.r_max, None);
+        let dvp = data_versus_prior(&against(&sums, &tau2, 1.0), 17, sums.shape.r_max, None);
         for shell in 0..=12 {
             assert!((dvp[shell] - ssnr[shell]).abs() < 1e-9, "shell {shell}");
         }
@@ -178,8 +178,8 @@ mod tests {
         let sums = uniform(3.0);
         let tau2 = vec![0.1; 17];
         let ratios = against(&sums, &tau2, 4.0);
-        let plain = data_versus_prior(&ratios, 17, sums.r_max, None);
-        let scaled = data_versus_prior(&ratios, 17, sums.r_max, Some(&[0.25; 17]));
+        let plain = data_versus_prior(&ratios, 17, sums.shape.r_max, None);
+        let scaled = data_versus_prior(&ratios, 17, sums.shape.r_max, Some(&[0.25; 17]));
         assert!((scaled[7] - 0.25 * plain[7]).abs() < 1e-12);
         assert!((plain[7] - 8.0 * 4.0 * 0.1 * 3.0).abs() < 1e-9);
     }

@@ -17,8 +17,8 @@ pub fn symmetrise(sums: &mut BackProjection, operators: &[Matrix3]) {
 /// Mates (0, y, z) and (0, −y, −z) both get the sum: elsewhere a sample and its mate already share a voxel. The origin
 /// stays.
 fn complete_zero_plane(sums: &mut BackProjection) {
-    let (side, width) = (sums.side, sums.half() + 1);
-    let last = side * side - 1;
+    let width = sums.shape.half() + 1;
+    let last = sums.shape.depth() * sums.shape.side - 1;
     // Rows of the plane in (z, y) order; the mate of row i is row last − i, the origin lies in the middle.
     for row in 0..last.div_ceil(2) {
         let (i, mate) = (row * width, (last - row) * width);
@@ -34,7 +34,7 @@ fn complete_zero_plane(sums: &mut BackProjection) {
 fn add_rotated(sums: &mut BackProjection, operators: &[Matrix3]) {
     let old = sums.clone();
     let radial = Radial::new(sums);
-    let width = old.half() + 1;
+    let width = old.shape.half() + 1;
     sums.data
         .par_chunks_mut(radial.plane())
         .zip(sums.weight.par_chunks_mut(radial.plane()))
@@ -64,10 +64,10 @@ fn add_rotated(sums: &mut BackProjection, operators: &[Matrix3]) {
 fn interpolate(sums: &BackProjection, p: [f64; 3]) -> (Complex64, f64) {
     let mirrored = p[0] < 0.0;
     let [x, y, z] = if mirrored { p.map(|c| -c) } else { p };
-    let (half, width) = (sums.half() as i64, sums.half() + 1);
+    let (half, width) = (sums.shape.half() as i64, sums.shape.half() + 1);
     let (x0, y0, z0) = (x.floor(), y.floor(), z.floor());
     let (fx, fy, fz) = (x - x0, y - y0, z - z0);
-    let row = |z: i64, y: i64| (z as usize * sums.side + y as usize) * width + x0 as usize;
+    let row = |z: i64, y: i64| (z as usize * sums.shape.side + y as usize) * width + x0 as usize;
     let (z0, y0) = (z0 as i64 + half, y0 as i64 + half);
     let mut data = Complex64::default();
     let mut weight = 0.0;
@@ -119,8 +119,8 @@ mod tests {
         let mut sums = noise();
         let before = sums.clone();
         symmetrise(&mut sums, &[]);
-        let (half, width) = (sums.half(), sums.half() + 1);
-        let at = |z: usize, y: usize, x: usize| (z * sums.side + y) * width + x;
+        let (half, width) = (sums.shape.half(), sums.shape.half() + 1);
+        let at = |z: usize, y: usize, x: usize| (z * sums.shape.side + y) * width + x;
         let (a, b) = (at(half + 2, half - 3, 0), at(half - 2, half + 3, 0));
         assert_eq!(sums.data[a], before.data[a] + before.data[b].conj());
         assert_eq!(sums.data[b], sums.data[a].conj());
@@ -137,8 +137,8 @@ mod tests {
         for operators in [c4(), d2()] {
             let mut sums = noise();
             symmetrise(&mut sums, &operators);
-            let width = sums.half() + 1;
-            let half = sums.half() as i64;
+            let width = sums.shape.half() + 1;
+            let half = sums.shape.half() as i64;
             for (z, y, x) in [
                 (3i64, -4i64, 5i64),
                 (0, 7, 2),
@@ -146,8 +146,8 @@ mod tests {
                 (1, 1, 1),
                 (0, 3, 0),
             ] {
-                let at =
-                    (((z + half) as usize * sums.side) + (y + half) as usize) * width + x as usize;
+                let at = (((z + half) as usize * sums.shape.side) + (y + half) as usize) * width
+                    + x as usize;
                 for operator in &operators {
                     let turned =
                         operator.map(|r| r[0] * x as f64 + r[1] * y as f64 + r[2] * z as f64);
@@ -165,8 +165,8 @@ mod tests {
         let mut sums = BackProjection::new(16, 2.0, 12);
         sums.weight.fill(1.0);
         symmetrise(&mut sums, &c4());
-        let width = sums.half() + 1;
-        let at = |x: usize| (sums.half() * sums.side + sums.half()) * width + x;
+        let width = sums.shape.half() + 1;
+        let at = |x: usize| (sums.shape.half() * sums.shape.side + sums.shape.half()) * width + x;
         // On the x = 0 plane mates were summed before; elsewhere 4 operators add up.
         assert!((sums.weight[at(5) + 2 * width] - 4.0).abs() < 1e-9);
     }

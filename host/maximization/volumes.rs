@@ -95,7 +95,7 @@ fn apart() -> MaximizationError {
 
 /// Σ c_p·W and number of voxels per shell.
 pub(super) fn weights(sums: &Sums) -> Result<Vec<[f64; 2]>, MaximizationError> {
-    let factor = super::prior::oversampling(sums.padding());
+    let factor = sums.shape().oversampling();
     Ok(match sums {
         Sums::Host(sums) => spectra::weights(sums),
         Sums::Device(sums) => match cuda::weight_statistics(sums, None) {
@@ -114,7 +114,7 @@ pub(super) fn ratios(
     tau2: &[f64],
     tau2_fudge: f64,
 ) -> Result<Vec<[f64; 3]>, MaximizationError> {
-    let prior = InversePrior::new(tau2, tau2_fudge, sums.padding());
+    let prior = InversePrior::new(tau2, tau2_fudge, sums.shape());
     Ok(match sums {
         Sums::Host(sums) => spectra::ratios(sums, &prior),
         Sums::Device(sums) => match cuda::weight_statistics(sums, Some(&prior)) {
@@ -160,8 +160,7 @@ pub fn unregularised(
         return unregularised_on_host(sums, class_weight, options);
     };
     let transform = cuda::transform_of(sums, class_weight, options)?;
-    let (device, padding) = (sums.volume.device(), sums.shape.padding);
-    let map = cuda::map_of(device, transform, padding, options.box_size)?;
+    let map = cuda::map_of(sums.volume.device(), transform, &sums.shape)?;
     Ok(HalfMap {
         map: map.to_host()?,
         on_device: Some(map),
@@ -250,7 +249,7 @@ pub(super) fn regularised(
         Sums::Device(sums) => sums,
     };
     if options.regularise {
-        let prior = InversePrior::new(tau2, options.tau2_fudge, sums.shape.padding);
+        let prior = InversePrior::new(tau2, options.tau2_fudge, &sums.shape);
         match cuda::regularise(&sums, &prior, options) {
             Err(error) if error.is_full() => {
                 return Ok((on_host(sums.to_host()?, Some(tau2)), Some(RECONSTRUCTION)));
@@ -272,9 +271,9 @@ pub(super) fn regularised(
         drop(transform);
         return Ok((on_host(sums.to_host()?, None), Some(RECONSTRUCTION)));
     }
-    let padding = sums.shape.padding;
+    let shape = sums.shape;
     drop(sums);
-    let map = cuda::map_of(&device, transform, padding, options.box_size)?;
+    let map = cuda::map_of(&device, transform, &shape)?;
     if finish.is_nothing() {
         return Ok((map.to_host()?, None));
     }

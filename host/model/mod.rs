@@ -1,11 +1,12 @@
 //! The model: references, spectra, priors and scales of one half-set (or of a classification).
 
+use crate::fourier::shape::Dimensions;
 use ndarray::Array3;
 
 /// One class (one reference).
 #[derive(Debug, Clone)]
 pub struct ClassModel {
-    /// Map, indices (z, y, x), box N, real-space origin at N/2.
+    /// Map, indices (z, y, x), box N, real-space origin at N/2; a class average is a map of one section.
     pub map: Array3<f64>,
     /// π_k.
     pub fraction: f64,
@@ -27,6 +28,13 @@ pub struct ClassModel {
     pub accuracy_rotations: f64,
     /// Å.
     pub accuracy_translations: f64,
+}
+
+impl Model {
+    /// Dimensionality of the references.
+    pub fn dimensions(&self) -> Dimensions {
+        Dimensions::of_sections(self.classes[0].map.dim().0)
+    }
 }
 
 /// Everything a `_model.star` holds.

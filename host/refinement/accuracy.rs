@@ -182,11 +182,7 @@ impl<'a> Trial<'a> {
             group,
             model,
             reference,
-            shape: VolumeShape::new(
-                reference.side as u32,
-                reference.r_max as u32,
-                reference.padding as f32,
-            ),
+            shape: reference.shape.for_kernels(),
             pixels: pixels(input, particle, group)?,
             slice: Vec::new(),
             choice: choice(input, particle),
@@ -236,7 +232,7 @@ impl<'a> Trial<'a> {
     }
 
     fn cut(&self, orientation: &Matrix3) -> Vec<[f32; 2]> {
-        let plane = image_plane(self.reference.padding, self.group, self.model);
+        let plane = image_plane(self.reference.shape.padding, self.group, self.model);
         let axes = plane.axes(orientation);
         let volume: &[[f32; 2]] = bytemuck::cast_slice(&self.reference.data);
         self.pixels

@@ -5,7 +5,7 @@ use super::error::RunError;
 use super::job::Job;
 use super::sizes::{PassRule, SizeRule, current_size, image_sizes};
 use crate::expectation::cuda::plan::{Outlook, Plan};
-use crate::fourier::reference::volume_shape;
+use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::maximization::Footprint;
 use std::fmt::Write;
 
@@ -180,7 +180,7 @@ impl Prospect {
     /// Symmetry and reconstruction of one class after the other, then the references.
     fn maximization(&self, limit: usize) -> Stage {
         let last = &self.last;
-        let shape = volume_shape(last.box_size, last.padding, last.size);
+        let shape = VolumeShape::new(Dimensions::Three, last.box_size, last.padding, last.size);
         let footprint = Footprint::new(&shape, last.box_size, last.classes);
         let mut given_up = Vec::new();
         let mut one = 0;

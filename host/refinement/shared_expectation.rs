@@ -15,7 +15,8 @@ use crate::expectation::{
     Criterion, ExpectationError, ImageSizes, IterationInput, ParticleOutcome, StageTimes,
     WeightedSums,
 };
-use crate::fourier::reference::{Reference, volume_shape};
+use crate::fourier::reference::Reference;
+use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::Parked;
 use crate::maximization::Footprint;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -197,10 +198,15 @@ fn make_room(
 /// freed before.
 fn preparing(input: &IterationInput, device: &Arc<Device>) -> usize {
     let model = input.model;
-    let shape = volume_shape(model.box_size, model.padding, model.current_size);
+    let shape = VolumeShape::new(
+        model.dimensions(),
+        model.box_size,
+        model.padding,
+        model.current_size,
+    );
     let needed = Footprint::new(&shape, model.box_size, model.classes.len()).prepare;
     let there = input.references.iter().filter(|r| r.is_on(device));
-    needed.saturating_sub(there.map(|r| 8 * r.voxels()).sum())
+    needed.saturating_sub(there.map(|r| 8 * r.shape().voxels()).sum())
 }
 
 /// Input of an engine for a half-set.

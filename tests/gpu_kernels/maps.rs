@@ -2,7 +2,7 @@
 
 use super::maximization::{N, SIZE, class, falling_sums, narrow, options, squared_radius};
 use super::*;
-use gerelion::fourier::reference::volume_shape;
+use gerelion::fourier::shape::{Dimensions, VolumeShape};
 use gerelion::fourier::sums::Sums;
 use gerelion::maximization::{Finish, Flattening, LowPass, Prior, maximize_class, volumes};
 use ndarray::Array3;
@@ -73,7 +73,7 @@ fn solvent_corrected_fsc_is_that_of_the_host() {
     let mask = ball(7.0, 0.0);
     let halves = [8, 9].map(|seed| {
         // Halves that share low resolution: what is their own grows with the radius.
-        let shape = volume_shape(N, 2.0, SIZE);
+        let shape = VolumeShape::new(Dimensions::Three, N, 2.0, SIZE);
         let [mut host, mut other] = falling_sums(&device, 2.0, 7);
         let [host2, other2] = falling_sums(&device, 2.0, seed);
         let noise = |sums: &mut Sums, other: &Sums| {

@@ -4,7 +4,8 @@ use super::*;
 use gerelion::device::{Cube, Device, DeviceVolume};
 use gerelion::expectation::cuda::trials::Trials;
 use gerelion::fourier::backprojection::BackProjection;
-use gerelion::fourier::reference::{self, DeviceReference, Reference, VolumeShape, volume_shape};
+use gerelion::fourier::reference::{self, DeviceReference, Reference};
+use gerelion::fourier::shape::{Dimensions, VolumeShape};
 use gerelion::fourier::sums::{DeviceSums, Sums};
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::maximization::{
@@ -22,7 +23,7 @@ pub const SIZE: usize = 16;
 
 /// Sums of random data with positive weights, on the host and the same on the device.
 fn sums(device: &Arc<Device>, padding: f64, seed: u64) -> [Sums; 2] {
-    let shape = volume_shape(N, padding, SIZE);
+    let shape = VolumeShape::new(Dimensions::Three, N, padding, SIZE);
     let voxels: Vec<[f32; 4]> = values(3 * shape.voxels(), seed)
         .chunks_exact(3)
         .map(|v| [v[0], v[1], 1.2 + v[2], 0.0])
@@ -196,7 +197,7 @@ pub fn squared_radius(i: usize, shape: &VolumeShape) -> f64 {
 /// Positive weights that fall with the radius, as those of images do, on the host and the same on the device.
 pub fn falling_sums(device: &Arc<Device>, padding: f64, seed: u64) -> [Sums; 2] {
     let mut both = sums(device, padding, seed);
-    let shape = volume_shape(N, padding, SIZE);
+    let shape = VolumeShape::new(Dimensions::Three, N, padding, SIZE);
     let all = both[0].read(0..both[0].voxels()).unwrap();
     let values: Vec<[f64; 3]> = all
         .iter()
@@ -224,7 +225,7 @@ fn gridding_is_that_of_the_host() {
         ..options()
     };
     for (padding, weight, steepness) in [(2.0, 70.0, 0.0), (1.0, 0.0, 0.0), (2.0, 70.0, 0.06)] {
-        let shape = volume_shape(N, padding, SIZE);
+        let shape = VolumeShape::new(Dimensions::Three, N, padding, SIZE);
         let both = falling_sums(&device, padding, 5).map(|mut sums| {
             let mut values = sums.read(0..sums.voxels()).unwrap();
             for (i, value) in values.iter_mut().enumerate() {
@@ -263,7 +264,7 @@ fn gridding_goes_to_the_host_when_the_device_has_no_room() {
         gridding_iterations: Some(10),
         ..options()
     };
-    let shape = volume_shape(N, 2.0, 0);
+    let shape = VolumeShape::new(Dimensions::Three, N, 2.0, 0);
     let footprint = Footprint::new(&shape, N, 1);
     let voxels: Vec<[f32; 4]> = values(4 * shape.voxels(), 9)
         .chunks_exact(4)
@@ -293,7 +294,7 @@ fn device_memory_is_what_the_plan_says() {
     if device().is_none() {
         return;
     }
-    let shape = volume_shape(N, 2.0, 0);
+    let shape = VolumeShape::new(Dimensions::Three, N, 2.0, 0);
     let footprint = Footprint::new(&shape, N, 1);
     let single = Cube::<f32>::bytes(shape.padded_box);
     let double = Cube::<f64>::bytes(shape.side);
@@ -358,7 +359,7 @@ fn references_are_those_of_the_host() {
             let Reference::Device(found) = reference else {
                 panic!("prepared on the device");
             };
-            assert_eq!(found.shape.side, host.volume.side);
+            assert_eq!(found.shape.side, host.volume.shape.side);
             let found = found.volume.read(0..found.volume.len()).unwrap();
             let expected = host.volume.data.iter().flat_map(|v| [v.re, v.im]);
             assert_close(
@@ -378,7 +379,7 @@ fn turned_and_shifted_slices_differ_as_on_the_host() {
     let Some(device) = device().map(Arc::new) else {
         return;
     };
-    let shape = volume_shape(N, 2.0, SIZE);
+    let shape = VolumeShape::new(Dimensions::Three, N, 2.0, SIZE);
     let volume = complex(shape.voxels(), 7);
     let array = device.upload(&volume).unwrap();
     let reference = DeviceReference {

@@ -53,6 +53,7 @@ pub unsafe fn average_half(
         let own = VolumeShape {
             side: 2 * reach + 1,
             half: reach,
+            depth: 2 * reach + 1,
             max_radius2: 0.0,
         };
         let Some([x, y, z]) = position(i, &own) else {
@@ -113,6 +114,7 @@ pub unsafe fn correlate_halves(
         let shape = VolumeShape {
             side: 2 * reach + 1,
             half: reach,
+            depth: 2 * reach + 1,
             max_radius2: 0.0,
         };
         let limit = reach as i32 - 1;

@@ -129,7 +129,7 @@ unsafe fn insert(
         return;
     };
     let im = if place.conjugate { -value[1] } else { value[1] };
-    for corner in 0..8 {
+    for corner in 0..shape.corners() {
         let (offset, share) = place.corner(shape, corner);
         let added = [share * value[0], share * im, share * value[2], 0.0];
         // SAFETY: the corners of a position inside the limiting sphere lie in the volume.

@@ -74,7 +74,7 @@ pub unsafe fn add_rotated(
                 continue;
             };
             let sign = if place.conjugate { -1.0 } else { 1.0 };
-            for corner in 0..8 {
+            for corner in 0..shape.corners() {
                 let (offset, share) = place.corner(shape, corner);
                 // Rounding may put a position on the sphere one voxel beyond the volume, with share 0.
                 if share > 0.0 {

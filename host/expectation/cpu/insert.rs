@@ -4,7 +4,6 @@
 //! whatever the number of threads, so sums are reproducible to the last bit.
 
 use crate::fourier::backprojection::BackProjection;
-use crate::fourier::reference::insertion_reach2;
 use gpu::slice::{SliceAxes, VolumeShape, insertion};
 use num_complex::Complex64;
 use rayon::prelude::*;
@@ -25,15 +24,12 @@ pub fn insert_slices(volume: &mut BackProjection, class: usize, size: usize, sli
     if !slices.iter().any(|s| s.class == class) {
         return;
     }
-    let shape = VolumeShape::new(
-        volume.side as u32,
-        volume.r_max as u32,
-        volume.padding as f32,
-    );
-    let max_radius2 = insertion_reach2(volume.padding, volume.r_max);
-    let plane = volume.side * (volume.side / 2 + 1);
+    let shape = volume.shape.for_kernels();
+    let max_radius2 = volume.shape.insertion_limit2();
+    let plane = volume.shape.plane();
     let thickness = volume
-        .side
+        .shape
+        .depth()
         .div_ceil(8 * rayon::current_num_threads())
         .max(2);
     volume
@@ -95,7 +91,7 @@ impl Slab<'_> {
         let width = size / 2 + 1;
         for (row, values) in slice.values.chunks_exact(width).enumerate() {
             let y = row as f32 - (size / 2) as f32 + 1.0;
-            for (begin, end) in self.columns(&slice.axes, y, width, shape.half as f32) {
+            for (begin, end) in self.columns(&slice.axes, y, width, shape.half_depth() as f32) {
                 for (x, &[re, im, w]) in values[..end].iter().enumerate().skip(begin) {
                     if w > 0.0 {
                         self.add(
@@ -115,7 +111,13 @@ impl Slab<'_> {
     /// Column ranges of row `y` that can touch this slab: one for the part with p_x < 0 (mirrored to −p) and one for
     /// the rest, both generous by a pixel; `add` decides exactly.
     #[inline(always)]
-    fn columns(&self, axes: &SliceAxes, y: f32, width: usize, half: f32) -> [(usize, usize); 2] {
+    fn columns(
+        &self,
+        axes: &SliceAxes,
+        y: f32,
+        width: usize,
+        half_depth: f32,
+    ) -> [(usize, usize); 2] {
         let (low, high) = (self.first as f32 - 1.0, (self.first + self.planes) as f32);
         let [x0, _, z0] = axes.position(0.0, y);
         let (dx, dz) = (axes.x_axis[0], axes.x_axis[2]);
@@ -135,7 +137,7 @@ impl Slab<'_> {
             } else {
                 1.0
             };
-            let (base, step) = (sign * z0 + half, sign * dz);
+            let (base, step) = (sign * z0 + half_depth, sign * dz);
             let (mut begin, mut end) = (from, to);
             if step.abs() > 1e-6 {
                 let (p, q) = ((low - base) / step, (high - base) / step);
@@ -250,9 +252,8 @@ mod tests {
         let slices = slices(size);
         insert_slices(&mut volume, 0, size, &slices);
         let mut plain = BackProjection::new(24, 2.0, size);
-        let shape = VolumeShape::new(plain.side as u32, plain.r_max as u32, 2.0);
-        let planes = plain.side;
-        let plane = plain.side * (plain.side / 2 + 1);
+        let shape = plain.shape.for_kernels();
+        let (planes, plane) = (plain.shape.depth(), plain.shape.plane());
         let mut whole = Slab {
             first: 0,
             planes,

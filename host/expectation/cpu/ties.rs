@@ -6,7 +6,6 @@
 
 use super::super::layout::GroupLayout;
 use super::super::orientations::matrices;
-use super::super::slices::shape;
 use super::super::{BatchItem, IterationInput};
 use super::prepare::PreparedImage;
 
@@ -49,7 +48,7 @@ fn correlation(
 ) -> f64 {
     let reference = input.host_reference(sample.class);
     let volume: &[[f32; 2]] = bytemuck::cast_slice(&reference.data);
-    let shape = shape(reference);
+    let shape = reference.shape.for_kernels();
     let matrix = matrices(input, item.particle, sample.orientation, 0)[0];
     let exact = layout.exact_sample(&matrix, sample.shift, 0, sample.class);
     let mut sums = [0.0; 2];

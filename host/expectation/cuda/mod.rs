@@ -32,7 +32,7 @@ use crate::device::{
     Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader,
 };
 use crate::errors::{Code, Coded};
-use crate::fourier::reference;
+use crate::fourier::shape;
 use crate::fourier::sums::{DeviceSums, Sums};
 use cache::ImageCache;
 use clock::{Clock, Stage};
@@ -81,7 +81,7 @@ struct Iteration {
     /// Directions are searched, so that their weights are a prior for the next iteration.
     with_directions: bool,
     /// Geometry of references and sums.
-    volume_shape: reference::VolumeShape,
+    volume_shape: shape::VolumeShape,
     sums: WeightedSums,
 }
 
@@ -122,7 +122,7 @@ impl CudaEngine {
             .references
             .iter()
             .filter(|r| r.is_on(&self.device))
-            .map(|r| 8 * r.voxels())
+            .map(|r| 8 * r.shape().voxels())
             .sum();
         self.device.memory_room() + in_place + self.cache.bytes()
     }
@@ -135,9 +135,7 @@ impl CudaEngine {
         let mut plan = Plan::new(&demand, limit)?;
         self.cache.allow(plan.left_for_images(&demand, limit));
         plan.batch = plan.batch.min(self.largest_batch);
-        let first = &input.references[0];
-        let volume_shape =
-            reference::volume_shape(input.model.box_size, input.model.padding, 2 * first.r_max());
+        let volume_shape = *input.references[0].shape();
         let host_shape = volume_shape.for_kernels();
         let classes = input.references.len();
         let references = references::side_by_side(device, input.references)?;

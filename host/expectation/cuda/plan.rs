@@ -3,7 +3,7 @@
 use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
 use crate::errors::Code;
-use crate::fourier::reference::volume_shape;
+use crate::fourier::shape::{Dimensions, VolumeShape};
 
 /// Never more particles at once: beyond it nothing is gained.
 const LARGEST_BATCH: usize = 1024;
@@ -50,7 +50,7 @@ impl Demand {
         let grid = sampling.directions.len() * sampling.n_psi();
         Self {
             classes,
-            voxels: input.references[0].voxels(),
+            voxels: input.references[0].shape().voxels(),
             shared_orientations: if search == Search::Global {
                 grid * classes
             } else {
@@ -294,7 +294,7 @@ pub struct Outlook {
 impl Outlook {
     /// As a demand.
     pub fn demand(&self) -> Demand {
-        let shape = volume_shape(self.box_size, self.padding, self.size);
+        let shape = VolumeShape::new(Dimensions::Three, self.box_size, self.padding, self.size);
         let grid = self.directions * self.psis * self.classes;
         Demand {
             classes: self.classes,

@@ -23,7 +23,7 @@ pub fn side_by_side(
     {
         return Ok(in_place.into_iter().cloned().collect());
     }
-    let voxels = references[0].voxels();
+    let voxels = references[0].shape().voxels();
     // SAFETY: filled below.
     let array = unsafe { device.buffer(voxels * references.len())? };
     let mut volumes = DeviceVolume::split(device, array, references.len());

@@ -10,7 +10,6 @@ use super::layout::DeviceLayout;
 use super::{Iteration, work};
 use crate::device::meter::Part;
 use crate::device::{Buffer, Coming, Device, Pointer, Staging};
-use crate::fourier::reference::insertion_reach2;
 use gpu::samples::{Alignment, Pair, Sample};
 use gpu::slice::SliceAxes;
 use std::ops::Range;
@@ -343,8 +342,6 @@ impl SecondPass<'_> {
         } = *self;
         let rows = first.rows(layout);
         let (children, shift_children) = children(input, layout);
-        let reference = &input.references[0];
-        let reach2 = insertion_reach2(reference.padding(), reference.r_max());
         work::count_store(device, groups.parents(), children, layout.count);
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         device.metered(Part::Store, || unsafe {
@@ -360,7 +357,7 @@ impl SecondPass<'_> {
                 rows.class_of.pointer(),
                 iteration.references[0].pointer(),
                 iteration.shape.pointer(),
-                reach2,
+                input.references[0].shape().insertion_limit2(),
                 layout.pixels.pointer(),
                 layout.projected as u32,
                 layout.count as u32,

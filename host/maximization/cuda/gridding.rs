@@ -109,11 +109,7 @@ fn found_on_host(
     scale: f64,
     iterations: usize,
 ) -> Result<Vec<f64>, DeviceError> {
-    let radial = Radial::of(
-        operand.side as usize,
-        i64::from(operand.radius2),
-        sums.shape.padding,
-    );
+    let radial = Radial::of(&sums.shape);
     let weight: Vec<f64> = sums
         .volume
         .read(0..operand.voxels as usize)?

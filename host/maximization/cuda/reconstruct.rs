@@ -1,11 +1,12 @@
 //! From sums to a map on a device (spec 02 §2.1–2.5).
 
 use super::super::MaximizationOptions;
-use super::super::prior::{InversePrior, oversampling, weight_floor};
+use super::super::prior::{InversePrior, weight_floor};
 use super::gridding;
 use super::map::DeviceMap;
 use super::operand::{Operand, PriorOperand};
 use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction};
+use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::DeviceSums;
 use std::sync::Arc;
 
@@ -107,10 +108,10 @@ pub fn bytes_after_sums(
 pub fn map_of(
     device: &Arc<Device>,
     mut cube: Cube,
-    padding: f64,
-    box_size: usize,
+    shape: &VolumeShape,
 ) -> Result<DeviceMap, DeviceError> {
     const EDGE: f32 = 3.0;
+    let box_size = shape.box_size;
     let n = box_size as u32;
     let plan = CubeTransform::new(device, cube.side(), &[Direction::Inverse])?;
     plan.run(device, Direction::Inverse, &mut cube)?;
@@ -118,7 +119,7 @@ pub fn map_of(
     // SAFETY: filled by the kernel below.
     let map = unsafe { DeviceMap::new(device, box_size)? };
     let background: Buffer<f64> = device.zeros(2)?;
-    let scale = 1.0 / (oversampling(padding) * box_size as f64);
+    let scale = 1.0 / shape.amplitude_scale();
     let sphere = (box_size / 2) as f32;
     // SAFETY: array sizes as the kernels demand.
     unsafe {
@@ -130,7 +131,7 @@ pub fn map_of(
             map.pointer(),
         )?;
         device.background_sums(map.pointer(), n, sphere, EDGE, background.pointer())?;
-        let sinc_box = (box_size as f64 * padding) as f32;
+        let sinc_box = (box_size as f64 * shape.padding) as f32;
         device.finish_map(
             map.pointer(),
             n,

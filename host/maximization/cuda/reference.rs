@@ -2,7 +2,8 @@
 
 use super::map::DeviceMap;
 use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, DeviceVolume, Direction};
-use crate::fourier::reference::{DeviceReference, Reference, volume_shape};
+use crate::fourier::reference::{DeviceReference, Reference};
+use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::fourier::shells::round;
 use ndarray::Array3;
 use std::sync::Arc;
@@ -21,13 +22,13 @@ pub fn prepare(
         return Ok((Vec::new(), Vec::new()));
     };
     let n = first.dim().0;
-    let shape = volume_shape(n, padding, current_size);
+    let shape = VolumeShape::new(Dimensions::Three, n, padding, current_size);
     let side = shape.padded_box;
     let kernel_shape = shape.for_kernels();
     let shape_on_device = device.upload(&[kernel_shape])?;
-    let radius2 = round(shape.r_max as f64 * shape.padding).pow(2);
+    let radius2 = shape.radius2();
     let silent2 = lowres_limit_shell.map_or(-1, |s| round(s as f64 * shape.padding).pow(2));
-    let scale = shape.padding.powi(3) * n as f64 / (side as f64).powi(3);
+    let scale = shape.amplitude_scale() / shape.padded_values();
     let shells = n / 2 + 1;
     let plan = CubeTransform::new(device, side, &[Direction::Forward])?;
     // SAFETY: filled below.
