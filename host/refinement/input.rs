@@ -71,7 +71,8 @@ pub(super) fn read_input(mut settings: Settings, console: &Console) -> Result<In
         console,
         &starting_poses::check(&settings, sampling.healpix_order, &particles)?,
     );
-    let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
+    let (solvent, warnings) =
+        Solvent::read(&mut settings, &references[0].maps[0], pixel_size, diameter)?;
     warn_all(console, &warnings);
     Ok(Input {
         settings,

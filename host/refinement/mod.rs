@@ -20,6 +20,7 @@ pub mod job;
 pub mod kernels;
 mod labels;
 pub mod launcher;
+mod map_checks;
 pub mod maximization_step;
 pub mod memory;
 mod memory_limits;

@@ -1,6 +1,7 @@
 //! Reading the references a run starts from, and making them fit the images (spec 01 §2.1, spec 02 §6.2).
 
 use super::error::RunError;
+use super::map_checks;
 use super::settings::Settings;
 use crate::dataset::OpticsGroup;
 use crate::errors::Code;
@@ -141,7 +142,10 @@ fn read_map(
             path.display()
         )).into());
     };
-    Ok((map.data.mapv(f64::from), own))
+    let map = map.data.mapv(f64::from);
+    map_checks::contrast(path, &map)?;
+    warnings.extend(map_checks::centre(path, "reference", &map));
+    Ok((map, own))
 }
 
 /// Check box and pixel against the images; with `--trust_ref_size` resample and window the map. Returns the pixel

@@ -1,6 +1,7 @@
 //! Masks of the solvent, made to fit the references (spec 01 §2.10, spec 02 §6.1–6.2).
 
 use super::error::RunError;
+use super::map_checks;
 use super::references::{resample, window};
 use super::settings::Settings;
 use crate::errors::Code;
@@ -22,14 +23,18 @@ pub struct Solvent {
 impl Solvent {
     /// Read the masks of `settings`, make them fit the references (box, Å per pixel) and their values lie in [0, 1].
     /// Masks that had to be changed are written beside the output, and `settings` name these files from then on.
-    /// Returns warnings for the user.
+    /// `reference` is the first of the references. Returns warnings for the user.
+    ///
+    /// # Errors
+    /// Files that cannot be read, and masks that cannot be right ([`map_checks::mask`]).
     pub fn read(
         settings: &mut Settings,
-        box_size: usize,
+        reference: &Array3<f64>,
         pixel_size: f64,
         diameter: f64,
     ) -> Result<(Self, Vec<String>), RunError> {
-        let mut warnings = Vec::new();
+        let box_size = reference.dim().1;
+        let mut warnings = unused(settings);
         let root = settings.output_root.clone();
         let mut load = |path: &mut Option<PathBuf>, saved: &str| {
             path.as_mut()
@@ -39,6 +44,7 @@ impl Solvent {
                 })
                 .transpose()
         };
+        let mask_name = settings.solvent_mask.clone();
         let mask = load(&mut settings.solvent_mask, "solvent_mask")?;
         let second = load(&mut settings.solvent_mask2, "solvent2")?;
         let mut low_pass = None;
@@ -49,6 +55,12 @@ impl Solvent {
                 pixel_size,
             };
             low_pass = load(&mut path, "lowpass_mask")?.map(|mask| (mask, filter));
+        }
+        if let (Some(path), Some(mask)) = (&mask_name, &mask) {
+            // A mask of a part of the particle may lie far from the centre; one beside the particle may not.
+            if let Some(uncovered) = map_checks::cover(path, mask, reference) {
+                warnings.push(map_checks::centre(path, "mask", mask).unwrap_or(uncovered));
+            }
         }
         let solvent = Self {
             enabled: settings.flatten_solvent,
@@ -74,6 +86,34 @@ impl Solvent {
     }
 }
 
+/// Warnings about masks that nothing uses.
+fn unused(settings: &Settings) -> Vec<String> {
+    if settings.flatten_solvent {
+        return Vec::new();
+    }
+    let mut warnings = Vec::new();
+    let mut warn = |option: &str, path: &Path| {
+        warnings.push(format!(
+            "{option} {} has no effect without --flatten_solvent: maps stay unmasked.",
+            path.display()
+        ));
+    };
+    if let Some(mask) = settings
+        .solvent_mask
+        .as_ref()
+        .filter(|_| !settings.solvent_correct_fsc)
+    {
+        warn("--solvent_mask", mask);
+    }
+    if let Some(mask) = &settings.solvent_mask2 {
+        warn("--solvent_mask2", mask);
+    }
+    if let Some((mask, _)) = &settings.lowpass_mask {
+        warn("--lowpass_mask", mask);
+    }
+    warnings
+}
+
 fn read_mask(
     path: &mut PathBuf,
     saved: &Path,
@@ -89,9 +129,9 @@ fn read_mask(
             path.display()
         )).into());
     }
-    let mut mask = file.data.mapv(f64::from);
+    let (mut mask, mut changed, found) = map_checks::mask(path, file.data.mapv(f64::from))?;
+    warnings.extend(found);
     let own = file.pixel_size.filter(|&a| a > 0.0).unwrap_or(pixel_size);
-    let mut changed = false;
     if (own - pixel_size).abs() > SAME_PIXEL {
         let side = round(x as f64 * own / pixel_size) as usize;
         mask = resample(&mask, side + side % 2);
@@ -109,15 +149,9 @@ fn read_mask(
             path.display()
         ));
     }
-    if mask.iter().any(|v| !(0.0..=1.0).contains(v)) {
-        mask.mapv_inplace(|v| if v > 0.0 { v.min(1.0) } else { 0.0 });
-        changed = true;
-        warnings.push(format!(
-            "{}: the mask has values outside [0, 1]: they were clipped.",
-            path.display()
-        ));
-    }
     if changed {
+        // Rescaling rings a little beyond both ends.
+        mask.mapv_inplace(|v| v.clamp(0.0, 1.0));
         mrc::write_map(saved, mask.mapv(|v| v as f32).view(), pixel_size)?;
         *path = saved.to_path_buf();
     }

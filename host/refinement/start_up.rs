@@ -160,7 +160,12 @@ pub fn resumed(
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
     disable_scale_of_one_group(&mut settings, &particles, console);
     let images = open_images(&particles, settings.preread_images, ranks)?;
-    let (solvent, warnings) = Solvent::read(&mut settings, box_size, pixel_size, diameter)?;
+    let (solvent, warnings) = Solvent::read(
+        &mut settings,
+        &models[0].classes[0].map,
+        pixel_size,
+        diameter,
+    )?;
     warn_all(console, &warnings);
     if models.len() == 2 {
         let same_image = particles.first_with_same_image();

@@ -112,3 +112,120 @@ fn mask_edge_larger_than_the_box() {
 fn no_direction_is_left() {
     Set::new().option("--limit_tilt", "-1").refuse("GR-0801");
 }
+
+/// A set with a mask of these voxels.
+fn with_mask(mask: &ndarray::Array3<f32>) -> Set {
+    let mut set = Set::new();
+    write_map(&set.path("mask.mrc"), mask.view(), PIXEL).unwrap();
+    set.options
+        .extend(["--solvent_mask", "mask.mrc"].map(String::from));
+    set
+}
+
+fn whole_box() -> (usize, usize, usize) {
+    (BOX, BOX, BOX)
+}
+
+#[test]
+fn mask_without_an_inside() {
+    with_mask(&ndarray::Array3::zeros(whole_box())).refuse("GR-0408");
+}
+
+/// 0 and 1 as IMOD writes them into mode 0: −128 and −127.
+#[test]
+fn mask_of_signed_bytes() {
+    let set = with_mask(&blob(whole_box()));
+    let mut bytes = fs::read(set.path("mask.mrc")).unwrap();
+    bytes[12..16].fill(0);
+    let voxels = blob(whole_box());
+    let signed = voxels
+        .iter()
+        .map(|v| if *v > 0.5 { -127i8 } else { -128 } as u8);
+    bytes.truncate(1024);
+    bytes.extend(signed);
+    fs::write(set.path("mask.mrc"), bytes).unwrap();
+    set.refuse("GR-0408");
+}
+
+#[test]
+fn mask_with_nan() {
+    let mut mask = blob(whole_box());
+    mask[[3, 2, 1]] = f32::NAN;
+    with_mask(&mask).refuse("GR-0404");
+}
+
+#[test]
+fn second_mask_with_infinity() {
+    let mut mask = blob(whole_box());
+    mask[[3, 2, 1]] = f32::INFINITY;
+    let mut set = with_mask(&blob(whole_box()));
+    write_map(&set.path("second.mrc"), mask.view(), PIXEL).unwrap();
+    set.options
+        .extend(["--solvent_mask2", "second.mrc"].map(String::from));
+    set.refuse("GR-0404");
+}
+
+#[test]
+fn constant_reference() {
+    let set = Set::new();
+    let flat = ndarray::Array3::from_elem(whole_box(), 2.5f32);
+    write_map(&set.path("ref.mrc"), flat.view(), PIXEL).unwrap();
+    set.refuse("GR-0404");
+}
+
+#[test]
+fn reference_of_zeros() {
+    let set = Set::new();
+    write_map(
+        &set.path("ref.mrc"),
+        ndarray::Array3::zeros(whole_box()).view(),
+        PIXEL,
+    )
+    .unwrap();
+    set.refuse("GR-0404");
+}
+
+/// Masks and references that can be used but are probably not what was meant: the run says so and goes on. The set as it
+/// is gets none of these warnings.
+#[test]
+fn maps_that_are_probably_wrong() {
+    let warnings = |set: &Set| {
+        let output = set.run();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    let told = |set: &Set, what: &str| {
+        let text = warnings(set);
+        assert!(text.contains(what), "no word of '{what}' in {text}");
+    };
+    let good = warnings(&with_mask(&blob(whole_box())));
+    for word in ["the mask", "the reference", "no effect"] {
+        assert!(!good.contains(word), "{word}: {good}");
+    }
+    told(&with_mask(&(blob(whole_box()) * 0.001)), "is 0.001, not 1");
+    // A header that shrinks the mask to a dot of a quarter of its width, beside the particle.
+    let mut shifted = ndarray::Array3::zeros(whole_box());
+    shifted[[2, 2, 2]] = 1.0f32;
+    told(&with_mask(&shifted), "from the centre of its box");
+    let small = with_mask(&blob(whole_box()));
+    write_map(
+        &small.path("mask.mrc"),
+        blob(whole_box()).view(),
+        PIXEL / 6.0,
+    )
+    .unwrap();
+    told(&small, "% of the power of the reference");
+    let corner = Set::new();
+    let map = blob(whole_box());
+    let rolled = ndarray::Array3::from_shape_fn(whole_box(), |(z, y, x)| {
+        let half = |i: usize| (i + BOX / 2) % BOX;
+        map[[half(z), half(y), half(x)]]
+    });
+    write_map(&corner.path("ref.mrc"), rolled.view(), PIXEL).unwrap();
+    told(&corner, "origin is probably at a corner");
+    let mut unused = with_mask(&blob(whole_box()));
+    unused.options.retain(|word| word != "--flatten_solvent");
+    told(&unused, "no effect without --flatten_solvent");
+}

@@ -36,4 +36,9 @@ super::super::entry::entries! {
     MAPS_DIFFER = 407, "Maps that cannot be compared";
     causes: "Different boxes or pixel sizes.", "Files of two different runs.", "A half map whose other half was not found.";
     remedies: "Resample one of the maps.", "Give half maps of one run, and a mask made for it.";
+
+    /// No voxel of a mask is above 0, so that nothing would be left of a map.
+    EMPTY_MASK = 408, "Mask without an inside";
+    causes: "A threshold above the density that the mask was made from.", "A mask of unsigned bytes written as signed ones, 0 as −128.";
+    remedies: "Make the mask again with a lower threshold.", "Convert it to 32-bit floats with values from 0 to 1.";
 }

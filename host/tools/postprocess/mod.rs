@@ -224,6 +224,13 @@ fn read_mask(path: &Path) -> Result<Array3<f64>, PostprocessError> {
                 path.display()
             ))
             .into()),
+        None if mask.iter().all(|v| *v <= 0.0) => Err(Code::EMPTY_MASK
+            .says(format!(
+                "{}: no voxel of the mask is above 0, so nothing would be left of the maps; make it again, for example with \
+                 relion_mask_create",
+                path.display()
+            ))
+            .into()),
         None => Ok(mask),
     }
 }
