@@ -7,7 +7,8 @@ use super::DeviceError;
 pub enum DeviceMap {
     /// Spread over what there is.
     Automatic,
-    /// One list a rank, repeated when there are more ranks.
+    /// One list per rank, repeated when there are more ranks; where there are fewer ranks, further lists are dealt to them
+    /// in turn, so that no card that was named stays idle.
     Listed(Vec<Vec<usize>>),
 }
 
@@ -50,7 +51,15 @@ impl DeviceMap {
                 let end = (available * (rank + 1) / ranks).max(begin + 1);
                 (begin..end).collect()
             }
-            DeviceMap::Listed(lists) => lists[rank % lists.len()].clone(),
+            DeviceMap::Listed(lists) => {
+                let (ranks, first) = (ranks.max(1), rank % lists.len());
+                lists[first..]
+                    .iter()
+                    .step_by(ranks)
+                    .flatten()
+                    .copied()
+                    .collect()
+            }
         };
         let mut devices: Vec<usize> = Vec::new();
         for asked in chosen {
@@ -82,6 +91,11 @@ mod tests {
         assert_eq!(devices("0,1:2,3", 1, 2, 4), [2, 3]);
         // Fewer entries than ranks: repeated.
         assert_eq!(devices("0,1:2,3", 2, 3, 4), [0, 1]);
+        // More entries than ranks: one process drives all cards that were named.
+        assert_eq!(devices("0:1", 0, 1, 2), [0, 1]);
+        assert_eq!(devices("0:1:2", 0, 2, 4), [0, 2]);
+        assert_eq!(devices("0:1:2", 1, 2, 4), [1]);
+        assert_eq!(devices("0:1:0:1", 0, 1, 2), [0, 1]);
         // The same device for several threads is used once.
         assert_eq!(devices("1,1,1", 0, 1, 2), [1]);
     }

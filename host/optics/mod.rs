@@ -1,6 +1,7 @@
 //! Contrast transfer function and aberrations (spec 01 §3.7).
 
 pub mod mtf;
+pub mod plausible;
 mod zernike;
 
 use crate::dataset::{CtfFields, OpticsGroup};

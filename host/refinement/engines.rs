@@ -75,12 +75,11 @@ fn choose(map: &str, ranks: &Ranks) -> Result<Vec<usize>, RunError> {
     let devices = device::driver::devices().map_err(device_error)?.len();
     let (place, on_host) = ranks.place_on_host();
     let map = DeviceMap::parse(map).map_err(device_error)?;
-    let place = match &map {
-        DeviceMap::Listed(lists) if lists.len() == ranks.size() => ranks.rank(),
-        _ => place,
+    let (place, of) = match &map {
+        DeviceMap::Listed(lists) if lists.len() == ranks.size() => (ranks.rank(), ranks.size()),
+        _ => (place, on_host),
     };
-    map.devices_of(place, on_host, devices)
-        .map_err(device_error)
+    map.devices_of(place, of, devices).map_err(device_error)
 }
 
 fn open_all(chosen: Vec<usize>) -> Result<Vec<Device>, RunError> {

@@ -9,7 +9,7 @@ use super::starting_poses;
 use crate::dataset::{OpticsGroup, ParticleSet, ReadOptions};
 use crate::errors::Code;
 use crate::geometry::{random::CRandom, sampling::Sampling, symmetry::PointGroup};
-use crate::optics::mtf::MtfCorrection;
+use crate::optics::{mtf::MtfCorrection, plausible};
 use std::path::PathBuf;
 
 /// HEALPix order, range and step (pixels) of translations when none is given.
@@ -51,6 +51,7 @@ pub(super) fn read_input(mut settings: Settings, console: &Console) -> Result<In
     }
     check_columns(&settings, &particles)?;
     drop_corrected_ctf(&mut settings, &particles.optics, console);
+    check_ctf(&settings, &particles, console)?;
     let references = read_references(&settings, &particles.optics[0])?;
     for half in &references {
         warn_all(console, &half.warnings);
@@ -116,6 +117,18 @@ pub(super) fn drop_corrected_ctf(
             " + WARNING: rlnCtfDataAreCtfCorrected says that the images are CTF corrected already: --ctf is switched off.",
         );
     }
+}
+
+/// Impossible CTF parameters end the run, improbable ones are told.
+pub(super) fn check_ctf(
+    settings: &Settings,
+    set: &ParticleSet,
+    console: &Console,
+) -> Result<(), RunError> {
+    if settings.ctf {
+        warn_all(console, &plausible::check(set)?);
+    }
+    Ok(())
 }
 
 /// D, Å: as given, or the box less the edge of the mask.

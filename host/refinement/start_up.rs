@@ -5,8 +5,8 @@ use super::console::{self, Console};
 use super::crew::{StopSign, agree};
 use super::error::RunError;
 use super::input::{
-    Input, UNSEEDED, check_columns, drop_corrected_ctf, group_names, particle_diameter, read_input,
-    warn_all,
+    Input, UNSEEDED, check_columns, check_ctf, drop_corrected_ctf, group_names, particle_diameter,
+    read_input, warn_all,
 };
 use super::job::{Job, uniform_directions};
 use super::noise::{self, NoiseRule};
@@ -156,6 +156,7 @@ pub fn resumed(
     } = resumed;
     check_columns(&settings, &particles)?;
     drop_corrected_ctf(&mut settings, &particles.optics, console);
+    check_ctf(&settings, &particles, console)?;
     let (box_size, pixel_size) = (models[0].box_size, models[0].pixel_size);
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
     disable_scale_of_one_group(&mut settings, &particles, console);

@@ -302,3 +302,84 @@ fn table_of_micrographs() {
 fn missing_optics_table() {
     with_star(|text| text.replace(OPTICS, "")).refuse("GR-0313");
 }
+
+/// The optics row, and what it has instead.
+fn with_optics(microscope: &str) -> Set {
+    with_star(|text| text.replace("300 2.7 0.1", microscope))
+}
+
+#[test]
+fn voltage_in_volts() {
+    with_optics("300000 2.7 0.1").refuse("GR-0308");
+}
+
+#[test]
+fn spherical_aberration_in_micrometres() {
+    with_optics("300 2700 0.1").refuse("GR-0308");
+}
+
+#[test]
+fn defocus_in_micrometres() {
+    with_star(|text| text.replace("15000 15200", "1.5 1.52")).refuse("GR-0308");
+}
+
+#[test]
+fn defocus_in_picometres() {
+    with_star(|text| text.replace("15000 15200", "1500000 1520000")).refuse("GR-0308");
+}
+
+#[test]
+fn ctf_scale_of_0() {
+    with_column("rlnCtfScalefactor", |row| if row == 2 { "0" } else { "1" }).refuse("GR-0308");
+}
+
+#[test]
+fn phase_shift_that_stands_for_none() {
+    with_column("rlnPhaseShift", |_| "-999").refuse("GR-0308");
+}
+
+#[test]
+fn singular_magnification_matrix() {
+    with_star(|text| {
+        text.replace(
+            "_rlnAmplitudeContrast #8\n",
+            "_rlnAmplitudeContrast #8\n_rlnMagMat00 #9\n_rlnMagMat01 #10\n_rlnMagMat10 #11\n_rlnMagMat11 #12\n",
+        )
+        .replace("300 2.7 0.1", "300 2.7 0.1 1 1 1 1")
+    })
+    .refuse("GR-0308");
+}
+
+/// Values that are possible but not usual: the run says so and goes on. The set as it is has none.
+#[test]
+fn improbable_ctf_parameters() {
+    let told = |set: Set| {
+        let output = set.run();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned()
+            + &String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}");
+        text
+    };
+    let good = told(Set::new());
+    assert!(
+        !good.contains("correct it") && !good.contains("beyond 10"),
+        "{good}"
+    );
+    let voltage = told(with_optics("3 2.7 0.1"));
+    assert!(
+        voltage.contains("'group1': rlnVoltage is 3. It is in kV"),
+        "{voltage}"
+    );
+    let cs = told(with_optics("300 27 0.1"));
+    assert!(
+        cs.contains("rlnSphericalAberration is 27. It is in mm"),
+        "{cs}"
+    );
+    let defocus = told(with_star(|text| {
+        text.replacen("15000 15200", "150000 152000", 2)
+    }));
+    assert!(
+        defocus.contains("2 of 6 particles have a defocus beyond 10 µm"),
+        "{defocus}"
+    );
+}
