@@ -44,7 +44,7 @@ impl DeviceMap {
         if available == 0 {
             return Err(DeviceError::NoDevice(String::new()));
         }
-        let chosen = match self {
+        let chosen: Vec<usize> = match self {
             DeviceMap::Automatic => {
                 let (rank, ranks) = (rank % ranks.max(1), ranks.max(1));
                 let begin = available * rank / ranks;

@@ -2,8 +2,9 @@
 
 use super::console::Console;
 use super::error::RunError;
+use super::host_plan::{self, HostPlan};
 use super::references::{self, References};
-use super::settings::Settings;
+use super::settings::{DEFAULT_OFFSET_RANGE, DEFAULT_OFFSET_STEP, Settings};
 use super::solvent::Solvent;
 use super::starting_poses;
 use crate::dataset::{OpticsGroup, ParticleSet, ReadOptions};
@@ -14,8 +15,6 @@ use std::path::PathBuf;
 
 /// HEALPix order, range and step (pixels) of translations when none is given.
 const DEFAULT_ORDER: u32 = 2;
-const DEFAULT_RANGE: f64 = 6.0;
-const DEFAULT_STEP: f64 = 2.0;
 
 /// Seed that the C library starts from: the first perturbation is drawn before the run's own seed is set.
 pub(super) const UNSEEDED: u32 = 1;
@@ -32,7 +31,13 @@ pub(super) struct Input {
 }
 
 /// Read and check them.
-pub(super) fn read_input(mut settings: Settings, console: &Console) -> Result<Input, RunError> {
+///
+/// `ranks`: how many processes share the machine's memory.
+pub(super) fn read_input(
+    mut settings: Settings,
+    ranks: usize,
+    console: &Console,
+) -> Result<Input, RunError> {
     let particles = ParticleSet::read(
         &settings.particles,
         &ReadOptions {
@@ -52,6 +57,7 @@ pub(super) fn read_input(mut settings: Settings, console: &Console) -> Result<In
     check_columns(&settings, &particles)?;
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     check_ctf(&settings, &particles, console)?;
+    check_classes(&settings, &particles, ranks)?;
     let references = read_references(&settings, &particles.optics[0])?;
     for half in &references {
         warn_all(console, &half.warnings);
@@ -67,7 +73,24 @@ pub(super) fn read_input(mut settings: Settings, console: &Console) -> Result<In
         )).into());
     }
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
-    let sampling = sampling(&settings, pixel_size)?;
+    let sampling = sampling(&settings, box_size, pixel_size)?;
+    // Local searches and fixed orientations have few samples, and are planned as they come.
+    let local = settings.skip_align
+        || settings.skip_rotate
+        || (settings.auto_refine && sampling.healpix_order >= settings.auto_local_healpix_order)
+        || settings.sigma_angles.iter().any(|&s| s > 0.0);
+    let samples = host_plan::samples(&sampling, settings.classes, !local);
+    let halves = 1 + usize::from(settings.split_random_halves);
+    let on_host = settings.gpu.is_none();
+    HostPlan::new(
+        settings.classes,
+        halves,
+        box_size,
+        settings.padding,
+        on_host,
+        samples,
+    )
+    .check(host_plan::free(ranks))?;
     warn_all(
         console,
         &starting_poses::check(&settings, sampling.healpix_order, &particles)?,
@@ -83,6 +106,26 @@ pub(super) fn read_input(mut settings: Settings, console: &Console) -> Result<In
         solvent,
         diameter,
     })
+}
+
+/// Refuses more classes than particles, and maps that do not fit into memory, before they are read.
+fn check_classes(
+    settings: &Settings,
+    particles: &ParticleSet,
+    ranks: usize,
+) -> Result<(), RunError> {
+    let (classes, count) = (settings.classes, particles.particles.len());
+    if classes > count {
+        return Err(Code::BAD_VALUE
+            .says(format!(
+                "--K {classes} asks for more classes than there are particles ({count} in {}). Give a smaller number.",
+                settings.particles.display()
+            ))
+            .into());
+    }
+    let box_size = particles.optics[0].box_size;
+    let maps = HostPlan::new(classes, 1, box_size, settings.padding, false, 0.0);
+    Ok(maps.check(host_plan::free(ranks))?)
 }
 
 pub(super) fn warn_all(console: &Console, warnings: &[String]) {
@@ -207,7 +250,16 @@ pub(super) fn group_names(settings: &Settings) -> Result<Vec<String>, RunError> 
 }
 
 /// The grid at the start; classes of different symmetry are searched without any.
-fn sampling(settings: &Settings, pixel_size: f64) -> Result<Sampling, RunError> {
+fn sampling(settings: &Settings, box_size: usize, pixel_size: f64) -> Result<Sampling, RunError> {
+    let range = settings.offset_range.unwrap_or(DEFAULT_OFFSET_RANGE);
+    if range > box_size as f64 / 2.0 {
+        return Err(Code::BAD_VALUE
+            .says(format!(
+                "--offset_range {range} is more than half of the box of {box_size} pixels, so particles would leave their \
+                 images. It is in pixels: give a smaller number."
+            ))
+            .into());
+    }
     let names = group_names(settings)?;
     let symmetry = PointGroup::parse(if names.len() > 1 { "C1" } else { &names[0] })?;
     let perturbed = !(settings.skip_align || settings.skip_rotate);
@@ -216,8 +268,8 @@ fn sampling(settings: &Settings, pixel_size: f64) -> Result<Sampling, RunError> 
         settings.psi_step.unwrap_or(-1.0),
         symmetry,
         settings.limit_tilt,
-        settings.offset_range.unwrap_or(DEFAULT_RANGE) * pixel_size,
-        settings.offset_step.unwrap_or(DEFAULT_STEP) * pixel_size,
+        settings.offset_range.unwrap_or(DEFAULT_OFFSET_RANGE) * pixel_size,
+        settings.offset_step.unwrap_or(DEFAULT_OFFSET_STEP) * pixel_size,
         if perturbed {
             settings.perturbation
         } else {

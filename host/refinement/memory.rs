@@ -27,7 +27,8 @@ pub fn image_budget(ranks: usize, root: &Path) -> usize {
     free(ranks, root).map_or(0, |free| free / 4)
 }
 
-fn free(ranks: usize, root: &Path) -> Option<usize> {
+/// Bytes that this process, one of `ranks` on the machine, may still take; None where that is not known.
+pub fn free(ranks: usize, root: &Path) -> Option<usize> {
     memory_limits::free(ranks, root, |name| env::var(name).ok())
 }
 

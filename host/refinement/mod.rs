@@ -13,6 +13,7 @@ pub mod error;
 pub mod expectation_step;
 mod fourier_references;
 pub mod half_sets;
+mod host_plan;
 mod initial_filter;
 mod input;
 pub mod iteration;

@@ -3,6 +3,7 @@
 use super::console::{self, Console};
 use super::crew::{Crew, StopSign, agree};
 use super::error::RunError;
+use super::host_plan::{self, HostPlan};
 use super::iteration::{self, Ended};
 use super::job::Job;
 use super::memory_plan::{self, Prospect};
@@ -90,6 +91,9 @@ fn iterate(
         begins = prospect.check(limit);
     }
     agree(&ranks, begins)?;
+    let on_host = crew.engines.iter().any(|engine| engine.device().is_none());
+    let free = host_plan::free(ranks.place_on_host().1);
+    console.say(&HostPlan::of(job, on_host).line(free));
     let last = start_up::last_iteration(&job.settings);
     let first = job.state.iteration + 1;
     if first > last {

@@ -194,6 +194,14 @@ pub struct Settings {
     pub force_converge: bool,
 }
 
+/// Finest in-plane step, degrees: it moves the edge of a box of 5000 pixels by less than one.
+const FINEST_PSI_STEP: f64 = 0.02;
+/// Most steps of the offset range in each direction.
+const MOST_OFFSET_STEPS: f64 = 100.0;
+/// RELION's `--offset_range` and `--offset_step`, pixels.
+pub(super) const DEFAULT_OFFSET_RANGE: f64 = 6.0;
+pub(super) const DEFAULT_OFFSET_STEP: f64 = 2.0;
+
 impl Settings {
     /// Settings of a new run. The output folder is looked at by [`Settings::check_output_folder`].
     ///
@@ -276,14 +284,26 @@ impl Settings {
                     )
                 })
                 .transpose()?,
-            psi_step: line.positive("--psi_step"),
+            psi_step: match line.positive("--psi_step") {
+                Some(step) if step < FINEST_PSI_STEP => {
+                    return Err(refuse(
+                        line,
+                        "--psi_step",
+                        "in-plane angles less than 0.02° apart look the same in every image; give at least 0.02",
+                    ));
+                }
+                step => step,
+            },
             limit_tilt: line.real("--limit_tilt"),
             symmetry: line.text("--sym").to_owned(),
             offset_range: given_real("--offset_range")
                 .map(|_| not_negative(line, "--offset_range"))
                 .transpose()?,
             offset_step: given_real("--offset_step")
-                .map(|_| above_zero(line, "--offset_step"))
+                .map(|_| {
+                    let reason = "steps of translations lie between 0.01 and 1000 pixels";
+                    between(line, "--offset_step", 0.01, 1000.0, reason)
+                })
                 .transpose()?,
             perturbation: between(line, "--perturb", 0.0, 1.0, "it must lie between 0 and 1")?,
             auto_refine: line.flag("--auto_refine"),
@@ -400,6 +420,14 @@ impl Settings {
         }
         if self.solvent_mask2.is_some() && self.solvent_mask.is_none() {
             return refuse("--solvent_mask2 is a second mask and needs --solvent_mask, the first");
+        }
+        let range = self.offset_range.unwrap_or(DEFAULT_OFFSET_RANGE);
+        let step = self.offset_step.unwrap_or(DEFAULT_OFFSET_STEP);
+        if range / step > MOST_OFFSET_STEPS {
+            return refuse(&format!(
+                "--offset_range {range} with --offset_step {step} (pixels) makes more than {MOST_OFFSET_STEPS} steps in each \
+                 direction: give a smaller range or a larger step"
+            ));
         }
         if self.fast_subsets && self.auto_refine {
             return refuse(

@@ -43,7 +43,10 @@ pub fn fresh(
     )];
     ranks.broadcast(0, &mut seed);
     let seed = seed[0] as u32;
-    let mut input = agree(ranks, read_input(settings, console))?;
+    let mut input = agree(
+        ranks,
+        read_input(settings, ranks.place_on_host().1, console),
+    )?;
     input.particles =
         rejection::leave_out_unusable(input.particles, &input.settings, ranks, console, stop)?;
     let mut opened = agree(ranks, open(input, seed, ranks, console))?;

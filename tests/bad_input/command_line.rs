@@ -177,3 +177,41 @@ fn log_that_cannot_be_written() {
     super::snapshot::check("GR-0209", &super::set::failure(&output));
     assert!(set.path("out/RELION_JOB_EXIT_FAILURE").exists());
 }
+
+#[test]
+fn offset_range_beyond_the_image() {
+    Set::new().option("--offset_range", "20").refuse("GR-0103");
+}
+
+#[test]
+fn offset_range_of_many_steps() {
+    Set::new()
+        .option("--offset_range", "1e30")
+        .refuse("GR-0106");
+}
+
+#[test]
+fn offset_step_of_nothing() {
+    Set::new()
+        .option("--offset_step", "1e-30")
+        .refuse("GR-0103");
+}
+
+#[test]
+fn psi_step_of_nothing() {
+    Set::new().option("--psi_step", "1e-9").refuse("GR-0103");
+}
+
+#[test]
+fn more_classes_than_particles() {
+    Set::new().option("--K", "10000").refuse("GR-0103");
+}
+
+/// 3·10⁶ directions, 3072 in-plane angles: 10¹¹ differences per image. How much memory is free differs.
+#[test]
+fn global_search_that_does_not_fit_into_memory() {
+    let set = Set::new().option("--healpix_order", "9");
+    let message = set.message();
+    assert!(message.starts_with("GR-0511"), "{message}");
+    assert!(message.contains("--healpix_order"), "{message}");
+}
