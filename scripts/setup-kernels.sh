@@ -28,14 +28,14 @@ elif command -v rustup >/dev/null && rustup toolchain install nightly --profile 
     --component rust-src --component llvm-tools --component llvm-bitcode-linker >/dev/null 2>&1 && complete_nightly; then
     say "installed rustup's nightly with rust-src, llvm-tools and llvm-bitcode-linker"
 elif command -v apt-get >/dev/null; then
-    sudo=""
-    [ "$(id -u)" = 0 ] || sudo="sudo -n"
-    $sudo apt-get update -qq >/dev/null 2>&1
-    if $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        rustc-web rust-web-src "llvm-$llvm" >/dev/null 2>&1; then
-        say "installed rustc-web, rust-web-src and llvm-$llvm"
+    packages="rustc-web rust-web-src llvm-$llvm"
+    if [ "$(id -u)" != 0 ] && [ -z "${SUDO:-}" ]; then
+        say "for GPU kernels, as root or with 'make setup SUDO=sudo': apt-get install --no-install-recommends $packages"
+    elif { ${SUDO:-} apt-get update -qq && ${SUDO:-} env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+        --no-install-recommends $packages; } >/dev/null 2>&1; then
+        say "installed $packages"
     else
-        say "apt could not install rustc-web, rust-web-src and llvm-$llvm: the build will be without GPU kernels"
+        say "apt could not install $packages: the build will be without GPU kernels"
     fi
 else
     say "neither rustup components nor apt: the build will be without GPU kernels"
@@ -70,6 +70,6 @@ wheel() { # package, folder under kernel-tools
         say "pip could not install $1: its modules will not be assembled in tests"
     fi
 }
-wheel nvidia-cuda-nvcc-cu12 cuda-12
-wheel nvidia-cuda-nvcc cuda-13
+wheel nvidia-cuda-nvcc-cu12==12.9.86 cuda-12
+wheel nvidia-cuda-nvcc==13.5.37 cuda-13
 exit 0

@@ -18,6 +18,7 @@ mod message;
 mod page;
 mod panics;
 mod table;
+mod tell;
 
 pub use entry::{Code, Entry};
 pub use failure::{Failure, OnFailure};
@@ -25,6 +26,7 @@ pub use message::{Message, explain};
 pub use page::{errors_page, explanation};
 pub use panics::{Panicked, catch_panics};
 pub use table::entries;
+pub use tell::{line_is_open, tell};
 
 /// An error that knows the code of its kind. Where it wraps another, the inner one's code counts: it is nearer to the cause.
 pub trait Coded: std::error::Error {

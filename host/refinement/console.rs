@@ -1,6 +1,7 @@
 //! Lines on the terminal with RELION's wording (spec 03 §4.1): functions that return text, and [`Console`] which prints.
 
 use super::state::RunState;
+use crate::errors;
 use crate::expectation::StageTimes;
 use crate::geometry::sampling::Sampling;
 use std::f64::consts::PI;
@@ -29,10 +30,11 @@ impl Console {
             println!("{text}");
         }
     }
+
     /// Print a warning on standard error, silent or not.
     pub fn warn(&self, text: &str) {
         if self.warns {
-            eprintln!("{text}");
+            errors::tell(text);
         }
     }
 }

@@ -5,7 +5,7 @@ use ndarray::Array3;
 use std::path::Path;
 
 /// A mask whose largest value lies below this is scaled wrongly.
-const LOWEST_MAXIMUM: f64 = 0.9;
+const LOWEST_MAXIMUM: f32 = 0.9;
 /// A mask that leaves less than this share of the reference's power covers next to nothing of it.
 const LEAST_POWER: f64 = 0.05;
 /// Share of a map outside the sphere inscribed in its box above which the map is not centred in it; even filling gives
@@ -31,6 +31,8 @@ pub(super) fn mask(
         )));
     }
     let (low, high) = range(&mask);
+    // Values are single precision, and printed as such.
+    let [low, high] = [low as f32, high as f32];
     if high <= 0.0 {
         let reason = if low == -128.0 && high < 0.0 {
             "it looks like a mask of unsigned bytes that was written as signed ones, with 128 subtracted: convert it to \
@@ -217,7 +219,7 @@ mod tests {
 
     #[test]
     fn maps_lie_in_the_middle_of_their_box() {
-        let found = |centre: [f64; 3]| super::centre(path(), "mask", &ball(centre, 4.0));
+        let found = |centre: [f64; 3]| super::centre(path(), "mask", &ball(centre, 3.0));
         assert_eq!(found([8.0; 3]), None);
         assert_eq!(found([9.0, 7.0, 8.0]), None);
         assert!(found([0.0; 3]).unwrap().contains("at a corner"));

@@ -9,7 +9,7 @@ use super::settings::Settings;
 use super::{engines, labels, launcher, resume, run, signals};
 use crate::allocator;
 use crate::comm::{FaultReport, Ranks};
-use crate::errors::{Code, Coded, Message, Panicked, catch_panics};
+use crate::errors::{Code, Coded, Message, Panicked, catch_panics, tell};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::options::{self, CommandLine, OptionsError, Request};
 use std::ffi::OsString;
@@ -50,8 +50,9 @@ impl Coded for ProgramError {
 /// Run the program on the words after its name. Status 0: done; 1: an error, printed on standard error; 2: aborted.
 /// Of several ranks the first prints and leaves the scheduler's marker file.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     let words: Vec<String> = arguments
-        .into_iter()
+        .iter()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let pipeline = Pipeline::new(pipeline_prefix(&words));
@@ -63,6 +64,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         report(error);
         ExitCode::from(Ending::Failure.exit_status())
     };
+    if let Some(word) = arguments.iter().find(|word| word.to_str().is_none()) {
+        return failed(&Code::BAD_VALUE.says(format!(
+            "the word {word:?} of the command line is not UTF-8, and files would be written under another name: rename the \
+             file or folder"
+        )));
+    }
     let listener = match listen_for_signals(&pipeline, &report) {
         Ok(listener) => listener,
         Err(error) => return failed(&error),
@@ -105,28 +112,28 @@ fn say_goodbye(
     started: bool,
     pipeline: &Pipeline,
 ) -> ExitCode {
+    // The marker first: the terminal may be gone, and the disk with the log full. `--help` must not leave one.
+    let marked = match started || ending != Ending::Success {
+        true => pipeline.finish(ending),
+        false => Ok(()),
+    };
     match result {
         Ok(()) => {}
         Err(error @ ProgramError::Run(RunError::Aborted)) => {
-            println!(
-                " {}\n exiting with an abort ...",
-                Message::of(&error).line()
-            );
+            let line = Message::of(&error).line();
+            let _ = writeln!(io::stdout(), " {line}\n exiting with an abort ...");
         }
         Err(error) => print_failure(&Message::of(&error)),
     }
-    // Printing the help text is no job that has succeeded.
-    if (started || ending != Ending::Success)
-        && let Err(message) = pipeline.finish(ending)
-    {
-        eprintln!("{}", message.printed());
+    if let Err(message) = marked {
+        tell(&message.printed());
         return ExitCode::from(Ending::Failure.exit_status());
     }
     ExitCode::from(ending.exit_status())
 }
 
 fn print_failure(message: &Message) {
-    eprintln!("{}", message.printed());
+    tell(&message.printed());
     // Where the log cannot be written, which may be the error, a marker file can be left nevertheless.
     let _ = writeln!(
         io::stdout(),
@@ -139,9 +146,10 @@ fn print_failure(message: &Message) {
 fn fault_report(pipeline: &Pipeline) -> FaultReport {
     let pipeline = pipeline.clone();
     Arc::new(move |fault| {
+        let marked = pipeline.finish(Ending::Failure);
         print_failure(fault);
-        if let Err(message) = pipeline.finish(Ending::Failure) {
-            eprintln!("{}", message.line());
+        if let Err(message) = marked {
+            tell(&message.line());
         }
     })
 }
@@ -185,7 +193,7 @@ fn start(
     if leads {
         pipeline.start();
         for warning in line.warnings() {
-            eprintln!("WARNING: {warning}");
+            tell(&format!("WARNING: {warning}"));
         }
         if line.integer("--verb") > 0 {
             for note in line.notes() {

@@ -1,5 +1,6 @@
 //! RELION's progress bar: the mouse that runs to the cheese (spec 03 §4.1).
 
+use crate::errors::line_is_open;
 use std::io::Write;
 use std::time::Instant;
 
@@ -56,6 +57,7 @@ impl ProgressBar {
         if self.silent {
             return;
         }
+        line_is_open(!text.ends_with('\n'));
         let mut out = std::io::stdout().lock();
         // A closed pipe must not end a refinement.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

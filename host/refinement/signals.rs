@@ -1,10 +1,14 @@
-//! SIGINT and SIGTERM end the run at once, with a message and the scheduler's marker file.
+//! Signals that end a program end the run at once, with a message and the scheduler's marker file: those of terminals
+//! (INT, HUP), of batch systems (TERM, USR1, USR2, XCPU) and of a launcher that dies. A file that grows beyond `ulimit -f`
+//! fails to be written, like one on a full disk, and ends nothing by itself.
 
 use super::pipeline::{Ending, Pipeline};
 use crate::comm::{FaultReport, Ranks, View};
 use crate::errors::Code;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::signal_name;
+use std::fs;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -12,6 +16,10 @@ use std::time::Duration;
 
 /// A rank that is told to end leaves it to the first rank to say so, and speaks itself when nothing has come of that.
 const LEADER_FIRST: Duration = Duration::from_secs(25);
+
+/// Numbers that signal-hook does not name.
+const SIGXCPU: i32 = libc::SIGXCPU;
+const SIGXFSZ: i32 = libc::SIGXFSZ;
 
 /// Listens for signals.
 pub struct Listener {
@@ -38,16 +46,18 @@ pub struct Ways {
 
 /// Listen from now on: from before the ranks are brought together, since a launcher ends them all when one dies meanwhile.
 pub fn listen(ways: Ways) -> io::Result<Listener> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
+    // What is ignored from the start (nohup) stays ignored.
+    let ending = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU]
+        .into_iter()
+        .filter(|signal| ignored & (1 << (signal - 1)) == 0);
+    let mut signals = Signals::new(ending.chain([SIGXFSZ]))?;
     let job = Arc::new(OnceLock::<Place>::new());
     let known = job.clone();
     thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            let name = if signal == SIGINT {
-                "SIGINT"
-            } else {
-                "SIGTERM"
-            };
+        // That SIGXFSZ is listened for makes the write fail in its place.
+        if let Some(signal) = signals.forever().find(|&signal| signal != SIGXFSZ) {
+            let name = signal_name(signal).unwrap_or("a signal");
             match known.get() {
                 None => end_before_the_job(&ways, name),
                 // A launcher may end the last ranks when the first have left; or the first died over its last words.
@@ -61,6 +71,15 @@ pub fn listen(ways: Ways) -> io::Result<Listener> {
         }
     });
     Ok(Listener { job })
+}
+
+/// Mask of ignored signals, bit n − 1 for signal n, from the text of `/proc/self/status`.
+fn ignored(status: &str) -> u64 {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 impl Ways {
@@ -117,4 +136,16 @@ fn end(ways: &Ways, place: &Place, signal: &str) {
     }
     (ways.report)(&fault.about(&place.name));
     signal_hook::low_level::exit(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_read_from_the_mask() {
+        let status = "Name:\trelion_refine\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000001\n";
+        assert_eq!(ignored(status), 1 << (SIGHUP - 1));
+        assert_eq!(ignored(""), 0);
+    }
 }

@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     match catch_panics(|| run(command)).unwrap_or_else(|panic| Err(panic.into())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(message)) => {
-            eprintln!("{}", message.printed());
+            gerelion::errors::tell(&message.printed());
             ExitCode::FAILURE
         }
     }

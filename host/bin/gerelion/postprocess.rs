@@ -97,7 +97,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let found = postprocess::run(&settings)?;
     for warning in &found.warnings {
-        eprintln!("WARNING: {warning}");
+        gerelion::errors::tell(&format!("WARNING: {warning}"));
     }
     println!("  + {:33}{:.2} A^2", "B-factor:", found.b_factor);
     if let Some(fraction) = found.mask_fraction {

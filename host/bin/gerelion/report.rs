@@ -27,7 +27,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(seconds) => {
             report::watch(&arguments.prefix, page, seconds, |outcome| match outcome {
                 Ok(written) => tell(written),
-                Err(error) => eprintln!("WARNING: {}", Message::of(error).line()),
+                Err(error) => {
+                    gerelion::errors::tell(&format!("WARNING: {}", Message::of(error).line()))
+                }
             })?
         }
     }

@@ -10,7 +10,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
         Some(code) => {
             let text = error.to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text);
-            eprintln!("{}", code.says(text.trim_end()).printed());
+            gerelion::errors::tell(&code.says(text.trim_end()).printed());
         }
         // A closed pipe (gerelion --help | head) is nobody's loss.
         None => drop(error.print()),

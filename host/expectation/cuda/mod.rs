@@ -31,7 +31,7 @@ use super::{
 use crate::device::{
     Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader,
 };
-use crate::errors::{Code, Coded};
+use crate::errors::{Code, Coded, tell};
 use crate::fourier::shape;
 use crate::fourier::sums::{DeviceSums, Sums};
 use cache::ImageCache;
@@ -299,9 +299,9 @@ impl CudaEngine {
             match self.align(input, group, &items[..size]) {
                 Err(error) if error.is_full() && size > 1 => {
                     let half = size / 2;
-                    eprintln!(
+                    tell(&format!(
                         "WARNING: {error}. Going on with {half} particles at once instead of {size}."
-                    );
+                    ));
                     self.largest_batch = half;
                     self.cache.stop_growing();
                     // Images that were handed over, and work areas of transforms of larger batches.

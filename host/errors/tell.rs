@@ -1,0 +1,25 @@
+//! Words on standard error that never end the program: the terminal may be gone (a lost connection, `2>&1 | head`), or the
+//! disk with the log full.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A progress bar stands on an unfinished line of standard output.
+static LINE_IS_OPEN: AtomicBool = AtomicBool::new(false);
+
+/// Notes that standard output stands within a line, or at the beginning of one.
+pub fn line_is_open(open: bool) {
+    LINE_IS_OPEN.store(open, Ordering::Relaxed);
+}
+
+/// Prints lines on standard error (a newline is added). They begin a line also where both streams go to one log and a
+/// progress bar is open. That they cannot be printed changes nothing.
+pub fn tell(text: &str) {
+    if LINE_IS_OPEN.swap(false, Ordering::Relaxed) {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(b"\n").and_then(|()| out.flush());
+    }
+    let _ = io::stderr()
+        .lock()
+        .write_all(format!("{text}\n").as_bytes());
+}
