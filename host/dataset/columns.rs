@@ -8,6 +8,9 @@ use std::path::Path;
 /// Priors of this value or more are undefined (RELION writes 999).
 const UNDEFINED: f64 = 998.9;
 
+/// Written for "none" by RELION 2 and 3.0 in columns of particles picked by hand.
+pub(super) const PLACEHOLDER: f64 = -999.0;
+
 /// Whole columns with defaults, checked for values that are not finite.
 pub(super) struct Columns<'a> {
     pub path: &'a Path,
@@ -33,11 +36,24 @@ impl Columns<'_> {
             None => Ok(values),
         }
     }
+    /// Values where `PLACEHOLDER` means that there is none, and 0 stands in as for a missing column.
+    pub fn angles(&self, label: &str) -> Result<Vec<f64>, DatasetError> {
+        let mut values = self.reals(label, 0.0)?;
+        values
+            .iter_mut()
+            .filter(|v| **v == PLACEHOLDER)
+            .for_each(|v| *v = 0.0);
+        Ok(values)
+    }
     pub fn integers(&self, label: &str, default: i64) -> Result<Vec<i64>, DatasetError> {
         if !self.table.has(label) {
             return Ok(vec![default; self.table.len()]);
         }
-        let values = self.table.integer_column(label)?;
+        let mut values = self.table.integer_column(label)?;
+        values
+            .iter_mut()
+            .filter(|v| **v == PLACEHOLDER as i64)
+            .for_each(|v| *v = default);
         match values.iter().position(|&v| v < 0) {
             Some(row) => Err(self.blame(
                 Code::PARTICLE_VALUE,
@@ -56,7 +72,7 @@ impl Columns<'_> {
         let values = self.reals(label, f64::MAX)?;
         Ok(values
             .into_iter()
-            .map(|v| (v < UNDEFINED).then_some(v))
+            .map(|v| (v < UNDEFINED && v != PLACEHOLDER).then_some(v))
             .collect())
     }
     pub fn blame(&self, code: Code, row: usize, label: &str, message: &str) -> DatasetError {

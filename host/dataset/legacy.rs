@@ -1,5 +1,6 @@
 //! Particle tables from before RELION 3.1: no optics table, offsets in pixels (spec 03 §1.5).
 
+use super::columns::PLACEHOLDER;
 use super::{DatasetError, ReadOptions};
 use crate::errors::Code;
 use crate::formats::star::{Table, Value};
@@ -102,7 +103,8 @@ pub(super) fn convert(
             particles.add_column(angstroms, Value::Real(0.0));
             for (row, length) in old.real_column(pixels)?.into_iter().enumerate() {
                 // 999 marks an undefined prior in any unit.
-                let undefined = pixels.ends_with("Prior") && length > 998.9;
+                let undefined =
+                    pixels.ends_with("Prior") && (length > 998.9 || length == PLACEHOLDER);
                 let scale = if undefined {
                     1.0
                 } else {
@@ -232,6 +234,26 @@ mod tests {
         assert_eq!(again.optics, set.optics);
         assert_eq!(again.particles, set.particles);
         assert_eq!(again.warnings, Vec::<String>::new());
+    }
+
+    /// RELION 2 and 3.0 write -999 for particles that were picked by hand.
+    #[test]
+    fn placeholders_mean_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let columns = "_rlnClassNumber\n_rlnAnglePsi\n_rlnAutopickFigureOfMerit\n_rlnAnglePsiPrior\n_rlnOriginXPrior\n";
+        let row = "1@a.mrcs m 9000 300 2.7 0.1 2 -1";
+        for number in ["-999", "-999.00000"] {
+            let star = format!("{OLD}{columns}{row} -999 {number} {number} {number} {number}\n");
+            let set = read(folder.path(), &star, Some(1.5)).unwrap();
+            let particle = &set.particles[0];
+            assert_eq!((particle.class, particle.psi), (0, 0.0));
+            assert_eq!(
+                (particle.angle_prior[2], particle.origin_prior[0]),
+                (None, None)
+            );
+        }
+        let star = format!("{OLD}{columns}{row} -998 0 0 0 0\n");
+        assert!(read(folder.path(), &star, Some(1.5)).is_err());
     }
 
     #[test]

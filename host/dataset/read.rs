@@ -210,9 +210,9 @@ fn read_particles(
     let b_factor = columns.reals("rlnCtfBfactor", 0.0)?;
     let scale = columns.reals("rlnCtfScalefactor", 1.0)?;
     let phase_shift = columns.reals("rlnPhaseShift", 0.0)?;
-    let rot = columns.reals("rlnAngleRot", 0.0)?;
-    let tilt = columns.reals("rlnAngleTilt", 0.0)?;
-    let psi = columns.reals("rlnAnglePsi", 0.0)?;
+    let rot = columns.angles("rlnAngleRot")?;
+    let tilt = columns.angles("rlnAngleTilt")?;
+    let psi = columns.angles("rlnAnglePsi")?;
     let x = columns.reals("rlnOriginXAngst", 0.0)?;
     let y = columns.reals("rlnOriginYAngst", 0.0)?;
     let rot_prior = columns.priors("rlnAngleRotPrior")?;

@@ -3,6 +3,7 @@
 //! Header words (1-based): 1 NZ, 2 NY, 5 IFORM (1 image, 3 volume), 12 NX, 13 LABREC (records in the header),
 //! 22 LABBYT (bytes in the header), 23 LENBYT (bytes per record = 4·NX), 24 ISTACK (0: not a stack), 38 SCALE (Å).
 
+use super::mrc::header::looks_like_mrc;
 use super::mrc::{Map, MrcError, read_voxels};
 use crate::errors::Code;
 use ndarray::Array3;
@@ -82,6 +83,25 @@ pub(super) fn read_volume(path: &Path, mut input: impl Read) -> Result<Map, MrcE
     })
 }
 
+/// Returns whether a file named as SPIDER holds SPIDER data, by its first bytes.
+///
+/// The identifier `MAP ` decides for MRC. Without it a SPIDER header is looked for first: its floats, read as integers
+/// of the other byte order, pass for the size of an old MRC file (96.0 is 49218), but the integers of an MRC file do
+/// not pass for whole numbers in floating point.
+pub(super) fn is_content(start: &[u8]) -> bool {
+    if start.len() < HEADER {
+        return true;
+    }
+    if &start[208..212] == b"MAP " {
+        return false;
+    }
+    let decoders: [fn([u8; 4]) -> f32; 2] = [f32::from_le_bytes, f32::from_be_bytes];
+    let is_spider = decoders
+        .iter()
+        .any(|&decode| Header::parse(start, decode).is_some());
+    is_spider || !looks_like_mrc(start)
+}
+
 struct Header {
     /// Columns, rows, sections.
     size: [usize; 3],
@@ -152,6 +172,61 @@ mod tests {
             assert_eq!(map.data[[2, 3, 4]], 59.0);
             assert_eq!(map.data[[0, 1, 0]], 5.0);
             assert_eq!(map.pixel_size, Some(2.5));
+        }
+    }
+
+    /// Header and slab of a box as SPIDER writes it.
+    fn slab(side: usize, sections: usize, encode: fn(f32) -> [u8; 4]) -> Vec<u8> {
+        let records = 1024usize.div_ceil(4 * side);
+        let mut words = vec![0.0f32; records * side];
+        for (number, value) in [
+            (1, sections),
+            (2, side),
+            (3, records + sections * side),
+            (5, 3),
+            (12, side),
+            (13, records),
+            (22, 4 * side * records),
+            (23, 4 * side),
+        ] {
+            words[number - 1] = value as f32;
+        }
+        words.extend((0..side * side * sections).map(|i| i as f32));
+        words.into_iter().flat_map(encode).collect()
+    }
+
+    /// Sizes whose floats pass for integers of the other byte order were taken for MRC files.
+    #[test]
+    fn boxes_of_all_sizes_are_known_as_spider() {
+        for encode in [f32::to_le_bytes, f32::to_be_bytes] {
+            for side in (32..=512).step_by(8).flat_map(|n| [n - 1, n, n + 1]) {
+                let mut header = slab(side, 0, encode);
+                header[..4].copy_from_slice(&encode(side as f32));
+                assert!(is_content(&header), "box {side}");
+
+                let bytes = slab(side, 2, encode);
+                let format = crate::formats::file_name::Format::Spider;
+                let path = Path::new("reference.spi");
+                let map = crate::formats::volume::parse_map(bytes.as_slice(), path, &format)
+                    .unwrap_or_else(|e| panic!("box {side}: {e}"));
+                assert_eq!(map.data.dim(), (2, side, side));
+                assert_eq!(map.data[[1, 0, 1]], (side * side + 1) as f32);
+                assert_eq!(map.warnings, Vec::<String>::new());
+            }
+        }
+    }
+
+    /// Old MRC files have no identifier; they are still read under a name that means SPIDER.
+    #[test]
+    fn mrc_files_are_not_taken_for_spider() {
+        for side in (32..=512).step_by(8) {
+            for encode in [i32::to_le_bytes, i32::to_be_bytes] {
+                let mut header = vec![0; 1024];
+                for (word, value) in [(0, side), (1, side), (2, side), (3, 2)] {
+                    header[4 * word..4 * word + 4].copy_from_slice(&encode(value));
+                }
+                assert!(!is_content(&header), "box {side}");
+            }
         }
     }
 

@@ -54,7 +54,7 @@ pub fn parse_map(bytes: impl Read, path: &Path, format: &Format) -> Result<Map, 
         .take(mrc::header::LENGTH as u64)
         .read_to_end(&mut start)
         .map_err(failed)?;
-    let is_mrc = *format != Format::Spider || mrc::header::looks_like_mrc(&start);
+    let is_mrc = *format != Format::Spider || !spider::is_content(&start);
     let all = start.as_slice().chain(bytes);
     if !is_mrc {
         return spider::read_volume(path, all);
@@ -127,6 +127,91 @@ mod tests {
             "{}",
             error("cut.mrc")
         );
+    }
+
+    /// A map whose voxels tell their place, stored in another order of axes (MAPC, MAPR, MAPS).
+    #[test]
+    fn axes_are_put_in_order() {
+        let at = |z: usize, y: usize, x: usize| (100 * z + 10 * y + x) as f32;
+        // Sides along x, y, z.
+        let sides = [5, 4, 3];
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mrc");
+        for order in [
+            [0, 1, 2],
+            [2, 1, 0],
+            [1, 0, 2],
+            [1, 2, 0],
+            [0, 2, 1],
+            [2, 0, 1],
+        ] {
+            let [columns, rows, sections] = order.map(|axis| sides[axis]);
+            let stored = ndarray::Array3::from_shape_fn((sections, rows, columns), |(s, r, c)| {
+                let mut place = [0; 3];
+                (place[order[0]], place[order[1]], place[order[2]]) = (c, r, s);
+                at(place[2], place[1], place[0])
+            });
+            mrc::write_map(&path, stored.view(), 2.0).unwrap();
+            let mut bytes = std::fs::read(&path).unwrap();
+            for (word, axis) in order.iter().enumerate() {
+                bytes[64 + 4 * word] = *axis as u8 + 1;
+            }
+            let map = parse_map(bytes.as_slice(), &path, &Format::Mrc).unwrap();
+            let expected = ndarray::Array3::from_shape_fn((3, 4, 5), |(z, y, x)| at(z, y, x));
+            assert_eq!(map.data, expected, "{order:?}");
+            assert!(map.data.is_standard_layout());
+            assert_eq!(map.warnings, Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn axes_that_make_no_sense_are_taken_as_usual() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mrc");
+        let data =
+            ndarray::Array3::from_shape_fn((2, 3, 4), |(z, y, x)| (z * 12 + y * 4 + x) as f32);
+        mrc::write_map(&path, data.view(), 2.0).unwrap();
+        for (words, warnings) in [([0, 0, 0], 0), ([1, 1, 3], 1), ([7, 1, 2], 1)] {
+            let mut bytes = std::fs::read(&path).unwrap();
+            (0..3).for_each(|word| bytes[64 + 4 * word] = words[word]);
+            let map = parse_map(bytes.as_slice(), &path, &Format::Mrc).unwrap();
+            assert_eq!(
+                (map.data, map.warnings.len()),
+                (data.clone(), warnings),
+                "{words:?}"
+            );
+        }
+    }
+
+    /// Surplus that never ends, as a damaged compressed file gives it.
+    #[test]
+    fn surplus_is_counted_no_further_than_a_megabyte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mrc");
+        mrc::write_map(&path, ndarray::Array3::zeros((2, 2, 2)).view(), 2.0).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let endless = bytes.as_slice().chain(std::io::repeat(7));
+        let map = parse_map(endless, &path, &Format::Mrc).unwrap();
+        assert!(
+            map.warnings[0].starts_with("more than a megabyte"),
+            "{:?}",
+            map.warnings
+        );
+    }
+
+    /// The header is judged before any voxel is read: this input has no end.
+    #[test]
+    fn maps_larger_than_any_box_are_refused_by_their_header() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mrc");
+        mrc::write_map(&path, ndarray::Array3::zeros((2, 2, 2)).view(), 2.0).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        (0..3)
+            .for_each(|word| bytes[4 * word..4 * word + 4].copy_from_slice(&3000i32.to_le_bytes()));
+        let endless = bytes.as_slice().chain(std::io::repeat(0));
+        let error = parse_map(endless, &path, &Format::Mrc).unwrap_err();
+        assert_eq!(error.code, Code::IMAGE_FORMAT);
+        assert!(error.message.contains("3000 x 3000 x 3000"), "{error}");
     }
 
     proptest! {

@@ -165,13 +165,14 @@ fn fit_to_images(
     }
     if !settings.trust_reference_size {
         return Err(Code::REFERENCE_SCALE.says(format!(
-            "{}: the reference has a box of {side} pixels of {pixel_size} Å, but the images of optics group {} have \
+            "{}: the reference has a box of {side} pixels of {} Å, but the images of optics group {} have \
              {} pixels of {} Å. Rescale the reference, or add --trust_ref_size to have it rescaled here (if only the \
              header is wrong, give the true pixel size with --ref_angpix).",
             path.display(),
+            pixel_size as f32,
             group.name,
             group.box_size,
-            group.pixel_size
+            group.pixel_size as f32
         )).into());
     }
     let mut real_pixel = pixel_size;
@@ -179,9 +180,10 @@ fn fit_to_images(
         let scaled = even_below(round(side as f64 * pixel_size / group.pixel_size) as usize);
         if scaled < 2 {
             return Err(Code::REFERENCE_SCALE.says(format!(
-                "{}: rescaling the reference from {pixel_size} Å to {} Å per pixel leaves nothing. Check both pixel sizes.",
+                "{}: rescaling the reference from {} Å to {} Å per pixel leaves nothing. Check both pixel sizes.",
                 path.display(),
-                group.pixel_size
+                pixel_size as f32,
+                group.pixel_size as f32
             )).into());
         }
         real_pixel = side as f64 * pixel_size / scaled as f64;
@@ -189,12 +191,31 @@ fn fit_to_images(
     }
     *map = window(map, group.box_size);
     warnings.push(format!(
-        "{}: the reference ({side} pixels of {pixel_size} Å) was resampled to {} pixels of {real_pixel} Å to fit the \
-         images (--trust_ref_size).",
+        "{}: {}",
         path.display(),
-        group.box_size
+        fitted(side, pixel_size, group.box_size, real_pixel)
     ));
     Ok(real_pixel)
+}
+
+/// Describes what `fit_to_images` did to a reference of `side` pixels.
+fn fitted(side: usize, pixel_size: f64, box_size: usize, real_pixel: f64) -> String {
+    // Headers hold single precision.
+    let (old, new) = (pixel_size as f32, real_pixel as f32);
+    let cut = match box_size < side {
+        true => "cropped",
+        false => "padded",
+    };
+    match pixel_size == real_pixel {
+        true => format!(
+            "the reference ({side} pixels of {old} Å) was {cut} to {box_size} pixels to fit the images \
+             (--trust_ref_size); it was not resampled."
+        ),
+        false => format!(
+            "the reference ({side} pixels of {old} Å) was resampled to {box_size} pixels of {new} Å to fit the images \
+             (--trust_ref_size)."
+        ),
+    }
 }
 
 fn even_below(n: usize) -> usize {
@@ -278,6 +299,19 @@ mod tests {
         let large = window(&small, 14);
         assert_eq!(large[[7, 7, 7]], 1.0);
         assert_eq!(window(&large, 8), small);
+    }
+
+    #[test]
+    fn what_was_done_to_a_reference_is_told_as_it_was() {
+        let pixel = f64::from(4.02f32);
+        let text = fitted(64, pixel, 48, pixel);
+        assert!(
+            text.contains("64 pixels of 4.02 Å) was cropped to 48"),
+            "{text}"
+        );
+        assert!(fitted(32, pixel, 48, pixel).contains("padded to 48"));
+        let text = fitted(64, pixel, 48, f64::from(5.36f32));
+        assert!(text.contains("resampled to 48 pixels of 5.36 Å"), "{text}");
     }
 
     #[test]

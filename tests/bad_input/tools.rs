@@ -73,6 +73,27 @@ fn subset_of_no_particle_file() {
     refuse(&set, "subset --i other.star --n 1 --o sub.star", "GR-0313");
 }
 
+/// The input is left as it was, whether it is named twice or reached through a link.
+#[test]
+fn subset_over_its_input() {
+    let set = Set::new();
+    let before = fs::read(set.path("particles.star")).unwrap();
+    std::os::unix::fs::symlink("particles.star", set.path("link.star")).unwrap();
+    fs::hard_link(set.path("particles.star"), set.path("hard.star")).unwrap();
+    for name in ["./particles.star", "link.star", "hard.star"] {
+        let words = format!("subset --i particles.star --n 1 --o {name}");
+        let message = failure(&gerelion(&set, &words));
+        assert!(message.contains("GR-0103"), "{message}");
+        assert_eq!(
+            fs::read(set.path("particles.star")).unwrap(),
+            before,
+            "{name}"
+        );
+    }
+    let words = "subset --i particles.star --n 1 --o particles.star";
+    refuse(&set, words, "GR-0103");
+}
+
 #[test]
 fn half_map_without_its_other_half() {
     refuse(&Set::new(), "postprocess --i ref.mrc", "GR-0407");

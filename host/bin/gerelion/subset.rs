@@ -29,6 +29,7 @@ pub struct Arguments {
 
 /// Run the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    subset::check_output(&arguments.input, &arguments.output)?;
     let document = Document::read(&arguments.input)?;
     let table = subset::particle_table(&document)?;
     let unit = if arguments.by_micrograph {

@@ -16,6 +16,8 @@ pub struct Header {
     pub element: Element,
     /// Byte order of header and data.
     pub order: ByteOrder,
+    /// Axis (0 x, 1 y, 2 z) along which columns, rows and sections are counted: MAPC, MAPR, MAPS.
+    pub axes: [usize; 3],
     /// Å per voxel along x, y, z, where the header gives one.
     pub pixel_size: [Option<f64>; 3],
     /// Where the data start, bytes.
@@ -44,6 +46,16 @@ fn word(bytes: &[u8], index: usize, order: ByteOrder) -> i32 {
     match order {
         ByteOrder::Little => i32::from_le_bytes(four),
         ByteOrder::Big => i32::from_be_bytes(four),
+    }
+}
+
+/// Returns the axes that three header words (from 1) name, or the words when they are no order of 1, 2, 3.
+fn axes(given: [i32; 3]) -> Result<[usize; 3], [i32; 3]> {
+    let mut sorted = given;
+    sorted.sort_unstable();
+    match sorted == [1, 2, 3] {
+        true => Ok(given.map(|axis| axis as usize - 1)),
+        false => Err(given),
     }
 }
 
@@ -102,6 +114,16 @@ impl Header {
                 bytes[212], bytes[213]
             ));
         }
+        let axes = axes([16, 17, 18].map(int)).unwrap_or_else(|given| {
+            // Old programs leave the three words empty.
+            if given != [0; 3] {
+                let [c, r, s] = given;
+                warnings.push(format!(
+                    "the header gives the axes {c}, {r}, {s} (MAPC, MAPR, MAPS), which is no order of 1, 2, 3; 1, 2, 3 is assumed"
+                ));
+            }
+            [0, 1, 2]
+        });
         let pixel_size = [0, 1, 2].map(|axis| {
             let (cell, intervals) = (real(10 + axis), int(7 + axis));
             let pixel = f64::from(cell) / f64::from(intervals);
@@ -111,6 +133,7 @@ impl Header {
             size,
             element,
             order,
+            axes,
             pixel_size,
             data_offset: (LENGTH + extended as usize) as u64,
             warnings,

@@ -60,6 +60,12 @@ pub fn write_map(path: &Path, map: ArrayView3<f32>, pixel_size: f64) -> Result<(
     })
 }
 
+/// Largest side of a map, voxels: more than any particle's box, less than a tomogram that was named by mistake.
+const LARGEST_SIDE: usize = 2048;
+
+/// Bytes after the data that are counted for the warning; more than this is "more".
+const LARGEST_SURPLUS: u64 = 1 << 20;
+
 /// Decode an MRC map from a stream of its bytes. `path` is for messages.
 pub(in crate::formats) fn read_map_from(
     path: &Path,
@@ -83,6 +89,17 @@ pub(in crate::formats) fn read_map_from(
         .file_bytes()
         .map_err(|message| MrcError::new(Code::IMAGE_FORMAT, path, message))?;
     let mut warnings = header.warnings.clone();
+    if let Some(&side) = header.size.iter().find(|&&side| side > LARGEST_SIDE) {
+        let [x, y, z] = header.size;
+        return Err(MrcError::new(
+            Code::IMAGE_FORMAT,
+            path,
+            format!(
+                "the header gives a map of {x} x {y} x {z} voxels; a side of {side} is more than the {LARGEST_SIDE} that are \
+                 read: it is damaged, or this is a tomogram or a stack of images. Give a 3D map of the particle's box"
+            ),
+        ));
+    }
     let extended = header.data_offset - header::LENGTH as u64;
     let skipped =
         std::io::copy(&mut (&mut input).take(extended), &mut std::io::sink()).map_err(failed)?;
@@ -106,11 +123,18 @@ pub(in crate::formats) fn read_map_from(
             ),
         ));
     }
-    let extra = std::io::copy(&mut input, &mut std::io::sink()).map_err(failed)?;
+    // A few bytes may stand after the data; what a decompressor makes of a damaged file may never end.
+    let extra = std::io::copy(
+        &mut (&mut input).take(LARGEST_SURPLUS + 1),
+        &mut std::io::sink(),
+    )
+    .map_err(failed)?;
     if extra > 0 {
-        warnings.push(format!(
-            "{extra} bytes after the end of the data are ignored"
-        ));
+        let extra = match extra > LARGEST_SURPLUS {
+            true => "more than a megabyte".to_string(),
+            false => format!("{extra} bytes"),
+        };
+        warnings.push(format!("{extra} after the end of the data are ignored"));
     }
     let [px, py, pz] = header.pixel_size;
     if let (Some(px), Some(py), Some(pz)) = (px, py, pz)
@@ -128,10 +152,21 @@ pub(in crate::formats) fn read_map_from(
         )
     })?;
     Ok(Map {
-        data,
+        data: in_order(data, header.axes),
         pixel_size: px,
         warnings,
     })
+}
+
+/// Returns the voxels with x fastest and z slowest, from a map whose columns, rows and sections run along `axes`.
+fn in_order(data: Array3<f32>, axes: [usize; 3]) -> Array3<f32> {
+    if axes == [0, 1, 2] {
+        return data;
+    }
+    // ndarray's axis 0 is the file's sections; the result's axis 0 is z.
+    let stored_at = |axis: usize| 2 - axes.iter().position(|&a| a == axis).unwrap_or(axis);
+    let turned = data.permuted_axes([stored_at(2), stored_at(1), stored_at(0)]);
+    turned.as_standard_layout().into_owned()
 }
 
 /// Read `sections` sections of `pixels` values each; gives the values of whole sections and the bytes read.

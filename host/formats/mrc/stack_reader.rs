@@ -38,6 +38,14 @@ impl StackReader {
         let error = |code, message: String| MrcError::new(code, path, message);
         let unopened = |e: io::Error| MrcError::of(path, Message::unopened("the image stack", &e));
         let odd = |message| error(Code::IMAGE_FORMAT, message);
+        // Looked at before it is opened: opening a pipe waits for a writer.
+        let metadata = std::fs::metadata(path).map_err(unopened)?;
+        if !metadata.is_file() && !metadata.is_dir() {
+            return Err(error(
+                Code::FILE_UNREADABLE,
+                "this is a pipe or device, not a file; images are read in any order, so copy the stack to a file".into(),
+            ));
+        }
         let file = File::open(path).map_err(unopened)?;
         let metadata = file.metadata().map_err(unopened)?;
         if metadata.is_dir() {
@@ -57,6 +65,13 @@ impl StackReader {
                 )
             })?;
         let header = Header::parse(&start).map_err(odd)?;
+        if header.axes != [0, 1, 2] {
+            let [c, r, s] = header.axes.map(|axis| axis + 1);
+            return Err(odd(format!(
+                "the header gives the axes {c}, {r}, {s} (MAPC, MAPR, MAPS), so its sections are not images; write the stack \
+                 with axes 1, 2, 3"
+            )));
+        }
         let section_bytes = header.section_bytes().map_err(odd)?;
         header.file_bytes().map_err(odd)?;
         Ok(StackReader {
@@ -181,5 +196,35 @@ impl StackReader {
                 self.complete_slices()
             ),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::mrc::write_map;
+
+    #[test]
+    fn a_stack_with_turned_axes_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mrcs");
+        write_map(&path, ndarray::Array3::zeros((3, 4, 4)).view(), 2.0).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        (bytes[64], bytes[72]) = (3, 1);
+        std::fs::write(&path, bytes).unwrap();
+        let error = StackReader::open(&path).unwrap_err();
+        assert!(error.message.contains("axes 3, 2, 1"), "{error}");
+    }
+
+    /// Opening a pipe waits for a writer that never comes.
+    #[test]
+    fn a_pipe_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mrcs");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let error = StackReader::open(&path).unwrap_err();
+        assert_eq!(error.code, Code::FILE_UNREADABLE);
+        assert!(error.message.contains("pipe"), "{error}");
     }
 }
