@@ -382,31 +382,6 @@ impl Device {
         Ok(values)
     }
 
-    /// Element `index` of `buffer`. Waits for the queued work.
-    pub fn download_at<T: Element>(
-        &self,
-        buffer: &Buffer<T>,
-        index: usize,
-    ) -> Result<T, DeviceError> {
-        assert!(index < buffer.len(), "beyond the end of the buffer");
-        self.make_current()?;
-        let mut value = std::mem::MaybeUninit::<T>::uninit();
-        // SAFETY: both sides hold the element; it is there once the stream has been waited for.
-        unsafe {
-            sys::cuMemcpyDtoHAsync_v2(
-                value.as_mut_ptr().cast(),
-                buffer.pointer().offset(index).address(),
-                size_of::<T>(),
-                self.stream.cu_stream(),
-            )
-        }
-        .result()
-        .map_err(|e| failed(self.ordinal, "copying from the device", e))?;
-        self.synchronise()?;
-        // SAFETY: written by the copy above.
-        Ok(unsafe { value.assume_init() })
-    }
-
     /// Sets all of `buffer` to zero.
     pub fn clear<T>(&self, buffer: &mut Buffer<T>) -> Result<(), DeviceError> {
         self.stream

@@ -50,11 +50,6 @@ pub fn shell(radius2: i64) -> usize {
     round((radius2 as f64).sqrt()) as usize
 }
 
-/// Resolution (1/Å) of a shell: i/(a·N).
-pub fn shell_to_resolution(shell: usize, box_size: usize, pixel_size: f64) -> f64 {
-    shell as f64 / (pixel_size * box_size as f64)
-}
-
 /// Resolution of a shell in Å as files state it: 999 for shell 0.
 pub fn shell_to_angstrom(shell: usize, box_size: usize, pixel_size: f64) -> f64 {
     if shell == 0 {
@@ -62,11 +57,6 @@ pub fn shell_to_angstrom(shell: usize, box_size: usize, pixel_size: f64) -> f64 
     } else {
         pixel_size * box_size as f64 / shell as f64
     }
-}
-
-/// Shell of a resolution ν in 1/Å: ROUND(ν·a·N).
-pub fn resolution_to_shell(resolution: f64, box_size: usize, pixel_size: f64) -> i64 {
-    round(resolution * pixel_size * box_size as f64)
 }
 
 /// Shell map of an n×n half-complex image, n rows of n/2+1: ROUND(√(x²+y²)), or −1 for pixels that take no part
@@ -136,11 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn shells_and_resolutions_convert() {
-        assert_eq!(resolution_to_shell(1.0 / 60.0, 64, 4.0), 4);
+    fn shells_have_a_resolution() {
         assert_eq!(shell_to_angstrom(8, 64, 4.0), 32.0);
         assert_eq!(shell_to_angstrom(0, 64, 4.0), 999.0);
-        assert_eq!(shell_to_resolution(8, 64, 4.0), 1.0 / 32.0);
     }
 
     proptest! {

@@ -219,11 +219,6 @@ impl Sums {
         }
     }
 
-    /// True for sums on the host.
-    pub fn is_on_host(&self) -> bool {
-        matches!(self, Sums::Host(_))
-    }
-
     /// Does `work`; when a device is full, once more while the sums wait on the host.
     pub fn make_room_for<R, E: From<DeviceError>>(
         &mut self,
