@@ -40,17 +40,18 @@ pub struct Bounds {
     pub map: f64,
 }
 
-/// Rounding in single precision, which the engines do in different orders; in τ² also where a filter leaves next to nothing.
-/// Numbers were found to agree within a fifth of these bounds.
+/// Rounding in single precision, which the engines do in different orders: 1e-6 of a log-likelihood, more in τ² where a filter or
+/// the mask leaves next to nothing, and in scales of few images. Numbers were found to agree within less than half of these
+/// bounds.
 impl Default for Bounds {
     fn default() -> Self {
         Self {
             sigma2: 5e-6,
-            tau2: 1e-4,
+            tau2: 5e-4,
             norm: 5e-6,
-            scale: 5e-6,
+            scale: 2e-5,
             pmax: 1e-5,
-            log_likelihood: 1e-3,
+            log_likelihood: 2e-3,
             samples: 0.0,
             angle: 1e-4,
             origin: 1e-4,

@@ -47,8 +47,8 @@ impl Set {
             particles,
         };
         let noise = set.simulate("images", BOX, PIXEL, 1);
-        // Images hold density per Å² in units of their noise, maps per voxel.
-        let grey = 1.0 / (PIXEL * PIXEL) as f32 / (COLOURED * noise);
+        // Images are in units of their noise.
+        let grey = 1.0 / (COLOURED * noise);
         for class in 1..=classes {
             let truth = set.path().join(format!("images_truth{class}.mrc"));
             let map = read_map(&truth).unwrap().data.mapv(|v| v * grey);
