@@ -47,6 +47,27 @@ pub fn leave_when_full(marker: CString) {
     MARKER.store(marker.into_raw(), Ordering::Release);
 }
 
+/// Keeps the allocator's address space small where the shell limits it (`ulimit -v`): otherwise every thread reserves 64 MiB
+/// of it for a heap of its own, which nothing was planned for. To be called before threads are started.
+pub fn mind_address_space() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        let mut limit = libc::rlimit {
+            rlim_cur: libc::RLIM_INFINITY,
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        // SAFETY: fills in the struct; the option sets a number in the allocator.
+        unsafe {
+            if libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) == 0
+                && limit.rlim_cur != libc::RLIM_INFINITY
+            {
+                // Only address space is lost when this fails.
+                libc::mallopt(libc::M_ARENA_MAX, 1);
+            }
+        }
+    }
+}
+
 /// Passes on a block that was found, and ends the program where there is none.
 fn or_end(block: *mut u8, bytes: usize) -> *mut u8 {
     if block.is_null() && bytes > 0 {

@@ -56,6 +56,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let pipeline = Pipeline::new(pipeline_prefix(&words));
+    allocator::mind_address_space();
     if let Some(marker) = pipeline.failure_marker() {
         allocator::leave_when_full(marker);
     }
