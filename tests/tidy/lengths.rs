@@ -15,7 +15,7 @@ const LONGER: [(&str, usize); 17] = [
     ("fine_and_store", 119),
     ("fine_weights", 106),
     ("first_pass", 132),
-    ("from_values", 156),
+    ("from_values", 168),
     ("global", 161),
     ("images_are_prepared_as_on_the_host", 107),
     ("new", 141),
