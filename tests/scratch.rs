@@ -4,8 +4,10 @@ mod runs;
 
 use runs::{command, fixture, succeeded, work_folder};
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A folder of input and output, and one for copies.
 struct Run {
@@ -60,7 +62,7 @@ impl Run {
         result(&self.root)
     }
 
-    /// What lies in the folder of copies, without the lock.
+    /// The copies in the folder of this user.
     fn copies(&self) -> Vec<PathBuf> {
         copies(self.scratch.path())
     }
@@ -72,10 +74,12 @@ fn result(root: &str) -> [Vec<u8>; 2] {
     [read("data.star"), read("class001.mrc").split_off(1024)]
 }
 
+/// What lies in the folder of this user, without the lock.
 fn copies(scratch: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(scratch.join("gerelion_scratch")) else {
+    let Some(folder) = fs::read_dir(scratch).unwrap().next() else {
         return Vec::new();
     };
+    let entries = fs::read_dir(folder.unwrap().path()).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.filter(|path| !path.ends_with("users.lock")).collect()
 }
@@ -108,7 +112,7 @@ fn copies_give_the_same_result_and_are_removed_kept_or_used_again() {
     bytes[1024..1028].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(&copy, &bytes).unwrap();
     let output = run
-        .program("--scratch_dir SCRATCH --reuse_scratch")
+        .program("--scratch_dir SCRATCH --reuse_scratch --keep_scratch")
         .output();
     let output = output.unwrap();
     assert!(!output.status.success() && said(&output).contains("NaN"));
@@ -165,12 +169,69 @@ fn a_copy_that_was_interrupted_goes_on() {
     // As if the job had been killed in the middle, and with a mark to know the first part by: a value of the last image.
     let kept = bytes.len() - 8;
     bytes[kept - 4..kept].copy_from_slice(&7f32.to_le_bytes());
-    let part = PathBuf::from(format!("{}.part", copy.display()));
-    fs::write(&part, &bytes[..kept]).unwrap();
+    let beside = |end: &str| PathBuf::from(format!("{}.{end}", copy.display()));
+    for (name, bytes) in [
+        (beside("part"), &bytes[..kept]),
+        (beside("synced"), kept.to_string().as_bytes()),
+    ] {
+        fs::write(&name, bytes).unwrap();
+        fs::set_permissions(&name, fs::Permissions::from_mode(0o600)).unwrap();
+    }
     fs::remove_file(&copy).unwrap();
     run.run("--scratch_dir SCRATCH --keep_free_scratch 0 --keep_scratch");
     assert_eq!(run.copies(), std::slice::from_ref(&copy));
     let stack = fs::read(run.folder.path().join("bundle.mrcs")).unwrap();
     let found = fs::read(&copy).unwrap();
     assert!(found[..kept] == bytes[..kept] && found[kept..] == stack[kept..]);
+}
+
+/// Copies are as private as a folder of one's own, and go when the run is told to end or fails.
+#[test]
+fn copies_are_private_and_removed_after_a_signal_or_an_error() {
+    let run = Run::new();
+    for signal in ["TERM", "INT"] {
+        let mut job = run.start("--scratch_dir SCRATCH --keep_free_scratch 0 --iter 30");
+        let begin = Instant::now();
+        while !Path::new(&format!("{}_it001_optimiser.star", run.root)).exists() {
+            assert!(begin.elapsed().as_secs() < 300 && job.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let folder = fs::read_dir(run.scratch.path()).unwrap().next().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(&folder.unwrap().path()), 0o700);
+        let copies = run.copies();
+        assert!(copies.iter().all(|copy| mode(copy) == 0o600), "{copies:?}");
+        assert!(
+            copies
+                .iter()
+                .any(|copy| copy.extension().unwrap() == "mrcs")
+        );
+        let mut kill = Command::new("kill");
+        kill.args([&format!("-{signal}"), &job.id().to_string()]);
+        assert!(kill.status().unwrap().success());
+        let output = job.wait_with_output().unwrap();
+        assert!(said(&output).contains("GR-0606"), "{}", said(&output));
+        assert!(run.copies().is_empty(), "{signal}");
+        fs::remove_file(format!("{}_it001_optimiser.star", run.root)).unwrap();
+    }
+    let stack = run.folder.path().join("bundle.mrcs");
+    let mut bytes = fs::read(&stack).unwrap();
+    bytes[1024..1028].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&stack, bytes).unwrap();
+    let mut program = run.program("--scratch_dir SCRATCH --keep_free_scratch 0");
+    let output = program.output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("NaN"));
+    assert!(run.copies().is_empty());
+}
+
+#[test]
+fn a_folder_of_copies_that_others_may_write_to_is_refused() {
+    let run = Run::new();
+    run.run("--scratch_dir SCRATCH --keep_free_scratch 0");
+    let folder = fs::read_dir(run.scratch.path()).unwrap().next().unwrap();
+    let open_to_all = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(folder.unwrap().path(), open_to_all).unwrap();
+    let output = run.program("--scratch_dir SCRATCH").output().unwrap();
+    assert!(!output.status.success());
+    assert!(said(&output).contains("GR-0210") && said(&output).contains("open to other users"));
 }

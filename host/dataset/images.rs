@@ -149,9 +149,9 @@ impl ImageStore {
         self.scratch = Some(scratch);
     }
 
-    /// Do without copies from now on; `keep` leaves them for other jobs. No image can be read afterwards.
-    pub fn leave_scratch(&mut self, keep: bool) -> std::io::Result<()> {
-        self.scratch.take().map_or(Ok(()), |s| s.leave(keep))
+    /// Do without copies from now on. No image can be read afterwards.
+    pub fn leave_scratch(&mut self) -> std::io::Result<()> {
+        self.scratch.take().map_or(Ok(()), Scratch::leave)
     }
 
     /// Image of particle `index` (row-major, box² of its optics group), borrowed where images are kept; NaN or all-zero

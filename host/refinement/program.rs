@@ -9,6 +9,7 @@ use super::settings::Settings;
 use super::{engines, labels, launcher, resume, run, signals};
 use crate::allocator;
 use crate::comm::{FaultReport, Ranks};
+use crate::dataset::scratch;
 use crate::errors::{Code, Coded, Message, Panicked, catch_panics, tell};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::options::{self, CommandLine, OptionsError, Request};
@@ -152,6 +153,8 @@ fn fault_report(pipeline: &Pipeline) -> FaultReport {
         if let Err(message) = marked {
             tell(&message.line());
         }
+        // Last, since removing large copies takes a while.
+        scratch::leave_before_exit();
     })
 }
 

@@ -161,15 +161,15 @@ fn check_convergence(job: &mut Job, iteration: usize, forced: bool, console: &Co
     }
 }
 
-/// The copies of the images are of no use any more; after an error they stay for the run that goes on.
+/// The copies of the images are of no use any more.
 fn leave_scratch(job: &mut Job) -> Result<(), RunError> {
-    job.images
-        .leave_scratch(job.settings.keep_scratch)
-        .map_err(|error| {
-            Code::SCRATCH.says(format!(
+    job.images.leave_scratch().map_err(|error| {
+        Code::SCRATCH
+            .says(format!(
                 "the run is complete, but the copies in --scratch_dir cannot be removed: {error}"
-            )).into()
-        })
+            ))
+            .into()
+    })
 }
 
 /// Let the first rank do something that all ranks need done. A collective.

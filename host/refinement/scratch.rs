@@ -6,7 +6,8 @@ use super::error::RunError;
 use super::settings::Settings;
 use crate::comm::Ranks;
 use crate::dataset::ImageStore;
-use crate::dataset::scratch::{Scratch, ScratchRule};
+use crate::dataset::scratch::{Scratch, ScratchRule, Step};
+use std::path::Path;
 
 /// Copy what fits; images of other stacks are read from where they are. A collective.
 pub fn copy(
@@ -37,12 +38,17 @@ pub fn copy(
     }
     // The ranks of a machine take turns with the stacks.
     let (place, of) = ranks.place_on_host();
-    let copied = Scratch::open(folder)
-        .map_err(RunError::from)
-        .and_then(|mut scratch| {
+    let mut steps = |step: Step| -> Result<(), RunError> {
+        if let Step::WaitingFor(path, holder) = step {
+            console.warn(&waiting_text(path, holder));
+        }
+        stop.check()
+    };
+    let copied =
+        Scratch::open(folder, settings.keep_scratch, &mut steps).and_then(|mut scratch| {
             for (number, source) in images.stacks().enumerate() {
                 if number % of == place {
-                    scratch.copy_of(source, &rule, &mut || stop.check())?;
+                    scratch.copy_of(source, &rule, &mut steps)?;
                 }
             }
             Ok(scratch)
@@ -53,8 +59,7 @@ pub fn copy(
         ..rule
     };
     let stacks = images.stacks().count();
-    let found =
-        images.use_copies(|source| scratch.copy_of(source, &reuse, &mut || Ok::<(), RunError>(())));
+    let found = images.use_copies(|source| scratch.copy_of(source, &reuse, &mut steps));
     let missing = stacks - agree(ranks, found)?;
     let on_all: Vec<f64> = ranks.gather_numbers(&[missing as f64]).concat();
     for host in ranks.hosts() {
@@ -69,4 +74,15 @@ pub fn copy(
     }
     images.keep_scratch(scratch);
     Ok(())
+}
+
+fn waiting_text(lock: &Path, holder: &str) -> String {
+    let holder = match holder {
+        "" => "another job".to_owned(),
+        process => format!("another job ({process})"),
+    };
+    format!(
+        " Waiting for {holder}, which copies the same images; it holds {}",
+        lock.display()
+    )
 }
