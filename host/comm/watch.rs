@@ -6,7 +6,7 @@
 //! waits for others in a collective is not to blame, unless all of them wait.
 
 use super::Communicator;
-use crate::errors::{Code, Message};
+use crate::errors::{Code, Message, shell_word};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -99,7 +99,10 @@ impl Board {
 
     fn advice(&self) -> String {
         match &*lock(&self.checkpoint) {
-            Some(file) => format!("Go on from the last finished iteration with --continue {file}"),
+            Some(file) => format!(
+                "Go on from the last finished iteration with --continue {}",
+                shell_word(file)
+            ),
             None => "Nothing was written yet: start the run again".to_owned(),
         }
     }

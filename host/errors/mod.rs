@@ -17,6 +17,7 @@ mod failure;
 mod message;
 mod page;
 mod panics;
+mod shell;
 mod table;
 mod tell;
 
@@ -25,6 +26,7 @@ pub use failure::{Failure, OnFailure};
 pub use message::{Message, explain};
 pub use page::{errors_page, explanation};
 pub use panics::{Panicked, catch_panics};
+pub use shell::shell_word;
 pub use table::entries;
 pub use tell::{line_is_open, tell};
 

@@ -1,6 +1,6 @@
 //! What can be wrong with a command line.
 
-use crate::errors::{Code, Coded};
+use crate::errors::{Code, Coded, shell_word};
 use std::path::PathBuf;
 
 /// An error of the command line; the text says which option, why, and what to try.
@@ -77,7 +77,7 @@ pub enum OptionsError {
     Combination(String),
     /// The folder of `--o` is not there.
     #[error("the output folder {} of --o {root} does not exist; make it first: mkdir -p {}",
-        folder.display(), folder.display())]
+        folder.display(), shell_word(folder))]
     OutputFolderMissing {
         /// Folder part of the root.
         folder: PathBuf,

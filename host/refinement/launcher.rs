@@ -90,6 +90,11 @@ fn seconds(words: &[String], option: &str, default: f64) -> std::time::Duration 
     std::time::Duration::from_secs_f64(value.unwrap_or(default))
 }
 
+/// Whether a launcher started this process as one of several, as the environment says.
+pub fn is_launched() -> bool {
+    launched(|name| env::var(name).ok()).is_some()
+}
+
 /// Whether this process is the first that the launcher started, as the environment says; the only one is.
 pub fn is_first() -> bool {
     first(|name| env::var(name).ok())

@@ -10,6 +10,7 @@ pub mod crew;
 pub mod deal;
 mod engines;
 pub mod error;
+mod exit_mark;
 pub mod expectation_step;
 mod fourier_references;
 pub mod half_sets;

@@ -6,7 +6,7 @@ use super::error::RunError;
 use super::pipeline::{Ending, Pipeline};
 use super::routes::Routes;
 use super::settings::Settings;
-use super::{engines, labels, launcher, resume, run, signals};
+use super::{engines, exit_mark, labels, launcher, resume, run, signals};
 use crate::allocator;
 use crate::comm::{FaultReport, Ranks};
 use crate::dataset::scratch;
@@ -48,10 +48,15 @@ impl Coded for ProgramError {
     }
 }
 
-/// Run the program on the words after its name. Status 0: done; 1: an error, printed on standard error; 2: aborted.
+/// Runs the program on the words after its name. Status 0: done; 1: an error, printed on standard error; 2: aborted.
 /// Of several ranks the first prints and leaves the scheduler's marker file.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let status = run_on(arguments.into_iter().collect());
+    exit_mark::over();
+    status
+}
+
+fn run_on(arguments: Vec<OsString>) -> ExitCode {
     let words: Vec<String> = arguments
         .iter()
         .map(|word| word.to_string_lossy().into_owned())
@@ -61,6 +66,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(marker) = pipeline.failure_marker() {
         allocator::leave_when_full(marker);
     }
+    exit_mark::leave_unless_over(&pipeline);
     let report = fault_report(&pipeline);
     let failed = |error: &Message| {
         report(error);

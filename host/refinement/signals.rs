@@ -2,9 +2,12 @@
 //! (INT, HUP), of batch systems (TERM, USR1, USR2, XCPU) and of a launcher that dies. A file that grows beyond `ulimit -f`
 //! fails to be written, like one on a full disk, and ends nothing by itself.
 
+use super::launcher;
 use super::pipeline::{Ending, Pipeline};
 use crate::comm::{FaultReport, Ranks, View};
+use crate::dataset::scratch;
 use crate::errors::Code;
+use rustix::process;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::signal_name;
@@ -20,6 +23,8 @@ const LEADER_FIRST: Duration = Duration::from_secs(25);
 /// Numbers that signal-hook does not name.
 const SIGXCPU: i32 = libc::SIGXCPU;
 const SIGXFSZ: i32 = libc::SIGXFSZ;
+/// Sent by the kernel when the launcher dies; else of no use to the program, so that a stray one is ignored.
+const LAUNCHER_GONE: i32 = libc::SIGURG;
 
 /// Listens for signals.
 pub struct Listener {
@@ -51,22 +56,32 @@ pub fn listen(ways: Ways) -> io::Result<Listener> {
     let ending = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU]
         .into_iter()
         .filter(|signal| ignored & (1 << (signal - 1)) == 0);
-    let mut signals = Signals::new(ending.chain([SIGXFSZ]))?;
+    let launcher = launcher::is_launched().then(process::getppid).flatten();
+    if launcher.is_some() {
+        // Without it MPI notices, or the batch system.
+        let _ = process::set_parent_process_death_signal(Some(process::Signal::URG));
+    }
+    let mut signals = Signals::new(ending.chain([SIGXFSZ, LAUNCHER_GONE]))?;
     let job = Arc::new(OnceLock::<Place>::new());
     let known = job.clone();
     thread::spawn(move || {
-        // That SIGXFSZ is listened for makes the write fail in its place.
-        if let Some(signal) = signals.forever().find(|&signal| signal != SIGXFSZ) {
-            let name = signal_name(signal).unwrap_or("a signal");
+        let ends = |signal: &i32| match *signal {
+            // That it is listened for makes the write fail in its place.
+            SIGXFSZ => false,
+            // It comes, too, when only the launcher's thread that started this process has ended.
+            LAUNCHER_GONE => launcher.is_some() && launcher != process::getppid(),
+            _ => true,
+        };
+        if let Some(signal) = signals.forever().find(ends) {
             match known.get() {
-                None => end_before_the_job(&ways, name),
+                None => end_before_the_job(&ways, signal),
                 // A launcher may end the last ranks when the first have left; or the first died over its last words.
                 Some(place) if place.view.ending() => {
                     if !ways.pipeline.has_ended() {
                         ways.leave_mark();
                     }
                 }
-                Some(place) => end(&ways, place, name),
+                Some(place) => end(&ways, place, signal),
             }
         }
     });
@@ -103,11 +118,23 @@ impl Listener {
     }
 }
 
-fn end_before_the_job(ways: &Ways, signal: &str) -> ! {
+/// Why the run ends, in words.
+fn cause(signal: i32) -> String {
+    match signal {
+        LAUNCHER_GONE => "the launcher of the ranks (mpirun or srun) has gone".to_owned(),
+        _ => format!(
+            "told to end by {}",
+            signal_name(signal).unwrap_or("a signal")
+        ),
+    }
+}
+
+fn end_before_the_job(ways: &Ways, signal: i32) -> ! {
     if ways.speaks_first {
         let text = format!(
-            "told to end by {signal} before the job had begun (by you, the batch system, or the launcher after another process \
-             had died: it names that one). Nothing was written; start it again"
+            "{} before the job had begun (by you, the batch system, or the launcher after another process \
+             had died: it names that one). Nothing was written; start it again",
+            cause(signal)
         );
         (ways.report)(&Code::TOLD_TO_END.says(text));
     } else {
@@ -116,21 +143,26 @@ fn end_before_the_job(ways: &Ways, signal: &str) -> ! {
     signal_hook::low_level::exit(1)
 }
 
-fn end(ways: &Ways, place: &Place, signal: &str) {
+fn end(ways: &Ways, place: &Place, signal: i32) {
     let others = match place.size {
         1 => "",
+        _ if signal == LAUNCHER_GONE => {
+            " (it was killed, or its machine has no memory left: look at dmesg and at the log of the batch system)"
+        }
         _ => {
             " (by you, the batch system, or the launcher after another rank had died: it names that rank)"
         }
     };
     let fault = Code::TOLD_TO_END.says(format!(
-        "told to end by {signal}{others} during: {}. {}",
+        "{}{others} during: {}. {}",
+        cause(signal),
         place.view.stage(),
         place.view.advice()
     ));
     if !place.leads {
         // The first rank may be the one that died.
         ways.leave_mark();
+        scratch::leave_before_exit();
         place.view.stop_all(Some(&fault));
         thread::sleep(LEADER_FIRST);
     }

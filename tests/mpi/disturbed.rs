@@ -222,6 +222,29 @@ fn a_signal_ends_the_job_with_one_message_that_says_how_to_go_on() {
     }
 }
 
+/// A launcher that is killed takes the ranks with it, which are those who can leave the marker.
+#[test]
+fn a_job_whose_launcher_is_killed_ends_and_leaves_the_failure_marker() {
+    let job = Job::of("class3d_c4", LONG);
+    let Some(mut running) = job.start(2) else {
+        return;
+    };
+    job.wait_for("_it001_optimiser.star");
+    let ranks = both_ranks(&running);
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let begin = Instant::now();
+    let alive = |rank: &u32| Path::new(&format!("/proc/{rank}")).exists();
+    while !job.failed() || ranks.iter().any(alive) {
+        assert!(
+            begin.elapsed() < SOON,
+            "marker: {}, ranks: {ranks:?}",
+            job.failed()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_rank_that_hangs_is_named_with_its_stage() {
     for rank in [0, 1] {

@@ -7,7 +7,7 @@ use super::table::LONGEST_CELL;
 use super::tokenizer::{Token, is_blank, tokens};
 use super::{Document, StarError, Table};
 use crate::errors::Code;
-use std::io::{BufRead, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ pub(super) fn read(mut input: impl BufRead, path: &Path) -> Result<Document, Sta
         let length = (&mut input)
             .take(LONGEST_LINE)
             .read_until(b'\n', &mut buffer)
-            .map_err(|e| reader.error(1, format!("reading failed: {e}")))?;
+            .map_err(|e| reader.unreadable(&e))?;
         if length == 0 {
             break;
         }
@@ -73,6 +73,18 @@ impl Reader {
             code: Code::STAR_SYNTAX,
             path: self.path.display().to_string(),
             message: format!("line {}, column {column}: {message}", self.line.max(1)),
+        }
+    }
+
+    /// The file may be as it should; what it lies on is not.
+    fn unreadable(&self, error: &io::Error) -> StarError {
+        StarError {
+            code: Code::of_reading(error),
+            path: self.path.display().to_string(),
+            message: format!(
+                "reading fails after line {}: {error}. The disk or the network file system may be failing: try to copy the file",
+                self.line
+            ),
         }
     }
 
@@ -367,6 +379,22 @@ mod tests {
     }
     fn message(text: &str) -> String {
         parse(text).unwrap_err().to_string()
+    }
+
+    /// A failing disk does not make a file a broken STAR file.
+    #[test]
+    fn a_disk_that_fails_is_not_taken_for_a_broken_file() {
+        struct FailingDisk;
+        impl Read for FailingDisk {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::from_raw_os_error(libc::EIO))
+            }
+        }
+        let begin = "data_\nloop_\n_rlnA\n".as_bytes();
+        let input = io::BufReader::new(begin.chain(FailingDisk));
+        let error = read(input, Path::new("test.star")).unwrap_err();
+        assert_eq!(error.code, Code::FILE_UNREADABLE);
+        assert!(error.message.contains("after line 3"), "{error}");
     }
 
     #[test]
