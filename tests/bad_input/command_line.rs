@@ -101,6 +101,13 @@ fn missing_output_folder() {
     Set::new().option("--o", "nowhere/run").refuse("GR-0208");
 }
 
+/// The advised command makes one folder.
+#[test]
+fn missing_output_folder_with_a_blank() {
+    let set = Set::new().option("--o", "my job/run");
+    set.refuse("GR-0208");
+}
+
 /// A root in the place where a folder is needed cannot be written to by anybody, root included. The reason is the
 /// system's and differs between users, so that the message is not compared.
 #[test]

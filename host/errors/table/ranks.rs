@@ -33,7 +33,7 @@ super::super::entry::entries! {
     /// The run was ended from outside by a signal.
     TOLD_TO_END = 606, "Ended by a signal";
     causes: "Ctrl-C, kill or scancel.", "The time limit of a batch job.",
-            "A launcher that ends all ranks when one has died: it names that rank.";
+            "A launcher that ends all ranks when one has died: it names that rank.", "A launcher that was killed.";
     remedies: "Go on from the last finished iteration with --continue.", "Ask the batch system for more time.";
 
     /// The job scheduler asked the run to stop with its file RELION_JOB_ABORT_NOW. This is no error; the exit status is 2.
