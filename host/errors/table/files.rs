@@ -54,8 +54,10 @@ super::super::entry::entries! {
     /// The folder of --scratch_dir cannot be used, or copying to it failed.
     SCRATCH = 210, "Trouble with the scratch folder";
     causes: "The folder is not there on one of the machines.", "No permission.", "A failing local disk.",
-            "An image stack that was changed while it was copied.";
-    remedies: "Give a folder on a local disk that exists on every machine.", "Leave out --scratch_dir: images are read from where they are.";
+            "An image stack that was changed while it was copied.",
+            "What has the name of your folder of copies there belongs to another user, is open to others, or is a link.";
+    remedies: "Give a folder on a local disk that exists on every machine.",
+              "Remove the folder that the message names, or have its owner remove it.", "Leave out --scratch_dir: images are read from where they are.";
 
     /// An atomic model (gerelion simulate) cannot be read.
     ATOMIC_MODEL = 211, "Atomic model that cannot be read";
