@@ -79,6 +79,13 @@ impl CudaBuilder {
         }
     }
 
+    /// PTX, tools and intermediate files live in the cargo target folder that holds `file` instead, for use outside a build
+    /// script.
+    pub fn target_of(mut self, file: &Path) -> Self {
+        self.target_folder = target_folder(file);
+        self
+    }
+
     /// Also build for `arch`.
     pub fn arch(mut self, arch: NvvmArch) -> Self {
         self.arches.push(arch);
@@ -106,9 +113,16 @@ impl CudaBuilder {
         if tools.exists() {
             println!("cargo:rerun-if-changed={}", tools.display());
         }
+        self.modules()
+    }
+
+    /// Compiles what is not in the cache, outside a build script.
+    pub fn modules(&self) -> Result<Vec<PtxModule>, BuildError> {
+        let tools = self.tools_folder();
         let compiler = KernelCompiler::find(&tools).map_err(BuildError::NoCompiler)?;
         let cache_folder = self.target_folder.join("ptx-cache");
         fs::create_dir_all(&cache_folder).map_err(|e| io_error(&cache_folder, e))?;
+        let (compiler, cache_folder) = (&compiler, &cache_folder);
         let mut fingerprint = Fingerprint::new();
         fingerprint.add(compiler.version.as_bytes());
         fingerprint.add(include_bytes!("builder.rs"));
@@ -118,24 +132,42 @@ impl CudaBuilder {
                 .add_tree(source)
                 .map_err(|e| io_error(source, e))?;
         }
-        self.arches
-            .iter()
-            .map(|&arch| {
-                let name = arch.target_cpu();
-                let slot = cache::slot(&cache_folder, &name, fingerprint);
-                if !slot.exists() {
-                    let ptx =
-                        self.compile(&compiler, arch, &cache_folder.join("build").join(&name))?;
-                    // By way of another name: a build that is stopped half-way leaves no broken module.
-                    let partial = slot.with_extension(format!("{}", std::process::id()));
-                    let text = fs::read_to_string(&ptx).map_err(|e| io_error(&ptx, e))?;
-                    fs::write(&partial, contractible(&text)).map_err(|e| io_error(&partial, e))?;
-                    fs::rename(&partial, &slot).map_err(|e| io_error(&slot, e))?;
-                    cache::prune(&cache_folder, &name).map_err(|e| io_error(&cache_folder, e))?;
-                }
-                Ok(PtxModule { arch, path: slot })
-            })
-            .collect()
+        // Each in a folder of its own, so that they need not wait for each other.
+        std::thread::scope(|scope| {
+            let builds: Vec<_> = self
+                .arches
+                .iter()
+                .map(|&arch| {
+                    scope.spawn(move || self.module(compiler, arch, cache_folder, fingerprint))
+                })
+                .collect();
+            let finished = builds
+                .into_iter()
+                .map(|b| b.join().expect("a build does not panic"));
+            finished.collect()
+        })
+    }
+
+    /// The module of one architecture, from the cache or compiled.
+    fn module(
+        &self,
+        compiler: &KernelCompiler,
+        arch: NvvmArch,
+        cache_folder: &Path,
+        fingerprint: Fingerprint,
+    ) -> Result<PtxModule, BuildError> {
+        let name = arch.target_cpu();
+        let slot = cache::slot(cache_folder, &name, fingerprint);
+        if !slot.exists() {
+            let ptx = self.compile(compiler, arch, &cache_folder.join("build").join(&name))?;
+            // By way of another name: a build that is stopped half-way leaves no broken module.
+            let partial = slot.with_extension(format!("{}", std::process::id()));
+            let text = fs::read_to_string(&ptx).map_err(|e| io_error(&ptx, e))?;
+            fs::write(&partial, contractible(&text)).map_err(|e| io_error(&partial, e))?;
+            fs::rename(&partial, &slot).map_err(|e| io_error(&slot, e))?;
+            cache::prune(cache_folder, &name).map_err(|e| io_error(cache_folder, e))?;
+        }
+        Ok(PtxModule { arch, path: slot })
     }
 
     fn compile(

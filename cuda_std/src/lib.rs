@@ -18,11 +18,16 @@
     allow(internal_features)
 )]
 
+// `#[kernel]` names this crate.
+extern crate self as cuda_std;
+
 #[cfg(target_arch = "nvptx64")]
 mod device;
 #[cfg(not(target_arch = "nvptx64"))]
 mod emulated;
 mod float;
+#[cfg(not(target_arch = "nvptx64"))]
+pub mod launch;
 
 pub use cuda_std_macros::kernel;
 #[cfg(target_arch = "nvptx64")]

@@ -3,10 +3,12 @@
 //! Compiled twice: as an ordinary library for the host, and (by the kernel toolchain) to PTX.
 #![cfg_attr(target_arch = "nvptx64", no_std, feature(abi_ptx))]
 
+#[cfg(not(target_arch = "nvptx64"))]
+pub use cuda_std::launch;
+
 pub mod correlation;
 pub mod ctf;
 pub mod image;
-#[cfg(any(test, feature = "emulator", target_arch = "nvptx64"))]
 pub mod kernels;
 pub mod mask;
 pub mod math;

@@ -7,6 +7,7 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
 use gpu::correlation::ExactSample;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
+use gpu::launch::View;
 use gpu::samples::{Alignment, Pair, Parent, Sample, Selection};
 use gpu::slice::{SliceAxes, VolumeShape};
 use half::f16;
@@ -56,51 +57,6 @@ pub struct Buffer<T> {
     element: PhantomData<T>,
 }
 
-/// The address of an array in device memory, as kernels take it.
-pub struct Pointer<T> {
-    address: u64,
-    element: PhantomData<T>,
-}
-
-impl<T> Clone for Pointer<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Pointer<T> {}
-
-impl<T> Pointer<T> {
-    /// What a kernel takes as "not given".
-    pub fn null() -> Self {
-        Self {
-            address: 0,
-            element: PhantomData,
-        }
-    }
-
-    /// The address of element `index`, counted from this one.
-    pub fn offset(self, index: usize) -> Self {
-        Self {
-            address: self.address + (index * size_of::<T>()) as u64,
-            element: PhantomData,
-        }
-    }
-
-    /// The same address for another element type.
-    pub fn cast<U>(self) -> Pointer<U> {
-        Pointer {
-            address: self.address,
-            element: PhantomData,
-        }
-    }
-
-    /// The number.
-    pub fn address(self) -> u64 {
-        self.address
-    }
-}
-
 impl<T> Buffer<T> {
     /// `bytes` are entered in `ledger`, which they leave with the buffer.
     pub(super) fn new(bytes: CudaSlice<u8>, length: usize, ledger: Arc<Ledger>) -> Self {
@@ -122,13 +78,10 @@ impl<T> Buffer<T> {
         self.length == 0
     }
 
-    /// Address of the first element. Kernels may write through it too: the device's one stream keeps them in order.
-    pub fn pointer(&self) -> Pointer<T> {
+    /// Describes all of the array to a kernel, which may write to it too: the device's one stream keeps kernels in order.
+    pub fn view(&self) -> View<T> {
         let (address, _) = self.bytes.device_ptr(self.bytes.stream());
-        Pointer {
-            address,
-            element: PhantomData,
-        }
+        View::new(address, self.length)
     }
 
     /// The stream in whose order it was taken and goes back.

@@ -14,7 +14,7 @@ use super::kernels::{self, PTX_AVAILABLE, WHY_NO_PTX};
 use super::ledger::Ledger;
 use super::meter::Meter;
 use super::spare::Spares;
-use super::{Buffer, DeviceError, Element, Pointer};
+use super::{Buffer, DeviceError, Element, View};
 
 /// A device ready for kernels. Their work is queued on one stream, in order.
 pub struct Device {
@@ -273,7 +273,7 @@ impl Device {
             return Ok(());
         }
         // SAFETY: the buffer holds as many elements (checked above).
-        unsafe { self.write_to(values, buffer.pointer()) }
+        unsafe { self.write_to(values, buffer.view()) }
     }
 
     /// Copies `values` to `to`.
@@ -283,7 +283,7 @@ impl Device {
     pub(super) unsafe fn write_to<T: Element>(
         &self,
         values: &[T],
-        to: Pointer<T>,
+        to: View<T>,
     ) -> Result<(), DeviceError> {
         if values.is_empty() {
             return Ok(());
@@ -311,8 +311,8 @@ impl Device {
     pub(super) unsafe fn copy_between<T: Element>(
         &self,
         source: &Device,
-        from: Pointer<T>,
-        to: Pointer<T>,
+        from: View<T>,
+        to: View<T>,
         length: usize,
     ) -> Result<(), DeviceError> {
         source.synchronise()?;
@@ -347,7 +347,7 @@ impl Device {
     ) -> Result<Vec<T>, DeviceError> {
         assert!(length <= buffer.len(), "more values than the buffer holds");
         // SAFETY: the buffer holds as many elements (checked above).
-        unsafe { self.read_from(buffer.pointer(), length) }
+        unsafe { self.read_from(buffer.view(), length) }
     }
 
     /// `length` elements from `from` on. Waits for the queued work.
@@ -356,7 +356,7 @@ impl Device {
     /// They exist.
     pub(super) unsafe fn read_from<T: Element>(
         &self,
-        from: Pointer<T>,
+        from: View<T>,
         length: usize,
     ) -> Result<Vec<T>, DeviceError> {
         if length == 0 {

@@ -5,7 +5,7 @@ use std::ffi::{c_int, c_longlong};
 use cudarc::cufft::{result, sys};
 
 use super::fft::{Plan, failed};
-use super::{Buffer, Device, DeviceError, Element, Pointer, driver};
+use super::{Buffer, Device, DeviceError, Element, View, driver};
 
 /// The numbers of a cube, single or double.
 pub trait Real: Element {
@@ -88,13 +88,13 @@ impl<R: Real> Cube<R> {
     }
 
     /// The transform.
-    pub fn transform(&self) -> Pointer<R::Pair> {
-        self.values.pointer()
+    pub fn transform(&self) -> View<R::Pair> {
+        self.values.view()
     }
 
     /// The voxels.
-    pub fn voxels(&self) -> Pointer<R> {
-        self.values.pointer().cast()
+    pub fn voxels(&self) -> View<R> {
+        self.values.view().cast()
     }
 }
 
@@ -128,7 +128,7 @@ impl<R: Real> CubeTransform<R> {
             unsafe { device.buffer(work_bytes.div_ceil(size_of::<R::Pair>()))? };
         for (_, plan) in &plans {
             // SAFETY: the area is as large as the plan asked for and lives as long.
-            unsafe { result::set_work_area(plan.0, work_area.pointer().address() as *mut _) }
+            unsafe { result::set_work_area(plan.0, work_area.view().address() as *mut _) }
                 .map_err(|e| failed(device, "planning a Fourier transform", e))?;
         }
         Ok(Self {
@@ -183,7 +183,7 @@ impl<R: Real> CubeTransform<R> {
             .find(|(planned, _)| *planned == direction)
             .expect("a direction that was planned");
         // SAFETY: the cube is as long as the plan says, in either layout.
-        unsafe { R::run(plan.0, direction, cube.values.pointer().address()) }
+        unsafe { R::run(plan.0, direction, cube.values.view().address()) }
             .map_err(|e| failed(device, "transforming a volume", e))
     }
 }

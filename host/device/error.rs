@@ -94,6 +94,16 @@ pub enum DeviceError {
         /// In NCCL's words.
         message: String,
     },
+    /// An array is shorter than the kernel states.
+    #[error(
+        "device {ordinal}: {short}. This is a fault of this program: please report it with the command line"
+    )]
+    ShortArray {
+        /// Number of the device.
+        ordinal: usize,
+        /// Which, and by how much.
+        short: gpu::launch::TooShort,
+    },
     /// Anything else the driver or a library reports.
     #[error("device {ordinal}: {doing} failed with {code}{}", hint(.code))]
     Call {
@@ -118,7 +128,7 @@ impl Coded for DeviceError {
             Self::Full { .. } => Code::DEVICE_FULL,
             Self::Map { .. } => Code::BAD_VALUE,
             Self::Nccl { .. } => Code::NCCL,
-            Self::Call { .. } => Code::DEVICE_FAILED,
+            Self::ShortArray { .. } | Self::Call { .. } => Code::DEVICE_FAILED,
         }
     }
 }

@@ -118,8 +118,8 @@ impl ImageTransforms {
         unsafe {
             result::exec_r2c(
                 self.plan.0,
-                from.pointer().address() as *mut sys::cufftReal,
-                to.pointer().address() as *mut sys::cufftComplex,
+                from.view().address() as *mut sys::cufftReal,
+                to.view().address() as *mut sys::cufftComplex,
             )
         }
         .map_err(|e| failed(device, "transforming images", e))

@@ -1,5 +1,5 @@
 //! The GPU: the driver and its libraries (loaded at run time), the kernels embedded in this program, devices, their
-//! memory, and typed launches.
+//! memory, and launches.
 
 mod buffer;
 pub mod ceilings;
@@ -9,7 +9,7 @@ pub mod driver;
 mod error;
 mod fft;
 pub mod kernels;
-pub mod launch;
+mod launch;
 mod ledger;
 pub mod map;
 pub mod meter;
@@ -21,11 +21,12 @@ mod staging;
 mod upload;
 mod volume;
 
-pub use buffer::{Buffer, Element, Pointer};
+pub use buffer::{Buffer, Element};
 pub use context::Device;
 pub use cube::{Cube, CubeTransform, Direction};
 pub use error::DeviceError;
 pub use fft::ImageTransforms;
+pub use gpu::launch::View;
 pub use product::{MatrixProduct, Precision};
 pub use spare::{Spare, Spares};
 pub use staging::{Coming, Staging};

@@ -204,7 +204,7 @@ impl CardGroup {
             library.together(doing, || {
                 for (member, volume) in members.iter().zip(volumes) {
                     member.device.make_current()?;
-                    let address = volume.pointer().offset(range.start).address();
+                    let address = volume.view().offset(range.start).address();
                     let address = std::ptr::with_exposed_provenance_mut(address as usize);
                     library.checked(doing, work(member, address, 4 * range.len()))?;
                 }

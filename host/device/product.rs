@@ -1,10 +1,12 @@
 //! Large matrix products (cuBLAS, or this program's own kernels where cuBLAS is not installed).
 
+use gpu::kernels::product::{InnerProducts, InnerProductsTf32, InnerProductsTf32x3};
+use gpu::launch::Launch;
 use std::ffi::c_int;
 
 use cudarc::cublas::{CudaBlas, sys};
 
-use super::{Device, DeviceError, Pointer, driver};
+use super::{Device, DeviceError, driver};
 
 /// How operands are rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,22 +47,29 @@ impl MatrixProduct {
 
     /// Queues a product. `length` is a multiple of 32.
     ///
+    /// # Errors
+    /// An array is too short, or the library or the driver refuses.
+    ///
     /// # Safety
-    /// The arrays hold rows × length, columns × length and rows × out_stride values.
-    #[allow(clippy::too_many_arguments)]
+    /// The arrays exist until the product is there.
     pub unsafe fn run(
         &self,
         device: &Device,
         precision: Precision,
-        left: Pointer<f32>,
-        right: Pointer<f32>,
-        (rows, columns, length): (usize, usize, usize),
-        out: Pointer<f32>,
-        out_stride: usize,
+        product: InnerProducts,
     ) -> Result<(), DeviceError> {
-        let size = (rows as u32, columns as u32, length as u32);
+        let InnerProducts {
+            left,
+            right,
+            rows,
+            columns,
+            length,
+            out,
+            out_stride,
+        } = product;
         match (&self.blas, precision) {
             (Some(blas), Precision::Single | Precision::Tf32) => {
+                product.check().map_err(|short| device.short_array(short))?;
                 let compute = match precision {
                     Precision::Tf32 => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
                     _ => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
@@ -68,7 +77,7 @@ impl MatrixProduct {
                 let (one, zero) = (1.0f32, 0.0f32);
                 let kind = sys::cudaDataType::CUDA_R_32F;
                 // cuBLAS stores columns: its (column, row) is our (row, column).
-                // SAFETY: sizes as the caller promises; alpha and beta outlive the call.
+                // SAFETY: the lengths are checked; alpha and beta outlive the call.
                 let status = unsafe {
                     sys::cublasGemmEx(
                         *blas.handle(),
@@ -102,34 +111,16 @@ impl MatrixProduct {
                     })
                 }
             }
-            // SAFETY: sizes as the caller promises.
+            // SAFETY: passed on to the caller.
             (_, Precision::Tf32x3) if device.capability() >= 80 => unsafe {
-                device.inner_products_tf32x3(
-                    left,
-                    right,
-                    size.0,
-                    size.1,
-                    size.2,
-                    out,
-                    out_stride as u32,
-                )
+                device.launch(&InnerProductsTf32x3::from(product))
             },
-            // SAFETY: sizes as the caller promises.
+            // SAFETY: passed on to the caller.
             (None, Precision::Tf32) if device.capability() >= 80 => unsafe {
-                device.inner_products_tf32(
-                    left,
-                    right,
-                    size.0,
-                    size.1,
-                    size.2,
-                    out,
-                    out_stride as u32,
-                )
+                device.launch(&InnerProductsTf32::from(product))
             },
-            // SAFETY: sizes as the caller promises.
-            _ => unsafe {
-                device.inner_products(left, right, size.0, size.1, size.2, out, out_stride as u32)
-            },
+            // SAFETY: passed on to the caller.
+            _ => unsafe { device.launch(&product) },
         }
     }
 }

@@ -96,7 +96,7 @@ impl Staging {
         unsafe {
             std::ptr::copy_nonoverlapping(values.as_ptr(), place.address.cast(), values.len());
             sys::cuMemcpyHtoDAsync_v2(
-                buffer.pointer().address(),
+                buffer.view().address(),
                 place.address.cast(),
                 size_of_val(values),
                 self.device.stream().cu_stream(),
@@ -135,7 +135,7 @@ impl Staging {
         unsafe {
             sys::cuMemcpyDtoHAsync_v2(
                 place.address.cast(),
-                buffer.pointer().offset(begin).address(),
+                buffer.view().offset(begin).address(),
                 length * size_of::<T>(),
                 self.device.stream().cu_stream(),
             )

@@ -169,7 +169,7 @@ impl Uploader {
         // SAFETY: both sides hold the elements; the slot is not touched before its event.
         unsafe {
             sys::cuMemcpyHtoDAsync_v2(
-                block.pointer().offset(elements.start).address(),
+                block.view().offset(elements.start).address(),
                 slot.memory.address().cast(),
                 elements.len() * size_of::<T>(),
                 self.stream.cu_stream(),

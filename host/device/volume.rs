@@ -1,9 +1,10 @@
 //! Volumes on a device: those of all classes in one array, each handled by itself.
 
+use gpu::kernels::volume::AddSums;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Buffer, Device, DeviceError, Element, Pointer};
+use super::{Buffer, Device, DeviceError, Element, View};
 
 /// Elements that pass through the host at a time when devices cannot copy to each other.
 const STAGED: usize = 16 << 20;
@@ -71,9 +72,9 @@ impl<T: Element> DeviceVolume<T> {
         }
     }
 
-    /// Address of the first element. What is queued on the device's stream sees what was queued before.
-    pub fn pointer(&self) -> Pointer<T> {
-        self.array.pointer().offset(self.first)
+    /// Describes its elements to a kernel. What is queued on the device's stream sees what was queued before.
+    pub fn view(&self) -> View<T> {
+        self.array.view().range(self.first, self.length)
     }
 
     /// True when `next` follows this volume in the same array.
@@ -87,7 +88,7 @@ impl<T: Element> DeviceVolume<T> {
         // SAFETY: the range lies within this volume.
         unsafe {
             self.device
-                .read_from(self.pointer().offset(range.start), range.len())
+                .read_from(self.view().offset(range.start), range.len())
         }
     }
 
@@ -95,7 +96,7 @@ impl<T: Element> DeviceVolume<T> {
     pub fn write(&mut self, first: usize, values: &[T]) -> Result<(), DeviceError> {
         self.check(&(first..first + values.len()));
         // SAFETY: the range lies within this volume.
-        unsafe { self.device.write_to(values, self.pointer().offset(first)) }
+        unsafe { self.device.write_to(values, self.view().offset(first)) }
     }
 
     /// A copy on `device`, in an array of its own.
@@ -117,7 +118,7 @@ impl<T: Element> DeviceVolume<T> {
         // SAFETY: both volumes have this length, and the source is kept until the copy is complete.
         let copied = unsafe {
             self.device
-                .copy_between(&other.device, other.pointer(), self.pointer(), self.length)
+                .copy_between(&other.device, other.view(), self.view(), self.length)
         };
         if copied.is_err() {
             for first in (0..self.length).step_by(STAGED) {
@@ -160,11 +161,11 @@ impl DeviceVolume<[f32; 4]> {
         let other = self.device.upload(values)?;
         // SAFETY: both ranges have this length.
         unsafe {
-            self.device.add_sums(
-                values.len() as u32,
-                other.pointer(),
-                self.pointer().offset(first),
-            )
+            self.device.launch(&AddSums {
+                count: values.len() as u32,
+                other: other.view(),
+                sums: self.view().offset(first),
+            })
         }
     }
 
@@ -183,8 +184,11 @@ impl DeviceVolume<[f32; 4]> {
         };
         // SAFETY: both volumes have this length.
         unsafe {
-            self.device
-                .add_sums(self.length as u32, other.pointer(), self.pointer())
+            self.device.launch(&AddSums {
+                count: self.length as u32,
+                other: other.view(),
+                sums: self.view(),
+            })
         }
     }
 }

@@ -61,20 +61,26 @@ impl ShellSums {
     }
 }
 
+/// What the alignment of a particle has found of it.
+#[derive(Clone, Copy)]
+pub(super) struct ParticleSums<'a> {
+    pub start: &'a ParticleStart,
+    pub shells: &'a ShellSums,
+    /// CTF over the listed pixels; read for premultiplied optics groups only.
+    pub ctf: &'a [f32],
+}
+
 impl WeightedSums {
-    /// Adds a particle's noise, scale and likelihood, and gives `outcome` its new norm correction. `ctf` over the
-    /// listed pixels is read for premultiplied optics groups only.
-    #[allow(clippy::too_many_arguments)]
+    /// Adds a particle's noise, scale and likelihood, and gives `outcome` its new norm correction.
     pub(super) fn add_particle(
         &mut self,
         input: &IterationInput,
         layout: &GroupLayout,
         item: &BatchItem,
-        start: &ParticleStart,
-        shells: &ShellSums,
-        ctf: &[f32],
+        found: ParticleSums,
         outcome: &mut ParticleOutcome,
     ) {
+        let ParticleSums { start, shells, ctf } = found;
         let (particle, group) = (item.particle, item.particle.optics_group);
         let residual = shells.residual();
         let norm2: f64 = residual.iter().sum();

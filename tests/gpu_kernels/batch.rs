@@ -1,7 +1,13 @@
 //! One batch through the stages: the first pass and the grouping of its samples.
 
 use super::*;
-use gerelion::device::Pointer;
+use gerelion::device::View;
+use gpu::kernels::coarse::{CoarseList, CoarseSelect};
+use gpu::kernels::columns::WeightedColumns;
+use gpu::kernels::grouping::{CountPairs, ListParents, PlacePairs};
+use gpu::kernels::product::InnerProducts;
+use gpu::kernels::project::ProjectSlices;
+use gpu::kernels::scan::ExclusiveScan;
 use gpu::samples::{Pair, Parent, Sample, Selection};
 use gpu::shapes::ALL_CLASSES;
 use gpu::slice::slice_value;
@@ -129,62 +135,62 @@ impl Batch {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
-                .project_slices(
-                    ORIENTATIONS as u32,
-                    d.references.pointer(),
-                    d.shape.pointer(),
-                    d_axes.pointer(),
-                    Pointer::null(),
-                    d.class_of.pointer(),
-                    1,
-                    d.pixels.pointer(),
-                    count as u32,
-                    slices.pointer(),
-                    stride as u32,
-                    powers.pointer(),
-                    stride as u32,
-                )
+                .launch(&ProjectSlices {
+                    orientations: ORIENTATIONS as u32,
+                    volume: d.references.view(),
+                    shape: d.shape.view(),
+                    axes: d_axes.view(),
+                    selection: View::null(),
+                    volume_of: d.class_of.view(),
+                    children: 1,
+                    pixels: d.pixels.view(),
+                    pixel_count: count as u32,
+                    out: slices.view(),
+                    stride: stride as u32,
+                    half_power: powers.view(),
+                    power_stride: stride as u32,
+                })
                 .unwrap();
             // The coarse shifts are every fourth row of the phases.
             device
-                .weighted_columns(
-                    IMAGES as u32,
-                    d.masked.pointer(),
-                    stride as u32,
-                    d.ctf.pointer(),
-                    d.scales.pointer(),
-                    d.weight.pointer(),
-                    d.phases.pointer(),
-                    (stride * SHIFT_CHILDREN) as u32,
-                    count as u32,
-                    SHIFTS as u32,
-                    columns.pointer(),
-                    stride as u32,
-                    column_powers.pointer(),
-                    stride as u32,
-                )
+                .launch(&WeightedColumns {
+                    image_count: IMAGES as u32,
+                    images: d.masked.view(),
+                    image_stride: stride as u32,
+                    ctf: d.ctf.view(),
+                    scales: d.scales.view(),
+                    weight: d.weight.view(),
+                    phases: d.phases.view(),
+                    phase_stride: (stride * SHIFT_CHILDREN) as u32,
+                    pixel_count: count as u32,
+                    shifts: SHIFTS as u32,
+                    columns: columns.view(),
+                    column_stride: stride as u32,
+                    powers: column_powers.view(),
+                    power_stride: stride as u32,
+                })
                 .unwrap();
             device
-                .inner_products(
-                    slices.pointer().cast(),
-                    columns.pointer().cast(),
-                    ORIENTATIONS as u32,
-                    (IMAGES * SHIFTS) as u32,
-                    2 * stride as u32,
-                    d.cross.pointer(),
-                    (IMAGES * SHIFTS) as u32,
-                )
+                .launch(&InnerProducts {
+                    left: slices.view().cast(),
+                    right: columns.view().cast(),
+                    rows: ORIENTATIONS as u32,
+                    columns: (IMAGES * SHIFTS) as u32,
+                    length: 2 * stride as u32,
+                    out: d.cross.view(),
+                    out_stride: (IMAGES * SHIFTS) as u32,
+                })
                 .unwrap();
             device
-                .inner_products(
-                    powers.pointer(),
-                    column_powers.pointer(),
-                    ORIENTATIONS as u32,
-                    IMAGES as u32,
-                    stride as u32,
-                    d.norm.pointer(),
-                    IMAGES as u32,
-                )
+                .launch(&InnerProducts {
+                    left: powers.view(),
+                    right: column_powers.view(),
+                    rows: ORIENTATIONS as u32,
+                    columns: IMAGES as u32,
+                    length: stride as u32,
+                    out: d.norm.view(),
+                    out_stride: IMAGES as u32,
+                })
                 .unwrap();
         }
         let slices = device.download(&slices, ORIENTATIONS * stride).unwrap();
@@ -207,22 +213,22 @@ impl Batch {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
-                .coarse_select(
-                    d.cross.pointer(),
-                    d.norm.pointer(),
-                    d.log_prior.pointer(),
-                    d.class_of.pointer(),
-                    d.offset_log_prior.pointer(),
-                    d.visited.pointer(),
-                    Pointer::null(),
-                    ORIENTATIONS as u32,
-                    IMAGES as u32,
-                    SHIFTS as u32,
-                    0.999,
-                    u32::MAX,
-                    selections.pointer(),
-                    kept.pointer(),
-                )
+                .launch(&CoarseSelect {
+                    cross: d.cross.view(),
+                    norm: d.norm.view(),
+                    log_prior: d.log_prior.view(),
+                    class_of: d.class_of.view(),
+                    offset_log_prior: d.offset_log_prior.view(),
+                    visited: d.visited.view(),
+                    powers: View::null(),
+                    orientations: ORIENTATIONS as u32,
+                    images: IMAGES as u32,
+                    shifts: SHIFTS as u32,
+                    fraction: 0.999,
+                    limit: u32::MAX,
+                    out: selections.view(),
+                    kept: kept.view(),
+                })
                 .unwrap();
         }
         let cross = device
@@ -263,22 +269,22 @@ impl Batch {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
-                .coarse_list(
-                    d.cross.pointer(),
-                    d.norm.pointer(),
-                    d.log_prior.pointer(),
-                    d.class_of.pointer(),
-                    d.offset_log_prior.pointer(),
-                    d.visited.pointer(),
-                    Pointer::null(),
-                    ORIENTATIONS as u32,
-                    IMAGES as u32,
-                    SHIFTS as u32,
-                    d_selections.pointer(),
-                    d_first.pointer(),
-                    total as u32,
-                    list.pointer(),
-                )
+                .launch(&CoarseList {
+                    cross: d.cross.view(),
+                    norm: d.norm.view(),
+                    log_prior: d.log_prior.view(),
+                    class_of: d.class_of.view(),
+                    offset_log_prior: d.offset_log_prior.view(),
+                    visited: d.visited.view(),
+                    powers: View::null(),
+                    orientations: ORIENTATIONS as u32,
+                    images: IMAGES as u32,
+                    shifts: SHIFTS as u32,
+                    selections: d_selections.view(),
+                    first: d_first.view(),
+                    capacity: total as u32,
+                    out: list.view(),
+                })
                 .unwrap();
         }
         let samples = device.download(&list, total).unwrap();
@@ -347,33 +353,48 @@ impl Batch {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
-                .count_pairs(list.pointer(), count, Pointer::null(), counts.pointer())
-                .unwrap();
-            device
-                .exclusive_scan(counts.pointer(), orientations, 0, first.pointer())
-                .unwrap();
-            device
-                .exclusive_scan(counts.pointer(), orientations, 1, rank.pointer())
-                .unwrap();
-            device
-                .place_pairs(
-                    list.pointer(),
+                .launch(&CountPairs {
+                    samples: list.view(),
                     count,
-                    Pointer::null(),
-                    first.pointer(),
-                    rank.pointer(),
-                    cursor.pointer(),
-                    pairs.pointer(),
-                )
+                    number: View::null(),
+                    counts: counts.view(),
+                })
                 .unwrap();
             device
-                .list_parents(
-                    first.pointer(),
-                    rank.pointer(),
+                .launch(&ExclusiveScan {
+                    values: counts.view(),
+                    count: orientations,
+                    flags: 0,
+                    out: first.view(),
+                })
+                .unwrap();
+            device
+                .launch(&ExclusiveScan {
+                    values: counts.view(),
+                    count: orientations,
+                    flags: 1,
+                    out: rank.view(),
+                })
+                .unwrap();
+            device
+                .launch(&PlacePairs {
+                    samples: list.view(),
+                    count,
+                    number: View::null(),
+                    first: first.view(),
+                    rank: rank.view(),
+                    cursor: cursor.view(),
+                    pairs: pairs.view(),
+                })
+                .unwrap();
+            device
+                .launch(&ListParents {
+                    first: first.view(),
+                    rank: rank.view(),
                     orientations,
-                    parents.pointer(),
-                    chosen.pointer(),
-                )
+                    parents: parents.view(),
+                    chosen: chosen.view(),
+                })
                 .unwrap();
         }
         let parent_count = device.download(&rank, ORIENTATIONS + 1).unwrap()[ORIENTATIONS] as usize;

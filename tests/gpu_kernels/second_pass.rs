@@ -2,7 +2,11 @@
 
 use super::batch::{Batch, Groups, Uploaded};
 use super::*;
-use gerelion::device::Pointer;
+use gerelion::device::View;
+use gpu::kernels::fine::FineDifferences8x4;
+use gpu::kernels::project::ProjectSlices;
+use gpu::kernels::store::StoreOrientations;
+use gpu::kernels::weights::FineWeights;
 use gpu::samples::{Alignment, CTF_CORRECTED, Sample, product};
 use gpu::slice::insertion;
 use rayon::prelude::*;
@@ -30,48 +34,46 @@ impl Batch {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
-                .project_slices(
-                    (parent_count * CHILDREN) as u32,
-                    d.references.pointer(),
-                    d.shape.pointer(),
-                    d.axes.pointer(),
-                    groups.chosen.pointer(),
-                    d.class_of.pointer(),
-                    CHILDREN as u32,
-                    d.pixels.pointer(),
-                    self.count(),
-                    slices.pointer(),
-                    stride as u32,
-                    Pointer::null(),
-                    0,
-                )
+                .launch(&ProjectSlices {
+                    orientations: (parent_count * CHILDREN) as u32,
+                    volume: d.references.view(),
+                    shape: d.shape.view(),
+                    axes: d.axes.view(),
+                    selection: groups.chosen.view(),
+                    volume_of: d.class_of.view(),
+                    children: CHILDREN as u32,
+                    pixels: d.pixels.view(),
+                    pixel_count: self.count(),
+                    out: slices.view(),
+                    stride: stride as u32,
+                    half_power: View::null(),
+                    power_stride: 0,
+                })
                 .unwrap();
             device
-                .fine_differences_8x4(
+                .launch(&FineDifferences8x4 {
                     pair_count,
-                    groups.pairs.pointer(),
-                    list.pointer(),
-                    0,
-                    slices.pointer(),
-                    stride as u32,
-                    d.masked.pointer(),
-                    stride as u32,
-                    d.ctf.pointer(),
-                    d.scales.pointer(),
-                    d.weight.pointer(),
-                    d.phases.pointer(),
-                    stride as u32,
-                    self.count(),
-                    CHILDREN as u32,
-                    SHIFT_CHILDREN as u32,
-                    Pointer::null(),
-                    d_values.pointer(),
-                )
+                    pairs: groups.pairs.view(),
+                    samples: list.view(),
+                    first_parent: 0,
+                    slices: slices.view(),
+                    slice_stride: stride as u32,
+                    images: d.masked.view(),
+                    image_stride: stride as u32,
+                    ctf: d.ctf.view(),
+                    scales: d.scales.view(),
+                    weight: d.weight.view(),
+                    phases: d.phases.view(),
+                    phase_stride: stride as u32,
+                    pixel_count: self.count(),
+                    orientation_children: CHILDREN as u32,
+                    shift_children: SHIFT_CHILDREN as u32,
+                    powers: View::null(),
+                    values: d_values.view(),
+                })
                 .unwrap();
         }
-        let differences = device
-            .download(&d_values, samples.len() * per_sample)
-            .unwrap();
+        let differences = device.download(&d_values, d_values.len()).unwrap();
         let (mut found, mut expected) = (Vec::new(), Vec::new());
         for s in (0..samples.len()).step_by(samples.len() / 40 + 1) {
             for j in 0..per_sample {
@@ -89,21 +91,21 @@ impl Batch {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
-                .fine_weights(
-                    IMAGES as u32,
-                    list.pointer(),
-                    d_first.pointer(),
-                    CHILDREN as u32,
-                    SHIFT_CHILDREN as u32,
-                    0.999,
-                    u32::MAX,
-                    0,
-                    Pointer::null(),
-                    d_values.pointer(),
-                    best.pointer(),
-                    alignments.pointer(),
-                    Pointer::null(),
-                )
+                .launch(&FineWeights {
+                    images: IMAGES as u32,
+                    samples: list.view(),
+                    first: d_first.view(),
+                    orientation_children: CHILDREN as u32,
+                    shift_children: SHIFT_CHILDREN as u32,
+                    fraction: 0.999,
+                    limit: u32::MAX,
+                    best_only: 0,
+                    given: View::null(),
+                    values: d_values.view(),
+                    best: best.view(),
+                    out: alignments.view(),
+                    kept: View::null(),
+                })
                 .unwrap();
         }
         let weights = device.download(&d_values, differences.len()).unwrap();
@@ -126,18 +128,17 @@ impl Batch {
             assert!(log(alignments[i].best as usize) >= largest - 1e-6);
         }
         assert_close("fine_weights", weights.iter().copied(), exact, 1e-5);
-        self.store(device, d, samples, &weights, &list, &d_values, groups);
+        let there = (&list, &d_values);
+        self.store(device, d, (samples, &weights), there, groups);
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Samples and their weights are on the host, and on the device.
     fn store(
         &self,
         device: &Device,
         d: &Uploaded,
-        samples: &[Sample],
-        weights: &[f32],
-        list: &Buffer<Sample>,
-        d_values: &Buffer<f32>,
+        (samples, weights): (&[Sample], &[f32]),
+        (list, d_values): (&Buffer<Sample>, &Buffer<f32>),
         groups: &Groups,
     ) {
         let (count, stride, voxels) = (self.pixels.len(), self.stride, self.shape.len());
@@ -148,35 +149,35 @@ impl Batch {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
-                .store_orientations(
-                    groups.host_parents.len() as u32,
-                    groups.parents.pointer(),
-                    groups.pairs.pointer(),
-                    list.pointer(),
-                    d_values.pointer(),
-                    CHILDREN as u32,
-                    SHIFT_CHILDREN as u32,
-                    d.axes.pointer(),
-                    d.class_of.pointer(),
-                    d.references.pointer(),
-                    d.shape.pointer(),
+                .launch(&StoreOrientations {
+                    parent_count: groups.host_parents.len() as u32,
+                    parents: groups.parents.view(),
+                    pairs: groups.pairs.view(),
+                    samples: list.view(),
+                    values: d_values.view(),
+                    orientation_children: CHILDREN as u32,
+                    shift_children: SHIFT_CHILDREN as u32,
+                    axes: d.axes.view(),
+                    class_of: d.class_of.view(),
+                    references: d.references.view(),
+                    shape: d.shape.view(),
                     max_radius2,
-                    d.pixels.pointer(),
-                    self.count(),
-                    self.count(),
-                    d.masked.pointer(),
-                    d.unmasked.pointer(),
-                    d.ctf.pointer(),
-                    stride as u32,
-                    d.scales.pointer(),
-                    d.weight.pointer(),
-                    d.phases.pointer(),
-                    stride as u32,
-                    CTF_CORRECTED,
-                    CLASSES as u32,
-                    sums.pointer(),
-                    shares.pointer(),
-                )
+                    pixels: d.pixels.view(),
+                    projected: self.count(),
+                    pixel_count: self.count(),
+                    masked: d.masked.view(),
+                    unmasked: d.unmasked.view(),
+                    ctf: d.ctf.view(),
+                    image_stride: stride as u32,
+                    scales: d.scales.view(),
+                    inverse_variance: d.weight.view(),
+                    phases: d.phases.view(),
+                    phase_stride: stride as u32,
+                    flags: CTF_CORRECTED,
+                    classes: CLASSES as u32,
+                    sums: sums.view(),
+                    shares: shares.view(),
+                })
                 .unwrap();
         }
         device.synchronise().unwrap();

@@ -1,13 +1,16 @@
 //! Image preparation, CTF and matrix products, each by itself.
 
 use super::*;
-use gerelion::device::{ImageTransforms, MatrixProduct, Pointer, Precision, Staging, Uploader};
+use gerelion::device::{ImageTransforms, MatrixProduct, Precision, Staging, Uploader, View};
 use gerelion::fourier::image::{
     Background, ImageTransform, mask_particle, shell_power, shift_by_pixels,
 };
 use gpu::correlation::ExactSample;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
+use gpu::kernels::prepare::{CtfValues, GatherTransforms, PrepareImages, ShellPowers};
+use gpu::kernels::product::{InnerProducts, InnerProductsTf32, InnerProductsTf32x3};
+use gpu::kernels::ties::TiedCorrelations;
 use half::f16;
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,42 +56,47 @@ fn images_are_prepared_as_on_the_host() {
     };
     let addresses: Vec<u64> = (0..IMAGES)
         .map(|i| match is_half(i) {
-            false => d_raw.pointer().offset(i * BOX * BOX).address(),
-            true => d_halves.pointer().offset(i * BOX * BOX).address(),
+            false => d_raw.view().offset(i * BOX * BOX).address(),
+            true => d_halves.view().offset(i * BOX * BOX).address(),
         })
         .collect();
     let d_addresses = device.upload(&addresses).unwrap();
     // SAFETY: array sizes as the kernels demand.
     unsafe {
         device
-            .prepare_images(
-                IMAGES as u32,
-                d_addresses.pointer(),
-                d_tasks.pointer(),
-                BOX as u32,
+            .launch(&PrepareImages {
+                images: IMAGES as u32,
+                raw: d_addresses.view(),
+                tasks: d_tasks.view(),
+                box_size: BOX as u32,
                 radius,
                 edge,
-                Pointer::null(),
-                unmasked.pointer(),
-                masked.pointer(),
-            )
+                noise: View::null(),
+                unmasked: unmasked.view(),
+                masked: masked.view(),
+            })
             .unwrap();
         transforms.forward(&device, &masked, &mut full).unwrap();
         device
-            .gather_transforms(
-                IMAGES as u32,
-                full.pointer(),
-                BOX as u32,
-                d_pixels.pointer(),
-                count as u32,
-                Pointer::null(),
-                Pointer::null(),
-                packed.pointer(),
-                stride as u32,
-            )
+            .launch(&GatherTransforms {
+                images: IMAGES as u32,
+                transforms: full.view(),
+                box_size: BOX as u32,
+                pixels: d_pixels.view(),
+                pixel_count: count as u32,
+                factors: View::null(),
+                remainders: View::null(),
+                out: packed.view(),
+                stride: stride as u32,
+            })
             .unwrap();
         device
-            .shell_powers(IMAGES as u32, full.pointer(), BOX as u32, powers.pointer())
+            .launch(&ShellPowers {
+                images: IMAGES as u32,
+                transforms: full.view(),
+                box_size: BOX as u32,
+                out: powers.view(),
+            })
             .unwrap();
     }
     let packed = device.download(&packed, IMAGES * stride).unwrap();
@@ -96,21 +104,15 @@ fn images_are_prepared_as_on_the_host() {
     let transform = ImageTransform::new(BOX);
     let (mut expected, mut expected_powers) = (Vec::new(), Vec::new());
     for (i, task) in tasks.iter().enumerate() {
-        let scaled: Vec<f32> = raw[i * BOX * BOX..(i + 1) * BOX * BOX]
-            .iter()
-            .map(|v| v * task.factor)
-            .collect();
+        let own = raw[i * BOX * BOX..][..BOX * BOX].iter();
+        let scaled: Vec<f32> = own.map(|v| v * task.factor).collect();
         let mut image = shift_by_pixels(&scaled, BOX, task.shift);
         mask_particle(&mut image, BOX, radius, edge, Background::Mean);
         let f = transform.forward(&image, BOX / 2);
         expected_powers.extend(shell_power(&f, BOX));
         for p in 0..stride {
             let value = pixels.get(p).map_or([0.0; 2], |[x, y]| {
-                let row = if *y >= 0 {
-                    *y as usize
-                } else {
-                    (i32::from(*y) + BOX as i32) as usize
-                };
+                let row = (i32::from(*y) + BOX as i32) as usize % BOX;
                 let v = f[row * (BOX / 2 + 1) + *x as usize];
                 [f64::from(v.re), f64::from(v.im)]
             });
@@ -147,15 +149,15 @@ fn ctfs_have_the_accuracy_of_double_precision() {
     // SAFETY: array sizes as the kernel demands.
     unsafe {
         device
-            .ctf_values(
-                IMAGES as u32,
-                d_coefficients.pointer(),
-                d_pixels.pointer(),
-                count as u32,
-                Pointer::null(),
-                out.pointer(),
-                stride as u32,
-            )
+            .launch(&CtfValues {
+                images: IMAGES as u32,
+                coefficients: d_coefficients.view(),
+                pixels: d_pixels.view(),
+                pixel_count: count as u32,
+                aberration: View::null(),
+                out: out.view(),
+                stride: stride as u32,
+            })
             .unwrap();
     }
     let out = device.download(&out, IMAGES * stride).unwrap();
@@ -187,38 +189,25 @@ fn products_have_the_accuracy_of_their_kind() {
         device.upload(&right).unwrap(),
     );
     let out = poisoned(&device, rows * columns);
-    let (l, r, o) = (d_left.pointer(), d_right.pointer(), out.pointer());
-    let size = (rows as u32, columns as u32, length as u32, columns as u32);
+    let sizes = InnerProducts {
+        left: d_left.view(),
+        right: d_right.view(),
+        rows: rows as u32,
+        columns: columns as u32,
+        length: length as u32,
+        out: out.view(),
+        out_stride: columns as u32,
+    };
     let product = MatrixProduct::new(&device);
     let run = |name: &str| {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             match name {
-                "inner_products" => device.inner_products(l, r, size.0, size.1, size.2, o, size.3),
-                "inner_products_tf32" => {
-                    device.inner_products_tf32(l, r, size.0, size.1, size.2, o, size.3)
-                }
-                "inner_products_tf32x3" => {
-                    device.inner_products_tf32x3(l, r, size.0, size.1, size.2, o, size.3)
-                }
-                "cuBLAS, single" => product.run(
-                    &device,
-                    Precision::Single,
-                    l,
-                    r,
-                    (rows, columns, length),
-                    o,
-                    columns,
-                ),
-                _ => product.run(
-                    &device,
-                    Precision::Tf32,
-                    l,
-                    r,
-                    (rows, columns, length),
-                    o,
-                    columns,
-                ),
+                "inner_products" => device.launch(&sizes),
+                "inner_products_tf32" => device.launch(&InnerProductsTf32::from(sizes)),
+                "inner_products_tf32x3" => device.launch(&InnerProductsTf32x3::from(sizes)),
+                "cuBLAS, single" => product.run(&device, Precision::Single, sizes),
+                _ => product.run(&device, Precision::Tf32, sizes),
             }
         }
         .unwrap();
@@ -301,20 +290,20 @@ fn tied_correlations_have_double_precision() {
     // SAFETY: array sizes as the kernel demands.
     unsafe {
         device
-            .tied_correlations(
-                samples.len() as u32,
-                list.pointer(),
-                volume.pointer(),
-                d_shape.pointer(),
-                d_pixels.pointer(),
-                count as u32,
-                d_images.pointer(),
-                count as u32,
-                d_ctf.pointer(),
-                d_scales.pointer(),
-                d_weight.pointer(),
-                out.pointer(),
-            )
+            .launch(&TiedCorrelations {
+                sample_count: samples.len() as u32,
+                samples: list.view(),
+                references: volume.view(),
+                shape: d_shape.view(),
+                pixels: d_pixels.view(),
+                pixel_count: count as u32,
+                images: d_images.view(),
+                image_stride: count as u32,
+                ctf: d_ctf.view(),
+                scales: d_scales.view(),
+                weight: d_weight.view(),
+                out: out.view(),
+            })
             .unwrap();
     }
     let found = device.download(&out, samples.len()).unwrap();

@@ -1,46 +1,37 @@
 //! The `#[kernel]` attribute.
 
-use proc_macro::{TokenStream, TokenTree};
+mod expand;
+mod signature;
 
-/// Turns `pub unsafe fn name(arguments)` into an entry point of the PTX module that the host finds under `name`.
+use proc_macro::TokenStream;
+
+/// Turns `pub unsafe fn name(arguments)` into an entry point of the PTX module, and derives from its signature all that a
+/// launch needs: on the host, a struct `Name` with a field per argument, which implements `Launch`.
 ///
-/// Arguments are pointers and scalars only: a `#[repr(C)]` struct goes by pointer. On the host it stays an ordinary
-/// function, for the emulator.
+/// ```text
+/// #[kernel(block = 128, grid = [images, stride.div_ceil(BLOCK), 1], shared = 0, emulate = Apart)]
+/// pub unsafe fn ctf_values(
+///     #[launch] images: u32,
+///     #[len(images)] coefficients: *const CtfCoefficients<f64>,
+///     #[optional(pixel_count)] aberration: *const f64,
+///     …
+/// ```
+///
+/// * `block`: threads per block, `BLOCK` in the expressions that follow;
+/// * `grid`: blocks along x, y and z, an expression of the arguments;
+/// * `shared`: 4-byte words of dynamic shared memory (0 unless given), an expression of the arguments;
+/// * `emulate`: `Apart`, `OneWarp` or `Together` (unless given), see `cuda_std::launch::Threads`.
+///
+/// Arguments are pointers and scalars. One marked `#[launch]` shapes the launch and is not passed to the device. Every
+/// pointer states its length in elements: `#[len(…)]`, `#[optional(…)]` for one that may be null, or `#[unchecked]` where
+/// only the device knows. Lengths are expressions in `u64` of the arguments that are unsigned.
 #[proc_macro_attribute]
-pub fn kernel(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    if !arguments.is_empty() {
-        return error("#[kernel] takes no arguments");
-    }
-    let tokens: Vec<TokenTree> = item.into_iter().collect();
-    let position = |name: &str| {
-        tokens
-            .iter()
-            .position(|t| matches!(t, TokenTree::Ident(i) if i.to_string() == name))
-    };
-    let Some(at) = position("fn") else {
-        return error("#[kernel] goes on a function");
-    };
-    if position("unsafe").is_none_or(|u| u > at) {
-        return error("a kernel dereferences raw pointers: declare it `pub unsafe fn`");
-    }
-    // The ABI exists only for the device; on the host the emulator calls the kernel as an ordinary function.
-    let mut entry = parse(
-        "#[cfg(target_arch = \"nvptx64\")] #[unsafe(no_mangle)] #[allow(clippy::too_many_arguments)]",
-    );
-    entry.extend(tokens[..at].iter().cloned());
-    entry.extend(parse("extern \"ptx-kernel\""));
-    entry.extend(tokens[at..].iter().cloned());
-    entry.extend(parse(
-        "#[cfg(not(target_arch = \"nvptx64\"))] #[allow(clippy::too_many_arguments, clippy::missing_safety_doc)]",
-    ));
-    entry.extend(tokens);
-    entry
-}
-
-fn parse(text: &str) -> TokenStream {
-    text.parse().expect("the text is valid Rust")
-}
-
-fn error(message: &str) -> TokenStream {
-    parse(&format!("compile_error!({message:?});"))
+pub fn kernel(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let parsed = syn::parse(attribute).and_then(|shape| {
+        let function = syn::parse(item)?;
+        signature::Signature::read(shape, function)
+    });
+    parsed
+        .map_or_else(syn::Error::into_compile_error, |s| expand::expand(&s))
+        .into()
 }

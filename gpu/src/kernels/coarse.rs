@@ -9,7 +9,7 @@ use cuda_std::shared::Shared;
 
 use super::{block, significance};
 use crate::samples::{Sample, Selection};
-use crate::shapes::ALL_CLASSES;
+use crate::shapes::{ALL_CLASSES, SELECT_WORDS};
 
 struct Logs {
     cross: *const f32,
@@ -74,21 +74,21 @@ impl Logs {
 
 /// Kernels over the coarse samples of one image a block: the shared arguments, then those of each; `logs` gives ln W.
 macro_rules! over_coarse_samples {
-    ($($(#[$doc:meta])* $name:ident($logs:ident, $image:ident, $samples:ident; $($argument:ident: $type:ty),*) $body:block)*) => {$(
+    ($($(#[$doc:meta])* $name:ident($logs:ident, $image:ident, $samples:ident; $($(#[$length:meta])? $argument:ident: $type:ty),*) $body:block)*) => {$(
         $(#[$doc])*
-        #[kernel]
+        #[kernel(block = 512, grid = [images, 1, 1], shared = SELECT_WORDS, emulate = OneWarp)]
         pub unsafe fn $name(
-            cross: *const f32,
-            norm: *const f32,
-            log_prior: *const f32,
-            class_of: *const u32,
-            offset_log_prior: *const f32,
-            visited: *const u32,
-            powers: *const f32,
+            #[len(orientations * images * shifts)] cross: *const f32,
+            #[len(orientations * images)] norm: *const f32,
+            #[len(orientations)] log_prior: *const f32,
+            #[len(orientations)] class_of: *const u32,
+            #[len(images * shifts)] offset_log_prior: *const f32,
+            #[len(images)] visited: *const u32,
+            #[optional(images)] powers: *const f32,
             orientations: u32,
             images: u32,
             shifts: u32,
-            $($argument: $type,)*
+            $($(#[$length])? $argument: $type,)*
         ) {
             // SAFETY: the host passes tables of the sizes that the documentation asks for; samples are counted below
             // orientations · shifts.
@@ -124,7 +124,7 @@ over_coarse_samples! {
     /// `offset_log_prior` per image and shift, `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
     /// cross-correlation √Σ|F|² of each image; then no priors count, and samples within the share `fraction` of the best
     /// one are kept.
-    coarse_select(logs, image, samples; fraction: f32, limit: u32, out: *mut Selection, kept: *mut u32) {
+    coarse_select(logs, image, samples; fraction: f32, limit: u32, #[len(images)] out: *mut Selection, #[len(images)] kept: *mut u32) {
         let log = |s| logs.log(s);
         let found = if logs.power > 0.0 {
             significance::near_best(samples, log, fraction, Shared::dynamic(0))
@@ -141,7 +141,7 @@ over_coarse_samples! {
     /// would be beyond `capacity` elements are left out.
     ///
     /// Arguments, grid and shared memory as [`coarse_select`], whose `out` is `selections`.
-    coarse_list(logs, image, samples; selections: *const Selection, first: *const u32, capacity: u32, out: *mut Sample) {
+    coarse_list(logs, image, samples; #[len(images)] selections: *const Selection, #[len(images)] first: *const u32, capacity: u32, #[len(capacity)] out: *mut Sample) {
         let selection = *selections.add(image as usize);
         let samples = if selection.kept > 0 { samples } else { 0 };
         let mut next = *first.add(image as usize);
@@ -169,7 +169,7 @@ over_coarse_samples! {
 mod tests {
     use super::*;
     use crate::kernels::test_data;
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate};
 
     #[test]
     fn significant_samples_are_listed_in_order() {
@@ -185,66 +185,59 @@ mod tests {
         let mut selections = vec![Selection::default(); images];
         let mut kept = vec![0u32; images];
         let (c, n, l) = (
-            DevicePointer::of(&mut cross),
-            DevicePointer::of(&mut norm),
-            DevicePointer::of(&mut log_prior),
+            View::of(&mut cross),
+            View::of(&mut norm),
+            View::of(&mut log_prior),
         );
         let (k, f, v) = (
-            DevicePointer::of(&mut class_of),
-            DevicePointer::of(&mut offset_prior),
-            DevicePointer::of(&mut visited),
+            View::of(&mut class_of),
+            View::of(&mut offset_prior),
+            View::of(&mut visited),
         );
-        let (s, m) = (
-            DevicePointer::of(&mut selections),
-            DevicePointer::of(&mut kept),
-        );
-        let none = std::ptr::null::<f32>();
-        let shared = 4 * crate::shapes::SELECT_WORDS as usize;
-        let grid = [images as u32, 1, 1];
-        let none = none as usize;
+        let (s, m) = (View::of(&mut selections), View::of(&mut kept));
         // SAFETY: array sizes as the kernel demands.
-        launch(grid, [64, 1, 1], shared, || unsafe {
-            coarse_select(
-                c.get(),
-                n.get(),
-                l.get(),
-                k.get(),
-                f.get(),
-                v.get(),
-                none as *const f32,
-                orientations as u32,
-                images as u32,
-                shifts as u32,
-                0.9,
-                u32::MAX,
-                s.get(),
-                m.get(),
-            );
-        });
+        unsafe {
+            emulate(&CoarseSelect {
+                cross: c,
+                norm: n,
+                log_prior: l,
+                class_of: k,
+                offset_log_prior: f,
+                visited: v,
+                powers: View::null(),
+                orientations: orientations as u32,
+                images: images as u32,
+                shifts: shifts as u32,
+                fraction: 0.9,
+                limit: u32::MAX,
+                out: s,
+                kept: m,
+            })
+        };
         let mut first: Vec<u32> = (0..images).map(|i| kept[..i].iter().sum()).collect();
         let mut out = vec![Sample::default(); kept.iter().sum::<u32>() as usize];
-        let p = DevicePointer::of(&mut first);
+        let p = View::of(&mut first);
         let list = |out: &mut [Sample]| {
-            let (capacity, o) = (out.len() as u32, DevicePointer::of(out));
+            let (capacity, o) = (out.len() as u32, View::of(out));
             // SAFETY: array sizes as the kernel demands.
-            launch(grid, [64, 1, 1], shared, || unsafe {
-                coarse_list(
-                    c.get(),
-                    n.get(),
-                    l.get(),
-                    k.get(),
-                    f.get(),
-                    v.get(),
-                    none as *const f32,
-                    orientations as u32,
-                    images as u32,
-                    shifts as u32,
-                    s.get(),
-                    p.get(),
+            unsafe {
+                emulate(&CoarseList {
+                    cross: c,
+                    norm: n,
+                    log_prior: l,
+                    class_of: k,
+                    offset_log_prior: f,
+                    visited: v,
+                    powers: View::null(),
+                    orientations: orientations as u32,
+                    images: images as u32,
+                    shifts: shifts as u32,
+                    selections: s,
+                    first: p,
                     capacity,
-                    o.get(),
-                );
-            });
+                    out: o,
+                })
+            };
         };
         list(&mut out);
         // Samples beyond the end of a list too short are left out.

@@ -9,20 +9,21 @@ use crate::samples::product;
 ///
 /// Grid: x = images, y = blocks of pixels (up to `column_stride`). `ctf` is null where references are not corrected;
 /// `weight` is V per pixel (0 where a pixel is not compared); `phases` has rows of `phase_stride`.
-#[kernel]
+#[kernel(block = 128, grid = [image_count, column_stride.div_ceil(BLOCK), 1], emulate = Apart)]
 pub unsafe fn weighted_columns(
-    images: *const [f32; 2],
+    #[launch] image_count: u32,
+    #[len(image_count * image_stride)] images: *const [f32; 2],
     image_stride: u32,
-    ctf: *const f32,
-    scales: *const f32,
-    weight: *const f32,
-    phases: *const [f32; 2],
+    #[optional(image_count * image_stride)] ctf: *const f32,
+    #[len(image_count)] scales: *const f32,
+    #[len(pixel_count)] weight: *const f32,
+    #[len(shifts * phase_stride)] phases: *const [f32; 2],
     phase_stride: u32,
     pixel_count: u32,
     shifts: u32,
-    columns: *mut [f32; 2],
+    #[len(image_count * shifts * column_stride)] columns: *mut [f32; 2],
     column_stride: u32,
-    powers: *mut f32,
+    #[len(image_count * power_stride)] powers: *mut f32,
     power_stride: u32,
 ) {
     // SAFETY: indices are checked against the strides; the host passes rows of these lengths.
@@ -61,7 +62,7 @@ pub unsafe fn weighted_columns(
 mod tests {
     use super::*;
     use crate::kernels::test_data;
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate_as};
 
     #[test]
     fn columns_are_weighted_shifted_and_padded() {
@@ -74,34 +75,39 @@ mod tests {
         let mut columns = vec![[f32::NAN; 2]; images * shifts * stride];
         let mut powers = vec![f32::NAN; images * (count + 2)];
         let (pf, pc, ps, pw) = (
-            DevicePointer::of(&mut f),
-            DevicePointer::of(&mut ctf),
-            DevicePointer::of(&mut scales),
-            DevicePointer::of(&mut weight),
+            View::of(&mut f),
+            View::of(&mut ctf),
+            View::of(&mut scales),
+            View::of(&mut weight),
         );
         let (pp, out, power) = (
-            DevicePointer::of(&mut phases),
-            DevicePointer::of(&mut columns),
-            DevicePointer::of(&mut powers),
+            View::of(&mut phases),
+            View::of(&mut columns),
+            View::of(&mut powers),
         );
         // SAFETY: array sizes as the kernel demands.
-        launch([2, 2, 1], [32, 1, 1], 0, || unsafe {
-            weighted_columns(
-                pf.get(),
-                count as u32,
-                pc.get(),
-                ps.get(),
-                pw.get(),
-                pp.get(),
-                count as u32,
-                count as u32,
-                shifts as u32,
-                out.get(),
-                stride as u32,
-                power.get(),
-                count as u32 + 2,
-            );
-        });
+        unsafe {
+            emulate_as(
+                &WeightedColumns {
+                    image_count: 2,
+                    images: pf,
+                    image_stride: count as u32,
+                    ctf: pc,
+                    scales: ps,
+                    weight: pw,
+                    phases: pp,
+                    phase_stride: count as u32,
+                    pixel_count: count as u32,
+                    shifts: shifts as u32,
+                    columns: out,
+                    column_stride: stride as u32,
+                    powers: power,
+                    power_stride: count as u32 + 2,
+                },
+                [2, 2, 1],
+                [32, 1, 1],
+            )
+        };
         for image in 0..images {
             for p in 0..count {
                 let m = scales[image] * ctf[image * count + p];

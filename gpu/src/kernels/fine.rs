@@ -8,30 +8,37 @@ use cuda_std::shared::Shared;
 
 use super::block;
 use crate::samples::{Pair, Sample, product};
+use crate::shapes::FINE_WORDS;
 
-/// Entry points that differ in their tile only.
+/// Entry points that differ in their tile only: the method, and orientations and shifts of a block.
 macro_rules! fine_differences {
-    ($($(#[$doc:meta])* $name:ident = $method:ident<$($tile:literal),*>;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $method:ident<$($tile:literal),*>, $orientations:literal x $shifts:literal;)*) => {$(
         $(#[$doc])*
-        #[kernel]
+        #[kernel(
+            block = 128,
+            grid = [pair_count, orientation_children / $orientations, shift_children / $shifts],
+            shared = FINE_WORDS,
+            emulate = OneWarp
+        )]
         pub unsafe fn $name(
-            pairs: *const Pair,
-            samples: *const Sample,
+            #[launch] pair_count: u32,
+            #[len(pair_count)] pairs: *const Pair,
+            #[unchecked] samples: *const Sample,
             first_parent: u32,
-            slices: *const [f32; 2],
+            #[unchecked] slices: *const [f32; 2],
             slice_stride: u32,
-            images: *const [f32; 2],
+            #[unchecked] images: *const [f32; 2],
             image_stride: u32,
-            ctf: *const f32,
-            scales: *const f32,
-            weight: *const f32,
-            phases: *const [f32; 2],
+            #[unchecked] ctf: *const f32,
+            #[unchecked] scales: *const f32,
+            #[len(pixel_count)] weight: *const f32,
+            #[unchecked] phases: *const [f32; 2],
             phase_stride: u32,
             pixel_count: u32,
             orientation_children: u32,
             shift_children: u32,
-            powers: *const f32,
-            values: *mut f32,
+            #[unchecked] powers: *const f32,
+            #[unchecked] values: *mut f32,
         ) {
             // SAFETY: passed on.
             unsafe {
@@ -67,11 +74,38 @@ fine_differences! {
     /// in `weighted_columns`; `phases` has a row for each child of each shift.
     /// `values[(sample · orientation_children + o) · shift_children + t]` receives the difference without the constants of
     /// the image; for cross-correlation (`powers` not null: √Σ|F|² an image) minus the correlation.
-    fine_differences_8x4 = tiles<8, 4>;
+    fine_differences_8x4 = tiles<8, 4>, 8 x 4;
     /// One orientation and one shift a sample (`--oversampling 0`, fixed orientations, first passes of local searches);
     /// grid: y = orientation children, z = shift children; arguments as
     /// [`fine_differences_8x4`].
-    fine_differences_1x1 = singles<8>;
+    fine_differences_1x1 = singles<8>, 1 x 1;
+}
+
+/// Both take the same arguments.
+#[cfg(not(target_arch = "nvptx64"))]
+impl From<FineDifferences8x4> for FineDifferences1x1 {
+    fn from(a: FineDifferences8x4) -> Self {
+        Self {
+            pair_count: a.pair_count,
+            pairs: a.pairs,
+            samples: a.samples,
+            first_parent: a.first_parent,
+            slices: a.slices,
+            slice_stride: a.slice_stride,
+            images: a.images,
+            image_stride: a.image_stride,
+            ctf: a.ctf,
+            scales: a.scales,
+            weight: a.weight,
+            phases: a.phases,
+            phase_stride: a.phase_stride,
+            pixel_count: a.pixel_count,
+            orientation_children: a.orientation_children,
+            shift_children: a.shift_children,
+            powers: a.powers,
+            values: a.values,
+        }
+    }
 }
 
 struct Tile {
@@ -250,29 +284,13 @@ mod tests {
     use super::*;
     use crate::kernels::grouping;
     use crate::kernels::test_data::{self, assert_close};
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{Launch, View, emulate};
 
-    type Kernel = unsafe fn(
-        *const Pair,
-        *const Sample,
-        u32,
-        *const [f32; 2],
-        u32,
-        *const [f32; 2],
-        u32,
-        *const f32,
-        *const f32,
-        *const f32,
-        *const [f32; 2],
-        u32,
-        u32,
-        u32,
-        u32,
-        *const f32,
-        *mut f32,
-    );
-
-    fn check(kernel: Kernel, tile: [usize; 2], children: [usize; 2], shifts: usize) {
+    fn check<L: Launch>(
+        kernel: impl Fn(FineDifferences8x4) -> L,
+        children: [usize; 2],
+        shifts: usize,
+    ) {
         let [orientation_children, shift_children] = children;
         let (images, count) = (3usize, 75usize);
         let mut samples = Vec::new();
@@ -300,53 +318,28 @@ mod tests {
         let mut phases = test_data::complex(shifts * shift_children * count, 5);
         let per_sample = orientation_children * shift_children;
         let mut values = vec![f32::NAN; samples.len() * per_sample];
-        let (pp, ps, pl) = (
-            DevicePointer::of(&mut pairs),
-            DevicePointer::of(&mut samples),
-            DevicePointer::of(&mut slices),
-        );
-        let (pf, pc, pk) = (
-            DevicePointer::of(&mut f),
-            DevicePointer::of(&mut ctf),
-            DevicePointer::of(&mut scales),
-        );
-        let (pw, ph, pv) = (
-            DevicePointer::of(&mut weight),
-            DevicePointer::of(&mut phases),
-            DevicePointer::of(&mut values),
-        );
-        let grid = [
-            pairs.len() as u32,
-            (orientation_children / tile[0]) as u32,
-            (shift_children / tile[1]) as u32,
-        ];
+        let kernel = kernel(FineDifferences8x4 {
+            pair_count: pairs.len() as u32,
+            pairs: View::of(&mut pairs),
+            samples: View::of(&mut samples),
+            first_parent: 0,
+            slices: View::of(&mut slices),
+            slice_stride: count as u32,
+            images: View::of(&mut f),
+            image_stride: count as u32,
+            ctf: View::of(&mut ctf),
+            scales: View::of(&mut scales),
+            weight: View::of(&mut weight),
+            phases: View::of(&mut phases),
+            phase_stride: count as u32,
+            pixel_count: count as u32,
+            orientation_children: orientation_children as u32,
+            shift_children: shift_children as u32,
+            powers: View::null(),
+            values: View::of(&mut values),
+        });
         // SAFETY: array sizes as the kernel demands.
-        launch(
-            grid,
-            [64, 1, 1],
-            4 * crate::shapes::FINE_WORDS as usize,
-            || unsafe {
-                kernel(
-                    pp.get(),
-                    ps.get(),
-                    0,
-                    pl.get(),
-                    count as u32,
-                    pf.get(),
-                    count as u32,
-                    pc.get(),
-                    pk.get(),
-                    pw.get(),
-                    ph.get(),
-                    count as u32,
-                    count as u32,
-                    orientation_children as u32,
-                    shift_children as u32,
-                    std::ptr::null(),
-                    pv.get(),
-                );
-            },
-        );
+        unsafe { emulate(&kernel) };
         let mut expected = Vec::new();
         for sample in &samples {
             let i = sample.image as usize;
@@ -378,20 +371,20 @@ mod tests {
 
     #[test]
     fn differences_follow_the_definition() {
-        check(fine_differences_8x4, [8, 4], [8, 4], 4);
-        check(fine_differences_1x1, [1, 1], [1, 1], 4);
+        check(|a| a, [8, 4], 4);
+        check(FineDifferences1x1::from, [1, 1], 4);
     }
 
     /// Eight samples of a pair go through at a time, with children of a shift or without.
     #[test]
     fn samples_without_tiles_go_through_in_eights() {
-        check(fine_differences_1x1, [1, 1], [1, 1], 20);
-        check(fine_differences_1x1, [1, 1], [1, 4], 11);
+        check(FineDifferences1x1::from, [1, 1], 20);
+        check(FineDifferences1x1::from, [1, 4], 11);
     }
 
     /// Second-order oversampling is done in tiles.
     #[test]
     fn higher_oversampling_is_tiled() {
-        check(fine_differences_8x4, [8, 4], [16, 8], 4);
+        check(|a| a, [16, 8], 4);
     }
 }

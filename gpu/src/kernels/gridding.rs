@@ -19,8 +19,13 @@ fn square([x, y, z]: [i32; 3]) -> u32 {
 }
 
 /// D = 1 within the sphere, 0 elsewhere. A thread a voxel.
-#[kernel]
-pub unsafe fn begin_densities(shape: *const VolumeShape, radius2: u32, density: *mut f64) {
+#[kernel(block = 256, grid = [voxels.div_ceil(BLOCK), 1, 1], emulate = Apart)]
+pub unsafe fn begin_densities(
+    #[launch] voxels: u32,
+    #[len(1)] shape: *const VolumeShape,
+    radius2: u32,
+    #[len(voxels)] density: *mut f64,
+) {
     // SAFETY: the index is checked.
     unsafe {
         let i = thread::index_1d();
@@ -31,13 +36,14 @@ pub unsafe fn begin_densities(shape: *const VolumeShape, radius2: u32, density: 
 }
 
 /// D·W·`scale` as a half-complex transform. A thread a value of it.
-#[kernel]
+#[kernel(block = 256, grid = [(side * side).saturating_mul(side / 2 + 1).div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn spread_densities(
-    sums: *const [f32; 4],
-    density: *const f64,
-    shape: *const VolumeShape,
+    #[launch] side: u32,
+    #[len(side * side * (side / 2 + 1))] sums: *const [f32; 4],
+    #[len(side * side * (side / 2 + 1))] density: *const f64,
+    #[len(1)] shape: *const VolumeShape,
     scale: f64,
-    out: *mut [f64; 2],
+    #[len(side * side * (side / 2 + 1))] out: *mut [f64; 2],
 ) {
     // SAFETY: the index is checked; the cube has the side of the volume.
     unsafe {
@@ -53,8 +59,13 @@ pub unsafe fn spread_densities(
 
 /// Multiplies a real cube of `side` in rows of a transform with `blob`, a table over the distance from the origin in units
 /// of `padded_box`, 0 beyond it. A thread a voxel.
-#[kernel]
-pub unsafe fn weight_by_blob(side: u32, padded_box: u32, blob: *const f64, cube: *mut f64) {
+#[kernel(block = 256, grid = [(side * side).saturating_mul(side).div_ceil(BLOCK), 1, 1], emulate = Apart)]
+pub unsafe fn weight_by_blob(
+    side: u32,
+    padded_box: u32,
+    #[len(u64::from(BLOB_SAMPLES))] blob: *const f64,
+    #[len(side * side * 2 * (side / 2 + 1))] cube: *mut f64,
+) {
     // SAFETY: the index is checked.
     unsafe {
         let n = side as usize;
@@ -75,13 +86,14 @@ pub unsafe fn weight_by_blob(side: u32, padded_box: u32, blob: *const f64, cube:
 }
 
 /// D / max(10⁻⁶, |C|·`scale`) within the sphere. A thread a value of the transform C.
-#[kernel]
+#[kernel(block = 256, grid = [(side * side).saturating_mul(side / 2 + 1).div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn divide_densities(
-    convolved: *const [f64; 2],
+    #[launch] side: u32,
+    #[len(side * side * (side / 2 + 1))] convolved: *const [f64; 2],
     scale: f64,
-    shape: *const VolumeShape,
+    #[len(1)] shape: *const VolumeShape,
     radius2: u32,
-    density: *mut f64,
+    #[len(side * side * (side / 2 + 1))] density: *mut f64,
 ) {
     // SAFETY: the index is checked; the cube has the side of the volume.
     unsafe {
@@ -99,15 +111,15 @@ pub unsafe fn divide_densities(
 
 /// A·D·`scale` as the centred half-complex transform of a box of `padded_box`³, 0 where there is nothing. D counts up to
 /// 10²⁰: where a voxel has no weight nothing limits it. A thread a value of the transform.
-#[kernel]
+#[kernel(block = 256, grid = [(padded_box * padded_box).saturating_mul(padded_box / 2 + 1).div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn compensate_into_transform(
-    sums: *const [f32; 4],
-    density: *const f64,
-    shape: *const VolumeShape,
+    #[unchecked] sums: *const [f32; 4],
+    #[unchecked] density: *const f64,
+    #[len(1)] shape: *const VolumeShape,
     radius2: u32,
     scale: f64,
     padded_box: u32,
-    out: *mut [f32; 2],
+    #[len(padded_box * padded_box * (padded_box / 2 + 1))] out: *mut [f32; 2],
 ) {
     // SAFETY: the index is checked; frequencies are looked up only inside the volume.
     unsafe {
@@ -135,7 +147,7 @@ pub unsafe fn compensate_into_transform(
 mod tests {
     use super::*;
     use crate::kernels::test_data;
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate_as};
 
     const SIDE: u32 = 15;
     const RADIUS2: u32 = 36;
@@ -160,13 +172,22 @@ mod tests {
         let mut shape = shape();
         let mut density = vec![f64::NAN; shape.len()];
         let (d, s) = (
-            DevicePointer::of(&mut density),
-            DevicePointer::of(std::slice::from_mut(&mut shape)),
+            View::of(&mut density),
+            View::of(std::slice::from_mut(&mut shape)),
         );
         // SAFETY: array sizes as the kernel demands.
-        launch(threads(density.len()), [64, 1, 1], 0, || unsafe {
-            begin_densities(s.get(), RADIUS2, d.get());
-        });
+        unsafe {
+            emulate_as(
+                &BeginDensities {
+                    voxels: density.len() as u32,
+                    shape: s,
+                    radius2: RADIUS2,
+                    density: d,
+                },
+                threads(density.len()),
+                [64, 1, 1],
+            )
+        };
         for (i, found) in density.iter().enumerate() {
             let inside = square(position(i, &shape).unwrap()) < RADIUS2;
             assert_eq!(*found, f64::from(u8::from(inside)));
@@ -178,13 +199,24 @@ mod tests {
         let (mut data, mut shape) = (sums(4), shape());
         let mut density: Vec<f64> = (0..shape.len()).map(|i| i as f64 / 7.0).collect();
         let mut out = vec![[f64::NAN; 2]; shape.len()];
-        let (d, o) = (DevicePointer::of(&mut data), DevicePointer::of(&mut out));
-        let densities = DevicePointer::of(&mut density);
-        let s = DevicePointer::of(std::slice::from_mut(&mut shape));
+        let (d, o) = (View::of(&mut data), View::of(&mut out));
+        let densities = View::of(&mut density);
+        let s = View::of(std::slice::from_mut(&mut shape));
         // SAFETY: array sizes as the kernel demands.
-        launch(threads(shape.len()), [64, 1, 1], 0, || unsafe {
-            spread_densities(d.get(), densities.get(), s.get(), 0.25, o.get());
-        });
+        unsafe {
+            emulate_as(
+                &SpreadDensities {
+                    side: SIDE,
+                    sums: d,
+                    density: densities,
+                    shape: s,
+                    scale: 0.25,
+                    out: o,
+                },
+                threads(shape.len()),
+                [64, 1, 1],
+            )
+        };
         for (i, value) in out.iter().enumerate() {
             let voxel = place(transform_position(i, SIDE).unwrap(), &shape);
             let expected = density[voxel] * f64::from(data[voxel][2]) * 0.25;
@@ -199,11 +231,20 @@ mod tests {
         let n = SIDE as usize;
         let mut blob: Vec<f64> = (0..BLOB_SAMPLES).map(|i| 1.0 + f64::from(i)).collect();
         let mut cube = vec![2.0f64; real_row(SIDE) * n * n];
-        let (b, c) = (DevicePointer::of(&mut blob), DevicePointer::of(&mut cube));
+        let (b, c) = (View::of(&mut blob), View::of(&mut cube));
         // SAFETY: array sizes as the kernel demands.
-        launch(threads(n.pow(3)), [64, 1, 1], 0, || unsafe {
-            weight_by_blob(SIDE, padded_box, b.get(), c.get());
-        });
+        unsafe {
+            emulate_as(
+                &WeightByBlob {
+                    side: SIDE,
+                    padded_box,
+                    blob: b,
+                    cube: c,
+                },
+                threads(n.pow(3)),
+                [64, 1, 1],
+            )
+        };
         let at = |x: usize, y: usize, z: usize| cube[(z * n + y) * real_row(SIDE) + x];
         assert_eq!(at(0, 0, 0), 2.0);
         // Sample ⌊3·20000/10⌋ of the table.
@@ -223,15 +264,23 @@ mod tests {
             .map(|i| [f64::from(i as u32 % 5), -f64::from(i as u32 % 3)])
             .collect();
         let mut density = vec![3.0f64; shape.len()];
-        let (c, d) = (
-            DevicePointer::of(&mut convolved),
-            DevicePointer::of(&mut density),
-        );
-        let s = DevicePointer::of(std::slice::from_mut(&mut shape));
+        let (c, d) = (View::of(&mut convolved), View::of(&mut density));
+        let s = View::of(std::slice::from_mut(&mut shape));
         // SAFETY: array sizes as the kernel demands.
-        launch(threads(shape.len()), [64, 1, 1], 0, || unsafe {
-            divide_densities(c.get(), 0.5, s.get(), RADIUS2, d.get());
-        });
+        unsafe {
+            emulate_as(
+                &DivideDensities {
+                    side: SIDE,
+                    convolved: c,
+                    scale: 0.5,
+                    shape: s,
+                    radius2: RADIUS2,
+                    density: d,
+                },
+                threads(shape.len()),
+                [64, 1, 1],
+            )
+        };
         for (i, [re, im]) in convolved.iter().enumerate() {
             let at = transform_position(i, SIDE).unwrap();
             let size = 0.5 * re.hypot(*im);
@@ -259,13 +308,25 @@ mod tests {
         let q = 16u32;
         let mut out = vec![[f32::NAN; 2]; (q * q * (q / 2 + 1)) as usize];
         let length = out.len();
-        let (d, o) = (DevicePointer::of(&mut data), DevicePointer::of(&mut out));
-        let densities = DevicePointer::of(&mut density);
-        let s = DevicePointer::of(std::slice::from_mut(&mut shape));
+        let (d, o) = (View::of(&mut data), View::of(&mut out));
+        let densities = View::of(&mut density);
+        let s = View::of(std::slice::from_mut(&mut shape));
         // SAFETY: array sizes as the kernel demands.
-        launch(threads(length), [64, 1, 1], 0, || unsafe {
-            compensate_into_transform(d.get(), densities.get(), s.get(), RADIUS2, 0.5, q, o.get());
-        });
+        unsafe {
+            emulate_as(
+                &CompensateIntoTransform {
+                    sums: d,
+                    density: densities,
+                    shape: s,
+                    radius2: RADIUS2,
+                    scale: 0.5,
+                    padded_box: q,
+                    out: o,
+                },
+                threads(length),
+                [64, 1, 1],
+            )
+        };
         for (i, value) in out.iter().enumerate() {
             let at = transform_position(i, q).unwrap();
             let mut expected = [0.0; 2];

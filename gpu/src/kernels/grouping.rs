@@ -34,12 +34,12 @@ unsafe fn listed(count: u32, number: *const u32) -> usize {
 
 /// `counts[o]` += pairs of orientation `o`; zeroed by the host. A thread a sample of `count`. `number`, where not null, is
 /// how many samples there are; when they are more than `count` nothing is counted.
-#[kernel]
+#[kernel(block = 256, grid = [count.div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn count_pairs(
-    samples: *const Sample,
+    #[len(count)] samples: *const Sample,
     count: u32,
-    number: *const u32,
-    counts: *mut u32,
+    #[optional(1)] number: *const u32,
+    #[unchecked] counts: *mut u32,
 ) {
     // SAFETY: the index is checked.
     unsafe {
@@ -53,15 +53,15 @@ pub unsafe fn count_pairs(
 /// Puts the pairs of orientation `o` at `first[o]` …; `rank[o]` is the position of `o` among orientations that have pairs.
 /// `cursor` has one zero an orientation; `count` and `number` as in [`count_pairs`]. A thread a sample. The order within an
 /// orientation may differ between runs.
-#[kernel]
+#[kernel(block = 256, grid = [count.div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn place_pairs(
-    samples: *const Sample,
+    #[len(count)] samples: *const Sample,
     count: u32,
-    number: *const u32,
-    first: *const u32,
-    rank: *const u32,
-    cursor: *mut u32,
-    pairs: *mut Pair,
+    #[optional(1)] number: *const u32,
+    #[unchecked] first: *const u32,
+    #[unchecked] rank: *const u32,
+    #[unchecked] cursor: *mut u32,
+    #[unchecked] pairs: *mut Pair,
 ) {
     // SAFETY: the index is checked; `first` reserves one place a pair.
     unsafe {
@@ -88,13 +88,13 @@ pub unsafe fn place_pairs(
 
 /// Lists the orientations that have pairs, and their numbers alone in `chosen`. `first` and `rank` have
 /// `orientations` + 1 elements. A thread an orientation.
-#[kernel]
+#[kernel(block = 256, grid = [orientations.div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn list_parents(
-    first: *const u32,
-    rank: *const u32,
+    #[len(orientations + 1)] first: *const u32,
+    #[len(orientations + 1)] rank: *const u32,
     orientations: u32,
-    parents: *mut Parent,
-    chosen: *mut u32,
+    #[unchecked] parents: *mut Parent,
+    #[unchecked] chosen: *mut u32,
 ) {
     // SAFETY: the index is checked.
     unsafe {
@@ -118,8 +118,8 @@ pub unsafe fn list_parents(
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::kernels::scan::exclusive_scan;
-    use cuda_std::emulator::{DevicePointer, launch};
+    use crate::kernels::scan::ExclusiveScan;
+    use cuda_std::launch::{View, emulate, emulate_as};
 
     /// Parents and pairs of `samples`, made by the kernels.
     pub fn group(samples: &mut [Sample], orientations: usize) -> (Vec<Parent>, Vec<Pair>) {
@@ -133,46 +133,67 @@ pub(super) mod tests {
         number: Option<&mut [u32]>,
         orientations: usize,
     ) -> (Vec<Parent>, Vec<Pair>) {
-        let n = number.map_or(0, |n| n.as_mut_ptr().expose_provenance());
-        let number = move || std::ptr::with_exposed_provenance::<u32>(n);
+        let number = number.map_or(View::null(), View::of);
         let blocks = [count.div_ceil(32), 1, 1];
         let mut counts = vec![0u32; orientations];
         let mut first = vec![0u32; orientations + 1];
         let mut rank = vec![0u32; orientations + 1];
-        let (s, c) = (DevicePointer::of(samples), DevicePointer::of(&mut counts));
-        let (f, r) = (DevicePointer::of(&mut first), DevicePointer::of(&mut rank));
+        let (s, c) = (View::of(samples), View::of(&mut counts));
+        let (f, r) = (View::of(&mut first), View::of(&mut rank));
         // SAFETY: array sizes as the kernels demand.
         unsafe {
-            launch(blocks, [32, 1, 1], 0, || {
-                count_pairs(s.get(), count, number(), c.get())
-            });
-            launch([1, 1, 1], [32, 1, 1], 4 * 33, || {
-                exclusive_scan(c.get(), orientations as u32, 0, f.get());
-                thread::sync_threads();
-                exclusive_scan(c.get(), orientations as u32, 1, r.get());
-            });
+            emulate_as(
+                &CountPairs {
+                    samples: s,
+                    count,
+                    number,
+                    counts: c,
+                },
+                blocks,
+                [32, 1, 1],
+            );
+            for (flags, out) in [(0, f), (1, r)] {
+                emulate(&ExclusiveScan {
+                    values: c,
+                    count: orientations as u32,
+                    flags,
+                    out,
+                });
+            }
         }
         let mut pairs = vec![Pair::default(); first[orientations] as usize];
         let mut parents = vec![Parent::default(); rank[orientations] as usize];
         let mut chosen = vec![0u32; parents.len()];
         let mut cursor = vec![0u32; orientations];
-        let (u, p) = (
-            DevicePointer::of(&mut cursor),
-            DevicePointer::of(&mut pairs),
-        );
-        let (q, h) = (
-            DevicePointer::of(&mut parents),
-            DevicePointer::of(&mut chosen),
-        );
+        let (u, p) = (View::of(&mut cursor), View::of(&mut pairs));
+        let (q, h) = (View::of(&mut parents), View::of(&mut chosen));
         // SAFETY: array sizes as the kernels demand.
         unsafe {
-            launch(blocks, [32, 1, 1], 0, || {
-                place_pairs(s.get(), count, number(), f.get(), r.get(), u.get(), p.get());
-            });
+            emulate_as(
+                &PlacePairs {
+                    samples: s,
+                    count,
+                    number,
+                    first: f,
+                    rank: r,
+                    cursor: u,
+                    pairs: p,
+                },
+                blocks,
+                [32, 1, 1],
+            );
             let blocks = [(orientations as u32).div_ceil(32), 1, 1];
-            launch(blocks, [32, 1, 1], 0, || {
-                list_parents(f.get(), r.get(), orientations as u32, q.get(), h.get());
-            });
+            emulate_as(
+                &ListParents {
+                    first: f,
+                    rank: r,
+                    orientations: orientations as u32,
+                    parents: q,
+                    chosen: h,
+                },
+                blocks,
+                [32, 1, 1],
+            );
         }
         assert!(
             parents

@@ -10,11 +10,12 @@ use crate::volume::{evidence_ratio, position, round};
 use super::block::{clear_words, flush_words};
 
 /// Replaces the voxels with |v|² ≤ `limit2` of both halves by their means. A thread a voxel.
-#[kernel]
+#[kernel(block = 256, grid = [voxels.div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn join_halves(
-    first: *mut [f32; 4],
-    second: *mut [f32; 4],
-    shape: *const VolumeShape,
+    #[launch] voxels: u32,
+    #[len(voxels)] first: *mut [f32; 4],
+    #[len(voxels)] second: *mut [f32; 4],
+    #[len(1)] shape: *const VolumeShape,
     limit2: u32,
 ) {
     // SAFETY: the index is checked.
@@ -39,13 +40,14 @@ pub unsafe fn join_halves(
 
 /// Σ A / Σ W over the padded voxels that round to one unpadded voxel: logical z, y in −`reach`…`reach`, x in
 /// 0…`reach`, x fastest. A thread an unpadded voxel.
-#[kernel]
+#[kernel(block = 256, grid = [voxels.div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn average_half(
-    sums: *const [f32; 4],
-    shape: *const VolumeShape,
+    #[launch] voxels: u32,
+    #[unchecked] sums: *const [f32; 4],
+    #[len(1)] shape: *const VolumeShape,
     padding: f32,
     reach: u32,
-    out: *mut [f32; 2],
+    #[len(voxels)] out: *mut [f32; 2],
 ) {
     // SAFETY: the index is checked, padded coordinates are limited to the volume.
     unsafe {
@@ -100,12 +102,13 @@ pub unsafe fn average_half(
 
 /// Σ Re(a·b*), Σ|a|², Σ|b|² per shell of two averages: `out[3·shell + …]`, zeroed by the host; shells up to `reach` − 1.
 /// Shared memory: 3 · `reach` words.
-#[kernel]
+#[kernel(block = 256, grid = [voxels.div_ceil(BLOCK * 16), 1, 1], shared = 3 * reach)]
 pub unsafe fn correlate_halves(
-    first: *const [f32; 2],
-    second: *const [f32; 2],
+    #[launch] voxels: u32,
+    #[len(voxels)] first: *const [f32; 2],
+    #[len(voxels)] second: *const [f32; 2],
     reach: u32,
-    out: *mut f64,
+    #[len(3 * reach)] out: *mut f64,
 ) {
     // SAFETY: the index is checked; shells within r_max are below `reach`.
     unsafe {
@@ -137,16 +140,17 @@ pub unsafe fn correlate_halves(
 /// Per shell ROUND(|v|/P), over voxels with |v|² < Rp²: Σ W, number of voxels, Σ W/I, number with W/I ≥ 1, I being the
 /// inverse prior variance (spec 02 §2.1; `inverse` as in `regularise`): `out[4·shell + …]`, zeroed by the host. Shared
 /// memory: 4 · `shells` words.
-#[kernel]
+#[kernel(block = 256, grid = [voxels.div_ceil(BLOCK * 16), 1, 1], shared = 4 * shells)]
 pub unsafe fn weight_statistics(
-    sums: *const [f32; 4],
-    shape: *const VolumeShape,
+    #[launch] voxels: u32,
+    #[len(voxels)] sums: *const [f32; 4],
+    #[len(1)] shape: *const VolumeShape,
     radius2: u32,
     padding: f32,
-    inverse: *const f32,
+    #[len(prior_shells)] inverse: *const f32,
     prior_shells: u32,
     shells: u32,
-    out: *mut f64,
+    #[len(4 * shells)] out: *mut f64,
 ) {
     // SAFETY: the index is checked, the shell limited.
     unsafe {

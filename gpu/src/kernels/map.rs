@@ -2,6 +2,7 @@
 //!
 //! Maps are `n`³, x fastest, centre at n/2 on each axis.
 
+use crate::shapes::PREPARE_WORDS;
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
@@ -21,8 +22,14 @@ fn radius(i: usize, n: u32) -> f32 {
 
 /// Divides a map by the gridding factor of `sinc_box` (n·P), unless that is 0, and puts it into the middle of a box of
 /// `padded_box`³, 0 around it. A thread a voxel of the large box, whose rows are [`real_row`] numbers apart.
-#[kernel]
-pub unsafe fn pad_map(map: *const f32, n: u32, padded_box: u32, sinc_box: f32, out: *mut f32) {
+#[kernel(block = 256, grid = [padded_box.pow(3).div_ceil(BLOCK), 1, 1], emulate = Apart)]
+pub unsafe fn pad_map(
+    #[len(n * n * n)] map: *const f32,
+    n: u32,
+    padded_box: u32,
+    sinc_box: f32,
+    #[len(padded_box * padded_box * 2 * (padded_box / 2 + 1))] out: *mut f32,
+) {
     // SAFETY: the index is checked against the large box, coordinates against the small one.
     unsafe {
         let i = thread::index_1d();
@@ -46,8 +53,14 @@ pub unsafe fn pad_map(map: *const f32, n: u32, padded_box: u32, sinc_box: f32, o
 
 /// Takes the middle `n`³ of a box of `padded_box`³, laid out as by [`pad_map`], and multiplies it by `scale`. A thread a
 /// voxel of the small box.
-#[kernel]
-pub unsafe fn crop_map(padded: *const f32, padded_box: u32, n: u32, scale: f32, out: *mut f32) {
+#[kernel(block = 256, grid = [n.pow(3).div_ceil(BLOCK), 1, 1], emulate = Apart)]
+pub unsafe fn crop_map(
+    #[len(padded_box * padded_box * 2 * (padded_box / 2 + 1))] padded: *const f32,
+    padded_box: u32,
+    n: u32,
+    scale: f32,
+    #[len(n * n * n)] out: *mut f32,
+) {
     // SAFETY: the index is checked.
     unsafe {
         let i = thread::index_1d();
@@ -63,8 +76,14 @@ pub unsafe fn crop_map(padded: *const f32, padded_box: u32, n: u32, scale: f32, 
 
 /// Σ c·v and Σ c over a map, with c the share of the background beyond `sphere` and its `edge`: `out[0]`, `out[1]`,
 /// zeroed by the host. Shared memory: 66 words.
-#[kernel]
-pub unsafe fn background_sums(map: *const f32, n: u32, sphere: f32, edge: f32, out: *mut f64) {
+#[kernel(block = 256, grid = [n.pow(3).div_ceil(BLOCK * 16), 1, 1], shared = PREPARE_WORDS)]
+pub unsafe fn background_sums(
+    #[len(n * n * n)] map: *const f32,
+    n: u32,
+    sphere: f32,
+    edge: f32,
+    #[len(2)] out: *mut f64,
+) {
     // SAFETY: the index is checked; all threads reach the reduction.
     unsafe {
         let voxels = n as usize * n as usize * n as usize;
@@ -86,13 +105,13 @@ pub unsafe fn background_sums(map: *const f32, n: u32, sphere: f32, edge: f32, o
 
 /// Replaces what lies beyond `sphere` and its `edge` by the mean from [`background_sums`], or by 0 where `background` is
 /// null, then divides by the gridding factor of `sinc_box` unless that is 0. A thread a voxel.
-#[kernel]
+#[kernel(block = 256, grid = [n.pow(3).div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn finish_map(
-    map: *mut f32,
+    #[len(n * n * n)] map: *mut f32,
     n: u32,
     sphere: f32,
     edge: f32,
-    background: *const f64,
+    #[optional(2)] background: *const f64,
     sinc_box: f32,
 ) {
     // SAFETY: the index is checked.
@@ -119,7 +138,7 @@ pub unsafe fn finish_map(
 mod tests {
     use super::*;
     use crate::kernels::test_data::{self, assert_close};
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate_as};
 
     fn exact_radius(i: usize, n: usize) -> f64 {
         let c = |v: usize| (v as f64 - (n / 2) as f64).powi(2);
@@ -137,16 +156,32 @@ mod tests {
         let mut map = test_data::values(n * n * n, 1);
         let mut padded = vec![0.0; q * q * real_row(q as u32)];
         let mut back = vec![f32::NAN; n * n * n];
-        let (m, p) = (DevicePointer::of(&mut map), DevicePointer::of(&mut padded));
-        let b = DevicePointer::of(&mut back);
+        let (m, p) = (View::of(&mut map), View::of(&mut padded));
+        let b = View::of(&mut back);
         // SAFETY: array sizes as the kernels demand.
         unsafe {
-            launch([125, 1, 1], [64, 1, 1], 0, || {
-                pad_map(m.get(), n as u32, q as u32, q as f32, p.get());
-            });
-            launch([16, 1, 1], [64, 1, 1], 0, || {
-                crop_map(p.get(), q as u32, n as u32, 2.0, b.get());
-            });
+            emulate_as(
+                &PadMap {
+                    map: m,
+                    n: n as u32,
+                    padded_box: q as u32,
+                    sinc_box: q as f32,
+                    out: p,
+                },
+                [125, 1, 1],
+                [64, 1, 1],
+            );
+            emulate_as(
+                &CropMap {
+                    padded: p,
+                    padded_box: q as u32,
+                    n: n as u32,
+                    scale: 2.0,
+                    out: b,
+                },
+                [16, 1, 1],
+                [64, 1, 1],
+            );
         }
         let expected: Vec<f64> = map
             .iter()
@@ -164,16 +199,33 @@ mod tests {
         let mut map = test_data::values(n * n * n, 2);
         let before = map.clone();
         let mut sums = vec![0.0f64; 2];
-        let (m, s) = (DevicePointer::of(&mut map), DevicePointer::of(&mut sums));
+        let (m, s) = (View::of(&mut map), View::of(&mut sums));
         let (sphere, edge) = (4.0f32, 2.0f32);
         // SAFETY: array sizes as the kernels demand.
         unsafe {
-            launch([3, 1, 1], [64, 1, 1], 4 * 66, || {
-                background_sums(m.get(), n as u32, sphere, edge, s.get());
-            });
-            launch([27, 1, 1], [64, 1, 1], 0, || {
-                finish_map(m.get(), n as u32, sphere, edge, s.get(), 24.0);
-            });
+            emulate_as(
+                &BackgroundSums {
+                    map: m,
+                    n: n as u32,
+                    sphere,
+                    edge,
+                    out: s,
+                },
+                [3, 1, 1],
+                [64, 1, 1],
+            );
+            emulate_as(
+                &FinishMap {
+                    map: m,
+                    n: n as u32,
+                    sphere,
+                    edge,
+                    background: s,
+                    sinc_box: 24.0,
+                },
+                [27, 1, 1],
+                [64, 1, 1],
+            );
         }
         let share = |i: usize| f64::from(background_share(exact_radius(i, n) as f32, sphere, edge));
         let weight: f64 = (0..before.len()).map(share).sum();

@@ -1,5 +1,7 @@
 //! getImg: raw particle images → masked and unmasked transforms on the packed pixel list, CTF, powers (spec 01 §3).
 
+use crate::shapes::ONE_VALUE_WORDS;
+use crate::shapes::PREPARE_WORDS;
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
@@ -15,16 +17,17 @@ use crate::volume::frequency;
 ///
 /// Grid: x = images; a block an image. Shared memory: 66 words. `noise` holds a background image each, or is null for
 /// the mean of the background. The mask has `radius` and `edge` in pixels.
-#[kernel]
+#[kernel(block = 512, grid = [images, 1, 1], shared = PREPARE_WORDS, emulate = OneWarp)]
 pub unsafe fn prepare_images(
-    raw: *const u64,
-    tasks: *const ImageTask,
+    #[launch] images: u32,
+    #[len(images)] raw: *const u64,
+    #[len(images)] tasks: *const ImageTask,
     box_size: u32,
     radius: f32,
     edge: f32,
-    noise: *const f32,
-    unmasked: *mut f32,
-    masked: *mut f32,
+    #[optional(images * box_size * box_size)] noise: *const f32,
+    #[len(images * box_size * box_size)] unmasked: *mut f32,
+    #[len(images * box_size * box_size)] masked: *mut f32,
 ) {
     // SAFETY: the host passes box_size² values an image; every index below stays inside an image.
     unsafe {
@@ -79,15 +82,16 @@ pub unsafe fn prepare_images(
 ///
 /// Grid: x = images, y = blocks of pixels. `factors` multiplies each pixel (aberrations) or is null; `remainders` is a
 /// further shift of each image in pixels or null.
-#[kernel]
+#[kernel(block = 128, grid = [images, stride.div_ceil(BLOCK), 1], emulate = Apart)]
 pub unsafe fn gather_transforms(
-    transforms: *const [f32; 2],
+    #[launch] images: u32,
+    #[len(images * box_size * (box_size / 2 + 1))] transforms: *const [f32; 2],
     box_size: u32,
-    pixels: *const [i16; 2],
+    #[len(pixel_count)] pixels: *const [i16; 2],
     pixel_count: u32,
-    factors: *const [f32; 2],
-    remainders: *const [f32; 2],
-    out: *mut [f32; 2],
+    #[optional(pixel_count)] factors: *const [f32; 2],
+    #[optional(images)] remainders: *const [f32; 2],
+    #[len(images * stride)] out: *mut [f32; 2],
     stride: u32,
 ) {
     // SAFETY: listed pixels lie inside the transform; indices are checked against the stride.
@@ -121,8 +125,13 @@ pub unsafe fn gather_transforms(
 /// `out[image · (box/2+1) + shell]`.
 ///
 /// Grid: x = images; a block an image. Shared memory: box/2+1 words.
-#[kernel]
-pub unsafe fn shell_powers(transforms: *const [f32; 2], box_size: u32, out: *mut f32) {
+#[kernel(block = 256, grid = [images, 1, 1], shared = box_size / 2 + 1, emulate = OneWarp)]
+pub unsafe fn shell_powers(
+    #[launch] images: u32,
+    #[len(images * box_size * (box_size / 2 + 1))] transforms: *const [f32; 2],
+    box_size: u32,
+    #[len(images * (box_size / 2 + 1))] out: *mut f32,
+) {
     // SAFETY: indices stay inside one transform; shells above box/2 are skipped.
     unsafe {
         let image = thread::block_idx_x() as usize;
@@ -160,8 +169,14 @@ pub unsafe fn shell_powers(transforms: *const [f32; 2], box_size: u32, out: *mut
 /// x = 0 included (spec 01 §5.3): `out[image]`.
 ///
 /// Grid: x = images; a block an image. Shared memory: 33 words.
-#[kernel]
-pub unsafe fn box_powers(transforms: *const [f32; 2], box_size: u32, size: u32, out: *mut f32) {
+#[kernel(block = 256, grid = [images, 1, 1], shared = ONE_VALUE_WORDS, emulate = OneWarp)]
+pub unsafe fn box_powers(
+    #[launch] images: u32,
+    #[len(images * box_size * (box_size / 2 + 1))] transforms: *const [f32; 2],
+    box_size: u32,
+    size: u32,
+    #[len(images)] out: *mut f32,
+) {
     // SAFETY: indices stay inside one transform; all threads reach the reduction.
     unsafe {
         let image = thread::block_idx_x() as usize;
@@ -189,13 +204,14 @@ pub unsafe fn box_powers(transforms: *const [f32; 2], box_size: u32, size: u32, 
 ///
 /// Grid: x = images, y = blocks of pixels. `aberration` is the phase of symmetric aberrations per pixel, or null.
 /// Double precision: the phase runs to hundreds of turns.
-#[kernel]
+#[kernel(block = 128, grid = [images, stride.div_ceil(BLOCK), 1], emulate = Apart)]
 pub unsafe fn ctf_values(
-    coefficients: *const CtfCoefficients<f64>,
-    pixels: *const [i16; 2],
+    #[launch] images: u32,
+    #[len(images)] coefficients: *const CtfCoefficients<f64>,
+    #[len(pixel_count)] pixels: *const [i16; 2],
     pixel_count: u32,
-    aberration: *const f64,
-    out: *mut f32,
+    #[optional(pixel_count)] aberration: *const f64,
+    #[len(images * stride)] out: *mut f32,
     stride: u32,
 ) {
     // SAFETY: indices are checked against the stride.
@@ -223,7 +239,7 @@ pub unsafe fn ctf_values(
 mod tests {
     use super::*;
     use crate::kernels::test_data::{self, assert_close};
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate_as};
 
     #[test]
     fn images_are_scaled_shifted_and_masked() {
@@ -259,28 +275,27 @@ mod tests {
             .map(|image| image.as_ptr().expose_provenance() as u64)
             .collect();
         addresses[2] = halves.as_ptr().expose_provenance() as u64;
-        let (a, t) = (
-            DevicePointer::of(&mut addresses),
-            DevicePointer::of(&mut tasks),
-        );
-        let (u, m) = (
-            DevicePointer::of(&mut unmasked),
-            DevicePointer::of(&mut masked),
-        );
+        let (a, t) = (View::of(&mut addresses), View::of(&mut tasks));
+        let (u, m) = (View::of(&mut unmasked), View::of(&mut masked));
         let (radius, edge) = (6.0f32, 3.0f32);
         // SAFETY: array sizes as the kernel demands.
-        launch([images as u32, 1, 1], [64, 1, 1], 4 * 66, || unsafe {
-            prepare_images(
-                a.get(),
-                t.get(),
-                n as u32,
-                radius,
-                edge,
-                std::ptr::null(),
-                u.get(),
-                m.get(),
-            );
-        });
+        unsafe {
+            emulate_as(
+                &PrepareImages {
+                    images: images as u32,
+                    raw: a,
+                    tasks: t,
+                    box_size: n as u32,
+                    radius,
+                    edge,
+                    noise: View::null(),
+                    unmasked: u,
+                    masked: m,
+                },
+                [images as u32, 1, 1],
+                [64, 1, 1],
+            )
+        };
         for (image, task) in tasks.iter().enumerate() {
             let at = |x: i32, y: i32| -> f64 {
                 let inside = |v: i32| (0..n as i32).contains(&v);
@@ -349,25 +364,27 @@ mod tests {
         let mut remainder = vec![[-2.0f32, 1.0]];
         let stride = pixels.len() + 3;
         let mut out = vec![[f32::NAN; 2]; stride];
-        let (f, p) = (DevicePointer::of(&mut full), DevicePointer::of(&mut pixels));
-        let (r, o) = (
-            DevicePointer::of(&mut remainder),
-            DevicePointer::of(&mut out),
-        );
+        let (f, p) = (View::of(&mut full), View::of(&mut pixels));
+        let (r, o) = (View::of(&mut remainder), View::of(&mut out));
         let count = pixels.len() as u32;
         // SAFETY: array sizes as the kernel demands.
-        launch([1, 2, 1], [64, 1, 1], 0, || unsafe {
-            gather_transforms(
-                f.get(),
-                n as u32,
-                p.get(),
-                count,
-                std::ptr::null(),
-                r.get(),
-                o.get(),
-                stride as u32,
-            );
-        });
+        unsafe {
+            emulate_as(
+                &GatherTransforms {
+                    images: 1,
+                    transforms: f,
+                    box_size: n as u32,
+                    pixels: p,
+                    pixel_count: count,
+                    factors: View::null(),
+                    remainders: r,
+                    out: o,
+                    stride: stride as u32,
+                },
+                [1, 2, 1],
+                [64, 1, 1],
+            )
+        };
         for (p, value) in out.iter().enumerate() {
             let expected = if p < pixels.len() {
                 1.0 / (n * n) as f32
@@ -388,17 +405,36 @@ mod tests {
         let full = transform(&image, n);
         let mut single: Vec<[f32; 2]> = full.iter().map(|v| v.map(|c| c as f32)).collect();
         let mut out = vec![f32::NAN; n / 2 + 1];
-        let (t, o) = (DevicePointer::of(&mut single), DevicePointer::of(&mut out));
+        let (t, o) = (View::of(&mut single), View::of(&mut out));
         // SAFETY: array sizes as the kernel demands.
-        launch([1, 1, 1], [32, 1, 1], 4 * (n / 2 + 1), || unsafe {
-            shell_powers(t.get(), n as u32, o.get());
-        });
+        unsafe {
+            emulate_as(
+                &ShellPowers {
+                    images: 1,
+                    transforms: t,
+                    box_size: n as u32,
+                    out: o,
+                },
+                [1, 1, 1],
+                [32, 1, 1],
+            )
+        };
         let mut boxed = vec![f32::NAN];
-        let b = DevicePointer::of(&mut boxed);
+        let b = View::of(&mut boxed);
         // SAFETY: array sizes as the kernel demands.
-        launch([1, 1, 1], [32, 1, 1], 4 * 33, || unsafe {
-            box_powers(t.get(), n as u32, 8, b.get());
-        });
+        unsafe {
+            emulate_as(
+                &BoxPowers {
+                    images: 1,
+                    transforms: t,
+                    box_size: n as u32,
+                    size: 8,
+                    out: b,
+                },
+                [1, 1, 1],
+                [32, 1, 1],
+            )
+        };
         // Rows y = −3 … 4 and columns x = 0 … 4 of the box of 8.
         let in_box = |i: usize| {
             let (x, row) = (i % (n / 2 + 1), i / (n / 2 + 1));
@@ -445,15 +481,24 @@ mod tests {
         }];
         let mut pixels = test_data::pixels(9);
         let mut out = vec![f32::NAN; pixels.len()];
-        let (c, p) = (
-            DevicePointer::of(&mut coefficients),
-            DevicePointer::of(&mut pixels),
-        );
-        let (o, count) = (DevicePointer::of(&mut out), pixels.len() as u32);
+        let (c, p) = (View::of(&mut coefficients), View::of(&mut pixels));
+        let (o, count) = (View::of(&mut out), pixels.len() as u32);
         // SAFETY: array sizes as the kernel demands.
-        launch([1, 3, 1], [64, 1, 1], 0, || unsafe {
-            ctf_values(c.get(), p.get(), count, std::ptr::null(), o.get(), count);
-        });
+        unsafe {
+            emulate_as(
+                &CtfValues {
+                    images: 1,
+                    coefficients: c,
+                    pixels: p,
+                    pixel_count: count,
+                    aberration: View::null(),
+                    out: o,
+                    stride: count,
+                },
+                [1, 3, 1],
+                [64, 1, 1],
+            )
+        };
         for (value, [x, y]) in out.iter().zip(&pixels) {
             let exact = ctf::value(&coefficients[0], f64::from(*x), f64::from(*y), 0.0);
             assert_eq!(*value, exact as f32);

@@ -6,20 +6,26 @@
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
-use crate::shapes::{STEP, TENSOR_ROW, TENSOR_STEP, TENSOR_TILE, TILE, TILE_ROW};
+use crate::shapes::{
+    STEP, TENSOR_ROW, TENSOR_STEP, TENSOR_TILE, TENSOR_WORDS, TILE, TILE_ROW, TILE_WORDS,
+};
 
 /// Entry points, which have the same arguments.
 macro_rules! products {
-    ($($(#[$doc:meta])* $name:ident = $function:path;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $function:path, $tile:ident, $words:ident;)*) => {$(
         $(#[$doc])*
-        #[kernel]
+        #[kernel(
+            block = 256,
+            grid = [columns.div_ceil($tile), rows.div_ceil($tile), 1],
+            shared = $words
+        )]
         pub unsafe fn $name(
-            left: *const f32,
-            right: *const f32,
+            #[len(rows * length)] left: *const f32,
+            #[len(columns * length)] right: *const f32,
             rows: u32,
             columns: u32,
             length: u32,
-            out: *mut f32,
+            #[len(rows.saturating_sub(1) * out_stride + columns)] out: *mut f32,
             out_stride: u32,
         ) {
             // SAFETY: passed on.
@@ -30,12 +36,33 @@ macro_rules! products {
 
 products! {
     /// In single precision.
-    inner_products = single;
+    inner_products = single, TILE, TILE_WORDS;
     /// On tensor cores, operands rounded to TF32 (10 bits): relative error about 3e-4 of the terms. From sm_80 on.
-    inner_products_tf32 = tensor::<false>;
+    inner_products_tf32 = tensor::<false>, TENSOR_TILE, TENSOR_WORDS;
     /// On tensor cores, each operand split in two TF32 parts: nearly single precision for three products. From sm_80 on.
-    inner_products_tf32x3 = tensor::<true>;
+    inner_products_tf32x3 = tensor::<true>, TENSOR_TILE, TENSOR_WORDS;
 }
+
+/// All take the same arguments.
+macro_rules! same_arguments {
+    ($($name:ident)*) => {$(
+        #[cfg(not(target_arch = "nvptx64"))]
+        impl From<InnerProducts> for $name {
+            fn from(a: InnerProducts) -> Self {
+                Self {
+                    left: a.left,
+                    right: a.right,
+                    rows: a.rows,
+                    columns: a.columns,
+                    length: a.length,
+                    out: a.out,
+                    out_stride: a.out_stride,
+                }
+            }
+        }
+    )*};
+}
+same_arguments!(InnerProductsTf32 InnerProductsTf32x3);
 
 #[inline(always)]
 unsafe fn single(
@@ -194,41 +221,31 @@ unsafe fn load_row(matrix: *const f32, row: u32, rows: u32, length: u32, k: u32)
 mod tests {
     use super::*;
     use crate::kernels::test_data::{self, assert_close};
-    use crate::shapes::{TENSOR_WORDS, TILE_WORDS};
-    use cuda_std::emulator::{DevicePointer, launch};
-
-    type Kernel = unsafe fn(*const f32, *const f32, u32, u32, u32, *mut f32, u32);
+    use cuda_std::launch::{Launch, View, emulate};
 
     /// Largest error relative to the largest product is below `bound`, for tiles that are not full.
-    fn check(kernel: Kernel, tile: u32, words: u32, rows: usize, columns: usize, bound: f64) {
+    fn check<L: Launch>(
+        kernel: impl Fn(InnerProducts) -> L,
+        rows: usize,
+        columns: usize,
+        bound: f64,
+    ) {
         let length = 64;
         let mut left = test_data::values(rows * length, 5);
         let mut right = test_data::values(columns * length, 6);
         let stride = columns + 3;
         let mut out = vec![f32::NAN; rows * stride];
-        let (l, r, o) = (
-            DevicePointer::of(&mut left),
-            DevicePointer::of(&mut right),
-            DevicePointer::of(&mut out),
-        );
-        let tiles = |n: usize| (n as u32).div_ceil(tile);
-        // SAFETY: array sizes as the kernel demands.
-        launch(
-            [tiles(columns), tiles(rows), 1],
-            [256, 1, 1],
-            4 * words as usize,
-            || unsafe {
-                kernel(
-                    l.get(),
-                    r.get(),
-                    rows as u32,
-                    columns as u32,
-                    length as u32,
-                    o.get(),
-                    stride as u32,
-                );
-            },
-        );
+        let kernel = kernel(InnerProducts {
+            left: View::of(&mut left),
+            right: View::of(&mut right),
+            rows: rows as u32,
+            columns: columns as u32,
+            length: length as u32,
+            out: View::of(&mut out),
+            out_stride: stride as u32,
+        });
+        // SAFETY: the arrays exist; their lengths are checked.
+        unsafe { emulate(&kernel) };
         for row in 0..rows {
             let expected: Vec<f64> = (0..columns)
                 .map(|c| {
@@ -251,30 +268,16 @@ mod tests {
 
     #[test]
     fn single_precision_products() {
-        check(inner_products, TILE, TILE_WORDS, 70, 37, 1e-6);
+        check(|a| a, 70, 37, 1e-6);
     }
 
     #[test]
     fn tensor_core_products_have_ten_bits() {
-        check(
-            inner_products_tf32,
-            TENSOR_TILE,
-            TENSOR_WORDS,
-            130,
-            40,
-            1e-3,
-        );
+        check(InnerProductsTf32::from, 130, 40, 1e-3);
     }
 
     #[test]
     fn split_tensor_core_products_are_nearly_single_precision() {
-        check(
-            inner_products_tf32x3,
-            TENSOR_TILE,
-            TENSOR_WORDS,
-            30,
-            140,
-            2e-6,
-        );
+        check(InnerProductsTf32x3::from, 30, 140, 2e-6);
     }
 }

@@ -11,19 +11,20 @@ use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
 /// `selection[o / children] · children + o mod children`, or `o` itself where `selection` is null. `volume_of`, where
 /// not null, says for every parent (axes index / children) which of the consecutive volumes is cut.
 /// `half_power`, where not null, receives ½|A|² with row length `power_stride` ≤ `stride`.
-#[kernel]
+#[kernel(block = 128, grid = [orientations, stride.div_ceil(BLOCK), 1], emulate = Apart)]
 pub unsafe fn project_slices(
-    volume: *const [f32; 2],
-    shape: *const VolumeShape,
-    axes: *const SliceAxes,
-    selection: *const u32,
-    volume_of: *const u32,
+    #[launch] orientations: u32,
+    #[unchecked] volume: *const [f32; 2],
+    #[len(1)] shape: *const VolumeShape,
+    #[unchecked] axes: *const SliceAxes,
+    #[optional(orientations.div_ceil(children))] selection: *const u32,
+    #[unchecked] volume_of: *const u32,
     children: u32,
-    pixels: *const [i16; 2],
+    #[len(pixel_count)] pixels: *const [i16; 2],
     pixel_count: u32,
-    out: *mut [f32; 2],
+    #[len(orientations * stride)] out: *mut [f32; 2],
     stride: u32,
-    half_power: *mut f32,
+    #[optional(orientations * power_stride)] half_power: *mut f32,
     power_stride: u32,
 ) {
     // SAFETY: the host passes arrays of the sizes said above; indices are checked against the strides.
@@ -62,7 +63,7 @@ pub(super) mod tests {
     use super::*;
     use crate::kernels::test_data;
     use crate::slice::slice_value;
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate_as};
 
     /// Axes of some orientations.
     pub fn rotations(count: usize, padding: f32) -> Vec<SliceAxes> {
@@ -90,34 +91,36 @@ pub(super) mod tests {
         let mut out = vec![[f32::NAN; 2]; 4 * stride];
         let mut power = vec![f32::NAN; 4 * power_stride];
         let (v, s, a) = (
-            DevicePointer::of(&mut volume),
-            DevicePointer::of(std::slice::from_mut(&mut shape)),
-            DevicePointer::of(&mut axes),
+            View::of(&mut volume),
+            View::of(std::slice::from_mut(&mut shape)),
+            View::of(&mut axes),
         );
-        let (sel, px) = (
-            DevicePointer::of(&mut selection),
-            DevicePointer::of(&mut pixels),
-        );
-        let of = DevicePointer::of(&mut volume_of);
-        let (o, h) = (DevicePointer::of(&mut out), DevicePointer::of(&mut power));
+        let (sel, px) = (View::of(&mut selection), View::of(&mut pixels));
+        let of = View::of(&mut volume_of);
+        let (o, h) = (View::of(&mut out), View::of(&mut power));
         let blocks = stride.div_ceil(64) as u32;
         // SAFETY: array sizes as the kernel demands.
-        launch([4, blocks, 1], [64, 1, 1], 0, || unsafe {
-            project_slices(
-                v.get(),
-                s.get(),
-                a.get(),
-                sel.get(),
-                of.get(),
-                2,
-                px.get(),
-                count as u32,
-                o.get(),
-                stride as u32,
-                h.get(),
-                power_stride as u32,
-            );
-        });
+        unsafe {
+            emulate_as(
+                &ProjectSlices {
+                    orientations: 4,
+                    volume: v,
+                    shape: s,
+                    axes: a,
+                    selection: sel,
+                    volume_of: of,
+                    children: 2,
+                    pixels: px,
+                    pixel_count: count as u32,
+                    out: o,
+                    stride: stride as u32,
+                    half_power: h,
+                    power_stride: power_stride as u32,
+                },
+                [4, blocks, 1],
+                [64, 1, 1],
+            )
+        };
         for (row, chosen) in [(0, 4), (1, 5), (2, 0), (3, 1)] {
             for (p, [x, y]) in pixels.iter().enumerate() {
                 let at = axes[chosen].position(f32::from(*x), f32::from(*y));

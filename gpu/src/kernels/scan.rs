@@ -1,13 +1,19 @@
 //! Running sums of counts.
 
+use crate::shapes::ONE_VALUE_WORDS;
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 /// `out[i]` = Σ of the values before `i`, and `out[count]` the total; with `flags` not 0 every positive value counts as 1.
 ///
 /// One block; shared memory: 33 words.
-#[kernel]
-pub unsafe fn exclusive_scan(values: *const u32, count: u32, flags: u32, out: *mut u32) {
+#[kernel(block = 512, grid = [1, 1, 1], shared = ONE_VALUE_WORDS, emulate = OneWarp)]
+pub unsafe fn exclusive_scan(
+    #[len(count)] values: *const u32,
+    count: u32,
+    flags: u32,
+    #[len(count + 1)] out: *mut u32,
+) {
     // SAFETY: indices are checked against the count; `out` has one element more.
     unsafe {
         let scratch = Shared::dynamic(0);
@@ -63,18 +69,27 @@ pub unsafe fn exclusive_scan(values: *const u32, count: u32, flags: u32, out: *m
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate_as};
 
     #[test]
     fn running_sums_over_several_rounds() {
         let mut values: Vec<u32> = (0..203).map(|i| (i * 7) % 5).collect();
         for flags in [0, 1] {
             let mut out = vec![u32::MAX; values.len() + 1];
-            let (v, o) = (DevicePointer::of(&mut values), DevicePointer::of(&mut out));
+            let (v, o) = (View::of(&mut values), View::of(&mut out));
             // SAFETY: array sizes as the kernel demands.
-            launch([1, 1, 1], [64, 1, 1], 4 * 33, || unsafe {
-                exclusive_scan(v.get(), 203, flags, o.get());
-            });
+            unsafe {
+                emulate_as(
+                    &ExclusiveScan {
+                        values: v,
+                        count: 203,
+                        flags,
+                        out: o,
+                    },
+                    [1, 1, 1],
+                    [64, 1, 1],
+                )
+            };
             let mut sum = 0;
             for (i, value) in values.iter().enumerate() {
                 assert_eq!(out[i], sum);

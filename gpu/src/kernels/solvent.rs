@@ -11,8 +11,13 @@ use crate::random::uniform;
 use crate::volume::transform_position;
 
 /// `map` times `factor`, voxel by voxel; `out` may be `map`. A thread a voxel.
-#[kernel]
-pub unsafe fn multiply_maps(count: u32, map: *const f32, factor: *const f32, out: *mut f32) {
+#[kernel(block = 256, grid = [count.div_ceil(BLOCK), 1, 1], emulate = Apart)]
+pub unsafe fn multiply_maps(
+    count: u32,
+    #[len(count)] map: *const f32,
+    #[len(count)] factor: *const f32,
+    #[len(count)] out: *mut f32,
+) {
     // SAFETY: the index is checked.
     unsafe {
         let i = thread::index_1d();
@@ -23,8 +28,8 @@ pub unsafe fn multiply_maps(count: u32, map: *const f32, factor: *const f32, out
 }
 
 /// Adds `other` to `map`. A thread a voxel.
-#[kernel]
-pub unsafe fn add_map(count: u32, other: *const f32, map: *mut f32) {
+#[kernel(block = 256, grid = [count.div_ceil(BLOCK), 1, 1], emulate = Apart)]
+pub unsafe fn add_map(count: u32, #[len(count)] other: *const f32, #[len(count)] map: *mut f32) {
     // SAFETY: the index is checked.
     unsafe {
         let i = thread::index_1d();
@@ -35,8 +40,13 @@ pub unsafe fn add_map(count: u32, other: *const f32, map: *mut f32) {
 }
 
 /// Σ m·v and Σ m: `out[0]`, `out[1]`, zeroed by the host.
-#[kernel]
-pub unsafe fn masked_sums(count: u32, map: *const f32, mask: *const f32, out: *mut f64) {
+#[kernel(block = 256, grid = [count.div_ceil(BLOCK * 64), 1, 1], emulate = OneWarp)]
+pub unsafe fn masked_sums(
+    count: u32,
+    #[len(count)] map: *const f32,
+    #[len(count)] mask: *const f32,
+    #[len(2)] out: *mut f64,
+) {
     // SAFETY: the index is checked.
     unsafe {
         let mut sums = [0.0f64; 2];
@@ -65,8 +75,13 @@ unsafe fn add_of_warp(value: f64, out: *mut f64) {
 
 /// Brings the voxels inside a mask to the mean from [`masked_sums`], by as much as they are inside; nothing where the mask
 /// is empty. A thread a voxel.
-#[kernel]
-pub unsafe fn blend_map(count: u32, mask: *const f32, sums: *const f64, map: *mut f32) {
+#[kernel(block = 256, grid = [count.div_ceil(BLOCK), 1, 1], emulate = Apart)]
+pub unsafe fn blend_map(
+    count: u32,
+    #[len(count)] mask: *const f32,
+    #[len(2)] sums: *const f64,
+    #[len(count)] map: *mut f32,
+) {
     // SAFETY: the index is checked.
     unsafe {
         let i = thread::index_1d();
@@ -79,8 +94,8 @@ pub unsafe fn blend_map(count: u32, mask: *const f32, sums: *const f64, map: *mu
 }
 
 /// Σ v, Σ v·x, Σ v·y, Σ v·z about the centre: `out[0…3]`, zeroed by the host.
-#[kernel]
-pub unsafe fn map_moments(map: *const f32, n: u32, out: *mut f64) {
+#[kernel(block = 256, grid = [n.pow(3).div_ceil(BLOCK * 64), 1, 1], emulate = OneWarp)]
+pub unsafe fn map_moments(#[len(n * n * n)] map: *const f32, n: u32, #[len(4)] out: *mut f64) {
     // SAFETY: the index is checked.
     unsafe {
         let side = n as usize;
@@ -102,14 +117,14 @@ pub unsafe fn map_moments(map: *const f32, n: u32, out: *mut f64) {
 }
 
 /// The map at (x, y, z) + shift, interpolated between eight voxels, 0 outside. A thread a voxel.
-#[kernel]
+#[kernel(block = 256, grid = [n.pow(3).div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn shift_map(
-    map: *const f32,
+    #[len(n * n * n)] map: *const f32,
     n: u32,
     shift_x: f32,
     shift_y: f32,
     shift_z: f32,
-    out: *mut f32,
+    #[len(n * n * n)] out: *mut f32,
 ) {
     // SAFETY: the index is checked, and so is every corner.
     unsafe {
@@ -154,8 +169,13 @@ fn part(fraction: f32, upper: i32) -> f32 {
 
 /// Multiplies a transform by `scale` and by a low-pass: 1 up to `limit` − 1 shells, 0 from `limit` + 1 on, a cosine
 /// between. A thread a value.
-#[kernel]
-pub unsafe fn low_pass_transform(transform: *mut [f32; 2], n: u32, limit: f32, scale: f32) {
+#[kernel(block = 256, grid = [(n * n * (n / 2 + 1)).div_ceil(BLOCK), 1, 1], emulate = Apart)]
+pub unsafe fn low_pass_transform(
+    #[len(n * n * (n / 2 + 1))] transform: *mut [f32; 2],
+    n: u32,
+    limit: f32,
+    scale: f32,
+) {
     // SAFETY: the index is checked.
     unsafe {
         let i = thread::index_1d();
@@ -171,9 +191,9 @@ pub unsafe fn low_pass_transform(transform: *mut [f32; 2], n: u32, limit: f32, s
 /// Replaces the phases of a transform at radii from √`limit2` on by random ones of `seed`, and multiplies all of it by
 /// `scale`. In the planes x = 0 and x = n/2 mates are averaged, as an inverse transform to real numbers does. A thread a
 /// value.
-#[kernel]
+#[kernel(block = 256, grid = [(n * n * (n / 2 + 1)).div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn randomise_phases(
-    transform: *mut [f32; 2],
+    #[len(n * n * (n / 2 + 1))] transform: *mut [f32; 2],
     n: u32,
     limit2: u32,
     seed: u64,
@@ -216,12 +236,12 @@ fn phase(seed: u64, x: u32, y: u32, z: u32, n: u32) -> [f32; 2] {
 
 /// Σ Re(a·b*), Σ|a|², Σ|b|² per shell 0…n/2 of two transforms: `out[3·shell + …]`, zeroed by the host. Shared memory:
 /// 3 · (n/2 + 1) words.
-#[kernel]
+#[kernel(block = 256, grid = [(n * n * (n / 2 + 1)).div_ceil(BLOCK * 16), 1, 1], shared = 3 * (n / 2 + 1))]
 pub unsafe fn correlate_transforms(
-    first: *const [f32; 2],
-    second: *const [f32; 2],
+    #[len(n * n * (n / 2 + 1))] first: *const [f32; 2],
+    #[len(n * n * (n / 2 + 1))] second: *const [f32; 2],
     n: u32,
-    out: *mut f64,
+    #[len(3 * (n / 2 + 1))] out: *mut f64,
 ) {
     // SAFETY: the index is checked, the shell limited.
     unsafe {
@@ -247,7 +267,7 @@ pub unsafe fn correlate_transforms(
 mod tests {
     use super::*;
     use crate::kernels::test_data::{self, assert_close};
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate_as};
 
     const N: usize = 10;
 
@@ -262,22 +282,49 @@ mod tests {
         let (mut map, mut mask) = (before.clone(), test_data::values(count, 2));
         mask.iter_mut().for_each(|m| *m = m.abs());
         let mut sums = vec![0.0f64; 2];
-        let (v, m) = (DevicePointer::of(&mut map), DevicePointer::of(&mut mask));
-        let s = DevicePointer::of(&mut sums);
+        let (v, m) = (View::of(&mut map), View::of(&mut mask));
+        let s = View::of(&mut sums);
         // SAFETY: array sizes as the kernels demand. Few blocks, so that threads take several voxels.
         unsafe {
-            launch(blocks(count), [64, 1, 1], 0, || {
-                multiply_maps(count as u32, v.get(), m.get(), v.get());
-            });
-            launch(blocks(count), [64, 1, 1], 0, || {
-                add_map(count as u32, m.get(), v.get());
-            });
-            launch([3, 1, 1], [64, 1, 1], 0, || {
-                masked_sums(count as u32, v.get(), m.get(), s.get());
-            });
-            launch(blocks(count), [64, 1, 1], 0, || {
-                blend_map(count as u32, m.get(), s.get(), v.get());
-            });
+            emulate_as(
+                &MultiplyMaps {
+                    count: count as u32,
+                    map: v,
+                    factor: m,
+                    out: v,
+                },
+                blocks(count),
+                [64, 1, 1],
+            );
+            emulate_as(
+                &AddMap {
+                    count: count as u32,
+                    other: m,
+                    map: v,
+                },
+                blocks(count),
+                [64, 1, 1],
+            );
+            emulate_as(
+                &MaskedSums {
+                    count: count as u32,
+                    map: v,
+                    mask: m,
+                    out: s,
+                },
+                [3, 1, 1],
+                [64, 1, 1],
+            );
+            emulate_as(
+                &BlendMap {
+                    count: count as u32,
+                    mask: m,
+                    sums: s,
+                    map: v,
+                },
+                blocks(count),
+                [64, 1, 1],
+            );
         }
         let masked: Vec<f64> = before
             .iter()
@@ -304,17 +351,32 @@ mod tests {
         let mut map = test_data::values(N * N * N, 3);
         let mut moments = vec![0.0f64; 4];
         let mut out = vec![f32::NAN; N * N * N];
-        let (v, s) = (DevicePointer::of(&mut map), DevicePointer::of(&mut moments));
-        let o = DevicePointer::of(&mut out);
+        let (v, s) = (View::of(&mut map), View::of(&mut moments));
+        let o = View::of(&mut out);
         let shift = [1.25f32, -0.5, -2.0];
         // SAFETY: array sizes as the kernels demand.
         unsafe {
-            launch([3, 1, 1], [64, 1, 1], 0, || {
-                map_moments(v.get(), N as u32, s.get())
-            });
-            launch(blocks(N * N * N), [64, 1, 1], 0, || {
-                shift_map(v.get(), N as u32, shift[0], shift[1], shift[2], o.get());
-            });
+            emulate_as(
+                &MapMoments {
+                    map: v,
+                    n: N as u32,
+                    out: s,
+                },
+                [3, 1, 1],
+                [64, 1, 1],
+            );
+            emulate_as(
+                &ShiftMap {
+                    map: v,
+                    n: N as u32,
+                    shift_x: shift[0],
+                    shift_y: shift[1],
+                    shift_z: shift[2],
+                    out: o,
+                },
+                blocks(N * N * N),
+                [64, 1, 1],
+            );
         }
         let at = |x: i64, y: i64, z: i64| match [x, y, z].iter().all(|c| (0..N as i64).contains(c))
         {
@@ -345,19 +407,41 @@ mod tests {
         let (mut low, mut random) = (before.clone(), before.clone());
         let shells = N / 2 + 1;
         let mut sums = vec![0.0f64; 3 * shells];
-        let (l, r) = (DevicePointer::of(&mut low), DevicePointer::of(&mut random));
-        let s = DevicePointer::of(&mut sums);
+        let (l, r) = (View::of(&mut low), View::of(&mut random));
+        let s = View::of(&mut sums);
         // SAFETY: array sizes as the kernels demand.
         unsafe {
-            launch(blocks(values), [64, 1, 1], 0, || {
-                low_pass_transform(l.get(), N as u32, 3.0, 2.0);
-            });
-            launch(blocks(values), [64, 1, 1], 0, || {
-                randomise_phases(r.get(), N as u32, 9, 77, 2.0);
-            });
-            launch([3, 1, 1], [64, 1, 1], 4 * 3 * shells, || {
-                correlate_transforms(l.get(), r.get(), N as u32, s.get());
-            });
+            emulate_as(
+                &LowPassTransform {
+                    transform: l,
+                    n: N as u32,
+                    limit: 3.0,
+                    scale: 2.0,
+                },
+                blocks(values),
+                [64, 1, 1],
+            );
+            emulate_as(
+                &RandomisePhases {
+                    transform: r,
+                    n: N as u32,
+                    limit2: 9,
+                    seed: 77,
+                    scale: 2.0,
+                },
+                blocks(values),
+                [64, 1, 1],
+            );
+            emulate_as(
+                &CorrelateTransforms {
+                    first: l,
+                    second: r,
+                    n: N as u32,
+                    out: s,
+                },
+                [3, 1, 1],
+                [64, 1, 1],
+            );
         }
         let mut exact = vec![0.0f64; 3 * shells];
         for i in 0..values {
@@ -396,11 +480,21 @@ mod tests {
     fn random_phases_belong_to_a_real_map() {
         let values = N * N * (N / 2 + 1);
         let mut transform = vec![[1.0f32, 0.0]; values];
-        let t = DevicePointer::of(&mut transform);
+        let t = View::of(&mut transform);
         // SAFETY: array size as the kernel demands.
-        launch(blocks(values), [64, 1, 1], 0, || unsafe {
-            randomise_phases(t.get(), N as u32, 1, 5, 1.0);
-        });
+        unsafe {
+            emulate_as(
+                &RandomisePhases {
+                    transform: t,
+                    n: N as u32,
+                    limit2: 1,
+                    seed: 5,
+                    scale: 1.0,
+                },
+                blocks(values),
+                [64, 1, 1],
+            )
+        };
         let at = |x: usize, y: usize, z: usize| transform[(z % N * N + y % N) * (N / 2 + 1) + x];
         for x in [0, 5] {
             for (y, z) in [(1, 0), (3, 4), (5, 2), (5, 5)] {

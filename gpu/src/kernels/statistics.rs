@@ -1,5 +1,6 @@
 //! Sums over the weights of the second pass that need no pixels: directions and offsets (spec 01 §7.5).
 
+use crate::shapes::ONE_VALUE_WORDS;
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
@@ -10,18 +11,19 @@ use crate::samples::{Alignment, Sample};
 ///
 /// Grid: x = images; shared memory: 33 words. `slot_of` maps an orientation to its place in `direction_weight`;
 /// `shifts` are the fine shifts in pixels, `centre` is r − µ of each image in pixels.
-#[kernel]
+#[kernel(block = 128, grid = [images, 1, 1], shared = ONE_VALUE_WORDS, emulate = OneWarp)]
 pub unsafe fn fine_statistics(
-    samples: *const Sample,
-    first: *const u32,
-    values: *const f32,
+    #[launch] images: u32,
+    #[unchecked] samples: *const Sample,
+    #[len(images + 1)] first: *const u32,
+    #[unchecked] values: *const f32,
     orientation_children: u32,
     shift_children: u32,
-    slot_of: *const u32,
-    direction_weight: *mut f64,
-    shifts: *const [f32; 2],
-    centre: *const [f32; 2],
-    out: *mut Alignment,
+    #[unchecked] slot_of: *const u32,
+    #[unchecked] direction_weight: *mut f64,
+    #[unchecked] shifts: *const [f32; 2],
+    #[len(images)] centre: *const [f32; 2],
+    #[len(images)] out: *mut Alignment,
 ) {
     // SAFETY: samples of the image are a contiguous range; tables as said above.
     unsafe {
@@ -61,7 +63,7 @@ pub unsafe fn fine_statistics(
 mod tests {
     use super::*;
     use crate::kernels::test_data;
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate_as};
 
     #[test]
     fn weights_reach_their_directions_and_offsets_are_measured_from_the_prior() {
@@ -84,31 +86,36 @@ mod tests {
         let mut centre = vec![[1.0f32, -2.0], [0.5, 0.0]];
         let mut out = vec![Alignment::default(); 2];
         let (s, f, v) = (
-            DevicePointer::of(&mut samples),
-            DevicePointer::of(&mut first),
-            DevicePointer::of(&mut values),
+            View::of(&mut samples),
+            View::of(&mut first),
+            View::of(&mut values),
         );
         let (l, d, h) = (
-            DevicePointer::of(&mut slot_of),
-            DevicePointer::of(&mut directions),
-            DevicePointer::of(&mut shifts),
+            View::of(&mut slot_of),
+            View::of(&mut directions),
+            View::of(&mut shifts),
         );
-        let (c, o) = (DevicePointer::of(&mut centre), DevicePointer::of(&mut out));
+        let (c, o) = (View::of(&mut centre), View::of(&mut out));
         // SAFETY: array sizes as the kernel demands.
-        launch([2, 1, 1], [32, 1, 1], 4 * 33, || unsafe {
-            fine_statistics(
-                s.get(),
-                f.get(),
-                v.get(),
-                2,
-                2,
-                l.get(),
-                d.get(),
-                h.get(),
-                c.get(),
-                o.get(),
-            );
-        });
+        unsafe {
+            emulate_as(
+                &FineStatistics {
+                    images: 2,
+                    samples: s,
+                    first: f,
+                    values: v,
+                    orientation_children: 2,
+                    shift_children: 2,
+                    slot_of: l,
+                    direction_weight: d,
+                    shifts: h,
+                    centre: c,
+                    out: o,
+                },
+                [2, 1, 1],
+                [32, 1, 1],
+            )
+        };
         let mut expected = vec![0.0f64; 8];
         let mut offsets = [0.0f64; 2];
         for (i, sample) in samples.iter().enumerate() {

@@ -15,34 +15,35 @@ use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
 /// child of each coarse orientation. References reach pixel `projected`, sums all `pixel_count`. `scales` are those of
 /// the sums (not below 0.001). `shares[(image · classes + class) · pixel_count + p]` receives (Σ w Re(conj(sCA)·F), Σ w |sCA|²).
 /// `max_radius2` limits insertion. `flags`: see `samples`.
-#[kernel]
+#[kernel(block = 128, grid = [parent_count * orientation_children, pixel_count.div_ceil(BLOCK), 1], emulate = Apart)]
 pub unsafe fn store_orientations(
-    parents: *const Parent,
-    pairs: *const Pair,
-    samples: *const Sample,
-    values: *const f32,
+    #[launch] parent_count: u32,
+    #[len(parent_count)] parents: *const Parent,
+    #[unchecked] pairs: *const Pair,
+    #[unchecked] samples: *const Sample,
+    #[unchecked] values: *const f32,
     orientation_children: u32,
     shift_children: u32,
-    axes: *const SliceAxes,
-    class_of: *const u32,
-    references: *const [f32; 2],
-    shape: *const VolumeShape,
+    #[unchecked] axes: *const SliceAxes,
+    #[unchecked] class_of: *const u32,
+    #[unchecked] references: *const [f32; 2],
+    #[len(1)] shape: *const VolumeShape,
     max_radius2: f32,
-    pixels: *const [i16; 2],
+    #[len(pixel_count)] pixels: *const [i16; 2],
     projected: u32,
     pixel_count: u32,
-    masked: *const [f32; 2],
-    unmasked: *const [f32; 2],
-    ctf: *const f32,
+    #[unchecked] masked: *const [f32; 2],
+    #[unchecked] unmasked: *const [f32; 2],
+    #[unchecked] ctf: *const f32,
     image_stride: u32,
-    scales: *const f32,
-    inverse_variance: *const f32,
-    phases: *const [f32; 2],
+    #[unchecked] scales: *const f32,
+    #[len(pixel_count)] inverse_variance: *const f32,
+    #[unchecked] phases: *const [f32; 2],
     phase_stride: u32,
     flags: u32,
     classes: u32,
-    sums: *mut [f32; 4],
-    shares: *mut [f32; 2],
+    #[unchecked] sums: *mut [f32; 4],
+    #[unchecked] shares: *mut [f32; 2],
 ) {
     // SAFETY: the pixel is checked; the other indices come from lists the earlier stages made.
     unsafe {
@@ -141,17 +142,18 @@ unsafe fn insert(
 /// row = image · classes + class, |F|² of the masked image, v from `power_weight`.
 ///
 /// Grid: x = rows; a warp a shell. Shell s is the pixels `shell_begin[s]`…`shell_begin[s + 1]`.
-#[kernel]
+#[kernel(block = 256, grid = [rows, 1, 1], emulate = OneWarp)]
 pub unsafe fn reduce_shares(
-    shares: *const [f32; 2],
-    masked: *const [f32; 2],
-    power_weight: *const f32,
+    #[launch] rows: u32,
+    #[len(rows * pixel_count)] shares: *const [f32; 2],
+    #[unchecked] masked: *const [f32; 2],
+    #[len(pixel_count)] power_weight: *const f32,
     image_stride: u32,
     pixel_count: u32,
     classes: u32,
-    shell_begin: *const u32,
+    #[len(shells + 1)] shell_begin: *const u32,
     shells: u32,
-    out: *mut [f32; 4],
+    #[len(rows * shells)] out: *mut [f32; 4],
 ) {
     // SAFETY: shells are ranges of the pixel list.
     unsafe {
@@ -188,7 +190,7 @@ mod tests {
     use crate::kernels::test_data::{self, assert_close};
     use crate::samples::CTF_CORRECTED;
     use crate::slice::slice_value;
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate};
 
     /// Against a plain double-precision loop over samples, one at a time, as spec 01 §7.1–7.4 writes it.
     #[test]
@@ -236,65 +238,61 @@ mod tests {
         let (max_radius2, flags) = (crate::slice::reach2(8.0), CTF_CORRECTED);
         {
             let (p0, p1, p2, p3) = (
-                DevicePointer::of(&mut parents),
-                DevicePointer::of(&mut pairs),
-                DevicePointer::of(&mut samples),
-                DevicePointer::of(&mut values),
+                View::of(&mut parents),
+                View::of(&mut pairs),
+                View::of(&mut samples),
+                View::of(&mut values),
             );
             let (p4, p5, p6, p7) = (
-                DevicePointer::of(&mut axes),
-                DevicePointer::of(&mut class_of),
-                DevicePointer::of(&mut references),
-                DevicePointer::of(std::slice::from_mut(&mut shape)),
+                View::of(&mut axes),
+                View::of(&mut class_of),
+                View::of(&mut references),
+                View::of(std::slice::from_mut(&mut shape)),
             );
             let (p8, p9, p10, p11) = (
-                DevicePointer::of(&mut pixels),
-                DevicePointer::of(&mut masked),
-                DevicePointer::of(&mut unmasked),
-                DevicePointer::of(&mut ctf),
+                View::of(&mut pixels),
+                View::of(&mut masked),
+                View::of(&mut unmasked),
+                View::of(&mut ctf),
             );
             let (p12, p13, p14) = (
-                DevicePointer::of(&mut scales),
-                DevicePointer::of(&mut variance),
-                DevicePointer::of(&mut phases),
+                View::of(&mut scales),
+                View::of(&mut variance),
+                View::of(&mut phases),
             );
-            let (p15, p16) = (DevicePointer::of(&mut sums), DevicePointer::of(&mut shares));
-            let grid = [
-                (parents.len() * orientation_children) as u32,
-                count.div_ceil(32) as u32,
-                1,
-            ];
+            let (p15, p16) = (View::of(&mut sums), View::of(&mut shares));
             // SAFETY: array sizes as the kernel demands.
-            launch(grid, [32, 1, 1], 0, || unsafe {
-                store_orientations(
-                    p0.get(),
-                    p1.get(),
-                    p2.get(),
-                    p3.get(),
-                    orientation_children as u32,
-                    shift_children as u32,
-                    p4.get(),
-                    p5.get(),
-                    p6.get(),
-                    p7.get(),
+            unsafe {
+                emulate(&StoreOrientations {
+                    parent_count: parents.len() as u32,
+                    parents: p0,
+                    pairs: p1,
+                    samples: p2,
+                    values: p3,
+                    orientation_children: orientation_children as u32,
+                    shift_children: shift_children as u32,
+                    axes: p4,
+                    class_of: p5,
+                    references: p6,
+                    shape: p7,
                     max_radius2,
-                    p8.get(),
-                    projected as u32,
-                    count as u32,
-                    p9.get(),
-                    p10.get(),
-                    p11.get(),
-                    count as u32,
-                    p12.get(),
-                    p13.get(),
-                    p14.get(),
-                    count as u32,
+                    pixels: p8,
+                    projected: projected as u32,
+                    pixel_count: count as u32,
+                    masked: p9,
+                    unmasked: p10,
+                    ctf: p11,
+                    image_stride: count as u32,
+                    scales: p12,
+                    inverse_variance: p13,
+                    phases: p14,
+                    phase_stride: count as u32,
                     flags,
-                    classes as u32,
-                    p15.get(),
-                    p16.get(),
-                );
-            });
+                    classes: classes as u32,
+                    sums: p15,
+                    shares: p16,
+                })
+            };
         }
         let mut exact = vec![[0.0f64; 3]; classes * voxels];
         let mut exact_shares = vec![[0.0f64; 2]; images * classes * count];
@@ -362,16 +360,24 @@ mod tests {
         let mut weight: Vec<f32> = (0..count).map(|p| (p % 3) as f32).collect();
         let mut begin = vec![0u32, 1, 40, 40, 100];
         let mut out = vec![[f32::NAN; 4]; images * 4];
-        let (s, m) = (
-            DevicePointer::of(&mut shares),
-            DevicePointer::of(&mut masked),
-        );
-        let (b, o) = (DevicePointer::of(&mut begin), DevicePointer::of(&mut out));
-        let w = DevicePointer::of(&mut weight);
+        let (s, m) = (View::of(&mut shares), View::of(&mut masked));
+        let (b, o) = (View::of(&mut begin), View::of(&mut out));
+        let w = View::of(&mut weight);
         // SAFETY: array sizes as the kernel demands.
-        launch([2, 1, 1], [64, 1, 1], 0, || unsafe {
-            reduce_shares(s.get(), m.get(), w.get(), 100, 100, 1, b.get(), 4, o.get());
-        });
+        unsafe {
+            emulate(&ReduceShares {
+                rows: 2,
+                shares: s,
+                masked: m,
+                power_weight: w,
+                image_stride: 100,
+                pixel_count: 100,
+                classes: 1,
+                shell_begin: b,
+                shells: 4,
+                out: o,
+            })
+        };
         for (i, sums) in out.iter().enumerate() {
             let (image, shell) = (i / 4, i % 4);
             let range = begin[shell] as usize..begin[shell + 1] as usize;

@@ -9,19 +9,20 @@ use crate::slice::VolumeShape;
 ///
 /// Grid: x = samples; 32 threads. `references` holds one volume a class; `images` are masked transforms; m = scale · CTF,
 /// `ctf` null where references are not corrected; `weight` is w per pixel.
-#[kernel]
+#[kernel(block = 32, grid = [sample_count, 1, 1])]
 pub unsafe fn tied_correlations(
-    samples: *const ExactSample,
-    references: *const [f32; 2],
-    shape: *const VolumeShape,
-    pixels: *const [i16; 2],
+    #[launch] sample_count: u32,
+    #[len(sample_count)] samples: *const ExactSample,
+    #[unchecked] references: *const [f32; 2],
+    #[len(1)] shape: *const VolumeShape,
+    #[len(pixel_count)] pixels: *const [i16; 2],
     pixel_count: u32,
-    images: *const [f32; 2],
+    #[unchecked] images: *const [f32; 2],
     image_stride: u32,
-    ctf: *const f32,
-    scales: *const f32,
-    weight: *const f32,
-    out: *mut f64,
+    #[unchecked] ctf: *const f32,
+    #[unchecked] scales: *const f32,
+    #[len(pixel_count)] weight: *const f32,
+    #[len(sample_count)] out: *mut f64,
 ) {
     // SAFETY: image and class of the sample exist; pixels are counted below pixel_count.
     unsafe {
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
     use crate::kernels::test_data;
     use crate::slice::{SliceAxes, slice_value};
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate_as};
 
     #[test]
     fn correlations_follow_the_definition() {
@@ -86,36 +87,41 @@ mod tests {
             .collect();
         let mut out = vec![f64::NAN; samples.len()];
         let (s, r, h) = (
-            DevicePointer::of(&mut samples),
-            DevicePointer::of(&mut references),
-            DevicePointer::of(&mut shape),
+            View::of(&mut samples),
+            View::of(&mut references),
+            View::of(&mut shape),
         );
         let (x, i, c) = (
-            DevicePointer::of(&mut pixels),
-            DevicePointer::of(&mut images),
-            DevicePointer::of(&mut ctf),
+            View::of(&mut pixels),
+            View::of(&mut images),
+            View::of(&mut ctf),
         );
         let (k, w, o) = (
-            DevicePointer::of(&mut scales),
-            DevicePointer::of(&mut weight),
-            DevicePointer::of(&mut out),
+            View::of(&mut scales),
+            View::of(&mut weight),
+            View::of(&mut out),
         );
         // SAFETY: array sizes as the kernel demands.
-        launch([4, 1, 1], [32, 1, 1], 0, || unsafe {
-            tied_correlations(
-                s.get(),
-                r.get(),
-                h.get(),
-                x.get(),
-                count as u32,
-                i.get(),
-                count as u32,
-                c.get(),
-                k.get(),
-                w.get(),
-                o.get(),
-            );
-        });
+        unsafe {
+            emulate_as(
+                &TiedCorrelations {
+                    sample_count: 4,
+                    samples: s,
+                    references: r,
+                    shape: h,
+                    pixels: x,
+                    pixel_count: count as u32,
+                    images: i,
+                    image_stride: count as u32,
+                    ctf: c,
+                    scales: k,
+                    weight: w,
+                    out: o,
+                },
+                [4, 1, 1],
+                [32, 1, 1],
+            )
+        };
         for (sample, found) in samples.iter().zip(&out) {
             let axes = SliceAxes {
                 x_axis: sample.x_axis.map(|v| v as f32),

@@ -1,5 +1,6 @@
 //! Expected accuracies: how far slices of a reference can be turned or shifted before they differ (spec 01 §4.11).
 
+use crate::shapes::ONE_VALUE_WORDS;
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
@@ -35,18 +36,19 @@ unsafe fn difference(
 /// Σ w|s − s'|² over the pixels for each trial (block y) and each of its `candidates` (block x): slices cut with `axes` of
 /// the trial and with `moved` of the candidate, the latter shifted by `shifts` of the candidate (turns a pixel).
 /// `weights` has `pixel_count` values a trial. Shared memory: 33 words.
-#[kernel]
+#[kernel(block = 256, grid = [candidates, trials, 1], shared = ONE_VALUE_WORDS, emulate = OneWarp)]
 pub unsafe fn trial_differences(
-    volume: *const [f32; 2],
-    shape: *const VolumeShape,
-    pixels: *const [i16; 2],
+    #[launch] trials: u32,
+    #[unchecked] volume: *const [f32; 2],
+    #[len(1)] shape: *const VolumeShape,
+    #[len(pixel_count)] pixels: *const [i16; 2],
     pixel_count: u32,
-    weights: *const f32,
-    axes: *const SliceAxes,
-    moved: *const SliceAxes,
-    shifts: *const [f32; 2],
+    #[len(trials * pixel_count)] weights: *const f32,
+    #[len(trials)] axes: *const SliceAxes,
+    #[len(trials * candidates)] moved: *const SliceAxes,
+    #[len(trials * candidates)] shifts: *const [f32; 2],
     candidates: u32,
-    out: *mut f32,
+    #[len(trials * candidates)] out: *mut f32,
 ) {
     // SAFETY: indices are below the counts; all threads reach the reduction.
     unsafe {
@@ -72,18 +74,19 @@ pub unsafe fn trial_differences(
 
 /// The same per shell for one turned slice a trial, added up over the trials: `out` of `shells`, zeroed by the host;
 /// `shell_of` a pixel. Shared memory: `shells` words.
-#[kernel]
+#[kernel(block = 256, grid = [pixel_count.div_ceil(BLOCK), trials, 1], shared = shells)]
 pub unsafe fn trial_spectrum(
-    volume: *const [f32; 2],
-    shape: *const VolumeShape,
-    pixels: *const [i16; 2],
-    shell_of: *const u32,
+    #[launch] trials: u32,
+    #[unchecked] volume: *const [f32; 2],
+    #[len(1)] shape: *const VolumeShape,
+    #[len(pixel_count)] pixels: *const [i16; 2],
+    #[len(pixel_count)] shell_of: *const u32,
     pixel_count: u32,
-    weights: *const f32,
-    axes: *const SliceAxes,
-    moved: *const SliceAxes,
+    #[len(trials * pixel_count)] weights: *const f32,
+    #[len(trials)] axes: *const SliceAxes,
+    #[len(trials)] moved: *const SliceAxes,
     shells: u32,
-    out: *mut f64,
+    #[len(shells)] out: *mut f64,
 ) {
     // SAFETY: indices are below the counts; all threads reach the barriers.
     unsafe {

@@ -11,8 +11,12 @@ use crate::slice::{VolumeShape, insertion};
 use crate::volume::{centre_sign, place, position, regularised, transform_position};
 
 /// Adds `other` to `sums`, both of `count` voxels. A thread a voxel.
-#[kernel]
-pub unsafe fn add_sums(count: u32, other: *const [f32; 4], sums: *mut [f32; 4]) {
+#[kernel(block = 256, grid = [count.div_ceil(BLOCK), 1, 1], emulate = Apart)]
+pub unsafe fn add_sums(
+    count: u32,
+    #[len(count)] other: *const [f32; 4],
+    #[len(count)] sums: *mut [f32; 4],
+) {
     // SAFETY: the index is checked.
     unsafe {
         let i = thread::index_1d();
@@ -24,8 +28,11 @@ pub unsafe fn add_sums(count: u32, other: *const [f32; 4], sums: *mut [f32; 4]) 
 }
 
 /// Mates (0, y, z) and (0, −y, −z) both get their sum; the origin stays. A thread a pair of rows.
-#[kernel]
-pub unsafe fn complete_zero_plane(sums: *mut [f32; 4], side: u32) {
+#[kernel(block = 128, grid = [(side * side / 2).div_ceil(BLOCK), 1, 1], emulate = Apart)]
+pub unsafe fn complete_zero_plane(
+    #[len(side * side * (side / 2 + 1))] sums: *mut [f32; 4],
+    side: u32,
+) {
     // SAFETY: rows below the middle one, and their mates above it.
     unsafe {
         let row = thread::index_1d();
@@ -43,14 +50,15 @@ pub unsafe fn complete_zero_plane(sums: *mut [f32; 4], side: u32) {
 }
 
 /// Adds `old`, turned by each of `count` operators (3 × 3, row after row), to `sums`. A thread a voxel.
-#[kernel]
+#[kernel(block = 256, grid = [voxels.div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn add_rotated(
-    old: *const [f32; 4],
-    shape: *const VolumeShape,
+    #[launch] voxels: u32,
+    #[len(voxels)] old: *const [f32; 4],
+    #[len(1)] shape: *const VolumeShape,
     radius2: u32,
-    operators: *const f32,
+    #[len(9 * count)] operators: *const f32,
     count: u32,
-    sums: *mut [f32; 4],
+    #[len(voxels)] sums: *mut [f32; 4],
 ) {
     // SAFETY: the index is checked; a turned position lies within Rp, hence inside the volume with its neighbours.
     unsafe {
@@ -91,13 +99,14 @@ pub unsafe fn add_rotated(
 
 /// Adds the inverse prior variance to the weights. `inverse` per shell, see [`regularised`]; shells below `first_shell`
 /// are left alone, shells from `shells` on have no prior power. A thread a voxel.
-#[kernel]
+#[kernel(block = 256, grid = [voxels.div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn regularise(
-    sums: *mut [f32; 4],
-    shape: *const VolumeShape,
+    #[launch] voxels: u32,
+    #[len(voxels)] sums: *mut [f32; 4],
+    #[len(1)] shape: *const VolumeShape,
     radius2: u32,
     padding: f32,
-    inverse: *const f32,
+    #[len(shells)] inverse: *const f32,
     shells: u32,
     first_shell: u32,
 ) {
@@ -126,14 +135,15 @@ pub unsafe fn regularise(
 
 /// Σ weight and number of voxels of each bin trunc(|v|/P), the last bin taking the rest: `out[2·bin]`, `out[2·bin + 1]`,
 /// zeroed by the host. Voxels with |v|² < Rp². Shared memory: 2 · `bins` words.
-#[kernel]
+#[kernel(block = 256, grid = [voxels.div_ceil(BLOCK * 16), 1, 1], shared = 2 * bins)]
 pub unsafe fn weight_by_bin(
-    sums: *const [f32; 4],
-    shape: *const VolumeShape,
+    #[launch] voxels: u32,
+    #[len(voxels)] sums: *const [f32; 4],
+    #[len(1)] shape: *const VolumeShape,
     radius2: u32,
     padding: f32,
     bins: u32,
-    out: *mut f64,
+    #[len(2 * bins)] out: *mut f64,
 ) {
     // SAFETY: the index is checked, the bin limited.
     unsafe {
@@ -155,16 +165,16 @@ pub unsafe fn weight_by_bin(
 
 /// Divides data by weights not below `floor` of their bin and writes the centred half-complex transform of a box of
 /// `padded_box`³, 0 where there is nothing. A thread a value of the transform.
-#[kernel]
+#[kernel(block = 256, grid = [(padded_box * padded_box).saturating_mul(padded_box / 2 + 1).div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn divide_into_transform(
-    sums: *const [f32; 4],
-    shape: *const VolumeShape,
+    #[unchecked] sums: *const [f32; 4],
+    #[len(1)] shape: *const VolumeShape,
     radius2: u32,
     padding: f32,
-    floor: *const f32,
+    #[len(bins)] floor: *const f32,
     bins: u32,
     padded_box: u32,
-    out: *mut [f32; 2],
+    #[len(padded_box * padded_box * (padded_box / 2 + 1))] out: *mut [f32; 2],
 ) {
     // SAFETY: the index is checked; frequencies are looked up only inside the volume.
     unsafe {
@@ -194,18 +204,19 @@ pub unsafe fn divide_into_transform(
 /// Cuts the reference volume out of the transform of a padded map, and measures Σ|F|² and the number of known voxels per
 /// shell: `power[2·shell]`, `power[2·shell + 1]`, zeroed by the host. Voxels up to `silent2` are measured but written as 0
 /// (−1: none). Shared memory: 2 · `shells` words.
-#[kernel]
+#[kernel(block = 256, grid = [voxels.div_ceil(BLOCK * 16), 1, 1], shared = 2 * shells)]
 pub unsafe fn crop_reference(
-    transform: *const [f32; 2],
+    #[launch] voxels: u32,
+    #[len(padded_box * padded_box * (padded_box / 2 + 1))] transform: *const [f32; 2],
     padded_box: u32,
-    shape: *const VolumeShape,
+    #[len(1)] shape: *const VolumeShape,
     radius2: u32,
     silent2: i32,
     scale: f32,
     padding: f32,
     shells: u32,
-    out: *mut [f32; 2],
-    power: *mut f64,
+    #[len(voxels)] out: *mut [f32; 2],
+    #[len(2 * shells)] power: *mut f64,
 ) {
     // SAFETY: the index is checked; frequencies are looked up only inside the transform.
     unsafe {
@@ -249,7 +260,7 @@ mod tests {
     use super::*;
     use crate::kernels::test_data;
     use crate::volume::frequency;
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate, emulate_as};
 
     fn shape() -> VolumeShape {
         VolumeShape::new(2 * (12 + 1) + 1, 6, 2.0)
@@ -262,10 +273,6 @@ mod tests {
             .collect()
     }
 
-    fn grid(count: usize) -> [u32; 3] {
-        [count.div_ceil(64) as u32, 1, 1]
-    }
-
     fn index(x: usize, y: i32, z: i32) -> usize {
         let s = shape();
         let h = s.half as i32;
@@ -276,12 +283,10 @@ mod tests {
     fn mates_on_the_zero_plane_get_their_sum() {
         let before = sums(1);
         let mut after = before.clone();
-        let p = DevicePointer::of(&mut after);
+        let p = View::of(&mut after);
         let side = shape().side;
         // SAFETY: array sizes as the kernel demands.
-        launch(grid((side * side) as usize), [64, 1, 1], 0, || unsafe {
-            complete_zero_plane(p.get(), side);
-        });
+        unsafe { emulate(&CompleteZeroPlane { sums: p, side }) };
         for (y, z) in [(3, 2), (0, 5), (-7, 1), (12, -12)] {
             let (a, b) = (before[index(0, y, z)], before[index(0, -y, -z)]);
             let expected = [a[0] + b[0], a[1] - b[1], a[2] + b[2], 0.0];
@@ -299,18 +304,23 @@ mod tests {
         let mut operator = vec![0.0f32, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0];
         let mut shape = shape();
         let count = shape.len();
-        let (b, a) = (
-            DevicePointer::of(&mut before),
-            DevicePointer::of(&mut after),
-        );
+        let (b, a) = (View::of(&mut before), View::of(&mut after));
         let (o, s) = (
-            DevicePointer::of(&mut operator),
-            DevicePointer::of(std::slice::from_mut(&mut shape)),
+            View::of(&mut operator),
+            View::of(std::slice::from_mut(&mut shape)),
         );
         // SAFETY: array sizes as the kernel demands.
-        launch(grid(count), [64, 1, 1], 0, || unsafe {
-            add_rotated(b.get(), s.get(), 144, o.get(), 1, a.get());
-        });
+        unsafe {
+            emulate(&AddRotated {
+                voxels: count as u32,
+                old: b,
+                shape: s,
+                radius2: 144,
+                operators: o,
+                count: 1,
+                sums: a,
+            })
+        };
         for (x, y, z) in [(3usize, -4i32, 2i32), (0, -5, 1), (12, 0, 0), (2, 6, -3)] {
             let own = before[index(x, y, z)];
             let (tx, ty) = (-y, x as i32);
@@ -329,21 +339,27 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_binned_regularised_and_divided_by() {
+    fn weights_are_regularised() {
         let mut data = sums(3);
         let mut shape = shape();
-        let (count, radius2, bins) = (shape.len(), 144u32, 6usize);
+        let (count, radius2) = (shape.len(), 144u32);
         let mut inverse = vec![0.5f32, 0.25, -1.0, 2.0];
-        let s = DevicePointer::of(std::slice::from_mut(&mut shape));
+        let s = View::of(std::slice::from_mut(&mut shape));
         let before = data.clone();
-        let (d, v) = (
-            DevicePointer::of(&mut data),
-            DevicePointer::of(&mut inverse),
-        );
+        let (d, v) = (View::of(&mut data), View::of(&mut inverse));
         // SAFETY: array sizes as the kernel demands.
-        launch(grid(count), [64, 1, 1], 0, || unsafe {
-            regularise(d.get(), s.get(), radius2, 2.0, v.get(), 4, 1);
-        });
+        unsafe {
+            emulate(&Regularise {
+                voxels: count as u32,
+                sums: d,
+                shape: s,
+                radius2,
+                padding: 2.0,
+                inverse: v,
+                shells: 4,
+                first_shell: 1,
+            })
+        };
         let shell =
             |x: i32, y: i32, z: i32| (f64::from(x * x + y * y + z * z).sqrt() / 2.0).round();
         for (x, y, z) in [
@@ -364,12 +380,34 @@ mod tests {
             };
             assert_eq!(data[i][2], expected, "{x} {y} {z}");
         }
+    }
+
+    #[test]
+    fn weights_are_binned_and_divided_by() {
+        let (mut data, mut shape) = (sums(3), shape());
+        let (count, radius2, bins) = (shape.len(), 144u32, 6usize);
+        let (d, s) = (
+            View::of(&mut data),
+            View::of(std::slice::from_mut(&mut shape)),
+        );
         let mut binned = vec![0.0f64; 2 * bins];
-        let b = DevicePointer::of(&mut binned);
+        let b = View::of(&mut binned);
         // SAFETY: array sizes as the kernel demands. Few blocks, so that threads take several voxels.
-        launch([5, 1, 1], [64, 1, 1], 4 * 2 * bins, || unsafe {
-            weight_by_bin(d.get(), s.get(), radius2, 2.0, bins as u32, b.get());
-        });
+        unsafe {
+            emulate_as(
+                &WeightByBin {
+                    voxels: count as u32,
+                    sums: d,
+                    shape: s,
+                    radius2,
+                    padding: 2.0,
+                    bins: bins as u32,
+                    out: b,
+                },
+                [5, 1, 1],
+                [64, 1, 1],
+            )
+        };
         let mut exact = vec![0.0f64; 2 * bins];
         for (i, v) in data.iter().enumerate() {
             let [x, y, z] = position(i, &shape).unwrap();
@@ -386,21 +424,20 @@ mod tests {
         let q = 28u32;
         let mut floor = vec![1.2f32; bins];
         let mut out = vec![[f32::NAN; 2]; (q * q * (q / 2 + 1)) as usize];
-        let length = out.len();
-        let (f, o) = (DevicePointer::of(&mut floor), DevicePointer::of(&mut out));
+        let (f, o) = (View::of(&mut floor), View::of(&mut out));
         // SAFETY: array sizes as the kernel demands.
-        launch(grid(length), [64, 1, 1], 0, || unsafe {
-            divide_into_transform(
-                d.get(),
-                s.get(),
+        unsafe {
+            emulate(&DivideIntoTransform {
+                sums: d,
+                shape: s,
                 radius2,
-                2.0,
-                f.get(),
-                bins as u32,
-                q,
-                o.get(),
-            );
-        });
+                padding: 2.0,
+                floor: f,
+                bins: bins as u32,
+                padded_box: q,
+                out: o,
+            })
+        };
         for (i, value) in out.iter().enumerate() {
             let width = q as usize / 2 + 1;
             let (x, row) = (i % width, (i / width) as u32);
@@ -425,29 +462,31 @@ mod tests {
         let shells = 7usize;
         let mut out = vec![[f32::NAN; 2]; count];
         let mut power = vec![0.0f64; 2 * shells];
-        let (t, o) = (
-            DevicePointer::of(&mut transform),
-            DevicePointer::of(&mut out),
-        );
+        let (t, o) = (View::of(&mut transform), View::of(&mut out));
         let (s, w) = (
-            DevicePointer::of(std::slice::from_mut(&mut shape)),
-            DevicePointer::of(&mut power),
+            View::of(std::slice::from_mut(&mut shape)),
+            View::of(&mut power),
         );
         // SAFETY: array sizes as the kernel demands.
-        launch([7, 1, 1], [64, 1, 1], 4 * 2 * shells, || unsafe {
-            crop_reference(
-                t.get(),
-                q,
-                s.get(),
-                144,
-                4,
-                3.0,
-                2.0,
-                shells as u32,
-                o.get(),
-                w.get(),
-            );
-        });
+        unsafe {
+            emulate_as(
+                &CropReference {
+                    voxels: count as u32,
+                    transform: t,
+                    padded_box: q,
+                    shape: s,
+                    radius2: 144,
+                    silent2: 4,
+                    scale: 3.0,
+                    padding: 2.0,
+                    shells: shells as u32,
+                    out: o,
+                    power: w,
+                },
+                [7, 1, 1],
+                [64, 1, 1],
+            )
+        };
         let mut exact = vec![0.0f64; 2 * shells];
         for (i, value) in out.iter().enumerate() {
             let [x, y, z] = position(i, &shape).unwrap();

@@ -1,6 +1,8 @@
 //! convert, second pass: differences of the children → weights, the best sample, and which samples are kept
 //! (spec 01 §6).
 
+use crate::shapes::ONE_VALUE_WORDS;
+use crate::shapes::SELECT_WORDS;
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
@@ -15,20 +17,21 @@ use crate::samples::{Alignment, Sample, Selection};
 /// `limit` as in the selection of the first pass. Where `given` is not null, the sums of that selection stand and all
 /// samples count (`--oversampling 0`: the first pass was the only one). `kept`, where not null, receives the number of
 /// samples of each image that have a weight.
-#[kernel]
+#[kernel(block = 256, grid = [images, 1, 1], shared = SELECT_WORDS, emulate = OneWarp)]
 pub unsafe fn fine_weights(
-    samples: *const Sample,
-    first: *const u32,
+    #[launch] images: u32,
+    #[unchecked] samples: *const Sample,
+    #[len(images + 1)] first: *const u32,
     orientation_children: u32,
     shift_children: u32,
     fraction: f32,
     limit: u32,
     best_only: u32,
-    given: *const Selection,
-    values: *mut f32,
-    best: *mut u64,
-    out: *mut Alignment,
-    kept: *mut u32,
+    #[optional(images)] given: *const Selection,
+    #[unchecked] values: *mut f32,
+    #[len(images)] best: *mut u64,
+    #[len(images)] out: *mut Alignment,
+    #[optional(images)] kept: *mut u32,
 ) {
     // SAFETY: samples of the image are a contiguous range; each thread rewrites only values it alone reads after the
     // selection.
@@ -40,10 +43,9 @@ pub unsafe fn fine_weights(
         let values = values.add(begin as usize * per_sample as usize);
         let samples = samples.add(begin as usize);
         let log = |j: u32| {
-            let prior = if best_only != 0 {
-                0.0
-            } else {
-                (*samples.add((j / per_sample) as usize)).log_prior
+            let prior = match best_only {
+                0 => (*samples.add((j / per_sample) as usize)).log_prior,
+                _ => 0.0,
             };
             prior - *values.add(j as usize)
         };
@@ -128,14 +130,15 @@ pub unsafe fn fine_weights(
 /// `capacity` elements are left out.
 ///
 /// Grid: x = images; shared memory: 33 words.
-#[kernel]
+#[kernel(block = 256, grid = [images, 1, 1], shared = ONE_VALUE_WORDS, emulate = OneWarp)]
 pub unsafe fn list_kept(
-    samples: *const Sample,
-    first: *const u32,
-    values: *const f32,
-    kept_first: *const u32,
+    #[launch] images: u32,
+    #[unchecked] samples: *const Sample,
+    #[len(images + 1)] first: *const u32,
+    #[unchecked] values: *const f32,
+    #[len(images + 1)] kept_first: *const u32,
     capacity: u32,
-    out: *mut Sample,
+    #[len(capacity)] out: *mut Sample,
 ) {
     // SAFETY: samples of the image are a contiguous range; places are checked.
     unsafe {
@@ -161,7 +164,7 @@ pub unsafe fn list_kept(
 mod tests {
     use super::*;
     use crate::kernels::test_data;
-    use cuda_std::emulator::{DevicePointer, launch};
+    use cuda_std::launch::{View, emulate_as};
 
     #[test]
     fn weights_of_significant_samples_add_up_and_the_first_best_wins() {
@@ -192,39 +195,38 @@ mod tests {
         let mut best = vec![0u64; 2];
         let mut out = vec![Alignment::default(); 2];
         let (s, f, v) = (
-            DevicePointer::of(&mut samples),
-            DevicePointer::of(&mut first),
-            DevicePointer::of(&mut values),
+            View::of(&mut samples),
+            View::of(&mut first),
+            View::of(&mut values),
         );
         let mut counts = vec![u32::MAX; 2];
         let (b, o, k) = (
-            DevicePointer::of(&mut best),
-            DevicePointer::of(&mut out),
-            DevicePointer::of(&mut counts),
+            View::of(&mut best),
+            View::of(&mut out),
+            View::of(&mut counts),
         );
-        let none = 0usize;
         // SAFETY: array sizes as the kernel demands.
-        launch(
-            [2, 1, 1],
-            [32, 1, 1],
-            4 * crate::shapes::SELECT_WORDS as usize,
-            || unsafe {
-                fine_weights(
-                    s.get(),
-                    f.get(),
-                    children as u32,
-                    shift_children as u32,
-                    0.95,
-                    u32::MAX,
-                    0,
-                    none as *const Selection,
-                    v.get(),
-                    b.get(),
-                    o.get(),
-                    k.get(),
-                );
-            },
-        );
+        unsafe {
+            emulate_as(
+                &FineWeights {
+                    images: 2,
+                    samples: s,
+                    first: f,
+                    orientation_children: children as u32,
+                    shift_children: shift_children as u32,
+                    fraction: 0.95,
+                    limit: u32::MAX,
+                    best_only: 0,
+                    given: View::null(),
+                    values: v,
+                    best: b,
+                    out: o,
+                    kept: k,
+                },
+                [2, 1, 1],
+                [32, 1, 1],
+            )
+        };
         assert_eq!(
             (out[1].best, out[1].orientation, out[1].shift),
             (4 * 4 + 1, 2, 7)
@@ -273,27 +275,48 @@ mod tests {
         let mut kept_first = vec![0u32, counts[0] as u32, (counts[0] + counts[1]) as u32];
         let mut out = vec![Sample::default(); counts[0] + counts[1]];
         let (s, f, v) = (
-            DevicePointer::of(&mut samples),
-            DevicePointer::of(&mut first),
-            DevicePointer::of(&mut values),
+            View::of(&mut samples),
+            View::of(&mut first),
+            View::of(&mut values),
         );
-        let (k, o) = (
-            DevicePointer::of(&mut kept_first),
-            DevicePointer::of(&mut out),
-        );
+        let (k, o) = (View::of(&mut kept_first), View::of(&mut out));
         // SAFETY: array sizes as the kernel demands.
-        launch([2, 1, 1], [64, 1, 1], 4 * 33, || unsafe {
-            list_kept(s.get(), f.get(), v.get(), k.get(), u32::MAX, o.get());
-        });
+        unsafe {
+            emulate_as(
+                &ListKept {
+                    images: 2,
+                    samples: s,
+                    first: f,
+                    values: v,
+                    kept_first: k,
+                    capacity: expected.len() as u32,
+                    out: o,
+                },
+                [2, 1, 1],
+                [64, 1, 1],
+            )
+        };
         assert_eq!(out, expected);
         // Samples beyond the end of a list too short are left out.
         let capacity = counts[0] + 7;
         let mut short = vec![Sample::default(); capacity];
-        let o = DevicePointer::of(&mut short);
+        let o = View::of(&mut short);
         // SAFETY: array sizes as the kernel demands.
-        launch([2, 1, 1], [64, 1, 1], 4 * 33, || unsafe {
-            list_kept(s.get(), f.get(), v.get(), k.get(), capacity as u32, o.get());
-        });
+        unsafe {
+            emulate_as(
+                &ListKept {
+                    images: 2,
+                    samples: s,
+                    first: f,
+                    values: v,
+                    kept_first: k,
+                    capacity: capacity as u32,
+                    out: o,
+                },
+                [2, 1, 1],
+                [64, 1, 1],
+            )
+        };
         assert_eq!(short, expected[..capacity]);
     }
 }

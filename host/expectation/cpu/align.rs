@@ -3,7 +3,7 @@
 use super::super::layout::GroupLayout;
 use super::super::orientations::{self, OrientationList, Search};
 use super::super::priors::{mean_prior, relative_log_priors};
-use super::super::totals::{ClassShells, ShellSums};
+use super::super::totals::{ClassShells, ParticleSums, ShellSums};
 use super::super::{
     BatchItem, ExpectationError, IterationInput, ParticleOutcome, StageTimes, WeightedSums,
 };
@@ -151,15 +151,12 @@ fn add_totals(
     }
     sums.sigma2_offset += totals.sigma2_offset;
     let mut outcome = totals.outcome;
-    sums.add_particle(
-        input,
-        layout,
-        item,
-        &image.start,
-        &shells,
-        &image.ctf,
-        &mut outcome,
-    );
+    let found = ParticleSums {
+        start: &image.start,
+        shells: &shells,
+        ctf: &image.ctf,
+    };
+    sums.add_particle(input, layout, item, found, &mut outcome);
     outcome
 }
 

@@ -134,7 +134,7 @@ impl ImageCache {
         let uploaded = uploader.upload(&sizes, |i, to: &mut [u8]| {
             to.copy_from_slice(items[i].image.bytes());
         })?;
-        let first = uploaded.block.pointer().address();
+        let first = uploaded.block.view().address();
         let places: Vec<(usize, Place)> = items
             .iter()
             .zip(&uploaded.begins)

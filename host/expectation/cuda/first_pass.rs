@@ -4,15 +4,19 @@
 use super::super::orientations::{classes_of, common_classes};
 use super::super::priors::relative_offset_log_priors;
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
+use super::batch::BatchContext;
 use super::clock::{Clock, Stage};
 use super::images::Prepared;
 use super::layout::DeviceLayout;
 use super::listing::{Listing, Significant};
 use super::rows::Rows;
-use super::{Iteration, ties, work};
+use super::{ties, work};
 use crate::device::meter::Part;
-use crate::device::{Device, MatrixProduct, Precision, Staging};
+use crate::device::{MatrixProduct, Precision, Staging, View};
 use gpu::correlation::TIE_TOLERANCE;
+use gpu::kernels::coarse::{CoarseList, CoarseSelect};
+use gpu::kernels::columns::WeightedColumns;
+use gpu::kernels::product::InnerProducts;
 use gpu::samples::Selection;
 use gpu::shapes::ALL_CLASSES;
 
@@ -55,22 +59,51 @@ pub fn limit(input: &IterationInput) -> u32 {
     input.options.max_significant.map_or(u32::MAX, |m| m as u32)
 }
 
+/// Returns the class that each image visits, or [`ALL_CLASSES`].
+fn visited_classes(input: &IterationInput, items: &[&BatchItem]) -> Vec<u32> {
+    match common_classes(input) {
+        Some(_) => vec![ALL_CLASSES; items.len()],
+        None => {
+            let own = items.iter().map(|item| classes_of(input, item.position)[0]);
+            own.map(|class| class as u32).collect()
+        }
+    }
+}
+
+/// The product of (rows, columns, length) whose rows follow each other in `out` without gaps.
+fn whole_rows(
+    [left, right]: [View<f32>; 2],
+    (rows, columns, length): (usize, usize, usize),
+    out: View<f32>,
+) -> InnerProducts {
+    InnerProducts {
+        left,
+        right,
+        rows: rows as u32,
+        columns: columns as u32,
+        length: length as u32,
+        out,
+        out_stride: columns as u32,
+    }
+}
+
 /// Global search: matrix products of the grid's slices with all images and shifts. Room is made for `capacity` significant
 /// samples before their number is known.
-#[allow(clippy::too_many_arguments)]
 pub fn global(
-    device: &Device,
-    product: &MatrixProduct,
-    precision: Precision,
-    input: &IterationInput,
-    iteration: &Iteration,
-    layout: &DeviceLayout,
-    items: &[&BatchItem],
-    images: &Prepared,
+    batch: &BatchContext,
+    (product, precision): (&MatrixProduct, Precision),
     capacity: usize,
     staging: &mut Staging,
     clock: &mut Clock,
 ) -> Result<FirstPass, ExpectationError> {
+    let &BatchContext {
+        device,
+        input,
+        iteration,
+        layout,
+        items,
+        images,
+    } = batch;
     let grid = layout.grid.as_ref().expect("a global search has a grid");
     let (rows, count, shifts) = (grid.rows.count, items.len(), layout.host.shifts());
     let stride = layout.coarse_stride;
@@ -85,22 +118,22 @@ pub fn global(
     };
     // SAFETY: arrays of the sizes the kernels' documentation asks for.
     unsafe {
-        device.weighted_columns(
-            count as u32,
-            images.masked.pointer(),
-            layout.stride as u32,
-            images.comparison_ctf(input),
-            images.scales.pointer(),
-            layout.coarse_weight.pointer(),
-            layout.coarse_phases.pointer(),
-            stride as u32,
-            layout.coarse_count as u32,
-            shifts as u32,
-            columns.pointer(),
-            stride as u32,
-            powers.pointer(),
-            stride as u32,
-        )?;
+        device.launch(&WeightedColumns {
+            image_count: count as u32,
+            images: images.masked.view(),
+            image_stride: layout.stride as u32,
+            ctf: images.comparison_ctf(input),
+            scales: images.scales.view(),
+            weight: layout.coarse_weight.view(),
+            phases: layout.coarse_phases.view(),
+            phase_stride: stride as u32,
+            pixel_count: layout.coarse_count as u32,
+            shifts: shifts as u32,
+            columns: columns.view(),
+            column_stride: stride as u32,
+            powers: powers.view(),
+            power_stride: stride as u32,
+        })?;
     }
     for begin in (0..rows).step_by(grid.chunk.max(1)) {
         let part = begin..(begin + grid.chunk).min(rows);
@@ -116,20 +149,20 @@ pub fn global(
             product.run(
                 device,
                 precision,
-                grid.slices.pointer().cast(),
-                columns.pointer().cast(),
-                sizes[0],
-                cross.pointer().offset(begin * count * shifts),
-                count * shifts,
+                whole_rows(
+                    [grid.slices.view().cast(), columns.view().cast()],
+                    sizes[0],
+                    cross.view().offset(begin * count * shifts),
+                ),
             )?;
             product.run(
                 device,
                 precision,
-                grid.half_powers.pointer(),
-                powers.pointer(),
-                sizes[1],
-                norm.pointer().offset(begin * count),
-                count,
+                whole_rows(
+                    [grid.half_powers.view(), powers.view()],
+                    sizes[1],
+                    norm.view().offset(begin * count),
+                ),
             )
         })?;
         for size in sizes {
@@ -140,13 +173,7 @@ pub fn global(
     clock.end_of(Stage::GetDiff)?;
 
     let offset_priors: Vec<f32> = relative_offset_priors(input, layout, images).concat();
-    let visited: Vec<u32> = match common_classes(input) {
-        Some(_) => vec![ALL_CLASSES; count],
-        None => {
-            let own = items.iter().map(|item| classes_of(input, item.position)[0]);
-            own.map(|class| class as u32).collect()
-        }
-    };
+    let visited = visited_classes(input, items);
     let (offset_priors, visited) = (staging.upload(&offset_priors)?, staging.upload(&visited)?);
     let selections = device.zeros::<Selection>(count)?;
     let kept = device.zeros::<u32>(count)?;
@@ -157,22 +184,22 @@ pub fn global(
     let size = (rows as u32, count as u32, shifts as u32);
     // SAFETY: arrays of the sizes the kernel's documentation asks for.
     unsafe {
-        device.coarse_select(
-            cross.pointer(),
-            norm.pointer(),
-            grid.rows.log_prior.pointer(),
-            grid.rows.class_of.pointer(),
-            offset_priors.pointer(),
-            visited.pointer(),
-            images.powers(0),
-            size.0,
-            size.1,
-            size.2,
+        device.launch(&CoarseSelect {
+            cross: cross.view(),
+            norm: norm.view(),
+            log_prior: grid.rows.log_prior.view(),
+            class_of: grid.rows.class_of.view(),
+            offset_log_prior: offset_priors.view(),
+            visited: visited.view(),
+            powers: images.powers(0),
+            orientations: size.0,
+            images: size.1,
+            shifts: size.2,
             fraction,
-            limit(input),
-            selections.pointer(),
-            kept.pointer(),
-        )?;
+            limit: limit(input),
+            out: selections.view(),
+            kept: kept.view(),
+        })?;
     }
     let chosen = staging.fetch(&selections, 0, count)?;
     let listing = Listing {
@@ -190,22 +217,22 @@ pub fn global(
         |first, capacity, samples| {
             // SAFETY: arrays of the sizes the kernel's documentation asks for.
             unsafe {
-                device.coarse_list(
-                    cross.pointer(),
-                    norm.pointer(),
-                    grid.rows.log_prior.pointer(),
-                    grid.rows.class_of.pointer(),
-                    offset_priors.pointer(),
-                    visited.pointer(),
-                    images.powers(0),
-                    size.0,
-                    size.1,
-                    size.2,
-                    selections.pointer(),
+                device.launch(&CoarseList {
+                    cross: cross.view(),
+                    norm: norm.view(),
+                    log_prior: grid.rows.log_prior.view(),
+                    class_of: grid.rows.class_of.view(),
+                    offset_log_prior: offset_priors.view(),
+                    visited: visited.view(),
+                    powers: images.powers(0),
+                    orientations: size.0,
+                    images: size.1,
+                    shifts: size.2,
+                    selections: selections.view(),
                     first,
                     capacity,
-                    samples,
-                )
+                    out: samples,
+                })
             }
         },
     )?;
@@ -214,7 +241,7 @@ pub fn global(
         own_rows: None,
     };
     if input.criterion == Criterion::CrossCorrelation {
-        ties::decide(device, input, iteration, layout, images, &mut found)?;
+        ties::decide(batch, &mut found)?;
     }
     clock.end_of(Stage::Convert)?;
     Ok(found)

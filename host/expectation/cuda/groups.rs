@@ -1,18 +1,20 @@
 //! Samples grouped by coarse orientation, so that each orientation's children are projected once.
 
 use super::super::ExpectationError;
-use crate::device::{Buffer, Coming, Device, Pointer, Staging};
+use crate::device::{Buffer, Coming, Device, Staging, View};
+use gpu::kernels::grouping::{CountPairs, ListParents, PlacePairs};
+use gpu::kernels::scan::ExclusiveScan;
 use gpu::samples::{Pair, Parent, Sample};
 
 /// Samples that are to be grouped.
 #[derive(Clone, Copy)]
 pub struct Listed {
     /// The list, sorted by image and orientation.
-    pub samples: Pointer<Sample>,
+    pub samples: View<Sample>,
     /// How many there are at most.
     pub count: usize,
     /// Where the device has their number; nothing is grouped when it is larger than `count`. Null: they are `count`.
-    pub number: Pointer<u32>,
+    pub number: View<u32>,
 }
 
 /// Parents and pairs on the device.
@@ -44,25 +46,40 @@ impl Lists {
         let rows = rows as u32;
         // SAFETY: arrays of the sizes the kernels' documentation asks for.
         unsafe {
-            device.count_pairs(samples, count, number, counts.pointer())?;
-            device.exclusive_scan(counts.pointer(), rows, 0, first.pointer())?;
-            device.exclusive_scan(counts.pointer(), rows, 1, rank.pointer())?;
-            device.place_pairs(
+            device.launch(&CountPairs {
                 samples,
                 count,
                 number,
-                first.pointer(),
-                rank.pointer(),
-                cursor.pointer(),
-                pairs.pointer(),
-            )?;
-            device.list_parents(
-                first.pointer(),
-                rank.pointer(),
-                rows,
-                parents.pointer(),
-                chosen.pointer(),
-            )?;
+                counts: counts.view(),
+            })?;
+            device.launch(&ExclusiveScan {
+                values: counts.view(),
+                count: rows,
+                flags: 0,
+                out: first.view(),
+            })?;
+            device.launch(&ExclusiveScan {
+                values: counts.view(),
+                count: rows,
+                flags: 1,
+                out: rank.view(),
+            })?;
+            device.launch(&PlacePairs {
+                samples,
+                count,
+                number,
+                first: first.view(),
+                rank: rank.view(),
+                cursor: cursor.view(),
+                pairs: pairs.view(),
+            })?;
+            device.launch(&ListParents {
+                first: first.view(),
+                rank: rank.view(),
+                orientations: rows,
+                parents: parents.view(),
+                chosen: chosen.view(),
+            })?;
         }
         Ok(Self {
             parents,
@@ -133,17 +150,17 @@ impl Groups {
     }
 
     /// The same on the device.
-    pub fn parents_there(&self) -> Pointer<Parent> {
-        self.lists.parents.pointer()
+    pub fn parents_there(&self) -> View<Parent> {
+        self.lists.parents.view()
     }
 
     /// Pairs, those of a parent together.
-    pub fn pairs(&self) -> Pointer<Pair> {
-        self.lists.pairs.pointer()
+    pub fn pairs(&self) -> View<Pair> {
+        self.lists.pairs.view()
     }
 
     /// Rows of the parents.
-    pub fn chosen(&self) -> Pointer<u32> {
-        self.lists.chosen.pointer()
+    pub fn chosen(&self) -> View<u32> {
+        self.lists.chosen.view()
     }
 }

@@ -4,10 +4,11 @@ use super::super::start::{ParticleStart, noise_image};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::cache::ImageCache;
 use super::layout::DeviceLayout;
-use crate::device::{Buffer, Coming, Device, DeviceError, ImageTransforms, Pointer, Staging};
+use crate::device::{Buffer, Coming, Device, DeviceError, ImageTransforms, Staging, View};
 use crate::optics::Ctf;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
+use gpu::kernels::prepare::{BoxPowers, CtfValues, GatherTransforms, PrepareImages, ShellPowers};
 use rayon::prelude::*;
 
 /// Plans for transforms of images, kept from batch to batch: making one takes longer than most transforms.
@@ -72,6 +73,24 @@ enum HostCtf {
     Coming(Coming<f32>),
 }
 
+/// Uploads a background image per particle; None where the background becomes its mean.
+fn backgrounds(
+    device: &Device,
+    input: &IterationInput,
+    layout: &DeviceLayout,
+    items: &[&BatchItem],
+) -> Result<Option<Buffer<f32>>, ExpectationError> {
+    if input.options.zero_mask {
+        return Ok(None);
+    }
+    let values: Vec<f32> = items
+        .par_iter()
+        .flat_map_iter(|item| noise_image(input, &layout.host, item.particle))
+        .collect();
+    // Too much for pinned memory. Nothing is queued yet that this could wait for.
+    Ok(Some(device.upload(&values)?))
+}
+
 impl Prepared {
     /// Prepares `items`, all of the layout's optics group.
     pub fn new(
@@ -89,16 +108,7 @@ impl Prepared {
             .iter()
             .map(|item| ParticleStart::new(input, host, item))
             .collect::<Result<Vec<_>, _>>()?;
-        let noise = if input.options.zero_mask {
-            None
-        } else {
-            let values: Vec<f32> = items
-                .par_iter()
-                .flat_map_iter(|item| noise_image(input, host, item.particle))
-                .collect();
-            // Too much for pinned memory. Nothing is queued yet that this could wait for.
-            Some(device.upload(&values)?)
-        };
+        let noise = backgrounds(device, input, layout, items)?;
         let places = cache.bring(items)?;
         let addresses: Vec<u64> = places.iter().map(|place| place.address).collect();
         let tasks: Vec<ImageTask> = starts
@@ -134,35 +144,35 @@ impl Prepared {
         let factors = layout
             .demodulation
             .as_ref()
-            .map_or(Pointer::null(), Buffer::pointer);
+            .map_or(View::null(), Buffer::view);
         // SAFETY: arrays of the sizes the kernels' documentation asks for.
         unsafe {
-            device.prepare_images(
-                images as u32,
-                addresses.pointer(),
-                tasks.pointer(),
-                n as u32,
-                host.mask_radius,
-                input.options.mask_edge as f32,
-                noise.as_ref().map_or(Pointer::null(), Buffer::pointer),
-                shifted.pointer(),
-                masked_image.pointer(),
-            )?;
+            device.launch(&PrepareImages {
+                images: images as u32,
+                raw: addresses.view(),
+                tasks: tasks.view(),
+                box_size: n as u32,
+                radius: host.mask_radius,
+                edge: input.options.mask_edge as f32,
+                noise: noise.as_ref().map_or(View::null(), Buffer::view),
+                unmasked: shifted.view(),
+                masked: masked_image.view(),
+            })?;
         }
         let gather = |full: &Buffer<[f32; 2]>, out: &Buffer<[f32; 2]>| {
             // SAFETY: arrays of the sizes the kernel's documentation asks for.
             unsafe {
-                device.gather_transforms(
-                    images as u32,
-                    full.pointer(),
-                    n as u32,
-                    layout.pixels.pointer(),
-                    layout.count as u32,
+                device.launch(&GatherTransforms {
+                    images: images as u32,
+                    transforms: full.view(),
+                    box_size: n as u32,
+                    pixels: layout.pixels.view(),
+                    pixel_count: layout.count as u32,
                     factors,
-                    remainders.as_ref().map_or(Pointer::null(), Buffer::pointer),
-                    out.pointer(),
-                    stride as u32,
-                )
+                    remainders: remainders.as_ref().map_or(View::null(), Buffer::view),
+                    out: out.view(),
+                    stride: stride as u32,
+                })
             }
         };
         transforms.forward(device, &shifted, &mut full)?;
@@ -170,7 +180,14 @@ impl Prepared {
         transforms.forward(device, &masked_image, &mut full)?;
         gather(&full, &masked)?;
         // SAFETY: a power per shell and image.
-        unsafe { device.shell_powers(images as u32, full.pointer(), n as u32, powers.pointer())? };
+        unsafe {
+            device.launch(&ShellPowers {
+                images: images as u32,
+                transforms: full.view(),
+                box_size: n as u32,
+                out: powers.view(),
+            })?
+        };
         let box_powers = match input.criterion {
             Criterion::Likelihood => None,
             Criterion::CrossCorrelation => {
@@ -179,13 +196,13 @@ impl Prepared {
                     let roots = unsafe { device.buffer::<f32>(images)? };
                     // SAFETY: a root an image.
                     unsafe {
-                        device.box_powers(
-                            images as u32,
-                            full.pointer(),
-                            n as u32,
-                            size as u32,
-                            roots.pointer(),
-                        )?;
+                        device.launch(&BoxPowers {
+                            images: images as u32,
+                            transforms: full.view(),
+                            box_size: n as u32,
+                            size: size as u32,
+                            out: roots.view(),
+                        })?;
                     }
                     Ok(roots)
                 };
@@ -226,18 +243,18 @@ impl Prepared {
     }
 
     /// The CTF as comparisons take it: none while references are not corrected.
-    pub fn comparison_ctf(&self, input: &IterationInput) -> Pointer<f32> {
+    pub fn comparison_ctf(&self, input: &IterationInput) -> View<f32> {
         match &self.ctf {
-            Some(ctf) if input.references_ctf_corrected => ctf.pointer(),
-            _ => Pointer::null(),
+            Some(ctf) if input.references_ctf_corrected => ctf.view(),
+            _ => View::null(),
         }
     }
 
     /// Powers of the images in cross-correlations; null otherwise. Pass 0 or 1.
-    pub fn powers(&self, pass: usize) -> Pointer<f32> {
+    pub fn powers(&self, pass: usize) -> View<f32> {
         self.box_powers
             .as_ref()
-            .map_or(Pointer::null(), |p| p[pass].pointer())
+            .map_or(View::null(), |p| p[pass].view())
     }
 }
 
@@ -267,15 +284,15 @@ fn ctf_values(
     let out = unsafe { device.buffer(items.len() * layout.stride)? };
     // SAFETY: arrays of the sizes the kernel's documentation asks for.
     unsafe {
-        device.ctf_values(
-            items.len() as u32,
-            coefficients.pointer(),
-            layout.pixels.pointer(),
-            layout.count as u32,
-            aberration.as_ref().map_or(Pointer::null(), Buffer::pointer),
-            out.pointer(),
-            layout.stride as u32,
-        )?;
+        device.launch(&CtfValues {
+            images: items.len() as u32,
+            coefficients: coefficients.view(),
+            pixels: layout.pixels.view(),
+            pixel_count: layout.count as u32,
+            aberration: aberration.as_ref().map_or(View::null(), Buffer::view),
+            out: out.view(),
+            stride: layout.stride as u32,
+        })?;
     }
     Ok(Some(out))
 }

@@ -5,8 +5,9 @@ use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
 use super::Iteration;
 use super::rows::Rows;
-use crate::device::{Buffer, Device, Pointer, Staging, Uploader};
+use crate::device::{Buffer, Device, Staging, Uploader, View};
 use crate::optics::Ctf;
+use gpu::kernels::project::ProjectSlices;
 use std::ops::Range;
 
 /// Rows of vectors are padded with zeros to a multiple of this many elements, as the matrix products want.
@@ -201,21 +202,21 @@ impl DeviceLayout {
     ) -> Result<(), ExpectationError> {
         // SAFETY: arrays of the sizes the kernel's documentation asks for; there is room for `chunk` rows.
         unsafe {
-            device.project_slices(
-                rows.len() as u32,
-                iteration.references[0].pointer(),
-                iteration.shape.pointer(),
-                grid.rows.coarse_axes.block.pointer().offset(rows.start),
-                Pointer::null(),
-                grid.rows.class_of.pointer().offset(rows.start),
-                1,
-                self.pixels.pointer(),
-                self.coarse_count as u32,
-                grid.slices.pointer(),
-                self.coarse_stride as u32,
-                grid.half_powers.pointer(),
-                self.coarse_stride as u32,
-            )?;
+            device.launch(&ProjectSlices {
+                orientations: rows.len() as u32,
+                volume: iteration.references[0].view(),
+                shape: iteration.shape.view(),
+                axes: grid.rows.coarse_axes.block.view().offset(rows.start),
+                selection: View::null(),
+                volume_of: grid.rows.class_of.view().offset(rows.start),
+                children: 1,
+                pixels: self.pixels.view(),
+                pixel_count: self.coarse_count as u32,
+                out: grid.slices.view(),
+                stride: self.coarse_stride as u32,
+                half_power: grid.half_powers.view(),
+                power_stride: self.coarse_stride as u32,
+            })?;
         }
         Ok(())
     }

@@ -4,7 +4,8 @@
 use super::super::layout::GroupLayout;
 use super::super::{BatchItem, ExpectationError, IterationInput};
 use super::groups::{Grouping, Groups, Listed};
-use crate::device::{Buffer, Device, DeviceError, Pointer, Staging};
+use crate::device::{Buffer, Device, DeviceError, Staging, View};
+use gpu::kernels::scan::ExclusiveScan;
 use gpu::samples::{Sample, Selection};
 
 /// Samples that are foreseen for a particle at the least: lists of so many cost nothing.
@@ -49,7 +50,7 @@ impl Listing<'_> {
         staging: &mut Staging,
         kept: &Buffer<u32>,
         selections: impl FnOnce(&Staging) -> Vec<Selection>,
-        list: impl Fn(Pointer<u32>, u32, Pointer<Sample>) -> Result<(), DeviceError>,
+        list: impl Fn(View<u32>, u32, View<Sample>) -> Result<(), DeviceError>,
     ) -> Result<Significant, ExpectationError> {
         let (device, count) = (self.device, self.items.len());
         // SAFETY: both are filled by the kernels below.
@@ -61,13 +62,18 @@ impl Listing<'_> {
         };
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         unsafe {
-            device.exclusive_scan(kept.pointer(), count as u32, 0, first.pointer())?;
+            device.launch(&ExclusiveScan {
+                values: kept.view(),
+                count: count as u32,
+                flags: 0,
+                out: first.view(),
+            })?;
         }
-        list(first.pointer(), self.capacity as u32, samples.pointer())?;
+        list(first.view(), self.capacity as u32, samples.view())?;
         let listed = Listed {
-            samples: samples.pointer(),
+            samples: samples.view(),
             count: self.capacity,
-            number: first.pointer().offset(count),
+            number: first.view().offset(count),
         };
         let grouping = Grouping::queue(device, staging, listed, self.rows)?;
         staging.wait()?;
@@ -92,7 +98,7 @@ impl Listing<'_> {
             drop((samples, grouping));
             // SAFETY: filled by the kernel below.
             let samples = unsafe { device.buffer::<Sample>(total)? };
-            list(first.pointer(), total as u32, samples.pointer())?;
+            list(first.view(), total as u32, samples.view())?;
             (samples, None)
         };
         Ok(Significant {

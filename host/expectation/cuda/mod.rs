@@ -4,6 +4,7 @@
 //! Differences, weights, significant samples and slices never leave the device; only counts do, to size what follows. For
 //! them the host waits in the middle of a batch, and for the results at its end.
 
+mod batch;
 mod cache;
 mod clock;
 mod first_pass;
@@ -34,6 +35,7 @@ use crate::device::{
 use crate::errors::{Code, Coded, tell};
 use crate::fourier::shape;
 use crate::fourier::sums::{DeviceSums, Sums};
+use batch::BatchContext;
 use cache::ImageCache;
 use clock::{Clock, Stage};
 use gpu::slice::VolumeShape;
@@ -62,6 +64,8 @@ pub struct CudaEngine {
     /// Batches stay as small as they had to be made when the device was full.
     largest_batch: usize,
     iteration: Option<Iteration>,
+    /// What the batches of the iteration have added, volumes apart.
+    sums: Option<WeightedSums>,
     /// An iteration that does not fit into the device.
     on_host: Option<OnHost>,
     times: StageTimes,
@@ -82,7 +86,6 @@ struct Iteration {
     with_directions: bool,
     /// Geometry of references and sums.
     volume_shape: shape::VolumeShape,
-    sums: WeightedSums,
 }
 
 impl CudaEngine {
@@ -105,6 +108,7 @@ impl CudaEngine {
             transforms: TransformPlans::default(),
             largest_batch: usize::MAX,
             iteration: None,
+            sums: None,
             on_host: None,
             times: StageTimes::default(),
         })
@@ -150,7 +154,6 @@ impl CudaEngine {
             plan,
             with_directions: Search::of(input) != Search::Fixed,
             volume_shape,
-            sums: WeightedSums::empty(input),
         })
     }
 
@@ -226,11 +229,21 @@ impl CudaEngine {
             staging,
             foreseen,
             iteration,
+            sums,
             ..
         } = self;
-        let iteration = iteration.as_mut().ok_or_else(ExpectationError::not_begun)?;
+        let iteration = iteration.as_ref().ok_or_else(ExpectationError::not_begun)?;
+        let sums = sums.as_mut().ok_or_else(ExpectationError::not_begun)?;
         let images =
             images::Prepared::new(device, staging, transforms, cache, input, layout, items)?;
+        let batch = BatchContext {
+            device,
+            input,
+            iteration,
+            layout,
+            items,
+            images: &images,
+        };
         let pixels = items.len() * input.references.len() * layout.count;
         let shares = device.zeros::<[f32; 2]>(pixels)?;
         clock.end_of(Stage::GetImg)?;
@@ -243,25 +256,16 @@ impl CudaEngine {
             .min(*foreseen * items.len())
             .max(1);
         let mut first = if Search::of(input) == Search::Global {
-            first_pass::global(
-                device, product, precision, input, iteration, layout, items, &images, capacity,
-                staging, clock,
-            )?
+            first_pass::global(&batch, (product, precision), capacity, staging, clock)?
         } else {
-            own_orientations::first_pass(
-                device, lists, input, iteration, layout, items, &images, capacity, staging, clock,
-            )?
+            own_orientations::first_pass(&batch, lists, capacity, staging, clock)?
         };
         *foreseen = listing::foreseen(first.list.first[items.len()] as usize, items.len());
         let mut groups = first.list.groups.take();
         let second = SecondPass {
-            device,
-            input,
-            iteration,
-            layout,
-            images: &images,
+            batch,
             first: &first,
-            shares: shares.pointer(),
+            shares: shares.view(),
         };
         let mut parts: Vec<Found> = Vec::new();
         let mut done = 0;
@@ -280,10 +284,9 @@ impl CudaEngine {
             done = end;
         }
         staging.wait()?;
-        let sums = &mut iteration.sums;
-        let outcomes = parts.iter().flat_map(|found| {
-            totals::add(input, layout, items, &images, &first, staging, found, sums)
-        });
+        let outcomes = parts
+            .iter()
+            .flat_map(|found| totals::add(&batch, &first, staging, found, sums));
         Ok(outcomes.collect())
     }
 
@@ -322,7 +325,7 @@ impl CudaEngine {
 impl ExpectationEngine for CudaEngine {
     fn begin_iteration(&mut self, input: &IterationInput) -> Result<(), ExpectationError> {
         // The sums of the last iteration free their memory before the new ones take theirs.
-        (self.iteration, self.on_host) = (None, None);
+        (self.iteration, self.sums, self.on_host) = (None, None, None);
         self.cache.set_in_use(false);
         match self.begin(input) {
             Err(error) if error.code() == Code::DEVICE_FULL => {
@@ -330,6 +333,7 @@ impl ExpectationEngine for CudaEngine {
             }
             begun => {
                 self.iteration = Some(begun?);
+                self.sums = Some(WeightedSums::empty(input));
                 self.cache.set_in_use(true);
             }
         }
@@ -374,7 +378,7 @@ impl ExpectationEngine for CudaEngine {
             .iteration
             .take()
             .ok_or_else(ExpectationError::not_begun)?;
-        let mut sums = iteration.sums;
+        let mut sums = self.sums.take().ok_or_else(ExpectationError::not_begun)?;
         let classes = sums.class_weight.len();
         sums.backprojections = DeviceVolume::split(&self.device, iteration.volumes, classes)
             .into_iter()

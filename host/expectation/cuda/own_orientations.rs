@@ -3,34 +3,35 @@
 use super::super::orientations::{OrientationList, Search, classes_of, fixed_list, local_list};
 use super::super::priors::{mean_prior, relative_log_priors};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
-use super::Iteration;
+use super::batch::BatchContext;
 use super::clock::{Clock, Stage};
 use super::first_pass::{FirstPass, limit, relative_offset_priors};
 use super::groups::{Groups, Listed};
-use super::images::Prepared;
-use super::layout::DeviceLayout;
 use super::listing::{Listing, running_sum};
 use super::rows::Rows;
 use super::second_pass::Differences;
-use crate::device::{Device, Pointer, Staging, Uploader};
+use crate::device::{Staging, Uploader, View};
+use gpu::kernels::weights::{FineWeights, ListKept};
 use gpu::samples::{Alignment, Parent, Sample, Selection};
 use rayon::prelude::*;
 
 /// Local search and fixed orientations: each particle has orientations of its own; its samples are listed on the host and compared pair by pair.
 /// `capacity` as in [`global`](super::first_pass::global).
-#[allow(clippy::too_many_arguments)]
 pub fn first_pass(
-    device: &Device,
+    batch: &BatchContext,
     lists: &mut Uploader,
-    input: &IterationInput,
-    iteration: &Iteration,
-    layout: &DeviceLayout,
-    items: &[&BatchItem],
-    images: &Prepared,
     capacity: usize,
     staging: &mut Staging,
     clock: &mut Clock,
 ) -> Result<FirstPass, ExpectationError> {
+    let &BatchContext {
+        device,
+        input,
+        layout,
+        items,
+        images,
+        ..
+    } = batch;
     let plane = &layout.host.plane;
     let offsets = relative_offset_priors(input, layout, images);
     let (rows, of_image) = if Search::of(input) == Search::Fixed {
@@ -54,15 +55,15 @@ pub fn first_pass(
     let samples = &uploaded.block;
     let first_device = staging.upload(&first)?;
     let listed = Listed {
-        samples: samples.pointer(),
+        samples: samples.view(),
         count: total,
-        number: Pointer::null(),
+        number: View::null(),
     };
     let groups = Groups::of_known(device, listed, rows.count, parents(&of_image, rows.count))?;
     // SAFETY: filled by the kernels below.
     let values = unsafe { device.buffer::<f32>(total)? };
     Differences {
-        axes: rows.coarse_axes.block.pointer(),
+        axes: rows.coarse_axes.block.view(),
         class_of: &rows.class_of,
         children: 1,
         shift_children: 1,
@@ -72,16 +73,7 @@ pub fn first_pass(
         phase_stride: layout.coarse_stride,
         powers: images.powers(0),
     }
-    .run(
-        device,
-        input,
-        iteration,
-        layout,
-        images,
-        &groups,
-        samples.pointer(),
-        &values,
-    )?;
+    .run(batch, &groups, samples.view(), &values)?;
     drop(groups);
     clock.end_of(Stage::GetDiff)?;
 
@@ -92,21 +84,21 @@ pub fn first_pass(
     let only_best = input.criterion == Criterion::CrossCorrelation;
     // SAFETY: arrays of the sizes the kernel's documentation asks for.
     unsafe {
-        device.fine_weights(
-            items.len() as u32,
-            samples.pointer(),
-            first_device.pointer(),
-            1,
-            1,
-            input.options.adaptive_fraction as f32,
-            limit(input),
-            u32::from(only_best),
-            Pointer::null(),
-            values.pointer(),
-            best.pointer(),
-            alignments.pointer(),
-            kept.pointer(),
-        )?;
+        device.launch(&FineWeights {
+            images: items.len() as u32,
+            samples: samples.view(),
+            first: first_device.view(),
+            orientation_children: 1,
+            shift_children: 1,
+            fraction: input.options.adaptive_fraction as f32,
+            limit: limit(input),
+            best_only: u32::from(only_best),
+            given: View::null(),
+            values: values.view(),
+            best: best.view(),
+            out: alignments.view(),
+            kept: kept.view(),
+        })?;
     }
     let (chosen, numbers) = (
         staging.fetch(&alignments, 0, items.len())?,
@@ -133,15 +125,15 @@ pub fn first_pass(
         |first, capacity, kept| {
             // SAFETY: arrays of the sizes the kernel's documentation asks for.
             unsafe {
-                device.list_kept(
-                    items.len() as u32,
-                    samples.pointer(),
-                    first_device.pointer(),
-                    values.pointer(),
-                    first,
+                device.launch(&ListKept {
+                    images: items.len() as u32,
+                    samples: samples.view(),
+                    first: first_device.view(),
+                    values: values.view(),
+                    kept_first: first,
                     capacity,
-                    kept,
-                )
+                    out: kept,
+                })
             }
         },
     )?;

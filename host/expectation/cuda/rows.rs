@@ -81,8 +81,14 @@ impl Rows {
         let children = input
             .sampling
             .orientation_children(input.options.oversampling);
+        let priors = (&index[..], log_prior);
         Self::new(
-            staging, uploader, input, plane, &index, log_prior, children, matrices,
+            staging,
+            uploader,
+            (input, plane),
+            priors,
+            children,
+            matrices,
         )
     }
 
@@ -102,18 +108,17 @@ impl Rows {
             let particle = items[row / classes].particle;
             vec![euler::matrix(particle.rot, particle.tilt, particle.psi)]
         };
-        Self::new(staging, uploader, input, plane, &index, &[], 1, matrices)
+        let priors = (&index[..], &[][..]);
+        Self::new(staging, uploader, (input, plane), priors, 1, matrices)
     }
 
-    /// `matrices` gives the children of a row by order of oversampling; there are `children` at that of the run.
-    #[allow(clippy::too_many_arguments)]
+    /// `index` and `log_prior` have an element per row. `matrices` gives the children of a row by order of oversampling;
+    /// there are `children` at that of the run.
     fn new(
         staging: &mut Staging,
         uploader: &mut Uploader,
-        input: &IterationInput,
-        plane: &ImagePlane,
-        index: &[(u32, u32)],
-        log_prior: &[f32],
+        (input, plane): (&IterationInput, &ImagePlane),
+        (index, log_prior): (&[(u32, u32)], &[f32]),
         children: usize,
         matrices: impl Fn(usize, u32) -> Vec<Matrix3> + Sync,
     ) -> Result<Self, ExpectationError> {

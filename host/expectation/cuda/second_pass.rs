@@ -2,14 +2,19 @@
 
 use super::super::orientations::Search;
 use super::super::{Criterion, ExpectationError, IterationInput};
+use super::batch::BatchContext;
 use super::clock::{Clock, Stage};
 use super::first_pass::FirstPass;
 use super::groups::{Grouping, Groups, Listed};
-use super::images::Prepared;
 use super::layout::DeviceLayout;
 use super::{Iteration, work};
 use crate::device::meter::Part;
-use crate::device::{Buffer, Coming, Device, Pointer, Staging};
+use crate::device::{Buffer, Coming, Staging, View};
+use gpu::kernels::fine::{FineDifferences1x1, FineDifferences8x4};
+use gpu::kernels::project::ProjectSlices;
+use gpu::kernels::statistics::FineStatistics;
+use gpu::kernels::store::{ReduceShares, StoreOrientations};
+use gpu::kernels::weights::FineWeights;
 use gpu::samples::{Alignment, Pair, Sample};
 use gpu::slice::SliceAxes;
 use std::ops::Range;
@@ -17,7 +22,7 @@ use std::ops::Range;
 /// One pass of differences over grouped samples.
 pub struct Differences<'a> {
     /// Axes of every child of every row.
-    pub axes: Pointer<SliceAxes>,
+    pub axes: View<SliceAxes>,
     /// Class of every row.
     pub class_of: &'a Buffer<u32>,
     /// Children of an orientation.
@@ -33,23 +38,26 @@ pub struct Differences<'a> {
     /// Row length of `phases`.
     pub phase_stride: usize,
     /// Powers of the images in cross-correlations.
-    pub powers: Pointer<f32>,
+    pub powers: View<f32>,
 }
 
 impl Differences<'_> {
     /// Fills `values`; parents are projected part by part.
-    #[allow(clippy::too_many_arguments)]
     pub fn run(
         &self,
-        device: &Device,
-        input: &IterationInput,
-        iteration: &Iteration,
-        layout: &DeviceLayout,
-        images: &Prepared,
+        batch: &BatchContext,
         groups: &Groups,
-        samples: Pointer<Sample>,
+        samples: View<Sample>,
         values: &Buffer<f32>,
     ) -> Result<(), ExpectationError> {
+        let &BatchContext {
+            device,
+            input,
+            iteration,
+            layout,
+            images,
+            ..
+        } = batch;
         let stride = self.pixel_count.next_multiple_of(32);
         let parents = groups.parents();
         let step = (iteration.plan.family_slices / (8 * stride * self.children))
@@ -61,50 +69,49 @@ impl Differences<'_> {
             let pairs = parents[begin].begin..parents[end - 1].end;
             // SAFETY: arrays of the sizes the kernel's documentation asks for.
             unsafe {
-                device.project_slices(
-                    ((end - begin) * self.children) as u32,
-                    iteration.references[0].pointer(),
-                    iteration.shape.pointer(),
-                    self.axes,
-                    groups.chosen().offset(begin),
-                    self.class_of.pointer(),
-                    self.children as u32,
-                    layout.pixels.pointer(),
-                    self.pixel_count as u32,
-                    slices.pointer(),
-                    stride as u32,
-                    Pointer::null(),
-                    0,
-                )?;
+                device.launch(&ProjectSlices {
+                    orientations: ((end - begin) * self.children) as u32,
+                    volume: iteration.references[0].view(),
+                    shape: iteration.shape.view(),
+                    axes: self.axes,
+                    selection: groups.chosen().offset(begin),
+                    volume_of: self.class_of.view(),
+                    children: self.children as u32,
+                    pixels: layout.pixels.view(),
+                    pixel_count: self.pixel_count as u32,
+                    out: slices.view(),
+                    stride: stride as u32,
+                    half_power: View::null(),
+                    power_stride: 0,
+                })?;
             }
-            let launch = if self.children >= 8 && self.shift_children >= 4 {
-                Device::fine_differences_8x4
-            } else {
-                Device::fine_differences_1x1
+            let differences = FineDifferences8x4 {
+                pair_count: pairs.end - pairs.start,
+                pairs: groups.pairs().offset(pairs.start as usize),
+                samples,
+                first_parent: begin as u32,
+                slices: slices.view(),
+                slice_stride: stride as u32,
+                images: images.masked.view(),
+                image_stride: layout.stride as u32,
+                ctf: images.comparison_ctf(input),
+                scales: images.scales.view(),
+                weight: self.weight.view(),
+                phases: self.phases.view(),
+                phase_stride: self.phase_stride as u32,
+                pixel_count: self.pixel_count as u32,
+                orientation_children: self.children as u32,
+                shift_children: self.shift_children as u32,
+                powers: self.powers,
+                values: values.view(),
             };
-            // SAFETY: as above.
+            // SAFETY: pairs, parents and samples are those of the groups, which point into these arrays.
             device.metered(Part::FineDifferences, || unsafe {
-                launch(
-                    device,
-                    pairs.end - pairs.start,
-                    groups.pairs().offset(pairs.start as usize),
-                    samples,
-                    begin as u32,
-                    slices.pointer(),
-                    stride as u32,
-                    images.masked.pointer(),
-                    layout.stride as u32,
-                    images.comparison_ctf(input),
-                    images.scales.pointer(),
-                    self.weight.pointer(),
-                    self.phases.pointer(),
-                    self.phase_stride as u32,
-                    self.pixel_count as u32,
-                    self.children as u32,
-                    self.shift_children as u32,
-                    self.powers,
-                    values.pointer(),
-                )
+                if self.children >= 8 && self.shift_children >= 4 {
+                    device.launch(&differences)
+                } else {
+                    device.launch(&FineDifferences1x1::from(differences))
+                }
             })?;
         }
         work::count_differences(
@@ -120,14 +127,10 @@ impl Differences<'_> {
 
 /// The second pass over the significant samples of a batch.
 pub struct SecondPass<'a> {
-    pub device: &'a Device,
-    pub input: &'a IterationInput<'a>,
-    pub iteration: &'a Iteration,
-    pub layout: &'a DeviceLayout,
-    pub images: &'a Prepared,
+    pub batch: BatchContext<'a>,
     pub first: &'a FirstPass,
     /// Σ w Re(conj(sCA)·F) and Σ w|sCA|² per image, class and pixel; zeros.
-    pub shares: Pointer<[f32; 2]>,
+    pub shares: View<[f32; 2]>,
 }
 
 /// What the second pass finds for some images of a batch.
@@ -165,7 +168,7 @@ pub fn samples_at_once(
 impl SecondPass<'_> {
     /// Images from `begin` on whose samples go through at once within the plan; at least one.
     pub fn part(&self, begin: usize) -> Range<usize> {
-        let room = samples_at_once(self.input, self.iteration, self.layout);
+        let room = samples_at_once(self.batch.input, self.batch.iteration, self.batch.layout);
         let first = &self.first.list.first;
         let mut end = begin + 1;
         while end + 1 < first.len() && (first[end + 1] - first[begin]) as usize <= room {
@@ -179,9 +182,9 @@ impl SecondPass<'_> {
         let list = &self.first.list;
         let begin = list.first[part.start];
         Listed {
-            samples: list.samples.pointer().offset(begin as usize),
+            samples: list.samples.view().offset(begin as usize),
             count: (list.first[part.end] - begin) as usize,
-            number: Pointer::null(),
+            number: View::null(),
         }
     }
 
@@ -191,8 +194,8 @@ impl SecondPass<'_> {
         part: &Range<usize>,
         staging: &mut Staging,
     ) -> Result<Groups, ExpectationError> {
-        let rows = self.first.rows(self.layout).count;
-        let grouping = Grouping::queue(self.device, staging, self.listed(part), rows)?;
+        let rows = self.first.rows(self.batch.layout).count;
+        let grouping = Grouping::queue(self.batch.device, staging, self.listed(part), rows)?;
         staging.wait()?;
         Ok(grouping.arrived(staging))
     }
@@ -206,15 +209,15 @@ impl SecondPass<'_> {
         staging: &mut Staging,
         clock: &mut Clock,
     ) -> Result<Found, ExpectationError> {
-        let Self {
+        let (batch, first) = (&self.batch, self.first);
+        let &BatchContext {
             device,
             input,
             iteration,
             layout,
             images,
-            first,
             ..
-        } = *self;
+        } = batch;
         let rows = first.rows(layout);
         let (children, shift_children) = children(input, layout);
         let Listed {
@@ -225,7 +228,7 @@ impl SecondPass<'_> {
         // SAFETY: filled by the kernels below.
         let values = unsafe { device.buffer::<f32>(total * children * shift_children)? };
         Differences {
-            axes: rows.fine_axes.block.pointer(),
+            axes: rows.fine_axes.block.view(),
             class_of: &rows.class_of,
             children,
             shift_children,
@@ -235,9 +238,7 @@ impl SecondPass<'_> {
             phase_stride: layout.stride,
             powers: images.powers(1),
         }
-        .run(
-            device, input, iteration, layout, images, groups, samples, &values,
-        )?;
+        .run(batch, groups, samples, &values)?;
         clock.end_of(Stage::GetDiff)?;
 
         let count = part.len();
@@ -266,34 +267,34 @@ impl SecondPass<'_> {
         // From here on nothing is allocated: what follows adds to sums.
         // SAFETY: arrays of the sizes the kernels' documentation asks for.
         unsafe {
-            device.fine_weights(
-                count as u32,
+            device.launch(&FineWeights {
+                images: count as u32,
                 samples,
-                own_first.pointer(),
-                children as u32,
-                shift_children as u32,
-                input.options.adaptive_fraction as f32,
-                u32::MAX,
-                u32::from(only_best),
-                given.as_ref().map_or(Pointer::null(), Buffer::pointer),
-                values.pointer(),
-                best.pointer(),
-                alignments.pointer(),
-                Pointer::null(),
-            )?;
-            device.fine_statistics(
-                count as u32,
+                first: own_first.view(),
+                orientation_children: children as u32,
+                shift_children: shift_children as u32,
+                fraction: input.options.adaptive_fraction as f32,
+                limit: u32::MAX,
+                best_only: u32::from(only_best),
+                given: given.as_ref().map_or(View::null(), Buffer::view),
+                values: values.view(),
+                best: best.view(),
+                out: alignments.view(),
+                kept: View::null(),
+            })?;
+            device.launch(&FineStatistics {
+                images: count as u32,
                 samples,
-                own_first.pointer(),
-                values.pointer(),
-                children as u32,
-                shift_children as u32,
-                rows.slot_of.pointer(),
-                iteration.direction_weight.pointer(),
-                layout.fine_shifts.pointer(),
-                centres.pointer(),
-                alignments.pointer(),
-            )?;
+                first: own_first.view(),
+                values: values.view(),
+                orientation_children: children as u32,
+                shift_children: shift_children as u32,
+                slot_of: rows.slot_of.view(),
+                direction_weight: iteration.direction_weight.view(),
+                shifts: layout.fine_shifts.view(),
+                centre: centres.view(),
+                out: alignments.view(),
+            })?;
         }
         clock.end_of(Stage::Convert)?;
         if !input.options.skip_maximize {
@@ -302,18 +303,18 @@ impl SecondPass<'_> {
         let row = part.start * classes;
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         unsafe {
-            device.reduce_shares(
-                (count * classes) as u32,
-                self.shares.offset(row * layout.count),
-                images.masked.pointer().offset(part.start * layout.stride),
-                layout.power_weight.pointer(),
-                layout.stride as u32,
-                layout.count as u32,
-                classes as u32,
-                layout.shell_begin.pointer(),
-                layout.shells as u32,
-                shell_sums.pointer(),
-            )?;
+            device.launch(&ReduceShares {
+                rows: (count * classes) as u32,
+                shares: self.shares.offset(row * layout.count),
+                masked: images.masked.view().offset(part.start * layout.stride),
+                power_weight: layout.power_weight.view(),
+                image_stride: layout.stride as u32,
+                pixel_count: layout.count as u32,
+                classes: classes as u32,
+                shell_begin: layout.shell_begin.view(),
+                shells: layout.shells as u32,
+                out: shell_sums.view(),
+            })?;
         }
         let found = Found {
             alignments: staging.fetch(&alignments, 0, count)?,
@@ -328,52 +329,52 @@ impl SecondPass<'_> {
     fn store(
         &self,
         groups: &Groups,
-        samples: Pointer<Sample>,
+        samples: View<Sample>,
         values: &Buffer<f32>,
     ) -> Result<(), ExpectationError> {
-        let Self {
+        let first = self.first;
+        let BatchContext {
             device,
             input,
             iteration,
             layout,
             images,
-            first,
             ..
-        } = *self;
+        } = self.batch;
         let rows = first.rows(layout);
         let (children, shift_children) = children(input, layout);
         work::count_store(device, groups.parents(), children, layout.count);
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         device.metered(Part::Store, || unsafe {
-            device.store_orientations(
-                groups.parents().len() as u32,
-                groups.parents_there(),
-                groups.pairs(),
+            device.launch(&StoreOrientations {
+                parent_count: groups.parents().len() as u32,
+                parents: groups.parents_there(),
+                pairs: groups.pairs(),
                 samples,
-                values.pointer(),
-                children as u32,
-                shift_children as u32,
-                rows.fine_axes.block.pointer(),
-                rows.class_of.pointer(),
-                iteration.references[0].pointer(),
-                iteration.shape.pointer(),
-                input.references[0].shape().insertion_limit2(),
-                layout.pixels.pointer(),
-                layout.projected as u32,
-                layout.count as u32,
-                images.masked.pointer(),
-                images.unmasked.pointer(),
-                images.ctf.as_ref().map_or(Pointer::null(), Buffer::pointer),
-                layout.stride as u32,
-                images.sum_scales.pointer(),
-                layout.inverse_variance.pointer(),
-                layout.fine_phases.pointer(),
-                layout.stride as u32,
-                input.store_flags(layout.group),
-                input.references.len() as u32,
-                iteration.volumes.pointer(),
-                self.shares,
-            )
+                values: values.view(),
+                orientation_children: children as u32,
+                shift_children: shift_children as u32,
+                axes: rows.fine_axes.block.view(),
+                class_of: rows.class_of.view(),
+                references: iteration.references[0].view(),
+                shape: iteration.shape.view(),
+                max_radius2: input.references[0].shape().insertion_limit2(),
+                pixels: layout.pixels.view(),
+                projected: layout.projected as u32,
+                pixel_count: layout.count as u32,
+                masked: images.masked.view(),
+                unmasked: images.unmasked.view(),
+                ctf: images.ctf.as_ref().map_or(View::null(), Buffer::view),
+                image_stride: layout.stride as u32,
+                scales: images.sum_scales.view(),
+                inverse_variance: layout.inverse_variance.view(),
+                phases: layout.fine_phases.view(),
+                phase_stride: layout.stride as u32,
+                flags: input.store_flags(layout.group),
+                classes: input.references.len() as u32,
+                sums: iteration.volumes.view(),
+                shares: self.shares,
+            })
         })?;
         Ok(())
     }

@@ -1,24 +1,23 @@
 //! Ties of the cross-correlation iteration, decided in double precision (as `cpu/ties.rs` says why).
 
-use super::super::{ExpectationError, IterationInput};
-use super::Iteration;
+use super::super::ExpectationError;
+use super::batch::BatchContext;
 use super::first_pass::FirstPass;
-use super::images::Prepared;
-use super::layout::DeviceLayout;
-use crate::device::Device;
 use gpu::correlation::ExactSample;
+use gpu::kernels::ties::TiedCorrelations;
 use gpu::samples::Sample;
 
 /// Leaves of the samples that are tied with the best one of each image the best in double precision, the first one when
 /// equal. Waits for the device only where there are such samples.
-pub fn decide(
-    device: &Device,
-    input: &IterationInput,
-    iteration: &Iteration,
-    layout: &DeviceLayout,
-    images: &Prepared,
-    found: &mut FirstPass,
-) -> Result<(), ExpectationError> {
+pub fn decide(batch: &BatchContext, found: &mut FirstPass) -> Result<(), ExpectationError> {
+    let &BatchContext {
+        device,
+        input,
+        iteration,
+        layout,
+        images,
+        ..
+    } = batch;
     let index = &found.rows(layout).index;
     let list = &found.list;
     let count = list.selections.len();
@@ -48,20 +47,20 @@ pub fn decide(
     let correlations = unsafe { device.buffer::<f64>(total)? };
     // SAFETY: arrays of the sizes the kernel's documentation asks for.
     unsafe {
-        device.tied_correlations(
-            total as u32,
-            exact.pointer(),
-            iteration.references[0].pointer(),
-            iteration.shape.pointer(),
-            layout.pixels.pointer(),
-            layout.coarse_count as u32,
-            images.masked.pointer(),
-            layout.stride as u32,
-            images.comparison_ctf(input),
-            images.scales.pointer(),
-            layout.coarse_weight.pointer(),
-            correlations.pointer(),
-        )?;
+        device.launch(&TiedCorrelations {
+            sample_count: total as u32,
+            samples: exact.view(),
+            references: iteration.references[0].view(),
+            shape: iteration.shape.view(),
+            pixels: layout.pixels.view(),
+            pixel_count: layout.coarse_count as u32,
+            images: images.masked.view(),
+            image_stride: layout.stride as u32,
+            ctf: images.comparison_ctf(input),
+            scales: images.scales.view(),
+            weight: layout.coarse_weight.view(),
+            out: correlations.view(),
+        })?;
     }
     let correlations = device.download(&correlations, total)?;
     let best: Vec<Sample> = list

@@ -1,31 +1,31 @@
 //! What a batch adds to the sums that are not volumes, and the outcome of each particle (spec 01 §6.4, §7.2–7.6).
 
 use super::super::outcome::{BestSample, Evidence};
-use super::super::totals::{ClassShells, ShellSums};
-use super::super::{BatchItem, Criterion, IterationInput, ParticleOutcome, WeightedSums};
+use super::super::totals::{ClassShells, ParticleSums, ShellSums};
+use super::super::{BatchItem, Criterion, ParticleOutcome, WeightedSums};
+use super::batch::BatchContext;
 use super::first_pass::FirstPass;
-use super::images::Prepared;
-use super::layout::DeviceLayout;
 use super::second_pass::Found;
 use crate::device::Staging;
 use gpu::samples::Alignment;
 
 /// Adds the images of the batch that were `found` to `sums`, when the results have come.
-#[allow(clippy::too_many_arguments)]
 pub fn add(
-    input: &IterationInput,
-    layout: &DeviceLayout,
-    items: &[&BatchItem],
-    images: &Prepared,
+    batch: &BatchContext,
     first: &FirstPass,
     staging: &Staging,
     found: &Found,
     sums: &mut WeightedSums,
 ) -> Vec<ParticleOutcome> {
-    let batch = Batch {
+    let &BatchContext {
         input,
         layout,
+        items,
         images,
+        ..
+    } = batch;
+    let results = Results {
+        batch,
         first,
         shell_powers: staging.values(&images.shell_powers),
     };
@@ -36,7 +36,7 @@ pub fn add(
         .zip(staging.values(&found.shares).chunks_exact(per_image))
         .map(|((i, alignment), shares)| {
             let item = items[i];
-            let mut outcome = batch.outcome(i, item, alignment, shares);
+            let mut outcome = results.outcome(i, item, alignment, shares);
             if !input.options.skip_maximize {
                 let a_g = layout.host.pixel_size;
                 sums.sigma2_offset += f64::from(alignment.offset2) * a_g * a_g;
@@ -44,36 +44,32 @@ pub fn add(
                     [] => host_ctf,
                     ctf => &ctf[i * layout.stride..],
                 };
-                sums.add_particle(
-                    input,
-                    &layout.host,
-                    item,
-                    &images.starts[i],
-                    &batch.shell_sums(i, alignment, shares),
+                let found = ParticleSums {
+                    start: &images.starts[i],
+                    shells: &results.shell_sums(i, alignment, shares),
                     ctf,
-                    &mut outcome,
-                );
+                };
+                sums.add_particle(input, &layout.host, item, found, &mut outcome);
             }
             outcome
         })
         .collect()
 }
 
-struct Batch<'a> {
-    input: &'a IterationInput<'a>,
-    layout: &'a DeviceLayout,
-    images: &'a Prepared,
+/// What has come back of a batch.
+struct Results<'a> {
+    batch: &'a BatchContext<'a>,
     first: &'a FirstPass,
     /// Σ|F|² per shell of the whole transform, of all images.
     shell_powers: &'a [f32],
 }
 
-impl Batch<'_> {
+impl Results<'_> {
     /// Σ|F|² of shell `s` above the n_g box, of image `i`.
     fn high_power(&self, i: usize) -> &[f32] {
-        let shells = self.layout.host.box_size / 2 + 1;
+        let shells = self.batch.layout.host.box_size / 2 + 1;
         let powers = &self.shell_powers[i * shells..(i + 1) * shells];
-        &powers[self.layout.shells.min(shells)..]
+        &powers[self.batch.layout.shells.min(shells)..]
     }
 
     /// Pose, likelihood and probability of particle `i`, its norm still the old one.
@@ -84,9 +80,9 @@ impl Batch<'_> {
         alignment: &Alignment,
         shares: &[[f32; 4]],
     ) -> ParticleOutcome {
-        let (input, host) = (self.input, &self.layout.host);
+        let (input, host) = (self.batch.input, &self.batch.layout.host);
         let (class, orientation) =
-            self.first.rows(self.layout).index[alignment.orientation as usize];
+            self.first.rows(self.batch.layout).index[alignment.orientation as usize];
         let children = input
             .sampling
             .orientation_children(input.options.oversampling);
@@ -103,7 +99,7 @@ impl Batch<'_> {
                 Evidence::of_correlation(f64::from(selection.max_log), counted)
             }
             Criterion::Likelihood => {
-                let powers = shares[..self.layout.shells].iter();
+                let powers = shares[..self.batch.layout.shells].iter();
                 Evidence::of_weights(
                     host,
                     f64::from(selection.sum).ln() + f64::from(selection.max_log),
@@ -114,12 +110,19 @@ impl Batch<'_> {
                 )
             }
         };
-        ParticleOutcome::new(input, host, item, &self.images.starts[i], best, evidence)
+        ParticleOutcome::new(
+            input,
+            host,
+            item,
+            &self.batch.images.starts[i],
+            best,
+            evidence,
+        )
     }
 
     /// Sums per shell of particle `i`.
     fn shell_sums(&self, i: usize, alignment: &Alignment, shares: &[[f32; 4]]) -> ShellSums {
-        let shells = self.layout.shells;
+        let shells = self.batch.layout.shells;
         let column = |shares: &[[f32; 4]], k: usize| -> Vec<f64> {
             shares.iter().map(|s| f64::from(s[k])).collect()
         };

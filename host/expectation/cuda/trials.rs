@@ -3,6 +3,7 @@
 
 use crate::device::{Buffer, DeviceError};
 use crate::fourier::reference::DeviceReference;
+use gpu::kernels::trials::{TrialDifferences, TrialSpectrum};
 use gpu::slice::{SliceAxes, VolumeShape};
 
 /// Trial particles of one optics group on the device of a reference.
@@ -56,19 +57,19 @@ impl<'a> Trials<'a> {
         // SAFETY: filled by the kernel; array sizes as it demands.
         unsafe {
             let out = device.buffer(moved.len())?;
-            device.trial_differences(
-                self.count as u32,
-                self.reference.volume.pointer(),
-                self.shape.pointer(),
-                self.pixels.pointer(),
-                self.pixel_count as u32,
-                self.weights.pointer(),
-                self.axes.pointer(),
-                moved_on_device.pointer(),
-                shifts.pointer(),
-                candidates as u32,
-                out.pointer(),
-            )?;
+            device.launch(&TrialDifferences {
+                trials: self.count as u32,
+                volume: self.reference.volume.view(),
+                shape: self.shape.view(),
+                pixels: self.pixels.view(),
+                pixel_count: self.pixel_count as u32,
+                weights: self.weights.view(),
+                axes: self.axes.view(),
+                moved: moved_on_device.view(),
+                shifts: shifts.view(),
+                candidates: candidates as u32,
+                out: out.view(),
+            })?;
             device.download(&out, moved.len())
         }
     }
@@ -90,19 +91,19 @@ impl<'a> Trials<'a> {
         let out: Buffer<f64> = device.zeros(shells)?;
         // SAFETY: array sizes as the kernel demands.
         unsafe {
-            device.trial_spectrum(
-                self.count as u32,
-                self.reference.volume.pointer(),
-                self.shape.pointer(),
-                self.pixels.pointer(),
-                shell_of.pointer(),
-                self.pixel_count as u32,
-                self.weights.pointer(),
-                self.axes.pointer(),
-                moved.pointer(),
-                shells as u32,
-                out.pointer(),
-            )?;
+            device.launch(&TrialSpectrum {
+                trials: self.count as u32,
+                volume: self.reference.volume.view(),
+                shape: self.shape.view(),
+                pixels: self.pixels.view(),
+                shell_of: shell_of.view(),
+                pixel_count: self.pixel_count as u32,
+                weights: self.weights.view(),
+                axes: self.axes.view(),
+                moved: moved.view(),
+                shells: shells as u32,
+                out: out.view(),
+            })?;
         }
         device.download(&out, shells)
     }

@@ -2,7 +2,11 @@
 
 use super::super::finish::{Finish, Flattening, LowPass, shift_of};
 use super::map::DeviceMap;
-use crate::device::{Buffer, CubeTransform, DeviceError, Direction, Pointer};
+use crate::device::{Buffer, CubeTransform, DeviceError, Direction, View};
+use gpu::kernels::map::FinishMap;
+use gpu::kernels::solvent::{
+    AddMap, BlendMap, LowPassTransform, MapMoments, MaskedSums, MultiplyMaps, ShiftMap,
+};
 
 /// What [`Finish::on_host`] does.
 pub fn finish(mut map: DeviceMap, finish: &Finish) -> Result<DeviceMap, DeviceError> {
@@ -26,12 +30,12 @@ fn low_pass(map: &DeviceMap, filter: &LowPass) -> Result<DeviceMap, DeviceError>
     let unscale = 1.0 / (n as f64).powi(3);
     // SAFETY: the cube has this side.
     unsafe {
-        device.low_pass_transform(
-            cube.transform(),
-            map.side(),
-            filter.shells(n) as f32,
-            unscale as f32,
-        )?;
+        device.launch(&LowPassTransform {
+            transform: cube.transform(),
+            n: map.side(),
+            limit: filter.shells(n) as f32,
+            scale: unscale as f32,
+        })?;
     }
     DeviceMap::from_transform(device, cube, &plan)
 }
@@ -40,7 +44,13 @@ fn centre(map: DeviceMap, limit: f64) -> Result<DeviceMap, DeviceError> {
     let device = &map.device;
     let moments: Buffer<f64> = device.zeros(4)?;
     // SAFETY: array sizes as the kernel demands.
-    unsafe { device.map_moments(map.pointer(), map.side(), moments.pointer())? };
+    unsafe {
+        device.launch(&MapMoments {
+            map: map.view(),
+            n: map.side(),
+            out: moments.view(),
+        })?
+    };
     let found = device.download(&moments, 4)?;
     let Some(shift) = shift_of([found[0], found[1], found[2], found[3]], limit) else {
         return Ok(map);
@@ -49,7 +59,14 @@ fn centre(map: DeviceMap, limit: f64) -> Result<DeviceMap, DeviceError> {
     // SAFETY: filled by the kernel; both maps have one side.
     unsafe {
         let centred = DeviceMap::new(device, map.side() as usize)?;
-        device.shift_map(map.pointer(), map.side(), x, y, z, centred.pointer())?;
+        device.launch(&ShiftMap {
+            map: map.view(),
+            n: map.side(),
+            shift_x: x,
+            shift_y: y,
+            shift_z: z,
+            out: centred.view(),
+        })?;
         Ok(centred)
     }
 }
@@ -68,24 +85,35 @@ fn flatten(map: &DeviceMap, flattening: &Flattening) -> Result<(), DeviceError> 
             let mask = DeviceMap::upload(device, mask)?;
             // SAFETY: both maps have one side.
             unsafe {
-                device.multiply_maps(map.count(), map.pointer(), mask.pointer(), map.pointer())?;
+                device.launch(&MultiplyMaps {
+                    count: map.count(),
+                    map: map.view(),
+                    factor: mask.view(),
+                    out: map.view(),
+                })?;
             }
         }
         // SAFETY: array sizes as the kernel demands.
         None => unsafe {
-            device.finish_map(
-                map.pointer(),
-                map.side(),
-                flattening.radius as f32,
-                flattening.edge as f32,
-                Pointer::null(),
-                0.0,
-            )?;
+            device.launch(&FinishMap {
+                map: map.view(),
+                n: map.side(),
+                sphere: flattening.radius as f32,
+                edge: flattening.edge as f32,
+                background: View::null(),
+                sinc_box: 0.0,
+            })?;
         },
     }
     if let Some(smooth) = smooth {
         // SAFETY: both maps have one side.
-        unsafe { device.add_map(map.count(), smooth.pointer(), map.pointer())? };
+        unsafe {
+            device.launch(&AddMap {
+                count: map.count(),
+                other: smooth.view(),
+                map: map.view(),
+            })?
+        };
     }
     if let Some(second) = &flattening.second {
         blend(map, &DeviceMap::upload(device, second)?)?;
@@ -99,7 +127,17 @@ fn blend(map: &DeviceMap, mask: &DeviceMap) -> Result<(), DeviceError> {
     let sums: Buffer<f64> = device.zeros(2)?;
     // SAFETY: both maps have one side.
     unsafe {
-        device.masked_sums(map.count(), map.pointer(), mask.pointer(), sums.pointer())?;
-        device.blend_map(map.count(), mask.pointer(), sums.pointer(), map.pointer())
+        device.launch(&MaskedSums {
+            count: map.count(),
+            map: map.view(),
+            mask: mask.view(),
+            out: sums.view(),
+        })?;
+        device.launch(&BlendMap {
+            count: map.count(),
+            mask: mask.view(),
+            sums: sums.view(),
+            map: map.view(),
+        })
     }
 }

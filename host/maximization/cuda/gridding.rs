@@ -9,6 +9,9 @@ use super::super::radial::Radial;
 use super::operand::Operand;
 use crate::device::{Buffer, Cube, CubeTransform, DeviceError, Direction};
 use crate::fourier::sums::DeviceSums;
+use gpu::kernels::gridding::{
+    BeginDensities, CompensateIntoTransform, DivideDensities, SpreadDensities, WeightByBlob,
+};
 
 /// Data times the densities found in `iterations` rounds, as the centred transform of the padded box. `class_weight` only
 /// limits magnitudes.
@@ -33,15 +36,15 @@ pub fn compensated(
     // SAFETY: filled by the kernel; array sizes as it demands.
     unsafe {
         let cube = Cube::new(device, sums.shape.padded_box)?;
-        device.compensate_into_transform(
-            operand.sums,
-            density.pointer(),
-            operand.shape(),
-            operand.radius2,
+        device.launch(&CompensateIntoTransform {
+            sums: operand.sums,
+            density: density.view(),
+            shape: operand.shape(),
+            radius2: operand.radius2,
             scale,
-            cube.side() as u32,
-            cube.transform(),
-        )?;
+            padded_box: cube.side() as u32,
+            out: cube.transform(),
+        })?;
         Ok(cube)
     }
 }
@@ -66,37 +69,37 @@ fn found_on_device(
     unsafe {
         let density = device.buffer::<f64>(operand.voxels as usize)?;
         let mut cube = Cube::<f64>::new(device, side as usize)?;
-        device.begin_densities(
-            operand.voxels,
-            operand.shape(),
-            operand.radius2,
-            density.pointer(),
-        )?;
+        device.launch(&BeginDensities {
+            voxels: operand.voxels,
+            shape: operand.shape(),
+            radius2: operand.radius2,
+            density: density.view(),
+        })?;
         for _ in 0..iterations {
-            device.spread_densities(
+            device.launch(&SpreadDensities {
                 side,
-                operand.sums,
-                density.pointer(),
-                operand.shape(),
+                sums: operand.sums,
+                density: density.view(),
+                shape: operand.shape(),
                 scale,
-                cube.transform(),
-            )?;
+                out: cube.transform(),
+            })?;
             plans.run(device, Direction::Inverse, &mut cube)?;
-            device.weight_by_blob(
+            device.launch(&WeightByBlob {
                 side,
-                sums.shape.padded_box as u32,
-                blob.pointer(),
-                cube.voxels(),
-            )?;
+                padded_box: sums.shape.padded_box as u32,
+                blob: blob.view(),
+                cube: cube.voxels(),
+            })?;
             plans.run(device, Direction::Forward, &mut cube)?;
-            device.divide_densities(
+            device.launch(&DivideDensities {
                 side,
-                cube.transform(),
-                unscaled,
-                operand.shape(),
-                operand.radius2,
-                density.pointer(),
-            )?;
+                convolved: cube.transform(),
+                scale: unscaled,
+                shape: operand.shape(),
+                radius2: operand.radius2,
+                density: density.view(),
+            })?;
         }
         Ok(density)
     }

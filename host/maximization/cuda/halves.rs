@@ -4,6 +4,7 @@ use super::super::halves::HalfAverage;
 use super::operand::Operand;
 use crate::device::{Buffer, DeviceError};
 use crate::fourier::sums::DeviceSums;
+use gpu::kernels::halves::{AverageHalf, CorrelateHalves, JoinHalves};
 use num_complex::Complex64;
 
 /// Replace the sums of both halves by their means for |v|² ≤ `limit2`.
@@ -15,13 +16,13 @@ pub fn join_low_resolution(
     let operand = Operand::new(first)?;
     // SAFETY: both volumes have the shape and lie on this device.
     unsafe {
-        operand.device.join_halves(
-            operand.voxels,
-            operand.sums,
-            second.volume.pointer(),
-            operand.shape(),
+        operand.device.launch(&JoinHalves {
+            voxels: operand.voxels,
+            first: operand.sums,
+            second: second.volume.view(),
+            shape: operand.shape(),
             limit2,
-        )
+        })
     }
 }
 
@@ -33,13 +34,13 @@ pub fn fsc(first: &DeviceSums, second: &DeviceSums) -> Result<Vec<[f64; 3]>, Dev
     let out: Buffer<f64> = device.zeros(3 * reach)?;
     // SAFETY: both averages have this reach.
     unsafe {
-        device.correlate_halves(
-            averages[0].len() as u32,
-            averages[0].pointer(),
-            averages[1].pointer(),
-            reach as u32,
-            out.pointer(),
-        )?;
+        device.launch(&CorrelateHalves {
+            voxels: averages[0].len() as u32,
+            first: averages[0].view(),
+            second: averages[1].view(),
+            reach: reach as u32,
+            out: out.view(),
+        })?;
     }
     let values = device.download(&out, 3 * reach)?;
     Ok(values.chunks_exact(3).map(|v| [v[0], v[1], v[2]]).collect())
@@ -66,14 +67,14 @@ fn average_of(sums: &DeviceSums) -> Result<Buffer<[f32; 2]>, DeviceError> {
     // SAFETY: filled by the kernel; the volume has the shape.
     unsafe {
         let out = operand.device.buffer(voxels)?;
-        operand.device.average_half(
-            voxels as u32,
-            operand.sums,
-            operand.shape(),
-            operand.padding,
-            reach as u32,
-            out.pointer(),
-        )?;
+        operand.device.launch(&AverageHalf {
+            voxels: voxels as u32,
+            sums: operand.sums,
+            shape: operand.shape(),
+            padding: operand.padding,
+            reach: reach as u32,
+            out: out.view(),
+        })?;
         Ok(out)
     }
 }

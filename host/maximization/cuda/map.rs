@@ -1,6 +1,8 @@
 //! Maps on a device: the way from and to the host, and their transforms.
 
-use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction, Pointer};
+use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction, View};
+use gpu::kernels::map::{CropMap, PadMap};
+use gpu::kernels::solvent::MultiplyMaps;
 use ndarray::Array3;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -60,8 +62,8 @@ impl DeviceMap {
         self.voxels.len() as u32
     }
 
-    pub fn pointer(&self) -> Pointer<f32> {
-        self.voxels.pointer()
+    pub fn view(&self) -> View<f32> {
+        self.voxels.view()
     }
 
     /// This map times `factor`, as another map.
@@ -70,12 +72,12 @@ impl DeviceMap {
         let product = unsafe { Self::new(&self.device, self.side)? };
         // SAFETY: all maps have one side.
         unsafe {
-            self.device.multiply_maps(
-                self.count(),
-                self.pointer(),
-                factor.pointer(),
-                product.pointer(),
-            )?;
+            self.device.launch(&MultiplyMaps {
+                count: self.count(),
+                map: self.view(),
+                factor: factor.view(),
+                out: product.view(),
+            })?;
         }
         Ok(product)
     }
@@ -87,8 +89,13 @@ impl DeviceMap {
         let n = self.side();
         // SAFETY: the cube has the side of the map.
         unsafe {
-            self.device
-                .pad_map(self.pointer(), n, n, 0.0, cube.voxels())?;
+            self.device.launch(&PadMap {
+                map: self.view(),
+                n,
+                padded_box: n,
+                sinc_box: 0.0,
+                out: cube.voxels(),
+            })?;
         }
         plan.run(&self.device, Direction::Forward, &mut cube)?;
         Ok(cube)
@@ -104,7 +111,15 @@ impl DeviceMap {
         // SAFETY: filled by the kernel.
         let map = unsafe { Self::new(device, cube.side())? };
         // SAFETY: the cube has the side of the map.
-        unsafe { device.crop_map(cube.voxels(), map.side(), map.side(), 1.0, map.pointer())? };
+        unsafe {
+            device.launch(&CropMap {
+                padded: cube.voxels(),
+                padded_box: map.side(),
+                n: map.side(),
+                scale: 1.0,
+                out: map.view(),
+            })?
+        };
         Ok(map)
     }
 }

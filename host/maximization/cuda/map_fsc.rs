@@ -4,6 +4,7 @@ use super::super::MaximizationError;
 use super::super::map_fsc::{Curve, SolventCorrectedFsc, corrected, curve_of, seeds};
 use super::map::DeviceMap;
 use crate::device::{Buffer, Cube, CubeTransform, DeviceError, Direction};
+use gpu::kernels::solvent::{CorrelateTransforms, RandomisePhases};
 use ndarray::Array3;
 
 /// What [`super::super::map_fsc::solvent_corrected_fsc`] does.
@@ -45,13 +46,13 @@ fn randomised(
     let unscale = 1.0 / f64::from(map.side()).powi(3);
     // SAFETY: the cube has this side.
     unsafe {
-        map.device.randomise_phases(
-            cube.transform(),
-            map.side(),
-            (from * from) as u32,
+        map.device.launch(&RandomisePhases {
+            transform: cube.transform(),
+            n: map.side(),
+            limit2: (from * from) as u32,
             seed,
-            unscale as f32,
-        )?;
+            scale: unscale as f32,
+        })?;
     }
     DeviceMap::from_transform(&map.device, cube, plan)
 }
@@ -62,8 +63,12 @@ fn correlate(map: &DeviceMap, a: &Cube, b: &Cube) -> Result<Vec<[f64; 3]>, Devic
     let out: Buffer<f64> = map.device.zeros(3 * shells)?;
     // SAFETY: array sizes as the kernel demands.
     unsafe {
-        map.device
-            .correlate_transforms(a.transform(), b.transform(), map.side(), out.pointer())?;
+        map.device.launch(&CorrelateTransforms {
+            first: a.transform(),
+            second: b.transform(),
+            n: map.side(),
+            out: out.view(),
+        })?;
     }
     let values = map.device.download(&out, 3 * shells)?;
     Ok(values.as_chunks::<3>().0.to_vec())

@@ -21,6 +21,8 @@ use super::prior::InversePrior;
 use crate::device::{Buffer, DeviceError, DeviceVolume};
 use crate::fourier::sums::DeviceSums;
 use crate::geometry::Matrix3;
+use gpu::kernels::halves::WeightStatistics;
+use gpu::kernels::volume::{AddRotated, CompleteZeroPlane};
 use operand::{Operand, PriorOperand};
 
 /// Sum Friedel mates on the x = 0 plane, then add the sums rotated by every operator. On a full device nothing is changed.
@@ -29,7 +31,12 @@ pub(super) fn symmetrise(sums: &mut DeviceSums, operators: &[Matrix3]) -> Result
     let side = sums.shape.side as u32;
     if operators.is_empty() {
         // SAFETY: the volume has this side.
-        return unsafe { device.complete_zero_plane(sums.volume.pointer(), side) };
+        return unsafe {
+            device.launch(&CompleteZeroPlane {
+                sums: sums.volume.view(),
+                side,
+            })
+        };
     }
     // SAFETY: filled below.
     let array = unsafe { device.buffer(sums.volume.len())? };
@@ -44,19 +51,24 @@ pub(super) fn symmetrise(sums: &mut DeviceSums, operators: &[Matrix3]) -> Result
     let operand = Operand::new(sums)?;
     // Everything is allocated: from here on the sums change, and a second attempt would count mates twice.
     // SAFETY: the volume has this side.
-    unsafe { device.complete_zero_plane(sums.volume.pointer(), side)? };
+    unsafe {
+        device.launch(&CompleteZeroPlane {
+            sums: sums.volume.view(),
+            side,
+        })?
+    };
     old.copy_from(&sums.volume)?;
     // SAFETY: both volumes have the shape, each operator nine numbers.
     unsafe {
-        device.add_rotated(
-            operand.voxels,
-            old.pointer(),
-            operand.shape(),
-            operand.radius2,
-            on_device.pointer(),
-            operators.len() as u32,
-            operand.sums,
-        )
+        device.launch(&AddRotated {
+            voxels: operand.voxels,
+            old: old.view(),
+            shape: operand.shape(),
+            radius2: operand.radius2,
+            operators: on_device.view(),
+            count: operators.len() as u32,
+            sums: operand.sums,
+        })
     }
 }
 
@@ -72,17 +84,17 @@ pub(super) fn weight_statistics(
     let out: Buffer<f64> = device.zeros(4 * shells)?;
     // SAFETY: array sizes as the kernel demands.
     unsafe {
-        device.weight_statistics(
-            operand.voxels,
-            operand.sums,
-            operand.shape(),
-            operand.radius2,
-            operand.padding,
-            prior.pointer(),
-            prior.shells(),
-            shells as u32,
-            out.pointer(),
-        )?;
+        device.launch(&WeightStatistics {
+            voxels: operand.voxels,
+            sums: operand.sums,
+            shape: operand.shape(),
+            radius2: operand.radius2,
+            padding: operand.padding,
+            inverse: prior.view(),
+            prior_shells: prior.shells(),
+            shells: shells as u32,
+            out: out.view(),
+        })?;
     }
     let values = device.download(&out, 4 * shells)?;
     Ok(values

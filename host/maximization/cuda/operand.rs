@@ -1,7 +1,7 @@
 //! Sums and priors as kernels take them.
 
 use super::super::prior::InversePrior;
-use crate::device::{Buffer, Device, DeviceError, Pointer};
+use crate::device::{Buffer, Device, DeviceError, View};
 use crate::fourier::sums::DeviceSums;
 use gpu::slice::VolumeShape;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// Sums with their geometry, also on the device.
 pub struct Operand<'a> {
     pub device: &'a Arc<Device>,
-    pub sums: Pointer<[f32; 4]>,
+    pub sums: View<[f32; 4]>,
     shape: Buffer<VolumeShape>,
     /// Stored voxels.
     pub voxels: u32,
@@ -26,7 +26,7 @@ impl<'a> Operand<'a> {
         let shape = sums.kernel_shape();
         Ok(Self {
             device,
-            sums: sums.volume.pointer(),
+            sums: sums.volume.view(),
             shape: device.upload(&[shape])?,
             voxels: shape.len() as u32,
             side: shape.side,
@@ -35,8 +35,8 @@ impl<'a> Operand<'a> {
         })
     }
 
-    pub fn shape(&self) -> Pointer<VolumeShape> {
-        self.shape.pointer()
+    pub fn shape(&self) -> View<VolumeShape> {
+        self.shape.view()
     }
 }
 
@@ -54,8 +54,8 @@ impl PriorOperand {
         })
     }
 
-    pub fn pointer(&self) -> Pointer<f32> {
-        self.inverse.pointer()
+    pub fn view(&self) -> View<f32> {
+        self.inverse.view()
     }
 
     pub fn shells(&self) -> u32 {

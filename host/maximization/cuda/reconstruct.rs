@@ -8,6 +8,8 @@ use super::operand::{Operand, PriorOperand};
 use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction};
 use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::DeviceSums;
+use gpu::kernels::map::{BackgroundSums, CropMap, FinishMap};
+use gpu::kernels::volume::{DivideIntoTransform, Regularise, WeightByBin};
 use std::sync::Arc;
 
 /// Adds the inverse prior variance to the weights. On a full device nothing is changed.
@@ -20,16 +22,16 @@ pub fn regularise(
     let prior = PriorOperand::new(operand.device, Some(prior))?;
     // SAFETY: array sizes as the kernel demands.
     unsafe {
-        operand.device.regularise(
-            operand.voxels,
-            operand.sums,
-            operand.shape(),
-            operand.radius2,
-            operand.padding,
-            prior.pointer(),
-            prior.shells(),
-            options.minres_map as u32,
-        )
+        operand.device.launch(&Regularise {
+            voxels: operand.voxels,
+            sums: operand.sums,
+            shape: operand.shape(),
+            radius2: operand.radius2,
+            padding: operand.padding,
+            inverse: prior.view(),
+            shells: prior.shells(),
+            first_shell: options.minres_map as u32,
+        })
     }
 }
 
@@ -55,16 +57,16 @@ fn divided(sums: &DeviceSums) -> Result<Cube, DeviceError> {
     // SAFETY: filled by the kernel; array sizes as it demands.
     unsafe {
         let cube = Cube::new(device, sums.shape.padded_box)?;
-        device.divide_into_transform(
-            operand.sums,
-            operand.shape(),
-            operand.radius2,
-            operand.padding,
-            floor.pointer(),
-            bins as u32,
-            cube.side() as u32,
-            cube.transform(),
-        )?;
+        device.launch(&DivideIntoTransform {
+            sums: operand.sums,
+            shape: operand.shape(),
+            radius2: operand.radius2,
+            padding: operand.padding,
+            floor: floor.view(),
+            bins: bins as u32,
+            padded_box: cube.side() as u32,
+            out: cube.transform(),
+        })?;
         Ok(cube)
     }
 }
@@ -75,15 +77,15 @@ fn floor(operand: &Operand, bins: usize) -> Result<Vec<f32>, DeviceError> {
     let by_bin: Buffer<f64> = device.zeros(2 * bins)?;
     // SAFETY: array sizes as the kernel demands.
     unsafe {
-        device.weight_by_bin(
-            operand.voxels,
-            operand.sums,
-            operand.shape(),
-            operand.radius2,
-            operand.padding,
-            bins as u32,
-            by_bin.pointer(),
-        )?;
+        device.launch(&WeightByBin {
+            voxels: operand.voxels,
+            sums: operand.sums,
+            shape: operand.shape(),
+            radius2: operand.radius2,
+            padding: operand.padding,
+            bins: bins as u32,
+            out: by_bin.view(),
+        })?;
     }
     let by_bin = device.download(&by_bin, 2 * bins)?;
     let floor = by_bin
@@ -123,23 +125,29 @@ pub fn map_of(
     let sphere = (box_size / 2) as f32;
     // SAFETY: array sizes as the kernels demand.
     unsafe {
-        device.crop_map(
-            cube.voxels(),
-            cube.side() as u32,
+        device.launch(&CropMap {
+            padded: cube.voxels(),
+            padded_box: cube.side() as u32,
             n,
-            scale as f32,
-            map.pointer(),
-        )?;
-        device.background_sums(map.pointer(), n, sphere, EDGE, background.pointer())?;
-        let sinc_box = (box_size as f64 * shape.padding) as f32;
-        device.finish_map(
-            map.pointer(),
+            scale: scale as f32,
+            out: map.view(),
+        })?;
+        device.launch(&BackgroundSums {
+            map: map.view(),
             n,
             sphere,
-            EDGE,
-            background.pointer(),
+            edge: EDGE,
+            out: background.view(),
+        })?;
+        let sinc_box = (box_size as f64 * shape.padding) as f32;
+        device.launch(&FinishMap {
+            map: map.view(),
+            n,
+            sphere,
+            edge: EDGE,
+            background: background.view(),
             sinc_box,
-        )?;
+        })?;
     }
     Ok(map)
 }

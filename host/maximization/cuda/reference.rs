@@ -5,6 +5,8 @@ use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, DeviceVolu
 use crate::fourier::reference::{DeviceReference, Reference};
 use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::fourier::shells::round;
+use gpu::kernels::map::PadMap;
+use gpu::kernels::volume::CropReference;
 use ndarray::Array3;
 use std::sync::Arc;
 
@@ -43,27 +45,27 @@ pub fn prepare(
         let sinc_box = (n as f64 * shape.padding) as f32;
         // SAFETY: array sizes as the kernels demand.
         unsafe {
-            device.pad_map(
-                on_device.pointer(),
-                n as u32,
-                side as u32,
+            device.launch(&PadMap {
+                map: on_device.view(),
+                n: n as u32,
+                padded_box: side as u32,
                 sinc_box,
-                cube.voxels(),
-            )?;
+                out: cube.voxels(),
+            })?;
             plan.run(device, Direction::Forward, &mut cube)?;
-            device.crop_reference(
-                shape.voxels() as u32,
-                cube.transform(),
-                side as u32,
-                shape_on_device.pointer(),
-                radius2 as u32,
-                silent2 as i32,
-                scale as f32,
-                shape.padding as f32,
-                shells as u32,
-                volume.pointer(),
-                power.pointer(),
-            )?;
+            device.launch(&CropReference {
+                voxels: shape.voxels() as u32,
+                transform: cube.transform(),
+                padded_box: side as u32,
+                shape: shape_on_device.view(),
+                radius2: radius2 as u32,
+                silent2: silent2 as i32,
+                scale: scale as f32,
+                padding: shape.padding as f32,
+                shells: shells as u32,
+                out: volume.view(),
+                power: power.view(),
+            })?;
         }
         powers.push(
             device
