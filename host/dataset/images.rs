@@ -249,6 +249,16 @@ impl ImageStore {
                     )),
                 ));
             }
+            if reader.len() > 1 && ImageName::parse(&set.image_name(particle)).slice.is_none() {
+                return Err(blame(
+                    particle,
+                    Code::NO_SUCH_IMAGE.says(format!(
+                        "the name has no number before an @, but the file is a stack of {} images, and nothing says which \
+                         of them is meant; names are like 000001@stack.mrcs: correct them, or extract the particles again",
+                        reader.len()
+                    )),
+                ));
+            }
             reader
                 .check(set.particles[particle].slice)
                 .map_err(|e| blame(particle, Message::of(&e)))?;

@@ -3,6 +3,7 @@
 use super::columns::PLACEHOLDER;
 use super::{DatasetError, ReadOptions};
 use crate::errors::Code;
+use crate::formats::angstrom::Angstrom;
 use crate::formats::star::{Table, Value};
 use std::collections::HashMap;
 use std::path::Path;
@@ -174,8 +175,9 @@ fn pixel_sizes(
             Err(DatasetError::about(Code::PIXEL_SIZE,
                 path,
                 format!(
-                    "{}: the pixel size is {pixel} Å; check rlnDetectorPixelSize and rlnMagnification, or --angpix",
-                    table.place(row, "rlnMagnification")
+                    "{}: the pixel size is {} Å; check rlnDetectorPixelSize and rlnMagnification, or --angpix",
+                    table.place(row, "rlnMagnification"),
+                    Angstrom(pixel)
                 ),
             ))
         })

@@ -2,6 +2,7 @@
 
 use super::{DatasetError, OpticsGroup, ReadOptions};
 use crate::errors::Code;
+use crate::formats::angstrom::Angstrom;
 use crate::formats::star::{StarError, Table, Value};
 use std::collections::HashMap;
 use std::path::Path;
@@ -81,7 +82,8 @@ pub(super) fn read_optics(
                 Code::PIXEL_SIZE,
                 table,
                 format!(
-                    "the pixel size is {pixel_size} Å; it must be positive: correct rlnImagePixelSize"
+                    "the pixel size is {} Å; it must be positive: correct rlnImagePixelSize",
+                    Angstrom(pixel_size)
                 ),
             ));
         }
@@ -89,8 +91,10 @@ pub(super) fn read_optics(
             && (given / pixel_size - 1.0).abs() > PIXEL_TOLERANCE
         {
             warnings.push(format!(
-                "--angpix gives {given} Å per pixel, {} gives {pixel_size} for optics group {number}: the file counts",
-                path.display()
+                "--angpix gives {} Å per pixel, {} gives {} for optics group {number}: the file counts",
+                Angstrom(given),
+                path.display(),
+                Angstrom(pixel_size)
             ));
         }
         let box_size = match table.has("rlnImageSize") {

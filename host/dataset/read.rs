@@ -4,6 +4,7 @@ use super::columns::Columns;
 use super::images::{Located, locate};
 use super::optics::{Optics, read_optics};
 use super::{CtfFields, DatasetError, Particle, ParticleSet, ReadOptions, groups, legacy};
+use crate::errors::listed::listed;
 use crate::errors::{Code, Message};
 use crate::formats::file_name::ImageName;
 use crate::formats::mrc::StackReader;
@@ -33,7 +34,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet, Da
                 "table data_{} has no column rlnImageName, so it does not name any particle images; is this a \
                  particle file? It holds: {}",
                 table.name(),
-                table.labels().join(" ")
+                listed(table.labels(), " ")
             ),
         ));
     }

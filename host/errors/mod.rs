@@ -14,6 +14,7 @@
 
 mod entry;
 mod failure;
+pub mod listed;
 mod message;
 mod page;
 mod panics;

@@ -1,5 +1,6 @@
 //! File formats: STAR tables, MRC maps and stacks, SPIDER volumes, atomic models.
 
+pub mod angstrom;
 pub mod atoms;
 pub mod file_name;
 pub mod mrc;

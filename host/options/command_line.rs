@@ -84,7 +84,10 @@ impl CommandLine {
     /// A word that is no option and no value: an error if it looks like an option, else a warning.
     fn stray_word(&mut self, word: String) -> Result<(), OptionsError> {
         // Dashes of typesetting come with command lines copied out of documents.
-        if word.starts_with(['-', '–', '—', '−']) {
+        if is_dashes(&word) {
+            return Err(OptionsError::DashesAlone { word });
+        }
+        if word.starts_with(DASHES) {
             let nearest = table::nearest(&word);
             return Err(OptionsError::Unknown { word, nearest });
         }
@@ -104,6 +107,9 @@ impl CommandLine {
             return Ok(Some(String::new()));
         }
         match words.peek() {
+            Some(next) if is_dashes(next) && next != "-" => {
+                Err(OptionsError::DashesAlone { word: next.clone() })
+            }
             Some(next) if next.starts_with("--") => match entry.kind {
                 Kind::OptionalText => Ok(Some(String::new())),
                 _ => Err(OptionsError::MissingValue {
@@ -240,6 +246,14 @@ fn row(name: &'static str) -> &'static OptionEntry {
 }
 
 /// An empty line, a call for help anywhere, or `--continue` alone (spec 03 §3.1).
+/// Dashes that begin a word, those of typesetting among them.
+const DASHES: [char; 4] = ['-', '–', '—', '−'];
+
+/// Returns whether a word consists of dashes only.
+fn is_dashes(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|c| DASHES.contains(&c))
+}
+
 fn wants_help(words: &[String]) -> bool {
     words.is_empty()
         || (words.len() == 1 && words[0] == "--continue")

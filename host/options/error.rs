@@ -15,6 +15,15 @@ pub enum OptionsError {
         /// The option with the most similar name, if any is similar.
         nearest: Option<&'static str>,
     },
+    /// Dashes without a name.
+    #[error(
+        "the word '{word}' has no option name after its dashes. Remove the blank between the dashes and the name, or \
+         remove the dashes"
+    )]
+    DashesAlone {
+        /// The word as given.
+        word: String,
+    },
     /// An option that needs a value stands before another option.
     #[error(
         "{option} needs a value, but the next word is the option {next}. Write: {option} {placeholder}"
@@ -100,7 +109,7 @@ pub enum OptionsError {
 impl Coded for OptionsError {
     fn code(&self) -> Code {
         match self {
-            Self::Unknown { .. } => Code::UNKNOWN_OPTION,
+            Self::Unknown { .. } | Self::DashesAlone { .. } => Code::UNKNOWN_OPTION,
             Self::MissingValue { .. } => Code::MISSING_VALUE,
             Self::NotANumber { .. } | Self::OutOfRange { .. } => Code::BAD_VALUE,
             Self::Refused { .. } => Code::UNSUPPORTED_OPTION,

@@ -9,6 +9,7 @@ use super::solvent::Solvent;
 use super::starting_poses;
 use crate::dataset::{OpticsGroup, ParticleSet, ReadOptions};
 use crate::errors::Code;
+use crate::formats::angstrom::Angstrom;
 use crate::geometry::{random::CRandom, sampling::Sampling, symmetry::PointGroup};
 use crate::optics::{mtf::MtfCorrection, plausible};
 use std::path::PathBuf;
@@ -191,14 +192,17 @@ pub(super) fn particle_diameter(
             )).into());
         }
         console.say(&format!(
-            " Particle diameter not given: using {diameter} Angstroms (box less mask edge)"
+            " Particle diameter not given: using {} Angstroms (box less mask edge)",
+            Angstrom(diameter)
         ));
         return Ok(diameter);
     };
     if diameter > width {
         return Err(Code::DIAMETER.says(format!(
             "the particle diameter of {diameter} Å (--particle_diameter) is larger than the box of {box_size} pixels × \
-             {pixel_size} Å = {width} Å. Give the diameter in Å, smaller than the box, or extract larger images."
+             {} Å = {} Å. Give the diameter in Å, smaller than the box, or extract larger images.",
+            Angstrom(pixel_size),
+            Angstrom(width)
         )).into());
     }
     Ok(diameter)

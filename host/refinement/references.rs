@@ -5,6 +5,7 @@ use super::map_checks;
 use super::settings::Settings;
 use crate::dataset::OpticsGroup;
 use crate::errors::Code;
+use crate::formats::angstrom::Angstrom;
 use crate::formats::{star::Document, volume};
 use crate::fourier::{fft, shells::round};
 use ndarray::{Array3, s};
@@ -64,8 +65,10 @@ pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunE
         let first = *pixel_size.get_or_insert(own);
         if (own - first).abs() > SAME_PIXEL {
             return Err(Code::REFERENCE_LIST.says(format!(
-                "the references of {} have different pixel sizes: {first} Å and {own} Å ({}). Rescale them to one.",
+                "the references of {} have different pixel sizes: {} Å and {} Å ({}). Rescale them to one.",
                 path.display(),
+                Angstrom(first),
+                Angstrom(own),
                 file.display()
             )).into());
         }
@@ -169,10 +172,10 @@ fn fit_to_images(
              {} pixels of {} Å. Rescale the reference, or add --trust_ref_size to have it rescaled here (if only the \
              header is wrong, give the true pixel size with --ref_angpix).",
             path.display(),
-            pixel_size as f32,
+            Angstrom(pixel_size),
             group.name,
             group.box_size,
-            group.pixel_size as f32
+            Angstrom(group.pixel_size)
         )).into());
     }
     let mut real_pixel = pixel_size;
@@ -182,8 +185,8 @@ fn fit_to_images(
             return Err(Code::REFERENCE_SCALE.says(format!(
                 "{}: rescaling the reference from {} Å to {} Å per pixel leaves nothing. Check both pixel sizes.",
                 path.display(),
-                pixel_size as f32,
-                group.pixel_size as f32
+                Angstrom(pixel_size),
+                Angstrom(group.pixel_size)
             )).into());
         }
         real_pixel = side as f64 * pixel_size / scaled as f64;
@@ -200,8 +203,7 @@ fn fit_to_images(
 
 /// Describes what `fit_to_images` did to a reference of `side` pixels.
 fn fitted(side: usize, pixel_size: f64, box_size: usize, real_pixel: f64) -> String {
-    // Headers hold single precision.
-    let (old, new) = (pixel_size as f32, real_pixel as f32);
+    let (old, new) = (Angstrom(pixel_size), Angstrom(real_pixel));
     let cut = match box_size < side {
         true => "cropped",
         false => "padded",

@@ -5,6 +5,7 @@ use super::map_checks;
 use super::references::{resample, window};
 use super::settings::Settings;
 use crate::errors::Code;
+use crate::formats::angstrom::Angstrom;
 use crate::formats::{mrc, volume};
 use crate::fourier::shells::round;
 use crate::maximization::{Flattening, LowPass};
@@ -137,8 +138,10 @@ fn read_mask(
         mask = resample(&mask, side + side % 2);
         changed = true;
         warnings.push(format!(
-            "{}: the mask has pixels of {own} Å, the references {pixel_size} Å: it was rescaled.",
-            path.display()
+            "{}: the mask has pixels of {} Å, the references {} Å: it was rescaled.",
+            path.display(),
+            Angstrom(own),
+            Angstrom(pixel_size)
         ));
     }
     if mask.dim().0 != box_size {

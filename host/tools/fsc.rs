@@ -1,8 +1,9 @@
 //! FSC of two maps in figures a reader looks for: crossings and mean.
 
+use super::density::{read_density, read_mask};
 use crate::errors::{Code, Coded, Message};
+use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::{Map, MrcError};
-use crate::formats::volume::read_map;
 use crate::maximization::{MaximizationError, map_fsc::map_fsc};
 use ndarray::Array3;
 use std::fmt;
@@ -92,8 +93,8 @@ pub fn compare_maps(
 
 /// Compare two map files; the pixel size is that of the first (of the second where the first names none).
 pub fn compare_files(a: &Path, b: &Path, mask: Option<&Path>) -> Result<MapComparison, FscError> {
-    let (map_a, map_b) = (read_map(a)?, read_map(b)?);
-    let mask_map = mask.map(read_map).transpose()?;
+    let (map_a, map_b) = (read_density(a)?, read_density(b)?);
+    let mask_map = mask.map(read_mask).transpose()?;
     let boxes = [
         Some((a, &map_a)),
         Some((b, &map_b)),
@@ -112,9 +113,11 @@ pub fn compare_files(a: &Path, b: &Path, mask: Option<&Path>) -> Result<MapCompa
     {
         return Err(Code::MAPS_DIFFER
             .says(format!(
-                "{}: {p} Å per voxel, {}: {q} Å per voxel; resample one of them",
+                "{}: {} Å per voxel, {}: {} Å per voxel; resample one of them",
                 a.display(),
-                b.display()
+                Angstrom(p),
+                b.display(),
+                Angstrom(q)
             ))
             .into());
     }

@@ -1,6 +1,7 @@
 //! Tools around the refinement: simulated data, map and run comparisons, subsets, machine check, measurements, pages about runs.
 
 pub mod compare;
+pub mod density;
 pub mod doctor;
 pub mod fsc;
 pub mod measure;

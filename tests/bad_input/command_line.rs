@@ -11,6 +11,21 @@ fn unknown_option() {
     set.refuse("GR-0101");
 }
 
+/// `-- K 4` and `--K -- 4` come of blanks that got into a copied line.
+#[test]
+fn dashes_without_a_name() {
+    let with = |words: [&str; 2]| {
+        let mut set = Set::new();
+        set.options.extend(words.map(String::from));
+        set
+    };
+    for words in [["—", "K"], ["--K", "--"]] {
+        let message = with(words).message();
+        assert!(message.starts_with("GR-0101: the word '"), "{message}");
+    }
+    with(["--", "K"]).refuse("GR-0101");
+}
+
 #[test]
 fn option_without_its_value() {
     let mut set = Set::new();

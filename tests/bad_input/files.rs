@@ -92,6 +92,23 @@ fn row_with_too_many_values() {
 }
 
 #[test]
+fn label_that_occurs_twice() {
+    let set = Set::new();
+    set.write_star(&star().replace("_rlnDefocusV ", "_rlnDefocusU "));
+    set.refuse("GR-0205");
+}
+
+/// A million labels and none that is needed: the message names some of them.
+#[test]
+fn particle_file_of_a_million_labels() {
+    let set = Set::new();
+    let labels: String = (0..1_000_000).map(|n| format!("_rlnLabel{n}\n")).collect();
+    let row = "1 ".repeat(1_000_000);
+    set.write_star(&format!("data_particles\n\nloop_\n{labels}{row}\n"));
+    set.refuse("GR-0313");
+}
+
+#[test]
 fn map_in_place_of_a_particle_file() {
     Set::new().option("--i", "ref.mrc").refuse("GR-0205");
 }
@@ -174,4 +191,12 @@ fn compressed_reference_cut_off() {
     let bytes = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x63];
     fs::write(set.path("ref.mrc.gz"), bytes).unwrap();
     set.refuse("GR-0203");
+}
+
+/// Image 1 would be taken for every such name.
+#[test]
+fn image_of_a_stack_without_a_number() {
+    let set = Set::new();
+    set.write_star(&star().replacen("000002@stack.mrcs", "stack.mrcs", 1));
+    set.refuse("GR-0304");
 }

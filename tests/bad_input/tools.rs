@@ -148,6 +148,112 @@ fn mask_beyond_1() {
     refuse(&set, words, "GR-0404");
 }
 
+/// Checks the code of each message, and the text of the first.
+fn refuse_all(set: &Set, code: &str, commands: &[&str]) {
+    for words in commands {
+        let message = failure(&gerelion(set, words));
+        assert!(message.starts_with(code), "{words}: {message}");
+    }
+    refuse(set, commands[0], code);
+}
+
+#[test]
+fn stacks_in_place_of_maps() {
+    let commands = [
+        "fsc stack.mrcs stack.mrcs",
+        "fsc ref.mrc stack.mrcs",
+        "fsc ref.mrc ref.mrc --mask stack.mrcs",
+        "postprocess --i ref.mrc --i2 stack.mrcs --o post",
+        "postprocess --i ref.mrc --i2 ref.mrc --o post --mask stack.mrcs",
+    ];
+    refuse_all(&Set::new(), "GR-0401", &commands);
+}
+
+#[test]
+fn maps_of_zeros() {
+    let set = Set::new();
+    let map = blob((BOX, BOX, BOX));
+    write_map(&set.path("zero.mrc"), (&map * 0.0).view(), PIXEL).unwrap();
+    write_map(&set.path("one.mrc"), (&map * 0.0 + 1.0).view(), PIXEL).unwrap();
+    let commands = [
+        "fsc ref.mrc zero.mrc",
+        "fsc one.mrc ref.mrc",
+        "postprocess --i zero.mrc --i2 zero.mrc --o post",
+        "postprocess --i ref.mrc --i2 one.mrc --o post",
+    ];
+    refuse_all(&set, "GR-0404", &commands);
+    let masks = [
+        "fsc ref.mrc ref.mrc --mask zero.mrc",
+        "postprocess --i ref.mrc --i2 ref.mrc --o post --mask zero.mrc",
+    ];
+    for words in masks {
+        let message = failure(&gerelion(&set, words));
+        assert!(message.starts_with("GR-0408"), "{words}: {message}");
+    }
+}
+
+#[test]
+fn maps_of_values_that_are_no_numbers() {
+    let set = Set::new();
+    for (name, value) in [("nan.mrc", f32::NAN), ("inf.mrc", f32::INFINITY)] {
+        let mut map = blob((BOX, BOX, BOX));
+        map[[1, 2, 3]] = value;
+        write_map(&set.path(name), map.view(), PIXEL).unwrap();
+    }
+    let commands = [
+        "fsc nan.mrc ref.mrc",
+        "fsc ref.mrc inf.mrc",
+        "fsc ref.mrc ref.mrc --mask inf.mrc",
+        "postprocess --i ref.mrc --i2 nan.mrc --o post",
+        "postprocess --i ref.mrc --i2 ref.mrc --o post --mask nan.mrc",
+    ];
+    refuse_all(&set, "GR-0404", &commands);
+    assert!(!set.path("post.mrc").exists());
+}
+
+/// The FSC of a map with itself is 1 up to Nyquist, which would be told as the resolution.
+#[test]
+fn one_map_as_both_half_maps() {
+    let set = Set::new();
+    let map = blob((BOX, BOX, BOX));
+    write_map(&set.path("map.mrc"), map.view(), PIXEL).unwrap();
+    write_map(&set.path("twice.mrc"), (&map * 2.0).view(), PIXEL).unwrap();
+    write_map(&set.path("mask.mrc"), (&map * 0.0 + 1.0).view(), PIXEL).unwrap();
+    let commands = [
+        "postprocess --i map.mrc --i2 map.mrc --o post",
+        "postprocess --i map.mrc --i2 twice.mrc --o post",
+        "postprocess --i map.mrc --i2 map.mrc --o post --mask mask.mrc",
+    ];
+    refuse_all(&set, "GR-0407", &commands);
+    // To compare a map with itself is allowed, and told.
+    let output = gerelion(&set, "fsc map.mrc map.mrc");
+    let warned = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && warned.contains("the two maps are the same"),
+        "{warned}"
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("mean 1.000"), "{text}");
+}
+
+/// What cannot run is refused before a folder is made for it.
+#[test]
+fn bench_that_cannot_run_leaves_no_folder() {
+    let set = Set::new();
+    let given =
+        "bench --i nowhere.star --ref ref.mrc --particle_diameter 72 --sym C1 --program true";
+    let message = failure(&gerelion(&set, given));
+    assert!(message.starts_with("GR-0201"), "{message}");
+    let commands = [
+        "bench --o made --program nowhere",
+        "bench --program ./nowhere",
+    ];
+    refuse_all(&set, "GR-0609", &commands);
+    for folder in ["made", "bench-run", "benches"] {
+        assert!(!set.path(folder).exists(), "{folder}");
+    }
+}
+
 #[test]
 fn defocus_table_without_rows() {
     let set = Set::new();

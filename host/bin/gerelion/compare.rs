@@ -1,8 +1,9 @@
 //! `gerelion fsc` and `gerelion compare`.
 
 use clap::Args;
-use gerelion::errors::Failure;
+use gerelion::errors::{Failure, tell};
 use gerelion::tools::compare::{CompareOptions, compare_runs};
+use gerelion::tools::density::is_of_one_map;
 use gerelion::tools::fsc::compare_files;
 use std::path::PathBuf;
 
@@ -43,6 +44,12 @@ pub struct RunArguments {
 pub fn fsc(arguments: &FscArguments) -> Result<(), Failure> {
     let found = compare_files(&arguments.a, &arguments.b, arguments.mask.as_deref())?;
     println!("{found}");
+    if is_of_one_map(&found.curve) {
+        tell(
+            "WARNING: the two maps are the same, or multiples of each other. Where they stand for two half-sets, their FSC \
+             says nothing about the resolution.",
+        );
+    }
     if arguments.curve {
         let shells: Vec<String> = found.curve.iter().map(|c| format!("{c:.3}")).collect();
         println!("{}", shells.join(" "));

@@ -19,7 +19,7 @@ super::super::entry::entries! {
 
     /// A map holds values that are not numbers.
     MAP_VALUES = 404, "Map with impossible values";
-    causes: "A failed reconstruction, or a division by 0.", "A mask whose values do not lie between 0 and 1.";
+    causes: "A failed reconstruction, or a division by 0.", "A run whose mask removed everything, so that its map is 0.", "A mask whose values do not lie between 0 and 1.";
     remedies: "Look at the map, and make it again.";
 
     /// The file of --ref names no references, or references that do not belong together.
@@ -34,7 +34,7 @@ super::super::entry::entries! {
 
     /// Two maps, or a map and a mask, cannot be compared.
     MAPS_DIFFER = 407, "Maps that cannot be compared";
-    causes: "Different boxes or pixel sizes.", "Files of two different runs.", "A half map whose other half was not found.";
+    causes: "Different boxes or pixel sizes.", "Files of two different runs.", "A half map whose other half was not found.", "One map given as both half maps.";
     remedies: "Resample one of the maps.", "Give half maps of one run, and a mask made for it.";
 
     /// No voxel of a mask is above 0, so that nothing would be left of a map.

@@ -4,6 +4,7 @@ use super::header::{self, Header, NewHeader};
 use super::statistics::Statistics;
 use super::{MrcError, temporary_name};
 use crate::errors::Code;
+use crate::formats::angstrom::Angstrom;
 use ndarray::{Array3, ArrayView3};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
@@ -141,7 +142,10 @@ pub(in crate::formats) fn read_map_from(
         && ((px - py).abs() > 1e-3 * px || (px - pz).abs() > 1e-3 * px)
     {
         warnings.push(format!(
-            "the header gives different pixel sizes along x, y and z ({px:.4}, {py:.4}, {pz:.4} Å); x counts"
+            "the header gives different pixel sizes along x, y and z ({}, {}, {} Å); x counts",
+            Angstrom(px),
+            Angstrom(py),
+            Angstrom(pz)
         ));
     }
     let data = Array3::from_shape_vec((z, y, x), voxels).map_err(|e| {

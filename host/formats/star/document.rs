@@ -1,6 +1,7 @@
 //! All tables of a file.
 
 use super::{StarError, Table, reader, writer};
+use crate::errors::listed::listed;
 use crate::errors::{Code, Message};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -57,7 +58,7 @@ impl Document {
                 },
                 message: format!(
                     "there is no table data_{name}; is this the right file? It holds: {}",
-                    held.join(", ")
+                    listed(held.iter().map(String::as_str), ", ")
                 ),
             }
         })

@@ -1,12 +1,15 @@
 //! Streaming reader: one line in memory at a time (spec 03 §1.2).
 //!
-//! Differences from RELION's reader, all towards reading more: CR+LF line ends are accepted, blank lines and
-//! comments inside a loop do not end it (as in Python's `starfile`), text before the first table is kept.
+//! Differences from RELION's reader towards reading more: line ends of CR+LF and of CR alone are accepted, blank lines
+//! and comments inside a loop do not end it (as in Python's `starfile`), text before the first table is kept. Towards
+//! reading less: a label that occurs twice in one table is refused, because nothing says which of the two is meant.
 
 use super::table::LONGEST_CELL;
 use super::tokenizer::{Token, is_blank, tokens};
 use super::{Document, StarError, Table};
 use crate::errors::Code;
+use crate::errors::listed::shortened;
+use std::collections::HashSet;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +39,8 @@ struct Reader {
     state: State,
     line: u32,
     version: Option<u32>,
+    /// Labels of the table being read.
+    labels: HashSet<String>,
 }
 
 /// Read all tables; `path` is for messages.
@@ -46,13 +51,15 @@ pub(super) fn read(mut input: impl BufRead, path: &Path) -> Result<Document, Sta
         state: State::Start,
         line: 0,
         version: None,
+        labels: HashSet::new(),
     };
+    let end = line_end(&mut input).map_err(|e| reader.unreadable(&e))?;
     let mut buffer = Vec::new();
     loop {
         buffer.clear();
         let length = (&mut input)
             .take(LONGEST_LINE)
-            .read_until(b'\n', &mut buffer)
+            .read_until(end, &mut buffer)
             .map_err(|e| reader.unreadable(&e))?;
         if length == 0 {
             break;
@@ -65,6 +72,17 @@ pub(super) fn read(mut input: impl BufRead, path: &Path) -> Result<Document, Sta
         reader.take_line(text)?;
     }
     reader.finish()
+}
+
+/// Returns the byte that ends lines: CR where the first line ends with CR alone, as in files of classic Mac OS (and of
+/// some spreadsheet programs), else LF.
+fn line_end(input: &mut impl BufRead) -> io::Result<u8> {
+    let start = input.fill_buf()?;
+    let first = start.iter().position(|b| matches!(b, b'\r' | b'\n'));
+    Ok(match first.map(|at| &start[at..]) {
+        Some([b'\r', next, ..]) if *next != b'\n' => b'\r',
+        _ => b'\n',
+    })
 }
 
 impl Reader {
@@ -204,6 +222,7 @@ impl Reader {
             return Err(self.error(1, message));
         }
         let version = self.version.take().unwrap_or(DEFAULT_VERSION);
+        self.labels.clear();
         let table = Table::from_file(&name, is_loop, version, self.path.clone());
         if is_loop {
             self.state = State::LoopHeader(table);
@@ -235,6 +254,7 @@ impl Reader {
         if label.is_empty() {
             return Err(self.error(1, "a label without a name".into()));
         }
+        self.check_new(label, table.name())?;
         table.add_label(label);
         self.state = State::LoopHeader(table);
         Ok(())
@@ -314,7 +334,10 @@ impl Reader {
             ));
         };
         match split.as_slice() {
-            [_, value] => table.push_pair(label, &value.text, self.line),
+            [_, value] => {
+                self.check_new(label, table.name())?;
+                table.push_pair(label, &value.text, self.line);
+            }
             [_] => {
                 return Err(self.error(
                     line.trim_ascii_end().len() + 1,
@@ -333,6 +356,21 @@ impl Reader {
         }
         self.state = State::List(table);
         Ok(())
+    }
+
+    /// Refuses a label that the table being read has already.
+    fn check_new(&mut self, label: &str, table: &str) -> Result<(), StarError> {
+        if self.labels.insert(label.to_string()) {
+            return Ok(());
+        }
+        Err(self.error(
+            1,
+            format!(
+                "the label _{} occurs twice in table data_{table}, and nothing says which of the two counts; remove one, \
+                 with its values",
+                shortened(label)
+            ),
+        ))
     }
 
     /// Move the table being read, if any, to the document.
@@ -358,14 +396,6 @@ impl Reader {
             return Err(self.error(1, "no line starts with `data_`: this is not a STAR file, or it is empty. Give another, or write it again".into()));
         }
         Ok(self.document)
-    }
-}
-
-/// The beginning of a text, for messages.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_string(),
     }
 }
 
@@ -424,6 +454,36 @@ mod tests {
         let document = parse("data_a\r\nloop_\r\n_x #1 \r\n_y #2 \r\n1 2\r\n3 nan").unwrap();
         assert_eq!(document.tables[0].real(1, "x").unwrap(), 3.0);
         assert!(document.tables[0].real(1, "y").unwrap().is_nan());
+    }
+
+    /// Files of classic Mac OS; lines are counted as elsewhere.
+    #[test]
+    fn carriage_returns_alone_end_lines_too() {
+        let text = "# made by hand\rdata_a\rloop_\r_x #1\r_y #2\r1 2\r\r3 4";
+        let document = parse(text).unwrap();
+        assert_eq!(document.header, ["made by hand"]);
+        assert_eq!(document.tables[0].real_column("y").unwrap(), [2.0, 4.0]);
+        assert!(
+            message(&format!("{text}\r5 6 7\r")).contains("line 9, column 5: the row has more")
+        );
+        // A stray one inside a line of another file is a blank, as before.
+        let document = parse("data_a\nloop_\n_x\n_y\n1 \r 2\n").unwrap();
+        assert_eq!(document.tables[0].real(0, "y").unwrap(), 2.0);
+    }
+
+    #[test]
+    fn labels_that_occur_twice_are_refused() {
+        let error = message("data_p\nloop_\n_a #1\n_b #2\n_a #3\n1 2 3\n");
+        assert!(
+            error.contains("line 5, column 1: the label _a occurs twice in table data_p"),
+            "{error}"
+        );
+        assert!(
+            message("data_p\n_a 1\n_a 2\n").contains("line 3, column 1: the label _a occurs twice")
+        );
+        // In two tables it is no trouble.
+        let document = parse("data_p\n_a 1\ndata_q\n_a 2\ndata_r\nloop_\n_a\n3\n").unwrap();
+        assert_eq!(document.tables.len(), 3);
     }
 
     #[test]

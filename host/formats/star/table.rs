@@ -2,6 +2,7 @@
 
 use super::{StarError, Value, number};
 use crate::errors::Code;
+use crate::errors::listed::listed;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -164,7 +165,7 @@ impl Table {
             format!(
                 "table data_{} has no column {label}; is this the right file? It holds: {}",
                 self.name,
-                self.labels().join(" ")
+                listed(self.labels(), " ")
             ),
         )
     }
@@ -358,15 +359,7 @@ impl Table {
         self.lines.push(line);
     }
     /// Append a pair read from line `line`.
-    ///
-    /// When a label comes twice the last value counts, as in Python's `starfile`.
     pub(super) fn push_pair(&mut self, label: &str, text: &str, line: u32) {
-        if let Some(column) = self.index(label) {
-            let cell = self.store_text(text);
-            self.columns[column].cells = vec![cell];
-            self.lines[column] = line;
-            return;
-        }
         self.add_label(label);
         self.push_cell(self.columns.len() - 1, text);
         self.lines.push(line);

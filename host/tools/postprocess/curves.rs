@@ -3,6 +3,7 @@
 use super::{PostprocessError, PostprocessSettings};
 use crate::errors::Code;
 use crate::maximization::map_fsc::{map_fsc, randomise_phases};
+use crate::tools::density::is_of_one_map;
 use ndarray::Array3;
 
 /// FSC below this is no signal.
@@ -33,6 +34,15 @@ impl Curves {
         warnings: &mut Vec<String>,
     ) -> Result<Self, PostprocessError> {
         let unmasked = finite(map_fsc(&halves[0], &halves[1])?);
+        if is_of_one_map(&unmasked) {
+            return Err(Code::MAPS_DIFFER
+                .says(format!(
+                    "{} and the other half map are the same, or multiples of each other: their FSC is 1 in every shell, \
+                     which says nothing about the resolution. Give the unfiltered maps of the two half-sets (--i and --i2)",
+                    settings.half1.display()
+                ))
+                .into());
+        }
         let Some(mask) = mask else {
             return Ok(Self {
                 corrected: unmasked.clone(),

@@ -8,10 +8,11 @@ mod output;
 pub use curves::{Curves, resolution_shell};
 pub use filter::GuinierFit;
 
+use super::density;
 use crate::errors::{Code, Coded, Message};
+use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::{Map, MrcError};
 use crate::formats::star::StarError;
-use crate::formats::volume::read_map;
 use crate::fourier::fft::{forward3, inverse3};
 use crate::maximization::MaximizationError;
 use ndarray::Array3;
@@ -133,7 +134,10 @@ pub fn run(settings: &PostprocessSettings) -> Result<Postprocessed, PostprocessE
         None => other_half(&settings.half1)?,
     };
     let mut warnings = Vec::new();
-    let (map1, map2) = (read_map(&settings.half1)?, read_map(&second)?);
+    let (map1, map2) = (
+        density::read_density(&settings.half1)?,
+        density::read_density(&second)?,
+    );
     let pixel_size = pixel_size(settings, &map1, &mut warnings)?;
     let halves = [map1.data.mapv(f64::from), map2.data.mapv(f64::from)];
     let mask = settings.mask.as_deref().map(read_mask).transpose()?;
@@ -145,6 +149,13 @@ pub fn run(settings: &PostprocessSettings) -> Result<Postprocessed, PostprocessE
     }
     let curves = Curves::new(&halves, mask.as_ref(), settings, pixel_size, &mut warnings)?;
     let shell = resolution_shell(&curves.corrected);
+    if shell == 0 {
+        warnings.push(
+            "the FSC is below 0.143 from the first shell on: the half maps have nothing in common, and the resolution of \
+             999 A stands for none"
+                .into(),
+        );
+    }
     let resolution = match shell {
         0 => 999.0,
         s => n as f64 * pixel_size / s as f64,
@@ -207,7 +218,8 @@ fn pixel_size(
                 ))
             })?;
             warnings.push(format!(
-                "pixel size {found} Å taken from the header of {}",
+                "pixel size {} Å taken from the header of {}",
+                Angstrom(found),
                 settings.half1.display()
             ));
             Ok(found)
@@ -216,18 +228,11 @@ fn pixel_size(
 }
 
 fn read_mask(path: &Path) -> Result<Array3<f64>, PostprocessError> {
-    let mask = read_map(path)?.data.mapv(f64::from);
+    let mask = density::read_mask(path)?.data.mapv(f64::from);
     match mask.iter().find(|v| !(-1e-6..=1.0 + 1e-6).contains(*v)) {
         Some(value) => Err(Code::MAP_VALUES
             .says(format!(
                 "{}: the mask holds {value}, but masks go from 0 to 1; make it again, for example with relion_mask_create",
-                path.display()
-            ))
-            .into()),
-        None if mask.iter().all(|v| *v <= 0.0) => Err(Code::EMPTY_MASK
-            .says(format!(
-                "{}: no voxel of the mask is above 0, so nothing would be left of the maps; make it again, for example with \
-                 relion_mask_create",
                 path.display()
             ))
             .into()),

@@ -1,6 +1,7 @@
 //! What deserves a look: signs of a run that goes wrong or of results that say less than they seem to.
 
 use super::history::{Run, Set};
+use super::maps::Views;
 use super::pace;
 use super::state::State;
 use super::tables::Model;
@@ -40,6 +41,7 @@ pub fn of(run: &Run, state: State, now: SystemTime) -> Vec<String> {
         State::Finished => {}
     }
     let model = &run.last().model;
+    found.extend(flawed_maps(&run.latest.maps));
     found.extend(small_classes(model));
     found.extend(nyquist(model));
     found.extend(fsc(model));
@@ -48,6 +50,19 @@ pub fn of(run: &Run, state: State, now: SystemTime) -> Vec<String> {
     found.extend(resolution_lost(&run.sets));
     found.extend(pmax(&run.sets));
     found
+}
+
+/// Maps that show nothing.
+fn flawed_maps(maps: &[Views]) -> Vec<String> {
+    let told = |map: &Views| {
+        let flaw = map.flaw.as_ref()?;
+        Some(format!(
+            "{} shows nothing: {flaw} ({}). Look at the mask, the reference and the warnings of the run.",
+            map.title,
+            map.path.display()
+        ))
+    };
+    maps.iter().filter_map(told).collect()
 }
 
 fn small_classes(model: &Model) -> Vec<String> {
@@ -219,6 +234,24 @@ mod tests {
             written: None,
             seconds: None,
         }
+    }
+
+    /// A mask that removed everything leaves zeros.
+    #[test]
+    fn maps_that_show_nothing() {
+        let views = |map: ndarray::Array3<f32>| {
+            Views::of("Final map".into(), "run_class001.mrc".into(), &map, 2.0)
+        };
+        let mut map = ndarray::Array3::zeros((4, 4, 4));
+        let found = flawed_maps(&[views(map.clone())]);
+        assert!(
+            found[0].starts_with("Final map shows nothing: every voxel is 0 (run_class001.mrc)"),
+            "{found:?}"
+        );
+        map[[1, 2, 3]] = 1.0;
+        assert_eq!(flawed_maps(&[views(map.clone())]), Vec::<String>::new());
+        map[[1, 2, 2]] = f32::NAN;
+        assert!(flawed_maps(&[views(map)])[0].contains("voxels that are NaN"));
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Views {
     pub slices: [Array2<f32>; 3],
     /// Sums along the axis.
     pub projections: [Array2<f32>; 3],
+    /// Why the map shows nothing, if it does not.
+    pub flaw: Option<String>,
 }
 
 impl Views {
@@ -42,8 +44,20 @@ impl Views {
             widths: [width, width, height].map(|side| side as f64 * pixel_size),
             slices: [0, 1, 2].map(slice),
             projections: [0, 1, 2].map(projection),
+            flaw: flaw(map),
         }
     }
+}
+
+/// Says what makes a map useless: values that are no numbers, or one value everywhere.
+fn flaw(map: &Array3<f32>) -> Option<String> {
+    let first = map.first().copied()?;
+    if let Some(value) = map.iter().find(|v| !v.is_finite()) {
+        return Some(format!("it has voxels that are {value}"));
+    }
+    map.iter()
+        .all(|v| *v == first)
+        .then(|| format!("every voxel is {first}"))
 }
 
 /// Mean over squares of pixels, so that a map of `side` voxels gets no larger than [`LARGEST_SIDE`].

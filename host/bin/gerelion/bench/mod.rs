@@ -55,9 +55,9 @@ pub struct Arguments {
     /// Folder for the simulated set and the output of the run
     #[arg(long = "o", default_value = "bench-run", value_name = "FOLDER")]
     output: PathBuf,
-    /// Folder that keeps the rows
-    #[arg(long, default_value = "benches/runs", value_name = "FOLDER")]
-    runs: PathBuf,
+    /// Folder that keeps the rows: by default benches/runs where that is a folder, else that of --o
+    #[arg(long, value_name = "FOLDER")]
+    runs: Option<PathBuf>,
     /// Program to time: the relion_refine beside this one, unless another is named
     #[arg(long, value_name = "PROGRAM")]
     program: Option<PathBuf>,
@@ -68,6 +68,8 @@ pub struct Arguments {
 
 /// Run the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let program = job::refinement_program(arguments.program.as_deref())?;
+    check(arguments, &program)?;
     std::fs::create_dir_all(&arguments.output)
         .or_says(Code::CANNOT_WRITE, arguments.output.display())?;
     let (set, truth) = match &arguments.i {
@@ -83,7 +85,6 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         words.extend(["--gpu".to_string(), list.clone()]);
     }
     words.extend(arguments.further.iter().cloned());
-    let program = job::refinement_program(arguments.program.as_deref())?;
     let command = format!("{} {}", program.display(), words.join(" "));
     println!("{command}");
     let (measured, printed) = job::run(&program, &words, &arguments.output.join("run.out"))?;
@@ -102,15 +103,45 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     print!("{}", row.table());
     let date = moment::date(SystemTime::now());
-    let folder = arguments
-        .runs
-        .join(format!("{date}-{}", machine::name(&cards)));
+    let folder = rows(arguments).join(format!("{date}-{}", machine::name(&cards)));
     let file = row.append_csv(&folder, &date, &command).or_says(
         Code::CANNOT_WRITE,
         format!("the row cannot be kept in {}", folder.display()),
     )?;
     println!("row appended to {}", file.display());
     Ok(())
+}
+
+/// Refuses what cannot be run before any folder is made.
+fn check(arguments: &Arguments, program: &Path) -> Result<(), Failure> {
+    // The system looks for a bare name along PATH.
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let found = match program.components().count() {
+        1 => std::env::split_paths(&search).any(|folder| folder.join(program).is_file()),
+        _ => program.is_file(),
+    };
+    if !found {
+        return Err(Code::REFINEMENT_FAILED
+            .says(format!(
+                "{} is not a program that can be run; name another with --program",
+                program.display()
+            ))
+            .into());
+    }
+    for path in [&arguments.i, &arguments.r#ref].into_iter().flatten() {
+        std::fs::metadata(path).or_says(Code::FILE_MISSING, path.display())?;
+    }
+    Ok(())
+}
+
+/// Returns the folder that keeps the rows. Outside a checkout of the program none is made beside the user's files.
+fn rows(arguments: &Arguments) -> PathBuf {
+    let checkout = Path::new("benches/runs");
+    match &arguments.runs {
+        Some(folder) => folder.clone(),
+        None if checkout.is_dir() => checkout.to_path_buf(),
+        None => arguments.output.clone(),
+    }
 }
 
 fn name(arguments: &Arguments) -> String {
