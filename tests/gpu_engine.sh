@@ -95,8 +95,11 @@ compare noise_filled 1
 run classes --K 2 --iter 3 --sym C4 --zero_mask --firstiter_cc
 compare classes 1
 compare classes 3
+# Local searches are around the orientations of the file.
+images="$work/set_truth.star"
 run local --K 1 --iter 1 --sym C4 --zero_mask --sigma_ang 10
 compare local 1
+images="$work/set.star"
 run single_pass --K 1 --iter 1 --sym C4 --zero_mask --oversampling 0
 compare single_pass 1
 images="$work/groups.star"

@@ -274,8 +274,11 @@ pub(super) fn regularised(
     let shape = sums.shape;
     drop(sums);
     let map = cuda::map_of(&device, transform, &shape)?;
-    if finish.is_nothing() {
-        return Ok((map.to_host()?, None));
+    // With this many maps of room nothing of finishing can find the device full, and no copy is needed.
+    const AMPLE: usize = 16;
+    let map_bytes = size_of::<f32>() * options.box_size.pow(3);
+    if finish.is_nothing() || device.memory_room() > AMPLE * map_bytes {
+        return Ok((cuda::finish(map, finish)?.to_host()?, None));
     }
     // Finishing changes the map step by step, so what is needed on the host is taken there before.
     let mut unfinished = map.to_host()?;

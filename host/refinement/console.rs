@@ -5,6 +5,7 @@ use crate::errors;
 use crate::expectation::StageTimes;
 use crate::geometry::sampling::Sampling;
 use std::f64::consts::PI;
+use std::io::{self, Write};
 
 /// Prints to standard output unless `--verb 0`. Of several ranks only the first prints: all of them run the same program.
 #[derive(Debug, Clone, Copy)]
@@ -24,10 +25,14 @@ impl Console {
         }
     }
 
-    /// Print lines (a newline is added) unless silent.
+    /// Print lines (a newline is added) unless silent. That nobody reads them any more (`| head`) does not end a run; a log
+    /// on a full disk does, since the files of the run are probably on it.
     pub fn say(&self, text: &str) {
-        if self.verbosity > 0 {
-            println!("{text}");
+        if self.verbosity > 0
+            && let Err(error) = writeln!(io::stdout(), "{text}")
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            panic!("failed printing to stdout: {error}");
         }
     }
 

@@ -240,6 +240,11 @@ impl Settings {
         );
         changes.apply("--no_nccl", &mut self.no_nccl, &given.no_nccl);
         changes.apply(
+            "--deterministic",
+            &mut self.deterministic,
+            &given.deterministic,
+        );
+        changes.apply(
             "--preread_images",
             &mut self.preread_images,
             &given.preread_images,

@@ -14,11 +14,16 @@ const LEAST: usize = 64 << 20;
 /// area above, but at most half of what this process may still take, one of `ranks` on the machine. `root` is the
 /// file-system root that /proc and /sys are looked for in.
 pub fn engine_budget(box_size: usize, ranks: usize, root: &Path) -> usize {
-    let wanted = SMALL_BUDGET * (box_size * box_size).div_ceil(SMALL_BOX * SMALL_BOX);
+    let wanted = wanted_budget(box_size);
     match free(ranks, root) {
         Some(free) => wanted.min(free / 2).max(LEAST),
         None => wanted,
     }
+}
+
+/// Bytes for the batches of an engine where memory is ample: the same on every machine.
+pub fn wanted_budget(box_size: usize) -> usize {
+    SMALL_BUDGET * (box_size * box_size).div_ceil(SMALL_BOX * SMALL_BOX)
 }
 
 /// Bytes in which this process, one of `ranks` on the machine, may keep images between iterations: a quarter of what it may

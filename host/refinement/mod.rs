@@ -29,6 +29,7 @@ mod memory_limits;
 mod memory_plan;
 pub mod noise;
 pub mod output;
+mod output_lock;
 pub mod pipeline;
 pub mod program;
 pub mod progress;

@@ -3,10 +3,11 @@
 use super::console::{self, Console};
 use super::crew::{Crew, agree};
 use super::error::RunError;
+use super::output_lock::{self, OutputLock};
 use super::pipeline::{Ending, Pipeline};
 use super::routes::Routes;
 use super::settings::Settings;
-use super::{engines, exit_mark, labels, launcher, resume, run, signals};
+use super::{engines, exit_mark, labels, launcher, resume, run, signals, start_up};
 use crate::allocator;
 use crate::comm::{FaultReport, Ranks};
 use crate::dataset::scratch;
@@ -219,6 +220,7 @@ fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
     if let Some(optimiser) = line.name_given("--continue") {
         let (resumed, changes) = agree(ranks, continued(line, optimiser))?;
         let console = Console::new(resumed.settings.verbosity, ranks.leads());
+        let _lock = agree(ranks, lock(&resumed.settings, ranks))?;
         let mut crew = crew(&resumed.settings, ranks, &console)?;
         for text in resumed.notices.iter().chain(&changes) {
             console.say(&format!(" {text}"));
@@ -227,6 +229,17 @@ fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
     }
     let settings = agree(ranks, fresh(line))?;
     let console = Console::new(settings.verbosity, ranks.leads());
+    let _lock = agree(ranks, lock(&settings, ranks))?;
+    if let Some(iteration) =
+        output_lock::later_iterations(&settings.output_root, start_up::last_iteration(&settings))
+    {
+        console.warn(&format!(
+            " + WARNING: files of iterations up to {iteration} of an earlier run with --o {} stay beside those of this run, \
+             which ends at iteration {} at the latest.",
+            settings.output_root,
+            start_up::last_iteration(&settings)
+        ));
+    }
     let mut crew = crew(&settings, ranks, &console)?;
     Ok(run::run(settings, &mut crew)?)
 }
@@ -236,6 +249,14 @@ fn crew(settings: &Settings, ranks: &Arc<Ranks>, console: &Console) -> Result<Cr
     let engines = engines::open(settings, ranks, console)?;
     let routes = Routes::open(ranks, &engines, !settings.no_nccl, console)?;
     Ok(Crew::new(ranks.clone(), engines, routes))
+}
+
+/// The right of the first rank to write files of `--o`.
+fn lock(settings: &Settings, ranks: &Ranks) -> Result<Option<OutputLock>, RunError> {
+    match ranks.leads() {
+        true => Ok(OutputLock::take(&settings.output_root)?),
+        false => Ok(None),
+    }
 }
 
 fn fresh(line: &CommandLine) -> Result<Settings, ProgramError> {

@@ -124,6 +124,8 @@ pub struct Settings {
     pub gpu_memory: Option<u64>,
     /// `--gpu_precision`.
     pub gpu_precision: Precision,
+    /// `--deterministic`: shares and batches depend on neither speed nor free memory.
+    pub deterministic: bool,
     /// `--no_nccl`: sums over cards go through the host.
     pub no_nccl: bool,
     /// `--free_gpu_memory`, MB.
@@ -243,16 +245,7 @@ impl Settings {
             auto_iter_max: count(line, "--auto_iter_max", 0)?,
             classes: count(line, "--K", 1)?,
             tau2_fudge: line.positive("--tau2_fudge"),
-            particle_diameter: match line.real("--particle_diameter") {
-                0.0 => {
-                    return Err(refuse(
-                        line,
-                        "--particle_diameter",
-                        "a mask of no size leaves nothing of the particles; give the longest dimension of the particle in Å plus some margin",
-                    ));
-                }
-                _ => line.positive("--particle_diameter"),
-            },
+            particle_diameter: particle_diameter(line)?,
             zero_mask: line.flag("--zero_mask"),
             flatten_solvent: line.flag("--flatten_solvent"),
             solvent_mask: path("--solvent_mask"),
@@ -284,16 +277,7 @@ impl Settings {
                     )
                 })
                 .transpose()?,
-            psi_step: match line.positive("--psi_step") {
-                Some(step) if step < FINEST_PSI_STEP => {
-                    return Err(refuse(
-                        line,
-                        "--psi_step",
-                        "in-plane angles less than 0.02° apart look the same in every image; give at least 0.02",
-                    ));
-                }
-                step => step,
-            },
+            psi_step: psi_step(line)?,
             limit_tilt: line.real("--limit_tilt"),
             symmetry: line.text("--sym").to_owned(),
             offset_range: given_real("--offset_range")
@@ -350,6 +334,7 @@ impl Settings {
             gpu_precision: Precision::parse(line.text("--gpu_precision"))
                 .ok_or_else(|| refuse(line, "--gpu_precision", "it is single, tf32x3 or tf32"))?,
             no_nccl: line.flag("--no_nccl"),
+            deterministic: line.flag("--deterministic"),
             free_gpu_memory: count(line, "--free_gpu_memory", 0)? as u64,
             preread_images: line.flag("--preread_images"),
             scratch_dir: path("--scratch_dir"),
@@ -404,6 +389,12 @@ impl Settings {
                  reference each; classify first (without --auto_refine), then refine the particles of one class",
                 self.classes
             ));
+        }
+        if self.deterministic && self.gpu.is_some() {
+            return refuse(
+                "--deterministic cannot be combined with --gpu: kernels add to sums in the order in which they come to it. \
+                 Leave out one of them",
+            );
         }
         if self.solvent_correct_fsc && self.solvent_mask.is_none() {
             return refuse(
@@ -473,6 +464,37 @@ impl Settings {
                 root,
                 source,
             })
+    }
+}
+
+impl Default for Settings {
+    /// Every option at the default of the option table.
+    fn default() -> Self {
+        let nothing_given = CommandLine::parse(Vec::<String>::new());
+        let settings = nothing_given.and_then(|line| Self::from_values(&line));
+        settings.expect("the defaults of the option table are possible values")
+    }
+}
+
+fn particle_diameter(line: &CommandLine) -> Result<Option<f64>, OptionsError> {
+    match line.real("--particle_diameter") {
+        0.0 => Err(refuse(
+            line,
+            "--particle_diameter",
+            "a mask of no size leaves nothing of the particles; give the longest dimension of the particle in Å plus some margin",
+        )),
+        _ => Ok(line.positive("--particle_diameter")),
+    }
+}
+
+fn psi_step(line: &CommandLine) -> Result<Option<f64>, OptionsError> {
+    match line.positive("--psi_step") {
+        Some(step) if step < FINEST_PSI_STEP => Err(refuse(
+            line,
+            "--psi_step",
+            "in-plane angles less than 0.02° apart look the same in every image; give at least 0.02",
+        )),
+        step => Ok(step),
     }
 }
 

@@ -88,7 +88,9 @@ pub fn run(
     let all_busy: Vec<f64> = ranks.gather_numbers(&[busy]).concat();
     if ranks.size() > 1 {
         console.say(&console::busy_shares(&all_busy));
-        crew.speeds.learn(&shares.costs, &all_busy);
+        if !job.settings.deterministic {
+            crew.speeds.learn(&shares.costs, &all_busy);
+        }
     }
     let mut expected = Expected {
         sums: Vec::new(),

@@ -418,7 +418,10 @@ fn expectation_options(
         no_map: settings.no_map,
         skip_maximize: settings.skip_maximize,
         random_seed: seed,
-        memory_budget: memory::engine_budget(box_size, ranks.place_on_host().1, Path::new("/")),
+        memory_budget: match settings.deterministic {
+            true => memory::wanted_budget(box_size),
+            false => memory::engine_budget(box_size, ranks.place_on_host().1, Path::new("/")),
+        },
     }
 }
 

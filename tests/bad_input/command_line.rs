@@ -237,3 +237,21 @@ fn global_search_that_does_not_fit_into_memory() {
     assert!(message.starts_with("GR-0511"), "{message}");
     assert!(message.contains("--healpix_order"), "{message}");
 }
+
+#[test]
+fn deterministic_on_a_gpu() {
+    let mut set = Set::new().option("--gpu", "0");
+    set.options.push("--deterministic".into());
+    set.refuse("GR-0106");
+}
+
+/// The lock of another run, held by this test.
+#[test]
+fn two_runs_with_one_root() {
+    let set = Set::new();
+    let path = set.path("out/.run.gerelion_lock");
+    let lock = fs::File::create(&path).unwrap();
+    lock.lock().unwrap();
+    fs::write(&path, "process 4711 on node07").unwrap();
+    set.refuse("GR-0212");
+}

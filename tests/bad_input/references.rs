@@ -207,7 +207,7 @@ fn maps_that_are_probably_wrong() {
     told(&with_mask(&(blob(whole_box()) * 0.001)), "is 0.001, not 1");
     // A header that shrinks the mask to a dot of a quarter of its width, beside the particle.
     let mut shifted = ndarray::Array3::zeros(whole_box());
-    shifted[[2, 2, 2]] = 1.0f32;
+    shifted[[BOX / 2, BOX / 2, BOX - 2]] = 1.0f32;
     told(&with_mask(&shifted), "from the centre of its box");
     let small = with_mask(&blob(whole_box()));
     write_map(

@@ -7,7 +7,7 @@ use syn::visit::{self, Visit};
 const LONGEST_FILE: usize = 600;
 const LONGEST_FUNCTION: usize = 100;
 /// Functions that are longer, and how long they may be: they are to become shorter, and no other may be added.
-const LONGER: [(&str, usize); 17] = [
+const LONGER: [(&str, usize); 16] = [
     ("align_batch", 101),
     ("check", 103),
     ("coarse", 124),
@@ -22,7 +22,6 @@ const LONGER: [(&str, usize); 17] = [
     ("read_optics", 115),
     ("replay", 142),
     ("run", 124),
-    ("settings", 123),
     ("significant_samples_are_listed_in_order", 113),
     ("sums_follow_the_definition", 161),
 ];

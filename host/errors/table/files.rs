@@ -63,4 +63,9 @@ super::super::entry::entries! {
     ATOMIC_MODEL = 211, "Atomic model that cannot be read";
     causes: "A file that is neither PDB nor mmCIF.", "An atom without a known element (columns 77-78 of its record).";
     remedies: "Give a .pdb, .cif or .mmcif file, as the Protein Data Bank has it.", "Fill in the elements.";
+
+    /// Another run writes files with the same --o.
+    OUTPUT_IN_USE = 212, "Output of another run";
+    causes: "The same command was started twice.", "A run that was believed dead goes on.";
+    remedies: "Wait for the other run, or stop it: the message names its process and machine.", "Give another --o.";
 }

@@ -1,13 +1,13 @@
 //! Whole maps in memory.
 
+use super::MrcError;
 use super::header::{self, Header, NewHeader};
 use super::statistics::Statistics;
-use super::{MrcError, temporary_name};
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
+use crate::formats::replace::replace_file;
 use ndarray::{Array3, ArrayView3};
-use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// A map as read: voxels (z, y, x) and pixel size in Å, if the header gives one.
@@ -33,26 +33,18 @@ pub fn write_map(path: &Path, map: ArrayView3<f32>, pixel_size: f64) -> Result<(
         is_stack: false,
         statistics,
     };
-    let temporary = temporary_name(path);
-    let attempt = || {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&temporary)?);
+    let written = replace_file(path, |out| {
         out.write_all(&header.bytes())?;
         match map.as_slice() {
             Some(values) if cfg!(target_endian = "little") => {
-                out.write_all(bytemuck::cast_slice(values))?;
+                out.write_all(bytemuck::cast_slice(values))
             }
-            _ => {
-                for value in map.iter() {
-                    out.write_all(&value.to_le_bytes())?;
-                }
-            }
+            _ => map
+                .iter()
+                .try_for_each(|value| out.write_all(&value.to_le_bytes())),
         }
-        out.into_inner()?;
-        std::fs::rename(&temporary, path)
-    };
-    attempt().map_err(|e: std::io::Error| {
-        // The incomplete file is of no use; that it cannot be removed changes nothing.
-        let _ = std::fs::remove_file(&temporary);
+    });
+    written.map_err(|e: std::io::Error| {
         MrcError::new(
             Code::CANNOT_WRITE,
             path,

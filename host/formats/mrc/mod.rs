@@ -17,7 +17,7 @@ pub use stack_reader::StackReader;
 pub use stack_writer::{StackMode, StackWriter};
 
 use crate::errors::{Code, Coded, Message};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What went wrong with an image file, which file, why, and what to try.
 #[derive(Debug, thiserror::Error)]
@@ -51,11 +51,4 @@ impl Coded for MrcError {
     fn code(&self) -> Code {
         self.code
     }
-}
-
-/// Name under which a file is written before it is complete.
-fn temporary_name(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    name.into()
 }

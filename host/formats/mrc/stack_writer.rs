@@ -1,9 +1,10 @@
 //! Writing stacks image by image.
 
+use super::MrcError;
 use super::header::{self, NewHeader};
 use super::statistics::Statistics;
-use super::{MrcError, temporary_name};
 use crate::errors::Code;
+use crate::formats::replace::{finish, temporary_name};
 use half::f16;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -127,11 +128,15 @@ impl StackWriter {
             let mut file = out.into_inner()?;
             file.seek(SeekFrom::Start(0))?;
             file.write_all(&header.bytes())?;
-            std::fs::rename(temporary_name(&self.path), &self.path)
+            finish(&file, &self.path)
         };
         let out = self.out.take();
         let result = out.map_or(Ok(()), complete);
-        result.map_err(|e: std::io::Error| failed(&self.path, &e))
+        result.map_err(|e: std::io::Error| {
+            // Nothing to be done about a file that cannot be removed.
+            let _ = std::fs::remove_file(temporary_name(&self.path));
+            failed(&self.path, &e)
+        })
     }
 }
 

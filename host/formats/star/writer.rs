@@ -3,10 +3,11 @@
 use super::tokenizer::BEL;
 use super::{StarError, Table, Value, number};
 use crate::errors::Code;
+use crate::formats::replace;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Version number written in front of every table (that of RELION 5).
 pub const VERSION: u32 = 50001;
@@ -14,31 +15,17 @@ pub const VERSION: u32 = 50001;
 /// Least width of a text field.
 const TEXT_WIDTH: usize = 10;
 
-/// Write `path` through a temporary file beside it, so that a kill never leaves half a file under a good name.
+/// Writes `path` whole or not at all ([`replace::replace_file`]).
 pub fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<(), StarError> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
-    let attempt = || {
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&temporary)?);
-        write(&mut out)?;
-        out.flush()?;
-        drop(out);
-        std::fs::rename(&temporary, path)
-    };
-    attempt().map_err(|e| {
-        // What is left of a failed attempt is of no use; that it cannot be removed changes nothing.
-        let _ = std::fs::remove_file(&temporary);
-        StarError {
-            code: Code::CANNOT_WRITE,
-            path: path.display().to_string(),
-            message: format!(
-                "cannot write the file: {e}; check that the folder exists, may be written to and has room"
-            ),
-        }
+    replace::replace_file(path, write).map_err(|e| StarError {
+        code: Code::CANNOT_WRITE,
+        path: path.display().to_string(),
+        message: format!(
+            "cannot write the file: {e}; check that the folder exists, may be written to and has room"
+        ),
     })
 }
 

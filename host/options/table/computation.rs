@@ -6,7 +6,7 @@ use OnContinue::{FromCommandLine, FromFile};
 const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU engine";
 
 /// Computing options.
-pub const COMPUTATION: [OptionEntry; 30] = OptionEntry::under(
+pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
     Group::Computation,
     [
         OptionEntry::integer("--j", "0", "", "Number of threads; 0 means all cores (RELION's default is 1)")
@@ -91,6 +91,8 @@ pub const COMPUTATION: [OptionEntry; 30] = OptionEntry::under(
         )
         .on_continue(FromCommandLine),
         OptionEntry::flag("--no_nccl", "Sum over the cards of a machine through the host and MPI, not with NCCL (not a RELION option)")
+            .on_continue(FromCommandLine),
+        OptionEntry::flag("--deterministic", "Equal shares for all processes whatever their speed, so that the same job gives the same files to the last bit; CPU only (not a RELION option)")
             .on_continue(FromCommandLine),
         OptionEntry::integer(
             "--mode",

@@ -19,10 +19,12 @@ use super::state::RunState;
 use crate::dataset::{DatasetError, ParticleSet};
 use crate::errors::{Code, Coded};
 use crate::formats::mrc::{MrcError, write_map};
+use crate::formats::replace::replace_file;
 use crate::formats::star::StarError;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use ndarray::Array3;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What went wrong while writing the files of an iteration; the causes name the file.
@@ -260,13 +262,10 @@ fn remove_if_present(path: &Path) -> Result<(), OutputError> {
     }
 }
 
-/// Write a text file to a temporary name and rename it.
+/// Writes a text file whole or not at all.
 fn write_text(path: &Path, text: &str) -> Result<(), OutputError> {
-    let temporary = PathBuf::from(format!("{}.tmp", path.display()));
-    std::fs::write(&temporary, text)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .map_err(|source| OutputError::Io {
-            path: path.to_path_buf(),
-            source,
-        })
+    replace_file(path, |out| out.write_all(text.as_bytes())).map_err(|source| OutputError::Io {
+        path: path.to_path_buf(),
+        source,
+    })
 }

@@ -1,0 +1,180 @@
+//! However a run ends, the scheduler's marker file says so: RELION's interface would otherwise show it as running for ever.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+mod runs;
+
+use runs::{command, fixture, work_folder};
+
+/// A classification of the fixture in a folder of its own.
+struct Job {
+    folder: tempfile::TempDir,
+    words: Vec<String>,
+}
+
+impl Job {
+    /// Long enough to be disturbed.
+    fn long() -> Self {
+        let mut words = command(&fixture().join("class3d_c4"));
+        let options = "--iter 40 --j 1 --pipeline_control job_";
+        words.extend(options.split_whitespace().map(String::from));
+        let inputs = ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"].map(|f| fixture().join(f));
+        let (folder, _) = work_folder(&inputs, &words);
+        Self { folder, words }
+    }
+
+    /// One that is refused at once.
+    fn refused() -> Self {
+        let mut job = Self::long();
+        job.words.extend(["--K", "0"].map(String::from));
+        job
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_relion_refine"));
+        command.args(&self.words).current_dir(self.folder.path());
+        command
+    }
+
+    /// The command as words of a shell, after `before`.
+    fn in_shell(&self, before: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell
+            .arg("-c")
+            .arg(format!("{before}; exec \"$0\" \"$@\""))
+            .arg(env!("CARGO_BIN_EXE_relion_refine"))
+            .args(&self.words)
+            .current_dir(self.folder.path());
+        shell
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn failed(&self) -> bool {
+        self.path("job_RELION_JOB_EXIT_FAILURE").exists()
+    }
+}
+
+/// Waits until a file of the start-up is there.
+fn wait_for(path: &Path) {
+    let begin = Instant::now();
+    while !path.exists() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(120),
+            "no {}",
+            path.display()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(process: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &process.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Any file of the start-up whose name ends so.
+fn first_optimiser(job: &Job) -> PathBuf {
+    let output = job.words.iter().position(|word| word == "--o").unwrap();
+    job.path(&format!("{}_it000_optimiser.star", job.words[output + 1]))
+}
+
+/// The reader of standard error has gone (`2>&1 | head -1`, a lost connection): status 1 and the marker.
+#[test]
+fn a_lost_terminal_does_not_hide_the_end() {
+    let job = Job::refused();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = job
+        .command()
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(job.failed());
+}
+
+/// The disk with the log is full to the last byte.
+#[test]
+fn a_full_log_does_not_hide_the_end() {
+    let job = Job::refused();
+    let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = job
+        .command()
+        .stdout(full())
+        .stderr(full())
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert!(job.failed());
+}
+
+/// Signals of terminals and batch systems: status 1, a message that names the signal, the marker.
+#[test]
+fn signals_end_a_run_with_words_and_a_marker() {
+    for name in ["HUP", "USR1", "USR2", "XCPU", "TERM"] {
+        let job = Job::long();
+        let log = job.path("log");
+        let running = job
+            .command()
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn();
+        let mut running = running.unwrap();
+        wait_for(&first_optimiser(&job));
+        signal(&running, name);
+        let status = running.wait().unwrap();
+        let text = fs::read_to_string(&log).unwrap();
+        assert_eq!(status.code(), Some(1), "{name}: {text}");
+        assert!(
+            text.contains(&format!("told to end by SIG{name}")),
+            "{text}"
+        );
+        assert!(job.failed(), "{name}");
+    }
+}
+
+/// `nohup` ignores SIGHUP, and so does the run.
+#[test]
+fn nohup_is_respected() {
+    let job = Job::long();
+    let mut running = job
+        .in_shell("trap '' HUP")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for(&first_optimiser(&job));
+    signal(&running, "HUP");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(running.try_wait().unwrap().is_none(), "SIGHUP ended it");
+    signal(&running, "TERM");
+    assert_eq!(running.wait().unwrap().code(), Some(1));
+}
+
+/// `ulimit -f`: a file that grows beyond the limit fails like one on a full disk, and nothing is left of it.
+#[test]
+fn a_limit_of_file_sizes_is_an_error_like_a_full_disk() {
+    let job = Job::long();
+    // Blocks of 512 bytes: less than a map.
+    let output = job.in_shell("ulimit -f 64").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("GR-0209"), "{text}");
+    assert!(job.failed());
+    let names = fs::read_dir(job.folder.path()).unwrap();
+    let left: Vec<_> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".tmp"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
