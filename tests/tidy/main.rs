@@ -1,6 +1,7 @@
 //! The repository checks itself: sizes of files and functions, words that must not stay behind, unsafe code, unused
 //! dependencies, generated pages, and the floors of `DESIGN.md`. Rust is read as syntax, not as lines.
 
+mod citations;
 mod dependencies;
 mod floors;
 mod lengths;

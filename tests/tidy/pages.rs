@@ -132,3 +132,45 @@ impl<'a> Visit<'a> for Texts {
         self.follow_tokens(call.tokens.clone());
     }
 }
+
+/// The map is true: every file and folder that DESIGN.md names exists.
+#[test]
+fn files_that_the_design_names_exist() {
+    let text = fs::read_to_string(root().join("DESIGN.md")).unwrap();
+    let mut known = Vec::new();
+    let mut folders = vec![root().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() && !name.starts_with('.') && name != "target" {
+                folders.push(path.clone());
+            }
+            known.push(path.strip_prefix(root()).unwrap().to_owned());
+        }
+    }
+    let tops = [
+        "host",
+        "gpu",
+        "cuda_std",
+        "cuda_builder",
+        "tests",
+        "docs",
+        "scripts",
+        "benches",
+    ];
+    let names = text.split('`').skip(1).step_by(2).filter(|name| {
+        let plain = !name.contains([' ', '*', '…', '(', ':']);
+        let top = name.split('/').next().unwrap_or_default();
+        plain && (name.ends_with(".rs") || (name.contains('/') && tops.contains(&top)))
+    });
+    let mut count = 0;
+    for name in names {
+        count += 1;
+        let found = known
+            .iter()
+            .any(|path| path.ends_with(name.trim_end_matches('/')));
+        assert!(found, "DESIGN.md names {name}, which is not there");
+    }
+    assert!(count > 20, "only {count} names were found");
+}
