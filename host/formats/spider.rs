@@ -5,6 +5,8 @@
 
 use super::mrc::header::looks_like_mrc;
 use super::mrc::{Map, MrcError, read_voxels};
+use super::volume::Judge;
+use super::volume::Judge;
 use crate::errors::Code;
 use ndarray::Array3;
 use std::io::Read;
@@ -14,7 +16,11 @@ use std::path::Path;
 const HEADER: usize = 1024;
 
 /// Decode a SPIDER volume (or a single image, as one section) from a stream of its bytes.
-pub(super) fn read_volume(path: &Path, mut input: impl Read) -> Result<Map, MrcError> {
+pub(super) fn read_volume(
+    path: &Path,
+    mut input: impl Read,
+    judge: Judge,
+) -> Result<Map, MrcError> {
     let failed = |e: std::io::Error| {
         MrcError::new(
             Code::of_reading(&e),
@@ -53,6 +59,7 @@ pub(super) fn read_volume(path: &Path, mut input: impl Read) -> Result<Map, MrcE
             "this is a SPIDER stack; only single volumes can be read; convert it to MRC".into(),
         ));
     }
+    judge(header.size).map_err(|message| MrcError::of(path, message))?;
     let skip = (header.bytes - HEADER) as u64;
     std::io::copy(&mut (&mut input).take(skip), &mut std::io::sink()).map_err(failed)?;
     let [x, y, z] = header.size;
@@ -167,7 +174,7 @@ mod tests {
     fn both_byte_orders() {
         for encode in [f32::to_le_bytes, f32::to_be_bytes] {
             let bytes = example(encode);
-            let map = read_volume(Path::new("x.dat"), bytes.as_slice()).unwrap();
+            let map = read_volume(Path::new("x.dat"), bytes.as_slice(), &|_| Ok(())).unwrap();
             assert_eq!(map.data.dim(), (3, 4, 5));
             assert_eq!(map.data[[2, 3, 4]], 59.0);
             assert_eq!(map.data[[0, 1, 0]], 5.0);
@@ -234,7 +241,7 @@ mod tests {
     fn other_files_are_refused_with_a_reason() {
         let bytes = example(f32::to_le_bytes);
         let message = |bytes: &[u8]| {
-            read_volume(Path::new("x.dat"), bytes)
+            read_volume(Path::new("x.dat"), bytes, &|_| Ok(()))
                 .unwrap_err()
                 .to_string()
         };

@@ -13,6 +13,15 @@ use std::path::Path;
 /// The name decides, as in RELION, except that a file whose name means SPIDER (or nothing) but whose header is that
 /// of an MRC file is read as MRC. Names with a `number@` are refused: a map is a whole file.
 pub fn read_map(path: &Path) -> Result<Map, MrcError> {
+    read_map_if(path, &|_| Ok(()))
+}
+
+/// Says whether a map of this size (x, y, z) is to be read, once its header is known.
+pub type Judge<'a> = &'a dyn Fn([usize; 3]) -> Result<(), Message>;
+
+/// As [`read_map`], but reads no more than the header of a map that `judge` refuses: the size in a header may be that of a
+/// tomogram, or nonsense.
+pub fn read_map_if(path: &Path, judge: Judge) -> Result<Map, MrcError> {
     let text = path.to_string_lossy();
     let name = ImageName::parse(&text);
     let path = Path::new(&name.path);
@@ -36,11 +45,20 @@ pub fn read_map(path: &Path) -> Result<Map, MrcError> {
             "this is a folder, not a map; give the file in it",
         ));
     }
-    parse_map(file, path, &name.format)
+    parse_map_if(file, path, &name.format, judge)
 }
 
 /// Decode a map from the bytes of its file (compressed ones too); `path` is for messages.
 pub fn parse_map(bytes: impl Read, path: &Path, format: &Format) -> Result<Map, MrcError> {
+    parse_map_if(bytes, path, format, &|_| Ok(()))
+}
+
+fn parse_map_if(
+    bytes: impl Read,
+    path: &Path,
+    format: &Format,
+    judge: Judge,
+) -> Result<Map, MrcError> {
     let failed = |e: std::io::Error| {
         MrcError::new(
             Code::of_reading(&e),
@@ -57,9 +75,9 @@ pub fn parse_map(bytes: impl Read, path: &Path, format: &Format) -> Result<Map, 
     let is_mrc = *format != Format::Spider || !spider::is_content(&start);
     let all = start.as_slice().chain(bytes);
     if !is_mrc {
-        return spider::read_volume(path, all);
+        return spider::read_volume(path, all, judge);
     }
-    let mut map = mrc::read_map_from(path, all)?;
+    let mut map = mrc::read_map_from(path, all, judge)?;
     if *format == Format::Spider {
         let warning = "the name means a SPIDER file, the content is MRC and was read as such";
         map.warnings.push(warning.into());

@@ -1,5 +1,6 @@
 //! Checks that tell masks and references which cannot be right: before hours of work, not after them.
 
+use super::host_plan;
 use crate::errors::{Code, Message};
 use ndarray::Array3;
 use std::path::Path;
@@ -13,6 +14,33 @@ const LEAST_POWER: f64 = 0.05;
 const MOST_OUTSIDE: f64 = 0.6;
 /// Distance of the centre of mass from the box centre, as a share of the box, above which a map is called far from it.
 const FARTHEST_CENTRE: f64 = 0.2;
+
+/// A reference or mask has at most this many times as many voxels a side as the images have pixels, however it is
+/// resampled.
+const MOST_OVERSAMPLED: usize = 8;
+
+/// Judges the size (x, y, z) in the header of a reference or mask for images of `image_box` pixels, before it is read.
+///
+/// # Errors
+/// A map that is far too large for the images, or for the memory that is free.
+pub(super) fn size([x, y, z]: [usize; 3], image_box: usize) -> Result<(), Message> {
+    if x.max(y).max(z) > MOST_OVERSAMPLED * image_box {
+        return Err(Code::MAP_SHAPE.says(format!(
+            "the header gives a map of {x} × {y} × {z} voxels (x × y × z), but the images have {image_box} pixels a side: is \
+             it a tomogram, or a damaged file? Give a map of about that box"
+        )));
+    }
+    // Single precision as read, double as used.
+    let needed = 12.0 * x as f64 * y as f64 * z as f64;
+    match host_plan::free(1) {
+        Some(free) if needed > free as f64 => Err(Code::OUT_OF_MEMORY.says(format!(
+            "the map of {x} × {y} × {z} voxels (x × y × z) takes {:.1} GiB, and {:.1} GiB of memory are free. Crop or resample it",
+            needed / f64::from(1 << 30),
+            free as f64 / f64::from(1 << 30)
+        ))),
+        _ => Ok(()),
+    }
+}
 
 /// Returns the values of a mask between 0 and 1, whether any had to be clipped, and warnings.
 ///

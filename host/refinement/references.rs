@@ -61,7 +61,12 @@ pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunE
     let mut maps = Vec::new();
     let mut pixel_size = None;
     for file in &files {
-        let (map, own) = read_map(file, settings.reference_pixel_size, &mut warnings)?;
+        let (map, own) = read_map(
+            file,
+            group.box_size,
+            settings.reference_pixel_size,
+            &mut warnings,
+        )?;
         let first = *pixel_size.get_or_insert(own);
         if (own - first).abs() > SAME_PIXEL {
             return Err(Code::REFERENCE_LIST.says(format!(
@@ -111,10 +116,11 @@ fn listed_references(path: &Path) -> Result<Vec<PathBuf>, RunError> {
 /// A cubic map with even side and its pixel size.
 fn read_map(
     path: &Path,
+    image_box: usize,
     pixel_size: Option<f64>,
     warnings: &mut Vec<String>,
 ) -> Result<(Array3<f64>, f64), RunError> {
-    let map = volume::read_map(path)?;
+    let map = volume::read_map_if(path, &|size| map_checks::size(size, image_box))?;
     warnings.extend(map.warnings);
     let (z, y, x) = map.data.dim();
     if z != y || y != x {

@@ -122,7 +122,7 @@ fn read_mask(
     pixel_size: f64,
     warnings: &mut Vec<String>,
 ) -> Result<Array3<f64>, RunError> {
-    let file = volume::read_map(path)?;
+    let file = volume::read_map_if(path, &|size| map_checks::size(size, box_size))?;
     let (z, y, x) = file.data.dim();
     if z != y || y != x || x % 2 != 0 {
         return Err(Code::MAP_SHAPE.says(format!(

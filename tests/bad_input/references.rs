@@ -229,3 +229,21 @@ fn maps_that_are_probably_wrong() {
     unused.options.retain(|word| word != "--flatten_solvent");
     told(&unused, "no effect without --flatten_solvent");
 }
+
+/// A sparse file whose header promises a map of 1500³ voxels: judged by the header, without reading 13 GB of nothing.
+#[test]
+fn reference_of_a_tomogram() {
+    let set = Set::new();
+    let mut header = fs::read(set.path("ref.mrc")).unwrap();
+    header.truncate(1024);
+    for word in [0, 1, 2, 7, 8, 9] {
+        header[4 * word..4 * word + 4].copy_from_slice(&1500i32.to_le_bytes());
+    }
+    fs::write(set.path("ref.mrc"), header).unwrap();
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .open(set.path("ref.mrc"))
+        .unwrap();
+    file.set_len(1024 + 4 * 1500u64.pow(3)).unwrap();
+    set.refuse("GR-0401");
+}

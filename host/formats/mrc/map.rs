@@ -6,6 +6,7 @@ use super::statistics::Statistics;
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
 use crate::formats::replace::replace_file;
+use crate::formats::volume::Judge;
 use ndarray::{Array3, ArrayView3};
 use std::io::{Read, Write};
 use std::path::Path;
@@ -63,6 +64,7 @@ const LARGEST_SURPLUS: u64 = 1 << 20;
 pub(in crate::formats) fn read_map_from(
     path: &Path,
     mut input: impl Read,
+    judge: Judge,
 ) -> Result<Map, MrcError> {
     let failed = |e: std::io::Error| {
         MrcError::new(
@@ -93,6 +95,7 @@ pub(in crate::formats) fn read_map_from(
             ),
         ));
     }
+    judge(header.size).map_err(|message| MrcError::of(path, message))?;
     let extended = header.data_offset - header::LENGTH as u64;
     let skipped =
         std::io::copy(&mut (&mut input).take(extended), &mut std::io::sink()).map_err(failed)?;
