@@ -6,7 +6,6 @@
 use super::mrc::header::looks_like_mrc;
 use super::mrc::{Map, MrcError, read_voxels};
 use super::volume::Judge;
-use super::volume::Judge;
 use crate::errors::Code;
 use ndarray::Array3;
 use std::io::Read;
