@@ -246,6 +246,8 @@ pub fn settings(table: &Table, path: &Path, command_line: String) -> Result<Sett
         strict_lowres: positive("rlnLowresLimitExpectation")?,
         solvent_correct_fsc: flag("rlnDoSolventFscCorrection")?,
         no_map: !flag("rlnDoMapEstimation")?,
+        // RELION's default, which rlnMaxNumberOfPooledParticles is written with; ours is all cores.
+        threads: 1,
         ..Settings::default()
     })
 }
