@@ -155,6 +155,10 @@ for path in sys.argv[1:]:
         with mrcfile.open(path) as m:
             data = m.data.astype(numpy.float64)
             data = data.reshape((1,) * (3 - data.ndim) + data.shape)
+            # mrcfile leaves the axes in the order of the file; here they are put in order.
+            axes = [int(m.header.maps), int(m.header.mapr), int(m.header.mapc)]
+            if sorted(axes) == [1, 2, 3]:
+                data = data.transpose([axes.index(axis) for axis in (3, 2, 1)])
             place = numpy.arange(data.size) % 101
             result[path] = {"shape": data.shape, "voxel": float(m.voxel_size.x), "sum": data.sum(), "check": (data.ravel() * place).sum()}
     except Exception as error:
