@@ -33,12 +33,14 @@ fn ends_with_message_and_marker(kilobytes: usize, words: &str) {
     assert!(folder.path().join("RELION_JOB_EXIT_FAILURE").is_file());
 }
 
+/// Refused by the plan of host memory, before anything is taken.
 #[test]
-fn a_number_of_classes_beyond_all_memory() {
-    ends_with_message_and_marker(3_000_000, "--K 1000000000");
+fn classes_and_padding_beyond_all_memory() {
+    ends_with_message_and_marker(3_000_000, "--K 400 --pad 8");
 }
 
+/// Met by an allocation that fails.
 #[test]
 fn a_limit_of_the_shell() {
-    ends_with_message_and_marker(150_000, "--K 1000 --pad 2");
+    ends_with_message_and_marker(150_000, "--K 300 --pad 2");
 }

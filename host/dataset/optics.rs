@@ -115,14 +115,7 @@ pub(super) fn read_optics(
         }
         let group = group(table, row, number, pixel_size, box_size as usize)?;
         if options.need_ctf && !group.ctf_corrected {
-            let missing: Vec<&str> = [
-                ("rlnVoltage", group.voltage),
-                ("rlnSphericalAberration", group.spherical_aberration),
-                ("rlnAmplitudeContrast", group.amplitude_contrast),
-            ]
-            .into_iter()
-            .filter_map(|(label, value)| value.is_none().then_some(label))
-            .collect();
+            let missing = missing_microscope(&group);
             if !missing.is_empty() {
                 return Err(fail(
                     Code::CTF_PARAMETERS,
@@ -138,6 +131,18 @@ pub(super) fn read_optics(
     }
     complete(table, &optics, without_box, warnings);
     Ok(optics)
+}
+
+/// Labels of the microscope's values that the CTF needs and the group lacks.
+fn missing_microscope(group: &OpticsGroup) -> Vec<&'static str> {
+    [
+        ("rlnVoltage", group.voltage),
+        ("rlnSphericalAberration", group.spherical_aberration),
+        ("rlnAmplitudeContrast", group.amplitude_contrast),
+    ]
+    .into_iter()
+    .filter_map(|(label, value)| value.is_none().then_some(label))
+    .collect()
 }
 
 /// Put into the table what was found elsewhere, and number its rows 1…n.
