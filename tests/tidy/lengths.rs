@@ -19,7 +19,7 @@ const LONGER: [(&str, usize); 16] = [
     ("global", 161),
     ("images_are_prepared_as_on_the_host", 107),
     ("new", 141),
-    ("read_optics", 110),
+    ("read_optics", 111),
     ("replay", 142),
     ("run", 124),
     ("significant_samples_are_listed_in_order", 113),
