@@ -10,7 +10,7 @@ const HIGH_NORM: f64 = 10.0;
 /// Strength of the reference in the images (1 where the grey scales agree) beyond which alignment suffers.
 const GREY_SCALES: std::ops::RangeInclusive<f64> = 0.4..=1.8;
 /// Share of all orientations and shifts beyond which the poses of the median particle are hardly determined. Without any
-/// signal it is 10 to 20 %, since the prior of the shifts favours the central ones; good sets stay below 4 %.
+/// signal it is 10 to 20 %, since the prior of the shifts favours the central ones; good sets stay below 5 %.
 const BROAD: f64 = 0.08;
 
 /// What has been said, and need not be said again.
