@@ -178,3 +178,46 @@ fn a_limit_of_file_sizes_is_an_error_like_a_full_disk() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// Both streams in one log, as batch systems keep them: `ERROR:` begins a line although a progress bar is open.
+#[test]
+fn the_error_begins_a_line_of_a_joint_log() {
+    let job = Job::long();
+    let log = job.path("log");
+    let file = File::create(&log).unwrap();
+    let mut running = job
+        .command()
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    let begin = Instant::now();
+    // The bar of an iteration stands on the last line.
+    let open = |text: &str| text.contains("Expectation iteration") && !text.ends_with('\n');
+    while !open(&fs::read_to_string(&log).unwrap()) {
+        assert!(
+            begin.elapsed() < Duration::from_secs(120),
+            "no bar was seen"
+        );
+    }
+    signal(&running, "TERM");
+    assert_eq!(running.wait().unwrap().code(), Some(1));
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.lines().any(|line| line == "ERROR:"), "{text}");
+}
+
+/// A name that is not UTF-8 would be changed, and files written elsewhere: it is refused.
+#[test]
+fn a_name_that_is_not_utf8_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let job = Job::long();
+    let name = std::ffi::OsStr::from_bytes(b"out/run\xff");
+    let output = job.command().arg("--o").arg(name).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("GR-0103") && text.contains("not UTF-8"),
+        "{text}"
+    );
+    assert!(job.failed());
+}
