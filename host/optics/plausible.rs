@@ -1,7 +1,7 @@
 //! CTF parameters that no microscope has: refused where they are impossible, told where they are improbable. Most are
 //! values in another unit; RELION computes with them without a word.
 
-use crate::dataset::{OpticsGroup, Particle, ParticleSet};
+use crate::dataset::{Particle, ParticleSet};
 use crate::errors::{Code, Message};
 
 /// Electron microscopes work between these voltages (kV); cryo-EM between [`USUAL_VOLTAGE`].
@@ -26,8 +26,7 @@ const USUAL_MAGNIFICATION: [f64; 2] = [0.8, 1.25];
 /// Impossible values, with the number of particles or the names of the optics groups that have them.
 pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
     let mut warnings = Vec::new();
-    let groups: Vec<&OpticsGroup> = set.optics.iter().filter(|g| !g.ctf_corrected).collect();
-    for group in &groups {
+    for group in set.optics.iter().filter(|g| !g.ctf_corrected) {
         let mut judge = |label: &str, value: f64, verdict: Verdict, advice: &str| {
             let text = format!(
                 "optics group '{}': {label} is {value}. {advice}",
@@ -58,19 +57,6 @@ pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             let advice = "It is in mm, as 2.7: correct it.";
             judge("rlnSphericalAberration", cs, verdict, advice)?;
         }
-        let [[a, b], [c, d]] = group.magnification;
-        let determinant = a * d - b * c;
-        let verdict = between(
-            determinant.abs(),
-            POSSIBLE_MAGNIFICATION,
-            USUAL_MAGNIFICATION,
-        );
-        judge(
-            "the determinant of the magnification matrix (rlnMagMat00 … rlnMagMat11)",
-            determinant,
-            verdict,
-            "The matrix differs from the unit matrix by a few per cent: correct it, or remove these columns.",
-        )?;
     }
     let particles = || {
         let uses_ctf = |p: &&Particle| !set.optics[p.optics_group].ctf_corrected;
@@ -122,6 +108,38 @@ pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             "{} have a defocus beyond 10 µm. rlnDefocusU and rlnDefocusV are in Å, as 15000: are they right?",
             of_all(large)
         ));
+    }
+    Ok(warnings)
+}
+
+/// Checks the magnification matrices of all optics groups, which images are compared through with and without a CTF, and
+/// returns warnings about improbable ones.
+///
+/// # Errors
+/// A matrix that is singular or nearly so, with the name of its group.
+pub fn check_magnification(set: &ParticleSet) -> Result<Vec<String>, Message> {
+    let mut warnings = Vec::new();
+    for group in &set.optics {
+        let [[a, b], [c, d]] = group.magnification;
+        let determinant: f64 = a * d - b * c;
+        let text = format!(
+            "optics group '{}': the determinant of the magnification matrix (rlnMagMat00 … rlnMagMat11) is {determinant}. The \
+             matrix differs from the unit matrix by a few per cent: correct it, or remove these columns.",
+            group.name
+        );
+        match between(
+            determinant.abs(),
+            POSSIBLE_MAGNIFICATION,
+            USUAL_MAGNIFICATION,
+        ) {
+            Verdict::Usual => {}
+            Verdict::Improbable => warnings.push(text),
+            Verdict::Impossible => {
+                return Err(Code::CTF_PARAMETERS
+                    .says(text)
+                    .about(set.source().display()));
+            }
+        }
     }
     Ok(warnings)
 }

@@ -169,6 +169,7 @@ pub(super) fn check_ctf(
     set: &ParticleSet,
     console: &Console,
 ) -> Result<(), RunError> {
+    warn_all(console, &plausible::check_magnification(set)?);
     if settings.ctf {
         warn_all(console, &plausible::check(set)?);
     }

@@ -93,7 +93,11 @@ fn iterate(
     agree(&ranks, begins)?;
     let on_host = crew.engines.iter().any(|engine| engine.device().is_none());
     let free = host_plan::free(ranks.place_on_host().1);
-    console.say(&HostPlan::of(job, on_host).line(free));
+    let plan = HostPlan::of(job, on_host);
+    console.say(&plan.line(free));
+    // The maps have been read already.
+    let rest = HostPlan { maps: 0.0, ..plan };
+    agree(&ranks, rest.check(free).map_err(RunError::from))?;
     let last = start_up::last_iteration(&job.settings);
     let first = job.state.iteration + 1;
     if first > last {
