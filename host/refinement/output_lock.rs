@@ -60,9 +60,18 @@ impl Drop for OutputLock {
     }
 }
 
+/// Splits a root into the folder of its files and the beginning of their names.
+fn folder_and_name(root: &str) -> (&Path, &str) {
+    match root.rsplit_once('/') {
+        None => (Path::new("."), root),
+        Some(("", name)) => (Path::new("/"), name),
+        Some((folder, name)) => (Path::new(folder), name),
+    }
+}
+
 /// Removes files that a killed run with this root has left unfinished. Only who holds the lock may do so.
 fn remove_leftovers(root: &str) {
-    let (folder, name) = root.rsplit_once('/').unwrap_or((".", root));
+    let (folder, name) = folder_and_name(root);
     let begin = format!("{name}_");
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -76,8 +85,8 @@ fn remove_leftovers(root: &str) {
 
 /// Hidden, so that listings of results do not show it.
 fn lock_file(root: &str) -> PathBuf {
-    let (folder, name) = root.rsplit_once('/').unwrap_or((".", root));
-    Path::new(if folder.is_empty() { "/" } else { folder }).join(format!(".{name}.gerelion_lock"))
+    let (folder, name) = folder_and_name(root);
+    folder.join(format!(".{name}.gerelion_lock"))
 }
 
 fn host() -> String {
@@ -87,7 +96,7 @@ fn host() -> String {
 
 /// Returns the last iteration beyond `last` of which an earlier run with this root has left an optimiser file.
 pub fn later_iterations(root: &str, last: usize) -> Option<usize> {
-    let (folder, name) = root.rsplit_once('/').unwrap_or((".", root));
+    let (folder, name) = folder_and_name(root);
     let prefix = format!("{name}_it");
     fs::read_dir(folder)
         .ok()?
@@ -106,6 +115,17 @@ pub fn later_iterations(root: &str, last: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_root_has_a_folder_and_a_name() {
+        let split = |root| folder_and_name(root);
+        assert_eq!(split("run"), (Path::new("."), "run"));
+        assert_eq!(split("/run"), (Path::new("/"), "run"));
+        assert_eq!(
+            split("Class3D/job001/run"),
+            (Path::new("Class3D/job001"), "run")
+        );
+    }
 
     #[test]
     fn one_run_at_a_time() {
