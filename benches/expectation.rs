@@ -57,6 +57,7 @@ fn model(s: &SimulationSettings, map: ndarray::Array3<f64>, directions: usize) -
             direction_prior: vec![1.0 / directions as f64; directions],
             accuracy_rotations: 0.0,
             accuracy_translations: 0.0,
+            moments: None,
         }],
         // white noise of standard deviation 1: half its power per Fourier component
         noise: vec![vec![0.5 / (BOX * BOX) as f64; shells]],

@@ -59,6 +59,7 @@ fn start_up_reference_and_spectra() {
             direction_prior: vec![],
             accuracy_rotations: 0.0,
             accuracy_translations: 0.0,
+            moments: None,
         }],
         noise: vec![column(&model, "model_optics_group_1", "rlnSigma2Noise")],
         scales: vec![],

@@ -138,6 +138,23 @@ pub fn prepare(
     }
 }
 
+/// Transform of a map, or a class average, in the units of a prepared reference but without gridding correction, in double
+/// precision: kept for |v|² ≤ Rp² (spec 05 §6.4).
+pub fn transform(map: &Array3<f64>, shape: &VolumeShape) -> Vec<Complex64> {
+    let (half, half_depth) = (shape.half() as i64, shape.half_depth() as i64);
+    let radius2 = shape.radius2();
+    let scale = shape.amplitude_scale() / shape.padded_values();
+    let mut data = vec![Complex64::default(); shape.voxels()];
+    let out = ArrayViewMut3::from_shape((shape.depth(), shape.side, shape.half() + 1), &mut data)
+        .expect("the volume has this shape");
+    let keep = |_: &mut (), at: [usize; 3], value: Complex64| {
+        let (z, y, x) = (at[0] as i64 - half_depth, at[1] as i64 - half, at[2] as i64);
+        (z * z + y * y + x * x <= radius2).then_some(value * scale)
+    };
+    padded::forward(shape.box_size, shape, |z, y, x| map[[z, y, x]], out, keep);
+    data
+}
+
 /// Σ|F|² and number of voxels per shell.
 #[derive(Default)]
 struct ShellSums(Vec<[f64; 2]>);

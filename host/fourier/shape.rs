@@ -102,6 +102,13 @@ impl VolumeShape {
         self.depth() * self.plane()
     }
 
+    /// Index here of the first element (x = 0) of the stored row (z, y) of a grid that is no larger.
+    pub fn row_of(&self, smaller: &VolumeShape, z: usize, y: usize) -> usize {
+        let z = z + self.half_depth() - smaller.half_depth();
+        let y = y + self.half() - smaller.half();
+        (z * self.side + y) * (self.half() + 1)
+    }
+
     /// Rp² with Rp = ROUND(r_max·P): voxels and samples beyond it are not used.
     pub fn radius2(&self) -> i64 {
         round(self.r_max as f64 * self.padding).pow(2)

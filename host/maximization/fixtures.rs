@@ -19,6 +19,7 @@ pub fn model(classes: usize) -> Model {
         direction_prior: vec![0.25 * k as f64; 4],
         accuracy_rotations: 0.0,
         accuracy_translations: 0.0,
+        moments: None,
     };
     Model {
         box_size: 16,

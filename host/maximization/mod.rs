@@ -12,6 +12,7 @@ pub mod first_iteration;
 #[cfg(test)]
 mod fixtures;
 mod footprint;
+pub mod gradient;
 mod gridding;
 pub mod halves;
 pub mod initial;

@@ -62,23 +62,23 @@ impl Radial {
         })
     }
 
-    /// Σ of `f(bin of the voxel, weight)` per bin, over the voxels with |v|² < Rp² (strictly).
-    pub fn sum_by<const M: usize>(
+    /// Σ of `f(bin of the voxel, value)` per bin, over the voxels with |v|² < Rp² (strictly).
+    pub fn sum_by<T: Copy + Sync, const M: usize>(
         &self,
-        weight: &[f64],
+        values: &[T],
         bins: usize,
         bin: impl Fn(i64) -> usize + Sync,
-        f: impl Fn(usize, f64) -> [f64; M] + Sync,
+        f: impl Fn(usize, T) -> [f64; M] + Sync,
     ) -> Vec<[f64; M]> {
-        let planes: Vec<Vec<[f64; M]>> = weight
+        let planes: Vec<Vec<[f64; M]>> = values
             .par_chunks(self.plane())
             .enumerate()
-            .map(|(z, weights)| {
+            .map(|(z, values)| {
                 let mut sums = vec![[0.0; M]; bins];
                 for (r2, i) in self.voxels(z) {
                     if r2 < self.radius2 {
                         let bin = bin(r2);
-                        for (sum, v) in sums[bin].iter_mut().zip(f(bin, weights[i])) {
+                        for (sum, v) in sums[bin].iter_mut().zip(f(bin, values[i])) {
                             *sum += v;
                         }
                     }
@@ -86,21 +86,27 @@ impl Radial {
                 sums
             })
             .collect();
-        let mut total = vec![[0.0; M]; bins];
-        for plane in planes {
-            for (total, part) in total.iter_mut().zip(plane) {
-                total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
-            }
-        }
-        total
+        added_in_order(planes)
     }
 
-    /// Σ of `f(shell, weight)` per shell.
-    pub fn sum_by_shell<const M: usize>(
+    /// Σ of `f(shell, value)` per shell.
+    pub fn sum_by_shell<T: Copy + Sync, const M: usize>(
         &self,
-        weight: &[f64],
-        f: impl Fn(usize, f64) -> [f64; M] + Sync,
+        values: &[T],
+        f: impl Fn(usize, T) -> [f64; M] + Sync,
     ) -> Vec<[f64; M]> {
-        self.sum_by(weight, self.shells(), |r2| self.shell(r2), f)
+        self.sum_by(values, self.shells(), |r2| self.shell(r2), f)
     }
+}
+
+/// The sums of all planes, added plane by plane.
+pub(super) fn added_in_order<const M: usize>(planes: Vec<Vec<[f64; M]>>) -> Vec<[f64; M]> {
+    let mut planes = planes.into_iter();
+    let mut total = planes.next().unwrap_or_default();
+    for plane in planes {
+        for (total, part) in total.iter_mut().zip(plane) {
+            total.iter_mut().zip(part).for_each(|(t, p)| *t += p);
+        }
+    }
+    total
 }

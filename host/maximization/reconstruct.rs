@@ -7,7 +7,7 @@ use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::masks::{for_each_radius, mask_corners};
 use crate::fourier::padded;
-use crate::fourier::shape::gridding_factor;
+use crate::fourier::shape::{VolumeShape, gridding_factor};
 use ndarray::Array3;
 use num_complex::Complex64;
 use rayon::prelude::*;
@@ -31,7 +31,17 @@ pub fn reconstruct(
         Some(iterations) => gridding::divide(&mut sums, &radial, class_weight, iterations),
         None => divide(&mut sums, &radial),
     }
-    to_real_space(sums)
+    let BackProjection {
+        data,
+        weight,
+        shape,
+    } = sums;
+    drop(weight);
+    let mut map = to_real_space(data, &shape);
+    for_each_radius(&mut map, |r, v| {
+        *v /= gridding_factor(r, shape.box_size, shape.padding)
+    });
+    map
 }
 
 /// Nothing beyond |v|² ≤ Rp² is used.
@@ -98,21 +108,12 @@ fn divide(sums: &mut BackProjection, radial: &Radial) {
         });
 }
 
-/// Inverse transform, scale, corner mask, gridding correction (spec 02 §2.4).
-fn to_real_space(sums: BackProjection) -> Array3<f64> {
-    let BackProjection {
-        data,
-        weight,
-        shape,
-    } = sums;
-    drop(weight);
-    let mut map = padded::inverse(&data, &shape);
+/// Inverse transform, scale, corner mask (spec 02 §2.4 steps 1–5). Nothing may be beyond |v|² ≤ Rp².
+pub(super) fn to_real_space(data: Vec<Complex64>, shape: &VolumeShape) -> Array3<f64> {
+    let mut map = padded::inverse(&data, shape);
     drop(data);
     let scale = 1.0 / shape.amplitude_scale();
     map.par_mapv_inplace(|v| v * scale);
     mask_corners(&mut map);
-    for_each_radius(&mut map, |r, v| {
-        *v /= gridding_factor(r, shape.box_size, shape.padding)
-    });
     map
 }

@@ -1,5 +1,9 @@
 //! The model: references, spectra, priors and scales of one half-set (or of a classification).
 
+mod moments;
+
+pub use moments::Moments;
+
 use crate::fourier::shape::Dimensions;
 use ndarray::Array3;
 
@@ -28,6 +32,8 @@ pub struct ClassModel {
     pub accuracy_rotations: f64,
     /// Å.
     pub accuracy_translations: f64,
+    /// Moments of the gradient, from the first gradient iteration on (`--grad`).
+    pub moments: Option<Moments>,
 }
 
 impl Model {

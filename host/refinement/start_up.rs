@@ -338,6 +338,7 @@ fn initial_model(
         direction_prior: Vec::new(),
         accuracy_rotations: 0.0,
         accuracy_translations: 0.0,
+        moments: None,
     };
     let classes = if references.generate_seeds {
         vec![class(filtered(&references.maps[0])); k]

@@ -76,6 +76,7 @@ pub fn class() -> ClassModel {
         direction_prior: vec![1.0],
         accuracy_rotations: 0.0,
         accuracy_translations: 0.0,
+        moments: None,
     }
 }
 

@@ -204,6 +204,7 @@ fn class(
         direction_prior: direction_priors(document, k + 1)?,
         accuracy_rotations: table.real(k, "rlnAccuracyRotations")?,
         accuracy_translations: angstrom(table, k, "rlnAccuracyTranslations", pixel_size)?,
+        moments: None,
     })
 }
 

@@ -34,6 +34,7 @@ fn class(directions: usize, seed: f64) -> ClassModel {
         direction_prior: (0..directions).map(|d| 1.0 / (7 + d) as f64).collect(),
         accuracy_rotations: 2.5,
         accuracy_translations: 1.25,
+        moments: None,
     }
 }
 
