@@ -55,6 +55,7 @@ fn model(s: &SimulationSettings, map: ndarray::Array3<f64>, directions: usize) -
             fsc: vec![1.0; shells],
             orientability: None,
             direction_prior: vec![1.0 / directions as f64; directions],
+            offset_prior: [0.0; 2],
             accuracy_rotations: 0.0,
             accuracy_translations: 0.0,
             moments: None,

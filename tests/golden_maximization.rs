@@ -57,6 +57,7 @@ fn start_up_reference_and_spectra() {
             fsc: vec![0.0; 33],
             orientability: None,
             direction_prior: vec![],
+            offset_prior: [0.0; 2],
             accuracy_rotations: 0.0,
             accuracy_translations: 0.0,
             moments: None,

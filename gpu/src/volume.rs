@@ -132,6 +132,13 @@ pub fn blob_sample(r2: u32, padded_box: u32) -> u32 {
     (Real::sqrt(f64::from(r2)) * f64::from(2 * BLOB_SAMPLES) / f64::from(padded_box)) as u32
 }
 
+/// Returns the mass of a voxel of value `v` when a map is moved to its centre of mass: what is negative has none
+/// (spec 04 §11).
+#[inline(always)]
+pub fn centring_mass(v: f64) -> f64 {
+    v.max(0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,6 +53,7 @@ impl WeightedSums {
             backprojections: Vec::new(),
             class_weight: vec![0.0; classes],
             direction_weight: vec![vec![0.0; input.sampling.directions.len()]; classes],
+            class_offset: vec![[0.0; 2]; classes],
             noise: vec![vec![0.0; shells]; groups],
             noise_weight: vec![0.0; groups],
             ctf2: vec![vec![0.0; shells]; groups],

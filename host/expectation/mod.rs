@@ -225,6 +225,8 @@ pub struct WeightedSums {
     pub class_weight: Vec<f64>,
     /// Σw per class and coarse direction.
     pub direction_weight: Vec<Vec<f64>>,
+    /// Σw·(r + t) per class, x and y, Å; the offset priors of class averages follow from it (spec 04 §7).
+    pub class_offset: Vec<[f64; 2]>,
     /// Noise numerators per optics group and model shell.
     pub noise: Vec<Vec<f64>>,
     /// Σw per optics group.

@@ -118,6 +118,14 @@ pub fn fixed_list(input: &IterationInput, k: usize) -> OrientationList {
     }
 }
 
+/// Returns the orientation that a particle has; class averages know only its psi.
+pub fn current_orientation(input: &IterationInput, particle: &Particle) -> Matrix3 {
+    match input.sampling.in_plane {
+        true => euler::matrix(0.0, 0.0, particle.psi),
+        false => euler::matrix(particle.rot, particle.tilt, particle.psi),
+    }
+}
+
 /// Perturbed matrices of the children of a coarse orientation (the orientation itself with `oversampling` 0).
 pub fn matrices(
     input: &IterationInput,
@@ -126,7 +134,7 @@ pub fn matrices(
     oversampling: u32,
 ) -> Vec<Matrix3> {
     match Search::of(input) {
-        Search::Fixed => vec![euler::matrix(particle.rot, particle.tilt, particle.psi)],
+        Search::Fixed => vec![current_orientation(input, particle)],
         _ => {
             let n_psi = input.sampling.n_psi();
             input.sampling.orientations(

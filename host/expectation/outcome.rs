@@ -69,17 +69,25 @@ impl ParticleOutcome {
     ) -> Self {
         let particle = item.particle;
         let n_psi = input.sampling.n_psi();
+        let current = [particle.rot, particle.tilt, particle.psi];
         let [rot, tilt, psi] = match Search::of(input) {
-            Search::Fixed => [particle.rot, particle.tilt, particle.psi],
-            _ => input
-                .sampling
-                .angles(
-                    best.orientation / n_psi,
-                    best.orientation % n_psi,
-                    input.options.oversampling,
-                    best.child,
-                )
-                .expect("a child of the grid"),
+            Search::Fixed => current,
+            _ => {
+                let found = input
+                    .sampling
+                    .angles(
+                        best.orientation / n_psi,
+                        best.orientation % n_psi,
+                        input.options.oversampling,
+                        best.child,
+                    )
+                    .expect("a child of the grid");
+                match input.sampling.in_plane {
+                    // What a class average knows nothing of stays as it was (spec 04 §15).
+                    true => [particle.rot, particle.tilt, found[2]],
+                    false => found,
+                }
+            }
         };
         Self {
             rot,

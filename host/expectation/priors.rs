@@ -4,6 +4,7 @@
 use super::orientations::OrientationList;
 use super::start::ParticleStart;
 use super::{Criterion, IterationInput};
+use crate::fourier::shape::Dimensions;
 
 /// σ_o² (Å²) below which offsets have no prior.
 const NO_OFFSET_PRIOR: f64 = 0.0001;
@@ -24,36 +25,73 @@ pub fn relative_log_priors(input: &IterationInput, list: &OrientationList, mean:
     }
 }
 
-/// Returns ln of the prior of every coarse shift relative to the mean of all, for images of `pixel_size` Å.
+/// Returns where the offset prior of a class has its centre, pixels: for maps that of the particle, for class averages the
+/// mean offset µ_k of the class, whose Å RELION takes for pixels (spec 04 §4).
+pub fn offset_centre(input: &IterationInput, start: &ParticleStart, class: usize) -> [f64; 2] {
+    match input.model.dimensions() {
+        Dimensions::Two => input.model.classes[class].offset_prior,
+        Dimensions::Three => start.offset_prior,
+    }
+}
+
+/// ln of the priors of the coarse shifts of one particle, relative to their mean over all classes that it visits.
+pub struct OffsetLogPriors {
+    /// One list for all classes, or one for each that is visited.
+    lists: Vec<Vec<f64>>,
+}
+
+impl OffsetLogPriors {
+    /// Returns the priors of all shifts for the class at `place` of those visited.
+    pub fn of(&self, place: usize) -> &[f64] {
+        &self.lists[place.min(self.lists.len() - 1)]
+    }
+}
+
+/// Returns the priors of the coarse shifts for a particle that visits `classes` (at least one), for images of `pixel_size` Å.
 pub fn relative_offset_log_priors(
     input: &IterationInput,
     start: &ParticleStart,
+    classes: &[usize],
     pixel_size: f64,
-) -> Vec<f64> {
-    let mut logs = offset_log_priors(input, start, pixel_size);
+) -> OffsetLogPriors {
+    // The centre of maps is that of the particle, whatever the class.
+    let different = match input.model.dimensions() {
+        Dimensions::Two => classes,
+        Dimensions::Three => &classes[..1],
+    };
+    let mut lists: Vec<Vec<f64>> = different
+        .iter()
+        .map(|&k| offset_log_priors(input, start, offset_centre(input, start, k), pixel_size))
+        .collect();
     if input.criterion == Criterion::CrossCorrelation {
-        logs.fill(0.0);
-        return logs;
+        lists.iter_mut().for_each(|logs| logs.fill(0.0));
+        return OffsetLogPriors { lists };
     }
-    let mean = logs.iter().map(|e| e.exp()).sum::<f64>() / logs.len() as f64;
+    let all = || lists.iter().flatten();
+    let mean = all().map(|e| e.exp()).sum::<f64>() / all().count() as f64;
     let base = if mean > 0.0 {
         mean.ln()
     } else {
         // Every shift is far outside the prior: only differences between shifts matter.
-        logs.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+        all().copied().fold(f64::NEG_INFINITY, f64::max)
     };
-    logs.iter_mut().for_each(|e| *e -= base);
-    logs
+    lists.iter_mut().flatten().for_each(|e| *e -= base);
+    OffsetLogPriors { lists }
 }
 
-/// Returns E(t) of every coarse translation: the logarithm of the unnormalised offset prior. RELION takes t in Å while the
-/// old offset and the prior centre are in pixels; the same is done here, since it decides weights
+/// Returns E(t) of every coarse translation: the logarithm of the unnormalised offset prior around `centre`. RELION takes t
+/// in Å while the old offset and the prior centre are in pixels; the same is done here, since it decides weights
 /// (spec 01 §4.5, docs/differences.md).
-fn offset_log_priors(input: &IterationInput, start: &ParticleStart, pixel_size: f64) -> Vec<f64> {
+fn offset_log_priors(
+    input: &IterationInput,
+    start: &ParticleStart,
+    centre: [f64; 2],
+    pixel_size: f64,
+) -> Vec<f64> {
     let sigma2 = input.model.sigma2_offset;
     let exponent = |t: [f64; 2]| -> f64 {
-        let dx = start.old_offset[0] + t[0] - start.offset_prior[0];
-        let dy = start.old_offset[1] + t[1] - start.offset_prior[1];
+        let dx = start.old_offset[0] + t[0] - centre[0];
+        let dy = start.old_offset[1] + t[1] - centre[1];
         if sigma2 < NO_OFFSET_PRIOR {
             0.0
         } else {

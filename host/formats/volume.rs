@@ -4,6 +4,7 @@ use super::mrc::{self, Map, MrcError};
 use super::{file_name, spider};
 use crate::errors::{Code, Message};
 use file_name::{Format, ImageName};
+use ndarray::Array3;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -18,6 +19,27 @@ pub fn read_map(path: &Path) -> Result<Map, MrcError> {
 
 /// Says whether a map of this size (x, y, z) is to be read, once its header is known.
 pub type Judge<'a> = &'a dyn Fn([usize; 3]) -> Result<(), Message>;
+
+/// As [`read_map_if`], or one image of a stack (`number@stack`) as a map of one section.
+pub fn read_reference_if(path: &Path, judge: Judge) -> Result<Map, MrcError> {
+    let name = ImageName::parse(&path.to_string_lossy());
+    let Some(number) = name.slice else {
+        return read_map_if(path, judge);
+    };
+    let stack = mrc::StackReader::open_partial(Path::new(&name.path))?;
+    let (x, y) = stack.shape();
+    judge([x, y, 1]).map_err(|message| MrcError::of(path, message))?;
+    // Numbers start at 1; 0 is no image of any stack.
+    let slice = number.checked_sub(1).unwrap_or(usize::MAX - 1);
+    let mut data = Array3::zeros((1, y, x));
+    let pixels = data.as_slice_mut().expect("a new array is contiguous");
+    stack.read_into(slice, pixels)?;
+    Ok(Map {
+        data,
+        pixel_size: stack.pixel_size(),
+        warnings: stack.warnings().to_vec(),
+    })
+}
 
 /// As [`read_map`], but reads no more than the header of a map that `judge` refuses: the size in a header may be that of a
 /// tomogram, or nonsense.

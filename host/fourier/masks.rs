@@ -36,8 +36,14 @@ pub fn soft_sphere(map: &mut Array3<f64>, radius: f64, edge: f64) {
 /// Replace what lies outside the inscribed sphere or circle, behind an edge of three voxels, by its own mean (spec 02 §2.4 step 5).
 pub fn mask_corners(map: &mut Array3<f64>) {
     const EDGE: f64 = 3.0;
+    let radius = (map.dim().1 / 2) as f64;
+    fill_outside(map, radius, EDGE);
+}
+
+/// Replace what lies outside a sphere or circle of `radius`, behind a soft edge of `edge` voxels, by its own weighted mean
+/// (spec 01 §3.4).
+pub fn fill_outside(map: &mut Array3<f64>, radius: f64, edge: f64) {
     let (middle, centre) = ((map.dim().0 / 2) as i64, (map.dim().1 / 2) as i64);
-    let radius = centre as f64;
     // Sums by plane, added in order: the same for any number of threads.
     let planes: Vec<[f64; 2]> = map
         .axis_iter(Axis(0))
@@ -48,7 +54,7 @@ pub fn mask_corners(map: &mut Array3<f64>) {
             let mut sums = [0.0; 2];
             for ((y, x), value) in plane.indexed_iter() {
                 let r2 = z2 + (y as i64 - centre).pow(2) + (x as i64 - centre).pow(2);
-                let outside = background_share((r2 as f64).sqrt(), radius, EDGE);
+                let outside = background_share((r2 as f64).sqrt(), radius, edge);
                 sums[0] += outside * value;
                 sums[1] += outside;
             }
@@ -59,7 +65,7 @@ pub fn mask_corners(map: &mut Array3<f64>) {
     let share: f64 = planes.iter().map(|s| s[1]).sum();
     let mean = if share > 0.0 { sum / share } else { 0.0 };
     for_each_radius(map, |r, value| {
-        let inside = soft_edge(r, radius, EDGE);
+        let inside = soft_edge(r, radius, edge);
         *value = inside * *value + (1.0 - inside) * mean;
     });
 }

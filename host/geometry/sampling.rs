@@ -18,7 +18,9 @@ pub struct Direction {
 /// Coarse grid of directions × psi × translations with the random perturbation of the iteration.
 #[derive(Debug, Clone)]
 pub struct Sampling {
-    /// HEALPix order h of the coarse grid.
+    /// References are class averages, which are turned in their plane only: one direction, (0, 0) (spec 04 §3).
+    pub in_plane: bool,
+    /// HEALPix order h of the coarse grid; without meaning for class averages.
     pub healpix_order: u32,
     /// Point group restricting the directions.
     pub symmetry: PointGroup,
@@ -65,6 +67,7 @@ impl Sampling {
             .map(|d| euler::viewing_direction(d.rot, d.tilt))
             .collect();
         Sampling {
+            in_plane: false,
             healpix_order,
             symmetry,
             limit_tilt,
@@ -76,6 +79,69 @@ impl Sampling {
             directions,
             translations: disc_of_translations(offset_range, offset_step),
             views,
+        }
+    }
+
+    /// Build the grid of class averages, in which only psi and the translations vary (spec 04 §3). `psi_step` ≤ 0 means 10°;
+    /// `healpix_order` is only kept for the files. Symmetry and tilt limit have no meaning.
+    pub fn in_plane(
+        healpix_order: u32,
+        psi_step: f64,
+        offset_range: f64,
+        offset_step: f64,
+        perturbation_factor: f64,
+    ) -> Self {
+        let wanted_step = if psi_step > 0.0 {
+            psi_step
+        } else {
+            DEFAULT_IN_PLANE_STEP
+        };
+        let direction = Direction {
+            pixel: 0,
+            rot: 0.0,
+            tilt: 0.0,
+        };
+        Sampling {
+            in_plane: true,
+            healpix_order,
+            symmetry: PointGroup::c1(),
+            limit_tilt: -91.0,
+            psi_step: 360.0 / (360.0 / wanted_step).ceil(),
+            offset_range,
+            offset_step,
+            perturbation_factor,
+            perturbation: 0.0,
+            directions: vec![direction],
+            translations: disc_of_translations(offset_range, offset_step),
+            views: vec![euler::viewing_direction(0.0, 0.0)],
+        }
+    }
+
+    /// The grid of the same kind with other steps (degrees, Å), with the perturbation as it is. `psi_step` ≤ 0: the default
+    /// of the order.
+    pub fn with_steps(
+        &self,
+        healpix_order: u32,
+        psi_step: f64,
+        offset_range: f64,
+        offset_step: f64,
+    ) -> Self {
+        let factor = self.perturbation_factor;
+        let grid = match self.in_plane {
+            true => Self::in_plane(healpix_order, psi_step, offset_range, offset_step, factor),
+            false => Self::new(
+                healpix_order,
+                psi_step,
+                self.symmetry.clone(),
+                self.limit_tilt,
+                offset_range,
+                offset_step,
+                factor,
+            ),
+        };
+        Sampling {
+            perturbation: self.perturbation,
+            ..grid
         }
     }
 
@@ -94,19 +160,25 @@ impl Sampling {
         &self.views
     }
 
-    /// Coarse angular step in degrees, 360/(6·2^h).
+    /// Coarse angular step in degrees: 360/(6·2^h), or that of psi for class averages.
     pub fn angular_step(&self) -> f64 {
-        direction_step(self.healpix_order)
+        self.oversampled_angular_step(0)
     }
 
     /// The same with `oversampling` levels.
     pub fn oversampled_angular_step(&self, oversampling: u32) -> f64 {
-        direction_step(self.healpix_order + oversampling)
+        match self.in_plane {
+            true => self.psi_step / f64::from(1u32 << oversampling),
+            false => direction_step(self.healpix_order + oversampling),
+        }
     }
 
-    /// 8^q.
+    /// 8^q, or 2^q for class averages.
     pub fn orientation_children(&self, oversampling: u32) -> usize {
-        1 << (3 * oversampling)
+        match self.in_plane {
+            true => 1 << oversampling,
+            false => 1 << (3 * oversampling),
+        }
     }
 
     /// 4^q.
@@ -187,10 +259,11 @@ impl Sampling {
         self.perturbation = wrap(self.perturbation + f64::from(step), -factor, factor);
     }
 
-    /// E(xΔ, xΔ, xΔ), by which orientation matrices are multiplied from the right.
+    /// E(xΔ, xΔ, xΔ), by which orientation matrices are multiplied from the right. Class averages have none: their psi is
+    /// perturbed itself.
     fn angular_perturbation(&self) -> Option<Matrix3> {
         let angle = self.perturbation * self.angular_step();
-        (angle != 0.0).then(|| euler::matrix(angle, angle, angle))
+        (angle != 0.0 && !self.in_plane).then(|| euler::matrix(angle, angle, angle))
     }
 
     /// (rot, tilt) of the children of a coarse direction, unperturbed.
@@ -200,15 +273,31 @@ impl Sampling {
         oversampling: u32,
     ) -> impl Iterator<Item = (f64, f64)> {
         let order = self.healpix_order;
-        healpix::children(order, self.directions[direction].pixel, oversampling)
-            .map(move |pixel| healpix::direction(order + oversampling, pixel))
+        let plane = self.in_plane.then_some((0.0, 0.0));
+        let pixel = self.directions[direction].pixel;
+        let on_sphere = (!self.in_plane).then(|| {
+            healpix::children(order, pixel, oversampling)
+                .map(move |pixel| healpix::direction(order + oversampling, pixel))
+        });
+        plane.into_iter().chain(on_sphere.into_iter().flatten())
     }
 
-    /// The children of a coarse psi, unperturbed.
+    /// The children of a coarse psi: unperturbed, but for class averages, where children above 180° are brought below −180°
+    /// and xΔψ is added to all (spec 04 §3).
     fn psi_children(&self, psi: usize, oversampling: u32) -> impl Iterator<Item = f64> {
-        centred_children(self.psi(psi), self.psi_step, oversampling)
+        let (in_plane, shift) = (self.in_plane, self.perturbation * self.psi_step);
+        centred_children(self.psi(psi), self.psi_step, oversampling).map(
+            move |angle| match in_plane {
+                true if angle > 180.0 => angle - 360.0 + shift,
+                true => angle + shift,
+                false => angle,
+            },
+        )
     }
 }
+
+/// Step of psi for class averages where none is given (`--psi_step`), degrees.
+const DEFAULT_IN_PLANE_STEP: f64 = 10.0;
 
 /// 360/(6·2^h) degrees.
 fn direction_step(order: u32) -> f64 {
@@ -282,6 +371,27 @@ mod tests {
         let odd = Sampling::new(1, 7.0, PointGroup::c1(), -91.0, 5.0, 2.0, 0.0);
         assert_eq!(odd.n_psi(), 52);
         assert_eq!(odd.psi_step, 360.0 / 52.0);
+    }
+
+    /// Spec 04 §3: psi and translations only, 8 children of a coarse pair, psi perturbed without wrapping.
+    #[test]
+    fn class_averages_are_turned_in_their_plane() {
+        let mut s = Sampling::in_plane(2, 12.0, 20.0, 8.0, 0.5);
+        assert_eq!((s.directions.len(), s.n_psi()), (1, 30));
+        assert_eq!(
+            (s.angular_step(), s.oversampled_angular_step(1)),
+            (12.0, 6.0)
+        );
+        assert_eq!(s.orientation_children(1) * s.translation_children(1), 8);
+        assert_eq!(Sampling::in_plane(2, -1.0, 0.0, 0.0, 0.0).n_psi(), 36);
+        s.perturbation = 0.25;
+        // 168° ± 3° stay, 180° + 3° is brought to −177°; each is then turned by 3°.
+        assert_eq!(s.angles(0, 14, 1, 1), Some([0.0, 0.0, 174.0]));
+        assert_eq!(s.angles(0, 15, 1, 1), Some([0.0, 0.0, -174.0]));
+        assert_eq!(s.orientations(0, 14, 1)[1], euler::matrix(0.0, 0.0, 174.0));
+        assert_eq!(s.orientations(0, 3, 0), [euler::matrix(0.0, 0.0, 39.0)]);
+        let finer = s.with_steps(2, 6.0, 12.0, 4.0);
+        assert!(finer.in_plane && finer.n_psi() == 60 && finer.perturbation == 0.25);
     }
 
     #[test]

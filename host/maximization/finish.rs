@@ -2,6 +2,7 @@
 //! §6.1, §6.3).
 
 use crate::fourier::masks;
+use gpu::volume::centring_mass;
 use ndarray::{Array3, Zip};
 
 /// How the solvent of a map is flattened (`--flatten_solvent`).
@@ -114,14 +115,17 @@ pub(super) fn shift_of([mass, moments @ ..]: [f64; 4], limit: f64) -> Option<[f6
     })
 }
 
-/// Move the centre of mass of a map to the box centre, by at most `limit` pixels (`--center_classes`).
+/// Move the centre of mass of what is positive in a map to the box centre, by at most `limit` pixels (`--center_classes`,
+/// spec 04 §11).
 fn centre(map: &Array3<f64>, limit: f64) -> Array3<f64> {
-    let middle = (map.dim().0 / 2) as f64;
+    let (sections, n, _) = map.dim();
+    let middle = [n / 2, n / 2, sections / 2].map(|m| m as f64);
     let mut moments = [0.0; 4];
     for ((z, y, x), &v) in map.indexed_iter() {
-        moments[0] += v;
-        for (moment, i) in moments[1..].iter_mut().zip([x, y, z]) {
-            *moment += v * (i as f64 - middle);
+        let mass = centring_mass(v);
+        moments[0] += mass;
+        for ((moment, i), middle) in moments[1..].iter_mut().zip([x, y, z]).zip(middle) {
+            *moment += mass * (i as f64 - middle);
         }
     }
     let Some(shift) = shift_of(moments, limit) else {
@@ -172,6 +176,10 @@ mod tests {
         let half = centre(&map, 5f64.sqrt() / 2.0);
         assert!(half[[4, 4, 3]] > 0.9 && half[[5, 4, 3]] > 0.9);
         assert_eq!(shift_of([0.0, 1.0, 2.0, 3.0], 5.0), None);
+        // Negative values have no mass, and class averages none along z.
+        let mut average = Array3::from_elem((1, 8, 8), -1.0);
+        average[[0, 4, 2]] = 2.0;
+        assert_eq!(centre(&average, 10.0)[[0, 4, 4]], 2.0);
     }
 
     #[test]

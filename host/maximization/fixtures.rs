@@ -17,6 +17,7 @@ pub fn model(classes: usize) -> Model {
         fsc: vec![0.0; 9],
         orientability: None,
         direction_prior: vec![0.25 * k as f64; 4],
+        offset_prior: [0.0; 2],
         accuracy_rotations: 0.0,
         accuracy_translations: 0.0,
         moments: None,

@@ -1,6 +1,7 @@
 //! Noise, scales, fractions, direction priors, offsets, averages from the sums (spec 01 §7.8, spec 02 §3.8).
 
 use crate::expectation::WeightedSums;
+use crate::fourier::shape::Dimensions;
 use crate::fourier::shells::pixels_per_shell;
 use crate::model::Model;
 
@@ -39,6 +40,12 @@ pub fn update_parameters(model: &mut Model, sums: &WeightedSums, options: &Param
     }
     for (class, class_weight) in model.classes.iter_mut().zip(&sums.class_weight) {
         class.fraction = class_weight / weight;
+    }
+    if model.dimensions() == Dimensions::Two {
+        // Divided by the weight of all classes, so that the mean offset of a small class is almost 0 (spec 04 §10).
+        for (class, offset) in model.classes.iter_mut().zip(&sums.class_offset) {
+            class.offset_prior = offset.map(|o| o / weight);
+        }
     }
     if options.directions {
         for (class, directions) in model.classes.iter_mut().zip(&sums.direction_weight) {
@@ -124,6 +131,7 @@ mod tests {
             backprojections: vec![],
             class_weight: vec![30.0, 10.0],
             direction_weight: vec![vec![15.0, 15.0], vec![10.0, 0.0]],
+            class_offset: vec![[80.0, -40.0], [0.0; 2]],
             noise: vec![vec![8.0; 9], vec![0.0; 9]],
             noise_weight: vec![40.0, 0.0],
             ctf2: vec![vec![0.0; 9]; 2],

@@ -28,6 +28,8 @@ pub struct ClassModel {
     pub orientability: Option<Vec<f64>>,
     /// `rlnOrientationDistribution`, one value a coarse direction.
     pub direction_prior: Vec<f64>,
+    /// µ_k, Å (`rlnClassPriorOffsetX`, `…Y`): centre of the offset prior of a class average; (0, 0) for maps.
+    pub offset_prior: [f64; 2],
     /// Degrees.
     pub accuracy_rotations: f64,
     /// Å.

@@ -77,8 +77,8 @@ pub enum OptionsError {
     },
     /// No starting reference.
     #[error(
-        "--ref is missing: give a map (MRC, or SPIDER .dat/.spi) or a STAR file with one map per class. \
-             Making a first reference from nothing is the work of RELION's InitialModel job"
+        "--ref is missing: the refinement of half-sets starts from a map (MRC, or SPIDER .dat/.spi). Make one from the particles \
+             with --denovo_3dref, without --auto_refine, first"
     )]
     ReferenceMissing,
     /// Two options exclude each other.

@@ -12,6 +12,7 @@ use crate::expectation::slices::{ImagePlane, shell_ratio};
 use crate::expectation::{ExpectationError, ExpectationOptions};
 use crate::fourier::image::logical_row;
 use crate::fourier::reference::{Reference, ReferenceVolume};
+use crate::fourier::shape::Dimensions;
 use crate::fourier::shells::round;
 use crate::geometry::{Matrix3, euler, random::CRandom};
 use crate::model::Model;
@@ -22,8 +23,8 @@ use std::f64::consts::PI;
 
 /// Difference at which an error is noticed, −ln 0.01.
 const NOTICEABLE: f64 = 4.60517;
-/// Particles that are tried.
-const TRIALS: usize = 100;
+/// Particles that are tried with maps, and with class averages (spec 04 §6).
+const TRIALS: [usize; 2] = [100, 10];
 /// Classes with a smaller fraction are not tried.
 const SMALLEST_CLASS: f64 = 0.01;
 /// Accuracies of classes that are not tried (degrees and Å).
@@ -56,7 +57,7 @@ pub struct AccuracyInput<'a> {
     pub optics: &'a [OpticsGroup],
     /// Box used per optics group.
     pub sizes: &'a [usize],
-    /// Particles in processing order; the first hundred are tried.
+    /// Particles in processing order; the first are tried.
     pub particles: &'a [&'a Particle],
 }
 
@@ -71,7 +72,12 @@ pub fn estimate(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
 
 /// Accuracies of the classes that this rank estimates; others are unknown.
 fn estimate_own(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
-    let trials = &input.particles[..input.particles.len().min(TRIALS)];
+    let [of_maps, of_averages] = TRIALS;
+    let trials = match input.model.dimensions() {
+        Dimensions::Two => of_averages,
+        Dimensions::Three => of_maps,
+    };
+    let trials = &input.particles[..input.particles.len().min(trials)];
     let mut classes = Vec::with_capacity(input.references.len());
     for (k, (class, reference)) in input.model.classes.iter().zip(input.references).enumerate() {
         if !input.ranks.owns(k) || class.fraction < SMALLEST_CLASS || trials.is_empty() {
@@ -188,7 +194,7 @@ impl<'a> Trial<'a> {
             choice: choice(input, particle),
             shells: model.box_size / 2 + 1,
         };
-        trial.slice = trial.cut(&euler::matrix(particle.rot, particle.tilt, particle.psi));
+        trial.slice = trial.cut(&turned(particle, model.dimensions(), 0.0, 0.0));
         Ok(trial)
     }
 
@@ -207,7 +213,8 @@ impl<'a> Trial<'a> {
 
     /// Difference per shell after a rotation by `error` degrees.
     fn rotated(&self, error: f64) -> Vec<f64> {
-        let moved = self.cut(&turned(self.particle, self.choice, error));
+        let dimensions = self.model.dimensions();
+        let moved = self.cut(&turned(self.particle, dimensions, self.choice, error));
         let mut spectrum = vec![0.0; self.shells];
         for ((pixel, a), b) in self.pixels.iter().zip(&self.slice).zip(&moved) {
             let (re, im) = (f64::from(a[0] - b[0]), f64::from(a[1] - b[1]));
@@ -248,15 +255,16 @@ fn choice(input: &AccuracyInput, particle: &Particle) -> f32 {
     CRandom::new(seed).uniform(0.0, 1.0)
 }
 
-/// The orientation of a particle with one angle off by `error` degrees.
-fn turned(particle: &Particle, choice: f32, error: f64) -> Matrix3 {
-    let (mut rot, mut tilt, mut psi) = (particle.rot, particle.tilt, particle.psi);
-    if choice < 0.3333 {
-        rot += error;
-    } else if choice < 0.6667 {
-        tilt += error;
-    } else {
-        psi += error;
+/// The orientation of a particle with one angle off by `error` degrees; class averages have only psi.
+fn turned(particle: &Particle, dimensions: Dimensions, choice: f32, error: f64) -> Matrix3 {
+    let (mut rot, mut tilt, mut psi) = match dimensions {
+        Dimensions::Two => (0.0, 0.0, particle.psi),
+        Dimensions::Three => (particle.rot, particle.tilt, particle.psi),
+    };
+    match dimensions {
+        Dimensions::Three if choice < 0.3333 => rot += error,
+        Dimensions::Three if choice < 0.6667 => tilt += error,
+        _ => psi += error,
     }
     euler::matrix(rot, tilt, psi)
 }

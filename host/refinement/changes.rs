@@ -23,11 +23,12 @@ pub struct Changes {
 }
 
 /// Compare outcomes (particle index, result) with the table as it stands before they are stored in it.
-/// `operators`: point group without the identity.
+/// `operators`: point group without the identity; None for class averages, where the change of psi counts as it is, without
+/// going around the circle (spec 04 §6).
 pub fn measure(
     particles: &[Particle],
     outcomes: &[(usize, ParticleOutcome)],
-    operators: &[Matrix3],
+    operators: Option<&[Matrix3]>,
 ) -> Changes {
     let each: Vec<[f64; 3]> = outcomes
         .par_iter()
@@ -35,11 +36,14 @@ pub fn measure(
             let old = &particles[*index];
             let (dx, dy) = (new.origin[0] - old.origin[0], new.origin[1] - old.origin[1]);
             [
-                euler::distance(
-                    [old.rot, old.tilt, old.psi],
-                    [new.rot, new.tilt, new.psi],
-                    operators,
-                ),
+                match operators {
+                    Some(operators) => euler::distance(
+                        [old.rot, old.tilt, old.psi],
+                        [new.rot, new.tilt, new.psi],
+                        operators,
+                    ),
+                    None => (new.psi - old.psi).abs(),
+                },
                 dx * dx + dy * dy,
                 f64::from(u8::from(new.class != old.class)),
             ]

@@ -11,6 +11,7 @@ use crate::expectation::{
     IterationInput,
 };
 use crate::fourier::reference::{self, Reference};
+use crate::fourier::shape::Dimensions;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 
@@ -175,6 +176,7 @@ fn trial_model(job: &Job, directions: usize) -> (Model, Vec<ImageSizes>) {
     };
     uniform_directions(&mut model, directions);
     let rule = PassRule {
+        dimensions: Dimensions::Three,
         box_size,
         pixel_size: model.pixel_size,
         current_size,

@@ -1,7 +1,9 @@
 //! What a fresh run reads before its images, and the checks that do without them.
 
+use super::class_averages;
 use super::console::Console;
 use super::error::RunError;
+use super::first_references;
 use super::host_plan::{self, HostPlan};
 use super::references::{self, References};
 use super::settings::{DEFAULT_OFFSET_RANGE, DEFAULT_OFFSET_STEP, Settings};
@@ -10,6 +12,7 @@ use super::starting_poses;
 use crate::dataset::{OpticsGroup, ParticleSet, ReadOptions};
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
+use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::geometry::{random::CRandom, sampling::Sampling, symmetry::PointGroup};
 use crate::optics::{mtf::MtfCorrection, plausible};
 use std::path::PathBuf;
@@ -73,8 +76,18 @@ pub(super) fn read_input(
             settings.classes
         )).into());
     }
+    let dimensions = references[0].dimensions();
+    if dimensions == Dimensions::Two {
+        class_averages::check(&settings)?;
+        warn_all(console, &class_averages::warnings(&settings));
+    }
+    if settings.from_nothing().is_some() {
+        settings.initial_low_pass = Some(first_references::resolution(
+            &settings, box_size, pixel_size,
+        ));
+    }
     let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
-    let sampling = sampling(&settings, box_size, pixel_size)?;
+    let sampling = sampling(&settings, dimensions, box_size, pixel_size)?;
     // Local searches and fixed orientations have few samples, and are planned as they come.
     let local = settings.skip_align
         || settings.skip_rotate
@@ -86,8 +99,7 @@ pub(super) fn read_input(
     HostPlan::new(
         settings.classes,
         halves,
-        box_size,
-        settings.padding,
+        &VolumeShape::new(dimensions, box_size, settings.padding, 0),
         on_host,
         samples,
     )
@@ -125,7 +137,10 @@ fn check_classes(
             .into());
     }
     let box_size = particles.optics[0].box_size;
-    let maps = HostPlan::new(classes, 1, box_size, settings.padding, false, 0.0);
+    // Whether the references are maps is not known before one is read.
+    let dimensions = settings.from_nothing().unwrap_or(Dimensions::Two);
+    let shape = VolumeShape::new(dimensions, box_size, settings.padding, 0);
+    let maps = HostPlan::new(classes, 1, &shape, false, 0.0);
     Ok(maps.check(host_plan::free(ranks))?)
 }
 
@@ -255,7 +270,12 @@ pub(super) fn group_names(settings: &Settings) -> Result<Vec<String>, RunError> 
 }
 
 /// The grid at the start; classes of different symmetry are searched without any.
-fn sampling(settings: &Settings, box_size: usize, pixel_size: f64) -> Result<Sampling, RunError> {
+fn sampling(
+    settings: &Settings,
+    dimensions: Dimensions,
+    box_size: usize,
+    pixel_size: f64,
+) -> Result<Sampling, RunError> {
     let range = settings.offset_range.unwrap_or(DEFAULT_OFFSET_RANGE);
     if range > box_size as f64 / 2.0 {
         return Err(Code::BAD_VALUE
@@ -267,20 +287,26 @@ fn sampling(settings: &Settings, box_size: usize, pixel_size: f64) -> Result<Sam
     }
     let names = group_names(settings)?;
     let symmetry = PointGroup::parse(if names.len() > 1 { "C1" } else { &names[0] })?;
-    let perturbed = !(settings.skip_align || settings.skip_rotate);
-    let mut sampling = Sampling::new(
-        settings.healpix_order.unwrap_or(DEFAULT_ORDER),
-        settings.psi_step.unwrap_or(-1.0),
-        symmetry,
-        settings.limit_tilt,
-        settings.offset_range.unwrap_or(DEFAULT_OFFSET_RANGE) * pixel_size,
-        settings.offset_step.unwrap_or(DEFAULT_OFFSET_STEP) * pixel_size,
-        if perturbed {
-            settings.perturbation
-        } else {
-            0.0
-        },
-    );
+    let order = settings.healpix_order.unwrap_or(DEFAULT_ORDER);
+    let psi_step = settings.psi_step.unwrap_or(-1.0);
+    let range = range * pixel_size;
+    let step = settings.offset_step.unwrap_or(DEFAULT_OFFSET_STEP) * pixel_size;
+    let perturbation = match settings.skip_align || settings.skip_rotate {
+        true => 0.0,
+        false => settings.perturbation,
+    };
+    let mut sampling = match dimensions {
+        Dimensions::Two => Sampling::in_plane(order, psi_step, range, step, perturbation),
+        Dimensions::Three => Sampling::new(
+            order,
+            psi_step,
+            symmetry,
+            settings.limit_tilt,
+            range,
+            step,
+            perturbation,
+        ),
+    };
     if sampling.directions.is_empty() {
         return Err(Code::NO_ORIENTATIONS
             .says(format!(

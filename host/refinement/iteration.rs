@@ -19,7 +19,7 @@ use crate::dataset::Particle;
 use crate::expectation::{ClassSelection, ImageSizes, StageTimes};
 use crate::fourier::reference::Reference;
 use crate::fourier::shells::round;
-use crate::geometry::{Matrix3, prior, random::CRandom};
+use crate::geometry::{prior, random::CRandom};
 use std::time::Instant;
 
 /// What ends an iteration other than an error.
@@ -74,7 +74,7 @@ pub fn run(
     } = shared_expectation::run(job, crew, &alignment, references, console, stop)?;
     alarms::after_expectation(job, &sums, &outcomes, console);
     let steps = reference_steps(job);
-    let operators: &[Matrix3] = job.sampling.symmetry.operators();
+    let operators = (!job.sampling.in_plane).then(|| job.sampling.symmetry.operators());
     let changes = changes::measure(&job.particles.particles, &outcomes, operators);
     changes::count(&mut job.state, changes, steps);
     expectation_step::apply(&mut job.particles, &outcomes);
@@ -129,6 +129,7 @@ fn set_sizes(job: &mut Job) -> Vec<ImageSizes> {
         pixel_size,
         current_size,
         particle_diameter: job.expectation.particle_diameter,
+        dimensions: model.dimensions(),
         angular_step: job.sampling.angular_step(),
         oversampling: job.expectation.oversampling,
         strict_highres: job.settings.strict_highres,

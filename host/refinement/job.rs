@@ -47,6 +47,8 @@ pub struct Job {
     pub order_iteration: usize,
     /// Unregularised half maps of the last iteration, where they were made.
     pub unfiltered: Vec<Array3<f64>>,
+    /// Class averages of the last iteration as they were before the solvent was flattened; none for maps.
+    pub unmasked: Vec<Array3<f64>>,
     /// Warnings that were given.
     pub alarms: Alarms,
 }
@@ -126,16 +128,12 @@ impl Job {
         } else {
             -1.0
         };
-        let mut new = Sampling::new(
+        let new = old.with_steps(
             steps.healpix_order,
             psi_step,
-            old.symmetry.clone(),
-            old.limit_tilt,
             steps.offset_range,
             steps.offset_step,
-            old.perturbation_factor,
         );
-        new.perturbation = old.perturbation;
         let new_directions = new.healpix_order != old.healpix_order;
         self.sampling = new;
         if new_directions {

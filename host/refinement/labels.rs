@@ -33,13 +33,15 @@ const DATA: [&str; 26] = [
     "rlnTomoTiltSeriesPixelSize",
 ];
 
-const MODEL: [&str; 46] = [
+const MODEL: [&str; 48] = [
     "rlnAccuracyRotations",
     "rlnAccuracyTranslations",
     "rlnAccuracyTranslationsAngst",
     "rlnAngstromResolution",
     "rlnAveragePmax",
     "rlnClassDistribution",
+    "rlnClassPriorOffsetX",
+    "rlnClassPriorOffsetY",
     "rlnCurrentImageSize",
     "rlnCurrentResolution",
     "rlnDataDimensionality",

@@ -114,8 +114,9 @@ pub(super) fn cover(path: &Path, mask: &Array3<f64>, reference: &Array3<f64>) ->
 
 /// Returns a warning where a mask or reference lies at the corners of its box, or far from its centre.
 pub(super) fn centre(path: &Path, what: &str, map: &Array3<f64>) -> Option<String> {
-    let n = map.dim().0;
+    let (sections, n, _) = map.dim();
     let middle = (n / 2) as f64;
+    let depth = (sections / 2) as f64;
     let mean = map.mean().unwrap_or(0.0);
     let background = match what {
         "mask" => 0.0,
@@ -123,7 +124,7 @@ pub(super) fn centre(path: &Path, what: &str, map: &Array3<f64>) -> Option<Strin
     };
     let (mut outside, mut all, mut moment) = (0.0, 0.0, [0.0; 3]);
     for ((z, y, x), v) in map.indexed_iter() {
-        let at = [x, y, z].map(|i| i as f64 - middle);
+        let at = [x as f64 - middle, y as f64 - middle, z as f64 - depth];
         let power = (v - background).powi(2);
         all += power;
         if at.iter().map(|c| c * c).sum::<f64>() > middle * middle {

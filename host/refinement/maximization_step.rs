@@ -12,6 +12,7 @@ use super::sizes;
 use crate::comm::Ranks;
 use crate::device::DeviceError;
 use crate::expectation::{ClassSelection, WeightedSums};
+use crate::fourier::shape::Dimensions;
 use crate::fourier::sums::{Parked, Sums};
 use crate::maximization::{
     Finish, LowPass, MaximizationError, MaximizationOptions, Prior, first_iteration, halves,
@@ -20,8 +21,9 @@ use crate::maximization::{
     spectra,
     volumes::{self, HalfMap, Moved},
 };
-use crate::model::Model;
+use crate::model::{ClassModel, Model};
 use ndarray::Array3;
+use rayon::prelude::*;
 
 /// Warn about classes that hold less than this fraction of the particles.
 const NEARLY_EMPTY: f64 = 1e-3;
@@ -37,6 +39,7 @@ pub fn run(
     console: &Console,
 ) -> Result<(), RunError> {
     job.unfiltered.clear();
+    job.unmasked.clear();
     if job.halves() {
         gold_standard(job, ranks, sums, iteration, console)?;
     } else {
@@ -69,41 +72,95 @@ fn classification(
     // Before seeds are generated only the first class is compared; the others are copied from it afterwards.
     let only_first = job.class_selection(iteration) == ClassSelection::First;
     let premultiplied = job.particles.optics.iter().any(|g| g.ctf_premultiplied);
+    let low_pass = low_pass(job, iteration);
     let average_ctf2 = (premultiplied && !job.fixed_tau2)
         .then(|| spectra::average_ctf2(&sums, job.maximization.box_size));
     let volumes = std::mem::take(&mut sums.backprojections);
     let centre = (job.settings.center_classes && !job.halves())
         .then(|| job.sampling.offset_range / job.models[half].pixel_size);
-    let finish = Finish {
-        low_pass: low_pass(job, iteration),
-        centre,
-        flatten: job.solvent.flattening(),
-    };
     let model = &mut job.models[half];
+    let flat = model.dimensions() == Dimensions::Two;
+    let finish = Finish {
+        low_pass,
+        centre,
+        // Class averages are kept as they are before as well.
+        flatten: job.solvent.flattening().filter(|_| !flat),
+    };
     let classes = if only_first { 1 } else { model.classes.len() };
     let prior = Prior::Reference {
         average_ctf2: average_ctf2.as_deref(),
     };
     let own = volumes.into_iter().enumerate().take(classes);
     let own: Vec<_> = own.filter(|(k, _)| ranks.owns(*k)).collect();
-    let symmetric = !job.operators[0].is_empty();
-    let maximized = waiting_where_crowded(own, symmetric, &job.maximization).and_then(|own| {
-        for (k, mut sum, parked) in own {
-            sum.restore(parked)?;
-            tell(console, volumes::symmetrise(&mut sum, &job.operators[k])?);
-            let (class, weight) = (&mut model.classes[k], sums.class_weight[k]);
-            let moved = maximize_class(class, sum, weight, prior, &job.maximization, &finish)?;
-            tell(console, moved);
-        }
-        Ok(())
-    });
+    let maximized = if flat {
+        maximize_averages(
+            &mut model.classes,
+            own,
+            &sums.class_weight,
+            prior,
+            &job.maximization,
+            &finish,
+        )
+    } else {
+        let symmetric = !job.operators[0].is_empty();
+        waiting_where_crowded(own, symmetric, &job.maximization).and_then(|own| {
+            for (k, mut sum, parked) in own {
+                sum.restore(parked)?;
+                tell(console, volumes::symmetrise(&mut sum, &job.operators[k])?);
+                let (class, weight) = (&mut model.classes[k], sums.class_weight[k]);
+                let moved = maximize_class(class, sum, weight, prior, &job.maximization, &finish)?;
+                tell(console, moved);
+            }
+            Ok(())
+        })
+    };
     agree(ranks, maximized.map_err(RunError::from))?;
     for (k, class) in model.classes.iter_mut().enumerate().take(classes) {
         broadcast_class(ranks, ranks.owner(k), class);
     }
+    if flat {
+        job.unmasked = model
+            .classes
+            .iter()
+            .map(|class| class.map.clone())
+            .collect();
+        let flatten = Finish {
+            flatten: job.solvent.flattening(),
+            ..Finish::default()
+        };
+        let classes = model.classes.par_iter_mut();
+        classes.for_each(|class| flatten.on_host(&mut class.map));
+    }
     let options = parameter_options(job, iteration);
     update_parameters(&mut job.models[half], &sums, &options);
     Ok(())
+}
+
+/// Class averages are made on the host, all at once: their sums are small.
+fn maximize_averages(
+    classes: &mut [ClassModel],
+    sums: Vec<(usize, Sums)>,
+    weights: &[f64],
+    prior: Prior,
+    options: &MaximizationOptions,
+    finish: &Finish,
+) -> Result<(), MaximizationError> {
+    let mut of_class: Vec<Option<Sums>> = classes.iter().map(|_| None).collect();
+    for (k, mut sum) in sums {
+        sum.move_to_host()?;
+        of_class[k] = Some(sum);
+    }
+    classes
+        .par_iter_mut()
+        .zip(of_class)
+        .zip(weights)
+        .try_for_each(|((class, sum), &weight)| {
+            if let Some(mut sum) = sum {
+                volumes::symmetrise(&mut sum, &[])?;
+                maximize_class(class, sum, weight, prior, options, finish)?;
+            }
+            Ok(())
+        })
 }
 
 /// The sums of the classes, which share an array on a device: when one of them would not find the room that it needs beside

@@ -71,6 +71,7 @@ impl Prospect {
                         pixel_size: model.pixel_size,
                         current_size: size,
                         particle_diameter: job.expectation.particle_diameter,
+                        dimensions: model.dimensions(),
                         angular_step,
                         oversampling: job.expectation.oversampling,
                         strict_highres: None,

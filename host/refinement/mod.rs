@@ -3,6 +3,7 @@
 pub mod accuracy;
 mod alarms;
 pub mod changes;
+mod class_averages;
 pub mod console;
 pub mod continuation;
 mod contrast;
@@ -12,6 +13,7 @@ mod engines;
 pub mod error;
 mod exit_mark;
 pub mod expectation_step;
+mod first_references;
 mod fourier_references;
 pub mod half_sets;
 mod host_plan;

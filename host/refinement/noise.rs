@@ -47,20 +47,34 @@ pub struct NoiseEstimate {
     pub warnings: Vec<String>,
 }
 
+/// An image as it enters the estimate.
+pub struct Seen<'a> {
+    /// Place of the particle in the order, counting those that are left out.
+    pub place: usize,
+    /// Its index in the particle table.
+    pub particle: usize,
+    /// N² pixels, row-major, at the box and pixel size of the model, masked as [`NoiseRule`] says.
+    pub image: &'a [f32],
+}
+
 /// Estimates the noise from the first particles of each optics group in `order` (table order; half 1 first when there
 /// are halves): half their mean power less half that of the average image over all groups. Images whose power is out of
 /// proportion are left out.
-/// `poll` is called between chunks and may stop the run.
+/// `poll` is called between chunks and may stop the run; `see` is given every image, in the order in which they are added.
 pub fn estimate(
     set: &ParticleSet,
     images: &ImageStore,
     order: &[usize],
     rule: &NoiseRule,
     poll: &mut dyn FnMut(usize) -> Result<(), RunError>,
+    see: &mut dyn FnMut(Seen) -> Result<(), RunError>,
 ) -> Result<NoiseEstimate, RunError> {
-    let mut used = first_of_each_group(set, order, rule.particles);
+    let places = first_of_each_group(set, order, rule.particles);
+    let mut used: Vec<usize> = places.iter().map(|&place| order[place]).collect();
     let outliers = outliers(set, images, &used, poll)?;
-    used.retain(|particle| !outliers.iter().any(|(outlier, _)| outlier == particle));
+    let kept = |particle: &usize| !outliers.iter().any(|(outlier, _)| outlier == particle);
+    let places: Vec<usize> = places.into_iter().filter(|&p| kept(&order[p])).collect();
+    used.retain(kept);
     let shells = rule.box_size / 2 + 1;
     let mut power = vec![vec![0.0; shells]; set.optics.len()];
     let mut count = vec![0usize; set.optics.len()];
@@ -72,14 +86,19 @@ pub fn estimate(
         .map(|group| GroupTransforms::new(group, rule))
         .collect();
     let model_transform = ImageTransform::new(rule.box_size);
-    for (chunk_index, chunk) in used.chunks(CHUNK).enumerate() {
+    for (chunk_index, (chunk, places)) in used.chunks(CHUNK).zip(places.chunks(CHUNK)).enumerate() {
         poll(chunk_index * CHUNK)?;
         let looks: Vec<Look> = chunk
             .par_iter()
             .map(|&i| look_at(set, images, i, rule, &transforms, &model_transform))
             .collect::<Result<_, RunError>>()?;
         // One after the other in table order: the sums do not depend on the number of threads.
-        for (&i, look) in chunk.iter().zip(looks) {
+        for ((&i, &place), look) in chunk.iter().zip(places).zip(looks) {
+            see(Seen {
+                place,
+                particle: i,
+                image: &look.image,
+            })?;
             let group = set.particles[i].optics_group;
             count[group] += 1;
             add(&mut power[group], &look.power);
@@ -182,13 +201,12 @@ fn no_noise(set: &ParticleSet, used: &[usize]) -> Message {
     ))
 }
 
+/// Places in `order` of the first `limit` particles of every optics group.
 fn first_of_each_group(set: &ParticleSet, order: &[usize], limit: usize) -> Vec<usize> {
     let mut seen = vec![0usize; set.optics.len()];
-    order
-        .iter()
-        .copied()
-        .filter(|&i| {
-            let n = &mut seen[set.particles[i].optics_group];
+    (0..order.len())
+        .filter(|&place| {
+            let n = &mut seen[set.particles[order[place]].optics_group];
             *n += 1;
             *n <= limit
         })

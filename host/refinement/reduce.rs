@@ -13,6 +13,7 @@ fn spectra_and_totals(sums: &mut WeightedSums) -> Vec<&mut [f64]> {
     let lists = [&mut sums.direction_weight, &mut sums.noise, &mut sums.ctf2];
     parts.extend(lists.into_iter().flatten().map(Vec::as_mut_slice));
     parts.extend([
+        sums.class_offset.as_flattened_mut(),
         sums.noise_weight.as_mut_slice(),
         &mut sums.scale_xa,
         &mut sums.scale_aa,

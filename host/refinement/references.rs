@@ -6,8 +6,10 @@ use super::settings::Settings;
 use crate::dataset::OpticsGroup;
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
+use crate::formats::file_name::{Format, ImageName};
+use crate::formats::mrc::StackReader;
 use crate::formats::{star::Document, volume};
-use crate::fourier::{fft, shells::round};
+use crate::fourier::{fft, shape::Dimensions, shells::round};
 use ndarray::{Array3, s};
 use num_complex::Complex64;
 use std::path::{Path, PathBuf};
@@ -31,26 +33,46 @@ pub struct References {
 impl References {
     /// Box of the maps, pixels.
     pub fn box_size(&self) -> usize {
-        self.maps[0].dim().0
+        self.maps[0].dim().1
+    }
+
+    /// Dimensionality of the maps.
+    pub fn dimensions(&self) -> Dimensions {
+        Dimensions::of_sections(self.maps[0].dim().0)
+    }
+
+    /// References that are made from the images later on; till then they are all zero. Box and pixel size are those of the
+    /// first optics group.
+    fn to_be_made(dimensions: Dimensions, classes: usize, group: &OpticsGroup) -> Self {
+        let n = group.box_size;
+        Self {
+            maps: vec![Array3::zeros((dimensions.sections(n), n, n)); classes],
+            pixel_size: group.pixel_size,
+            generate_seeds: false,
+            warnings: Vec::new(),
+        }
     }
 }
 
 /// Read `--ref` and make it agree with the first optics group.
 pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunError> {
-    let Some(path) = &settings.reference else {
-        return Err(Code::MISSING_OPTION.says(
-            "no reference was given: 3D classification and refinement start from a map. Give one with --ref.").into());
+    let path = match (&settings.reference, settings.from_nothing()) {
+        (Some(path), _) => path,
+        (None, dimensions) => {
+            return Ok(References::to_be_made(
+                dimensions.unwrap_or(Dimensions::Two),
+                settings.classes,
+                group,
+            ));
+        }
     };
-    let star = path.extension().is_some_and(|e| e == "star");
-    let files = if star {
-        listed_references(path)?
-    } else {
-        vec![path.clone()]
-    };
-    if star && settings.classes > 1 && files.len() != settings.classes {
+    let listed = listed_references(path)?;
+    let is_list = listed.is_some();
+    let files = listed.unwrap_or_else(|| vec![path.clone()]);
+    if is_list && settings.classes > 1 && files.len() != settings.classes {
         return Err(Code::REFERENCE_LIST.says(format!(
-            "{}: the file names {} references, but --K asks for {} classes. Give a file with one reference for each class, \
-             or --K {}, or a single map, from which any number of classes is made.",
+            "{}: the file holds {} references, but --K asks for {} classes. Give a file with one reference for each class, \
+             or --K {}, or a single one, from which any number of classes is made.",
             path.display(),
             files.len(),
             settings.classes,
@@ -77,25 +99,53 @@ pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunE
                 file.display()
             )).into());
         }
+        if let Some(before) = maps
+            .first()
+            .map(Array3::dim)
+            .filter(|d| (d.0 == 1) != (map.dim().0 == 1))
+        {
+            return Err(Code::REFERENCE_LIST.says(format!(
+                "the references of {} are partly 2D images and partly maps ({} has {} sections, the first has {}). Give \
+                 references of one kind.",
+                path.display(),
+                file.display(),
+                map.dim().0,
+                before.0
+            )).into());
+        }
         maps.push(map);
     }
     let mut pixel_size = pixel_size.expect("at least one reference was read");
     for (map, file) in maps.iter_mut().zip(&files) {
         pixel_size = fit_to_images(map, pixel_size, file, group, settings, &mut warnings)?;
     }
-    if !star {
+    if !is_list {
         maps = vec![maps.remove(0); settings.classes];
     }
     Ok(References {
-        generate_seeds: !star && maps.len() > 1,
+        generate_seeds: !is_list && maps.len() > 1,
         maps,
         pixel_size,
         warnings,
     })
 }
 
+/// The references of a list, one per class: those that a STAR file names, or all images of a stack. None for a single one.
+fn listed_references(path: &Path) -> Result<Option<Vec<PathBuf>>, RunError> {
+    if path.extension().is_some_and(|e| e == "star") {
+        return named_references(path).map(Some);
+    }
+    let name = ImageName::parse(&path.to_string_lossy());
+    if name.slice.is_some() || name.format != Format::MrcStack {
+        return Ok(None);
+    }
+    let images = StackReader::open(Path::new(&name.path))?.len();
+    let image = |number| PathBuf::from(format!("{number}@{}", path.display()));
+    Ok(Some((1..=images).map(image).collect()))
+}
+
 /// References named in a STAR file: table `model_classes`, else the first table.
-fn listed_references(path: &Path) -> Result<Vec<PathBuf>, RunError> {
+fn named_references(path: &Path) -> Result<Vec<PathBuf>, RunError> {
     let document = Document::read(path)?;
     let table = document
         .table("model_classes")
@@ -113,19 +163,20 @@ fn listed_references(path: &Path) -> Result<Vec<PathBuf>, RunError> {
         .collect()
 }
 
-/// A cubic map with even side and its pixel size.
+/// A cubic map, or a square image as a map of one section, with even side, and its pixel size.
 fn read_map(
     path: &Path,
     image_box: usize,
     pixel_size: Option<f64>,
     warnings: &mut Vec<String>,
 ) -> Result<(Array3<f64>, f64), RunError> {
-    let map = volume::read_map_if(path, &|size| map_checks::size(size, image_box))?;
+    let map = volume::read_reference_if(path, &|size| map_checks::size(size, image_box))?;
     warnings.extend(map.warnings);
     let (z, y, x) = map.data.dim();
-    if z != y || y != x {
+    if (z != y && z != 1) || y != x {
         return Err(Code::MAP_SHAPE.says(format!(
-            "{}: the reference has {x} × {y} × {z} voxels (x × y × z) but must be cubic. Crop or pad it to a cube.",
+            "{}: the reference has {x} × {y} × {z} voxels (x × y × z) but must be a cube, or one square image. Crop or pad it. \
+             Of a stack of images each is a class where the name ends in .mrcs.",
             path.display()
         )).into());
     }
@@ -167,7 +218,7 @@ fn fit_to_images(
     settings: &Settings,
     warnings: &mut Vec<String>,
 ) -> Result<f64, RunError> {
-    let side = map.dim().0;
+    let side = map.dim().1;
     let other_pixel = (pixel_size - group.pixel_size).abs() > SAME_PIXEL;
     if !other_pixel && side == group.box_size {
         return Ok(pixel_size);
@@ -232,21 +283,23 @@ fn even_below(n: usize) -> usize {
 
 /// Change the sampling of a map to `side` voxels over the same width by cropping or zero-padding its transform.
 pub fn resample(map: &Array3<f64>, side: usize) -> Array3<f64> {
-    let from = map.dim().0;
+    let (sections, from, _) = map.dim();
     if from == side {
         return map.clone();
     }
+    let dimensions = Dimensions::of_sections(sections);
+    let depth = dimensions.sections(side);
     let old = fft::forward3(map);
-    let mut new = Array3::<Complex64>::zeros((side, side, side / 2 + 1));
+    let mut new = Array3::<Complex64>::zeros((depth, side, side / 2 + 1));
     let reach = (from / 2) as i64;
     let keep = (side.min(from) / 2) as i64;
     // Values are those of a transform divided by the number of samples, so they hold for any sampling of the map;
     // half-box origins of both samplings coincide because both sides are even.
     for ((z, y, x), value) in new.indexed_iter_mut() {
-        let (lz, ly) = (logical(z, side), logical(y, side));
+        let (lz, ly) = (logical(z, depth), logical(y, side));
         let inside = lz.abs() <= keep && ly.abs() <= keep && x as i64 <= keep;
         if inside && (side <= from || lz * lz + ly * ly + (x * x) as i64 <= reach * reach) {
-            *value = old[[stored(lz, from), stored(ly, from), x]];
+            *value = old[[stored(lz, sections), stored(ly, from), x]];
         }
     }
     fft::inverse3(new, side)
@@ -265,23 +318,21 @@ fn stored(frequency: i64, side: usize) -> usize {
     frequency.rem_euclid(side as i64) as usize
 }
 
-/// Crop or zero-pad a map around its centre to `side` voxels.
+/// Crop or zero-pad a map, or a class average of one section, around its centre to `side` pixels.
 pub fn window(map: &Array3<f64>, side: usize) -> Array3<f64> {
-    let from = map.dim().0;
-    let common = side.min(from);
-    let (at_old, at_new) = (from / 2 - common / 2, side / 2 - common / 2);
-    let mut new = Array3::zeros((side, side, side));
-    new.slice_mut(s![
-        at_new..at_new + common,
-        at_new..at_new + common,
-        at_new..at_new + common
-    ])
-    .assign(&map.slice(s![
-        at_old..at_old + common,
-        at_old..at_old + common,
-        at_old..at_old + common
-    ]));
-    new
+    let (sections, from, _) = map.dim();
+    let depth = Dimensions::of_sections(sections).sections(side);
+    // (in the old box, in the new box) along an axis.
+    let ranges = |from: usize, to: usize| {
+        let common = to.min(from);
+        let (old, new) = (from / 2 - common / 2, to / 2 - common / 2);
+        (old..old + common, new..new + common)
+    };
+    let ((old_z, new_z), (old, new)) = (ranges(sections, depth), ranges(from, side));
+    let mut out = Array3::zeros((depth, side, side));
+    out.slice_mut(s![new_z, new.clone(), new])
+        .assign(&map.slice(s![old_z, old.clone(), old]));
+    out
 }
 
 #[cfg(test)]

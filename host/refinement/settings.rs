@@ -1,6 +1,7 @@
 //! What the user asked for: every option of a run in its working form (spec 01 §9, spec 03 §3).
 
 use crate::device::Precision;
+use crate::fourier::shape::Dimensions;
 use crate::optics::CtfFlags;
 use crate::options::{CommandLine, OptionsError};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,10 @@ pub struct Settings {
     pub pipeline_control: Option<String>,
     /// `--ref` (map or STAR file).
     pub reference: Option<PathBuf>,
+    /// `--denovo_3dref`: without `--ref`, maps are made from nothing, not class averages.
+    pub denovo_3d: bool,
+    /// `--no_init_blobs` absent: references from nothing are blobs.
+    pub initial_blobs: bool,
     /// `--ref_angpix`.
     pub reference_pixel_size: Option<f64>,
     /// `--trust_ref_size`.
@@ -208,7 +213,7 @@ impl Settings {
     /// Settings of a new run. The output folder is looked at by [`Settings::check_output_folder`].
     ///
     /// # Errors
-    /// `--i`, `--o` or `--ref` missing; values that are not possible; combinations that are refused (spec 03 §3.4).
+    /// `--i` or `--o` missing, or `--ref` where half-sets are refined; values that are not possible; combinations that are refused (spec 03 §3.4).
     pub fn from_command_line(line: &CommandLine) -> Result<Self, OptionsError> {
         let missing = match (line.name_given("--i"), line.name_given("--o")) {
             (Some(_), Some(_)) => None,
@@ -220,7 +225,7 @@ impl Settings {
             return Err(OptionsError::InputOrOutputMissing { missing });
         }
         let settings = Self::from_values(line)?;
-        if settings.reference.is_none() {
+        if settings.split_random_halves && settings.reference.is_none() {
             return Err(OptionsError::ReferenceMissing);
         }
         settings.check_combinations()?;
@@ -258,6 +263,8 @@ impl Settings {
             center_classes: line.flag("--center_classes"),
             pipeline_control: line.name_given("--pipeline_control").map(str::to_owned),
             reference: path("--ref"),
+            denovo_3d: line.flag("--denovo_3dref"),
+            initial_blobs: !line.flag("--no_init_blobs"),
             reference_pixel_size: line.positive("--ref_angpix"),
             trust_reference_size: line.flag("--trust_ref_size"),
             pixel_size: line.positive("--angpix"),
@@ -434,6 +441,15 @@ impl Settings {
             ));
         }
         Ok(())
+    }
+
+    /// Dimensionality of the references of a new run that are made from nothing; None where `--ref` gives them.
+    pub fn from_nothing(&self) -> Option<Dimensions> {
+        match (&self.reference, self.denovo_3d) {
+            (Some(_), _) => None,
+            (None, true) => Some(Dimensions::Three),
+            (None, false) => Some(Dimensions::Two),
+        }
     }
 
     /// Folder part of `--o`.

@@ -2,6 +2,7 @@
 
 use crate::dataset::OpticsGroup;
 use crate::expectation::ImageSizes;
+use crate::fourier::shape::Dimensions;
 use crate::fourier::shells::round;
 use std::f64::consts::PI;
 
@@ -97,6 +98,8 @@ pub struct PassRule {
     pub current_size: usize,
     /// D, Å.
     pub particle_diameter: f64,
+    /// Dimensionality of the references.
+    pub dimensions: Dimensions,
     /// Coarse (not oversampled) angular step, degrees.
     pub angular_step: f64,
     /// Oversampling order; 0 means a single pass.
@@ -107,8 +110,13 @@ pub struct PassRule {
     pub max_coarse_size: Option<usize>,
 }
 
-/// Blur of a reference voxel at the rim of a three-dimensional particle that the coarse pass tolerates, in steps.
-const COARSE_STEP_FACTOR: f64 = 1.2;
+/// κ: blur at the rim of the particle that the coarse pass tolerates, in steps (spec 01 §1.8, spec 04 §8).
+fn coarse_step_factor(dimensions: Dimensions) -> f64 {
+    match dimensions {
+        Dimensions::Two => 1.5,
+        Dimensions::Three => 1.2,
+    }
+}
 
 /// Image boxes of one optics group.
 pub fn image_sizes(group: &OpticsGroup, rule: &PassRule) -> ImageSizes {
@@ -124,7 +132,8 @@ pub fn image_sizes(group: &OpticsGroup, rule: &PassRule) -> ImageSizes {
         };
     }
     let coarse = if rule.oversampling > 0 {
-        let blur = rule.angular_step / 360.0 * PI * rule.particle_diameter / COARSE_STEP_FACTOR;
+        let factor = coarse_step_factor(rule.dimensions);
+        let blur = rule.angular_step / 360.0 * PI * rule.particle_diameter / factor;
         let cap = rule
             .max_coarse_size
             .map_or(group.box_size, |limit| (limit as f64 * ratio) as usize);
@@ -187,6 +196,7 @@ mod tests {
             pixel_size,
             current_size: box_size,
             particle_diameter: diameter,
+            dimensions: Dimensions::Three,
             angular_step: step,
             oversampling: 1,
             strict_highres: None,
@@ -208,6 +218,16 @@ mod tests {
                 c,
                 "N {n}, a {a}, D {d}, step {step}"
             );
+        }
+    }
+
+    /// Spec 04 §6: N a = 256 Å, D = 170 Å.
+    #[test]
+    fn coarse_sizes_of_class_averages() {
+        for (step, coarse) in [(12.0, 44), (6.0, 64)] {
+            let mut r = rule(64, 4.0, 170.0, step);
+            r.dimensions = Dimensions::Two;
+            assert_eq!(image_sizes(&group(64, 4.0), &r).coarse, coarse);
         }
     }
 

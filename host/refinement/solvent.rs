@@ -7,7 +7,7 @@ use super::settings::Settings;
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
 use crate::formats::{mrc, volume};
-use crate::fourier::shells::round;
+use crate::fourier::{shape::Dimensions, shells::round};
 use crate::maximization::{Flattening, LowPass};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
@@ -34,14 +34,14 @@ impl Solvent {
         pixel_size: f64,
         diameter: f64,
     ) -> Result<(Self, Vec<String>), RunError> {
-        let box_size = reference.dim().1;
+        let shape = reference.dim();
         let mut warnings = unused(settings);
         let root = settings.output_root.clone();
         let mut load = |path: &mut Option<PathBuf>, saved: &str| {
             path.as_mut()
                 .map(|path| {
                     let saved = PathBuf::from(format!("{root}_{saved}.mrc"));
-                    read_mask(path, &saved, box_size, pixel_size, &mut warnings)
+                    read_mask(path, &saved, shape, pixel_size, &mut warnings)
                 })
                 .transpose()
         };
@@ -118,15 +118,20 @@ fn unused(settings: &Settings) -> Vec<String> {
 fn read_mask(
     path: &mut PathBuf,
     saved: &Path,
-    box_size: usize,
+    (sections, box_size, _): (usize, usize, usize),
     pixel_size: f64,
     warnings: &mut Vec<String>,
 ) -> Result<Array3<f64>, RunError> {
-    let file = volume::read_map_if(path, &|size| map_checks::size(size, box_size))?;
+    let file = volume::read_reference_if(path, &|size| map_checks::size(size, box_size))?;
     let (z, y, x) = file.data.dim();
-    if z != y || y != x || x % 2 != 0 {
+    let dimensions = Dimensions::of_sections(sections);
+    if z != dimensions.sections(x) || y != x || x % 2 != 0 {
+        let needed = match dimensions {
+            Dimensions::Two => "one square image, as the class averages are,",
+            Dimensions::Three => "a cube",
+        };
         return Err(Code::MAP_SHAPE.says(format!(
-            "{}: the mask has {x} × {y} × {z} voxels (x × y × z) but must be a cube with an even side. Crop or pad it.",
+            "{}: the mask has {x} × {y} × {z} voxels (x × y × z) but must be {needed} with an even side. Crop or pad it.",
             path.display()
         )).into());
     }
@@ -144,7 +149,7 @@ fn read_mask(
             Angstrom(pixel_size)
         ));
     }
-    if mask.dim().0 != box_size {
+    if mask.dim().1 != box_size {
         mask = window(&mask, box_size);
         changed = true;
         warnings.push(format!(

@@ -4,6 +4,7 @@ use super::alarms::Alarms;
 use super::console::{self, Console};
 use super::crew::{StopSign, agree};
 use super::error::RunError;
+use super::first_references::{self, FirstReferences, FirstRule};
 use super::input::{
     Input, UNSEEDED, check_columns, check_ctf, drop_corrected_ctf, group_names, particle_diameter,
     read_input, warn_all,
@@ -14,12 +15,14 @@ use super::output::OriginalSampling;
 use super::references::References;
 use super::schedule::local_search_width;
 use super::settings::Settings;
+use super::shared_model::broadcast_map;
 use super::solvent::Solvent;
 use super::state::RunState;
-use super::{contrast, half_sets, memory, rejection, resume, scratch};
+use super::{class_averages, contrast, half_sets, memory, rejection, resume, scratch};
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::ExpectationOptions;
+use crate::fourier::shape::Dimensions;
 use crate::geometry::{
     Matrix3, prior::LocalSearch, random::CRandom, sampling::Sampling, symmetry::PointGroup,
 };
@@ -57,9 +60,11 @@ pub fn fresh(
         console,
         stop,
     )?;
-    let noise = initial_noise(&opened, ranks, console, stop)?;
+    let noise = initial_noise(&mut opened, seed, ranks, console, stop)?;
     let job = agree(ranks, first_job(opened, seed, &noise, ranks))?;
-    let contrast = match ranks.leads() {
+    let comparable =
+        job.settings.reference.is_some() && job.models[0].dimensions() == Dimensions::Three;
+    let contrast = match ranks.leads() && comparable {
         true => contrast::check(&job, &mut |_| stop.check()),
         false => Ok(None),
     };
@@ -116,7 +121,8 @@ fn first_job(
     }
     let mut state = RunState::new(seed);
     state.increment_size = settings.increment_size;
-    state.references_ctf_corrected = !settings.ctf_uncorrected_reference;
+    state.references_ctf_corrected =
+        !settings.ctf_uncorrected_reference || settings.from_nothing().is_some();
     let mut job = Job {
         expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
         maximization: maximization_options(&settings, box_size),
@@ -127,6 +133,7 @@ fn first_job(
         orders: members,
         order_iteration: 1,
         unfiltered: Vec::new(),
+        unmasked: Vec::new(),
         alarms: Alarms::default(),
         settings,
         particles,
@@ -157,6 +164,9 @@ pub fn resumed(
         exact,
         ..
     } = resumed;
+    if sampling.in_plane {
+        class_averages::check(&settings)?;
+    }
     check_columns(&settings, &particles)?;
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     check_ctf(&settings, &particles, console)?;
@@ -188,6 +198,7 @@ pub fn resumed(
         fixed_tau2: settings.tau_spectrum.is_some(),
         orders: half_sets::members(&particles.particles, models.len() == 2),
         unfiltered: Vec::new(),
+        unmasked: Vec::new(),
         alarms: Alarms::default(),
         settings,
         particles,
@@ -251,27 +262,61 @@ fn operators(settings: &Settings) -> Result<Vec<Vec<Matrix3>>, RunError> {
         .collect()
 }
 
-/// Noise spectra of the optics groups. The first rank estimates them. A collective.
+/// Noise spectra of the optics groups, and references where they are made from nothing. The first rank works them out. A
+/// collective.
 fn initial_noise(
-    opened: &Opened,
+    opened: &mut Opened,
+    seed: u32,
     ranks: &Ranks,
     console: &Console,
     stop: &StopSign,
 ) -> Result<Vec<Vec<f64>>, RunError> {
     let shells = opened.input.references[0].box_size() / 2 + 1;
+    let mut first = first_references(&opened.input, seed);
     let estimated = match ranks.leads() {
-        true => estimate_noise(opened, console, stop),
+        true => estimate_noise(opened, first.as_mut(), console, stop),
         false => Ok(vec![vec![0.0; shells]; opened.input.particles.optics.len()]),
     };
     let mut spectra = agree(ranks, estimated)?;
     for spectrum in &mut spectra {
         ranks.broadcast(0, spectrum);
     }
+    if let Some(first) = first {
+        let maps = &mut opened.input.references[0].maps;
+        if ranks.leads() {
+            *maps = first.finish();
+        }
+        for map in maps {
+            broadcast_map(ranks, 0, map);
+        }
+    }
     Ok(spectra)
+}
+
+/// References to be made from nothing, if the run starts so.
+fn first_references(input: &Input, seed: u32) -> Option<FirstReferences> {
+    let (settings, references) = (&input.settings, &input.references[0]);
+    settings.from_nothing().map(|dimensions| {
+        let (box_size, pixel_size) = (references.box_size(), references.pixel_size);
+        FirstReferences::new(FirstRule {
+            dimensions,
+            classes: settings.classes,
+            box_size,
+            pixel_size,
+            padding: settings.padding,
+            resolution: first_references::resolution(settings, box_size, pixel_size),
+            particle_diameter: input.diameter,
+            mask_edge: settings.mask_edge,
+            ctf: settings.ctf.then_some(settings.ctf_flags),
+            blobs: settings.initial_blobs,
+            seed,
+        })
+    })
 }
 
 fn estimate_noise(
     opened: &Opened,
+    first: Option<&mut FirstReferences>,
     console: &Console,
     stop: &StopSign,
 ) -> Result<Vec<Vec<f64>>, RunError> {
@@ -291,13 +336,27 @@ fn estimate_noise(
         check_norm: settings.check_norm,
         particles: settings.noise_particles,
     };
-    if let Some(path) = &settings.sigma_spectrum {
-        let spectrum = noise::read_spectrum(path, "rlnSigma2Noise", rule.box_size / 2 + 1)?;
-        return Ok(vec![spectrum; set.optics.len()]);
+    let given = match &settings.sigma_spectrum {
+        Some(path) => {
+            let spectrum = noise::read_spectrum(path, "rlnSigma2Noise", rule.box_size / 2 + 1)?;
+            Some(vec![spectrum; set.optics.len()])
+        }
+        None => None,
+    };
+    if let (Some(spectra), None) = (&given, &first) {
+        return Ok(spectra.clone());
     }
     console.say(&console::estimating_noise(rule.particles));
     let order = half_sets::members(&set.particles, settings.split_random_halves).concat();
-    let estimate = noise::estimate(set, images, &order, &rule, &mut |_| stop.check())?;
+    let mut first = first;
+    let mut see = |seen: noise::Seen| match &mut first {
+        Some(first) => first.add(set, &seen),
+        None => Ok(()),
+    };
+    let estimate = noise::estimate(set, images, &order, &rule, &mut |_| stop.check(), &mut see)?;
+    if let Some(spectra) = given {
+        return Ok(spectra);
+    }
     warn_all(console, &estimate.warnings);
     for (group, spectrum) in set.optics.iter().zip(&estimate.spectra) {
         if spectrum.iter().all(|&v| v <= 0.0) {
@@ -322,7 +381,10 @@ fn initial_model(
     let shells = box_size / 2 + 1;
     let fixed_tau2 = noise::fixed_tau2(settings, shells)?;
     let k = references.maps.len();
-    let filtered = |map: &Array3<f64>| match settings.initial_filter(0, references.pixel_size) {
+    // References from nothing have been filtered, and masked.
+    let filter = settings.initial_filter(0, references.pixel_size);
+    let filter = filter.filter(|_| settings.from_nothing().is_none());
+    let filtered = |map: &Array3<f64>| match filter {
         Some(filter) => filter.on_host(map),
         None => map.clone(),
     };
@@ -336,6 +398,7 @@ fn initial_model(
         fsc: vec![0.0; shells],
         orientability: None,
         direction_prior: Vec::new(),
+        offset_prior: [0.0; 2],
         accuracy_rotations: 0.0,
         accuracy_translations: 0.0,
         moments: None,

@@ -90,6 +90,7 @@ struct Snapshot {
     original_sampling: OriginalSampling,
     order_iteration: usize,
     unfiltered: Vec<Array3<f64>>,
+    unmasked: Vec<Array3<f64>>,
 }
 
 impl Snapshot {
@@ -103,6 +104,7 @@ impl Snapshot {
             original_sampling: job.original_sampling,
             order_iteration: job.order_iteration,
             unfiltered: job.unfiltered.iter().map(copy).collect(),
+            unmasked: job.unmasked.clone(),
         }
     }
 
@@ -116,6 +118,7 @@ impl Snapshot {
             original_sampling: self.original_sampling,
             order_iteration: self.order_iteration,
             unfiltered: &self.unfiltered,
+            unmasked: &self.unmasked,
         })
     }
 }

@@ -74,6 +74,7 @@ pub fn class() -> ClassModel {
         fsc: vec![0.0; shells],
         orientability: None,
         direction_prior: vec![1.0],
+        offset_prior: [0.0; 2],
         accuracy_rotations: 0.0,
         accuracy_translations: 0.0,
         moments: None,

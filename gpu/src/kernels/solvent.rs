@@ -8,7 +8,7 @@ use cuda_std::shared::Shared;
 use super::block::{clear_words, flush_words};
 use crate::mask::low_pass_factor;
 use crate::random::uniform;
-use crate::volume::transform_position;
+use crate::volume::{centring_mass, transform_position};
 
 /// `map` times `factor`, voxel by voxel; `out` may be `map`. A thread a voxel.
 #[kernel(block = 256, grid = [count.div_ceil(BLOCK), 1, 1], emulate = Apart)]
@@ -93,7 +93,7 @@ pub unsafe fn blend_map(
     }
 }
 
-/// Σ v, Σ v·x, Σ v·y, Σ v·z about the centre: `out[0…3]`, zeroed by the host.
+/// Σ m, Σ m·x, Σ m·y, Σ m·z about the centre, m the mass of a voxel: `out[0…3]`, zeroed by the host.
 #[kernel(block = 256, grid = [n.pow(3).div_ceil(BLOCK * 64), 1, 1], emulate = OneWarp)]
 pub unsafe fn map_moments(#[len(n * n * n)] map: *const f32, n: u32, #[len(4)] out: *mut f64) {
     // SAFETY: the index is checked.
@@ -103,7 +103,7 @@ pub unsafe fn map_moments(#[len(n * n * n)] map: *const f32, n: u32, #[len(4)] o
         let mut sums = [0.0f64; 4];
         let mut i = thread::index_1d();
         while i < side * side * side {
-            let v = f64::from(memory::load(map, i));
+            let v = centring_mass(f64::from(memory::load(map, i)));
             sums[0] += v;
             sums[1] += v * ((i % side) as f64 - centre);
             sums[2] += v * ((i / side % side) as f64 - centre);
@@ -388,7 +388,7 @@ mod tests {
             let n = N as i64;
             let [x, y, z] = [i % n, i / n % n, i / (n * n)];
             for (sum, c) in exact.iter_mut().zip([1, x - 5, y - 5, z - 5]) {
-                *sum += at(x, y, z) * c as f64;
+                *sum += centring_mass(at(x, y, z)) * c as f64;
             }
             // y lies half-way between y − 1 and y.
             let row = |x| 0.5 * (at(x, y - 1, z - 2) + at(x, y, z - 2));

@@ -143,10 +143,13 @@ fn add_totals(
         classes,
     };
     let with_directions = Search::of(input) != Search::Fixed;
-    for (class, direction, weight) in totals.directions {
-        sums.class_weight[class] += weight;
+    for share in totals.shares {
+        sums.class_weight[share.class] += share.weight;
         if with_directions {
-            sums.direction_weight[class][direction] += weight;
+            sums.direction_weight[share.class][share.direction] += share.weight;
+        }
+        for (sum, offset) in sums.class_offset[share.class].iter_mut().zip(share.offset) {
+            *sum += offset;
         }
     }
     sums.sigma2_offset += totals.sigma2_offset;

@@ -2,7 +2,7 @@
 
 use super::super::layout::GroupLayout;
 use super::super::orientations::OrientationList;
-use super::super::priors::relative_offset_log_priors;
+use super::super::priors::{OffsetLogPriors, relative_offset_log_priors};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::fine::Significant;
 use super::prepare::PreparedImage;
@@ -23,7 +23,8 @@ pub struct CoarseView<'a> {
 /// All coarse samples of one image.
 pub struct CoarseSamples<'a> {
     views: Vec<CoarseView<'a>>,
-    offset_log_prior: Vec<f64>,
+    /// Priors of the shifts for the class of each view.
+    offset_log_priors: OffsetLogPriors,
 }
 
 impl CoarseSamples<'_> {
@@ -65,10 +66,11 @@ impl Samples for CoarseSamples<'_> {
         let (v, o) = self.locate(r);
         let view = &self.views[v];
         let begin = o * view.stride + view.offset;
+        let shifts = self.offset_log_priors.of(v);
         (
-            &view.values[begin..begin + self.offset_log_prior.len()],
+            &view.values[begin..begin + shifts.len()],
             view.log_prior[o],
-            &self.offset_log_prior,
+            shifts,
         )
     }
 
@@ -97,9 +99,18 @@ pub fn significant(
     image: &PreparedImage,
     views: Vec<CoarseView>,
 ) -> Result<CoarseResult, ExpectationError> {
+    let classes: Vec<usize> = views.iter().map(|view| view.class).collect();
+    if classes.is_empty() {
+        return Err(ExpectationError::not_comparable(input, layout, item));
+    }
     let source = CoarseSamples {
         views,
-        offset_log_prior: relative_offset_log_priors(input, &image.start, layout.pixel_size),
+        offset_log_priors: relative_offset_log_priors(
+            input,
+            &image.start,
+            &classes,
+            layout.pixel_size,
+        ),
     };
     let (samples, counted, kept_share) = match input.criterion {
         Criterion::Likelihood => {
@@ -142,7 +153,8 @@ pub fn significant(
                 orientation: view.list.index[o as usize],
                 image: index as u32,
                 shift: t,
-                log_prior: view.log_prior[o as usize] + source.offset_log_prior[t as usize],
+                log_prior: view.log_prior[o as usize]
+                    + source.offset_log_priors.of(v as usize)[t as usize],
             }
         })
         .collect();

@@ -19,6 +19,8 @@ mod store;
 mod ties;
 mod weights;
 
+pub use insert::{SumSlice, insert_slices};
+
 use super::batches::by_optics_group;
 use super::layout::GroupLayout;
 use super::orientations::{self, OrientationList, Search};

@@ -2,6 +2,7 @@
 
 use super::super::layout::GroupLayout;
 use super::super::outcome::{BestSample, Evidence};
+use super::super::priors::offset_centre;
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::fine::Groups;
 use super::first_pass::CoarseResult;
@@ -48,10 +49,37 @@ pub struct ParticleTotals {
     pub outcome: ParticleOutcome,
     /// Σ w.
     pub weight: f64,
-    /// (class, direction, Σ w).
-    pub directions: Vec<(usize, usize, f64)>,
+    /// Shares of the classes and directions.
+    pub shares: Vec<Share>,
     /// Σ w |µ − r − t|², Å².
     pub sigma2_offset: f64,
+}
+
+/// What a particle gives to a direction of a class.
+pub struct Share {
+    /// 0-based class.
+    pub class: usize,
+    /// Coarse direction.
+    pub direction: usize,
+    /// Σ w.
+    pub weight: f64,
+    /// Σ w·(r + t), Å.
+    pub offset: [f64; 2],
+}
+
+impl Share {
+    /// Adds to the last of `shares` when that is of the same direction.
+    fn add_to(self, shares: &mut Vec<Share>) {
+        match shares.last_mut() {
+            Some(last) if (last.class, last.direction) == (self.class, self.direction) => {
+                last.weight += self.weight;
+                for (sum, offset) in last.offset.iter_mut().zip(self.offset) {
+                    *sum += offset;
+                }
+            }
+            _ => shares.push(self),
+        }
+    }
 }
 
 /// What is known about one image after the second pass.
@@ -123,7 +151,7 @@ impl FinePass<'_> {
             coarse * layout.shift_children + child as usize
         };
         let mut kept = Vec::with_capacity(weighted.len());
-        let mut directions: Vec<(usize, usize, f64)> = Vec::new();
+        let mut shares: Vec<Share> = Vec::new();
         let (mut total, mut sigma2_offset) = (0.0, 0.0);
         for &((sample, o, t), weight) in &weighted {
             let w = weight / sum;
@@ -135,12 +163,17 @@ impl FinePass<'_> {
             });
             let parent = &self.groups.samples[sample as usize];
             let direction = parent.orientation as usize / n_psi;
-            match directions.last_mut() {
-                Some(last) if (last.0, last.1) == (parent.class as usize, direction) => last.2 += w,
-                _ => directions.push((parent.class as usize, direction, w)),
-            }
+            let class = parent.class as usize;
             let v = start.moved_by(layout.fine_shifts[fine_shift(sample, t)]);
-            let (dx, dy) = (start.offset_prior[0] - v[0], start.offset_prior[1] - v[1]);
+            Share {
+                class,
+                direction,
+                weight: w,
+                offset: v.map(|v| w * a_g * v),
+            }
+            .add_to(&mut shares);
+            let centre = offset_centre(input, start, class);
+            let (dx, dy) = (centre[0] - v[0], centre[1] - v[1]);
             sigma2_offset += w * a_g * a_g * (dx * dx + dy * dy);
             total += w;
         }
@@ -167,7 +200,7 @@ impl FinePass<'_> {
             totals: ParticleTotals {
                 outcome: ParticleOutcome::new(input, layout, item, start, best, evidence),
                 weight: total,
-                directions,
+                shares,
                 sigma2_offset,
             },
             kept,

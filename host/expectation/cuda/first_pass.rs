@@ -48,8 +48,8 @@ pub fn relative_offset_priors(
         .starts
         .iter()
         .map(|p| {
-            let logs = relative_offset_log_priors(input, p, layout.host.pixel_size);
-            logs.iter().map(|&e| e as f32).collect()
+            let logs = relative_offset_log_priors(input, p, &[0], layout.host.pixel_size);
+            logs.of(0).iter().map(|&e| e as f32).collect()
         })
         .collect()
 }

@@ -1,11 +1,11 @@
 //! The coarse orientations a batch or iteration deals with: one row each, of all classes.
 
-use super::super::orientations::{common_classes, global_list};
+use super::super::orientations::{common_classes, current_orientation, global_list};
 use super::super::priors::{mean_prior, relative_log_priors};
 use super::super::slices::ImagePlane;
 use super::super::{BatchItem, ExpectationError, IterationInput};
 use crate::device::{Buffer, Staging, Uploaded, Uploader};
-use crate::geometry::{Matrix3, euler};
+use crate::geometry::Matrix3;
 use gpu::slice::SliceAxes;
 
 /// Rows whose slices a thread works out at a time.
@@ -106,7 +106,7 @@ impl Rows {
             .collect();
         let matrices = |row: usize, _| {
             let particle = items[row / classes].particle;
-            vec![euler::matrix(particle.rot, particle.tilt, particle.psi)]
+            vec![current_orientation(input, particle)]
         };
         let priors = (&index[..], &[][..]);
         Self::new(staging, uploader, (input, plane), priors, 1, matrices)

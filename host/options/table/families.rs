@@ -103,7 +103,7 @@ pub const HELIX: [OptionEntry; 22] = OptionEntry::under(
 );
 
 /// Stochastic gradient, VDAM and self-organising maps.
-pub const GRADIENT: [OptionEntry; 21] = OptionEntry::under(
+pub const GRADIENT: [OptionEntry; 20] = OptionEntry::under(
     Group::Gradient,
     OptionEntry::all_refused(
         "gradient refinement (VDAM, InitialModel) is not part of this program; leave it out to run expectation-maximisation, or use RELION",
@@ -177,7 +177,6 @@ pub const GRADIENT: [OptionEntry; 21] = OptionEntry::under(
             .on_continue(IfGiven),
             OptionEntry::text("--tau2_fudge_scheme", "", "Schedule of --tau2_fudge")
                 .on_continue(IfGiven),
-            OptionEntry::flag("--no_init_blobs", "No Gaussian blobs as first references"),
             OptionEntry::flag("--som", "Self-organising map of classes"),
             OptionEntry::integer("--som_ini_nodes", "2", "", "Nodes of the map at the start"),
             OptionEntry::real("--som_connectivity", "5", "", "Edges per node"),

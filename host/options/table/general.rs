@@ -154,19 +154,22 @@ pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
 );
 
 /// Starting references.
-pub const INITIALISATION: [OptionEntry; 7] = OptionEntry::under(
+pub const INITIALISATION: [OptionEntry; 8] = OptionEntry::under(
     Group::Initialisation,
     [
         OptionEntry::text(
             "--ref",
             "None",
-            "Starting reference: a map, or a STAR file with one map per class (needed for a new run)",
+            "Starting reference: a map or 2D image, or a STAR file with one per class. Without it, 2D class averages are made from the images (or maps, with --denovo_3dref)",
         ),
         OptionEntry::flag(
             "--denovo_3dref",
-            "Make a first reference from random orientations",
-        )
-        .refused("references from random orientations belong to RELION's InitialModel job; make a reference there and give it to --ref"),
+            "Without --ref: make the first maps from images in random orientations",
+        ),
+        OptionEntry::flag(
+            "--no_init_blobs",
+            "Start from averages of unaligned images themselves, rather than from random blobs of their strength",
+        ),
         OptionEntry::real(
             "--offset",
             "10",

@@ -7,7 +7,6 @@ use super::{
 use crate::dataset::Particle;
 use crate::expectation::{ExpectationError, cuda::trials::Trials};
 use crate::fourier::reference::DeviceReference;
-use crate::geometry::euler;
 use crate::refinement::error::RunError;
 use gpu::slice::SliceAxes;
 use rayon::prelude::*;
@@ -50,9 +49,10 @@ fn of_group(
     let weights: Vec<f32> = lists.iter().flatten().map(|p| p.weight as f32).collect();
     let axes_of =
         |orientation| image_plane(reference.shape.padding, group, input.model).axes(&orientation);
+    let dimensions = input.model.dimensions();
     let axes: Vec<SliceAxes> = members
         .iter()
-        .map(|p| axes_of(euler::matrix(p.rot, p.tilt, p.psi)))
+        .map(|p| axes_of(turned(p, dimensions, 0.0, 0.0)))
         .collect();
     let choices: Vec<f32> = members.iter().map(|p| choice(input, p)).collect();
     let failed = |error| RunError::from(ExpectationError::from(error));
@@ -67,7 +67,7 @@ fn of_group(
     let mut shifts = Vec::new();
     for ((particle, &choice), &own) in members.iter().zip(&choices).zip(&axes) {
         for &error in &rotations {
-            moved.push(axes_of(turned(particle, choice, error)));
+            moved.push(axes_of(turned(particle, dimensions, choice, error)));
             shifts.push([0.0; 2]);
         }
         for &error in &translations {
@@ -98,7 +98,7 @@ fn of_group(
         .zip(&found)
         .map(
             |(((particle, &choice), &own), &[rotation, _])| match rotation <= LARGEST[0] {
-                true => axes_of(turned(particle, choice, rotation)),
+                true => axes_of(turned(particle, dimensions, choice, rotation)),
                 false => own,
             },
         )

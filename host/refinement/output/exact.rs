@@ -3,6 +3,7 @@
 
 use crate::formats::star::{Document, StarError, Table, Value};
 use crate::geometry::sampling::Sampling;
+use crate::model::Model;
 use crate::refinement::state::RunState;
 
 /// Name of the table.
@@ -96,6 +97,24 @@ pub fn read_direction_priors(
         .transpose()
 }
 
+/// Priors of the class averages, which RELION does not write at all (spec 04 §17).
+pub fn class_priors_table(model: &Model) -> Table {
+    let mut t = Table::new_loop(CLASS_PRIORS, &[DIRECTION_PRIOR]);
+    for class in &model.classes {
+        t.push_row(vec![all_digits(class.direction_prior[0])]);
+    }
+    t
+}
+
+/// The priors of the class averages, if the model file is one of ours.
+pub fn read_class_priors(document: &Document) -> Result<Option<Vec<f64>>, StarError> {
+    document
+        .table(CLASS_PRIORS)
+        .map(|table| table.real_column(DIRECTION_PRIOR))
+        .transpose()
+}
+
+const CLASS_PRIORS: &str = "gerelion_class_priors";
 const DIRECTION_PRIOR: &str = "gerelionOrientationDistribution";
 
 fn direction_priors_name(class: usize) -> String {

@@ -18,9 +18,10 @@ use super::settings::Settings;
 use super::state::RunState;
 use crate::dataset::{DatasetError, ParticleSet};
 use crate::errors::{Code, Coded};
-use crate::formats::mrc::{MrcError, write_map};
+use crate::formats::mrc::{MrcError, StackMode, StackWriter, write_map};
 use crate::formats::replace::replace_file;
 use crate::formats::star::StarError;
+use crate::fourier::shape::Dimensions;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use ndarray::Array3;
@@ -108,6 +109,8 @@ pub struct IterationFiles<'a> {
     pub order_iteration: usize,
     /// Unregularised half maps (`--solvent_correct_fsc`), else empty.
     pub unfiltered: &'a [Array3<f64>],
+    /// Class averages before the solvent was flattened, else empty.
+    pub unmasked: &'a [Array3<f64>],
 }
 
 /// Write the complete set of files of an iteration (0 = start-up); the optimiser last. Returns its path.
@@ -124,6 +127,7 @@ pub fn write_iteration(files: &IterationFiles) -> Result<PathBuf, OutputError> {
         original_sampling: files.original_sampling,
         order_iteration: files.order_iteration,
         unfiltered: files.unfiltered.iter().collect(),
+        unmasked: files.unmasked,
     }
     .write()
 }
@@ -161,6 +165,7 @@ pub fn write_final(files: &FinalFiles) -> Result<PathBuf, OutputError> {
         original_sampling: files.original_sampling,
         order_iteration: files.order_iteration,
         unfiltered: files.unfiltered.to_vec(),
+        unmasked: &[],
     }
     .write()
 }
@@ -177,6 +182,7 @@ struct FileSet<'a> {
     original_sampling: OriginalSampling,
     order_iteration: usize,
     unfiltered: Vec<&'a Array3<f64>>,
+    unmasked: &'a [Array3<f64>],
 }
 
 impl FileSet<'_> {
@@ -188,6 +194,10 @@ impl FileSet<'_> {
         }
         for (h, map) in self.unfiltered.iter().enumerate() {
             self.write_map(&self.names.unfiltered(h + 1), map, &self.models[0])?;
+        }
+        if !self.unmasked.is_empty() {
+            let path = names::unmasked_averages(&self.settings.output_root);
+            write_averages(&path, self.unmasked.iter(), &self.models[0])?;
         }
         sampling_star::document(self.sampling, &self.original_sampling)
             .write(Path::new(&self.names.sampling()))?;
@@ -207,8 +217,22 @@ impl FileSet<'_> {
 
     fn write_model(&self, model: &Model, half: Option<usize>) -> Result<(), OutputError> {
         let stem = self.names.model_stem(half);
+        match model.dimensions() {
+            Dimensions::Two => {
+                let maps = model.classes.iter().map(|class| &class.map);
+                write_averages(&names::averages(&stem), maps, model)?;
+            }
+            Dimensions::Three => self.write_maps(model, &stem)?,
+        }
+        model_star::document(model, &stem, &self.particles.scale_groups)
+            .write(Path::new(&self.names.model(half)))?;
+        Ok(())
+    }
+
+    /// The map of every class and its distribution of directions.
+    fn write_maps(&self, model: &Model, stem: &str) -> Result<(), OutputError> {
         for (k, class) in model.classes.iter().enumerate() {
-            let path = PathBuf::from(names::class_map(&stem, k + 1));
+            let path = PathBuf::from(names::class_map(stem, k + 1));
             self.write_map(&path, &class.map, model)?;
             if !(self.settings.skip_align || self.settings.skip_rotate) {
                 let text = angular_distribution::bild(
@@ -216,11 +240,9 @@ impl FileSet<'_> {
                     self.sampling.healpix_order,
                     model.box_size as f64 * model.pixel_size,
                 );
-                write_text(&names::angular_distribution(&stem, k + 1), &text)?;
+                write_text(&names::angular_distribution(stem, k + 1), &text)?;
             }
         }
-        model_star::document(model, &stem, &self.particles.scale_groups)
-            .write(Path::new(&self.names.model(half)))?;
         Ok(())
     }
 
@@ -249,6 +271,22 @@ impl FileSet<'_> {
             },
         }
     }
+}
+
+/// Writes the averages of all classes as one stack.
+fn write_averages<'a>(
+    path: &Path,
+    maps: impl ExactSizeIterator<Item = &'a Array3<f64>>,
+    model: &Model,
+) -> Result<(), OutputError> {
+    let (box_size, pixel_size) = (model.box_size, model.pixel_size);
+    let mut stack =
+        StackWriter::create(path, box_size, maps.len(), pixel_size, StackMode::Float32)?;
+    for map in maps {
+        let image: Vec<f32> = map.iter().map(|&v| v as f32).collect();
+        stack.push(&image)?;
+    }
+    Ok(stack.finish()?)
 }
 
 /// Take away the optimiser file of an earlier run: it would name files that are about to be replaced.

@@ -1,9 +1,10 @@
 //! `_model.star`: what one half-set, or a classification, has learnt (spec 03 §1.4).
 
 use super::exact;
-use super::names::class_map;
+use super::names::{class_average, class_map};
 use crate::dataset::ScaleGroup;
 use crate::formats::star::{Document, Table, Value};
+use crate::fourier::shape::Dimensions;
 use crate::maximization::completeness::{estimated_resolution, overall_completeness};
 use crate::model::{ClassModel, Model};
 
@@ -20,11 +21,16 @@ pub fn document(model: &Model, stem: &str, groups: &[ScaleGroup]) -> Document {
     for (g, noise) in model.noise.iter().enumerate() {
         tables.push(noise_spectrum(model, noise, g + 1));
     }
-    for (k, class) in model.classes.iter().enumerate() {
-        tables.push(direction_priors(class, k + 1));
-    }
-    for (k, class) in model.classes.iter().enumerate() {
-        tables.push(exact::direction_priors_table(k + 1, &class.direction_prior));
+    let classes = || model.classes.iter().enumerate();
+    match model.dimensions() {
+        Dimensions::Two => tables.push(exact::class_priors_table(model)),
+        Dimensions::Three => {
+            tables.extend(classes().map(|(k, class)| direction_priors(class, k + 1)));
+            tables
+                .extend(classes().map(|(k, class)| {
+                    exact::direction_priors_table(k + 1, &class.direction_prior)
+                }));
+        }
     }
     Document {
         tables,
@@ -34,7 +40,10 @@ pub fn document(model: &Model, stem: &str, groups: &[ScaleGroup]) -> Document {
 
 fn general(model: &Model, groups: usize) -> Table {
     let mut t = Table::new_list("model_general");
-    t.push("rlnReferenceDimensionality", 3usize);
+    t.push(
+        "rlnReferenceDimensionality",
+        i64::from(model.dimensions().count()),
+    );
     t.push("rlnDataDimensionality", 2usize);
     t.push("rlnOriginalImageSize", model.box_size);
     t.push("rlnCurrentResolution", 1.0 / model.current_resolution);
@@ -64,26 +73,36 @@ fn general(model: &Model, groups: usize) -> Table {
 }
 
 fn classes(model: &Model, stem: &str) -> Table {
-    let mut t = Table::new_loop(
-        "model_classes",
-        &[
-            "rlnReferenceImage",
-            "rlnClassDistribution",
-            "rlnAccuracyRotations",
-            "rlnAccuracyTranslationsAngst",
-            "rlnEstimatedResolution",
-            "rlnOverallFourierCompleteness",
-        ],
-    );
+    let flat = model.dimensions() == Dimensions::Two;
+    let mut labels = vec![
+        "rlnReferenceImage",
+        "rlnClassDistribution",
+        "rlnAccuracyRotations",
+        "rlnAccuracyTranslationsAngst",
+        "rlnEstimatedResolution",
+        "rlnOverallFourierCompleteness",
+    ];
+    if flat {
+        labels.extend(["rlnClassPriorOffsetX", "rlnClassPriorOffsetY"]);
+    }
+    let mut t = Table::new_loop("model_classes", &labels);
     for (k, class) in model.classes.iter().enumerate() {
-        t.push_row(vec![
-            class_map(stem, k + 1).into(),
+        let name = match flat {
+            true => class_average(stem, k + 1),
+            false => class_map(stem, k + 1),
+        };
+        let mut row: Vec<Value> = vec![
+            name.into(),
             class.fraction.into(),
             class.accuracy_rotations.into(),
             class.accuracy_translations.into(),
             estimated_resolution(&class.ssnr, model.box_size, model.pixel_size).into(),
             overall_completeness(&class.ssnr, &class.coverage).into(),
-        ]);
+        ];
+        if flat {
+            row.extend(class.offset_prior.map(Value::from));
+        }
+        t.push_row(row);
     }
     t
 }

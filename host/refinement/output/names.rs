@@ -68,6 +68,21 @@ pub fn class_map(model_stem: &str, class: usize) -> String {
     format!("{}.mrc", class_stem(model_stem, class))
 }
 
+/// `…_classes.mrcs`: the averages of all classes.
+pub fn averages(model_stem: &str) -> PathBuf {
+    PathBuf::from(format!("{model_stem}_classes.mrcs"))
+}
+
+/// `00000001@…_classes.mrcs`, `class` counted from 1.
+pub fn class_average(model_stem: &str, class: usize) -> String {
+    format!("{class:08}@{}", averages(model_stem).display())
+}
+
+/// `<o>_unmasked_classes.mrcs`: the averages of the last iteration before the solvent was flattened.
+pub fn unmasked_averages(root: &str) -> PathBuf {
+    PathBuf::from(format!("{root}_unmasked_classes.mrcs"))
+}
+
 /// `…_classKKK_angdist.bild`.
 pub fn angular_distribution(model_stem: &str, class: usize) -> PathBuf {
     PathBuf::from(format!("{}_angdist.bild", class_stem(model_stem, class)))
@@ -104,6 +119,8 @@ mod tests {
     fn maps_are_numbered_from_one() {
         let stem = FileNames::of_iteration("run", 2).model_stem(None);
         assert_eq!(class_map(&stem, 3), "run_it002_class003.mrc");
+        let average = class_average(&stem, 12);
+        assert_eq!(average, "00000012@run_it002_classes.mrcs");
         assert_eq!(
             angular_distribution(&stem, 12),
             PathBuf::from("run_it002_class012_angdist.bild")

@@ -6,19 +6,25 @@ use crate::geometry::sampling::Sampling;
 
 /// All tables of a sampling file.
 pub fn document(sampling: &Sampling, original: &OriginalSampling) -> Document {
+    let mut tables = vec![general(sampling, original)];
+    if !sampling.in_plane {
+        tables.push(directions(sampling));
+    }
     Document {
-        tables: vec![general(sampling, original), directions(sampling)],
+        tables,
         ..Document::default()
     }
 }
 
 fn general(sampling: &Sampling, original: &OriginalSampling) -> Table {
     let mut t = Table::new_list("sampling_general");
-    t.push("rlnIs3DSampling", true);
+    t.push("rlnIs3DSampling", !sampling.in_plane);
     t.push("rlnIs3DTranslationalSampling", false);
-    t.push("rlnHealpixOrder", i64::from(sampling.healpix_order));
-    t.push("rlnSymmetryGroup", sampling.symmetry.name());
-    t.push("rlnTiltAngleLimit", sampling.limit_tilt);
+    if !sampling.in_plane {
+        t.push("rlnHealpixOrder", i64::from(sampling.healpix_order));
+        t.push("rlnSymmetryGroup", sampling.symmetry.name());
+        t.push("rlnTiltAngleLimit", sampling.limit_tilt);
+    }
     t.push("rlnPsiStep", sampling.psi_step);
     t.push("rlnOffsetRange", sampling.offset_range);
     t.push("rlnOffsetStep", sampling.offset_step);

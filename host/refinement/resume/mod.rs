@@ -132,7 +132,12 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     let mut order_iteration = iteration + 1;
     if let Some(table) = ours {
         let exact = exact::read(table, &mut state)?;
-        grid = with_offsets(&grid, exact.offset_range, exact.offset_step);
+        grid = grid.with_steps(
+            grid.healpix_order,
+            grid.psi_step,
+            exact.offset_range,
+            exact.offset_step,
+        );
         grid.perturbation = exact.perturbation;
         order_iteration = exact.order_iteration;
         original_sampling = stored.original.unwrap_or(original_sampling);
@@ -240,25 +245,6 @@ fn check_directions(models: &[Model], grid: &Sampling, path: &Path) -> Result<()
     Ok(())
 }
 
-/// The same grid with other translations (Å); the perturbation stays.
-fn with_offsets(grid: &Sampling, range: f64, step: f64) -> Sampling {
-    rebuilt(grid, grid.healpix_order, grid.psi_step, range, step)
-}
-
-fn rebuilt(grid: &Sampling, order: u32, psi_step: f64, range: f64, step: f64) -> Sampling {
-    let mut new = Sampling::new(
-        order,
-        psi_step,
-        grid.symmetry.clone(),
-        grid.limit_tilt,
-        range,
-        step,
-        grid.perturbation_factor,
-    );
-    new.perturbation = grid.perturbation;
-    new
-}
-
 impl Resumed {
     /// Carry options changed on the command line over into models, sampling and output root: T, padding, width of offsets
     /// and local searches, grid (not in auto-refine; a new HEALPix order resets the direction priors), `_ctI` root rule.
@@ -299,7 +285,10 @@ impl Resumed {
         let settings = &self.settings;
         let pixel_size = self.models[0].pixel_size;
         let old = &self.sampling;
-        let order = settings.healpix_order.unwrap_or(old.healpix_order);
+        let order = match old.in_plane {
+            true => old.healpix_order,
+            false => settings.healpix_order.unwrap_or(old.healpix_order),
+        };
         let changed = order != old.healpix_order;
         let psi_step = settings
             .psi_step
@@ -311,7 +300,7 @@ impl Resumed {
             || settings.offset_step.is_some();
         let range = settings.offset_range.map_or(old.offset_range, in_angstrom);
         let step = settings.offset_step.map_or(old.offset_step, in_angstrom);
-        self.sampling = rebuilt(old, order, psi_step, range, step);
+        self.sampling = old.with_steps(order, psi_step, range, step);
         if changed {
             let directions = self.sampling.directions.len();
             for model in &mut self.models {

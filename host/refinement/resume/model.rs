@@ -4,7 +4,8 @@ use super::ResumeError;
 use super::paths::locate;
 use crate::errors::Code;
 use crate::formats::star::{Document, StarError, Table};
-use crate::formats::volume::read_map;
+use crate::formats::volume::read_reference_if;
+use crate::fourier::shape::Dimensions;
 use crate::geometry::prior::LocalSearch;
 use crate::model::{ClassModel, Model};
 use crate::refinement::output::exact;
@@ -75,13 +76,6 @@ fn refuse_unsupported(general: &Table, path: &Path) -> Result<(), ResumeError> {
             Ok(default)
         }
     };
-    if value("rlnReferenceDimensionality", 3)? != 3 {
-        return refuse(
-            Code::UNSUPPORTED_RUN,
-            path,
-            "2D references are not supported; continue this run with RELION",
-        );
-    }
     if value("rlnDataDimensionality", 2)? != 2 {
         return refuse(
             Code::UNSUPPORTED_RUN,
@@ -173,16 +167,24 @@ fn class(
     let map_path = locate(
         table.text(k, "rlnReferenceImage")?,
         path,
-        "reference map",
+        "reference",
         notices,
     )?;
-    let map = read_map(&map_path)?.data.mapv(f64::from);
-    if map.shape() != [box_size; 3] {
+    let dimensions = match document
+        .require("model_general")?
+        .integer(0, "rlnReferenceDimensionality")?
+    {
+        2 => Dimensions::Two,
+        _ => Dimensions::Three,
+    };
+    let map = read_reference_if(&map_path, &|_| Ok(()))?;
+    let map = map.data.mapv(f64::from);
+    if map.dim() != (dimensions.sections(box_size), box_size, box_size) {
         return refuse(
             Code::RUN_FILES_DIFFER,
             &map_path,
             &format!(
-                "the map has {:?} voxels, but its model file {} says {box_size} in each direction. Restore the map, or continue from an earlier iteration",
+                "the reference has {:?} voxels (z, y, x), but its model file {} says a box of {box_size}. Restore it, or continue from an earlier iteration",
                 map.shape(),
                 path.display()
             ),
@@ -201,7 +203,17 @@ fn class(
             .has(orientability)
             .then(|| spectra.real_column(orientability))
             .transpose()?,
-        direction_prior: direction_priors(document, k + 1)?,
+        direction_prior: match dimensions {
+            Dimensions::Two => vec![class_prior(document, k)?],
+            Dimensions::Three => direction_priors(document, k + 1)?,
+        },
+        offset_prior: match table.has("rlnClassPriorOffsetX") {
+            true => [
+                table.real(k, "rlnClassPriorOffsetX")?,
+                table.real(k, "rlnClassPriorOffsetY")?,
+            ],
+            false => [0.0; 2],
+        },
         accuracy_rotations: table.real(k, "rlnAccuracyRotations")?,
         accuracy_translations: angstrom(table, k, "rlnAccuracyTranslations", pixel_size)?,
         moments: None,
@@ -215,6 +227,13 @@ fn direction_priors(document: &Document, class: usize) -> Result<Vec<f64>, StarE
     Ok(exact::read_direction_priors(document, class)?
         .filter(|priors| priors.len() == rounded.len())
         .unwrap_or(rounded))
+}
+
+/// The prior of class average `k` (from 0): with all its digits in our files, 1 for every class in RELION's, which do not hold
+/// it (spec 04 §17).
+fn class_prior(document: &Document, k: usize) -> Result<f64, StarError> {
+    let priors = exact::read_class_priors(document)?;
+    Ok(priors.and_then(|p| p.get(k).copied()).unwrap_or(1.0))
 }
 
 fn column_or_zero(table: &Table, label: &str) -> Result<Vec<f64>, StarError> {

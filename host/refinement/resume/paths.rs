@@ -5,13 +5,19 @@ use crate::errors::Code;
 use std::path::{Path, PathBuf};
 
 /// The file recorded as `recorded` in `owner`: relative to the current folder, or else in `owner`'s own folder. The latter
-/// adds a notice; nothing in either place is an error.
+/// adds a notice; nothing in either place is an error. Of an image in a stack (`number@stack`) the stack is looked for.
 pub fn locate(
     recorded: &str,
     owner: &Path,
     what: &str,
     notices: &mut Vec<String>,
 ) -> Result<PathBuf, ResumeError> {
+    if let Some((number, stack)) = recorded.split_once('@')
+        && number.bytes().all(|b| b.is_ascii_digit())
+    {
+        let found = locate(stack, owner, what, notices)?;
+        return Ok(PathBuf::from(format!("{number}@{}", found.display())));
+    }
     let direct = PathBuf::from(recorded);
     if direct.is_file() {
         return Ok(direct);
@@ -19,11 +25,15 @@ pub fn locate(
     let beside = beside(&direct, owner);
     match &beside {
         Some(path) if path.is_file() => {
-            notices.push(format!(
+            let notice = format!(
                 "{}: the {what} recorded as {recorded} is not there; using {} instead",
                 owner.display(),
                 path.display()
-            ));
+            );
+            // All images of a stack are looked for, one after the other.
+            if !notices.contains(&notice) {
+                notices.push(notice);
+            }
             Ok(path.clone())
         }
         _ => {
@@ -78,6 +88,21 @@ mod tests {
         let found = locate(recorded, &owner, "data file", &mut notices).unwrap();
         assert_eq!(found, file);
         assert!(notices[0].contains(recorded), "{notices:?}");
+    }
+
+    #[test]
+    fn the_stack_of_an_image_is_looked_for_and_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("run_it001_classes.mrcs");
+        std::fs::write(&file, "").unwrap();
+        let owner = folder.path().join("run_it001_model.star");
+        let mut notices = Vec::new();
+        for number in ["00000001", "00000002"] {
+            let recorded = format!("{number}@Class2D/job001/run_it001_classes.mrcs");
+            let found = locate(&recorded, &owner, "class average", &mut notices).unwrap();
+            assert_eq!(found, PathBuf::from(format!("{number}@{}", file.display())));
+        }
+        assert_eq!(notices.len(), 1);
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn class(directions: usize, seed: f64) -> ClassModel {
         fsc: spectrum(1.0),
         orientability: Some(spectrum(0.1)),
         direction_prior: (0..directions).map(|d| 1.0 / (7 + d) as f64).collect(),
+        offset_prior: [0.0; 2],
         accuracy_rotations: 2.5,
         accuracy_translations: 1.25,
         moments: None,
@@ -116,6 +117,7 @@ impl Run {
             original_sampling: OriginalSampling::of(&self.sampling),
             order_iteration: 1,
             unfiltered: &[],
+            unmasked: &[],
         })
         .map_err(|error| error.to_string())
     }
@@ -165,6 +167,7 @@ fn write_again(run: &Resumed) -> PathBuf {
         original_sampling: run.original_sampling,
         order_iteration: run.order_iteration,
         unfiltered: &[],
+        unmasked: &[],
     })
     .unwrap()
 }

@@ -21,12 +21,19 @@ pub fn read(path: &Path, keep_psi_step: bool) -> Result<Stored, ResumeError> {
     let document = Document::read(path)?;
     let general = document.require("sampling_general")?;
     let refuse = |why: Message| Err(why.about(path.display()).into());
+    let original = original(general)?;
     if !general.boolean(0, "rlnIs3DSampling")? {
-        return refuse(
-            Code::UNSUPPORTED_RUN.says(
-                "a sampling for 2D references is not supported; continue this run with RELION",
+        // The step of psi is kept, and the order is not in the file.
+        return Ok(Stored {
+            sampling: Sampling::in_plane(
+                original.map_or(0, |o| o.healpix_order),
+                general.real(0, "rlnPsiStep")?,
+                general.real(0, "rlnOffsetRange")?,
+                general.real(0, "rlnOffsetStep")?,
+                general.real(0, "rlnSamplingPerturbFactor")?,
             ),
-        );
+            original,
+        });
     }
     let name = general.text(0, "rlnSymmetryGroup")?;
     let symmetry = match PointGroup::parse(name) {
@@ -55,7 +62,7 @@ pub fn read(path: &Path, keep_psi_step: bool) -> Result<Stored, ResumeError> {
             general.real(0, "rlnOffsetStep")?,
             general.real(0, "rlnSamplingPerturbFactor")?,
         ),
-        original: original(general)?,
+        original,
     })
 }
 
