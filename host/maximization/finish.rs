@@ -142,8 +142,9 @@ fn centre(map: &Array3<f64>, limit: f64) -> Array3<f64> {
         )
     })
 }
-/// Value between voxels; 0 outside the map.
-fn trilinear(map: &Array3<f64>, at: [f64; 3]) -> f64 {
+
+/// Returns the value of a map at (z, y, x) between voxels; 0 outside the map.
+pub fn trilinear(map: &Array3<f64>, at: [f64; 3]) -> f64 {
     let base = at.map(f64::floor);
     let mut value = 0.0;
     for corner in 0..8usize {

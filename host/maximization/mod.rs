@@ -28,7 +28,7 @@ pub mod symmetrise;
 pub mod volumes;
 
 pub use cuda::prepare as prepare_on_device;
-pub use finish::{Finish, Flattening, LowPass};
+pub use finish::{Finish, Flattening, LowPass, trilinear};
 pub use footprint::Footprint;
 
 use crate::device::DeviceError;

@@ -1,5 +1,7 @@
-//! Tools around the refinement: simulated data, map and run comparisons, subsets, machine check, measurements, pages about runs.
+//! Tools around the refinement: simulated data, map and run comparisons, alignment with symmetry axes, subsets, machine check,
+//! measurements, pages about runs.
 
+pub mod align_symmetry;
 pub mod compare;
 pub mod density;
 pub mod doctor;
@@ -8,5 +10,6 @@ pub mod measure;
 pub mod moment;
 pub mod postprocess;
 pub mod report;
+pub mod rotation;
 pub mod simulate;
 pub mod subset;

@@ -3,6 +3,7 @@
 use super::set::{BOX, PIXEL, Set, blob, failure};
 use super::snapshot;
 use gerelion::formats::mrc::write_map;
+use gerelion::formats::volume::read_map;
 use std::fs;
 use std::process::{Command, Output};
 
@@ -128,6 +129,46 @@ fn report_on_a_run_with_a_broken_model() {
     let model = "data_model_general\n\n_rlnOriginalImageSize 32\n_rlnPixelSize none\n\ndata_model_classes\n\n_rlnReferenceImage a.mrc\n";
     fs::write(set.path("run_it001_model.star"), model).unwrap();
     refuse(&set, "report run", "GR-0207");
+}
+
+fn align(set: &Set, words: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_relion_align_symmetry"))
+        .args(words.split_whitespace())
+        .current_dir(set.folder.path())
+        .output()
+        .unwrap()
+}
+
+/// Under RELION's name, with RELION's marker file.
+#[test]
+fn odd_box_to_align_in() {
+    let set = Set::new();
+    let words = "--i ref.mrc --o a.mrc --sym D2 --box_size 33 --pipeline_control ./";
+    let message = failure(&align(&set, words));
+    snapshot::check("GR-0103", &set.neutral(&message));
+    assert!(set.path("RELION_JOB_EXIT_FAILURE").exists());
+    assert!(!set.path("a.mrc").exists());
+}
+
+#[test]
+fn classes_without_a_choice() {
+    let set = Set::new();
+    let model = "data_model_classes\n\nloop_\n_rlnReferenceImage\n_rlnClassDistribution\nref.mrc 0.4\nref.mrc 0.6\n";
+    fs::write(set.path("run_it010_model.star"), model).unwrap();
+    let words = "align-symmetry --i run_it010_model.star --o a.mrc";
+    refuse(&set, words, "GR-0106");
+    // The command of RELION's InitialModel job.
+    let words = "--i run_it010_model.star --o a.mrc --sym C1 --apply_sym --select_largest_class";
+    let output = align(&set, words);
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && printed.contains("class 2 of 2"),
+        "{printed}"
+    );
+    assert_eq!(
+        read_map(&set.path("a.mrc")).unwrap().data,
+        read_map(&set.path("ref.mrc")).unwrap().data
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `gerelion`: tools around the refinement program (which is `relion_refine`).
 
+mod align_symmetry;
 mod bench;
 mod compare;
 mod demo;
@@ -41,6 +42,8 @@ enum Command {
     Postprocess(postprocess::Arguments),
     /// Write a page about a run, finished or going on: progress, FSC, maps, orientations
     Report(report::Arguments),
+    /// Turn a map so that its symmetry axes lie where the point group has them, as relion_align_symmetry does
+    AlignSymmetry(align_symmetry::Arguments),
     /// Cut a reproducible subset out of a particle file
     Subset(subset::Arguments),
     /// Simulate a small set, refine it and judge the result: a few minutes on two cores
@@ -78,6 +81,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Compare(arguments) => compare::runs(&arguments),
         Command::Postprocess(arguments) => postprocess::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::AlignSymmetry(arguments) => align_symmetry::run(&arguments),
         Command::Subset(arguments) => subset::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
@@ -93,5 +97,35 @@ fn run(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Explain(arguments) => explain::run(&arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use gerelion::errors::Code;
+
+    #[test]
+    fn refusals_have_the_code_of_their_kind() {
+        let of = |line: &str| {
+            let words = line.split_whitespace();
+            usage::code(
+                Cli::command()
+                    .try_get_matches_from(words)
+                    .unwrap_err()
+                    .kind(),
+            )
+        };
+        assert_eq!(of("gerelion --help"), None);
+        assert_eq!(of("gerelion --version"), None);
+        assert_eq!(of("gerelion"), None);
+        assert_eq!(of("gerelion nonsense"), Some(Code::UNKNOWN_OPTION));
+        assert_eq!(of("gerelion demo --nonsense"), Some(Code::UNKNOWN_OPTION));
+        assert_eq!(of("gerelion demo --n many"), Some(Code::BAD_VALUE));
+        assert_eq!(of("gerelion demo --n"), Some(Code::BAD_VALUE));
+        assert_eq!(of("gerelion fsc a.mrc"), Some(Code::MISSING_OPTION));
+        let twice = of("gerelion demo --n 1 --n 2");
+        assert_eq!(twice, Some(Code::CONFLICTING_OPTIONS));
     }
 }

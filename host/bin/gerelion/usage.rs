@@ -1,4 +1,4 @@
-//! Command lines that `gerelion` does not understand, refused as other errors are: with a code.
+//! Command lines that are not understood, refused as other errors are: with a code.
 
 use clap::error::ErrorKind;
 use gerelion::errors::Code;
@@ -19,7 +19,7 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 /// None: the text is what the user wanted.
-fn code(kind: ErrorKind) -> Option<Code> {
+pub fn code(kind: ErrorKind) -> Option<Code> {
     Some(match kind {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
@@ -30,34 +30,4 @@ fn code(kind: ErrorKind) -> Option<Code> {
         ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => Code::MISSING_VALUE,
         _ => Code::BAD_VALUE,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Cli;
-    use clap::CommandFactory;
-
-    #[test]
-    fn refusals_have_the_code_of_their_kind() {
-        let of = |line: &str| {
-            let words = line.split_whitespace();
-            code(
-                Cli::command()
-                    .try_get_matches_from(words)
-                    .unwrap_err()
-                    .kind(),
-            )
-        };
-        assert_eq!(of("gerelion --help"), None);
-        assert_eq!(of("gerelion --version"), None);
-        assert_eq!(of("gerelion"), None);
-        assert_eq!(of("gerelion nonsense"), Some(Code::UNKNOWN_OPTION));
-        assert_eq!(of("gerelion demo --nonsense"), Some(Code::UNKNOWN_OPTION));
-        assert_eq!(of("gerelion demo --n many"), Some(Code::BAD_VALUE));
-        assert_eq!(of("gerelion demo --n"), Some(Code::BAD_VALUE));
-        assert_eq!(of("gerelion fsc a.mrc"), Some(Code::MISSING_OPTION));
-        let twice = of("gerelion demo --n 1 --n 2");
-        assert_eq!(twice, Some(Code::CONFLICTING_OPTIONS));
-    }
 }

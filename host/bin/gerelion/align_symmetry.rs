@@ -1,0 +1,159 @@
+//! `gerelion align-symmetry` and `relion_align_symmetry`.
+
+use clap::Args;
+use gerelion::errors::{Code, Failure, OnFailure, tell};
+use gerelion::geometry::euler;
+use gerelion::refinement::pipeline::{Ending, Pipeline};
+use gerelion::tools::align_symmetry::{self, AlignSettings, Aligned, Choice};
+use gerelion::tools::rotation::search::Search;
+use std::path::PathBuf;
+
+/// Share of the power that breaks the symmetry from which the user is warned.
+const DOUBTFUL: f64 = 0.5;
+
+/// Options, named as in `relion_align_symmetry`.
+#[derive(Args)]
+#[command(rename_all = "snake_case", allow_negative_numbers = true)]
+pub struct Arguments {
+    /// Map, or the _model.star file of a run
+    #[arg(long = "i", value_name = "MAP|STAR")]
+    input: PathBuf,
+    /// Map to write
+    #[arg(long = "o", default_value = "aligned.mrc", value_name = "MAP")]
+    output: PathBuf,
+    /// Point group
+    #[arg(long, default_value = "C1")]
+    sym: String,
+    /// Of the classes of a model file take the one with most particles
+    #[arg(long, conflicts_with = "select_highest_resol")]
+    select_largest_class: bool,
+    /// Of the classes of a model file take the one of the highest resolution
+    #[arg(long)]
+    select_highest_resol: bool,
+    /// Box that orientations are searched in, pixels (even)
+    #[arg(long, default_value_t = 64)]
+    box_size: usize,
+    /// Do not move the centre of mass to the centre of the box
+    #[arg(long)]
+    keep_centre: bool,
+    /// Pixel size, Å (-1: from the header)
+    #[arg(long, default_value_t = -1.0)]
+    angpix: f64,
+    /// Turn about z only
+    #[arg(long)]
+    only_rot: bool,
+    /// Orientations that are tried first, spread evenly over all
+    #[arg(long, default_value_t = 400)]
+    nr_uniform: usize,
+    /// Highest resolution of the search, Å (-1: that of the box)
+    #[arg(long, default_value_t = -1.0)]
+    maxres: f64,
+    /// Steps of the local search to each side
+    #[arg(long, default_value_t = 2)]
+    local_search_range: usize,
+    /// Step of the local search, degrees; smaller ones follow
+    #[arg(long, default_value_t = 2.0)]
+    local_search_step: f64,
+    /// Padding factor
+    #[arg(long, default_value_t = 2.0)]
+    pad: f64,
+    /// Replace the map by its mean over the point group
+    #[arg(long)]
+    apply_sym: bool,
+    /// Take the nearest voxel of the transform instead of interpolating
+    #[arg(long = "NN")]
+    nearest: bool,
+    /// First shell for --NN
+    #[arg(long, default_value_t = 10.0, hide = true)]
+    r_min_nn: f64,
+    /// Prefix of the marker files for RELION's pipeline
+    #[arg(long, hide = true)]
+    pipeline_control: Option<String>,
+    /// Threads; 0 = all cores (the result does not depend on it)
+    #[arg(long, default_value_t = 0)]
+    j: usize,
+}
+
+impl Arguments {
+    fn settings(&self) -> AlignSettings {
+        AlignSettings {
+            input: self.input.clone(),
+            output: self.output.clone(),
+            symmetry: self.sym.clone(),
+            choice: match (self.select_largest_class, self.select_highest_resol) {
+                (true, _) => Choice::LargestClass,
+                (false, true) => Choice::HighestResolution,
+                (false, false) => Choice::BestSymmetry,
+            },
+            box_size: self.box_size,
+            keep_centre: self.keep_centre,
+            pixel_size: Some(self.angpix).filter(|a| *a > 0.0),
+            resolution: Some(self.maxres).filter(|r| *r > 0.0),
+            search: Search {
+                uniform: self.nr_uniform,
+                axis_only: self.only_rot,
+                range: self.local_search_range,
+                step: self.local_search_step,
+            },
+            padding: self.pad,
+            apply_symmetry: self.apply_sym,
+            nearest_from: self.nearest.then_some(self.r_min_nn),
+        }
+    }
+}
+
+/// Runs the command, and leaves RELION's marker files where `--pipeline_control` asks for them.
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let pipeline = Pipeline::new(arguments.pipeline_control.clone());
+    pipeline.start();
+    let result = align(arguments);
+    let ending = match &result {
+        Ok(()) => Ending::Success,
+        Err(_) => Ending::Failure,
+    };
+    let marked = pipeline.finish(ending);
+    result?;
+    Ok(marked?)
+}
+
+fn align(arguments: &Arguments) -> Result<(), Failure> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.j)
+        .build_global()
+        .or_says(Code::SYSTEM_LIMIT, "the threads of --j cannot be started")?;
+    let settings = arguments.settings();
+    report(&settings, &align_symmetry::run(&settings)?);
+    Ok(())
+}
+
+fn report(settings: &AlignSettings, aligned: &Aligned) {
+    let class = match aligned.class {
+        Some((k, of)) => format!(" (class {k} of {of})"),
+        None => String::new(),
+    };
+    println!(" Map: {}{class}", aligned.map.display());
+    let Some(turn) = &aligned.turn else {
+        println!(" Without symmetry (C1) the map is copied as it is.");
+        println!(" Written: {}", settings.output.display());
+        return;
+    };
+    if let Some([x, y, z]) = turn.shift {
+        println!(" Centre of mass: ({x:.2}, {y:.2}, {z:.2}) Å from the box centre, moved there");
+    }
+    let [rot, tilt, psi] = euler::angles(&turn.rotation);
+    println!(" Turned by rot {rot:.2}°, tilt {tilt:.2}°, psi {psi:.2}°");
+    println!(
+        " Power of the map that does not have the symmetry {}: {:.1} %",
+        settings.symmetry,
+        100.0 * turn.broken
+    );
+    if turn.broken > DOUBTFUL {
+        tell(&format!(
+            "WARNING: the map shows little of the symmetry {}: {:.0} % of its power up to the resolution of the search is lost \
+             when it is symmetrised. Look at the map; the point group may be another one.",
+            settings.symmetry,
+            100.0 * turn.broken
+        ));
+    }
+    println!(" Written: {}", settings.output.display());
+}

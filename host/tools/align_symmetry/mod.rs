@@ -1,0 +1,255 @@
+//! Turning a map that was refined without symmetry so that its symmetry axes lie where the point group has them, as
+//! `relion_align_symmetry` does (spec 05 §14).
+
+mod choice;
+mod criterion;
+
+pub use choice::Choice;
+
+use super::density::read_density;
+use super::rotation::{centre, search, turner::Turner};
+use crate::errors::{Code, Coded, Message};
+use crate::formats::mrc::{MrcError, write_map};
+use crate::formats::star::StarError;
+use crate::fourier::shells::ceil;
+use crate::geometry::symmetry::{PointGroup, SymmetryError};
+use crate::geometry::{Matrix3, euler};
+use choice::Candidate;
+use criterion::Criterion;
+use ndarray::Array3;
+use search::Search;
+use std::path::PathBuf;
+
+/// Shells of the first look at all orientations.
+const COARSE_SHELLS: usize = 12;
+
+/// Largest box that is searched in: more has no use, and takes long.
+const LARGEST_BOX: usize = 512;
+
+/// What went wrong: on which file, why, what to try.
+#[derive(Debug, thiserror::Error)]
+pub enum AlignError {
+    /// The model file.
+    #[error(transparent)]
+    Star(#[from] StarError),
+    /// A map.
+    #[error(transparent)]
+    Map(#[from] MrcError),
+    /// The point group.
+    #[error(transparent)]
+    Symmetry(#[from] SymmetryError),
+    /// Anything else, in words for the user.
+    #[error(transparent)]
+    Invalid(#[from] Message),
+}
+
+impl Coded for AlignError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Star(error) => error.code(),
+            Self::Map(error) => error.code(),
+            Self::Symmetry(error) => error.code(),
+            Self::Invalid(message) => message.code,
+        }
+    }
+}
+
+/// What to align and how.
+#[derive(Debug, Clone)]
+pub struct AlignSettings {
+    /// Map, or model file that names maps.
+    pub input: PathBuf,
+    /// Map to write.
+    pub output: PathBuf,
+    /// Point group.
+    pub symmetry: String,
+    /// Which class of a model file.
+    pub choice: Choice,
+    /// Box that orientations are searched in, pixels.
+    pub box_size: usize,
+    /// Leave the centre of mass where it is.
+    pub keep_centre: bool,
+    /// Å per voxel; None: from the header.
+    pub pixel_size: Option<f64>,
+    /// Highest resolution of the search, Å.
+    pub resolution: Option<f64>,
+    /// Orientations tried first, and those around the best of them.
+    pub search: Search,
+    /// Oversampling of the transform.
+    pub padding: f64,
+    /// Replace the map by its mean over the point group.
+    pub apply_symmetry: bool,
+    /// Take the nearest voxel of the transform from this shell on, instead of interpolating.
+    pub nearest_from: Option<f64>,
+}
+
+/// What was found and written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Aligned {
+    /// Map that was taken.
+    pub map: PathBuf,
+    /// Its class (from 1) and the number of classes, where a model file was given.
+    pub class: Option<(usize, usize)>,
+    /// How it was turned; None for C1, where nothing is.
+    pub turn: Option<Turn>,
+}
+
+/// How a map was turned.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Turn {
+    /// Where its centre of mass was, Å from the box centre; None where it was left there.
+    pub shift: Option<[f64; 3]>,
+    /// Matrix A: out(r) = in(Aᵀ r).
+    pub rotation: Matrix3,
+    /// Share of the power of the map, up to the resolution of the search, that does not have the symmetry.
+    pub broken: f64,
+}
+
+/// A map that was read, and centred where that was asked for.
+struct Loaded {
+    map: Array3<f64>,
+    pixel_size: f64,
+    shift: Option<[f64; 3]>,
+}
+
+/// Aligns a map with the symmetry axes of a point group and writes it.
+///
+/// # Errors
+/// Files cannot be read or written; the point group is unknown; values of options make no sense; a map is no even cube or does
+/// not tell its pixel size.
+pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
+    let group = PointGroup::parse(&settings.symmetry)?;
+    settings.check()?;
+    let is_c1 = group.order() == 1;
+    let candidates = choice::candidates(&settings.input, settings.choice, is_c1)?;
+    if is_c1 {
+        let candidate = &candidates[0];
+        let loaded = load(settings, candidate, false)?;
+        write(settings, &loaded.map, loaded.pixel_size)?;
+        return Ok(aligned(candidate, None));
+    }
+    let mut best: Option<(&Candidate, Loaded, Turn)> = None;
+    for candidate in &candidates {
+        let loaded = load(settings, candidate, !settings.keep_centre)?;
+        let turn = orientation(settings, &loaded, &group);
+        if best.as_ref().is_none_or(|(_, _, b)| turn.broken < b.broken) {
+            best = Some((candidate, loaded, turn));
+        }
+    }
+    let (candidate, loaded, turn) = best.expect("there is at least one map to try");
+    let turner = with_nearest(settings, Turner::new(&loaded.map, settings.padding, 0));
+    let mut matrices = vec![turn.rotation];
+    if settings.apply_symmetry {
+        let copy = |g: &Matrix3| euler::multiply(g, &turn.rotation);
+        matrices.extend(group.operators().iter().map(copy));
+    }
+    write(settings, &turner.turned(&matrices), loaded.pixel_size)?;
+    Ok(aligned(candidate, Some(turn)))
+}
+
+fn aligned(candidate: &Candidate, turn: Option<Turn>) -> Aligned {
+    Aligned {
+        map: candidate.path.clone(),
+        class: candidate.class,
+        turn,
+    }
+}
+
+impl AlignSettings {
+    fn check(&self) -> Result<(), Message> {
+        let refuse = |option: &str, value: String, must: &str| {
+            Err(Code::BAD_VALUE.says(format!("{option} is {value}, but must be {must}")))
+        };
+        if !(8..=LARGEST_BOX).contains(&self.box_size) || !self.box_size.is_multiple_of(2) {
+            let must = format!("an even number of pixels from 8 to {LARGEST_BOX}");
+            return refuse("--box_size", self.box_size.to_string(), &must);
+        }
+        if !(1..=100_000).contains(&self.search.uniform) {
+            return refuse(
+                "--nr_uniform",
+                self.search.uniform.to_string(),
+                "from 1 to 100000 orientations",
+            );
+        }
+        let step = self.search.step;
+        if !(0.01..=45.0).contains(&step) {
+            return refuse(
+                "--local_search_step",
+                step.to_string(),
+                "from 0.01 to 45 degrees",
+            );
+        }
+        if self.search.range > 20 {
+            let range = self.search.range.to_string();
+            return refuse("--local_search_range", range, "from 0 to 20 steps");
+        }
+        if !(1.0..=8.0).contains(&self.padding) {
+            return refuse("--pad", self.padding.to_string(), "from 1 to 8");
+        }
+        Ok(())
+    }
+}
+
+/// Reads a map, and moves its centre of mass to the centre of the box where `centred`.
+fn load(
+    settings: &AlignSettings,
+    candidate: &Candidate,
+    centred: bool,
+) -> Result<Loaded, AlignError> {
+    let read = read_density(&candidate.path)?;
+    let Some(pixel_size) = settings.pixel_size.or(read.pixel_size) else {
+        let text = "the header of the map gives no pixel size; give it with --angpix";
+        return Err(Code::MAP_PIXEL_SIZE
+            .says(text)
+            .about(candidate.path.display())
+            .into());
+    };
+    let map = read.data.mapv(f64::from);
+    let shift = match centred {
+        true => centre::of_mass(&map),
+        false => None,
+    };
+    Ok(Loaded {
+        map: match shift {
+            Some(shift) => centre::shifted(&map, shift),
+            None => map,
+        },
+        pixel_size,
+        shift: shift.map(|s| s.map(|v| v * pixel_size)),
+    })
+}
+
+fn with_nearest(settings: &AlignSettings, turner: Turner) -> Turner {
+    match settings.nearest_from {
+        Some(shell) => turner.nearest_from(shell),
+        None => turner,
+    }
+}
+
+/// Searches the orientation in which the map comes closest to the symmetry.
+fn orientation(settings: &AlignSettings, loaded: &Loaded, group: &PointGroup) -> Turn {
+    let n = loaded.map.dim().0;
+    let mut r_max = settings.box_size.min(n) / 2;
+    if let Some(resolution) = settings.resolution {
+        let shell = ceil(n as f64 * loaded.pixel_size / resolution).max(1);
+        r_max = r_max.min(shell as usize);
+    }
+    // Only the shells of the smaller box are kept, which is what cropping to it would leave.
+    let turner = with_nearest(settings, Turner::new(&loaded.map, settings.padding, r_max));
+    let criterion = |shells| Criterion::new(&turner, group.operators(), shells);
+    let (cheap, whole) = (criterion(r_max.min(COARSE_SHELLS)), criterion(r_max));
+    let best = search::smallest(&settings.search, |a| cheap.broken(a), |a| whole.broken(a));
+    Turn {
+        shift: loaded.shift,
+        rotation: best.rotation,
+        broken: best.cost,
+    }
+}
+
+fn write(settings: &AlignSettings, map: &Array3<f64>, pixel_size: f64) -> Result<(), AlignError> {
+    let narrow = map.mapv(|v| v as f32);
+    Ok(write_map(&settings.output, narrow.view(), pixel_size)?)
+}
+
+#[cfg(test)]
+mod tests;
