@@ -13,6 +13,9 @@ const GREY_SCALES: std::ops::RangeInclusive<f64> = 0.4..=1.8;
 /// signal it is 10 to 20 %, since the prior of the shifts favours the central ones; good sets stay below 5 %.
 const BROAD: f64 = 0.08;
 
+/// Iteration from which references that were made from nothing are judged like others.
+const SEASONED: usize = 10;
+
 /// What has been said, and need not be said again.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Alarms {
@@ -36,7 +39,7 @@ pub fn after_expectation(
         let norms: Vec<f64> = outcomes.iter().map(|(_, found)| found.norm).collect();
         tell(console, high_norms(&norms));
     }
-    if iteration == 1 {
+    if iteration == 1 && job.settings.from_nothing().is_none() {
         let signal = sums.iter().map(|sums| sums.signal);
         let [product, power] = signal.fold([0.0; 2], |[x, a], [dx, da]| [x + dx, a + da]);
         tell(console, grey_scale(product / power));
@@ -63,7 +66,9 @@ fn tell(console: &Console, warning: Option<String>) {
 /// Coarse samples that a particle is compared with in a global search; None in other searches.
 fn samples_of_a_search(job: &Job, iteration: usize) -> Option<usize> {
     let model = &job.models[0];
-    if job.skips_orientations() || model.local_search.is_some() {
+    // References from nothing look like no particle at first.
+    let from_nothing = job.settings.from_nothing().is_some() && iteration < SEASONED;
+    if job.skips_orientations() || model.local_search.is_some() || from_nothing {
         return None;
     }
     let classes = match job.class_selection(iteration) {

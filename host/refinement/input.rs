@@ -106,7 +106,7 @@ pub(super) fn read_input(
     .check(host_plan::free(ranks))?;
     warn_all(
         console,
-        &starting_poses::check(&settings, sampling.healpix_order, &particles)?,
+        &starting_poses::check(&settings, &sampling, &particles)?,
     );
     let (solvent, warnings) =
         Solvent::read(&mut settings, &references[0].maps[0], pixel_size, diameter)?;

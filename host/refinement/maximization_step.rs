@@ -11,6 +11,7 @@ use super::shared_model::{broadcast_class, broadcast_map};
 use super::sizes;
 use crate::comm::Ranks;
 use crate::device::DeviceError;
+use crate::errors::listed::listed;
 use crate::expectation::{ClassSelection, WeightedSums};
 use crate::fourier::shape::Dimensions;
 use crate::fourier::sums::{Parked, Sums};
@@ -498,21 +499,21 @@ fn warn_of_empty_classes(job: &Job, iteration: usize, console: &Console) {
     if job.class_selection(iteration) == ClassSelection::First {
         return;
     }
-    let model = &job.models[0];
-    let occupancy: Vec<String> = model
-        .classes
+    let classes = &job.models[0].classes;
+    let poor: Vec<String> = classes
         .iter()
-        .map(|class| format!("{:.2} %", 100.0 * class.fraction))
+        .enumerate()
+        .filter(|(_, class)| class.fraction < NEARLY_EMPTY)
+        .map(|(k, class)| format!("{} ({:.2} %)", k + 1, 100.0 * class.fraction))
         .collect();
-    for (k, class) in model.classes.iter().enumerate() {
-        if class.fraction < NEARLY_EMPTY && model.classes.len() > 1 {
-            console.warn(&format!(
-                " + WARNING: class {} is {} after iteration {iteration} (occupancy of the classes: {}). If this is not \
-                 intended, try fewer classes, a lower --tau2_fudge or another --random_seed.",
-                k + 1,
-                if class.fraction == 0.0 { "empty" } else { "nearly empty" },
-                occupancy.join(", ")
-            ));
-        }
+    if poor.is_empty() || classes.len() == 1 {
+        return;
     }
+    console.warn(&format!(
+        " + WARNING: {} of {} classes are empty or nearly empty after iteration {iteration} (class and occupancy: {}). If this \
+         is not intended, try fewer classes, a lower --tau2_fudge or another --random_seed.",
+        poor.len(),
+        classes.len(),
+        listed(poor.iter().map(String::as_str), ", ")
+    ));
 }

@@ -3,6 +3,7 @@
 use super::settings::Settings;
 use crate::dataset::ParticleSet;
 use crate::errors::{Code, Message};
+use crate::geometry::sampling::Sampling;
 
 /// Columns of the angles, and of their priors.
 const ANGLES: [[&str; 2]; 3] = [
@@ -84,12 +85,16 @@ impl Need {
 /// A column of angles that is needed is missing.
 pub fn check(
     settings: &Settings,
-    healpix_order: u32,
+    sampling: &Sampling,
     set: &ParticleSet,
 ) -> Result<Vec<String>, Message> {
-    let Some(need) = Need::of(settings, healpix_order) else {
+    let Some(mut need) = Need::of(settings, sampling.healpix_order) else {
         return Ok(Vec::new());
     };
+    if sampling.in_plane {
+        // Class averages know only psi.
+        need.angles[..2].fill(false);
+    }
     let Need {
         options,
         use_of_angles,

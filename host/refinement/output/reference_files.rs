@@ -21,7 +21,7 @@ fn reference_files(suffix: &str) -> Vec<PathBuf> {
     let folders = others.into_iter().flatten().chain([committed]);
     let is_ours = |run: &PathBuf| {
         let name = run.file_name().unwrap_or_default().to_string_lossy();
-        ["class3d", "refine3d"]
+        ["class2d_em", "class3d", "refine3d"]
             .iter()
             .any(|job| name.starts_with(job))
     };
@@ -83,10 +83,15 @@ fn model_files_of_reference_runs_are_written_alike() {
         let classes = document.require("model_classes").unwrap();
         let mut stem = String::new();
         for class in 0..classes.len() {
-            let map = classes.text(class, "rlnReferenceImage").unwrap();
+            let name = classes.text(class, "rlnReferenceImage").unwrap();
+            let (sections, map) = match name.split_once('@') {
+                Some((_, stack)) => (classes.len(), stack),
+                None => (box_size, name),
+            };
             stem = map.rsplit_once("_class").unwrap().0.to_string();
             let path = folder.path().join(Path::new(map).file_name().unwrap());
-            write_map(&path, Array3::zeros([box_size; 3]).view(), 1.0).unwrap();
+            let maps = Array3::zeros([sections, box_size, box_size]);
+            write_map(&path, maps.view(), 1.0).unwrap();
         }
         let groups: Vec<ScaleGroup> = document
             .require("model_groups")
