@@ -242,6 +242,34 @@ fn images_of_enormous_power_stay_out_of_the_noise() {
     assert_eq!(noise(&hot), without);
 }
 
+/// Only 100 images are looked at for the noise; the outlier among the others is seen once it has been aligned.
+#[test]
+fn images_of_enormous_power_are_seen_wherever_they_are() {
+    let job = Job::new();
+    job.change_images(|index, image| {
+        if index == 333 {
+            image.iter_mut().for_each(|v| *v *= 1000.0);
+        }
+    });
+    for root in ["class3d_c4", "refine3d_c4"] {
+        let last = match root {
+            "class3d_c4" => "--iter 1",
+            _ => "--auto_iter_max 1",
+        };
+        let [_, errors] = job.run(root, &format!("{last} --nr_parts_sigma2noise 100"));
+        assert_says(
+            &errors,
+            &[
+                "power is out of proportion: 1 of the 400 that have been read",
+                "that of particle 334 (",
+            ],
+        );
+    }
+    let good = Job::new();
+    let [_, errors] = good.run("class3d_c4", "--iter 1 --nr_parts_sigma2noise 100");
+    assert_none(&errors);
+}
+
 #[test]
 fn copies_are_drawn_into_one_half_set() {
     let job = Job::new();

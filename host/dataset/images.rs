@@ -2,7 +2,7 @@
 
 use super::examine::flaw;
 use super::scratch::Scratch;
-use super::{DatasetError, Particle, ParticleSet, Pixels};
+use super::{DatasetError, Particle, ParticleSet, Pixels, power};
 use crate::errors::{Code, Message};
 use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::{MrcError, StackReader};
@@ -25,6 +25,8 @@ pub struct ImageStore {
     half: Vec<bool>,
     /// A place for the image of each particle, where images are kept once they were read.
     kept: Option<Vec<OnceLock<Pixels<'static>>>>,
+    /// Power (mean square) of the images that were read, by particle.
+    powers: Vec<OnceLock<f64>>,
     /// Copies that are read instead of the stacks.
     scratch: Option<Scratch>,
     warnings: Vec<String>,
@@ -81,6 +83,7 @@ impl ImageStore {
             open: Mutex::default(),
             half: Vec::new(),
             kept: None,
+            powers: set.particles.iter().map(|_| OnceLock::new()).collect(),
             scratch: None,
             warnings: Vec::new(),
         };
@@ -116,6 +119,14 @@ impl ImageStore {
     /// Oddities that were tolerated, for the user.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Index and power (mean square) of every image that has been read, in the order of the table.
+    pub fn powers(&self) -> Vec<(usize, f64)> {
+        let powers = self.powers.iter().enumerate();
+        powers
+            .filter_map(|(index, power)| Some((index, *power.get()?)))
+            .collect()
     }
 
     /// Paths of the stacks that are in use.
@@ -298,7 +309,10 @@ impl ImageStore {
         let pixels =
             Pixels::read(&reader, particle.slice, count).map_err(|e| blame(Message::of(&e)))?;
         match flaw(&pixels, reader.shape().0) {
-            None => Ok(pixels),
+            None => {
+                self.powers[index].get_or_init(|| power::of_image(&pixels.single()));
+                Ok(pixels)
+            }
             Some(flaw) => Err(blame(Code::BAD_IMAGE.says(format!(
                 "{flaw}; remove this particle from the STAR file, extract it again, or let such particles be left out \
                  (--reject_limit)"
@@ -514,6 +528,7 @@ mod tests {
             open: Mutex::default(),
             kept: None,
             half: vec![false; MOST_OPEN + 2],
+            powers: Vec::new(),
             scratch: None,
             warnings: Vec::new(),
         };

@@ -3,6 +3,8 @@
 
 use super::console::Console;
 use super::job::Job;
+use super::rejection;
+use crate::comm::Ranks;
 use crate::expectation::{ClassSelection, ParticleOutcome, WeightedSums};
 
 /// Norm correction that is not one of a normalised image (spec 01 §7.3).
@@ -24,14 +26,22 @@ pub struct Alarms {
 }
 
 /// Warns about what the expectation step of this iteration found. All ranks have the same sums and outcomes; the console
-/// of the first one prints.
+/// of the first one prints. A collective.
 pub fn after_expectation(
     job: &mut Job,
+    ranks: &Ranks,
     sums: &[WeightedSums],
     outcomes: &[(usize, ParticleOutcome)],
     console: &Console,
 ) {
     let iteration = job.state.iteration;
+    if iteration == 1 {
+        let (set, images) = (&job.particles, &job.images);
+        tell(
+            console,
+            rejection::judge_power(set, images, &job.settings, ranks),
+        );
+    }
     if job.cross_correlation(iteration) {
         return;
     }

@@ -72,7 +72,7 @@ pub fn run(
         times,
         kernels,
     } = shared_expectation::run(job, crew, &alignment, references, console, stop)?;
-    alarms::after_expectation(job, &sums, &outcomes, console);
+    alarms::after_expectation(job, &crew.ranks, &sums, &outcomes, console);
     let steps = reference_steps(job);
     let operators = (!job.sampling.in_plane).then(|| job.sampling.symmetry.operators());
     let changes = changes::measure(&job.particles.particles, &outcomes, operators);

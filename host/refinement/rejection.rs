@@ -1,4 +1,5 @@
-//! `--reject_limit`: particles whose images cannot be used are left out and listed instead of ending the run.
+//! `--reject_limit`: particles whose images cannot be used are left out and listed instead of ending the run; and images of
+//! enormous power, which without it are told after the first iteration.
 
 use super::console::Console;
 use super::crew::{StopSign, agree};
@@ -6,7 +7,7 @@ use super::error::RunError;
 use super::settings::Settings;
 use crate::comm::Ranks;
 use crate::dataset::examine::{self, Examined, Unusable};
-use crate::dataset::{ParticleSet, rejected};
+use crate::dataset::{ImageStore, ParticleSet, rejected};
 use crate::errors::Code;
 
 /// Look at all images, each rank at its share, and give the set without those that cannot be used; they are listed in
@@ -65,17 +66,64 @@ pub fn leave_out_unusable(
     agree(ranks, set.without(&left_out).map_err(RunError::from))
 }
 
-/// What all ranks found, in the order of the table, which is that of the ranks' shares.
-fn of_all_ranks(ranks: &Ranks, found: Examined) -> Examined {
-    let powers = found
-        .powers
+/// Judges the power of all images that were read so far, and warns about those out of proportion. Only the first images of
+/// each optics group are judged before the first iteration, since only those are read for the noise; with `--reject_limit`,
+/// or where these are all, nothing is left to say. A collective.
+pub fn judge_power(
+    set: &ParticleSet,
+    images: &ImageStore,
+    settings: &Settings,
+    ranks: &Ranks,
+) -> Option<String> {
+    if was_judged_at_start(set, settings) {
+        return None;
+    }
+    let powers = powers_of_all_ranks(ranks, &images.powers());
+    let read = powers.len();
+    let unusable = Vec::new();
+    let outliers = examine::with_outliers(set, Examined { unusable, powers });
+    let first = outliers.first()?;
+    Some(format!(
+        "images of which the power is out of proportion: {} of the {read} that have been read. The first is that of {}: {}. They \
+         spoil noise, weights and maps of all particles: remove them, or start again and have all such images of the set \
+         left out and listed (--reject_limit 1 allows 1 %).",
+        outliers.len(),
+        set.describe(first.particle),
+        first.reason
+    ))
+}
+
+/// True when the power of every image was judged before the first iteration.
+fn was_judged_at_start(set: &ParticleSet, settings: &Settings) -> bool {
+    let mut of_group = vec![0; set.optics.len()];
+    for particle in &set.particles {
+        of_group[particle.optics_group] += 1;
+    }
+    let noise_is_estimated = settings.sigma_spectrum.is_none();
+    settings.reject_limit.is_some()
+        || (noise_is_estimated && of_group.iter().all(|&n| n <= settings.noise_particles))
+}
+
+/// Index and power of the images that any rank has read, in the order of the table. A collective.
+fn powers_of_all_ranks(ranks: &Ranks, own: &[(usize, f64)]) -> Vec<(usize, f64)> {
+    let numbers: Vec<f64> = own
         .iter()
-        .flat_map(|&(index, power)| [index as f64, power]);
-    let powers = ranks.gather_numbers(&powers.collect::<Vec<f64>>()).concat();
-    let powers = powers.as_chunks::<2>().0.iter();
-    let powers = powers
+        .flat_map(|&(index, power)| [index as f64, power])
+        .collect();
+    let numbers = ranks.gather_numbers(&numbers).concat();
+    let pairs = numbers.as_chunks::<2>().0.iter();
+    let mut all: Vec<(usize, f64)> = pairs
         .map(|&[index, power]| (index as usize, power))
         .collect();
+    // The first rank has read some images of the others for the noise.
+    all.sort_by_key(|&(index, _)| index);
+    all.dedup_by_key(|&mut (index, _)| index);
+    all
+}
+
+/// What all ranks found, in the order of the table, which is that of the ranks' shares.
+fn of_all_ranks(ranks: &Ranks, found: Examined) -> Examined {
+    let powers = powers_of_all_ranks(ranks, &found.powers);
     let lines = found
         .unusable
         .iter()
