@@ -2,6 +2,7 @@
 //! one rank is the usual case, many ranks talk through MPI (feature `mpi`).
 
 pub mod cores;
+pub mod memory;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 mod ranks;

@@ -182,7 +182,17 @@ impl ParticleSet {
         with_halves: bool,
         with_statistics: bool,
     ) -> Result<(), DatasetError> {
-        write::write(self, path, with_halves, with_statistics)
+        self.write_with_comment(path, None, with_halves, with_statistics)
+    }
+    /// As [`Self::write`], with a comment line at the top of the file.
+    pub fn write_with_comment(
+        &self,
+        path: &Path,
+        comment: Option<&str>,
+        with_halves: bool,
+        with_statistics: bool,
+    ) -> Result<(), DatasetError> {
+        write::write(self, path, comment, with_halves, with_statistics)
     }
     /// Image of a particle as the table names it (`000012@stack.mrcs`), for messages.
     pub fn image_name(&self, particle: usize) -> String {

@@ -60,6 +60,7 @@ const STATISTICS: &[&str] = &[
 pub(super) fn write(
     set: &ParticleSet,
     path: &Path,
+    comment: Option<&str>,
     with_halves: bool,
     with_statistics: bool,
 ) -> Result<(), DatasetError> {
@@ -91,6 +92,9 @@ pub(super) fn write(
         .into());
     }
     replace_file(path, |out| {
+        if let Some(comment) = comment {
+            writeln!(out, "# {comment}")?;
+        }
         write_optics(out, &set.optics_table)?;
         write_particles(out, input, &set.particles, &labels)
     })?;

@@ -241,7 +241,7 @@ mod tests {
 
     /// The header is judged before any voxel is read: this input has no end.
     #[test]
-    fn maps_larger_than_any_box_are_refused_by_their_header() {
+    fn maps_are_refused_by_their_header() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.mrc");
         mrc::write_map(&path, ndarray::Array3::zeros((2, 2, 2)).view(), 2.0).unwrap();
@@ -249,9 +249,10 @@ mod tests {
         (0..3)
             .for_each(|word| bytes[4 * word..4 * word + 4].copy_from_slice(&3000i32.to_le_bytes()));
         let endless = bytes.as_slice().chain(std::io::repeat(0));
-        let error = parse_map(endless, &path, &Format::Mrc).unwrap_err();
-        assert_eq!(error.code, Code::IMAGE_FORMAT);
-        assert!(error.message.contains("3000 x 3000 x 3000"), "{error}");
+        let judge = |size: [usize; 3]| Err(Code::MAP_SHAPE.says(format!("{size:?}")));
+        let error = parse_map_if(endless, &path, &Format::Mrc, &judge).unwrap_err();
+        assert_eq!(error.code, Code::MAP_SHAPE);
+        assert_eq!(error.message, "[3000, 3000, 3000]");
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The model: references, spectra, priors and scales of one half-set (or of a classification).
 
+pub mod map_checks;
 mod moments;
 
 pub use moments::Moments;

@@ -10,7 +10,7 @@ use super::settings::{DEFAULT_OFFSET_RANGE, DEFAULT_OFFSET_STEP, Settings};
 use super::solvent::Solvent;
 use super::starting_poses;
 use crate::dataset::{OpticsGroup, ParticleSet, ReadOptions};
-use crate::errors::Code;
+use crate::errors::{Code, Message};
 use crate::formats::angstrom::Angstrom;
 use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::geometry::{random::CRandom, sampling::Sampling, symmetry::PointGroup};
@@ -269,6 +269,17 @@ pub(super) fn group_names(settings: &Settings) -> Result<Vec<String>, RunError> 
     Ok(names)
 }
 
+/// Refuses translations beyond half of the box (both in pixels).
+pub(super) fn check_offset_range(range: f64, box_size: usize) -> Result<(), Message> {
+    if range <= box_size as f64 / 2.0 {
+        return Ok(());
+    }
+    Err(Code::BAD_VALUE.says(format!(
+        "--offset_range {range} is more than half of the box of {box_size} pixels, so particles would leave their images. It is in \
+         pixels: give a smaller number."
+    )))
+}
+
 /// The grid at the start; classes of different symmetry are searched without any.
 fn sampling(
     settings: &Settings,
@@ -277,14 +288,7 @@ fn sampling(
     pixel_size: f64,
 ) -> Result<Sampling, RunError> {
     let range = settings.offset_range.unwrap_or(DEFAULT_OFFSET_RANGE);
-    if range > box_size as f64 / 2.0 {
-        return Err(Code::BAD_VALUE
-            .says(format!(
-                "--offset_range {range} is more than half of the box of {box_size} pixels, so particles would leave their \
-                 images. It is in pixels: give a smaller number."
-            ))
-            .into());
-    }
+    check_offset_range(range, box_size)?;
     let names = group_names(settings)?;
     let symmetry = PointGroup::parse(if names.len() > 1 { "C1" } else { &names[0] })?;
     let order = settings.healpix_order.unwrap_or(DEFAULT_ORDER);

@@ -1,7 +1,6 @@
 //! How much host memory the expectation step may take, and images that are kept.
 
-use super::memory_limits;
-use std::env;
+use crate::comm;
 use std::path::Path;
 
 /// Enough for boxes up to [`SMALL_BOX`] pixels.
@@ -34,13 +33,13 @@ pub fn image_budget(ranks: usize, root: &Path) -> usize {
 
 /// Bytes that this process, one of `ranks` on the machine, may still take; None where that is not known.
 pub fn free(ranks: usize, root: &Path) -> Option<usize> {
-    memory_limits::free(ranks, root, |name| env::var(name).ok())
+    comm::memory::free(ranks, root)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory_limits::fixtures::Machine;
     use super::*;
+    use crate::comm::memory::fixtures::Machine;
 
     #[test]
     fn half_of_what_is_free_is_divided_among_the_ranks() {

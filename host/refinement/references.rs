@@ -1,7 +1,6 @@
 //! Reading the references a run starts from, and making them fit the images (spec 01 §2.1, spec 02 §6.2).
 
 use super::error::RunError;
-use super::map_checks;
 use super::settings::Settings;
 use crate::dataset::OpticsGroup;
 use crate::errors::Code;
@@ -10,6 +9,7 @@ use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::StackReader;
 use crate::formats::{star::Document, volume};
 use crate::fourier::{fft, shape::Dimensions, shells::round};
+use crate::model::map_checks;
 use ndarray::{Array3, s};
 use num_complex::Complex64;
 use std::path::{Path, PathBuf};

@@ -229,6 +229,10 @@ impl Settings {
             return Err(OptionsError::ReferenceMissing);
         }
         settings.check_combinations()?;
+        check_offset_steps(
+            settings.offset_range.unwrap_or(DEFAULT_OFFSET_RANGE),
+            settings.offset_step.unwrap_or(DEFAULT_OFFSET_STEP),
+        )?;
         Ok(settings)
     }
 
@@ -419,14 +423,6 @@ impl Settings {
         if self.solvent_mask2.is_some() && self.solvent_mask.is_none() {
             return refuse("--solvent_mask2 is a second mask and needs --solvent_mask, the first");
         }
-        let range = self.offset_range.unwrap_or(DEFAULT_OFFSET_RANGE);
-        let step = self.offset_step.unwrap_or(DEFAULT_OFFSET_STEP);
-        if range / step > MOST_OFFSET_STEPS {
-            return refuse(&format!(
-                "--offset_range {range} with --offset_step {step} (pixels) makes more than {MOST_OFFSET_STEPS} steps in each \
-                 direction: give a smaller range or a larger step"
-            ));
-        }
         if self.fast_subsets && self.auto_refine {
             return refuse(
                 "--fast_subsets is for classification and cannot be combined with --auto_refine",
@@ -490,6 +486,17 @@ impl Default for Settings {
         let settings = nothing_given.and_then(|line| Self::from_values(&line));
         settings.expect("the defaults of the option table are possible values")
     }
+}
+
+/// Refuses translations (range and step in pixels) that are too many to be searched.
+pub(super) fn check_offset_steps(range: f64, step: f64) -> Result<(), OptionsError> {
+    if range / step <= MOST_OFFSET_STEPS {
+        return Ok(());
+    }
+    Err(OptionsError::Combination(format!(
+        "--offset_range {range} with --offset_step {step} (pixels) makes more than {MOST_OFFSET_STEPS} steps in each \
+         direction: give a smaller range or a larger step"
+    )))
 }
 
 fn particle_diameter(line: &CommandLine) -> Result<Option<f64>, OptionsError> {

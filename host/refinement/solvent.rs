@@ -1,7 +1,6 @@
 //! Masks of the solvent, made to fit the references (spec 01 §2.10, spec 02 §6.1–6.2).
 
 use super::error::RunError;
-use super::map_checks;
 use super::references::{resample, window};
 use super::settings::Settings;
 use crate::errors::Code;
@@ -9,6 +8,7 @@ use crate::formats::angstrom::Angstrom;
 use crate::formats::{mrc, volume};
 use crate::fourier::{shape::Dimensions, shells::round};
 use crate::maximization::{Flattening, LowPass};
+use crate::model::map_checks;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,7 @@ impl Solvent {
         };
         let mask_name = settings.solvent_mask.clone();
         let mask = load(&mut settings.solvent_mask, "solvent_mask")?;
+        let second_name = settings.solvent_mask2.clone();
         let second = load(&mut settings.solvent_mask2, "solvent2")?;
         let mut low_pass = None;
         if let Some((path, resolution)) = &settings.lowpass_mask {
@@ -59,9 +60,18 @@ impl Solvent {
         }
         if let (Some(path), Some(mask)) = (&mask_name, &mask) {
             // A mask of a part of the particle may lie far from the centre; one beside the particle may not.
-            if let Some(uncovered) = map_checks::cover(path, mask, reference) {
+            if let Some(uncovered) = map_checks::cover(path, mask, reference, "reference") {
                 warnings.push(map_checks::centre(path, "mask", mask).unwrap_or(uncovered));
             }
+        }
+        // The others may cover little of the particle: the hollow of a virus, a micelle.
+        let low_pass_name = settings.lowpass_mask.as_ref().map(|(path, _)| path);
+        let others = [
+            second_name.as_ref().zip(second.as_ref()),
+            low_pass_name.zip(low_pass.as_ref().map(|(mask, _)| mask)),
+        ];
+        for (path, mask) in others.into_iter().flatten() {
+            warnings.extend(map_checks::inside(path, mask));
         }
         let solvent = Self {
             enabled: settings.flatten_solvent,

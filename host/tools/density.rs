@@ -2,7 +2,9 @@
 
 use crate::errors::Code;
 use crate::formats::mrc::{Map, MrcError};
-use crate::formats::volume::read_map;
+use crate::formats::volume::read_map_if;
+use crate::model::map_checks;
+use ndarray::Array3;
 use std::path::Path;
 
 /// FSC in every shell from which two maps are called the same; those of two half-sets differ by noise.
@@ -25,38 +27,61 @@ pub(super) fn read_density(path: &Path) -> Result<Map, MrcError> {
     Ok(map)
 }
 
-/// Reads a mask to multiply maps by: an even cube of finite values, some above 0.
-pub(super) fn read_mask(path: &Path) -> Result<Map, MrcError> {
-    let mask = read_cube(path, "mask")?;
-    if mask.data.iter().all(|v| *v <= 0.0) {
-        return Err(refused(
-            Code::EMPTY_MASK,
-            path,
-            "no voxel of the mask is above 0, so nothing would be left of the maps; make it again, for example with \
-             relion_mask_create"
-                .into(),
-        ));
-    }
-    Ok(mask)
+/// A mask to multiply maps by.
+pub(super) struct Mask {
+    /// The file, its values between 0 and 1.
+    pub map: Map,
+    /// Some values lay outside.
+    pub clipped: bool,
+    /// What is odd about it, for the user.
+    pub warnings: Vec<String>,
 }
 
-fn read_cube(path: &Path, what: &str) -> Result<Map, MrcError> {
-    let map = read_map(path)?;
-    let (z, y, x) = map.data.dim();
-    if z != y || y != x || x % 2 != 0 {
+/// Reads a mask: an even cube of finite values, some above 0.
+pub(super) fn read_mask(path: &Path) -> Result<Mask, MrcError> {
+    let mut map = read_cube(path, "mask")?;
+    let checked = map_checks::mask(path, map.data.mapv(f64::from));
+    let (values, clipped, warnings) = checked.map_err(|why| {
+        let begin = format!("{}: ", path.display());
+        let message = why.text.strip_prefix(&begin).unwrap_or(&why.text);
+        refused(why.code, path, message.to_owned())
+    })?;
+    map.data = values.mapv(|v| v as f32);
+    Ok(Mask {
+        map,
+        clipped,
+        warnings,
+    })
+}
+
+impl Mask {
+    /// Adds warnings about a mask that leaves next to nothing of `map`, or lies beside it.
+    pub fn compare_with(&mut self, path: &Path, map: &Array3<f64>) {
+        let mask = self.map.data.mapv(f64::from);
+        if mask.dim() == map.dim()
+            && let Some(uncovered) = map_checks::cover(path, &mask, map, "map")
+        {
+            let aside = map_checks::centre(path, "mask", &mask);
+            self.warnings.push(aside.unwrap_or(uncovered));
+        }
+    }
+}
+
+/// Reads a map of finite values in an even cube; the header of another is judged before it is read whole.
+pub(super) fn read_cube(path: &Path, what: &str) -> Result<Map, MrcError> {
+    let map = read_map_if(path, &|[x, y, z]| {
+        if z == y && y == x && x % 2 == 0 {
+            return map_checks::fits([x, y, z]);
+        }
         let stack = match x == y && x != z {
             true => ": it may be a stack of images",
             false => "",
         };
-        return Err(refused(
-            Code::MAP_SHAPE,
-            path,
-            format!(
-                "the file has {x} × {y} × {z} voxels (x × y × z){stack}, but the {what} must be a cube with an even side; \
-                 give a 3D map, or crop or pad this one"
-            ),
-        ));
-    }
+        Err(Code::MAP_SHAPE.says(format!(
+            "the file has {x} × {y} × {z} voxels (x × y × z){stack}, but the {what} must be a cube with an even side; give a \
+             3D map, or crop or pad this one"
+        )))
+    })?;
     let mut voxels = map.data.indexed_iter();
     if let Some(((z, y, x), value)) = voxels.find(|(_, v)| !v.is_finite()) {
         return Err(refused(

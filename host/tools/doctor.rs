@@ -33,7 +33,7 @@ fn finding(name: &str, good: bool, text: impl Into<String>) -> Finding {
 /// Look at everything; never fails.
 pub fn examine() -> Vec<Finding> {
     let mut found = vec![features(), cores()];
-    found.extend(memory());
+    found.extend(memory(Path::new("/")));
     found.push(driver());
     let folders = library_folders();
     for (library, purpose) in LIBRARIES {
@@ -109,10 +109,11 @@ fn cores() -> Finding {
     finding("cores", true, format!("{usable} of {online} usable"))
 }
 
-/// Memory of the machine and the limit of the control group, whichever bind.
-fn memory() -> Vec<Finding> {
+/// Memory of the machine, and the limits of the control groups that this process lies in. `root` is the file-system root
+/// that /proc and /sys are looked for in.
+fn memory(root: &Path) -> Vec<Finding> {
     let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1u32 << 30));
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let info = std::fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
     let mut found = Vec::new();
     if let (Some(total), Some(free)) = (meminfo(&info, "MemTotal"), meminfo(&info, "MemAvailable"))
     {
@@ -122,21 +123,13 @@ fn memory() -> Vec<Finding> {
             format!("{} free of {}", gib(free), gib(total)),
         ));
     }
-    let limits = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ];
-    let limit = limits.iter().find_map(|path| {
-        let text = std::fs::read_to_string(path).ok()?;
-        text.trim().parse::<u64>().ok()
-    });
-    // version 1 of control groups writes a number near 2^63 for "no limit"
-    if let Some(limit) = limit.filter(|l| *l < 1 << 60) {
-        found.push(finding(
-            "memory limit",
-            true,
-            format!("{} (control group)", gib(limit)),
-        ));
+    let limits = comm::memory::control_group_limits(root);
+    let tightest = |limit: &&comm::memory::GroupLimit| limit.limit.saturating_sub(limit.used);
+    if let Some(limit) = limits.iter().min_by_key(tightest) {
+        let [all, left] = [limit.limit, tightest(&limit)].map(|bytes| gib(bytes as u64));
+        let group = limit.group.display();
+        let text = format!("{left} free of {all} in the control group {group}");
+        found.push(finding("memory limit", true, text));
     }
     found
 }
@@ -221,12 +214,41 @@ fn find_library(folders: &[PathBuf], library: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::comm::memory::fixtures::Machine;
 
     #[test]
     fn memory_entries_are_found_by_their_whole_name() {
         let text = "MemTotal:       2048 kB\nMemAvailable:   1024 kB\n";
         assert_eq!(meminfo(text, "MemTotal"), Some(2048 * 1024));
         assert_eq!(meminfo(text, "Mem"), None);
+    }
+
+    /// The limit of a batch job is that of a group above the one of its step (version 2), or of its own (version 1).
+    #[test]
+    fn the_limit_is_that_of_the_control_group_that_the_process_is_in() {
+        let job = "sys/fs/cgroup/slurm/job_7";
+        let machine = Machine::with_free(8 << 30)
+            .write("proc/self/cgroup", "0::/slurm/job_7/step_0\n")
+            .write("sys/fs/cgroup/memory.max", "8589934592\n")
+            .write("sys/fs/cgroup/memory.current", "0\n")
+            .write(&format!("{job}/step_0/memory.max"), "max\n")
+            .write(&format!("{job}/memory.max"), "3221225472\n")
+            .write(&format!("{job}/memory.current"), "1073741824\n");
+        let found = memory(machine.root());
+        assert_eq!(found.len(), 2, "{found:?}");
+        let text = &found[1].text;
+        assert!(text.starts_with("2.0 GiB free of 3.0 GiB in"), "{text}");
+        assert!(text.ends_with("/sys/fs/cgroup/slurm/job_7"), "{text}");
+
+        let group = "sys/fs/cgroup/memory/pbs/9";
+        let machine = Machine::with_free(8 << 30)
+            .write("proc/self/cgroup", "3:cpu,memory:/pbs/9\n")
+            .write(&format!("{group}/memory.limit_in_bytes"), "1073741824\n")
+            .write(&format!("{group}/memory.usage_in_bytes"), "0\n");
+        let text = &memory(machine.root())[1].text;
+        assert!(text.starts_with("1.0 GiB free of 1.0 GiB in"), "{text}");
+        assert!(text.ends_with(group), "{text}");
+        assert_eq!(memory(Machine::with_free(1 << 30).root()).len(), 1);
     }
 
     #[test]

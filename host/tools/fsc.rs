@@ -44,6 +44,8 @@ pub struct MapComparison {
     pub at_0143: f64,
     /// Mean over the shells 1…N/2.
     pub mean: f64,
+    /// What is odd about the mask, for the user.
+    pub warnings: Vec<String>,
 }
 
 impl MapComparison {
@@ -55,6 +57,7 @@ impl MapComparison {
             at_0143: at(0.143),
             mean: curve[1..].iter().sum::<f64>() / (curve.len() - 1) as f64,
             curve,
+            warnings: Vec::new(),
         }
     }
 }
@@ -94,11 +97,11 @@ pub fn compare_maps(
 /// Compare two map files; the pixel size is that of the first (of the second where the first names none).
 pub fn compare_files(a: &Path, b: &Path, mask: Option<&Path>) -> Result<MapComparison, FscError> {
     let (map_a, map_b) = (read_density(a)?, read_density(b)?);
-    let mask_map = mask.map(read_mask).transpose()?;
+    let mut masked = mask.map(read_mask).transpose()?;
     let boxes = [
         Some((a, &map_a)),
         Some((b, &map_b)),
-        mask.zip(mask_map.as_ref()),
+        mask.zip(masked.as_ref().map(|masked| &masked.map)),
     ];
     same_boxes(boxes.into_iter().flatten())?;
     let pixel_size = map_a.pixel_size.or(map_b.pixel_size).ok_or_else(|| {
@@ -122,16 +125,21 @@ pub fn compare_files(a: &Path, b: &Path, mask: Option<&Path>) -> Result<MapCompa
             .into());
     }
     let wide = |m: &Map| m.data.mapv(f64::from);
-    compare_maps(
-        &wide(&map_a),
-        &wide(&map_b),
-        mask_map.as_ref().map(wide).as_ref(),
-        pixel_size,
-    )
+    let (map_a, map_b) = (wide(&map_a), wide(&map_b));
+    if let (Some(path), Some(masked)) = (mask, &mut masked) {
+        masked.compare_with(path, &map_a);
+    }
+    let mask_map = masked.as_ref().map(|masked| wide(&masked.map));
+    Ok(MapComparison {
+        warnings: masked.map_or_else(Vec::new, |masked| masked.warnings),
+        ..compare_maps(&map_a, &map_b, mask_map.as_ref(), pixel_size)?
+    })
 }
 
 /// Refuse maps that have another box than the first.
-fn same_boxes<'a>(mut maps: impl Iterator<Item = (&'a Path, &'a Map)>) -> Result<(), FscError> {
+pub(super) fn same_boxes<'a>(
+    mut maps: impl Iterator<Item = (&'a Path, &'a Map)>,
+) -> Result<(), FscError> {
     let size = |map: &Map| {
         let (z, y, x) = map.data.dim();
         format!("{x} × {y} × {z} voxels")

@@ -141,6 +141,65 @@ fn missing_sampling() {
     refuse(&set, "GR-0703");
 }
 
+/// Each kind of file, taken from a run with another seed and the same --o.
+#[test]
+fn files_of_two_runs() {
+    let other = Set::new().option("--random_seed", "2");
+    assert!(other.run().status.success());
+    for file in ["data.star", "sampling.star", "class001.mrc", "model.star"] {
+        let set = finished(OPTIMISER);
+        let file = format!("out/run_it001_{file}");
+        fs::copy(other.path(&file), set.path(&file)).unwrap();
+        let message = super::set::failure(&set.run());
+        assert!(
+            message.starts_with(&format!("GR-0704: {file}: ")),
+            "{message}"
+        );
+        if file.ends_with("model.star") {
+            refuse(&set, "GR-0704");
+        }
+    }
+}
+
+/// What other programs have written carries no mark, and is taken.
+#[test]
+fn files_written_again_by_another_program() {
+    let set = finished(OPTIMISER);
+    for file in ["data.star", "sampling.star", "model.star"] {
+        let path = set.path(&format!("out/run_it001_{file}"));
+        let text = fs::read_to_string(&path).unwrap();
+        let (first, rest) = text.split_once('\n').unwrap();
+        assert!(first.starts_with("# GeRelion file set "), "{file}: {first}");
+        fs::write(path, rest).unwrap();
+    }
+    let output = set.run();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+}
+
+/// The run has steps of 2 pixels and a range of 2 in a box of 24.
+#[test]
+fn continued_with_shifts_out_of_the_box() {
+    let set = finished(OPTIMISER).option("--offset_range", "13");
+    refuse(&set, "GR-0103");
+}
+
+/// 2 pixels in steps of 0.015 are more than 100.
+#[test]
+fn continued_with_too_many_shifts() {
+    let set = finished(OPTIMISER).option("--offset_step", "0.015");
+    refuse(&set, "GR-0106");
+}
+
+/// The range of the run counts, not the default: 6 pixels in steps of 0.055 would be 109, 2 are 36.
+#[test]
+fn continued_with_a_step_that_suits_the_range_of_the_run() {
+    let set = finished(OPTIMISER).option("--offset_step", "0.055");
+    let output = set.run();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+}
+
 #[test]
 fn map_of_another_run() {
     let set = finished(OPTIMISER);

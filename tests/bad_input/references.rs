@@ -147,6 +147,13 @@ fn mask_of_signed_bytes() {
     set.refuse("GR-0408");
 }
 
+/// 0 to 255 of a soft mask, with 128 subtracted.
+#[test]
+fn soft_mask_of_signed_bytes() {
+    let bytes = blob(whole_box()).mapv(|v| (255.0 * v).round() - 128.0);
+    with_mask(&bytes).refuse("GR-0404");
+}
+
 #[test]
 fn mask_with_nan() {
     let mut mask = blob(whole_box());
@@ -225,6 +232,23 @@ fn maps_that_are_probably_wrong() {
     });
     write_map(&corner.path("ref.mrc"), rolled.view(), PIXEL).unwrap();
     told(&corner, "origin is probably at a corner");
+    // The second mask, and the one for the low-pass filter, may cover any part, but not nothing.
+    for option in ["--solvent_mask2", "--lowpass_mask"] {
+        let other = |map: &ndarray::Array3<f32>, pixel: f64| {
+            let set = with_mask(&blob(whole_box())).option("--lowpass", "20");
+            write_map(&set.path("other.mrc"), map.view(), pixel).unwrap();
+            set.option(option, "other.mrc")
+        };
+        let part = |(z, y, x): (usize, usize, usize)| [z, y, x].iter().all(|v| (4..9).contains(v));
+        let part = ndarray::Array3::from_shape_fn(whole_box(), |at| f32::from(part(at)));
+        let good = warnings(&other(&part, PIXEL));
+        assert!(!good.contains("the mask"), "{option}: {good}");
+        told(
+            &other(&part, PIXEL / 4.0),
+            "voxels of the mask are above 0.5",
+        );
+        told(&other(&rolled, PIXEL), "origin is probably at a corner");
+    }
     let mut unused = with_mask(&blob(whole_box()));
     unused.options.retain(|word| word != "--flatten_solvent");
     told(&unused, "no effect without --flatten_solvent");

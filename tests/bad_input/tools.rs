@@ -252,6 +252,56 @@ fn maps_of_values_that_are_no_numbers() {
     assert!(!set.path("post.mrc").exists());
 }
 
+/// A mask beside the particle, as the refinement warns about it, and one of bytes.
+#[test]
+fn masks_of_tools_are_those_of_refinement() {
+    let set = Set::new();
+    let map = blob((BOX, BOX, BOX));
+    let noisy = |seed: f32| map.mapv(|v| v + 1e-3 * (seed * v).sin());
+    write_map(&set.path("half1.mrc"), noisy(1e4).view(), PIXEL).unwrap();
+    write_map(&set.path("half2.mrc"), noisy(2e4).view(), PIXEL).unwrap();
+    let mut beside = &map * 0.0;
+    beside[[BOX / 2, BOX / 2, BOX - 2]] = 1.0;
+    write_map(&set.path("beside.mrc"), beside.view(), PIXEL).unwrap();
+    let bytes = map.mapv(|v| if v > 0.1 { 127.0 } else { -128.0 });
+    write_map(&set.path("bytes.mrc"), bytes.view(), PIXEL).unwrap();
+    for words in [
+        "fsc half1.mrc half2.mrc --mask",
+        "postprocess --i half1.mrc --o post --mask",
+    ] {
+        let output = gerelion(&set, &format!("{words} beside.mrc"));
+        let warned = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            warned.contains("from the centre of its box"),
+            "{words}: {warned}"
+        );
+        let message = failure(&gerelion(&set, &format!("{words} bytes.mrc")));
+        assert!(
+            message.starts_with("GR-0404") && message.contains("unsigned bytes"),
+            "{message}"
+        );
+    }
+}
+
+/// A header of 10⁵ voxels a side: judged by the memory of the machine, before anything is read.
+#[test]
+fn map_beyond_the_memory() {
+    let set = Set::new();
+    let mut header = fs::read(set.path("ref.mrc")).unwrap();
+    for word in [0, 1, 2, 7, 8, 9] {
+        header[4 * word..4 * word + 4].copy_from_slice(&65_534i32.to_le_bytes());
+    }
+    fs::write(set.path("huge.mrc"), header).unwrap();
+    for words in [
+        "fsc ref.mrc huge.mrc",
+        "fsc ref.mrc ref.mrc --mask huge.mrc",
+        "postprocess --i huge.mrc --i2 ref.mrc --o post",
+    ] {
+        let message = failure(&gerelion(&set, words));
+        assert!(message.starts_with("GR-0511"), "{words}: {message}");
+    }
+}
+
 /// The FSC of a map with itself is 1 up to Nyquist, which would be told as the resolution.
 #[test]
 fn one_map_as_both_half_maps() {

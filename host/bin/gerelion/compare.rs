@@ -43,6 +43,9 @@ pub struct RunArguments {
 /// Run `gerelion fsc`.
 pub fn fsc(arguments: &FscArguments) -> Result<(), Failure> {
     let found = compare_files(&arguments.a, &arguments.b, arguments.mask.as_deref())?;
+    for warning in &found.warnings {
+        gerelion::errors::tell(&format!("WARNING: {warning}"));
+    }
     println!("{found}");
     if is_of_one_map(&found.curve) {
         tell(

@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of the fixed header.
 pub const LENGTH: usize = 1024;
+/// Bytes of each of its ten labels, which end it.
+const LABEL: usize = 80;
 
 /// What a reader needs of a header.
 #[derive(Debug, Clone)]
@@ -173,6 +175,8 @@ pub struct NewHeader {
     pub is_stack: bool,
     /// Of the data.
     pub statistics: Statistics,
+    /// Follows the label that names the program, unless it is empty; ASCII, what is beyond 80 characters is dropped.
+    pub second_label: String,
 }
 
 impl NewHeader {
@@ -206,11 +210,16 @@ impl NewHeader {
         set(52, *b"MAP ");
         set(53, [0x44, 0x44, 0, 0]);
         set(54, (self.statistics.deviation() as f32).to_le_bytes());
-        set(55, 1i32.to_le_bytes());
-        let label = format!("GeRelion {}   {}", env!("CARGO_PKG_VERSION"), timestamp());
-        // Labels are padded with blanks, as the format's definition asks.
-        bytes[224..304].fill(b' ');
-        bytes[224..224 + label.len()].copy_from_slice(label.as_bytes());
+        let first = format!("GeRelion {}   {}", env!("CARGO_PKG_VERSION"), timestamp());
+        let labels = [first, self.second_label.clone()];
+        let labels = labels.iter().filter(|label| !label.is_empty());
+        set(55, (labels.clone().count() as i32).to_le_bytes());
+        for (field, label) in bytes[224..].chunks_exact_mut(LABEL).zip(labels) {
+            let label = &label.as_bytes()[..label.len().min(LABEL)];
+            // Labels are padded with blanks, as the format's definition asks.
+            field.fill(b' ');
+            field[..label.len()].copy_from_slice(label);
+        }
         bytes
     }
 }
@@ -252,6 +261,7 @@ mod tests {
             pixel_size: 1.5,
             is_stack: false,
             statistics: Statistics::default(),
+            second_label: String::new(),
         }
         .bytes()
     }

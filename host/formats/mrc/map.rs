@@ -24,6 +24,16 @@ pub struct Map {
 
 /// Write a map (indices z, y, x) as mode 2, to a temporary name and renamed; passes `mrcfile.validate`.
 pub fn write_map(path: &Path, map: ArrayView3<f32>, pixel_size: f64) -> Result<(), MrcError> {
+    write_map_labelled(path, map, pixel_size, "")
+}
+
+/// As [`write_map`], with a second label (ASCII, at most 80 characters) in the header.
+pub fn write_map_labelled(
+    path: &Path,
+    map: ArrayView3<f32>,
+    pixel_size: f64,
+    label: &str,
+) -> Result<(), MrcError> {
     let (z, y, x) = map.dim();
     let mut statistics = Statistics::default();
     statistics.add(map.iter().copied());
@@ -33,6 +43,7 @@ pub fn write_map(path: &Path, map: ArrayView3<f32>, pixel_size: f64) -> Result<(
         pixel_size,
         is_stack: false,
         statistics,
+        second_label: label.to_owned(),
     };
     let written = replace_file(path, |out| {
         out.write_all(&header.bytes())?;
@@ -53,9 +64,6 @@ pub fn write_map(path: &Path, map: ArrayView3<f32>, pixel_size: f64) -> Result<(
         )
     })
 }
-
-/// Largest side of a map, voxels: more than any particle's box, less than a tomogram that was named by mistake.
-const LARGEST_SIDE: usize = 2048;
 
 /// Bytes after the data that are counted for the warning; more than this is "more".
 const LARGEST_SURPLUS: u64 = 1 << 20;
@@ -84,17 +92,6 @@ pub(in crate::formats) fn read_map_from(
         .file_bytes()
         .map_err(|message| MrcError::new(Code::IMAGE_FORMAT, path, message))?;
     let mut warnings = header.warnings.clone();
-    if let Some(&side) = header.size.iter().find(|&&side| side > LARGEST_SIDE) {
-        let [x, y, z] = header.size;
-        return Err(MrcError::new(
-            Code::IMAGE_FORMAT,
-            path,
-            format!(
-                "the header gives a map of {x} x {y} x {z} voxels; a side of {side} is more than the {LARGEST_SIDE} that are \
-                 read: it is damaged, or this is a tomogram or a stack of images. Give a 3D map of the particle's box"
-            ),
-        ));
-    }
     judge(header.size).map_err(|message| MrcError::of(path, message))?;
     let extended = header.data_offset - header::LENGTH as u64;
     let skipped =

@@ -30,6 +30,7 @@ pub struct StackWriter {
     pixel_size: f64,
     mode: StackMode,
     statistics: Statistics,
+    label: String,
 }
 
 impl StackWriter {
@@ -56,7 +57,13 @@ impl StackWriter {
             pixel_size,
             mode,
             statistics: Statistics::default(),
+            label: String::new(),
         })
+    }
+    /// The same stack with a second label (ASCII, at most 80 characters) in its header.
+    pub fn labelled(mut self, label: &str) -> Self {
+        label.clone_into(&mut self.label);
+        self
     }
     /// Append one image.
     pub fn push(&mut self, image: &[f32]) -> Result<(), MrcError> {
@@ -123,6 +130,7 @@ impl StackWriter {
             pixel_size: self.pixel_size,
             is_stack: true,
             statistics: self.statistics,
+            second_label: self.label.clone(),
         };
         let complete = |out: BufWriter<File>| {
             let mut file = out.into_inner()?;

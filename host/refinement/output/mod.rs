@@ -12,13 +12,15 @@ mod optimiser_star;
 #[cfg(test)]
 mod reference_files;
 mod sampling_star;
+pub(super) mod set_mark;
 
 use self::names::FileNames;
+use self::set_mark::SetMark;
 use super::settings::Settings;
 use super::state::RunState;
 use crate::dataset::{DatasetError, ParticleSet};
 use crate::errors::{Code, Coded};
-use crate::formats::mrc::{MrcError, StackMode, StackWriter, write_map};
+use crate::formats::mrc::{MrcError, StackMode, StackWriter, write_map_labelled};
 use crate::formats::replace::replace_file;
 use crate::formats::star::StarError;
 use crate::fourier::shape::Dimensions;
@@ -188,25 +190,30 @@ struct FileSet<'a> {
 impl FileSet<'_> {
     fn write(&self) -> Result<PathBuf, OutputError> {
         let optimiser = PathBuf::from(self.names.optimiser());
+        let mark = SetMark::of(self.state, self.models).line();
         remove_if_present(&optimiser)?;
         for (m, model) in self.models.iter().enumerate() {
-            self.write_model(model, self.half(m))?;
+            self.write_model(model, self.half(m), &mark)?;
         }
         for (h, map) in self.unfiltered.iter().enumerate() {
-            self.write_map(&self.names.unfiltered(h + 1), map, &self.models[0])?;
+            self.write_map(&self.names.unfiltered(h + 1), map, &mark)?;
         }
         if !self.unmasked.is_empty() {
             let path = names::unmasked_averages(&self.settings.output_root);
-            write_averages(&path, self.unmasked.iter(), &self.models[0])?;
+            write_averages(&path, self.unmasked.iter(), &self.models[0], &mark)?;
         }
-        sampling_star::document(self.sampling, &self.original_sampling)
-            .write(Path::new(&self.names.sampling()))?;
-        self.particles.write(
+        let mut sampling = sampling_star::document(self.sampling, &self.original_sampling);
+        sampling.header.push(mark.clone());
+        sampling.write(Path::new(&self.names.sampling()))?;
+        self.particles.write_with_comment(
             Path::new(&self.names.data()),
+            Some(&mark),
             self.settings.split_random_halves,
             self.iteration != Some(0),
         )?;
-        optimiser_star::document(&self.optimiser_contents()).write(&optimiser)?;
+        let mut document = optimiser_star::document(&self.optimiser_contents());
+        document.header.push(mark);
+        document.write(&optimiser)?;
         Ok(optimiser)
     }
 
@@ -215,25 +222,31 @@ impl FileSet<'_> {
         (self.models.len() == 2).then_some(model + 1)
     }
 
-    fn write_model(&self, model: &Model, half: Option<usize>) -> Result<(), OutputError> {
+    fn write_model(
+        &self,
+        model: &Model,
+        half: Option<usize>,
+        mark: &str,
+    ) -> Result<(), OutputError> {
         let stem = self.names.model_stem(half);
         match model.dimensions() {
             Dimensions::Two => {
                 let maps = model.classes.iter().map(|class| &class.map);
-                write_averages(&names::averages(&stem), maps, model)?;
+                write_averages(&names::averages(&stem), maps, model, mark)?;
             }
-            Dimensions::Three => self.write_maps(model, &stem)?,
+            Dimensions::Three => self.write_maps(model, &stem, mark)?,
         }
-        model_star::document(model, &stem, &self.particles.scale_groups)
-            .write(Path::new(&self.names.model(half)))?;
+        let mut document = model_star::document(model, &stem, &self.particles.scale_groups);
+        document.header.push(mark.to_owned());
+        document.write(Path::new(&self.names.model(half)))?;
         Ok(())
     }
 
     /// The map of every class and its distribution of directions.
-    fn write_maps(&self, model: &Model, stem: &str) -> Result<(), OutputError> {
+    fn write_maps(&self, model: &Model, stem: &str, mark: &str) -> Result<(), OutputError> {
         for (k, class) in model.classes.iter().enumerate() {
             let path = PathBuf::from(names::class_map(stem, k + 1));
-            self.write_map(&path, &class.map, model)?;
+            self.write_map(&path, &class.map, mark)?;
             if !(self.settings.skip_align || self.settings.skip_rotate) {
                 let text = angular_distribution::bild(
                     &angular_distribution::directions(self.sampling, &class.direction_prior),
@@ -246,9 +259,9 @@ impl FileSet<'_> {
         Ok(())
     }
 
-    fn write_map(&self, path: &Path, map: &Array3<f64>, model: &Model) -> Result<(), OutputError> {
+    fn write_map(&self, path: &Path, map: &Array3<f64>, mark: &str) -> Result<(), OutputError> {
         let single = map.mapv(|v| v as f32);
-        write_map(path, single.view(), model.pixel_size)?;
+        write_map_labelled(path, single.view(), self.models[0].pixel_size, mark)?;
         Ok(())
     }
 
@@ -278,10 +291,12 @@ fn write_averages<'a>(
     path: &Path,
     maps: impl ExactSizeIterator<Item = &'a Array3<f64>>,
     model: &Model,
+    mark: &str,
 ) -> Result<(), OutputError> {
     let (box_size, pixel_size) = (model.box_size, model.pixel_size);
     let mut stack =
-        StackWriter::create(path, box_size, maps.len(), pixel_size, StackMode::Float32)?;
+        StackWriter::create(path, box_size, maps.len(), pixel_size, StackMode::Float32)?
+            .labelled(mark);
     for map in maps {
         let image: Vec<f32> = map.iter().map(|&v| v as f32).collect();
         stack.push(&image)?;

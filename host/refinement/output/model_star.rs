@@ -38,7 +38,8 @@ pub fn document(model: &Model, stem: &str, groups: &[ScaleGroup]) -> Document {
     }
 }
 
-fn general(model: &Model, groups: usize) -> Table {
+/// The table of single values.
+pub(super) fn general(model: &Model, groups: usize) -> Table {
     let mut t = Table::new_list("model_general");
     t.push(
         "rlnReferenceDimensionality",

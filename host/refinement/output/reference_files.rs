@@ -2,6 +2,7 @@
 
 use super::exact;
 use super::optimiser_star::{self, Contents, Named};
+use super::set_mark::SetMark;
 use super::{model_star, sampling_star};
 use crate::dataset::ScaleGroup;
 use crate::formats::mrc::write_map;
@@ -103,7 +104,14 @@ fn model_files_of_reference_runs_are_written_alike() {
             })
             .collect();
         let optics = general.integer(0, "rlnNrOpticsGroups").unwrap() as usize;
-        let mut read = model::read(&copy, optics, groups.len(), &mut Vec::new()).unwrap();
+        let mut read = model::read(
+            &copy,
+            optics,
+            groups.len(),
+            &SetMark::of_header(&[]),
+            &mut Vec::new(),
+        )
+        .unwrap();
         // RELION's pixel size is the single-precision one of the reference's header.
         let pixel_size = f64::from(read.pixel_size as f32);
         read.current_resolution *= read.pixel_size / pixel_size;

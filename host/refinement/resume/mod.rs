@@ -7,6 +7,7 @@ mod paths;
 mod round_trip;
 pub(super) mod sampling;
 
+use super::output::set_mark::SetMark;
 use super::output::{OriginalSampling, exact};
 use super::settings::Settings;
 use super::state::RunState;
@@ -95,6 +96,13 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         require_second_half(table, path)?;
         model_paths.push(locate("rlnModelStarFile2", "model file of half 2")?);
     }
+    let mark = SetMark::of_header(&document.header);
+    for file in [&settings.particles, &sampling_path]
+        .into_iter()
+        .chain(&model_paths)
+    {
+        mark.check(file, path)?;
+    }
     for file in [
         &mut settings.solvent_mask,
         &mut settings.solvent_mask2,
@@ -116,7 +124,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         .iter()
         .map(|path| {
             let groups = (particles.optics.len(), particles.scale_groups.len());
-            model::read(path, groups.0, groups.1, &mut notices)
+            model::read(path, groups.0, groups.1, &mark, &mut notices)
         })
         .collect::<Result<Vec<Model>, ResumeError>>()?;
 
@@ -246,6 +254,20 @@ fn check_directions(models: &[Model], grid: &Sampling, path: &Path) -> Result<()
 }
 
 impl Resumed {
+    /// Range and step of translations (pixels) that the run goes on with, where the command line changes one of them. To be
+    /// checked before [`Resumed::apply_settings`] makes the grid.
+    pub fn changed_offsets(&self) -> Option<[f64; 2]> {
+        let (settings, old) = (&self.settings, &self.sampling);
+        if settings.offset_range.is_none() && settings.offset_step.is_none() {
+            return None;
+        }
+        let pixels = |angstrom: f64| angstrom / self.models[0].pixel_size;
+        Some([
+            settings.offset_range.unwrap_or(pixels(old.offset_range)),
+            settings.offset_step.unwrap_or(pixels(old.offset_step)),
+        ])
+    }
+
     /// Carry options changed on the command line over into models, sampling and output root: T, padding, width of offsets
     /// and local searches, grid (not in auto-refine; a new HEALPix order resets the direction priors), `_ctI` root rule.
     pub fn apply_settings(&mut self) {

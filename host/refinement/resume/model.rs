@@ -3,19 +3,23 @@
 use super::ResumeError;
 use super::paths::locate;
 use crate::errors::Code;
+use crate::formats::file_name::ImageName;
 use crate::formats::star::{Document, StarError, Table};
 use crate::formats::volume::read_reference_if;
 use crate::fourier::shape::Dimensions;
 use crate::geometry::prior::LocalSearch;
-use crate::model::{ClassModel, Model};
+use crate::model::{ClassModel, Model, map_checks};
 use crate::refinement::output::exact;
+use crate::refinement::output::set_mark::SetMark;
 use std::path::Path;
 
-/// Read a model with its maps. `optics_groups` and `scale_groups` are the numbers of them in the particle table.
+/// Read a model with its maps. `optics_groups` and `scale_groups` are the numbers of them in the particle table; `mark` is
+/// that of the optimiser file, which the maps must not contradict.
 pub fn read(
     path: &Path,
     optics_groups: usize,
     scale_groups: usize,
+    mark: &SetMark,
     notices: &mut Vec<String>,
 ) -> Result<Model, ResumeError> {
     let document = Document::read(path)?;
@@ -24,6 +28,7 @@ pub fn read(
     let box_size = general.integer(0, "rlnOriginalImageSize")?.max(0) as usize;
     let pixel_size = general.real(0, "rlnPixelSize")?;
     let noise = noise_spectra(&document, path, general, box_size, optics_groups, notices)?;
+    check_maps(&document, path, mark)?;
     let groups = document.require("model_groups")?;
     if groups.len() != scale_groups {
         return refuse(
@@ -142,6 +147,20 @@ fn classes(
         .collect()
 }
 
+/// The maps must be of the set of files that the model belongs to.
+fn check_maps(document: &Document, path: &Path, mark: &SetMark) -> Result<(), ResumeError> {
+    for recorded in document
+        .require("model_classes")?
+        .texts("rlnReferenceImage")?
+    {
+        // What is odd about their places is told when they are read.
+        let map = locate(recorded, path, "reference", &mut Vec::new())?;
+        let map = ImageName::parse(&map.to_string_lossy());
+        mark.check(map.path.as_ref(), path)?;
+    }
+    Ok(())
+}
+
 fn class(
     document: &Document,
     table: &Table,
@@ -177,7 +196,7 @@ fn class(
         2 => Dimensions::Two,
         _ => Dimensions::Three,
     };
-    let map = read_reference_if(&map_path, &|_| Ok(()))?;
+    let map = read_reference_if(&map_path, &|size| map_checks::size(size, box_size))?;
     let map = map.data.mapv(f64::from);
     if map.dim() != (dimensions.sections(box_size), box_size, box_size) {
         return refuse(

@@ -6,11 +6,13 @@ mod report;
 pub use poses::{PoseComparison, Poses, compare_poses, rotation_between};
 pub use report::Comparison;
 
-use super::fsc::{FscError, compare_maps};
+use super::density::read_cube;
+use super::fsc::{FscError, compare_maps, same_boxes};
 use crate::errors::{Code, Coded, Message};
+use crate::formats::mrc::MrcError;
 use crate::formats::star::{Document, StarError};
-use crate::formats::volume::read_map;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
+use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
 /// What went wrong in a comparison of runs.
@@ -21,7 +23,10 @@ pub enum CompareError {
     Star(#[from] StarError),
     /// A map.
     #[error(transparent)]
-    Map(#[from] FscError),
+    Map(#[from] MrcError),
+    /// Maps that cannot be compared.
+    #[error(transparent)]
+    Shapes(#[from] FscError),
     /// The point group of poses.
     #[error(transparent)]
     Symmetry(#[from] SymmetryError),
@@ -35,6 +40,7 @@ impl Coded for CompareError {
         match self {
             Self::Star(error) => error.code(),
             Self::Map(error) => error.code(),
+            Self::Shapes(error) => error.code(),
             Self::Symmetry(error) => error.code(),
             Self::Invalid(message) => message.code,
         }
@@ -207,15 +213,13 @@ fn maps(
             found.push(None);
             continue;
         }
-        let read = |p: &Path| -> Result<_, CompareError> {
-            Ok(read_map(p).map_err(FscError::from)?.data.mapv(f64::from))
-        };
-        let (x, y) = (read(&a)?, read(&b)?);
+        let (x, y) = (read_cube(&a, "map")?, read_cube(&b, "map")?);
+        same_boxes([(a.as_path(), &x), (b.as_path(), &y)].into_iter())?;
+        let (x, y) = (x.data.mapv(f64::from), y.data.mapv(f64::from));
         let fsc = compare_maps(&x, &y, None, 1.0)?.curve;
-        let norm = |m: &ndarray::Array3<f64>| m.iter().map(|v| v * v).sum::<f64>().sqrt();
         found.push(Some(MapDifference {
             name: format!("class{class:03}"),
-            relative_l2: norm(&(&x - &y)) / norm(&x),
+            relative_l2: relative_difference(&x, &y),
             smallest_to_resolution: fsc[1..fsc.len().min(limit + 1)]
                 .iter()
                 .copied()
@@ -226,6 +230,15 @@ fn maps(
     Ok(found)
 }
 
+/// ‖a − b‖/‖a‖; for an empty `a` 0 where `b` is empty, too, else infinite.
+fn relative_difference(a: &Array3<f64>, b: &Array3<f64>) -> f64 {
+    let norm = |map: &Array3<f64>| map.iter().map(|v| v * v).sum::<f64>().sqrt();
+    match norm(&(a - b)) {
+        0.0 => 0.0,
+        difference => difference / norm(a),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,6 +246,15 @@ mod tests {
     #[test]
     fn largest_difference_leaves_out_empty_shells() {
         assert!((largest_difference(&[2.0, 0.0, 1.0], &[2.1, 5.0, 1.0]) - 0.05).abs() < 1e-12);
+    }
+
+    /// The maps of classes without particles are 0 everywhere.
+    #[test]
+    fn empty_maps_differ_by_nothing_or_by_all() {
+        let (empty, full) = (Array3::zeros((2, 2, 2)), Array3::ones((2, 2, 2)));
+        assert_eq!(relative_difference(&empty, &empty), 0.0);
+        assert_eq!(relative_difference(&empty, &full), f64::INFINITY);
+        assert_eq!(relative_difference(&full, &empty), 1.0);
     }
 
     fn golden(name: &str) -> Option<String> {

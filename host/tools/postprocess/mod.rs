@@ -140,8 +140,9 @@ pub fn run(settings: &PostprocessSettings) -> Result<Postprocessed, PostprocessE
     );
     let pixel_size = pixel_size(settings, &map1, &mut warnings)?;
     let halves = [map1.data.mapv(f64::from), map2.data.mapv(f64::from)];
-    let mask = settings.mask.as_deref().map(read_mask).transpose()?;
     let n = halves[0].dim().0;
+    let mut read = |path: &PathBuf| read_mask(path, &halves[0], &mut warnings);
+    let mask = settings.mask.as_ref().map(&mut read).transpose()?;
     if mask.as_ref().is_some_and(|m| m.dim() != halves[0].dim()) {
         return Err(Code::MAPS_DIFFER.says(format!(
             "the mask has another box than the half maps ({n} voxels a side); make one of the same size"
@@ -227,17 +228,25 @@ fn pixel_size(
     }
 }
 
-fn read_mask(path: &Path) -> Result<Array3<f64>, PostprocessError> {
-    let mask = density::read_mask(path)?.data.mapv(f64::from);
-    match mask.iter().find(|v| !(-1e-6..=1.0 + 1e-6).contains(*v)) {
-        Some(value) => Err(Code::MAP_VALUES
+/// Reads a mask, which is compared with a half map.
+fn read_mask(
+    path: &Path,
+    half: &Array3<f64>,
+    warnings: &mut Vec<String>,
+) -> Result<Array3<f64>, PostprocessError> {
+    let mut mask = density::read_mask(path)?;
+    if mask.clipped {
+        return Err(Code::MAP_VALUES
             .says(format!(
-                "{}: the mask holds {value}, but masks go from 0 to 1; make it again, for example with relion_mask_create",
+                "{}: the mask has values below 0 or above 1, but masks go from 0 to 1; make it again, for example with \
+                 relion_mask_create",
                 path.display()
             ))
-            .into()),
-        None => Ok(mask),
+            .into());
     }
+    mask.compare_with(path, half);
+    warnings.append(&mut mask.warnings);
+    Ok(mask.map.data.mapv(f64::from))
 }
 
 fn fraction(mask: &Array3<f64>) -> f64 {

@@ -6,7 +6,8 @@ use super::history::Set;
 use super::maps::Views;
 use super::particles::Particles;
 use crate::formats::star::Document;
-use crate::formats::volume::read_map;
+use crate::formats::volume::read_map_if;
+use crate::model::map_checks;
 use std::path::PathBuf;
 
 /// What the page shows of the latest iteration alone.
@@ -25,7 +26,7 @@ impl Latest {
         let mut maps = Vec::new();
         for (title, path) in map_files(prefix, set) {
             if path.is_file() {
-                let map = read_map(&path)?;
+                let map = read_map_if(&path, &map_checks::fits)?;
                 let pixel_size = map.pixel_size.unwrap_or(set.model.pixel_size);
                 maps.push(Views::of(title, path, &map.data, pixel_size));
             } else {

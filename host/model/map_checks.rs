@@ -1,12 +1,14 @@
 //! Checks that tell masks and references which cannot be right: before hours of work, not after them.
 
-use super::host_plan;
+use crate::comm::memory;
 use crate::errors::{Code, Message};
 use ndarray::Array3;
 use std::path::Path;
 
 /// A mask whose largest value lies below this is scaled wrongly.
 const LOWEST_MAXIMUM: f32 = 0.9;
+/// Masks may leave [0, 1] by as much as this.
+const ROUNDING: f32 = 1e-6;
 /// A mask that leaves less than this share of the reference's power covers next to nothing of it.
 const LEAST_POWER: f64 = 0.05;
 /// Share of a map outside the sphere inscribed in its box above which the map is not centred in it; even filling gives
@@ -19,22 +21,34 @@ const FARTHEST_CENTRE: f64 = 0.2;
 /// resampled.
 const MOST_OVERSAMPLED: usize = 8;
 
+/// A mask with fewer voxels above one half than this has no inside to speak of: a ball of a radius of 2 voxels has 33.
+const FEWEST_INSIDE: usize = 30;
+
 /// Judges the size (x, y, z) in the header of a reference or mask for images of `image_box` pixels, before it is read.
 ///
 /// # Errors
 /// A map that is far too large for the images, or for the memory that is free.
-pub(super) fn size([x, y, z]: [usize; 3], image_box: usize) -> Result<(), Message> {
+pub fn size([x, y, z]: [usize; 3], image_box: usize) -> Result<(), Message> {
     if x.max(y).max(z) > MOST_OVERSAMPLED * image_box {
         return Err(Code::MAP_SHAPE.says(format!(
             "the header gives a map of {x} × {y} × {z} voxels (x × y × z), but the images have {image_box} pixels a side: is \
              it a tomogram, or a damaged file? Give a map of about that box"
         )));
     }
+    fits([x, y, z])
+}
+
+/// Judges the size (x, y, z) in the header of any map, before it is read.
+///
+/// # Errors
+/// A map that is too large for the memory that is free.
+pub fn fits([x, y, z]: [usize; 3]) -> Result<(), Message> {
     // Single precision as read, double as used.
     let needed = 12.0 * x as f64 * y as f64 * z as f64;
-    match host_plan::free(1) {
+    match memory::free(1, Path::new("/")) {
         Some(free) if needed > free as f64 => Err(Code::OUT_OF_MEMORY.says(format!(
-            "the map of {x} × {y} × {z} voxels (x × y × z) takes {:.1} GiB, and {:.1} GiB of memory are free. Crop or resample it",
+            "the map of {x} × {y} × {z} voxels (x × y × z) takes {:.1} GiB, and {:.1} GiB of memory are free. Is it \
+             a tomogram, or a damaged file? Crop or resample it",
             needed / f64::from(1 << 30),
             free as f64 / f64::from(1 << 30)
         ))),
@@ -45,9 +59,9 @@ pub(super) fn size([x, y, z]: [usize; 3], image_box: usize) -> Result<(), Messag
 /// Returns the values of a mask between 0 and 1, whether any had to be clipped, and warnings.
 ///
 /// # Errors
-/// Values that are not finite, and masks without any value above 0. Masks of signed bytes whose writer meant unsigned ones
-/// (0 stored as −128) are among them, and are named.
-pub(super) fn mask(
+/// Values that are not finite, masks without any value above 0, and masks of unsigned bytes that are stored as signed ones
+/// (0 as −128, or 255 as −1), which are named.
+pub fn mask(
     path: &Path,
     mut mask: Array3<f64>,
 ) -> Result<(Array3<f64>, bool, Vec<String>), Message> {
@@ -61,18 +75,24 @@ pub(super) fn mask(
     let (low, high) = range(&mask);
     // Values are single precision, and printed as such.
     let [low, high] = [low as f32, high as f32];
+    let signed = "it looks like a mask of unsigned bytes that are stored as signed ones (128 subtracted, or 255 as −1): convert \
+                  it to 32-bit floats (mode 2) with values from 0 to 1";
+    let are_bytes = low < 0.0 && low >= -128.0 && mask.iter().all(|v| v.fract() == 0.0);
     if high <= 0.0 {
-        let reason = if low == -128.0 && high < 0.0 {
-            "it looks like a mask of unsigned bytes that was written as signed ones, with 128 subtracted: convert it to \
-             32-bit floats (mode 2) with values from 0 to 1"
-        } else {
-            "make it again, for example with relion_mask_create"
+        let reason = match are_bytes {
+            true => signed,
+            false => "make it again, for example with relion_mask_create",
         };
         return Err(Code::EMPTY_MASK.says(format!(
             "{at}: no voxel of the mask is above 0 (its values go from {low} to {high}), so nothing would be left of the \
              map. {}{}.",
             reason[..1].to_uppercase(),
             &reason[1..]
+        )));
+    }
+    if are_bytes && low == -128.0 {
+        return Err(Code::MAP_VALUES.says(format!(
+            "{at}: the values of the mask are whole numbers from {low} to {high}: {signed}."
         )));
     }
     let mut warnings = Vec::new();
@@ -82,9 +102,9 @@ pub(super) fn mask(
              maximum."
         ));
     }
-    let clipped = low < 0.0 || high > 1.0;
+    mask.mapv_inplace(|v| v.clamp(0.0, 1.0));
+    let clipped = low < -ROUNDING || high > 1.0 + ROUNDING;
     if clipped {
-        mask.mapv_inplace(|v| v.clamp(0.0, 1.0));
         warnings.push(format!(
             "{at}: the mask has values outside [0, 1] (from {low} to {high}): they were clipped."
         ));
@@ -92,11 +112,11 @@ pub(super) fn mask(
     Ok((mask, clipped, warnings))
 }
 
-/// Returns a warning where `mask` leaves next to nothing of the power of `reference`, a map of the same box.
-pub(super) fn cover(path: &Path, mask: &Array3<f64>, reference: &Array3<f64>) -> Option<String> {
-    let mean = reference.mean().unwrap_or(0.0);
+/// Returns a warning where `mask` leaves next to nothing of the power of `map`, a map of the same box that is `what`.
+pub fn cover(path: &Path, mask: &Array3<f64>, map: &Array3<f64>, what: &str) -> Option<String> {
+    let mean = map.mean().unwrap_or(0.0);
     let (mut inside, mut all) = (0.0, 0.0);
-    for (m, v) in mask.iter().zip(reference) {
+    for (m, v) in mask.iter().zip(map) {
         let power = (v - mean).powi(2);
         inside += m * m * power;
         all += power;
@@ -104,24 +124,61 @@ pub(super) fn cover(path: &Path, mask: &Array3<f64>, reference: &Array3<f64>) ->
     let share = inside / all;
     (share < LEAST_POWER).then(|| {
         format!(
-            "{}: the mask leaves {:.1} % of the power of the reference, so nearly all of the map is removed. Is it centred \
-             as the reference is, and is the pixel size in its header right?",
+            "{}: the mask leaves {:.1} % of the power of the {what}, so nearly all of the map is removed. Is it centred as \
+             the {what} is, and is the pixel size in its header right?",
             path.display(),
             100.0 * share
         )
     })
 }
 
+/// Returns a warning about a mask that may cover any part of the map, where it has next to no inside or lies at the corners
+/// of its box.
+pub fn inside(path: &Path, mask: &Array3<f64>) -> Option<String> {
+    let voxels = mask.iter().filter(|&&v| v > 0.5).count();
+    if voxels < FEWEST_INSIDE {
+        return Some(format!(
+            "{}: only {voxels} voxels of the mask are above 0.5 in the box of the references. Is the pixel size in its header \
+             right?",
+            path.display()
+        ));
+    }
+    spread(mask, 0.0)?.at_corners(path, "mask")
+}
+
 /// Returns a warning where a mask or reference lies at the corners of its box, or far from its centre.
-pub(super) fn centre(path: &Path, what: &str, map: &Array3<f64>) -> Option<String> {
-    let (sections, n, _) = map.dim();
-    let middle = (n / 2) as f64;
-    let depth = (sections / 2) as f64;
-    let mean = map.mean().unwrap_or(0.0);
+pub fn centre(path: &Path, what: &str, map: &Array3<f64>) -> Option<String> {
     let background = match what {
         "mask" => 0.0,
-        _ => mean,
+        _ => map.mean().unwrap_or(0.0),
     };
+    let spread = spread(map, background)?;
+    if let Some(corners) = spread.at_corners(path, what) {
+        return Some(corners);
+    }
+    let [x, y, z] = spread.centre;
+    let distance = (x * x + y * y + z * z).sqrt();
+    (distance > FARTHEST_CENTRE * map.dim().1 as f64).then(|| {
+        format!(
+            "{}: the {what} is centred at ({x:.1}, {y:.1}, {z:.1}) pixels from the centre of its box. Particles turn about the \
+             centre of the box: shift it there.",
+            path.display()
+        )
+    })
+}
+
+/// Where the power of a map lies in its box.
+struct Spread {
+    /// Share outside the sphere inscribed in the box.
+    outside: f64,
+    /// Centre of mass from the centre of the box (x, y, z), voxels.
+    centre: [f64; 3],
+}
+
+/// Measures where a map differs from `background`; None where it does not.
+fn spread(map: &Array3<f64>, background: f64) -> Option<Spread> {
+    let (sections, n, _) = map.dim();
+    let (middle, depth) = ((n / 2) as f64, (sections / 2) as f64);
     let (mut outside, mut all, mut moment) = (0.0, 0.0, [0.0; 3]);
     for ((z, y, x), v) in map.indexed_iter() {
         let at = [x as f64 - middle, y as f64 - middle, z as f64 - depth];
@@ -134,33 +191,30 @@ pub(super) fn centre(path: &Path, what: &str, map: &Array3<f64>) -> Option<Strin
             *moment += power * c;
         }
     }
-    if all <= 0.0 {
-        return None;
-    }
-    let path = path.display();
-    if outside / all > MOST_OUTSIDE {
-        return Some(format!(
-            "{path}: {:.0} % of the {what} lies outside the sphere inscribed in its box. Its origin is probably at a corner: \
-             shift it by half a box along x, y and z.",
-            100.0 * outside / all
-        ));
-    }
-    let centre = moment.map(|m| m / all);
-    let distance = centre.iter().map(|c| c * c).sum::<f64>().sqrt();
-    (distance > FARTHEST_CENTRE * n as f64).then(|| {
-        let [x, y, z] = centre;
-        format!(
-            "{path}: the {what} is centred at ({x:.1}, {y:.1}, {z:.1}) pixels from the centre of its box. Particles turn \
-             about the centre of the box: shift it there."
-        )
+    (all > 0.0).then(|| Spread {
+        outside: outside / all,
+        centre: moment.map(|m| m / all),
     })
+}
+
+impl Spread {
+    fn at_corners(&self, path: &Path, what: &str) -> Option<String> {
+        (self.outside > MOST_OUTSIDE).then(|| {
+            format!(
+                "{}: {:.0} % of the {what} lies outside the sphere inscribed in its box. Its origin is probably at a corner: \
+                 shift it by half a box along x, y and z.",
+                path.display(),
+                100.0 * self.outside
+            )
+        })
+    }
 }
 
 /// Checks that a reference has contrast.
 ///
 /// # Errors
 /// All voxels have one value.
-pub(super) fn contrast(path: &Path, reference: &Array3<f64>) -> Result<(), Message> {
+pub fn contrast(path: &Path, reference: &Array3<f64>) -> Result<(), Message> {
     let (low, high) = range(reference);
     if low < high {
         return Ok(());
@@ -219,6 +273,42 @@ mod tests {
         }
     }
 
+    /// Unsigned bytes as signed ones: with 128 subtracted, hard or soft, and with 255 as −1.
+    #[test]
+    fn masks_of_signed_bytes_are_named() {
+        let inside = ball([8.0; 3], 4.0);
+        let soft = Array3::from_shape_fn((16, 16, 16), |(z, _, _)| 17.0 * z as f64 - 128.0);
+        for (signed, code) in [
+            (&inside - 128.0, Code::EMPTY_MASK),
+            (&inside * 255.0 - 128.0, Code::MAP_VALUES),
+            (soft, Code::MAP_VALUES),
+            (-&inside, Code::EMPTY_MASK),
+        ] {
+            let error = super::mask(path(), signed).unwrap_err();
+            assert_eq!(error.code, code);
+            assert!(error.to_string().contains("unsigned bytes"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_mask_of_any_part_has_an_inside_and_an_origin_in_the_middle() {
+        assert_eq!(inside(path(), &ball([12.0, 8.0, 8.0], 2.0)), None);
+        let dot = inside(path(), &ball([8.0; 3], 1.0)).unwrap();
+        assert!(dot.contains("only 7 voxels"), "{dot}");
+        let corner = inside(path(), &ball([0.0; 3], 3.0)).unwrap();
+        assert!(corner.contains("at a corner"), "{corner}");
+    }
+
+    /// 10⁵ voxels a side are a petabyte.
+    #[test]
+    fn maps_beyond_the_memory_are_refused_by_their_header() {
+        assert!(fits([64; 3]).is_ok());
+        let error = fits([100_000; 3]).unwrap_err();
+        assert_eq!(error.code, Code::OUT_OF_MEMORY);
+        assert!(size([64; 3], 64).is_ok());
+        assert_eq!(size([1000, 64, 64], 64).unwrap_err().code, Code::MAP_SHAPE);
+    }
+
     #[test]
     fn a_mask_with_a_wrong_scale_is_told_and_one_outside_its_range_is_clipped() {
         let inside = ball([8.0; 3], 4.0);
@@ -240,9 +330,10 @@ mod tests {
     #[test]
     fn a_mask_must_cover_the_reference() {
         let reference = ball([8.0; 3], 5.0);
-        assert_eq!(cover(path(), &ball([8.0; 3], 5.0), &reference), None);
-        assert_eq!(cover(path(), &ball([8.0; 3], 3.0), &reference), None);
-        let beside = cover(path(), &ball([1.0; 3], 2.0), &reference).unwrap();
+        let cover = |mask: &Array3<f64>| super::cover(path(), mask, &reference, "reference");
+        assert_eq!(cover(&ball([8.0; 3], 5.0)), None);
+        assert_eq!(cover(&ball([8.0; 3], 3.0)), None);
+        let beside = cover(&ball([1.0; 3], 2.0)).unwrap();
         assert!(beside.contains("% of the power"), "{beside}");
     }
 

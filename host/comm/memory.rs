@@ -1,6 +1,7 @@
 //! How much memory this process may still take: what is free on the machine, and the limits of control groups (versions 1
 //! and 2), of the shell (`ulimit -v`, `ulimit -d`) and of Slurm, whichever leaves least.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,13 @@ use std::path::{Path, PathBuf};
 const NO_LIMIT: usize = 1 << 60;
 
 /// Bytes that this process may still take as one of `ranks` on the machine; None where nothing is known. `root` is the
-/// file-system root that /proc and /sys are looked for in, `variable` the environment.
-pub fn free(ranks: usize, root: &Path, variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
+/// file-system root that /proc and /sys are looked for in.
+pub fn free(ranks: usize, root: &Path) -> Option<usize> {
+    free_in(ranks, root, |name| env::var(name).ok())
+}
+
+/// As [`free`], with an environment of its own.
+fn free_in(ranks: usize, root: &Path, variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
     let shared = of_machine(root)
         .into_iter()
         .chain(of_control_groups(root))
@@ -30,8 +36,27 @@ fn of_machine(root: &Path) -> Option<usize> {
 
 /// What is left of the limits of this process's control group and of all groups that it lies in.
 fn of_control_groups(root: &Path) -> impl Iterator<Item = usize> {
+    control_group_limits(root)
+        .into_iter()
+        .map(|group| group.limit.saturating_sub(group.used))
+}
+
+/// A control group that limits the memory of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupLimit {
+    /// Its folder.
+    pub group: PathBuf,
+    /// Bytes that all processes in it may take.
+    pub limit: usize,
+    /// Bytes that they take, less pages of files that the kernel drops when it needs them.
+    pub used: usize,
+}
+
+/// Returns the limits of this process's control group and of all groups that it lies in, of both versions. `root` is the
+/// file-system root that /proc and /sys are looked for in.
+pub fn control_group_limits(root: &Path) -> Vec<GroupLimit> {
     let mounts = root.join("sys/fs/cgroup");
-    let mut rooms = Vec::new();
+    let mut found: Vec<GroupLimit> = Vec::new();
     let text = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     // Without that file, or in a container that shows its own group as the root, the root's files are the ones.
     let root_groups = ["0::/", "0:memory:/"].into_iter();
@@ -52,10 +77,14 @@ fn of_control_groups(root: &Path) -> impl Iterator<Item = usize> {
             let groups = group
                 .ancestors()
                 .take_while(|g| g.starts_with(mounts.join(mount)));
-            rooms.extend(groups.filter_map(|group| version.room(group)));
+            for limit in groups.filter_map(|group| version.limit(group)) {
+                if found.iter().all(|known| known.group != limit.group) {
+                    found.push(limit);
+                }
+            }
         }
     }
-    rooms.into_iter()
+    found
 }
 
 /// Names of the files of a version of control groups.
@@ -79,8 +108,8 @@ const VERSION_2: Version = Version {
 };
 
 impl Version {
-    /// What is left of the limit of a group; None without one.
-    fn room(&self, group: &Path) -> Option<usize> {
+    /// The limit of a group; None without one.
+    fn limit(&self, group: &Path) -> Option<GroupLimit> {
         let number = |name: &str| -> Option<usize> {
             fs::read_to_string(group.join(name))
                 .ok()?
@@ -94,8 +123,11 @@ impl Version {
             .lines()
             .find_map(|line| line.strip_prefix(self.droppable)?.trim().parse().ok())
             .unwrap_or(0);
-        let used = number(self.used)?.saturating_sub(droppable);
-        Some(limit.saturating_sub(used))
+        Some(GroupLimit {
+            group: group.components().collect(),
+            limit,
+            used: number(self.used)?.saturating_sub(droppable),
+        })
     }
 }
 
@@ -184,7 +216,7 @@ mod tests {
     }
 
     fn free_of(machine: &Machine) -> usize {
-        free(1, machine.root(), |_| None).unwrap()
+        free_in(1, machine.root(), |_| None).unwrap()
     }
 
     #[test]
@@ -252,7 +284,7 @@ mod tests {
             )
             .write("proc/self/status", "VmSize:\t  102400 kB\nVmData:\t 1 kB\n");
         assert_eq!(free_of(&machine), 250 * MIB);
-        assert_eq!(free(8, machine.root(), |_| None), Some(250 * MIB));
+        assert_eq!(free_in(8, machine.root(), |_| None), Some(250 * MIB));
     }
 
     #[test]
@@ -263,7 +295,7 @@ mod tests {
                 let value = variables.iter().find(|(n, _)| *n == name)?.1;
                 Some(value.to_owned())
             };
-            free(2, machine.root(), found).unwrap()
+            free_in(2, machine.root(), found).unwrap()
         };
         assert_eq!(with(&[("SLURM_MEM_PER_NODE", "400")]), 150 * MIB);
         let per_cpu = [("SLURM_MEM_PER_CPU", "100"), ("SLURM_CPUS_ON_NODE", "6")];
