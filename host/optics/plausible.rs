@@ -2,7 +2,9 @@
 //! values in another unit; RELION computes with them without a word.
 
 use crate::dataset::{Particle, ParticleSet};
+use crate::errors::listed::listed;
 use crate::errors::{Code, Message};
+use std::fmt;
 
 /// Electron microscopes work between these voltages (kV); cryo-EM between [`USUAL_VOLTAGE`].
 const POSSIBLE_VOLTAGE: [f64; 2] = [1.0, 3000.0];
@@ -10,10 +12,12 @@ const USUAL_VOLTAGE: [f64; 2] = [60.0, 1300.0];
 /// Spherical aberrations (mm), either sign.
 const POSSIBLE_CS: f64 = 100.0;
 const USUAL_CS: f64 = 10.0;
-/// Defoci (Å), either sign. One below the least for nearly all particles is one in µm.
+/// Defoci (Å), either sign. One below the least is one in µm, or of an image taken in focus, which few are.
 const POSSIBLE_DEFOCUS: f64 = 1e6;
 const USUAL_DEFOCUS: f64 = 1e5;
 const LEAST_DEFOCUS: f64 = 20.0;
+/// Share of particles in focus above which their defocus is taken for one in µm: files of two programs may be joined.
+const MOST_TINY: f64 = 0.01;
 /// Phase shifts of phase plates (degrees), either sign.
 const POSSIBLE_PHASE: f64 = 360.0;
 /// Determinants of a magnification matrix: it differs from 1 by a few per cent.
@@ -58,13 +62,6 @@ pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             judge("rlnSphericalAberration", cs, verdict, advice)?;
         }
     }
-    let particles = || {
-        let uses_ctf = |p: &&Particle| !set.optics[p.optics_group].ctf_corrected;
-        set.particles.iter().filter(uses_ctf)
-    };
-    let all = particles().count();
-    let count = |bad: fn(&Particle) -> bool| particles().filter(|p| bad(p)).count();
-    let of_all = |n: usize| format!("{n} of {all} particles");
     for (label, bad, advice) in [
         (
             "rlnCtfScalefactor of 0",
@@ -82,34 +79,89 @@ pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             "Defocus is in Å, as 15000: correct it.",
         ),
     ] {
-        let found = count(bad);
-        if found > 0 {
+        if let Some(found) = Holders::of(set, bad) {
             return Err(Code::CTF_PARAMETERS
-                .says(format!("{} have {label}. {advice}", of_all(found)))
+                .says(format!("{found} have {label}. {advice}"))
                 .about(set.source().display()));
         }
     }
-    let tiny = count(|p| {
+    let tiny = Holders::of(set, |p| {
         let largest = largest_defocus(p);
         largest > 0.0 && largest < LEAST_DEFOCUS
     });
-    if tiny > 0 && 10 * tiny >= 9 * all {
-        return Err(Code::CTF_PARAMETERS
-            .says(format!(
-                "{} have a defocus below {LEAST_DEFOCUS} Å: it is probably in µm. rlnDefocusU and rlnDefocusV are in Å; \
-                 multiply them by 10000.",
-                of_all(tiny)
-            ))
-            .about(set.source().display()));
+    if let Some(found) = tiny {
+        let text = format!(
+            "{found} have a defocus below {LEAST_DEFOCUS} Å: it is probably in µm. rlnDefocusU and rlnDefocusV are in Å; multiply \
+             them by 10000."
+        );
+        match found.share() > MOST_TINY {
+            true => {
+                return Err(Code::CTF_PARAMETERS
+                    .says(text)
+                    .about(set.source().display()));
+            }
+            false => warnings.push(text),
+        }
     }
-    let large = count(|p| largest_defocus(p) > USUAL_DEFOCUS);
-    if large > 0 {
+    if let Some(found) = Holders::of(set, |p| largest_defocus(p) > USUAL_DEFOCUS) {
         warnings.push(format!(
-            "{} have a defocus beyond 10 µm. rlnDefocusU and rlnDefocusV are in Å, as 15000: are they right?",
-            of_all(large)
+            "{found} have a defocus beyond 10 µm. rlnDefocusU and rlnDefocusV are in Å, as 15000: are they right?"
         ));
     }
     Ok(warnings)
+}
+
+/// Particles with some property, of those whose CTF is used.
+struct Holders {
+    /// Name, number of holders, and number of particles of each optics group that has holders.
+    groups: Vec<(String, usize, usize)>,
+    /// Particles of all groups.
+    all: usize,
+}
+
+impl Holders {
+    /// Counts the particles with a property; None without any.
+    fn of(set: &ParticleSet, holds: impl Fn(&Particle) -> bool) -> Option<Self> {
+        let mut counts = vec![(0, 0); set.optics.len()];
+        for particle in &set.particles {
+            let (found, all) = &mut counts[particle.optics_group];
+            *found += usize::from(holds(particle));
+            *all += 1;
+        }
+        let used = set.optics.iter().zip(counts);
+        let used = used.filter(|(group, _)| !group.ctf_corrected);
+        let all = used.clone().map(|(_, (_, all))| all).sum();
+        let groups: Vec<_> = used
+            .filter(|(_, (found, _))| *found > 0)
+            .map(|(group, (found, all))| (group.name.clone(), found, all))
+            .collect();
+        (!groups.is_empty()).then_some(Self { groups, all })
+    }
+
+    fn found(&self) -> usize {
+        self.groups.iter().map(|(_, found, _)| found).sum()
+    }
+
+    fn share(&self) -> f64 {
+        self.found() as f64 / self.all as f64
+    }
+}
+
+impl fmt::Display for Holders {
+    /// "12 of 100 particles (optics group 'a': 10 of 50, 'b': 2 of 50)".
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let groups = self.groups.iter();
+        let groups: Vec<String> = groups
+            .map(|(name, found, all)| format!("'{name}': {found} of {all}"))
+            .collect();
+        write!(
+            f,
+            "{} of {} particles (optics group {})",
+            self.found(),
+            self.all,
+            listed(groups.iter().map(String::as_str), ", ")
+        )
+    }
 }
 
 /// Checks the magnification matrices of all optics groups, which images are compared through with and without a CTF, and

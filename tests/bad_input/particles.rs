@@ -323,6 +323,17 @@ fn defocus_in_micrometres() {
     with_star(|text| text.replace("15000 15200", "1.5 1.52")).refuse("GR-0308");
 }
 
+/// Joined files: two of the particles are of an optics group that another program has written.
+#[test]
+fn defocus_in_micrometres_of_some_particles() {
+    with_star(|text| {
+        let group = "1 group1 4.0 24 2 300 2.7 0.1\n";
+        let text = text.replace(group, &format!("{group}2 second 4.0 24 2 300 2.7 0.1\n"));
+        text.replacen(".mrc 1 15000 15200", ".mrc 2 1.5 1.52", 2)
+    })
+    .refuse("GR-0308");
+}
+
 #[test]
 fn defocus_in_picometres() {
     with_star(|text| text.replace("15000 15200", "1500000 1520000")).refuse("GR-0308");
@@ -379,7 +390,9 @@ fn improbable_ctf_parameters() {
         text.replacen("15000 15200", "150000 152000", 2)
     }));
     assert!(
-        defocus.contains("2 of 6 particles have a defocus beyond 10 µm"),
+        defocus.contains(
+            "2 of 6 particles (optics group 'group1': 2 of 6) have a defocus beyond 10 µm"
+        ),
         "{defocus}"
     );
 }
