@@ -14,7 +14,7 @@ use super::settings::Settings;
 use super::writer::Writer;
 use super::{half_sets, schedule, scratch, start_up, threads};
 use crate::comm::Ranks;
-use crate::errors::{Code, Message};
+use crate::errors::{Code, Message, shell_word};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -148,13 +148,18 @@ fn iterate(
         }
     }
     if job.settings.auto_refine {
-        console.warn(&format!(
-            " + WARNING: auto-refinement did not converge within {last} iterations (--auto_iter_max), so no final map was \
-             made. Continue from {}_it{last:03}_optimiser.star with a higher limit, or with --force_converge.",
-            job.settings.output_root
-        ));
+        console.warn(&not_converged(&job.settings.output_root, last));
     }
     lead(&ranks, || writer.wait())
+}
+
+/// Says that an auto-refinement has ended before its end, and how to go on.
+fn not_converged(root: &str, last: usize) -> String {
+    let optimiser = shell_word(format!("{root}_it{last:03}_optimiser.star"));
+    format!(
+        " + WARNING: auto-refinement did not converge within {last} iterations (--auto_iter_max), so no final map was made. Go on \
+         with --continue {optimiser} and a higher --auto_iter_max, or with --force_converge."
+    )
 }
 
 fn check_convergence(job: &mut Job, iteration: usize, forced: bool, console: &Console) {
@@ -208,4 +213,23 @@ fn finish(job: &Job, ranks: &Ranks, console: &Console) -> Result<(), RunError> {
         job.state.accuracy_rotations,
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_can_be_given_to_a_shell() {
+        let plain = not_converged("Refine3D/job001/run", 3);
+        assert!(
+            plain.contains("--continue Refine3D/job001/run_it003_optimiser.star and"),
+            "{plain}"
+        );
+        let blank = not_converged("my job/run", 50);
+        assert!(
+            blank.contains("--continue 'my job/run_it050_optimiser.star' and"),
+            "{blank}"
+        );
+    }
 }
