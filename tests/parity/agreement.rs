@@ -1,6 +1,6 @@
 //! How closely two runs must agree, number by number.
 
-use crate::engines;
+use crate::engines::{self, Cards};
 use crate::particles::{DIAMETER, Set};
 use gerelion::device::kernels::{PTX_AVAILABLE, WHY_NO_PTX};
 use gerelion::formats::star::{Document, Table};
@@ -133,7 +133,12 @@ fn last_digit(value: f64) -> f64 {
 
 /// Runs the program on `set` with `options` on both engines and asserts that all iterations agree, and what is said of them.
 pub fn agree(set: &Set, options: &str, bounds: &Bounds) {
-    let Some(([host, device], _)) = run_both(set, options) else {
+    agree_on("0", set, options, bounds);
+}
+
+/// As [`agree`], on the cards that `map` (of `--gpu`) names.
+pub fn agree_on(map: &str, set: &Set, options: &str, bounds: &Bounds) {
+    let Some(([host, device], _)) = run_both(map, set, options) else {
         return;
     };
     let iterations = (1..)
@@ -149,9 +154,9 @@ pub fn agree(set: &Set, options: &str, bounds: &Bounds) {
     }
 }
 
-/// Runs the program on `set` with `options` on both engines and asserts that both give the same warnings. Returns the roots
+/// Runs the program on `set` with `options` on both engines, that of the GPU on the cards of `map`, and asserts that both give the same warnings. Returns the roots
 /// of the files, and the warnings; None, with a message, where the program has no kernels.
-pub fn run_both(set: &Set, options: &str) -> Option<([PathBuf; 2], Vec<String>)> {
+pub fn run_both(map: &str, set: &Set, options: &str) -> Option<([PathBuf; 2], Vec<String>)> {
     if !PTX_AVAILABLE {
         skip(Need::Kernels, WHY_NO_PTX);
         return None;
@@ -170,8 +175,12 @@ pub fn run_both(set: &Set, options: &str) -> Option<([PathBuf; 2], Vec<String>)>
     add("--sym", set.symmetry.clone());
     let folder = set.path();
     let libraries = engines::emulated_libraries(folder);
+    let cards = Cards {
+        libraries: &libraries,
+        map,
+    };
     let (host, said) = engines::run(folder, &words, "host", None);
-    let (device, said_of_device) = engines::run(folder, &words, "device", Some(&libraries));
+    let (device, said_of_device) = engines::run(folder, &words, "device", Some(&cards));
     assert_eq!(said, said_of_device, "{}, {options}", set.symmetry);
     Some(([host, device], said))
 }

@@ -26,23 +26,40 @@ pub fn emulated_libraries(folder: &Path) -> PathBuf {
     libraries
 }
 
-/// Runs the program in `folder` with `words`; with `libraries` of a device on that device. Output files begin with `root`.
-/// Returns the root and the warnings.
+/// Emulated cards.
+pub struct Cards<'a> {
+    /// Folder with the libraries of [`emulated_libraries`].
+    pub libraries: &'a Path,
+    /// Value of `--gpu`, which names each of them.
+    pub map: &'a str,
+}
+
+impl Cards<'_> {
+    /// Numbers in the map.
+    fn numbers(&self) -> impl Iterator<Item = usize> {
+        self.map.split([':', ',']).map(|card| card.parse().unwrap())
+    }
+}
+
+/// Runs the program in `folder` with `words`, on `cards` where they are given. Output files begin with `root`. Returns the
+/// root and the warnings.
 pub fn run(
     folder: &Path,
     words: &[String],
     root: &str,
-    libraries: Option<&Path>,
+    cards: Option<&Cards>,
 ) -> (PathBuf, Vec<String>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_relion_refine"));
     command
         .current_dir(folder)
         .args(words)
         .args(["--o", root, "--j", "1"]);
-    if let Some(libraries) = libraries {
+    if let Some(cards) = cards {
+        let present = 1 + cards.numbers().max().unwrap();
         command
-            .args(["--gpu", "0"])
-            .env("LD_LIBRARY_PATH", libraries);
+            .args(["--gpu", cards.map])
+            .env("EMULATED_DEVICES", present.to_string())
+            .env("LD_LIBRARY_PATH", cards.libraries);
     }
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -52,6 +69,11 @@ pub fn run(
         text(&output.stdout),
         text(&output.stderr)
     );
+    let printed = text(&output.stdout);
+    for card in cards.into_iter().flat_map(Cards::numbers) {
+        let name = format!("; GPU {card} (");
+        assert_eq!(printed.matches(&name).count(), 1, "{name} in {printed}");
+    }
     let errors = text(&output.stderr);
     let warnings = errors.lines().filter(|line| line.contains(" + WARNING: "));
     (

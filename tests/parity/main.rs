@@ -8,7 +8,7 @@ mod agreement;
 mod engines;
 mod particles;
 
-use agreement::{Bounds, agree, run_both};
+use agreement::{Bounds, agree, agree_on, run_both};
 use particles::Set;
 
 /// What the rows of the matrix have in common: Class3D with its usual corrections.
@@ -213,13 +213,30 @@ fn warnings() {
         let set = Set::of("C4", 1, 40);
         set.scale_reference(factor);
         let options = format!("{CORRECTIONS} --iter 1 {SEARCH} --zero_mask");
-        let Some((_, said)) = run_both(&set, &options) else {
+        let Some((_, said)) = run_both("0", &set, &options) else {
             return;
         };
         let said = said.join("\n");
         for words in says {
             assert!(said.contains(words), "'{words}' in: {said}");
         }
+    }
+}
+
+/// One process drives all cards that were named, each with a part of every half-set, whichever way they are written.
+#[test]
+fn two_cards_in_one_process() {
+    for (map, options) in [
+        ("0:1", "--tau2_fudge 2 --iter 2"),
+        (
+            "1,0",
+            "--auto_refine --split_random_halves --auto_iter_max 2",
+        ),
+    ] {
+        let options = format!(
+            "{SEARCH} --ctf --norm --scale --flatten_solvent --pad 1 --zero_mask {options}"
+        );
+        agree_on(map, &Set::of("C4", 1, 20), &options, &Bounds::default());
     }
 }
 
