@@ -69,6 +69,45 @@ impl WeightedSums {
     }
 }
 
+impl WeightedSums {
+    /// All sums but the back-projections, in a fixed order.
+    pub fn spectra_and_totals(&mut self) -> Vec<&mut [f64]> {
+        let mut parts: Vec<&mut [f64]> = vec![&mut self.class_weight];
+        let lists = [&mut self.direction_weight, &mut self.noise, &mut self.ctf2];
+        parts.extend(lists.into_iter().flatten().map(Vec::as_mut_slice));
+        parts.extend([
+            self.class_offset.as_flattened_mut(),
+            self.noise_weight.as_mut_slice(),
+            &mut self.scale_xa,
+            &mut self.scale_aa,
+            &mut self.signal,
+        ]);
+        parts.extend(
+            [
+                &mut self.norm,
+                &mut self.sigma2_offset,
+                &mut self.log_likelihood,
+                &mut self.max_probability,
+            ]
+            .map(std::slice::from_mut),
+        );
+        parts
+    }
+
+    /// Adds everything but the back-projections of `other`: the sums of another engine, or of the other half-set where the
+    /// halves are joined.
+    pub fn add_spectra_and_totals(&mut self, other: &mut Self) {
+        for (a, b) in self
+            .spectra_and_totals()
+            .into_iter()
+            .zip(other.spectra_and_totals())
+        {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a += *b);
+        }
+        self.particles += other.particles;
+    }
+}
+
 impl IterationInput<'_> {
     /// How images of an optics group enter the sums: flags of [`gpu::samples`].
     pub(super) fn store_flags(&self, group: usize) -> u32 {

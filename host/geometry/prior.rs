@@ -59,6 +59,23 @@ pub fn local_orientations(
     LocalOrientations { directions, psis }
 }
 
+/// Returns the number of orientations that [`local_orientations`] selects at most: the largest number around directions that
+/// are spread over the grid, and a little more for centres between its points.
+pub fn most_local_orientations(sampling: &Sampling, search: &LocalSearch) -> usize {
+    const TRIALS: usize = 64;
+    let grid = sampling.directions.len();
+    let largest = (0..grid)
+        .step_by(grid.div_ceil(TRIALS).max(1))
+        .map(|index| {
+            let direction = sampling.directions[index];
+            let centre = [direction.rot, direction.tilt, sampling.psi(0)];
+            let near = local_orientations(sampling, centre, search);
+            let directions = near.directions.len() * 11 / 10 + 1;
+            directions.min(grid) * (near.psis.len() + 1).min(sampling.n_psi())
+        });
+    largest.max().unwrap_or(0)
+}
+
 /// Directions by their angle to the prior direction. Cosines are compared first: the arc cosine is taken of the few
 /// directions inside the cone only, since this runs over the whole grid for every particle.
 fn directions_in_cone(sampling: &Sampling, centre: [f64; 3], sigma: f64) -> Vec<(usize, f64)> {
@@ -200,6 +217,36 @@ mod tests {
             assert!((5..=6).contains(&local.psis.len()), "{local:?}");
             assert!((sum(&local.directions) - 1.0).abs() < 1e-12);
             assert!((sum(&local.psis) - 1.0).abs() < 1e-12);
+        }
+    }
+
+    /// Around centres anywhere, and not far below the true number; beyond a thousand where the widths ask for it.
+    #[test]
+    fn no_particle_has_more_local_orientations_than_foreseen() {
+        for (group, order, sigma) in [
+            ("C1", 3, 7.5),
+            ("C4", 3, 5.0),
+            ("D2", 2, 20.0),
+            ("C1", 4, 12.0),
+        ] {
+            let (sampling, search) = (sampling(order, group), cone(sigma));
+            let foreseen = most_local_orientations(&sampling, &search);
+            let found = (0..200).map(|i| {
+                let turn = f64::from(i);
+                let centre = [
+                    137.5 * turn,
+                    (1.0 - turn / 100.0).acos().to_degrees(),
+                    0.37 * turn,
+                ];
+                let near = local_orientations(&sampling, centre, &search);
+                near.directions.len() * near.psis.len()
+            });
+            let found = found.max().unwrap();
+            assert!(
+                (found..found * 2).contains(&foreseen),
+                "{group} {order} {sigma}: {found} found, {foreseen} foreseen"
+            );
+            assert_eq!(found > 1000, sigma == 12.0, "{found}");
         }
     }
 

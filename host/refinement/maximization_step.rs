@@ -6,7 +6,6 @@ use super::console::{self, Console};
 use super::crew::agree;
 use super::error::RunError;
 use super::job::Job;
-use super::reduce::add_spectra_and_totals;
 use super::shared_model::{broadcast_class, broadcast_map};
 use super::sizes;
 use crate::comm::Ranks;
@@ -473,7 +472,7 @@ fn join(first: &mut WeightedSums, second: &mut WeightedSums) -> Result<(), RunEr
     {
         a.add(b).map_err(device_failed)?;
     }
-    add_spectra_and_totals(first, second);
+    first.add_spectra_and_totals(second);
     Ok(())
 }
 

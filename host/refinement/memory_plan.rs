@@ -6,6 +6,7 @@ use super::job::Job;
 use super::sizes::{PassRule, SizeRule, current_size, image_sizes};
 use crate::expectation::cuda::plan::{Outlook, Plan};
 use crate::fourier::shape::{Dimensions, VolumeShape};
+use crate::geometry::prior::most_local_orientations;
 use crate::maximization::Footprint;
 use std::fmt::Write;
 
@@ -13,6 +14,8 @@ use std::fmt::Write;
 const TABLE_ROW: usize = 300;
 /// The finest local searches of an auto-refinement are planned with a grid of this HEALPix order.
 const FINEST_ORDER: u32 = 7;
+/// Orientations of a particle in the local searches that an auto-refinement turns to: about 180 at any order.
+const AUTOMATIC_ORIENTATIONS: usize = 300;
 
 /// What the plan is made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +66,7 @@ impl Prospect {
             })
         };
         let outlook =
-            |size: usize, angular_step: f64, directions: usize, psis: usize, local: bool| {
+            |size: usize, angular_step: f64, directions: usize, psis: usize, own: Option<usize>| {
                 let sizes = image_sizes(
                     &job.particles.optics[0],
                     &PassRule {
@@ -86,7 +89,7 @@ impl Prospect {
                     classes: model.classes.len(),
                     directions,
                     psis,
-                    local,
+                    own,
                     shifts: sampling.translations.len(),
                     oversampling: job.expectation.oversampling,
                 }
@@ -96,7 +99,11 @@ impl Prospect {
             sampling.directions.len(),
             sampling.n_psi(),
         );
-        let local = model.local_search.is_some() || job.skips_orientations();
+        let own = match &model.local_search {
+            _ if job.skips_orientations() => Some(1),
+            Some(widths) => Some(most_local_orientations(sampling, widths)),
+            None => None,
+        };
         let last = if settings.auto_refine {
             let grid = 12 << (2 * FINEST_ORDER);
             outlook(
@@ -104,13 +111,13 @@ impl Prospect {
                 360.0 / f64::from(6 << FINEST_ORDER),
                 grid,
                 6 << FINEST_ORDER,
-                true,
+                Some(AUTOMATIC_ORIENTATIONS),
             )
         } else {
-            outlook(size(true), step, directions, psis, local)
+            outlook(size(true), step, directions, psis, own)
         };
         Self {
-            first: outlook(size(false), step, directions, psis, local),
+            first: outlook(size(false), step, directions, psis, own),
             last,
             halves: job.models.len(),
             particles: job.particles.particles.len(),
@@ -268,7 +275,7 @@ mod tests {
             classes: 1,
             directions: 768,
             psis: 48,
-            local: false,
+            own: None,
             shifts: 29,
             oversampling: 1,
         };
@@ -277,7 +284,7 @@ mod tests {
             coarse_size: box_size,
             directions: 196_608,
             psis: 768,
-            local: true,
+            own: Some(AUTOMATIC_ORIENTATIONS),
             ..first
         };
         Prospect {

@@ -7,42 +7,6 @@ use crate::expectation::{ParticleOutcome, WeightedSums};
 /// Numbers of a particle's outcome on its way between ranks, with its index and position.
 const OUTCOME: usize = 12;
 
-/// All sums of a half-set but the back-projections, in a fixed order.
-fn spectra_and_totals(sums: &mut WeightedSums) -> Vec<&mut [f64]> {
-    let mut parts: Vec<&mut [f64]> = vec![&mut sums.class_weight];
-    let lists = [&mut sums.direction_weight, &mut sums.noise, &mut sums.ctf2];
-    parts.extend(lists.into_iter().flatten().map(Vec::as_mut_slice));
-    parts.extend([
-        sums.class_offset.as_flattened_mut(),
-        sums.noise_weight.as_mut_slice(),
-        &mut sums.scale_xa,
-        &mut sums.scale_aa,
-        &mut sums.signal,
-    ]);
-    parts.extend(
-        [
-            &mut sums.norm,
-            &mut sums.sigma2_offset,
-            &mut sums.log_likelihood,
-            &mut sums.max_probability,
-        ]
-        .map(std::slice::from_mut),
-    );
-    parts
-}
-
-/// Add everything but the back-projections of `other`: the sums of another engine, or of the other half-set where the
-/// halves are joined.
-pub fn add_spectra_and_totals(sums: &mut WeightedSums, other: &mut WeightedSums) {
-    for (a, b) in spectra_and_totals(sums)
-        .into_iter()
-        .zip(spectra_and_totals(other))
-    {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a += *b);
-    }
-    sums.particles += other.particles;
-}
-
 /// The sums of all engines of this rank, as those of the first.
 pub fn over_engines(mut all: Vec<WeightedSums>, routes: &Routes) -> Result<WeightedSums, RunError> {
     for class in 0..all[0].backprojections.len() {
@@ -52,7 +16,7 @@ pub fn over_engines(mut all: Vec<WeightedSums>, routes: &Routes) -> Result<Weigh
     let mut all = all.into_iter();
     let mut first = all.next().expect("a rank has an engine");
     for mut other in all {
-        add_spectra_and_totals(&mut first, &mut other);
+        first.add_spectra_and_totals(&mut other);
     }
     Ok(first)
 }
@@ -62,11 +26,11 @@ pub fn over_ranks(ranks: &Ranks, routes: &Routes, sums: &mut WeightedSums) -> Re
     if ranks.size() == 1 {
         return Ok(());
     }
-    let mut numbers: Vec<f64> = spectra_and_totals(sums).concat();
+    let mut numbers: Vec<f64> = sums.spectra_and_totals().concat();
     numbers.push(sums.particles as f64);
     ranks.sum(&mut numbers);
     let mut rest = numbers.as_slice();
-    for part in spectra_and_totals(sums) {
+    for part in sums.spectra_and_totals() {
         let (own, others) = rest.split_at(part.len());
         part.copy_from_slice(own);
         rest = others;

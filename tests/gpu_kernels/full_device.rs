@@ -1,4 +1,5 @@
-//! A device that turns out to be full in the middle of a batch: fewer particles at once, the same sums.
+//! A device that turns out to be full in the middle of a batch: fewer particles at once, or single ones on the host; the same
+//! sums.
 
 use super::device;
 use gerelion::dataset::{ImageStore, ParticleSet};
@@ -117,10 +118,16 @@ struct Outcome {
     outcomes: Vec<ParticleOutcome>,
     sums: WeightedSums,
     took: usize,
+    /// Particles that were aligned on the host.
+    on_host: usize,
 }
 
 /// One iteration whose batch may take `room` bytes besides what the iteration itself has taken.
-fn iteration(start: &Start, ordinal: usize, room: usize) -> Result<Outcome, ExpectationError> {
+fn iteration(start: &Start, ordinal: usize, room: usize) -> Outcome {
+    try_iteration(start, ordinal, room).unwrap()
+}
+
+fn try_iteration(start: &Start, ordinal: usize, room: usize) -> Result<Outcome, ExpectationError> {
     let store = start.store();
     let items = start.items(&store, 0, PARTICLES);
     let input = start.input();
@@ -133,6 +140,7 @@ fn iteration(start: &Start, ordinal: usize, room: usize) -> Result<Outcome, Expe
     Ok(Outcome {
         outcomes,
         took: device.peak_memory() - before,
+        on_host: engine.particles_on_host(),
         sums: engine.take_sums()?,
     })
 }
@@ -167,31 +175,35 @@ pub fn volume(sums: &WeightedSums) -> Vec<f64> {
     volume.read(0..volume.voxels()).unwrap().concat()
 }
 
-/// Too little memory is an error that says so, and everything else gives the sums that enough memory gives: a batch that
-/// failed half-way must not have left anything in them.
+/// However little memory there is, the sums are those that enough memory gives: a batch that failed half-way must not have
+/// left anything in them. Particles that do not fit by themselves are aligned on the host, whose sums differ by the rounding
+/// of single precision (`tests/parity` has the bounds).
 fn agree_at_every_limit(start: &Start) {
     let Some(device) = device() else { return };
     let ordinal = device.ordinal();
     drop(device);
-    let whole = iteration(start, ordinal, 1 << 30).unwrap();
-    assert_eq!(whole.sums.particles, PARTICLES);
-    let (mut refused, mut fitted) = (0, 0);
+    let whole = iteration(start, ordinal, 1 << 30);
+    assert_eq!((whole.sums.particles, whole.on_host), (PARTICLES, 0));
+    let (mut on_host, mut fitted, mut before) = (0, 0, PARTICLES);
     for part in 0..LIMITS {
         let room = match part {
             0 => 0,
             part => whole.took / 2 * (LIMITS + part) / LIMITS,
         };
-        let found = match iteration(start, ordinal, room) {
-            Ok(found) => found,
-            Err(error) => {
-                assert!(error.is_full(), "{room} bytes: {error}");
-                assert!(error.to_string().contains("--gpu_memory"), "{error}");
-                assert_eq!(fitted, 0, "{room} bytes are too little, less was enough");
-                refused += 1;
-                continue;
-            }
+        let found = iteration(start, ordinal, room);
+        let bound = match found.on_host {
+            0 => 1e-6,
+            _ => 1e-5,
         };
-        fitted += 1;
+        assert!(
+            found.on_host <= before,
+            "{room} bytes leave more to the host than less did"
+        );
+        before = found.on_host;
+        match found.on_host {
+            0 => fitted += 1,
+            _ => on_host += 1,
+        }
         assert!(found.took <= room);
         assert_eq!(found.sums.particles, PARTICLES);
         for (a, b) in found.outcomes.iter().zip(&whole.outcomes) {
@@ -202,14 +214,14 @@ fn agree_at_every_limit(start: &Start) {
         let spectra = spectra(&found.sums).into_iter().zip(spectra(&whole.sums));
         for (i, (a, b)) in spectra.enumerate() {
             let error = difference(&a, &b);
-            assert!(error < 1e-6, "{room} bytes: sum {i} is {error:e} off");
+            assert!(error < bound, "{room} bytes: sum {i} is {error:e} off");
         }
         // Rounding of single-precision sums that are added in another order.
         let error = difference(&volume(&found.sums), &volume(&whole.sums));
-        assert!(error < 1e-6, "{room} bytes: volumes {error:e} apart");
+        assert!(error < bound, "{room} bytes: volumes {error:e} apart");
     }
-    println!("{refused} limits refused, {fitted} fitted by smaller batches");
-    assert!(refused > 0 && fitted >= LIMITS / 4);
+    println!("{on_host} limits left particles to the host, {fitted} fitted by smaller batches");
+    assert!(on_host > 0 && fitted >= LIMITS / 4);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Raw images on the device: those that stay from iteration to iteration, and those of the batches under way.
 
-use super::super::{BatchItem, ExpectationError, ImageIntake};
+use super::super::{BatchItem, ExpectationError, ImageIntake, IterationInput};
 use crate::dataset::Pixels;
 use crate::device::{Device, DeviceError, Spare, Uploaded, Uploader};
 use crate::errors::Code;
+use half::f16;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -110,13 +111,43 @@ impl ImageCache {
             .map(|item| {
                 images
                     .place(item.particle.id)
-                    .ok_or_else(|| ExpectationError::Particle {
-                        code: Code::INTERNAL,
-                        image: item.name.clone(),
-                        message: "its image was neither handed over nor kept on the device".into(),
-                    })
+                    .ok_or_else(|| not_there(item))
             })
             .collect()
+    }
+
+    /// The pixels of the image of `item` on the host: those that were handed over, or those that are on the device.
+    pub fn pixels<'a>(
+        &self,
+        device: &Device,
+        input: &IterationInput,
+        item: &'a BatchItem,
+    ) -> Result<Pixels<'a>, ExpectationError> {
+        if !item.image.is_empty() {
+            return Ok(item.image.borrowed());
+        }
+        let images = self.images();
+        let place = images.place(item.particle.id);
+        let place = place.ok_or_else(|| not_there(item))?;
+        let blocks = std::iter::once(&images.staying).chain(&images.passing);
+        let mut memory = blocks.flat_map(|blocks| &blocks.memory);
+        let begin = |uploaded: &Uploaded<u8>| {
+            let begin = place.address.checked_sub(uploaded.block.view().address())?;
+            let begin = begin as usize;
+            (begin < uploaded.block.len()).then_some(begin)
+        };
+        let found = memory.find_map(|uploaded| Some((uploaded, begin(uploaded)?)));
+        let (uploaded, begin) = found.ok_or_else(|| not_there(item))?;
+        let count = input.optics[item.particle.optics_group].box_size.pow(2);
+        let pixel = match place.half {
+            true => size_of::<f16>(),
+            false => size_of::<f32>(),
+        };
+        let bytes = device.download(&uploaded.block, begin + count * pixel)?;
+        Ok(match place.half {
+            true => bytemuck::pod_collect_to_vec::<u8, f16>(&bytes[begin..]).into(),
+            false => bytemuck::pod_collect_to_vec::<u8, f32>(&bytes[begin..]).into(),
+        })
     }
 
     /// A block with the images of `items` that have pixels.
@@ -163,6 +194,14 @@ impl ImageCache {
 
     fn images(&self) -> MutexGuard<'_, Images> {
         lock(&self.images)
+    }
+}
+
+fn not_there(item: &BatchItem) -> ExpectationError {
+    ExpectationError::Particle {
+        code: Code::INTERNAL,
+        image: item.name.clone(),
+        message: "its image was neither handed over nor kept on the device".into(),
     }
 }
 

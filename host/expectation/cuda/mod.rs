@@ -68,6 +68,8 @@ pub struct CudaEngine {
     sums: Option<WeightedSums>,
     /// An iteration that does not fit into the device.
     on_host: Option<OnHost>,
+    /// Single particles of the iteration that do not fit into the device, each by itself.
+    aside: Option<OnHost>,
     times: StageTimes,
 }
 
@@ -110,6 +112,7 @@ impl CudaEngine {
             iteration: None,
             sums: None,
             on_host: None,
+            aside: None,
             times: StageTimes::default(),
         })
     }
@@ -290,46 +293,100 @@ impl CudaEngine {
         Ok(outcomes.collect())
     }
 
-    /// Aligns as many of `items` as go through at once; halves their number when the device turns out to be full.
+    /// Aligns as many of `items` as go through at once; halves their number when the device turns out to be full. One that
+    /// does not go through by itself is aligned on the host.
     fn align_some(
         &mut self,
         input: &IterationInput,
         group: usize,
         items: &[&BatchItem],
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
+        let mut is_last_attempt = false;
         loop {
             let size = items.len().min(self.batch_size());
             match self.align(input, group, &items[..size]) {
+                Err(error) if error.is_full() && size == 1 => {
+                    if is_last_attempt {
+                        return self.align_aside(input, items[0], &error);
+                    }
+                    // The images of others, and all that can be less.
+                    self.give_way(1);
+                    is_last_attempt = true;
+                }
                 Err(error) if error.is_full() && size > 1 => {
                     let half = size / 2;
                     tell(&format!(
                         "WARNING: {error}. Going on with {half} particles at once instead of {size}."
                     ));
                     self.largest_batch = half;
-                    self.cache.stop_growing();
-                    // Images that were handed over, and work areas of transforms of larger batches.
+                    // Images that were handed over.
                     let here = items[..size].iter().filter(|item| !item.image.is_empty());
                     self.cache.release(here.copied());
-                    self.transforms = TransformPlans::default();
-                    if let Some(iteration) = &mut self.iteration {
-                        iteration.plan.batch = size;
-                        iteration.plan.halve(self.device.peak_memory());
-                    }
+                    self.give_way(size);
                 }
                 found => return found,
             }
         }
+    }
+
+    /// Makes everything less that can be, after a batch of `size` particles has found the device full.
+    fn give_way(&mut self, size: usize) {
+        self.cache.stop_growing();
+        // Work areas of transforms of larger batches.
+        self.transforms = TransformPlans::default();
+        if let Some(iteration) = &mut self.iteration {
+            iteration.plan.batch = size;
+            iteration.plan.halve(self.device.peak_memory());
+        }
+    }
+
+    /// Particles of the iteration under way that are aligned on the host, since the device has no room for one.
+    pub fn particles_on_host(&self) -> usize {
+        [&self.on_host, &self.aside]
+            .into_iter()
+            .flatten()
+            .map(OnHost::particles)
+            .sum()
+    }
+
+    /// Aligns a particle on the host because of `reason`, the error of the device; its sums are added to those of the
+    /// device at the end of the iteration.
+    fn align_aside(
+        &mut self,
+        input: &IterationInput,
+        item: &BatchItem,
+        reason: &ExpectationError,
+    ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
+        let mut host = match self.aside.take() {
+            Some(host) => host,
+            None => OnHost::begin(
+                input,
+                "particles of this iteration that do not fit into the device by themselves are",
+                reason,
+            )?,
+        };
+        let item = BatchItem {
+            particle: item.particle,
+            position: item.position,
+            image: self.cache.pixels(&self.device, input, item)?,
+            name: item.name.clone(),
+        };
+        let found = host.process_batch(input, &[item]);
+        self.aside = Some(host);
+        found
     }
 }
 
 impl ExpectationEngine for CudaEngine {
     fn begin_iteration(&mut self, input: &IterationInput) -> Result<(), ExpectationError> {
         // The sums of the last iteration free their memory before the new ones take theirs.
-        (self.iteration, self.sums, self.on_host) = (None, None, None);
+        (self.iteration, self.sums) = (None, None);
+        (self.on_host, self.aside) = (None, None);
         self.cache.set_in_use(false);
         match self.begin(input) {
             Err(error) if error.code() == Code::DEVICE_FULL => {
-                self.on_host = Some(OnHost::begin(input, &error)?);
+                let what = "the expectation step of this iteration is";
+                self.on_host = Some(OnHost::begin(input, what, &error)?);
             }
             begun => {
                 self.iteration = Some(begun?);
@@ -397,6 +454,17 @@ impl ExpectationEngine for CudaEngine {
             sums.class_weight[k] = of_class.iter().sum();
             if iteration.with_directions {
                 sums.direction_weight[k].copy_from_slice(of_class);
+            }
+        }
+        if let Some(host) = self.aside.take() {
+            tell(&format!(
+                "WARNING: {} particles of this iteration were aligned on the host, since the device has no room for one.",
+                host.particles()
+            ));
+            let mut aside = host.finish()?;
+            sums.add_spectra_and_totals(&mut aside);
+            for (own, other) in sums.backprojections.iter_mut().zip(&aside.backprojections) {
+                own.add(other)?;
             }
         }
         Ok(sums)

@@ -1,29 +1,31 @@
-//! An iteration that does not fit into the memory of a device, worked out by the engine of the host.
+//! What does not fit into the memory of a device, worked out by the engine of the host: an iteration, or single particles.
 
 use super::super::cpu::CpuEngine;
 use super::super::{
     BatchItem, ExpectationEngine, ExpectationError, IterationInput, ParticleOutcome, WeightedSums,
 };
+use crate::errors::tell;
 use crate::fourier::reference::Reference;
-use std::io::Write;
 
 /// The host's engine, and the references where it can use them.
 pub struct OnHost {
     engine: CpuEngine,
     references: Vec<Reference>,
+    particles: usize,
 }
 
 impl OnHost {
-    /// Begins an iteration because of `reason`, the error of a device that is too small for it.
+    /// Begins an iteration on the host. `what` is done there because of `reason`, the error of a device that is too small
+    /// for it.
     pub fn begin(
         input: &IterationInput,
+        what: &str,
         reason: &ExpectationError,
     ) -> Result<Self, ExpectationError> {
         // The run goes on whether or not anybody reads this.
-        let _ = writeln!(
-            std::io::stderr(),
-            "WARNING: the expectation step of this iteration is done on the host, which takes longer: {reason}"
-        );
+        tell(&format!(
+            "WARNING: {what} done on the host, which takes longer: {reason}"
+        ));
         let references = input
             .references
             .iter()
@@ -32,6 +34,7 @@ impl OnHost {
         let mut begun = Self {
             engine: CpuEngine::new(),
             references,
+            particles: 0,
         };
         begun
             .engine
@@ -50,8 +53,14 @@ impl OnHost {
         input: &IterationInput,
         batch: &[BatchItem],
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
+        self.particles += batch.len();
         self.engine
             .process_batch(&with(input, &self.references), batch)
+    }
+
+    /// Particles that were handed over.
+    pub fn particles(&self) -> usize {
+        self.particles
     }
 
     /// Returns the sums, on the host.

@@ -4,6 +4,7 @@ use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
 use crate::errors::Code;
 use crate::fourier::shape::{Dimensions, VolumeShape};
+use crate::geometry::prior::most_local_orientations;
 
 /// Never more particles at once: beyond it nothing is gained.
 const LARGEST_BATCH: usize = 1024;
@@ -56,9 +57,10 @@ impl Demand {
             } else {
                 0
             },
-            // Local lists reach three standard deviations; a thousand orientations are many.
-            own_orientations: match search {
-                Search::Local => grid.min(1000) * classes,
+            own_orientations: match &input.model.local_search {
+                Some(widths) if search == Search::Local => {
+                    most_local_orientations(sampling, widths) * classes
+                }
                 _ => classes,
             },
             shifts: if options.skip_align {
@@ -283,8 +285,8 @@ pub struct Outlook {
     pub directions: usize,
     /// In-plane angles.
     pub psis: usize,
-    /// Particle-specific orientations.
-    pub local: bool,
+    /// Orientations of each particle's own, per class; None where all share the grid.
+    pub own: Option<usize>,
     /// Coarse shifts.
     pub shifts: usize,
     /// `--oversampling`.
@@ -299,8 +301,8 @@ impl Outlook {
         Demand {
             classes: self.classes,
             voxels: shape.voxels(),
-            shared_orientations: if self.local { 0 } else { grid },
-            own_orientations: 1000 * self.classes,
+            shared_orientations: if self.own.is_some() { 0 } else { grid },
+            own_orientations: self.own.unwrap_or(1) * self.classes,
             shifts: self.shifts,
             children: [8usize.pow(self.oversampling), 4usize.pow(self.oversampling)],
             box_size: self.box_size,
@@ -327,7 +329,7 @@ mod tests {
             classes: 1,
             directions: 196_608,
             psis: 384,
-            local: true,
+            own: Some(200),
             shifts: 29,
             oversampling: 1,
         }
@@ -349,7 +351,7 @@ mod tests {
             coarse_size: 60,
             directions: 768,
             psis: 48,
-            local: false,
+            own: None,
             ..outlook()
         };
         for oversampling in 0..4 {
