@@ -139,6 +139,8 @@ fn signals_end_a_run_with_words_and_a_marker() {
             text.contains(&format!("told to end by SIG{name}")),
             "{text}"
         );
+        // The starting point is no iteration to continue from.
+        assert!(!text.contains("_it000_optimiser.star"), "{text}");
         assert!(job.failed(), "{name}");
     }
 }

@@ -103,7 +103,7 @@ impl Board {
                 "Go on from the last finished iteration with --continue {}",
                 shell_word(file)
             ),
-            None => "Nothing was written yet: start the run again".to_owned(),
+            None => "No iteration is finished yet: start the run again".to_owned(),
         }
     }
 }

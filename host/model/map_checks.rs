@@ -115,10 +115,12 @@ pub fn mask(
 /// Returns a warning where `mask` leaves next to nothing of the power of `map`, a map of the same box that is `what`.
 pub fn cover(path: &Path, mask: &Array3<f64>, map: &Array3<f64>, what: &str) -> Option<String> {
     let mean = map.mean().unwrap_or(0.0);
+    // A mask of another scale has its own warning.
+    let largest = mask.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let (mut inside, mut all) = (0.0, 0.0);
     for (m, v) in mask.iter().zip(map) {
         let power = (v - mean).powi(2);
-        inside += m * m * power;
+        inside += (m / largest).powi(2) * power;
         all += power;
     }
     let share = inside / all;
@@ -138,8 +140,8 @@ pub fn inside(path: &Path, mask: &Array3<f64>) -> Option<String> {
     let voxels = mask.iter().filter(|&&v| v > 0.5).count();
     if voxels < FEWEST_INSIDE {
         return Some(format!(
-            "{}: only {voxels} voxels of the mask are above 0.5 in the box of the references. Is the pixel size in its header \
-             right?",
+            "{}: the number of voxels of the mask above 0.5 is only {voxels} in the box of the references. Is the pixel size in \
+             its header right?",
             path.display()
         ));
     }
@@ -294,7 +296,7 @@ mod tests {
     fn a_mask_of_any_part_has_an_inside_and_an_origin_in_the_middle() {
         assert_eq!(inside(path(), &ball([12.0, 8.0, 8.0], 2.0)), None);
         let dot = inside(path(), &ball([8.0; 3], 1.0)).unwrap();
-        assert!(dot.contains("only 7 voxels"), "{dot}");
+        assert!(dot.contains("above 0.5 is only 7 "), "{dot}");
         let corner = inside(path(), &ball([0.0; 3], 3.0)).unwrap();
         assert!(corner.contains("at a corner"), "{corner}");
     }
@@ -333,6 +335,7 @@ mod tests {
         let cover = |mask: &Array3<f64>| super::cover(path(), mask, &reference, "reference");
         assert_eq!(cover(&ball([8.0; 3], 5.0)), None);
         assert_eq!(cover(&ball([8.0; 3], 3.0)), None);
+        assert_eq!(cover(&(ball([8.0; 3], 3.0) * 0.001)), None);
         let beside = cover(&ball([1.0; 3], 2.0)).unwrap();
         assert!(beside.contains("% of the power"), "{beside}");
     }

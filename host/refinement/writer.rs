@@ -45,7 +45,10 @@ impl Writer {
         let view = self.view.clone();
         self.writing = Some(std::thread::spawn(move || match snapshot.write() {
             Ok(optimiser) => {
-                view.checkpoint(&optimiser.to_string_lossy());
+                // Iteration 0 holds only the starting point, which no run is continued from.
+                if snapshot.state.iteration > 0 {
+                    view.checkpoint(&optimiser.to_string_lossy());
+                }
                 Ok(())
             }
             Err(error) => {

@@ -245,7 +245,7 @@ fn maps_that_are_probably_wrong() {
         assert!(!good.contains("the mask"), "{option}: {good}");
         told(
             &other(&part, PIXEL / 4.0),
-            "voxels of the mask are above 0.5",
+            "voxels of the mask above 0.5 is only",
         );
         told(&other(&rolled, PIXEL), "origin is probably at a corner");
     }
