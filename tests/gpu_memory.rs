@@ -56,6 +56,10 @@ impl Set {
     }
 
     fn run(&self, words: &str, limit: Option<usize>) -> Output {
+        self.command(words, limit).output().unwrap()
+    }
+
+    fn command(&self, words: &str, limit: Option<usize>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_relion_refine"));
         command
             .args(words.split_whitespace())
@@ -64,7 +68,7 @@ impl Set {
         if let Some(bytes) = limit {
             command.args(["--gpu", "0", "--gpu_memory", &format!("{}K", bytes >> 10)]);
         }
-        command.output().unwrap()
+        command
     }
 
     fn map(&self, name: &str) -> Array3<f64> {
@@ -212,4 +216,33 @@ fn a_whole_refinement_ends_within_little_memory() {
         println!("{map} differs by {error:.1e}");
         assert!(error < 1e-3, "{map} differs by {error:e}\n{text}");
     }
+}
+
+/// From the second batch on there is never room for the transforms of one particle: the host aligns it, and the maps are the
+/// same.
+#[test]
+fn particles_that_find_no_room_are_aligned_on_the_host() {
+    if !PTX_AVAILABLE {
+        skip(Need::Kernels, WHY_NO_PTX);
+        return;
+    }
+    let set = Set::new(4);
+    let words = format!(
+        "--i s.star --ref s_truth1.mrc --ini_high 20 --iter 2 --sym C2 --scale {OPTIONS} --o OUT"
+    );
+    succeeded(&set.run(&words.replace("OUT", "host"), None));
+    let full = set
+        .command(&words.replace("OUT", "full"), Some(1 << 30))
+        .env("EMULATED_FULL", "prepare_images:2+")
+        .output()
+        .unwrap();
+    succeeded(&full);
+    let text = text_of(&full);
+    let told = "4 particles of this iteration were aligned on the host";
+    assert_eq!(text.matches(told).count(), 1, "{text}");
+    let map = "_it002_class001.mrc";
+    let [found, expected] = ["full", "host"].map(|root| set.map(&format!("{root}{map}")));
+    let error = difference(&found, &expected);
+    println!("{map} differs by {error:.1e}");
+    assert!(error < 1e-4, "{map} differs by {error:e}\n{text}");
 }

@@ -5,6 +5,8 @@
 //! What goes wrong with a card can be asked for:
 //! * `EMULATED_FULL`: `kernel:n`, the device is full for the next array after the n-th launch of that kernel (from 1 on);
 //! * `EMULATED_FAULT`: `kernel:n`, the n-th launch of that kernel fails.
+//!
+//! `kernel:n+` means the n-th launch and all later ones.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -26,14 +28,22 @@ const POISON: u8 = 0xff;
 /// What a device has.
 const MEMORY: usize = 8 << 30;
 
-/// True for the launch of `kernel` that `variable` names as `kernel:n`; `launches` counts those of the kernel.
+/// True for a launch of `kernel` that `variable` names as `kernel:n` or `kernel:n+`; `launches` counts those of the kernel.
 fn is_named(variable: &str, kernel: &str, launches: &AtomicUsize) -> bool {
     let Ok(named) = std::env::var(variable) else {
         return false;
     };
     let (name, number) = named.split_once(':').expect("kernel:number");
-    let number: usize = number.parse().expect("the number of a launch");
-    name == kernel && launches.fetch_add(1, Ordering::SeqCst) + 1 == number
+    let first = number.strip_suffix('+');
+    let number: usize = first
+        .unwrap_or(number)
+        .parse()
+        .expect("the number of a launch");
+    if name != kernel {
+        return false;
+    }
+    let launch = launches.fetch_add(1, Ordering::SeqCst) + 1;
+    launch == number || (first.is_some() && launch > number)
 }
 
 /// There is no room for the next array.
