@@ -28,7 +28,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "--psi_step",
             "-1",
             "degrees",
-            "Coarse in-plane step; -1 means that of the HEALPix order",
+            "Coarse in-plane step; -1 means that of the HEALPix order, or 10 for class averages",
         )
         .on_continue(IfGivenNotAuto),
         OptionEntry::real(

@@ -2,7 +2,8 @@
 //!
 //! A set of files is written in an order that a kill cannot harm: an optimiser file of the same name left by an
 //! earlier run is removed first, every file gets a temporary name and is renamed when complete, and the optimiser,
-//! which names all the others, comes last. Whatever optimiser file exists therefore names files that are whole.
+//! which names all the others, comes last; the others are written together. Whatever optimiser file exists therefore
+//! names files that are whole.
 
 mod angular_distribution;
 pub(super) mod exact;
@@ -13,9 +14,11 @@ mod optimiser_star;
 mod reference_files;
 mod sampling_star;
 pub(super) mod set_mark;
+mod together;
 
 use self::names::FileNames;
 use self::set_mark::SetMark;
+use self::together::Files;
 use super::settings::Settings;
 use super::state::RunState;
 use crate::dataset::{DatasetError, ParticleSet};
@@ -190,29 +193,37 @@ struct FileSet<'a> {
 impl FileSet<'_> {
     fn write(&self) -> Result<PathBuf, OutputError> {
         let optimiser = PathBuf::from(self.names.optimiser());
-        let mark = SetMark::of(self.state, self.models).line();
+        let mark = &*SetMark::of(self.state, self.models).line();
         remove_if_present(&optimiser)?;
+        let mut files = Files::default();
         for (m, model) in self.models.iter().enumerate() {
-            self.write_model(model, self.half(m), &mark)?;
+            self.add_model(&mut files, model, self.half(m), mark);
         }
         for (h, map) in self.unfiltered.iter().enumerate() {
-            self.write_map(&self.names.unfiltered(h + 1), map, &mark)?;
+            let path = self.names.unfiltered(h + 1);
+            files.add(move || self.write_map(&path, map, mark));
         }
         if !self.unmasked.is_empty() {
             let path = names::unmasked_averages(&self.settings.output_root);
-            write_averages(&path, self.unmasked.iter(), &self.models[0], &mark)?;
+            files.add(move || write_averages(&path, self.unmasked.iter(), &self.models[0], mark));
         }
-        let mut sampling = sampling_star::document(self.sampling, &self.original_sampling);
-        sampling.header.push(mark.clone());
-        sampling.write(Path::new(&self.names.sampling()))?;
-        self.particles.write_with_comment(
-            Path::new(&self.names.data()),
-            Some(&mark),
-            self.settings.split_random_halves,
-            self.iteration != Some(0),
-        )?;
+        files.add(|| {
+            let mut sampling = sampling_star::document(self.sampling, &self.original_sampling);
+            sampling.header.push(mark.to_owned());
+            Ok(sampling.write(Path::new(&self.names.sampling()))?)
+        });
+        files.add(|| {
+            self.particles.write_with_comment(
+                Path::new(&self.names.data()),
+                Some(mark),
+                self.settings.split_random_halves,
+                self.iteration != Some(0),
+            )?;
+            Ok(())
+        });
+        files.write()?;
         let mut document = optimiser_star::document(&self.optimiser_contents());
-        document.header.push(mark);
+        document.header.push(mark.to_owned());
         document.write(&optimiser)?;
         Ok(optimiser)
     }
@@ -222,41 +233,47 @@ impl FileSet<'_> {
         (self.models.len() == 2).then_some(model + 1)
     }
 
-    fn write_model(
-        &self,
-        model: &Model,
+    /// The files of one model.
+    fn add_model<'s>(
+        &'s self,
+        files: &mut Files<'s>,
+        model: &'s Model,
         half: Option<usize>,
-        mark: &str,
-    ) -> Result<(), OutputError> {
+        mark: &'s str,
+    ) {
         let stem = self.names.model_stem(half);
         match model.dimensions() {
             Dimensions::Two => {
+                let path = names::averages(&stem);
                 let maps = model.classes.iter().map(|class| &class.map);
-                write_averages(&names::averages(&stem), maps, model, mark)?;
+                files.add(move || write_averages(&path, maps, model, mark));
             }
-            Dimensions::Three => self.write_maps(model, &stem, mark)?,
+            Dimensions::Three => self.add_maps(files, model, &stem, mark),
         }
-        let mut document = model_star::document(model, &stem, &self.particles.scale_groups);
-        document.header.push(mark.to_owned());
-        document.write(Path::new(&self.names.model(half)))?;
-        Ok(())
+        files.add(move || {
+            let mut document = model_star::document(model, &stem, &self.particles.scale_groups);
+            document.header.push(mark.to_owned());
+            Ok(document.write(Path::new(&self.names.model(half)))?)
+        });
     }
 
     /// The map of every class and its distribution of directions.
-    fn write_maps(&self, model: &Model, stem: &str, mark: &str) -> Result<(), OutputError> {
+    fn add_maps<'s>(&'s self, files: &mut Files<'s>, model: &'s Model, stem: &str, mark: &'s str) {
         for (k, class) in model.classes.iter().enumerate() {
             let path = PathBuf::from(names::class_map(stem, k + 1));
-            self.write_map(&path, &class.map, mark)?;
+            files.add(move || self.write_map(&path, &class.map, mark));
             if !(self.settings.skip_align || self.settings.skip_rotate) {
-                let text = angular_distribution::bild(
-                    &angular_distribution::directions(self.sampling, &class.direction_prior),
-                    self.sampling.healpix_order,
-                    model.box_size as f64 * model.pixel_size,
-                );
-                write_text(&names::angular_distribution(stem, k + 1), &text)?;
+                let path = names::angular_distribution(stem, k + 1);
+                files.add(move || {
+                    let text = angular_distribution::bild(
+                        &angular_distribution::directions(self.sampling, &class.direction_prior),
+                        self.sampling.healpix_order,
+                        model.box_size as f64 * model.pixel_size,
+                    );
+                    write_text(&path, &text)
+                });
             }
         }
-        Ok(())
     }
 
     fn write_map(&self, path: &Path, map: &Array3<f64>, mark: &str) -> Result<(), OutputError> {
