@@ -8,7 +8,7 @@ const GIMBAL_LOCK: f64 = 16.0 * f32::EPSILON as f64;
 
 /// Degrees to radians by the two roundings of the reference program (×π, ÷180): they decide which grid directions
 /// that lie exactly on the border of an asymmetric unit count as inside.
-fn radians(degrees: f64) -> f64 {
+pub(crate) fn radians(degrees: f64) -> f64 {
     degrees * PI / 180.0
 }
 

@@ -5,6 +5,7 @@
 //! the references depend neither on ranks nor on threads.
 
 mod blobs;
+mod circle;
 
 use super::error::RunError;
 use super::noise::Seen;
@@ -17,9 +18,10 @@ use crate::fourier::image::ImageTransform;
 use crate::fourier::masks::fill_outside;
 use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::fourier::shells::round;
-use crate::geometry::{Matrix3, euler, random::CRandom};
+use crate::geometry::{euler, random::CRandom};
 use crate::maximization::{LowPass, MaximizationOptions, reconstruct::reconstruct};
 use crate::optics::{Ctf, CtfFlags};
+use circle::Circle;
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -68,6 +70,7 @@ pub struct FirstReferences {
     rule: FirstRule,
     /// Box s₀ that transforms are cropped to.
     shells: usize,
+    shape: VolumeShape,
     sums: Vec<BackProjection>,
     waiting: Vec<SumSlice>,
     /// Continues from the last image into the blobs.
@@ -90,6 +93,7 @@ impl FirstReferences {
         let model = OpticsGroup::new(rule.pixel_size, rule.box_size);
         Self {
             shells,
+            shape,
             sums: vec![BackProjection::zeros(shape); rule.classes],
             waiting: Vec::new(),
             random: CRandom::new(rule.seed),
@@ -107,7 +111,9 @@ impl FirstReferences {
         let particle = &set.particles[seen.particle];
         self.random
             .reseed(self.rule.seed.wrapping_add(particle.id as u32));
-        let orientation = self.random_orientation();
+        let angles = self.random_angles();
+        let circle = Circle::new(&self.shape, angles);
+        let [rot, tilt, psi] = angles;
         // Whatever the group's own box, its images have been brought to that of the model.
         let group = OpticsGroup {
             box_size: self.rule.box_size,
@@ -120,8 +126,8 @@ impl FirstReferences {
         };
         self.waiting.push(SumSlice {
             class: seen.place % self.rule.classes,
-            axes: self.plane.axes(&orientation),
-            values: self.values(seen.image, ctf.as_ref(), group.ctf_premultiplied),
+            axes: self.plane.axes(&euler::matrix(rot, tilt, psi)),
+            values: self.values(seen.image, &circle, ctf.as_ref(), group.ctf_premultiplied),
         });
         if self.waiting.len() >= WAITING {
             self.insert();
@@ -129,13 +135,14 @@ impl FirstReferences {
         Ok(())
     }
 
-    fn random_orientation(&mut self) -> Matrix3 {
+    /// rot, tilt and psi in degrees.
+    fn random_angles(&mut self) -> [f64; 3] {
         let mut draw = |range: f64| range * f64::from(self.random.uniform(0.0, 1.0));
         match self.rule.dimensions {
-            Dimensions::Two => euler::matrix(0.0, 0.0, draw(360.0)),
+            Dimensions::Two => [0.0, 0.0, draw(360.0)],
             Dimensions::Three => {
                 let (rot, tilt) = (draw(360.0), draw(180.0));
-                euler::matrix(rot, tilt, draw(360.0))
+                [rot, tilt, draw(360.0)]
             }
         }
     }
@@ -145,11 +152,17 @@ impl FirstReferences {
         self.shells + self.shells % 2
     }
 
-    /// C·X and C² of the pixels within ⌊s₀/2⌋, in rows y = −n/2+1…n/2 of n/2+1 pixels; X holds C already where images are
+    /// C·X and C² of the pixels that are inserted, in rows y = −n/2+1…n/2 of n/2+1 pixels; X holds C already where images are
     /// premultiplied, and the value of their CTF is C².
-    fn values(&self, image: &[f32], ctf: Option<&Ctf>, premultiplied: bool) -> Vec<[f32; 3]> {
+    fn values(
+        &self,
+        image: &[f32],
+        circle: &Circle,
+        ctf: Option<&Ctf>,
+        premultiplied: bool,
+    ) -> Vec<[f32; 3]> {
         let (n, size) = (self.rule.box_size, self.slice_size());
-        let (half, radius) = ((size / 2) as i32, (self.shells / 2) as i32);
+        let half = (size / 2) as i32;
         let transform = self.transform.forward(image, size / 2);
         let mut values = vec![[0.0; 3]; size * (size / 2 + 1)];
         for (row, values) in values.chunks_exact_mut(size / 2 + 1).enumerate() {
@@ -157,7 +170,7 @@ impl FirstReferences {
             let stored = y.rem_euclid(n as i32) as usize * (n / 2 + 1);
             for (x, value) in values.iter_mut().enumerate() {
                 let at = x as i32;
-                if at * at + y * y > radius * radius || (at == 0 && y < 0) {
+                if !circle.takes(at, y) || (at == 0 && y < 0) {
                     continue;
                 }
                 let c = ctf.map_or(1.0, |ctf| ctf.value(at, y)) as f32;
