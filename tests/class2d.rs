@@ -149,9 +149,7 @@ fn inputs(reference: &Path) -> [PathBuf; 2] {
     ]
 }
 
-/// References, noise and the first iteration follow from the particles alone. Which pixels exactly on the limiting circle
-/// take part in the first references is decided by the last bit of the reference program's arithmetic, so the averages of
-/// iteration 0 agree to a per cent, not to the last digit (spec 04 §2.2).
+/// References, noise and the first iterations follow from the particles alone.
 #[test]
 fn averages_from_nothing_are_those_of_the_reference_run() {
     for name in ["class2d_em", "class2d_em/noctf"] {
@@ -163,16 +161,22 @@ fn averages_from_nothing_are_those_of_the_reference_run() {
         let (a, b) = (Iteration::read(&theirs, 0), Iteration::read(&ours, 0));
         for class in 0..a.classes.len() {
             let found = correlation(a.average(class), b.average(class));
-            assert!(found > 0.9999, "{name}: first average {class}: {found}");
+            assert!(found > 1.0 - 1e-9, "{name}: first average {class}: {found}");
         }
-        let bounds = Bounds {
-            classes: 0.98,
-            poses: 0.965,
-            spectra: 0.05,
-            correlation: 0.999,
-        };
-        let (a, b) = (Iteration::read(&theirs, 1), Iteration::read(&ours, 1));
-        check(&a, &b, &bounds, &format!("{name}, iteration 1"));
+        // Nearly tied poses of iteration 2 follow the last digits of single-precision differences.
+        for (iteration, poses) in [(1, 0.998), (2, 0.97)] {
+            let bounds = Bounds {
+                classes: 0.99,
+                poses,
+                spectra: 0.01,
+                correlation: 0.9999,
+            };
+            let (a, b) = (
+                Iteration::read(&theirs, iteration),
+                Iteration::read(&ours, iteration),
+            );
+            check(&a, &b, &bounds, &format!("{name}, iteration {iteration}"));
+        }
     }
 }
 
