@@ -153,6 +153,64 @@ fn a_classification_of_the_reference_program() {
     assert!(!page.refreshes() && !text.contains("<script") && !text.contains("http-equiv"));
 }
 
+/// Averages of every class on a sheet, and their history.
+#[test]
+fn a_2d_classification_of_the_reference_program() {
+    let Some(folder) = golden("class2d_em") else {
+        return;
+    };
+    let text = page(&folder.join("run"));
+    let page = Page::parse(&text);
+    let images = page.images();
+    // Stacks of iterations 0, 1, 2, 6, 7 and 8.
+    assert_eq!(images.len(), 8 + 8 * 6, "{images:?}");
+    let names: Vec<&str> = images[..8].iter().map(|(name, _)| &**name).collect();
+    assert_eq!((names[0], names[7]), ("Class 5, 24.8 %", "Class 1, 1.6 %"));
+    assert!(images[..8].iter().all(|(_, sides)| *sides == [64, 64]));
+    assert_eq!(page.table("classes").len(), 8);
+    let words = page.text();
+    for expected in [
+        "2D classification, finished: iteration 8 of 8",
+        "Class averages, iteration 8",
+        "run_it008_classes.mrcs, sorted",
+        "6.3° · 3.6 Å",
+    ] {
+        assert!(words.contains(expected), "{expected}");
+    }
+    assert!(!words.contains("class001.mrc") && !words.contains("Symmetry"));
+}
+
+/// The schedule of gradient runs, and maps from nothing in all written iterations that have them.
+#[test]
+fn gradient_runs_of_the_reference_program() {
+    let Some(folder) = golden("class2d_vdam") else {
+        return;
+    };
+    let text = page(&folder.join("run"));
+    let of_2d = Page::parse(&text);
+    let rows = of_2d.table("iterations");
+    let row = rows.iter().find(|row| row[0] == "15").unwrap();
+    let cells: Vec<&str> = row[12..15].iter().map(|cell| &**cell).collect();
+    assert_eq!(cells, ["0.300", "190", "2.00"], "{row:?}");
+    assert_eq!(rows[6][13], "all");
+    let words = of_2d.text();
+    assert!(words.contains("2D classification (gradient refinement)"));
+    assert!(words.contains("Step size") && words.contains("Particles per iteration"));
+
+    let text = page(&golden("inimodel_vdam").unwrap().join("run"));
+    let of_3d = Page::parse(&text);
+    let words = of_3d.text();
+    for expected in [
+        "Initial model, finished",
+        "600, of which 528 have been used so far",
+    ] {
+        assert!(words.contains(expected), "{expected}");
+    }
+    let images = of_3d.images();
+    assert_eq!(images.len(), 6 + 2, "{images:?}");
+    assert_eq!(images[0].0, "Class 1 in iteration 0");
+}
+
 #[test]
 fn a_refinement_of_the_reference_program() {
     let prefix = fixture().join("refine3d_c4/run");

@@ -42,6 +42,15 @@ impl SetName {
         }
     }
 
+    /// Iterations since another set, where this one comes later; a final set is one iteration more.
+    pub fn iterations_since(self, before: Self) -> Option<usize> {
+        match (before, self) {
+            (Self::Iteration(a), Self::Iteration(b)) => b.checked_sub(a).filter(|n| *n > 0),
+            (Self::Iteration(_), Self::Final) => Some(1),
+            (Self::Final, _) => None,
+        }
+    }
+
     /// Path of a file of the set, `tail` being for instance `_data.star`.
     pub fn file(self, prefix: &str, tail: &str) -> PathBuf {
         match self {

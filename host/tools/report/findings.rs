@@ -4,12 +4,21 @@ use super::history::{Run, Set};
 use super::maps::Views;
 use super::pace;
 use super::state::State;
-use super::tables::Model;
+use super::tables::{Class, Model};
 use crate::dataset::copies::Shared;
 use std::time::SystemTime;
 
 /// Share of the particles below which a class is as good as empty.
 const SMALL_CLASS: f64 = 0.01;
+
+/// Number of classes from which some are expected to be small.
+const MANY: usize = 10;
+
+/// Share of an even share below which one of many classes is small.
+const SMALL_OF_MANY: f64 = 0.1;
+
+/// Share of the particles above which one of many classes is worth a word.
+const LARGE_OF_MANY: f64 = 0.5;
 
 /// FSC that means signal (gold standard).
 pub const GOLD_STANDARD: f64 = 0.143;
@@ -43,12 +52,16 @@ pub fn of(run: &Run, state: State, now: SystemTime) -> Vec<String> {
     let model = &run.last().model;
     found.extend(flawed_maps(&run.latest.maps));
     found.extend(small_classes(model));
+    found.extend(blank_averages(run));
     found.extend(nyquist(model));
     found.extend(fsc(model));
     let particles = run.latest.particles.as_ref();
     found.extend(particles.and_then(|p| Some(shared_images(p.shared?, p.count))));
     found.extend(resolution_lost(&run.sets));
-    found.extend(pmax(&run.sets));
+    // Each iteration of a gradient run has other particles.
+    if run.optimiser().is_none_or(|o| o.gradient.is_none()) {
+        found.extend(pmax(&run.sets));
+    }
     found
 }
 
@@ -65,7 +78,56 @@ fn flawed_maps(maps: &[Views]) -> Vec<String> {
     maps.iter().filter_map(told).collect()
 }
 
+/// Averages of classes with particles that show nothing.
+fn blank_averages(run: &Run) -> Option<String> {
+    let averages = run.latest.averages.as_ref()?;
+    let mut flawed = averages.flaws.iter().enumerate().filter_map(|(k, flaw)| {
+        let has_particles = run.last().model.classes[k].occupancy > 0.0;
+        Some((k, flaw.as_ref().filter(|_| has_particles)?))
+    });
+    let (k, flaw) = flawed.next()?;
+    let others = match flawed.count() {
+        0 => String::new(),
+        1 => " So does another one.".into(),
+        n => format!(" So do {n} others."),
+    };
+    Some(format!(
+        "The average of class {} shows nothing: {flaw}.{others} Look at the images, their CTF parameters and the warnings of the run.",
+        k + 1
+    ))
+}
+
+/// Of many classes, as in 2D, some are always small: only their number is told.
+fn many_classes(model: &Model) -> Vec<String> {
+    let count = model.classes.len();
+    let small = |share: f64| {
+        let is_small = |class: &&Class| class.occupancy <= share / count as f64;
+        model.classes.iter().filter(is_small).count()
+    };
+    let (empty, tiny) = (small(0.0), small(SMALL_OF_MANY));
+    let mut found = Vec::new();
+    if 2 * tiny > count {
+        found.push(format!(
+            "{tiny} of {count} classes hold less than a tenth of an even share ({empty} of them nothing): fewer classes (--K) would do."
+        ));
+    }
+    let largest = model.by_occupancy()[0];
+    let share = model.classes[largest].occupancy;
+    if share > LARGE_OF_MANY {
+        found.push(format!(
+            "Class {} holds {:.0} % of the particles. If its average is blurred, it gathers what fits nowhere else; gradient \
+             refinement (--grad) is less prone to that.",
+            largest + 1,
+            100.0 * share
+        ));
+    }
+    found
+}
+
 fn small_classes(model: &Model) -> Vec<String> {
+    if model.classes.len() >= MANY {
+        return many_classes(model);
+    }
     let is_small = |occupancy: f64| model.classes.len() > 1 && occupancy < SMALL_CLASS;
     model
         .classes
@@ -176,7 +238,12 @@ fn silence(sets: &[Set], now: SystemTime) -> Option<String> {
         .duration_since(sets.last()?.written?)
         .ok()?
         .as_secs_f64();
-    (longest > 0.0 && age > (SILENCE.0 * longest).max(SILENCE.1)).then(|| {
+    // Gradient runs write only some iterations.
+    let between = sets
+        .windows(2)
+        .filter_map(|pair| pair[1].name.iterations_since(pair[0].name));
+    let until_written = longest * between.max().unwrap_or(1) as f64;
+    (longest > 0.0 && age > (SILENCE.0 * until_written).max(SILENCE.1)).then(|| {
         format!(
             "Nothing was written for {}, while no iteration took longer than {}: the run may have stopped.",
             pace::words(age),
@@ -194,6 +261,8 @@ mod tests {
 
     fn model(resolution: f64, occupancies: &[f64], fsc: &[f64]) -> Model {
         Model {
+            is_2d: false,
+            tau_fudge: None,
             box_size: 64,
             pixel_size: 4.0,
             resolution,
@@ -342,5 +411,20 @@ mod tests {
         };
         assert!(after(4900).is_none());
         assert!(after(5100).unwrap().contains("16 min 40 s"));
+    }
+
+    /// Of many classes only the number of small ones is told, and the one that gathers most.
+    #[test]
+    fn many_classes_are_told_of_together() {
+        let mut occupancies = vec![0.0; 20];
+        occupancies[4] = 0.6;
+        occupancies[5..12].fill(0.4 / 7.0);
+        let told = small_classes(&model(20.0, &occupancies, &[]));
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told[0].starts_with("12 of 20 classes") && told[0].contains("(12 of them nothing)")
+        );
+        assert!(told[1].starts_with("Class 5 holds 60 %"), "{told:?}");
+        assert!(small_classes(&model(20.0, &[0.05; 20], &[])).is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The run as its files tell it: every iteration, and the latest one in detail.
 
 use super::files::{self, SetName};
+use super::film::Film;
 use super::latest::Latest;
 use super::tables::{Model, Optimiser, Sampling};
 use super::{ReportError, pace};
@@ -33,6 +34,8 @@ pub struct Run {
     pub sets: Vec<Set>,
     /// Maps and particles of the last of them.
     pub latest: Latest,
+    /// Classes in some of the iterations, of runs that start from nothing.
+    pub film: Option<Film>,
     /// What is missing or was left out, for the reader of the page.
     pub notes: Vec<String>,
 }
@@ -58,6 +61,14 @@ impl Run {
         }
         let latest = read_latest(prefix, &mut sets, &mut notes)?;
         note_missing(prefix, &sets, &mut notes);
+        let from_nothing = |set: &Set| {
+            let by_gradient = set.optimiser.as_ref().is_some_and(|o| o.gradient.is_some());
+            set.model.is_2d || by_gradient
+        };
+        let film = match sets.iter().any(from_nothing) {
+            true => Film::read(prefix, &sets),
+            false => None,
+        };
         if !pace::fill(&mut sets) {
             notes.push(
                 "The times of the files are not those of a run (copied files?), so nothing is said about its pace.".into(),
@@ -67,6 +78,7 @@ impl Run {
             prefix: prefix.into(),
             sets,
             latest,
+            film,
             notes,
         })
     }

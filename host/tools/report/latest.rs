@@ -1,7 +1,8 @@
 //! Maps and particles of the latest iteration.
 
 use super::ReportError;
-use super::files::SetName;
+use super::averages::Averages;
+use super::files::{SetName, folder};
 use super::history::Set;
 use super::maps::Views;
 use super::particles::Particles;
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 pub struct Latest {
     /// Views of each map.
     pub maps: Vec<Views>,
+    /// Class averages of a 2D run; None where their stack is missing.
+    pub averages: Option<Averages>,
     /// Particles; None where their file is missing.
     pub particles: Option<Particles>,
 }
@@ -24,6 +27,16 @@ impl Latest {
     pub fn read(prefix: &str, set: &Set, notes: &mut Vec<String>) -> Result<Self, ReportError> {
         let mut missing = Vec::new();
         let mut maps = Vec::new();
+        let mut averages = None;
+        if set.model.is_2d {
+            let stack = set.name.file(prefix, "_classes.mrcs");
+            if stack.is_file() {
+                let (classes, pixel_size) = (set.model.classes.len(), set.model.pixel_size);
+                averages = Some(Averages::read(&stack, classes, pixel_size)?);
+            } else {
+                missing.push(stack);
+            }
+        }
         for (title, path) in map_files(prefix, set) {
             if path.is_file() {
                 let map = read_map_if(&path, &map_checks::fits)?;
@@ -48,14 +61,29 @@ impl Latest {
                 .iter()
                 .map(|path| format!("Missing: {}.", path.display())),
         );
-        Ok(Self { maps, particles })
+        Ok(Self {
+            maps,
+            averages,
+            particles,
+        })
     }
+}
+
+fn is_of_gradient(set: &Set) -> bool {
+    set.optimiser.as_ref().is_some_and(|o| o.gradient.is_some())
 }
 
 /// Titles and paths of the maps that a set should have.
 fn map_files(prefix: &str, set: &Set) -> Vec<(String, PathBuf)> {
-    let halves = set.name.existing(prefix, "_half1_model.star").is_some();
     let mut found = Vec::new();
+    if set.model.is_2d {
+        return found;
+    }
+    let halves = set.name.existing(prefix, "_half1_model.star").is_some();
+    let aligned = folder(prefix).join("initial_model.mrc");
+    if is_of_gradient(set) && aligned.is_file() {
+        found.push(("Aligned with the symmetry axes".to_owned(), aligned));
+    }
     for k in 1..=set.model.classes.len() {
         let map = |tag: &str, tail: &str| {
             set.name

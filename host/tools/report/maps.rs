@@ -32,7 +32,8 @@ impl Views {
     /// Take the views of a map (z, y, x) with voxels of `pixel_size` Å.
     pub fn of(title: String, path: PathBuf, map: &Array3<f32>, pixel_size: f64) -> Self {
         let (depth, height, width) = map.dim();
-        let small = |plane: Array2<f32>| averaged(plane, depth.max(height).max(width));
+        let side = depth.max(height).max(width);
+        let small = |plane: Array2<f32>| averaged(plane, side, LARGEST_SIDE);
         let slice = |axis: usize| {
             let axis = Axis(axis);
             small(map.index_axis(axis, map.len_of(axis) / 2).to_owned())
@@ -44,25 +45,26 @@ impl Views {
             widths: [width, width, height].map(|side| side as f64 * pixel_size),
             slices: [0, 1, 2].map(slice),
             projections: [0, 1, 2].map(projection),
-            flaw: flaw(map),
+            flaw: flaw(map.iter(), "voxel"),
         }
     }
 }
 
-/// Says what makes a map useless: values that are no numbers, or one value everywhere.
-fn flaw(map: &Array3<f32>) -> Option<String> {
-    let first = map.first().copied()?;
-    if let Some(value) = map.iter().find(|v| !v.is_finite()) {
-        return Some(format!("it has voxels that are {value}"));
+/// Says what makes a map or image of voxels or pixels (`part`) useless: values that are no numbers, or one value everywhere.
+pub fn flaw<'a>(values: impl Iterator<Item = &'a f32> + Clone, part: &str) -> Option<String> {
+    let first = values.clone().next().copied()?;
+    if let Some(value) = values.clone().find(|v| !v.is_finite()) {
+        return Some(format!("it has {part}s that are {value}"));
     }
-    map.iter()
+    values
+        .into_iter()
         .all(|v| *v == first)
-        .then(|| format!("every voxel is {first}"))
+        .then(|| format!("every {part} is {first}"))
 }
 
-/// Mean over squares of pixels, so that a map of `side` voxels gets no larger than [`LARGEST_SIDE`].
-fn averaged(plane: Array2<f32>, side: usize) -> Array2<f32> {
-    let step = side.div_ceil(LARGEST_SIDE);
+/// Mean over squares of pixels, so that planes of a map or stack of `side` pixels get no larger than `largest`.
+pub fn averaged(plane: Array2<f32>, side: usize, largest: usize) -> Array2<f32> {
+    let step = side.div_ceil(largest);
     let (height, width) = plane.dim();
     if step <= 1 || height < step || width < step {
         return plane;
@@ -75,7 +77,7 @@ fn averaged(plane: Array2<f32>, side: usize) -> Array2<f32> {
 }
 
 /// Grey images of planes, black and white at the same values in all of them.
-pub fn images(planes: &[Array2<f32>; 3]) -> Result<Vec<String>, ReportError> {
+pub fn images(planes: &[Array2<f32>]) -> Result<Vec<String>, ReportError> {
     let (low, high) = contrast(planes.iter().flat_map(|plane| plane.iter().copied()));
     planes
         .iter()
@@ -175,7 +177,7 @@ mod tests {
     #[test]
     fn large_maps_are_averaged() {
         let plane = Array2::from_shape_fn((640, 640), |(y, x)| (y % 2 + x % 2) as f32);
-        let small = averaged(plane, 640);
+        let small = averaged(plane, 640, LARGEST_SIDE);
         assert_eq!(small.dim(), (320, 320));
         assert!(small.iter().all(|value| *value == 1.0));
     }

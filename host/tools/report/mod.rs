@@ -1,15 +1,19 @@
-//! A page about a run, finished or going on, made from the files that it wrote: progress, curves, maps, orientations.
+//! A page about a run, finished or going on, made from the files that it wrote: progress, curves, class averages, maps,
+//! orientations.
 //!
 //! One HTML file holds everything (curves as SVG, images as PNG in `data:` URIs), so it can be mailed or served by
 //! anything. Files are only read: the run does not notice, and may be one of RELION or of this program.
 
+mod averages;
 mod chart;
 mod directions;
 mod files;
+mod film;
 mod findings;
 mod history;
 mod html;
 mod image;
+mod job;
 mod latest;
 mod maps;
 mod mollweide;

@@ -23,7 +23,8 @@ pub fn fill(sets: &mut [Set]) -> bool {
     true
 }
 
-/// Seconds from the set before to each set; None for the whole where a set seems older than the one before it, or all are as old.
+/// Seconds per iteration from the set before to each set, of which there may be several (gradient runs write every tenth); None for
+/// the whole where a set seems older than the one before it, or all are as old.
 fn seconds(times: &[(SetName, Option<SystemTime>)]) -> Option<Vec<Option<f64>>> {
     let mut found = vec![None; times.len()];
     for i in 1..times.len() {
@@ -31,7 +32,9 @@ fn seconds(times: &[(SetName, Option<SystemTime>)]) -> Option<Vec<Option<f64>>> 
             continue;
         };
         let span = end.duration_since(start).ok()?.as_secs_f64();
-        found[i] = name.follows(before).then_some(span);
+        found[i] = name
+            .iterations_since(before)
+            .map(|count| span / count as f64);
     }
     let known: Vec<f64> = found.iter().flatten().copied().collect();
     let plausible = known.is_empty() || mean(&known) >= FASTEST;
@@ -95,7 +98,7 @@ mod tests {
         // Iteration 2 is missing: the time between 1 and 3 is that of two iterations.
         gap = times(&[0.0, 60.0, 90.0]);
         gap[2].0 = SetName::Iteration(3);
-        assert_eq!(seconds(&gap).unwrap(), [None, Some(60.0), None]);
+        assert_eq!(seconds(&gap).unwrap(), [None, Some(60.0), Some(15.0)]);
         gap[2].0 = SetName::Final;
         assert_eq!(seconds(&gap).unwrap()[2], Some(30.0));
     }

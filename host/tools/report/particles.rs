@@ -9,8 +9,8 @@ use std::path::Path;
 pub struct Particles {
     /// Rot and tilt, degrees.
     pub directions: Vec<[f64; 2]>,
-    /// Class of each particle, from 0; all 0 without the column.
-    pub classes: Vec<usize>,
+    /// Class of each particle, from 0; all 0 without the column, None for particles that have been in no iteration yet.
+    pub classes: Vec<Option<usize>>,
     /// Length of the shift, Å.
     pub offsets: Vec<f64>,
     /// Mean of both defocus values, Å.
@@ -41,9 +41,9 @@ impl Particles {
             true => table
                 .integer_column("rlnClassNumber")?
                 .into_iter()
-                .map(|class| usize::try_from(class - 1).unwrap_or(0))
+                .map(|class| usize::try_from(class - 1).ok())
                 .collect(),
-            false => vec![0; table.len()],
+            false => vec![Some(0); table.len()],
         };
         let offsets = pairs("rlnOriginXAngst", "rlnOriginYAngst")?;
         let defocus = pairs("rlnDefocusU", "rlnDefocusV")?;
@@ -58,12 +58,17 @@ impl Particles {
         })
     }
 
+    /// Number of particles that have been in an iteration.
+    pub fn visited(&self) -> usize {
+        self.classes.iter().flatten().count()
+    }
+
     /// Directions of the particles of a class (from 0).
     pub fn directions_of(&self, class: usize) -> Vec<[f64; 2]> {
         self.directions
             .iter()
             .zip(&self.classes)
-            .filter(|(_, k)| **k == class)
+            .filter(|(_, k)| **k == Some(class))
             .map(|(direction, _)| *direction)
             .collect()
     }

@@ -9,6 +9,8 @@ use std::path::Path;
 /// `_model.star`, or that of half 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
+    /// The references are class averages, not maps.
+    pub is_2d: bool,
     /// Side of the maps, voxels.
     pub box_size: usize,
     /// Å per voxel.
@@ -21,6 +23,8 @@ pub struct Model {
     pub average_pmax: f64,
     /// Orientations are searched around those of the iteration before.
     pub local_searches: bool,
+    /// T, as in force (`rlnTau2FudgeFactor`).
+    pub tau_fudge: Option<f64>,
     /// Classes in order.
     pub classes: Vec<Class>,
 }
@@ -80,6 +84,17 @@ pub struct Optimiser {
     pub change_offsets: Option<f64>,
     /// Share of the particles that changed class.
     pub change_classes: Option<f64>,
+    /// Of a gradient run.
+    pub gradient: Option<Gradient>,
+}
+
+/// State of a gradient run (`--grad`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gradient {
+    /// η in force.
+    pub step_size: Option<f64>,
+    /// Particles of an iteration; None for all, and before the first iteration.
+    pub subset: Option<usize>,
 }
 
 /// `_sampling.star`.
@@ -108,6 +123,10 @@ impl Model {
         let general = document.require("model_general")?;
         let classes = document.require("model_classes")?;
         Ok(Self {
+            // Files of versions that had no 2D references lack the label.
+            is_2d: general
+                .integer(0, "rlnReferenceDimensionality")
+                .is_ok_and(|dimensions| dimensions == 2),
             box_size: positive(path, general, "rlnOriginalImageSize")? as usize,
             pixel_size: positive(path, general, "rlnPixelSize")?,
             resolution: general.real(0, "rlnCurrentResolution")?,
@@ -116,10 +135,21 @@ impl Model {
             local_searches: general
                 .integer(0, "rlnOrientationalPriorMode")
                 .is_ok_and(|mode| mode != 0),
+            tau_fudge: general.real(0, "rlnTau2FudgeFactor").ok(),
             classes: (0..classes.len())
                 .map(|k| Class::read(&document, classes, k))
                 .collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Classes (from 0), the largest first; of equals the first.
+    pub fn by_occupancy(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.classes.len()).collect();
+        order.sort_by(|a, b| {
+            let of = |k: &usize| self.classes[*k].occupancy;
+            of(b).total_cmp(&of(a))
+        });
+        order
     }
 
     /// Side of the box, Å.
@@ -201,7 +231,21 @@ impl Optimiser {
             change_orientations: known(general, "rlnChangesOptimalOrientations", 999.0),
             change_offsets: known(general, "rlnChangesOptimalOffsets", 999.0),
             change_classes: known(general, "rlnChangesOptimalClasses", 9_999_999.0),
+            gradient: general
+                .boolean(0, "rlnDoGradientRefine")
+                .unwrap_or(false)
+                .then(|| Gradient::of(general)),
         })
+    }
+}
+
+impl Gradient {
+    fn of(general: &Table) -> Self {
+        let subset = general.integer(0, "rlnSgdSubsetSize").unwrap_or(0);
+        Self {
+            step_size: general.real(0, "rlnGradCurrentStepsize").ok(),
+            subset: usize::try_from(subset).ok().filter(|size| *size > 0),
+        }
     }
 }
 

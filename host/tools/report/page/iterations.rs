@@ -1,10 +1,15 @@
 //! The table of iterations and curves over them.
 
+use super::gradient;
+use super::shown_classes;
 use crate::tools::report::chart::{Axis, Chart, Curve, Scale};
 use crate::tools::report::files::SetName;
 use crate::tools::report::history::{Run, Set};
 use crate::tools::report::html::{number, paragraph, section, short, table};
 use crate::tools::report::pace;
+
+/// Classes whose shares are listed in the table.
+const MOST_LISTED: usize = 4;
 
 /// Curves, then the table.
 pub fn sections(run: &Run) -> String {
@@ -43,19 +48,26 @@ fn charts(run: &Run) -> String {
             )],
         )
     });
-    let classes = run.last().model.classes.len();
-    if classes > 1 {
+    if is_of_gradient(run) {
+        charts.extend(gradient::charts(run));
+    }
+    let shown = shown_classes(&run.last().model);
+    if shown.len() > 1 {
         let occupancy = |set: &Set, k: usize| {
             set.model
                 .classes
                 .get(k)
                 .map_or(f64::NAN, |c| 100.0 * c.occupancy)
         };
-        let curves: Vec<Curve> = (0..classes)
-            .map(|k| curve(&format!("class {}", k + 1), over(&|set| occupancy(set, k))))
+        let curves: Vec<Curve> = shown
+            .iter()
+            .map(|&k| curve(&format!("class {}", k + 1), over(&|set| occupancy(set, k))))
             .collect();
         charts.push(Chart {
-            title: "Share of the particles in each class".into(),
+            title: match shown.len() < run.last().model.classes.len() {
+                true => "Share of the particles in the largest classes".into(),
+                false => "Share of the particles in each class".to_owned(),
+            },
             y: Axis::new(
                 "particles, %",
                 0.0,
@@ -69,7 +81,7 @@ fn charts(run: &Run) -> String {
 }
 
 /// A figure of a set; not a number for the one before the first iteration, which knows none.
-fn known(set: &Set, value: f64) -> f64 {
+pub(super) fn known(set: &Set, value: f64) -> f64 {
     if set.name == SetName::Iteration(0) {
         return f64::NAN;
     }
@@ -91,7 +103,7 @@ fn resolution(run: &Run, points: Vec<(f64, f64)>) -> Chart {
     }
 }
 
-fn curve(name: &str, points: Vec<(f64, f64)>) -> Curve {
+pub(super) fn curve(name: &str, points: Vec<(f64, f64)>) -> Curve {
     Curve {
         name: name.into(),
         points,
@@ -99,7 +111,7 @@ fn curve(name: &str, points: Vec<(f64, f64)>) -> Curve {
     }
 }
 
-fn largest(curves: &[Curve]) -> f64 {
+pub(super) fn largest(curves: &[Curve]) -> f64 {
     curves
         .iter()
         .flat_map(|curve| &curve.points)
@@ -109,7 +121,7 @@ fn largest(curves: &[Curve]) -> f64 {
 }
 
 /// A chart over the iterations, without title and y axis.
-fn blank(run: &Run, curves: Vec<Curve>) -> Chart {
+pub(super) fn blank(run: &Run, curves: Vec<Curve>) -> Chart {
     let ends = [&run.sets[0], run.last()].map(|set| position(run, set));
     Chart {
         title: String::new(),
@@ -121,7 +133,7 @@ fn blank(run: &Run, curves: Vec<Curve>) -> Chart {
 }
 
 /// Where a set stands on the axis: the final set is one iteration more.
-fn position(run: &Run, set: &Set) -> f64 {
+pub(super) fn position(run: &Run, set: &Set) -> f64 {
     let last = |set: &Set| match set.name {
         SetName::Iteration(number) => Some(number),
         SetName::Final => None,
@@ -150,8 +162,11 @@ fn iterations_table(run: &Run) -> String {
     if has_classes {
         heads.push("Changes of class, %");
     }
+    if is_of_gradient(run) {
+        heads.extend(["Step size", "Particles", "T"]);
+    }
     heads.push("Time");
-    if has_classes {
+    if lists_classes(run) {
         heads.push("Classes, %");
     }
     let heads: Vec<String> = heads.into_iter().map(String::from).collect();
@@ -198,8 +213,19 @@ fn row(set: &Set, run: &Run, has_classes: bool) -> Vec<String> {
         let changed = optimiser.and_then(|o| o.change_classes);
         cells.push(number(changed.map(|share| 100.0 * share), 1));
     }
+    if is_of_gradient(run) {
+        let first = set.name == SetName::Iteration(0);
+        let gradient = optimiser.and_then(|o| o.gradient).filter(|_| !first);
+        cells.push(number(gradient.and_then(|g| g.step_size), 3));
+        cells.push(match gradient.map(|g| g.subset) {
+            Some(Some(size)) => size.to_string(),
+            Some(None) => "all".into(),
+            None => "–".into(),
+        });
+        cells.push(number(model.tau_fudge, 2));
+    }
     cells.push(set.seconds.map_or("–".into(), pace::words));
-    if has_classes {
+    if lists_classes(run) {
         let shares: Vec<String> = model
             .classes
             .iter()
@@ -210,10 +236,25 @@ fn row(set: &Set, run: &Run, has_classes: bool) -> Vec<String> {
     cells
 }
 
+fn is_of_gradient(run: &Run) -> bool {
+    run.optimiser().is_some_and(|o| o.gradient.is_some())
+}
+
+/// Shares of all classes have room in the table; the chart shows more of them.
+fn lists_classes(run: &Run) -> bool {
+    (2..=MOST_LISTED).contains(&run.last().model.classes.len())
+}
+
 fn legend(run: &Run) -> String {
     let mut text = "Steps are those of the first pass → the second. Accuracies are expected errors; changes are averages \
-                    against the iteration before. Times lie between the optimiser files of successive iterations."
+                    against the iteration before. Times are those between optimiser files, per iteration."
         .to_owned();
+    if is_of_gradient(run) {
+        text.push_str(
+            " Each iteration of a gradient run uses a subset of the particles; mean Pmax and changes are those of the subset. Only some \
+             iterations are written.",
+        );
+    }
     if run.optimiser().is_some_and(|o| o.auto_refine) {
         text.push_str(
             " Figures of auto-refine are those of half 1; the final set is the map from all particles.",

@@ -1,5 +1,8 @@
 //! The page, section by section.
 
+mod averages;
+mod film;
+mod gradient;
 mod iterations;
 mod maps;
 mod orientations;
@@ -11,8 +14,12 @@ use super::findings;
 use super::history::Run;
 use super::html::{escaped, list};
 use super::state::State;
+use super::tables::Model;
 use crate::tools::moment;
 use std::time::SystemTime;
+
+/// Curves in a chart: more cannot be told apart.
+const MOST_CURVES: usize = 8;
 
 /// The whole page. With `refresh` a browser loads it again after so many seconds.
 pub fn html(
@@ -28,7 +35,9 @@ pub fn html(
         summary::header(run, state, now),
         boxed("look", "Worth a look", &findings::of(run, state, now)),
         boxed("notes", "What this page lacks", &run.notes),
+        averages::section(run)?,
         iterations::sections(run),
+        film::section(run)?,
         spectra::section(run),
         maps::section(run)?,
         orientations::section(run)?,
@@ -44,6 +53,15 @@ pub fn html(
         moment::minute(now),
         env!("CARGO_PKG_VERSION"),
     ))
+}
+
+/// Classes (from 0) that get a curve of their own: all, or the largest where there are many.
+fn shown_classes(model: &Model) -> Vec<usize> {
+    let count = model.classes.len();
+    match count > MOST_CURVES {
+        true => model.by_occupancy().into_iter().take(MOST_CURVES).collect(),
+        false => (0..count).collect(),
+    }
 }
 
 /// A framed list under a heading; nothing for no items.

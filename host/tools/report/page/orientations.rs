@@ -17,7 +17,11 @@ pub fn section(run: &Run) -> Result<String, ReportError> {
     let Some(particles) = &run.latest.particles else {
         return Ok(String::new());
     };
-    let mut body = spheres(run, particles)?;
+    // Class averages have no viewing direction: rot and tilt are those of the input.
+    let mut body = match run.last().model.is_2d {
+        true => String::new(),
+        false => spheres(run, particles)?,
+    };
     body.push_str(&histograms(particles));
     Ok(html_section(
         &format!("Particles, {}", run.last().name.title()),

@@ -4,10 +4,14 @@ use crate::tools::report::chart::{Axis, Chart, Curve, Rule, Scale};
 use crate::tools::report::findings::GOLD_STANDARD;
 use crate::tools::report::history::Run;
 use crate::tools::report::html::{number, section as html_section, table};
+use crate::tools::report::page::shown_classes;
 use crate::tools::report::tables::Model;
 
 /// Signal-to-noise ratios below this are not shown: nothing is seen there.
 const LOWEST_SSNR: f64 = 1e-2;
+
+/// Rows from which a table is folded away until the reader asks for it.
+const LONG_TABLE: usize = 20;
 
 /// Figures and curves.
 pub fn section(run: &Run) -> String {
@@ -47,7 +51,7 @@ fn classes_table(run: &Run) -> String {
             particles
                 .classes
                 .iter()
-                .filter(|class| **class == k)
+                .filter(|class| **class == Some(k))
                 .count(),
         )
     };
@@ -69,7 +73,13 @@ fn classes_table(run: &Run) -> String {
             ]
         })
         .collect();
-    table("classes", &heads, &rows)
+    let table = table("classes", &heads, &rows);
+    match rows.len() > LONG_TABLE {
+        true => {
+            format!("<details>\n<summary>Figures of all classes</summary>\n{table}</details>\n")
+        }
+        false => table,
+    }
 }
 
 /// Frequencies up to Nyquist.
@@ -121,12 +131,12 @@ fn fsc(model: &Model) -> Option<Chart> {
     })
 }
 
-/// Signal-to-noise ratio of each class.
+/// Signal-to-noise ratio of the classes.
 fn ssnr(model: &Model) -> Option<Chart> {
-    let curves: Vec<Curve> = model
-        .classes
+    let shown = shown_classes(model);
+    let curves: Vec<Curve> = shown
         .iter()
-        .enumerate()
+        .map(|&k| (k, &model.classes[k]))
         .map(|(k, class)| Curve {
             name: format!("class {}", k + 1),
             points: class
@@ -151,7 +161,11 @@ fn ssnr(model: &Model) -> Option<Chart> {
     let mut rules = vec![Rule::Across(1.0, "1".into())];
     rules.extend(resolution(model));
     Some(Chart {
-        title: "Signal-to-noise ratio of the map, τ²/σ²".into(),
+        title: match (model.is_2d, shown.len() < model.classes.len()) {
+            (true, true) => "Signal-to-noise ratio of the largest classes, τ²/σ²".into(),
+            (true, false) => "Signal-to-noise ratio of the class averages, τ²/σ²".into(),
+            (false, _) => "Signal-to-noise ratio of the map, τ²/σ²".to_owned(),
+        },
         x: frequencies(model),
         y: Axis::new("SSNR", LOWEST_SSNR, largest.max(2.0), Scale::Logarithmic),
         curves,

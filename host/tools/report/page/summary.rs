@@ -4,18 +4,14 @@ use crate::tools::moment;
 use crate::tools::report::files::SetName;
 use crate::tools::report::history::Run;
 use crate::tools::report::html::{escaped, number, short};
+use crate::tools::report::job::Job;
 use crate::tools::report::pace;
 use crate::tools::report::state::State;
 use std::time::SystemTime;
 
 /// Heading and list of facts.
 pub fn header(run: &Run, state: State, now: SystemTime) -> String {
-    let job = match (run.optimiser(), run.last().model.classes.len()) {
-        (Some(optimiser), _) if optimiser.auto_refine => "3D auto-refine",
-        (Some(_), 1) => "3D classification with one class",
-        (Some(_), _) => "3D classification",
-        (None, _) => "3D refinement",
-    };
+    let job = Job::of(run).title(run);
     let facts: String = facts(run, state, now)
         .into_iter()
         .map(|(name, value)| format!("<dt>{}</dt><dd>{value}</dd>\n", escaped(name)))
@@ -63,12 +59,19 @@ fn facts(run: &Run, state: State, now: SystemTime) -> Vec<(&'static str, String)
         ),
     ];
     if let Some(particles) = &run.latest.particles {
-        facts.push(("Particles", particles.count.to_string()));
+        let (count, visited) = (particles.count, particles.visited());
+        facts.push((
+            "Particles",
+            match visited < count && visited > 0 {
+                true => format!("{count}, of which {visited} have been used so far"),
+                false => count.to_string(),
+            },
+        ));
     }
     if model.classes.len() > 1 {
         facts.push(("Classes", model.classes.len().to_string()));
     }
-    if let Some(sampling) = run.sampling() {
+    if let Some(sampling) = run.sampling().filter(|_| !model.is_2d) {
         facts.push(("Symmetry", escaped(&sampling.symmetry).into_owned()));
     }
     if let Some(optimiser) = run.optimiser() {
