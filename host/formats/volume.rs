@@ -46,7 +46,12 @@ pub fn read_reference_if(path: &Path, judge: Judge) -> Result<Map, MrcError> {
 pub fn read_map_if(path: &Path, judge: Judge) -> Result<Map, MrcError> {
     let text = path.to_string_lossy();
     let name = ImageName::parse(&text);
-    let path = Path::new(&name.path);
+    let given = path;
+    let mut path = Path::new(&name.path);
+    // A name without an extension means one of SPIDER, unless there is such a file.
+    if !path.exists() && given.exists() {
+        path = given;
+    }
     if name.slice.is_some() {
         return Err(MrcError::new(
             Code::IMAGE_FORMAT,
@@ -160,6 +165,10 @@ mod tests {
         }
         let error = |name: &str| read_map(&folder.path().join(name)).unwrap_err().to_string();
         assert!(error("missing.mrc").contains("cannot open the map"));
+        std::fs::create_dir(folder.path().join("maps")).unwrap();
+        assert!(error("maps").contains("this is a folder"));
+        std::fs::write(folder.path().join("map"), &bytes).unwrap();
+        assert_eq!(read_map(&folder.path().join("map")).unwrap().data, data);
         assert!(error("a.tif").contains("TIFF"));
         std::fs::write(folder.path().join("cut.mrc"), &bytes[..1200]).unwrap();
         assert!(

@@ -148,6 +148,38 @@ pub fn inside(path: &Path, mask: &Array3<f64>) -> Option<String> {
     spread(mask, 0.0)?.at_corners(path, "mask")
 }
 
+/// Returns a warning where the mask of the particles (a sphere of `radius` voxels) leaves next to nothing of the power of a
+/// reference that goes on beyond it: a diameter in nm, or in pixels. Noise around a small particle does not count.
+pub fn sphere(reference: &Array3<f64>, radius: f64) -> Option<String> {
+    let (sections, n, _) = reference.dim();
+    let (middle, depth) = ((n / 2) as f64, (sections / 2) as f64);
+    let mean = reference.mean().unwrap_or(0.0);
+    // Power and number of voxels within the sphere, and in one of twice its radius around it; power of all.
+    let (mut within, mut around, mut all) = ([0.0; 2], [0.0; 2], 0.0);
+    for ((z, y, x), v) in reference.indexed_iter() {
+        let at = [x as f64 - middle, y as f64 - middle, z as f64 - depth];
+        let distance = at.iter().map(|c| c * c).sum::<f64>().sqrt();
+        let power = (v - mean).powi(2);
+        all += power;
+        let sums = match distance {
+            d if d <= radius => &mut within,
+            d if d <= 2.0 * radius => &mut around,
+            _ => continue,
+        };
+        sums[0] += power;
+        sums[1] += 1.0;
+    }
+    let share = within[0] / all;
+    let goes_on = around[0] / around[1] > 0.5 * within[0] / within[1];
+    (share < LEAST_POWER && goes_on).then(|| {
+        format!(
+            "the mask of the particles leaves {:.1} % of the power of the reference, which goes on beyond it. \
+             --particle_diameter is in Å: is it right?",
+            100.0 * share
+        )
+    })
+}
+
 /// Returns a warning where a mask or reference lies at the corners of its box, or far from its centre.
 pub fn centre(path: &Path, what: &str, map: &Array3<f64>) -> Option<String> {
     let background = match what {
@@ -338,6 +370,22 @@ mod tests {
         assert_eq!(cover(&(ball([8.0; 3], 3.0) * 0.001)), None);
         let beside = cover(&ball([1.0; 3], 2.0)).unwrap();
         assert!(beside.contains("% of the power"), "{beside}");
+    }
+
+    #[test]
+    fn the_mask_of_the_particles_is_as_large_as_the_reference() {
+        let reference = ball([8.0; 3], 6.0);
+        for radius in [8.0, 5.0, 3.0] {
+            assert_eq!(sphere(&reference, radius), None, "{radius}");
+        }
+        let tight = sphere(&reference, 1.5).unwrap();
+        assert!(tight.contains("--particle_diameter is in Å"), "{tight}");
+        // A small particle in much noise.
+        let noise = |at: (usize, usize, usize)| {
+            f64::from((at.0 * 7 + at.1 * 13 + at.2 * 5) as u32 % 3) - 1.0
+        };
+        let noisy = Array3::from_shape_fn((16, 16, 16), noise) + ball([8.0; 3], 1.0) * 3.0;
+        assert_eq!(sphere(&noisy, 1.5), None);
     }
 
     #[test]

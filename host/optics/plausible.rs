@@ -18,6 +18,13 @@ const USUAL_DEFOCUS: f64 = 1e5;
 const LEAST_DEFOCUS: f64 = 20.0;
 /// Share of particles in focus above which their defocus is taken for one in µm: files of two programs may be joined.
 const MOST_TINY: f64 = 0.01;
+/// Amplitude contrast.
+const POSSIBLE_CONTRAST: [f64; 2] = [0.0, 1.0];
+const USUAL_CONTRAST: [f64; 2] = [0.0, 1.0];
+/// Scale factors of the CTF, either sign.
+const POSSIBLE_SCALE: [f64; 2] = [1e-3, 1e3];
+/// B-factors of the CTF, Å².
+const POSSIBLE_B: [f64; 2] = [-1e4, 1e5];
 /// Phase shifts of phase plates (degrees), either sign.
 const POSSIBLE_PHASE: f64 = 360.0;
 /// Determinants of a magnification matrix: it differs from 1 by a few per cent.
@@ -61,12 +68,27 @@ pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             let advice = "It is in mm, as 2.7: correct it.";
             judge("rlnSphericalAberration", cs, verdict, advice)?;
         }
+        if let Some(contrast) = group.amplitude_contrast {
+            let verdict = between(contrast, POSSIBLE_CONTRAST, USUAL_CONTRAST);
+            let advice = "It lies between 0 and 1, as 0.1 (not in per cent): correct it.";
+            judge("rlnAmplitudeContrast", contrast, verdict, advice)?;
+        }
     }
     for (label, bad, advice) in [
         (
             "rlnCtfScalefactor of 0",
             (|p| p.ctf.scale == 0.0) as fn(&Particle) -> bool,
             "Their CTF is 0 everywhere, so nothing is known of them. Set it to 1, or remove the column.",
+        ),
+        (
+            "rlnCtfScalefactor below 0.001 or above 1000",
+            |p| !(POSSIBLE_SCALE[0]..=POSSIBLE_SCALE[1]).contains(&p.ctf.scale.abs()),
+            "It is about 1: correct or remove the column.",
+        ),
+        (
+            "rlnCtfBfactor below −10,000 or above 100,000",
+            |p| !(POSSIBLE_B[0]..=POSSIBLE_B[1]).contains(&p.ctf.b_factor),
+            "It is in Å², as 50, and damps the CTF when it is positive: correct or remove the column.",
         ),
         (
             "rlnPhaseShift beyond ±360°",

@@ -245,7 +245,9 @@ fn row(name: &'static str) -> &'static OptionEntry {
     table::find(name).unwrap_or_else(|| unreachable!("{name} is not in the option table"))
 }
 
-/// An empty line, a call for help anywhere, or `--continue` alone (spec 03 §3.1).
+/// Beyond it no RELION option has a meaning, and RELION's own integers end there.
+const LARGEST_INTEGER: f64 = i32::MAX as f64;
+
 /// Dashes that begin a word, those of typesetting among them.
 const DASHES: [char; 4] = ['-', '–', '—', '−'];
 
@@ -254,6 +256,7 @@ fn is_dashes(word: &str) -> bool {
     !word.is_empty() && word.chars().all(|c| DASHES.contains(&c))
 }
 
+/// An empty line, a call for help anywhere, or `--continue` alone (spec 03 §3.1).
 fn wants_help(words: &[String]) -> bool {
     words.is_empty()
         || (words.len() == 1 && words[0] == "--continue")
@@ -270,7 +273,12 @@ fn is_default(entry: &OptionEntry, value: &str) -> bool {
 fn check_value(entry: &'static OptionEntry, value: &str) -> Result<(), OptionsError> {
     let (fits, expected) = match entry.kind {
         Kind::Flag | Kind::Text | Kind::OptionalText => (true, ""),
-        Kind::Integer => (parse_integer(value).is_some(), "a whole number"),
+        Kind::Integer => match parse_real(value) {
+            Some(number) if number.abs() > LARGEST_INTEGER => {
+                (false, "a whole number of at most 2147483647")
+            }
+            _ => (parse_integer(value).is_some(), "a whole number"),
+        },
         Kind::Real => (parse_real(value).is_some(), "a number"),
         Kind::Bytes => (
             parse_bytes(value).is_some(),
@@ -296,8 +304,7 @@ fn parse_real(text: &str) -> Option<f64> {
 /// A whole number, also written as 25.0; RELION's C parser takes both.
 fn parse_integer(text: &str) -> Option<i64> {
     let value = parse_real(text)?;
-    // Beyond 2^31 no RELION option has a meaning, and RELION's own integers end there.
-    (value.fract() == 0.0 && value.abs() <= f64::from(i32::MAX)).then_some(value as i64)
+    (value.fract() == 0.0 && value.abs() <= LARGEST_INTEGER).then_some(value as i64)
 }
 
 /// A number with an optional suffix (K, M, G, T, with or without B or iB), in powers of 1024.
@@ -384,6 +391,11 @@ mod tests {
         assert_eq!(
             message("--K 2.5"),
             "--K needs a whole number, but its value is '2.5'; write the number alone, without a unit"
+        );
+        assert_eq!(
+            message("--random_seed 99999999999"),
+            "--random_seed needs a whole number of at most 2147483647, but its value is '99999999999'; write the number alone, \
+             without a unit"
         );
         assert_eq!(
             message("--ini_high 60A"),

@@ -5,15 +5,16 @@ use super::console::Console;
 use super::error::RunError;
 use super::first_references;
 use super::host_plan::{self, HostPlan};
+use super::lengths;
 use super::references::{self, References};
 use super::settings::{DEFAULT_OFFSET_RANGE, DEFAULT_OFFSET_STEP, Settings};
 use super::solvent::Solvent;
 use super::starting_poses;
 use crate::dataset::{OpticsGroup, ParticleSet, ReadOptions};
-use crate::errors::{Code, Message};
-use crate::formats::angstrom::Angstrom;
+use crate::errors::Code;
 use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::geometry::{random::CRandom, sampling::Sampling, symmetry::PointGroup};
+use crate::model::map_checks;
 use crate::optics::{mtf::MtfCorrection, plausible};
 use std::path::PathBuf;
 
@@ -68,6 +69,7 @@ pub(super) fn read_input(
     }
     let box_size = references[0].box_size();
     let pixel_size = references[0].pixel_size;
+    lengths::check_resolutions(&settings, box_size as f64 * pixel_size)?;
     settings.classes = references[0].maps.len();
     if settings.split_random_halves && settings.classes > 1 {
         return Err(Code::CONFLICTING_OPTIONS.says(format!(
@@ -86,7 +88,12 @@ pub(super) fn read_input(
             &settings, box_size, pixel_size,
         ));
     }
-    let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
+    let diameter = lengths::particle_diameter(&settings, box_size, pixel_size, console)?;
+    if settings.from_nothing().is_none() {
+        let reference = &references[0].maps[0];
+        let beyond = map_checks::sphere(reference, diameter / (2.0 * pixel_size));
+        warn_all(console, beyond.as_slice());
+    }
     let sampling = sampling(&settings, dimensions, box_size, pixel_size)?;
     // Local searches and fixed orientations have few samples, and are planned as they come.
     let local = settings.skip_align
@@ -191,39 +198,6 @@ pub(super) fn check_ctf(
     Ok(())
 }
 
-/// D, Å: as given, or the box less the edge of the mask.
-pub(super) fn particle_diameter(
-    settings: &Settings,
-    box_size: usize,
-    pixel_size: f64,
-    console: &Console,
-) -> Result<f64, RunError> {
-    let width = box_size as f64 * pixel_size;
-    let Some(diameter) = settings.particle_diameter.filter(|&d| d > 0.0) else {
-        let diameter = (box_size as f64 - settings.mask_edge) * pixel_size;
-        if diameter <= 0.0 {
-            return Err(Code::DIAMETER.says(format!(
-                "a mask edge of {} pixels leaves nothing of the box of {box_size} pixels. Give a smaller --maskedge.",
-                settings.mask_edge
-            )).into());
-        }
-        console.say(&format!(
-            " Particle diameter not given: using {} Angstroms (box less mask edge)",
-            Angstrom(diameter)
-        ));
-        return Ok(diameter);
-    };
-    if diameter > width {
-        return Err(Code::DIAMETER.says(format!(
-            "the particle diameter of {diameter} Å (--particle_diameter) is larger than the box of {box_size} pixels × \
-             {} Å = {} Å. Give the diameter in Å, smaller than the box, or extract larger images.",
-            Angstrom(pixel_size),
-            Angstrom(width)
-        )).into());
-    }
-    Ok(diameter)
-}
-
 /// References of each half: the same for both, unless the file name says `half1` or `half2` in a gold-standard run.
 fn read_references(settings: &Settings, group: &OpticsGroup) -> Result<Vec<References>, RunError> {
     let mut own = settings.clone();
@@ -269,17 +243,6 @@ pub(super) fn group_names(settings: &Settings) -> Result<Vec<String>, RunError> 
     Ok(names)
 }
 
-/// Refuses translations beyond half of the box (both in pixels).
-pub(super) fn check_offset_range(range: f64, box_size: usize) -> Result<(), Message> {
-    if range <= box_size as f64 / 2.0 {
-        return Ok(());
-    }
-    Err(Code::BAD_VALUE.says(format!(
-        "--offset_range {range} is more than half of the box of {box_size} pixels, so particles would leave their images. It is in \
-         pixels: give a smaller number."
-    )))
-}
-
 /// The grid at the start; classes of different symmetry are searched without any.
 fn sampling(
     settings: &Settings,
@@ -288,13 +251,13 @@ fn sampling(
     pixel_size: f64,
 ) -> Result<Sampling, RunError> {
     let range = settings.offset_range.unwrap_or(DEFAULT_OFFSET_RANGE);
-    check_offset_range(range, box_size)?;
+    let step = settings.offset_step.unwrap_or(DEFAULT_OFFSET_STEP);
+    lengths::check_offsets([range, step], box_size)?;
     let names = group_names(settings)?;
     let symmetry = PointGroup::parse(if names.len() > 1 { "C1" } else { &names[0] })?;
     let order = settings.healpix_order.unwrap_or(DEFAULT_ORDER);
     let psi_step = settings.psi_step.unwrap_or(-1.0);
-    let range = range * pixel_size;
-    let step = settings.offset_step.unwrap_or(DEFAULT_OFFSET_STEP) * pixel_size;
+    let (range, step) = (range * pixel_size, step * pixel_size);
     let perturbation = match settings.skip_align || settings.skip_rotate {
         true => 0.0,
         false => settings.perturbation,

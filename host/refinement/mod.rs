@@ -24,6 +24,7 @@ pub mod job;
 pub mod kernels;
 mod labels;
 pub mod launcher;
+mod lengths;
 pub mod maximization_step;
 pub mod memory;
 mod memory_plan;

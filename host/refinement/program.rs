@@ -3,12 +3,11 @@
 use super::console::{self, Console};
 use super::crew::{Crew, agree};
 use super::error::RunError;
-use super::input::check_offset_range;
 use super::output_lock::{self, OutputLock};
 use super::pipeline::{Ending, Pipeline};
 use super::routes::Routes;
-use super::settings::{self, Settings};
-use super::{engines, exit_mark, labels, launcher, resume, run, signals, start_up};
+use super::settings::Settings;
+use super::{engines, exit_mark, labels, launcher, lengths, resume, run, signals, start_up};
 use crate::allocator;
 use crate::comm::{FaultReport, Ranks};
 use crate::dataset::scratch;
@@ -277,8 +276,9 @@ fn continued(
     let mut resumed = resume::read_optimiser(optimiser.as_ref())?;
     let changes = resumed.settings.apply_continue_options(line)?;
     if let Some([range, step]) = resumed.changed_offsets() {
-        settings::check_offset_steps(range, step)?;
-        check_offset_range(range, resumed.models[0].box_size).map_err(RunError::from)?;
+        lengths::check_offset_steps(range, step)?;
+        lengths::check_offsets([range, step], resumed.models[0].box_size)
+            .map_err(RunError::from)?;
     }
     resumed.apply_settings();
     resumed.settings.check_output_folder()?;

@@ -1,5 +1,6 @@
 //! What the user asked for: every option of a run in its working form (spec 01 §9, spec 03 §3).
 
+use super::lengths;
 use crate::device::Precision;
 use crate::fourier::shape::Dimensions;
 use crate::optics::CtfFlags;
@@ -203,8 +204,6 @@ pub struct Settings {
 
 /// Finest in-plane step, degrees: it moves the edge of a box of 5000 pixels by less than one.
 const FINEST_PSI_STEP: f64 = 0.02;
-/// Most steps of the offset range in each direction.
-const MOST_OFFSET_STEPS: f64 = 100.0;
 /// RELION's `--offset_range` and `--offset_step`, pixels.
 pub(super) const DEFAULT_OFFSET_RANGE: f64 = 6.0;
 pub(super) const DEFAULT_OFFSET_STEP: f64 = 2.0;
@@ -229,7 +228,7 @@ impl Settings {
             return Err(OptionsError::ReferenceMissing);
         }
         settings.check_combinations()?;
-        check_offset_steps(
+        lengths::check_offset_steps(
             settings.offset_range.unwrap_or(DEFAULT_OFFSET_RANGE),
             settings.offset_step.unwrap_or(DEFAULT_OFFSET_STEP),
         )?;
@@ -488,17 +487,6 @@ impl Default for Settings {
     }
 }
 
-/// Refuses translations (range and step in pixels) that are too many to be searched.
-pub(super) fn check_offset_steps(range: f64, step: f64) -> Result<(), OptionsError> {
-    if range / step <= MOST_OFFSET_STEPS {
-        return Ok(());
-    }
-    Err(OptionsError::Combination(format!(
-        "--offset_range {range} with --offset_step {step} (pixels) makes more than {MOST_OFFSET_STEPS} steps in each \
-         direction: give a smaller range or a larger step"
-    )))
-}
-
 fn particle_diameter(line: &CommandLine) -> Result<Option<f64>, OptionsError> {
     match line.real("--particle_diameter") {
         0.0 => Err(refuse(
@@ -517,6 +505,9 @@ fn psi_step(line: &CommandLine) -> Result<Option<f64>, OptionsError> {
             "--psi_step",
             "in-plane angles less than 0.02° apart look the same in every image; give at least 0.02",
         )),
+        Some(step) if step > 360.0 => {
+            Err(refuse(line, "--psi_step", "a full turn has 360 degrees"))
+        }
         step => Ok(step),
     }
 }

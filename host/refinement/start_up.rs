@@ -6,8 +6,8 @@ use super::crew::{StopSign, agree};
 use super::error::RunError;
 use super::first_references::{self, FirstReferences, FirstRule};
 use super::input::{
-    Input, UNSEEDED, check_columns, check_ctf, drop_corrected_ctf, group_names, particle_diameter,
-    read_input, warn_all,
+    Input, UNSEEDED, check_columns, check_ctf, drop_corrected_ctf, group_names, read_input,
+    warn_all,
 };
 use super::job::{Job, uniform_directions};
 use super::noise::{self, NoiseRule};
@@ -18,7 +18,7 @@ use super::settings::Settings;
 use super::shared_model::broadcast_map;
 use super::solvent::Solvent;
 use super::state::RunState;
-use super::{class_averages, contrast, half_sets, memory, rejection, resume, scratch};
+use super::{class_averages, contrast, half_sets, lengths, memory, rejection, resume, scratch};
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::ExpectationOptions;
@@ -171,7 +171,8 @@ pub fn resumed(
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     check_ctf(&settings, &particles, console)?;
     let (box_size, pixel_size) = (models[0].box_size, models[0].pixel_size);
-    let diameter = particle_diameter(&settings, box_size, pixel_size, console)?;
+    lengths::check_resolutions(&settings, box_size as f64 * pixel_size)?;
+    let diameter = lengths::particle_diameter(&settings, box_size, pixel_size, console)?;
     disable_scale_of_one_group(&mut settings, &particles, console);
     let images = open_images(&particles, settings.preread_images, ranks)?;
     let (solvent, warnings) = Solvent::read(

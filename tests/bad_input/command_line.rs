@@ -206,6 +206,16 @@ fn offset_range_beyond_the_image() {
 }
 
 #[test]
+fn offset_step_beyond_the_image() {
+    Set::new().option("--offset_step", "20").refuse("GR-0103");
+}
+
+#[test]
+fn initial_filter_beyond_the_box() {
+    Set::new().option("--ini_high", "1000").refuse("GR-0103");
+}
+
+#[test]
 fn offset_range_of_many_steps() {
     Set::new()
         .option("--offset_range", "1e30")

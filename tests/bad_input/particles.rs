@@ -345,6 +345,16 @@ fn ctf_scale_of_0() {
 }
 
 #[test]
+fn ctf_scale_of_next_to_nothing() {
+    with_column("rlnCtfScalefactor", |_| "1e-30").refuse("GR-0308");
+}
+
+#[test]
+fn ctf_b_factor_that_leaves_nothing() {
+    with_column("rlnCtfBfactor", |_| "1e9").refuse("GR-0308");
+}
+
+#[test]
 fn phase_shift_that_stands_for_none() {
     with_column("rlnPhaseShift", |_| "-999").refuse("GR-0308");
 }

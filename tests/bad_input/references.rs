@@ -249,6 +249,11 @@ fn maps_that_are_probably_wrong() {
         );
         told(&other(&rolled, PIXEL), "origin is probably at a corner");
     }
+    // A diameter in nm.
+    let wide = Set::new().option("--particle_diameter", "17");
+    let map = blob(whole_box()).mapv(|v| v.powf(0.1));
+    write_map(&wide.path("ref.mrc"), map.view(), PIXEL).unwrap();
+    told(&wide, "--particle_diameter is in Å: is it right?");
     let mut unused = with_mask(&blob(whole_box()));
     unused.options.retain(|word| word != "--flatten_solvent");
     told(&unused, "no effect without --flatten_solvent");
