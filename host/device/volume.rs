@@ -92,6 +92,31 @@ impl<T: Element> DeviceVolume<T> {
         }
     }
 
+    /// The elements of all `volumes`, one volume after the other: in one copy where they follow each other in one array.
+    /// Waits for the queued work.
+    pub fn read_all(volumes: &[&Self]) -> Result<Vec<T>, DeviceError> {
+        let Some((first, rest)) = volumes.split_first() else {
+            return Ok(Vec::new());
+        };
+        let together = volumes
+            .windows(2)
+            .all(|pair| pair[0].is_followed_by(pair[1]));
+        if together {
+            let length = first.length * volumes.len();
+            // SAFETY: the volumes lie in the array, one after the other.
+            return unsafe {
+                first
+                    .device
+                    .read_from(first.array.view().range(first.first, length), length)
+            };
+        }
+        let mut all = first.read(0..first.length)?;
+        for volume in rest {
+            all.extend(volume.read(0..volume.length)?);
+        }
+        Ok(all)
+    }
+
     /// Replaces the elements from `first` on.
     pub fn write(&mut self, first: usize, values: &[T]) -> Result<(), DeviceError> {
         self.check(&(first..first + values.len()));

@@ -16,8 +16,12 @@ pub struct ShellSums {
     pub power: Vec<f64>,
     /// The same, shells above the n_g box.
     pub high_power: Vec<f64>,
-    /// Per class visited: its index, Σ w Re(conj(sCA)·F) and Σ w|sCA|².
-    pub classes: Vec<ClassShells>,
+    /// Σ w Re(conj(sCA)·F) over all classes, shells of the n_g box.
+    pub xa: Vec<f64>,
+    /// Σ w|sCA|² over all classes, likewise.
+    pub aa: Vec<f64>,
+    /// Σ XA and Σ AA over the shells of every class that [`estimates_scale`].
+    pub scale: [f64; 2],
 }
 
 /// Sums over the samples of one class, per image shell of the n_g box.
@@ -31,33 +35,32 @@ pub struct ClassShells {
     pub aa: Vec<f64>,
 }
 
+/// True for shells whose SSNR is good enough to estimate a scale.
+pub fn estimates_scale(ssnr: f64) -> bool {
+    ssnr > SCALE_SSNR
+}
+
+impl ClassShells {
+    /// Σ XA and Σ AA over the shells that [`estimates_scale`].
+    pub fn scale_sums(&self, input: &IterationInput) -> [f64; 2] {
+        let ssnr = &input.model.classes[self.class].ssnr;
+        let shells = self.xa.iter().zip(&self.aa).zip(ssnr);
+        shells
+            .filter(|(_, ssnr)| estimates_scale(**ssnr))
+            .fold([0.0; 2], |[xa, aa], ((x, a), _)| [xa + x, aa + a])
+    }
+}
+
 impl ShellSums {
     /// δ² per shell: Σ w|sCA|² − 2 Σ w Re(conj(sCA)·F) + Σw·|F|², since shifts do not change |F|²; above the n_g box
     /// |F|² is all there is.
     fn residual(&self) -> Vec<f64> {
         let mut residual: Vec<f64> = self.power.iter().map(|p| self.weight * p).collect();
-        for class in &self.classes {
-            for ((residual, x), a) in residual.iter_mut().zip(&class.xa).zip(&class.aa) {
-                *residual += a - 2.0 * x;
-            }
+        for ((residual, x), a) in residual.iter_mut().zip(&self.xa).zip(&self.aa) {
+            *residual += a - 2.0 * x;
         }
         residual.extend_from_slice(&self.high_power);
         residual
-    }
-
-    /// (Σ XA, Σ AA) over the shells whose SSNR is good enough to estimate a scale.
-    fn scale_sums(&self, input: &IterationInput) -> (f64, f64) {
-        let (mut xa, mut aa) = (0.0, 0.0);
-        for class in &self.classes {
-            let ssnr = &input.model.classes[class.class].ssnr;
-            for ((x, a), ssnr) in class.xa.iter().zip(&class.aa).zip(ssnr) {
-                if *ssnr > SCALE_SSNR {
-                    xa += x;
-                    aa += a;
-                }
-            }
-        }
-        (xa, aa)
     }
 }
 
@@ -89,10 +92,8 @@ impl WeightedSums {
                 *sum += value;
             }
         }
-        for class in &shells.classes {
-            self.signal[0] += class.xa.iter().skip(1).sum::<f64>();
-            self.signal[1] += class.aa.iter().skip(1).sum::<f64>();
-        }
+        self.signal[0] += shells.xa.iter().skip(1).sum::<f64>();
+        self.signal[1] += shells.aa.iter().skip(1).sum::<f64>();
         self.noise_weight[group] += shells.weight;
         if input.optics[group].ctf_premultiplied {
             for (&c, &shell) in ctf.iter().zip(&layout.pixels.shell) {
@@ -106,7 +107,7 @@ impl WeightedSums {
         }
         self.norm += outcome.norm;
         if input.options.scale && input.criterion == Criterion::Likelihood {
-            let (xa, aa) = shells.scale_sums(input);
+            let [xa, aa] = shells.scale;
             self.scale_xa[particle.scale_group] += xa / start.scale;
             self.scale_aa[particle.scale_group] += aa / (start.scale * start.scale);
         }
@@ -128,13 +129,9 @@ mod tests {
             weight: w[0] + w[1],
             power: vec![f * f],
             high_power: vec![0.25],
-            classes: (0..2)
-                .map(|class| ClassShells {
-                    class,
-                    xa: vec![w[class] * a[class] * f],
-                    aa: vec![w[class] * a[class] * a[class]],
-                })
-                .collect(),
+            xa: vec![w[0] * a[0] * f + w[1] * a[1] * f],
+            aa: vec![w[0] * a[0] * a[0] + w[1] * a[1] * a[1]],
+            scale: [0.0; 2],
         };
         let expected = w[0] * (a[0] - f) * (a[0] - f) + w[1] * (a[1] - f) * (a[1] - f);
         let residual = shells.residual();

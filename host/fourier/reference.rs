@@ -73,6 +73,19 @@ impl Reference {
     }
 }
 
+/// Brings references of one shape to `device`, into one array and in one copy.
+pub fn upload_all<'a>(
+    device: &Arc<Device>,
+    volumes: impl ExactSizeIterator<Item = &'a ReferenceVolume> + Clone,
+) -> Result<Vec<DeviceVolume<[f32; 2]>>, DeviceError> {
+    let count = volumes.len();
+    let all: Vec<&[[f32; 2]]> = volumes
+        .map(|volume| bytemuck::cast_slice(&volume.data))
+        .collect();
+    let array = device.upload(&all.concat())?;
+    Ok(DeviceVolume::split(device, array, count))
+}
+
 /// A reference ready for projection, with the power spectrum measured on the way.
 pub struct PreparedReference {
     /// Fourier volume.

@@ -1,7 +1,7 @@
 //! Device memory of the maximisation, from which runs are planned.
 
 use crate::device::Cube;
-use crate::fourier::shape::VolumeShape;
+use crate::fourier::shape::{Dimensions, VolumeShape};
 use gpu::volume::BLOB_SAMPLES;
 
 /// Shapes, operators of a point group, spectra.
@@ -31,6 +31,18 @@ impl Footprint {
     /// For `classes` references of `box_size` and sums of `shape`.
     pub fn new(shape: &VolumeShape, box_size: usize, classes: usize) -> Self {
         let sums = 16 * shape.voxels();
+        if shape.dimensions == Dimensions::Two {
+            // Class averages are made on the host.
+            return Self {
+                sums,
+                symmetrise: sums,
+                averages: sums,
+                regularised: sums,
+                unregularised: sums,
+                densities: sums,
+                prepare: classes * 8 * shape.voxels(),
+            };
+        }
         let map = 4 * box_size.pow(3);
         let padded = Cube::<f32>::bytes(shape.padded_box);
         // In place with a work area, then cropped.
@@ -66,7 +78,6 @@ impl Footprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fourier::shape::Dimensions;
 
     /// Box 512 with padding 2 in the last iteration: no operation takes more than 17 GiB.
     #[test]

@@ -5,6 +5,7 @@
 //! [`volumes::symmetrise`] → (halves) [`volumes::join_low_resolution`] → [`volumes::fsc`] (or
 //! [`volumes::solvent_corrected_fsc`]) → (joined) [`Sums::add`] → [`maximize_class`] → [`parameters::update_parameters`] → (after a CC iteration) [`first_iteration::follow_up`].
 
+mod averages;
 pub mod completeness;
 mod cuda;
 mod finish;
@@ -27,6 +28,7 @@ pub mod spectra;
 pub mod symmetrise;
 pub mod volumes;
 
+pub use averages::maximize_averages;
 pub use cuda::prepare as prepare_on_device;
 pub use finish::{Finish, Flattening, LowPass, trilinear};
 pub use footprint::Footprint;

@@ -16,7 +16,7 @@ use crate::fourier::shape::Dimensions;
 use crate::fourier::sums::{Parked, Sums};
 use crate::maximization::{
     Finish, LowPass, MaximizationError, MaximizationOptions, Prior, first_iteration, halves,
-    maximize_class,
+    maximize_averages, maximize_class,
     parameters::{ParameterOptions, update_parameters},
     spectra,
     volumes::{self, HalfMap, Moved},
@@ -90,18 +90,13 @@ fn classification(
     let prior = Prior::Reference {
         average_ctf2: average_ctf2.as_deref(),
     };
-    let own = volumes.into_iter().enumerate().take(classes);
-    let own: Vec<_> = own.filter(|(k, _)| ranks.owns(*k)).collect();
     let maximized = if flat {
-        maximize_averages(
-            &mut model.classes,
-            own,
-            &sums.class_weight,
-            prior,
-            &job.maximization,
-            &finish,
-        )
+        let (classes, weights) = (&mut model.classes[..classes], &sums.class_weight);
+        let (owns, options) = (|k| ranks.owns(k), &job.maximization);
+        maximize_averages(classes, volumes, weights, owns, prior, options, &finish)
     } else {
+        let own = volumes.into_iter().enumerate().take(classes);
+        let own: Vec<_> = own.filter(|(k, _)| ranks.owns(*k)).collect();
         let symmetric = !job.operators[0].is_empty();
         waiting_where_crowded(own, symmetric, &job.maximization).and_then(|own| {
             for (k, mut sum, parked) in own {
@@ -134,33 +129,6 @@ fn classification(
     let options = parameter_options(job, iteration);
     update_parameters(&mut job.models[half], &sums, &options);
     Ok(())
-}
-
-/// Class averages are made on the host, all at once: their sums are small.
-fn maximize_averages(
-    classes: &mut [ClassModel],
-    sums: Vec<(usize, Sums)>,
-    weights: &[f64],
-    prior: Prior,
-    options: &MaximizationOptions,
-    finish: &Finish,
-) -> Result<(), MaximizationError> {
-    let mut of_class: Vec<Option<Sums>> = classes.iter().map(|_| None).collect();
-    for (k, mut sum) in sums {
-        sum.move_to_host()?;
-        of_class[k] = Some(sum);
-    }
-    classes
-        .par_iter_mut()
-        .zip(of_class)
-        .zip(weights)
-        .try_for_each(|((class, sum), &weight)| {
-            if let Some(mut sum) = sum {
-                volumes::symmetrise(&mut sum, &[])?;
-                maximize_class(class, sum, weight, prior, options, finish)?;
-            }
-            Ok(())
-        })
 }
 
 /// The sums of the classes, which share an array on a device: when one of them would not find the room that it needs beside

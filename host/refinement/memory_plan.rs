@@ -5,7 +5,7 @@ use super::error::RunError;
 use super::job::Job;
 use super::sizes::{PassRule, SizeRule, current_size, image_sizes};
 use crate::expectation::cuda::plan::{Outlook, Plan};
-use crate::fourier::shape::{Dimensions, VolumeShape};
+use crate::fourier::shape::VolumeShape;
 use crate::geometry::prior::most_local_orientations;
 use crate::maximization::Footprint;
 use std::fmt::Write;
@@ -82,6 +82,7 @@ impl Prospect {
                     },
                 );
                 Outlook {
+                    dimensions: model.dimensions(),
                     box_size: model.box_size,
                     size,
                     coarse_size: sizes.coarse,
@@ -188,7 +189,7 @@ impl Prospect {
     /// Symmetry and reconstruction of one class after the other, then the references.
     fn maximization(&self, limit: usize) -> Stage {
         let last = &self.last;
-        let shape = VolumeShape::new(Dimensions::Three, last.box_size, last.padding, last.size);
+        let shape = VolumeShape::new(last.dimensions, last.box_size, last.padding, last.size);
         let footprint = Footprint::new(&shape, last.box_size, last.classes);
         let mut given_up = Vec::new();
         let mut one = 0;
@@ -221,7 +222,8 @@ impl Prospect {
                 device = device.max(finding);
             }
         }
-        let maps = last.classes * self.halves * 4 * last.box_size.pow(3);
+        let map = last.dimensions.sections(last.box_size) * last.box_size.pow(2);
+        let maps = last.classes * self.halves * 4 * map;
         Stage {
             name: format!("maximization, last iteration ({} px)", last.size),
             device,
@@ -263,11 +265,13 @@ pub fn table(stages: &[Stage], limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fourier::shape::Dimensions;
 
     const GIB: usize = 1 << 30;
 
     fn prospect(box_size: usize) -> Prospect {
         let first = Outlook {
+            dimensions: Dimensions::Three,
             box_size,
             size: 60,
             coarse_size: 60,
@@ -335,6 +339,30 @@ mod tests {
         assert_eq!(words.len(), 1, "{words:?}");
         assert!(words[0].contains("half 1"), "{words:?}");
         assert!(stages[1].host > 16 * 1027 * 1027 * 514);
+    }
+
+    #[test]
+    fn class_averages_take_little() {
+        let flat = |outlook| Outlook {
+            dimensions: Dimensions::Two,
+            classes: 500,
+            directions: 1,
+            psis: 32,
+            own: None,
+            ..outlook
+        };
+        let solid = prospect(128);
+        let stages = Prospect {
+            first: flat(solid.first),
+            last: flat(solid.last),
+            halves: 1,
+            ..solid
+        }
+        .stages(10 * GIB);
+        assert!(stages.iter().all(|s| s.device <= 10 * GIB), "{stages:?}");
+        assert!(stages.iter().all(|s| s.given_up.is_empty()), "{stages:?}");
+        // 16 bytes of 259 × 130 pixels of the sums of all but one, while 8 of each reference are brought.
+        assert_eq!(stages[2].device, (499 * 16 + 500 * 8) * 259 * 130);
     }
 
     #[test]

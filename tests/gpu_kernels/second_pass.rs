@@ -143,7 +143,8 @@ impl Batch {
     ) {
         let (count, stride, voxels) = (self.pixels.len(), self.stride, self.shape.len());
         let sums = device.zeros::<[f32; 4]>(CLASSES * voxels).unwrap();
-        let shares = device.zeros::<[f32; 2]>(IMAGES * CLASSES * count).unwrap();
+        let shares = device.zeros::<[f32; 2]>(IMAGES * 2 * count).unwrap();
+        let in_scale = device.upload(&self.in_scale()).unwrap();
         let max_radius2 = (2.0 * f32::from(HALF)).powi(2) * (1.0 + 2e-6);
         let clock = Instant::now();
         // SAFETY: array sizes as the kernels demand.
@@ -174,7 +175,8 @@ impl Batch {
                     phases: d.phases.view(),
                     phase_stride: stride as u32,
                     flags: CTF_CORRECTED,
-                    classes: CLASSES as u32,
+                    in_scale: in_scale.view(),
+                    slots: 2,
                     sums: sums.view(),
                     shares: shares.view(),
                 })
@@ -186,7 +188,7 @@ impl Batch {
             clock.elapsed().as_secs_f64() * 1e3
         );
         let sums = device.download(&sums, CLASSES * voxels).unwrap();
-        let shares = device.download(&shares, IMAGES * CLASSES * count).unwrap();
+        let shares = device.download(&shares, IMAGES * 2 * count).unwrap();
         let (exact, exact_shares) = self.exact_sums(samples, weights, max_radius2);
         for (k, name) in ["sums, real", "sums, imaginary", "sums, weight"]
             .into_iter()
@@ -229,21 +231,23 @@ impl Batch {
         );
         let add_of = |kept: &[usize]| {
             let mut exact = vec![[0.0f64; 3]; CLASSES * voxels];
-            let mut shares = vec![[0.0f64; 2]; IMAGES * CLASSES * count];
+            let mut shares = vec![[0.0f64; 2]; IMAGES * 2 * count];
+            let in_scale = self.in_scale();
             for &j in kept {
                 let sample = samples[j / (CHILDREN * SHIFT_CHILDREN)];
                 let o = sample.orientation as usize;
                 let child = o * CHILDREN + j / SHIFT_CHILDREN % CHILDREN;
                 let t = sample.shift as usize * SHIFT_CHILDREN + j % SHIFT_CHILDREN;
                 let class = self.class_of[o] as usize;
-                let row = sample.image as usize * CLASSES + class;
+                let row = sample.image as usize * 2;
                 self.add_exactly(
                     (sample.image as usize, child, t),
                     f64::from(weights[j]),
                     &slices[child],
                     max_radius2,
                     &mut exact[class * voxels..(class + 1) * voxels],
-                    &mut shares[row * count..(row + 1) * count],
+                    &in_scale[class * count..(class + 1) * count],
+                    &mut shares[row * count..(row + 2) * count],
                 );
             }
             (exact, shares)
@@ -275,10 +279,12 @@ impl Batch {
         slice: &[[f32; 2]],
         max_radius2: f32,
         volume: &mut [[f64; 3]],
+        in_scale: &[u8],
         shares: &mut [[f64; 2]],
     ) {
         let wide = |v: [f32; 2]| v.map(f64::from);
-        for (p, share) in shares.iter_mut().enumerate() {
+        let (all, scaled) = shares.split_at_mut(in_scale.len());
+        for (p, share) in all.iter_mut().enumerate() {
             let at = i * self.stride + p;
             let c = f64::from(self.scales[i]) * f64::from(self.ctf[at]);
             let v = f64::from(self.weight[p]);
@@ -299,8 +305,22 @@ impl Batch {
                 }
             }
             let (a, f) = (wide(slice[p]), wide(product(self.masked[at], e)));
-            share[0] += weight * c * (a[0] * f[0] + a[1] * f[1]);
-            share[1] += weight * c * c * (a[0] * a[0] + a[1] * a[1]);
+            let added = [
+                weight * c * (a[0] * f[0] + a[1] * f[1]),
+                weight * c * c * (a[0] * a[0] + a[1] * a[1]),
+            ];
+            *share = std::array::from_fn(|k| share[k] + added[k]);
+            if in_scale[p] != 0 {
+                scaled[p] = std::array::from_fn(|k| scaled[p][k] + added[k]);
+            }
         }
+    }
+
+    /// Class by class, the pixels that take part in the estimate of scales.
+    fn in_scale(&self) -> Vec<u8> {
+        let count = self.pixels.len();
+        (0..CLASSES * count)
+            .map(|i| u8::from((i % count).is_multiple_of(3) == (i < count)))
+            .collect()
     }
 }

@@ -1,7 +1,8 @@
 //! getDiff, second pass: differences of the children of significant samples (spec 01 §5, §6.3).
 //!
 //! A block does one pair (image, coarse orientation): for each of its shifts all children of the orientation against all
-//! children of the shift, as a small product in registers. Slices come from `project_slices`, once a batch.
+//! children of the shift, as a small product in registers. Orientations of class averages have few children, so there a
+//! warp does one sample. Slices come from `project_slices`, once a batch.
 
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
@@ -108,6 +109,92 @@ impl From<FineDifferences8x4> for FineDifferences1x1 {
     }
 }
 
+/// Two orientations by four shifts a sample: class averages, whose psi alone has children (`--oversampling 1`, and tiles of
+/// higher orders; spec 04 §3). A warp a sample.
+///
+/// Grid: x = samples, y = tiles of orientation children, z = tiles of shift children. `rank` is the number of parents before
+/// each coarse orientation; samples of parents other than the `parent_count` from `first_parent` on are left out. Other
+/// arguments as [`fine_differences_8x4`].
+#[kernel(
+    block = 128,
+    grid = [sample_count.div_ceil(BLOCK / 32), orientation_children / 2, shift_children / 4],
+    emulate = OneWarp
+)]
+pub unsafe fn fine_differences_2x4(
+    #[len(sample_count)] samples: *const Sample,
+    sample_count: u32,
+    #[unchecked] rank: *const u32,
+    first_parent: u32,
+    parent_count: u32,
+    #[unchecked] slices: *const [f32; 2],
+    slice_stride: u32,
+    #[unchecked] images: *const [f32; 2],
+    image_stride: u32,
+    #[unchecked] ctf: *const f32,
+    #[unchecked] scales: *const f32,
+    #[len(pixel_count)] weight: *const f32,
+    #[unchecked] phases: *const [f32; 2],
+    phase_stride: u32,
+    pixel_count: u32,
+    orientation_children: u32,
+    shift_children: u32,
+    #[unchecked] powers: *const f32,
+    #[len(sample_count * orientation_children * shift_children)] values: *mut f32,
+) {
+    const O: usize = 2;
+    const T: usize = 4;
+    // SAFETY: samples are counted below sample_count, and their parents are checked; the host's tiles cover the children
+    // exactly; pixels are counted below pixel_count.
+    unsafe {
+        let tile = Tile {
+            samples,
+            first_parent,
+            slices,
+            slice_stride,
+            images,
+            image_stride,
+            ctf,
+            scales,
+            weight,
+            phases,
+            phase_stride,
+            pixel_count,
+            orientation_children,
+            shift_children,
+            powers,
+            values,
+        };
+        let first_o = thread::block_idx_y() * O as u32;
+        let first_t = thread::block_idx_z() * T as u32;
+        let (warps, lane) = (thread::block_dim_x() / warp::WARP_SIZE, warp::lane_id());
+        let mut s = thread::block_idx_x() * warps + thread::thread_idx_x() / warp::WARP_SIZE;
+        while s < sample_count {
+            let sample = *samples.add(s as usize);
+            let parent = (*rank.add(sample.orientation as usize)).wrapping_sub(first_parent);
+            if parent < parent_count {
+                let row = parent * orientation_children + first_o;
+                let phase_row = sample.shift * shift_children + first_t;
+                let (cross, norm) =
+                    tile.products::<O, T>(sample.image, row, phase_row, lane, warp::WARP_SIZE);
+                let norm = norm.map(warp::sum);
+                for o in 0..O {
+                    let cross = cross[o].map(warp::sum);
+                    if lane == 0 {
+                        tile.put(
+                            s,
+                            sample.image,
+                            [first_o + o as u32, first_t],
+                            cross,
+                            norm[o],
+                        );
+                    }
+                }
+            }
+            s += thread::grid_dim_x() * warps;
+        }
+    }
+}
+
 struct Tile {
     samples: *const Sample,
     first_parent: u32,
@@ -134,46 +221,67 @@ impl Tile {
         unsafe {
             let first_o = thread::block_idx_y() * O as u32;
             let first_t = thread::block_idx_z() * T as u32;
-            let image = pair.image as usize;
             let row = (pair.parent - self.first_parent) * self.orientation_children + first_o;
-            let slices = self.slices.add(row as usize * self.slice_stride as usize);
-            let scale = *self.scales.add(image);
             for s in pair.begin..pair.end {
                 let shift = (*self.samples.add(s as usize)).shift;
-                let phase_row = (shift * self.shift_children + first_t) as usize;
-                let phases = self.phases.add(phase_row * self.phase_stride as usize);
-                let mut cross = [[0.0f32; T]; O];
-                let mut norm = [0.0f32; O];
-                let mut p = thread::thread_idx_x();
-                while p < self.pixel_count {
-                    let p_ = p as usize;
-                    let at = image * self.image_stride as usize + p_;
-                    let c = if self.ctf.is_null() {
-                        1.0
-                    } else {
-                        memory::load(self.ctf, at)
-                    };
-                    let m = scale * c;
-                    let v = memory::load(self.weight, p_);
-                    let power = 0.5 * m * m * v;
-                    let f = memory::load2(self.images, at).map(|f| f * m * v);
-                    let mut shifted = [[0.0f32; 2]; T];
-                    for (t, shifted) in shifted.iter_mut().enumerate() {
-                        let phase = memory::load2(phases, t * self.phase_stride as usize + p_);
-                        *shifted = product(f, phase);
-                    }
-                    for o in 0..O {
-                        let a = memory::load2(slices, o * self.slice_stride as usize + p_);
-                        norm[o] = power.mul_add(a[0] * a[0] + a[1] * a[1], norm[o]);
-                        for t in 0..T {
-                            cross[o][t] = a[0].mul_add(shifted[t][0], cross[o][t]);
-                            cross[o][t] = a[1].mul_add(shifted[t][1], cross[o][t]);
-                        }
-                    }
-                    p += thread::block_dim_x();
-                }
+                let phase_row = shift * self.shift_children + first_t;
+                let (first, step) = (thread::thread_idx_x(), thread::block_dim_x());
+                let (cross, norm) = self.products(pair.image, row, phase_row, first, step);
                 self.write::<O, T>(s, pair.image, first_o, first_t, cross, norm);
             }
+        }
+    }
+
+    /// Cross terms and powers of `O` slices from row `row` on with the image at `T` shifts, over every `step`-th pixel from
+    /// `first` on.
+    #[inline(always)]
+    unsafe fn products<const O: usize, const T: usize>(
+        &self,
+        image: u32,
+        row: u32,
+        phase_row: u32,
+        first: u32,
+        step: u32,
+    ) -> ([[f32; T]; O], [f32; O]) {
+        // SAFETY: the caller's rows exist; pixels are counted below pixel_count.
+        unsafe {
+            let image = image as usize;
+            let slices = self.slices.add(row as usize * self.slice_stride as usize);
+            let phases = self
+                .phases
+                .add(phase_row as usize * self.phase_stride as usize);
+            let scale = *self.scales.add(image);
+            let mut cross = [[0.0f32; T]; O];
+            let mut norm = [0.0f32; O];
+            let mut p = first;
+            while p < self.pixel_count {
+                let p_ = p as usize;
+                let at = image * self.image_stride as usize + p_;
+                let c = if self.ctf.is_null() {
+                    1.0
+                } else {
+                    memory::load(self.ctf, at)
+                };
+                let m = scale * c;
+                let v = memory::load(self.weight, p_);
+                let power = 0.5 * m * m * v;
+                let f = memory::load2(self.images, at).map(|f| f * m * v);
+                let mut shifted = [[0.0f32; 2]; T];
+                for (t, shifted) in shifted.iter_mut().enumerate() {
+                    let phase = memory::load2(phases, t * self.phase_stride as usize + p_);
+                    *shifted = product(f, phase);
+                }
+                for o in 0..O {
+                    let a = memory::load2(slices, o * self.slice_stride as usize + p_);
+                    norm[o] = power.mul_add(a[0] * a[0] + a[1] * a[1], norm[o]);
+                    for t in 0..T {
+                        cross[o][t] = a[0].mul_add(shifted[t][0], cross[o][t]);
+                        cross[o][t] = a[1].mul_add(shifted[t][1], cross[o][t]);
+                    }
+                }
+                p += step;
+            }
+            (cross, norm)
         }
     }
 
@@ -265,15 +373,31 @@ impl Tile {
             for o in 0..O {
                 let cross = block::sums(cross[o], scratch);
                 if thread::thread_idx_x() == 0 {
-                    let row =
-                        s as usize * self.orientation_children as usize + first_o as usize + o;
-                    let out = self
-                        .values
-                        .add(row * self.shift_children as usize + first_t as usize);
-                    for (t, &cross) in cross.iter().enumerate() {
-                        *out.add(t) = self.value(image as usize, norm[o], cross);
-                    }
+                    let first = [first_o + o as u32, first_t];
+                    self.put(s, image, first, cross, norm[o]);
                 }
+            }
+        }
+    }
+
+    /// Writes the differences of a sample at orientation child `o` with shift children from `t` on.
+    #[inline(always)]
+    unsafe fn put<const T: usize>(
+        &self,
+        s: u32,
+        image: u32,
+        [o, t]: [u32; 2],
+        cross: [f32; T],
+        norm: f32,
+    ) {
+        // SAFETY: sample and children exist.
+        unsafe {
+            let row = s as usize * self.orientation_children as usize + o as usize;
+            let out = self
+                .values
+                .add(row * self.shift_children as usize + t as usize);
+            for (t, &cross) in cross.iter().enumerate() {
+                *out.add(t) = self.value(image as usize, norm, cross);
             }
         }
     }
@@ -286,11 +410,46 @@ mod tests {
     use crate::kernels::test_data::{self, assert_close};
     use cuda_std::launch::{Launch, View, emulate};
 
-    fn check<L: Launch>(
+    /// The arguments of kernels over pairs.
+    fn pairs<L: Launch>(
         kernel: impl Fn(FineDifferences8x4) -> L,
-        children: [usize; 2],
-        shifts: usize,
-    ) {
+    ) -> impl Fn(FineDifferences8x4, View<u32>) {
+        // SAFETY: array sizes as the kernel demands.
+        move |arguments, _| unsafe { emulate(&kernel(arguments)) }
+    }
+
+    /// A warp a sample; parents go through in two parts.
+    fn samples(a: FineDifferences8x4, rank: View<u32>) {
+        for (first_parent, parent_count) in [(0, 2), (2, 10)] {
+            let stride = a.slice_stride as usize * a.orientation_children as usize;
+            let kernel = FineDifferences2x4 {
+                samples: a.samples,
+                sample_count: a.samples.len() as u32,
+                rank,
+                first_parent,
+                parent_count,
+                slices: a.slices.offset(first_parent as usize * stride),
+                slice_stride: a.slice_stride,
+                images: a.images,
+                image_stride: a.image_stride,
+                ctf: a.ctf,
+                scales: a.scales,
+                weight: a.weight,
+                phases: a.phases,
+                phase_stride: a.phase_stride,
+                pixel_count: a.pixel_count,
+                orientation_children: a.orientation_children,
+                shift_children: a.shift_children,
+                powers: a.powers,
+                values: a.values,
+            };
+            // SAFETY: array sizes as the kernel demands.
+            unsafe { emulate(&kernel) };
+        }
+    }
+
+    /// `run` launches a kernel with these arguments, and with the number of parents before each orientation.
+    fn check(run: impl Fn(FineDifferences8x4, View<u32>), children: [usize; 2], shifts: usize) {
         let [orientation_children, shift_children] = children;
         let (images, count) = (3usize, 75usize);
         let mut samples = Vec::new();
@@ -318,7 +477,9 @@ mod tests {
         let mut phases = test_data::complex(shifts * shift_children * count, 5);
         let per_sample = orientation_children * shift_children;
         let mut values = vec![f32::NAN; samples.len() * per_sample];
-        let kernel = kernel(FineDifferences8x4 {
+        let before = |o: u32| parents.iter().filter(|p| p.orientation < o).count() as u32;
+        let mut rank: Vec<u32> = (0..=6).map(before).collect();
+        let arguments = FineDifferences8x4 {
             pair_count: pairs.len() as u32,
             pairs: View::of(&mut pairs),
             samples: View::of(&mut samples),
@@ -337,9 +498,8 @@ mod tests {
             shift_children: shift_children as u32,
             powers: View::null(),
             values: View::of(&mut values),
-        });
-        // SAFETY: array sizes as the kernel demands.
-        unsafe { emulate(&kernel) };
+        };
+        run(arguments, View::of(&mut rank));
         let mut expected = Vec::new();
         for sample in &samples {
             let i = sample.image as usize;
@@ -371,20 +531,26 @@ mod tests {
 
     #[test]
     fn differences_follow_the_definition() {
-        check(|a| a, [8, 4], 4);
-        check(FineDifferences1x1::from, [1, 1], 4);
+        check(pairs(|a| a), [8, 4], 4);
+        check(pairs(FineDifferences1x1::from), [1, 1], 4);
     }
 
     /// Eight samples of a pair go through at a time, with children of a shift or without.
     #[test]
     fn samples_without_tiles_go_through_in_eights() {
-        check(FineDifferences1x1::from, [1, 1], 20);
-        check(FineDifferences1x1::from, [1, 4], 11);
+        check(pairs(FineDifferences1x1::from), [1, 1], 20);
+        check(pairs(FineDifferences1x1::from), [1, 4], 11);
+    }
+
+    #[test]
+    fn children_of_class_averages_follow_the_definition() {
+        check(samples, [2, 4], 7);
     }
 
     /// Second-order oversampling is done in tiles.
     #[test]
     fn higher_oversampling_is_tiled() {
-        check(|a| a, [16, 8], 4);
+        check(pairs(|a| a), [16, 8], 4);
+        check(samples, [4, 16], 4);
     }
 }

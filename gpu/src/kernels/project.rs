@@ -78,9 +78,31 @@ pub(super) mod tests {
             .collect()
     }
 
+    /// Axes of some rotations in the plane.
+    pub fn turns(count: usize, padding: f32) -> Vec<SliceAxes> {
+        (0..count)
+            .map(|i| {
+                let (sin, cos) = (0.7 * i as f32 + 0.1).sin_cos();
+                SliceAxes {
+                    x_axis: [cos, sin, 0.0].map(|v| v * padding),
+                    y_axis: [-sin, cos, 0.0].map(|v| v * padding),
+                }
+            })
+            .collect()
+    }
+
     #[test]
     fn slices_equal_the_shared_arithmetic_and_are_padded_with_zeros() {
-        let mut shape = VolumeShape::new(2 * (16 + 1) + 1, 8, 2.0);
+        check(VolumeShape::new(2 * (16 + 1) + 1, 8, 2.0), rotations);
+    }
+
+    /// Class averages are turned in their plane.
+    #[test]
+    fn class_averages_equal_the_shared_arithmetic() {
+        check(VolumeShape::flat(2 * (16 + 1) + 1, 8, 2.0), turns);
+    }
+
+    fn check(mut shape: VolumeShape, rotations: impl Fn(usize, f32) -> Vec<SliceAxes>) {
         let voxels = shape.len();
         let mut volume = test_data::complex(2 * voxels, 1);
         let mut volume_of = vec![1u32, 0, 0];

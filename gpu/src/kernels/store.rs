@@ -13,8 +13,9 @@ use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
 /// Grid: x = parents × orientation children, y = blocks of pixels. `references` and `sums` hold one volume a class,
 /// `class_of` the class of a coarse orientation; a voxel of `sums` is (re, im, weight, unused). `axes` has a row for each
 /// child of each coarse orientation. References reach pixel `projected`, sums all `pixel_count`. `scales` are those of
-/// the sums (not below 0.001). `shares[(image · classes + class) · pixel_count + p]` receives (Σ w Re(conj(sCA)·F), Σ w |sCA|²).
-/// `max_radius2` limits insertion. `flags`: see `samples`.
+/// the sums (not below 0.001). `shares[image · slots · pixel_count + p]` receives (Σ w Re(conj(sCA)·F), Σ w |sCA|²) over all
+/// classes; where `in_scale` is not null (`slots` = 2), `shares[(image · 2 + 1) · pixel_count + p]` the same over those classes
+/// alone for which `in_scale[class · pixel_count + p]` is not 0. `max_radius2` limits insertion. `flags`: see `samples`.
 #[kernel(block = 128, grid = [parent_count * orientation_children, pixel_count.div_ceil(BLOCK), 1], emulate = Apart)]
 pub unsafe fn store_orientations(
     #[launch] parent_count: u32,
@@ -41,7 +42,8 @@ pub unsafe fn store_orientations(
     #[unchecked] phases: *const [f32; 2],
     phase_stride: u32,
     flags: u32,
-    classes: u32,
+    #[unchecked] in_scale: *const u8,
+    slots: u32,
     #[unchecked] sums: *mut [f32; 4],
     #[unchecked] shares: *mut [f32; 2],
 ) {
@@ -66,6 +68,7 @@ pub unsafe fn store_orientations(
             [0.0, 0.0]
         };
         let v = memory::load(inverse_variance, p);
+        let in_scale = !in_scale.is_null() && *in_scale.add(class * pixel_count as usize + p) != 0;
         let mut sum = [0.0f32; 3];
         for pair in parent.begin..parent.end {
             let pair = *pairs.add(pair as usize);
@@ -106,9 +109,12 @@ pub unsafe fn store_orientations(
                 let f = product(memory::load2(masked, at), phase);
                 let xa = model[0] * f[0] + model[1] * f[1];
                 let aa = weight * (model[0] * model[0] + model[1] * model[1]);
-                let row = image * classes as usize + class;
+                let row = image * slots as usize;
                 let share = shares.add(row * pixel_count as usize + p);
                 atomic::add_f32x2(share.cast(), [xa, aa]);
+                if in_scale {
+                    atomic::add_f32x2(share.add(pixel_count as usize).cast(), [xa, aa]);
+                }
             }
         }
         if sum[2] > 0.0 {
@@ -117,7 +123,7 @@ pub unsafe fn store_orientations(
     }
 }
 
-/// Adds one pixel to its eight voxels.
+/// Adds one pixel to the voxels around it.
 #[inline(always)]
 unsafe fn insert(
     sums: *mut [f32; 4],
@@ -139,7 +145,7 @@ unsafe fn insert(
 }
 
 /// Sums over the pixels of each shell: `out[row · shells + s]` = (Σ XA, Σ AA, Σ |F|², Σ v|F|²) for
-/// row = image · classes + class, |F|² of the masked image, v from `power_weight`.
+/// row = image · slots + slot, |F|² of the masked image, v from `power_weight`.
 ///
 /// Grid: x = rows; a warp a shell. Shell s is the pixels `shell_begin[s]`…`shell_begin[s + 1]`.
 #[kernel(block = 256, grid = [rows, 1, 1], emulate = OneWarp)]
@@ -150,7 +156,7 @@ pub unsafe fn reduce_shares(
     #[len(pixel_count)] power_weight: *const f32,
     image_stride: u32,
     pixel_count: u32,
-    classes: u32,
+    slots: u32,
     #[len(shells + 1)] shell_begin: *const u32,
     shells: u32,
     #[len(rows * shells)] out: *mut [f32; 4],
@@ -158,7 +164,7 @@ pub unsafe fn reduce_shares(
     // SAFETY: shells are ranges of the pixel list.
     unsafe {
         let row = thread::block_idx_x() as usize;
-        let image = row / classes as usize;
+        let image = row / slots as usize;
         let mut s = thread::thread_idx_x() / warp::WARP_SIZE;
         while s < shells {
             let mut sums = [0.0f32; 4];
@@ -192,12 +198,27 @@ mod tests {
     use crate::slice::slice_value;
     use cuda_std::launch::{View, emulate};
 
-    /// Against a plain double-precision loop over samples, one at a time, as spec 01 §7.1–7.4 writes it.
     #[test]
     fn sums_follow_the_definition() {
+        check(
+            VolumeShape::new(2 * (8 + 1) + 1, 4, 2.0),
+            project::tests::rotations,
+        );
+    }
+
+    /// Class averages are inserted into one plane, between four pixels.
+    #[test]
+    fn sums_of_class_averages_follow_the_definition() {
+        check(
+            VolumeShape::flat(2 * (8 + 1) + 1, 4, 2.0),
+            project::tests::turns,
+        );
+    }
+
+    /// Against a plain double-precision loop over samples, one at a time, as spec 01 §7.1–7.4 and spec 04 §7 write it.
+    fn check(mut shape: VolumeShape, rotations: impl Fn(usize, f32) -> Vec<SliceAxes>) {
         let (images, shifts, orientations, classes) = (3usize, 3usize, 4usize, 2usize);
         let (orientation_children, shift_children) = (2usize, 2usize);
-        let mut shape = VolumeShape::new(2 * (8 + 1) + 1, 4, 2.0);
         let voxels = shape.len();
         let mut pixels = test_data::pixels(4);
         let count = pixels.len();
@@ -221,7 +242,7 @@ mod tests {
             .iter()
             .map(|v| if *v < -0.3 { 0.0 } else { v.abs() })
             .collect();
-        let mut axes = project::tests::rotations(orientations * orientation_children, 2.0);
+        let mut axes = rotations(orientations * orientation_children, 2.0);
         let mut class_of = vec![0u32, 0, 1, 1];
         let mut references = test_data::complex(classes * voxels, 2);
         let mut masked = test_data::complex(images * count, 3);
@@ -234,7 +255,11 @@ mod tests {
             .collect();
         let mut phases = test_data::complex(shifts * shift_children * count, 7);
         let mut sums = vec![[0.0f32; 4]; classes * voxels];
-        let mut shares = vec![[0.0f32; 2]; images * classes * count];
+        let mut shares = vec![[0.0f32; 2]; images * 2 * count];
+        // Every third pixel of the first class, all but those of the second.
+        let mut in_scale: Vec<u8> = (0..classes * count)
+            .map(|i| u8::from((i % count % 3 == 0) == (i < count)))
+            .collect();
         let (max_radius2, flags) = (crate::slice::reach2(8.0), CTF_CORRECTED);
         {
             let (p0, p1, p2, p3) = (
@@ -261,6 +286,7 @@ mod tests {
                 View::of(&mut phases),
             );
             let (p15, p16) = (View::of(&mut sums), View::of(&mut shares));
+            let p17 = View::of(&mut in_scale);
             // SAFETY: array sizes as the kernel demands.
             unsafe {
                 emulate(&StoreOrientations {
@@ -288,14 +314,15 @@ mod tests {
                     phases: p14,
                     phase_stride: count as u32,
                     flags,
-                    classes: classes as u32,
+                    in_scale: p17,
+                    slots: 2,
                     sums: p15,
                     shares: p16,
                 })
             };
         }
         let mut exact = vec![[0.0f64; 3]; classes * voxels];
-        let mut exact_shares = vec![[0.0f64; 2]; images * classes * count];
+        let mut exact_shares = vec![[0.0f64; 2]; images * 2 * count];
         for (s, sample) in samples.iter().enumerate() {
             for o in 0..orientation_children {
                 let axes = axes[sample.orientation as usize * orientation_children + o];
@@ -316,7 +343,7 @@ mod tests {
                         let u = turned(unmasked[i * count + p]);
                         let value = [w * c * v * u[0], w * c * v * u[1], w * c * c * v];
                         if let Some(place) = insertion(&shape, max_radius2, at) {
-                            for corner in 0..8 {
+                            for corner in 0..shape.corners() {
                                 let (offset, share) = place.corner(&shape, corner);
                                 let share = f64::from(share);
                                 let voxel = &mut exact[first + place.base + offset];
@@ -330,10 +357,16 @@ mod tests {
                             let a =
                                 wide(slice_value(&references[first..first + voxels], &shape, at));
                             let f = turned(masked[i * count + p]);
-                            let row = i * classes + class_of[sample.orientation as usize] as usize;
-                            exact_shares[row * count + p][0] += w * c * (a[0] * f[0] + a[1] * f[1]);
-                            exact_shares[row * count + p][1] +=
-                                w * c * c * (a[0] * a[0] + a[1] * a[1]);
+                            let class = class_of[sample.orientation as usize] as usize;
+                            let slots = 1 + usize::from(in_scale[class * count + p]);
+                            for share in exact_shares[2 * i * count + p..]
+                                .iter_mut()
+                                .step_by(count)
+                                .take(slots)
+                            {
+                                share[0] += w * c * (a[0] * f[0] + a[1] * f[1]);
+                                share[1] += w * c * c * (a[0] * a[0] + a[1] * a[1]);
+                            }
                         }
                     }
                 }
@@ -372,7 +405,7 @@ mod tests {
                 power_weight: w,
                 image_stride: 100,
                 pixel_count: 100,
-                classes: 1,
+                slots: 1,
                 shell_begin: b,
                 shells: 4,
                 out: o,

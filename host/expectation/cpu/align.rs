@@ -122,6 +122,11 @@ pub(super) fn align_batch(
     Ok(outcomes)
 }
 
+/// Adds values to sums, one by one.
+fn add(sums: &mut [f64], values: &[f64]) {
+    sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
+}
+
 /// Add one particle to the sums that are not volumes; returns its outcome with the new norm correction.
 fn add_totals(
     input: &IterationInput,
@@ -136,12 +141,20 @@ fn add_totals(
     for (value, &shell) in image.masked.iter().zip(&layout.pixels.shell) {
         power[shell] += f64::from(value.norm_sqr());
     }
-    let shells = ShellSums {
+    let projected = layout.pixels.shell_ranges(layout.full_projected()).len();
+    let mut shells = ShellSums {
         weight: totals.weight,
         power,
         high_power: image.high_power,
-        classes,
+        xa: vec![0.0; projected],
+        aa: vec![0.0; projected],
+        scale: [0.0; 2],
     };
+    for class in &classes {
+        add(&mut shells.xa, &class.xa);
+        add(&mut shells.aa, &class.aa);
+        add(&mut shells.scale, &class.scale_sums(input));
+    }
     let with_directions = Search::of(input) != Search::Fixed;
     for share in totals.shares {
         sums.class_weight[share.class] += share.weight;

@@ -159,6 +159,11 @@ impl Groups {
         self.lists.pairs.view()
     }
 
+    /// Parents before each row.
+    pub fn rank(&self) -> View<u32> {
+        self.lists.rank.view()
+    }
+
     /// Rows of the parents.
     pub fn chosen(&self) -> View<u32> {
         self.lists.chosen.view()

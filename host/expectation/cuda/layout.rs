@@ -5,6 +5,7 @@ use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
 use super::Iteration;
 use super::rows::Rows;
+use super::totals;
 use crate::device::{Buffer, Device, Staging, Uploader, View};
 use crate::optics::Ctf;
 use gpu::kernels::project::ProjectSlices;
@@ -39,6 +40,8 @@ pub struct DeviceLayout {
     pub inverse_variance: Buffer<f32>,
     /// V of the pixels of the likelihood's constants.
     pub power_weight: Buffer<f32>,
+    /// Class by class, the pixels that take part in the estimate of scales; null with one slot of shares.
+    pub in_scale: Option<Buffer<u8>>,
     /// Factors that undo anti-symmetric aberrations.
     pub demodulation: Option<Buffer<[f32; 2]>>,
     /// e^{iφ} of the coarse shifts, rows of `coarse_stride`.
@@ -103,6 +106,10 @@ impl DeviceLayout {
                 device.upload(&factors)
             })
             .transpose()?;
+        let in_scale = match totals::pixels_in_scale(input, &list.shell) {
+            none if none.is_empty() => None,
+            pixels => Some(device.upload(&pixels)?),
+        };
         let shells = list.size() / 2 + 1;
         let mut shell_begin: Vec<u32> = list
             .shell_ranges(count)
@@ -126,6 +133,7 @@ impl DeviceLayout {
             fine_weight: device.upload(&host.comparison_weight)?,
             inverse_variance: device.upload(&host.inverse_variance)?,
             power_weight: device.upload(&host.power_weight)?,
+            in_scale,
             demodulation,
             coarse_phases: device.upload(&phases(
                 &host.coarse_shifts,

@@ -247,7 +247,7 @@ impl CudaEngine {
             items,
             images: &images,
         };
-        let pixels = items.len() * input.references.len() * layout.count;
+        let pixels = items.len() * totals::slots(input) * layout.count;
         let shares = device.zeros::<[f32; 2]>(pixels)?;
         clock.end_of(Stage::GetImg)?;
         // The single best sample of a cross-correlation needs all the digits there are.

@@ -2,6 +2,7 @@
 
 use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
+use super::totals;
 use crate::errors::Code;
 use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::geometry::prior::most_local_orientations;
@@ -22,6 +23,10 @@ pub struct Demand {
     pub shared_orientations: usize,
     /// Coarse orientations of one particle in such searches, all classes.
     pub own_orientations: usize,
+    /// Lists of offset priors of a particle: one, or one per class.
+    pub offset_priors: usize,
+    /// Sums per pixel of a particle in the store stage ([`totals::slots`]).
+    pub slots: usize,
     /// Coarse shifts.
     pub shifts: usize,
     /// Children of an orientation and of a shift.
@@ -63,6 +68,8 @@ impl Demand {
                 }
                 _ => classes,
             },
+            offset_priors: offset_priors(input.references[0].shape().dimensions, classes),
+            slots: totals::slots(input),
             shifts: if options.skip_align {
                 1
             } else {
@@ -98,8 +105,9 @@ impl Demand {
         let phases = self.shifts * (self.coarse_pixels + self.children[1] * self.full_pixels) * 8;
         // Class, place of the direction, prior; and 32 bytes to group significant samples.
         let matrices = self.shared_orientations * (24 * (1 + self.children[0]) + 12 + 32);
-        self.groups * (phases + matrices + 24 * self.full_pixels)
-            + 8 * self.classes * self.directions
+        let in_scale = self.classes * self.full_pixels;
+        self.groups * (phases + matrices + 24 * self.full_pixels + in_scale)
+            + 8 * self.classes * (self.directions + 4)
     }
 
     /// The grid's slices in the first pass and their powers.
@@ -122,8 +130,9 @@ impl Demand {
         let half = self.box_size * (self.box_size / 2 + 1);
         // As read, in this batch and in the next one, shifted, masked; its transform and cuFFT's work area.
         let image = 4 * 4 * self.box_size * self.box_size + 2 * 8 * half;
-        let listed = self.full_pixels * (2 * 8 + 4 + 8 * self.classes);
-        let shells = 4 * self.box_size + 16 * self.classes * self.box_size;
+        let listed = self.full_pixels * (2 * 8 + 4 + 8 * self.slots);
+        let shells = 4 * self.box_size + 16 * self.slots * self.box_size;
+        let priors = 4 * self.offset_priors * self.shifts;
         let comparisons = if self.shared_orientations > 0 {
             4 * self.shared_orientations * (self.shifts + 1)
                 + (8 * self.shifts + 4) * self.coarse_pixels
@@ -131,7 +140,7 @@ impl Demand {
             // Samples, pairs, differences; matrices and tables of the orientations.
             self.own_orientations * (self.shifts * (16 + 16 + 4) + 24 * (1 + self.children[0]) + 40)
         };
-        image + listed + shells + comparisons
+        image + listed + shells + priors + comparisons
     }
 
     /// The least that will do: one particle, one orientation at a time, a thousand samples of the second pass.
@@ -147,6 +156,14 @@ impl Demand {
     /// One significant sample in the second pass: itself, its pair, the weights of its children.
     pub fn sample(&self) -> usize {
         16 + 16 + 4 * self.children[0] * self.children[1]
+    }
+}
+
+/// Lists of offset priors of a particle: those of class averages have a centre each (spec 04 §4).
+fn offset_priors(dimensions: Dimensions, classes: usize) -> usize {
+    match dimensions {
+        Dimensions::Two => classes,
+        Dimensions::Three => 1,
     }
 }
 
@@ -271,6 +288,8 @@ impl Plan {
 /// for references of `box_size` at `size` pixels: for plans before there is an iteration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outlook {
+    /// Class averages or maps.
+    pub dimensions: Dimensions,
     /// Box of references and images, pixels.
     pub box_size: usize,
     /// Current size, pixels.
@@ -296,15 +315,25 @@ pub struct Outlook {
 impl Outlook {
     /// As a demand.
     pub fn demand(&self) -> Demand {
-        let shape = VolumeShape::new(Dimensions::Three, self.box_size, self.padding, self.size);
+        let shape = VolumeShape::new(self.dimensions, self.box_size, self.padding, self.size);
+        let of_orientation: usize = match self.dimensions {
+            Dimensions::Two => 2,
+            Dimensions::Three => 8,
+        };
         let grid = self.directions * self.psis * self.classes;
         Demand {
             classes: self.classes,
             voxels: shape.voxels(),
             shared_orientations: if self.own.is_some() { 0 } else { grid },
             own_orientations: self.own.unwrap_or(1) * self.classes,
+            offset_priors: offset_priors(self.dimensions, self.classes),
+            // Scales are estimated apart from the rest.
+            slots: self.classes.min(2),
             shifts: self.shifts,
-            children: [8usize.pow(self.oversampling), 4usize.pow(self.oversampling)],
+            children: [
+                of_orientation.pow(self.oversampling),
+                4usize.pow(self.oversampling),
+            ],
             box_size: self.box_size,
             coarse_pixels: listed_pixels(self.coarse_size),
             full_pixels: listed_pixels(self.size),
@@ -322,6 +351,7 @@ mod tests {
 
     fn outlook() -> Outlook {
         Outlook {
+            dimensions: Dimensions::Three,
             box_size: 512,
             size: 512,
             coarse_size: 512,
@@ -372,6 +402,37 @@ mod tests {
         assert!(small.batch < large.batch && large.batch == LARGEST_BATCH);
         assert!(small.orientations < large.orientations);
         assert!(!small.given_up.is_empty() && large.given_up.is_empty());
+    }
+
+    /// Class averages take little: 500 of them leave a small card its largest batches but for their differences.
+    #[test]
+    fn many_class_averages_fit_small_cards() {
+        let flat = |box_size: usize, classes: usize| Outlook {
+            dimensions: Dimensions::Two,
+            box_size,
+            size: box_size,
+            coarse_size: box_size / 2,
+            classes,
+            directions: 1,
+            psis: 32,
+            own: None,
+            shifts: 21,
+            ..outlook()
+        };
+        for (classes, gib, batch) in [(50, 10, LARGEST_BATCH), (500, 10, 500), (500, 70, 1024)] {
+            for box_size in [64, 128, 256] {
+                let demand = flat(box_size, classes).demand();
+                assert_eq!(demand.children, [2, 4]);
+                let plan = Plan::new(&demand, gib * GIB).unwrap();
+                assert!(plan.total() <= gib * GIB, "{plan:?}");
+                assert!(plan.given_up.is_empty(), "{plan:?}");
+                assert_eq!(plan.orientations, classes * 32);
+                assert!(plan.batch >= batch, "{box_size}, {classes}: {plan:?}");
+            }
+        }
+        // 24 bytes of 515 × 258 pixels each.
+        let plan = Plan::new(&flat(256, 500).demand(), 10 * GIB).unwrap();
+        assert_eq!(plan.volumes, 500 * 24 * 515 * 258);
     }
 
     /// The sums of the other half-set of box 512 are in the way on a card of 24 GB, not on one of 48.

@@ -1,7 +1,8 @@
 //! References where the kernels want them: those of all classes one after the other.
 
 use crate::device::{Device, DeviceError, DeviceVolume};
-use crate::fourier::reference::Reference;
+use crate::fourier::reference::{self, Reference};
+use crate::fourier::shape::Dimensions;
 use std::sync::Arc;
 
 /// The references of all classes one after the other on `device`: where they are, or copies.
@@ -22,6 +23,10 @@ pub fn side_by_side(
             .all(|pair| pair[0].is_followed_by(pair[1]))
     {
         return Ok(in_place.into_iter().cloned().collect());
+    }
+    let on_host: Vec<_> = references.iter().filter_map(Reference::on_host).collect();
+    if on_host.len() == references.len() && on_host[0].shape.dimensions == Dimensions::Two {
+        return reference::upload_all(device, on_host.into_iter());
     }
     let voxels = references[0].shape().voxels();
     // SAFETY: filled below.

@@ -7,10 +7,10 @@ use super::clock::{Clock, Stage};
 use super::first_pass::FirstPass;
 use super::groups::{Grouping, Groups, Listed};
 use super::layout::DeviceLayout;
-use super::{Iteration, work};
+use super::{Iteration, totals, work};
 use crate::device::meter::Part;
 use crate::device::{Buffer, Coming, Staging, View};
-use gpu::kernels::fine::{FineDifferences1x1, FineDifferences8x4};
+use gpu::kernels::fine::{FineDifferences1x1, FineDifferences2x4, FineDifferences8x4};
 use gpu::kernels::project::ProjectSlices;
 use gpu::kernels::statistics::FineStatistics;
 use gpu::kernels::store::{ReduceShares, StoreOrientations};
@@ -107,10 +107,14 @@ impl Differences<'_> {
             };
             // SAFETY: pairs, parents and samples are those of the groups, which point into these arrays.
             device.metered(Part::FineDifferences, || unsafe {
-                if self.children >= 8 && self.shift_children >= 4 {
-                    device.launch(&differences)
-                } else {
-                    device.launch(&FineDifferences1x1::from(differences))
+                match Tiles::of([self.children, self.shift_children]) {
+                    Tiles::EightByFour => device.launch(&differences),
+                    Tiles::TwoByFour => {
+                        let count = values.len() / (self.children * self.shift_children);
+                        let parents = begin as u32..end as u32;
+                        device.launch(&of_samples(differences, count, groups.rank(), parents))
+                    }
+                    Tiles::Single => device.launch(&FineDifferences1x1::from(differences)),
                 }
             })?;
         }
@@ -125,11 +129,63 @@ impl Differences<'_> {
     }
 }
 
+/// How many children of an orientation and of a shift go through at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tiles {
+    /// Those of maps.
+    EightByFour,
+    /// Those of class averages, of which psi alone has children.
+    TwoByFour,
+    /// One of each: no oversampling.
+    Single,
+}
+
+impl Tiles {
+    /// For these numbers of children.
+    pub fn of([orientation, shift]: [usize; 2]) -> Self {
+        match (orientation, shift) {
+            (8.., 4..) => Self::EightByFour,
+            (2.., 4..) => Self::TwoByFour,
+            _ => Self::Single,
+        }
+    }
+}
+
+/// The kernel of a warp a sample, for `count` samples and these parents.
+fn of_samples(
+    a: FineDifferences8x4,
+    count: usize,
+    rank: View<u32>,
+    parents: Range<u32>,
+) -> FineDifferences2x4 {
+    FineDifferences2x4 {
+        samples: a.samples,
+        sample_count: count as u32,
+        rank,
+        first_parent: parents.start,
+        parent_count: parents.end - parents.start,
+        slices: a.slices,
+        slice_stride: a.slice_stride,
+        images: a.images,
+        image_stride: a.image_stride,
+        ctf: a.ctf,
+        scales: a.scales,
+        weight: a.weight,
+        phases: a.phases,
+        phase_stride: a.phase_stride,
+        pixel_count: a.pixel_count,
+        orientation_children: a.orientation_children,
+        shift_children: a.shift_children,
+        powers: a.powers,
+        values: a.values,
+    }
+}
+
 /// The second pass over the significant samples of a batch.
 pub struct SecondPass<'a> {
     pub batch: BatchContext<'a>,
     pub first: &'a FirstPass,
-    /// Σ w Re(conj(sCA)·F) and Σ w|sCA|² per image, class and pixel; zeros.
+    /// Σ w Re(conj(sCA)·F) and Σ w|sCA|² per image, slot and pixel; zeros.
     pub shares: View<[f32; 2]>,
 }
 
@@ -139,7 +195,7 @@ pub struct Found {
     pub part: Range<usize>,
     /// Their alignments.
     pub alignments: Coming<Alignment>,
-    /// (Σ XA, Σ AA, Σ|F|², Σ V|F|² over compared pixels) per image, class and shell.
+    /// (Σ XA, Σ AA, Σ|F|², Σ V|F|² over compared pixels) per image, slot and shell.
     pub shares: Coming<[f32; 4]>,
 }
 
@@ -262,8 +318,8 @@ impl SecondPass<'_> {
         let (own_first, centres) = (staging.upload(&own_first)?, staging.upload(&centres)?);
         let alignments = device.zeros::<Alignment>(count)?;
         let best = device.zeros::<u64>(count)?;
-        let classes = input.references.len();
-        let shell_sums = device.zeros::<[f32; 4]>(count * classes * layout.shells)?;
+        let slots = totals::slots(input);
+        let shell_sums = device.zeros::<[f32; 4]>(count * slots * layout.shells)?;
         // From here on nothing is allocated: what follows adds to sums.
         // SAFETY: arrays of the sizes the kernels' documentation asks for.
         unsafe {
@@ -300,17 +356,17 @@ impl SecondPass<'_> {
         if !input.options.skip_maximize {
             self.store(groups, samples, &values)?;
         }
-        let row = part.start * classes;
+        let row = part.start * slots;
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         unsafe {
             device.launch(&ReduceShares {
-                rows: (count * classes) as u32,
+                rows: (count * slots) as u32,
                 shares: self.shares.offset(row * layout.count),
                 masked: images.masked.view().offset(part.start * layout.stride),
                 power_weight: layout.power_weight.view(),
                 image_stride: layout.stride as u32,
                 pixel_count: layout.count as u32,
-                classes: classes as u32,
+                slots: slots as u32,
                 shell_begin: layout.shell_begin.view(),
                 shells: layout.shells as u32,
                 out: shell_sums.view(),
@@ -318,7 +374,7 @@ impl SecondPass<'_> {
         }
         let found = Found {
             alignments: staging.fetch(&alignments, 0, count)?,
-            shares: staging.fetch(&shell_sums, 0, count * classes * layout.shells)?,
+            shares: staging.fetch(&shell_sums, 0, count * slots * layout.shells)?,
             part,
         };
         clock.end_of(Stage::Store)?;
@@ -343,7 +399,8 @@ impl SecondPass<'_> {
         } = self.batch;
         let rows = first.rows(layout);
         let (children, shift_children) = children(input, layout);
-        work::count_store(device, groups.parents(), children, layout.count);
+        let corners = input.references[0].shape().for_kernels().corners();
+        work::count_store(device, groups.parents(), children, layout.count, corners);
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         device.metered(Part::Store, || unsafe {
             device.launch(&StoreOrientations {
@@ -371,7 +428,8 @@ impl SecondPass<'_> {
                 phases: layout.fine_phases.view(),
                 phase_stride: layout.stride as u32,
                 flags: input.store_flags(layout.group),
-                classes: input.references.len() as u32,
+                in_scale: layout.in_scale.as_ref().map_or(View::null(), Buffer::view),
+                slots: totals::slots(input) as u32,
                 sums: iteration.volumes.view(),
                 shares: self.shares,
             })

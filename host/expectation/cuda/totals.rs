@@ -1,12 +1,13 @@
 //! What a batch adds to the sums that are not volumes, and the outcome of each particle (spec 01 §6.4, §7.2–7.6).
 
 use super::super::outcome::{BestSample, Evidence};
-use super::super::totals::{ClassShells, ParticleSums, ShellSums};
-use super::super::{BatchItem, Criterion, ParticleOutcome, WeightedSums};
+use super::super::totals::{ClassShells, ParticleSums, ShellSums, estimates_scale};
+use super::super::{BatchItem, Criterion, IterationInput, ParticleOutcome, WeightedSums};
 use super::batch::BatchContext;
 use super::first_pass::FirstPass;
 use super::second_pass::Found;
 use crate::device::Staging;
+use crate::model::ClassModel;
 use gpu::samples::Alignment;
 
 /// Adds the images of the batch that were `found` to `sums`, when the results have come.
@@ -30,7 +31,7 @@ pub fn add(
         shell_powers: staging.values(&images.shell_powers),
     };
     let host_ctf = images.host_ctf(staging);
-    let per_image = input.references.len() * layout.shells;
+    let per_image = slots(input) * layout.shells;
     let part = found.part.clone();
     part.zip(staging.values(&found.alignments))
         .zip(staging.values(&found.shares).chunks_exact(per_image))
@@ -120,25 +121,52 @@ impl Results<'_> {
         )
     }
 
-    /// Sums per shell of particle `i`.
+    /// Sums per shell of particle `i`, whose `shares` are those of its slots.
     fn shell_sums(&self, i: usize, alignment: &Alignment, shares: &[[f32; 4]]) -> ShellSums {
-        let shells = self.batch.layout.shells;
+        let (input, shells) = (self.batch.input, self.batch.layout.shells);
         let column = |shares: &[[f32; 4]], k: usize| -> Vec<f64> {
             shares.iter().map(|s| f64::from(s[k])).collect()
         };
+        let (all, scaled) = shares.split_at(shells);
+        let of_all = ClassShells {
+            class: 0,
+            xa: column(all, 0),
+            aa: column(all, 1),
+        };
+        let scale = match scaled {
+            // One class: all of it, shell by shell.
+            [] => of_all.scale_sums(input),
+            scaled => [0, 1].map(|k| column(scaled, k).iter().sum()),
+        };
         ShellSums {
             weight: f64::from(alignment.weight),
-            power: column(&shares[..shells], 2),
+            power: column(all, 2),
             high_power: self.high_power(i).iter().map(|&v| f64::from(v)).collect(),
-            classes: shares
-                .chunks_exact(shells)
-                .enumerate()
-                .map(|(class, shares)| ClassShells {
-                    class,
-                    xa: column(shares, 0),
-                    aa: column(shares, 1),
-                })
-                .collect(),
+            xa: of_all.xa,
+            aa: of_all.aa,
+            scale,
         }
     }
+}
+
+/// Sums per image, pixel and shell that the store stage makes: over all classes, and, where scales are estimated with several
+/// of them, over each class's shells that [`estimates_scale`].
+pub fn slots(input: &IterationInput) -> usize {
+    let several = input.references.len() > 1;
+    1 + usize::from(several && input.options.scale && input.criterion == Criterion::Likelihood)
+}
+
+/// Returns, class by class, which of the pixels with image shells `shell_of` take part in the estimate of scales: 1 or 0. Empty
+/// with one slot.
+pub fn pixels_in_scale(input: &IterationInput, shell_of: &[usize]) -> Vec<u8> {
+    if slots(input) == 1 {
+        return Vec::new();
+    }
+    let of_class = |class: &ClassModel| {
+        let takes_part =
+            |&shell: &usize| class.ssnr.get(shell).is_some_and(|&s| estimates_scale(s));
+        let pixels = shell_of.iter().map(takes_part).map(u8::from);
+        pixels.collect::<Vec<u8>>()
+    };
+    input.model.classes.iter().flat_map(of_class).collect()
 }

@@ -1,6 +1,7 @@
 //! How much the metered kernels have to do, from the sizes of the problem (`benches/BENCHMARKING.md`, *Ceilings*). Bytes are
 //! what has to pass between memory and processors at the least: every array once a launch.
 
+use super::second_pass::Tiles;
 use crate::device::Device;
 use crate::device::meter::Part;
 use gpu::samples::Parent;
@@ -27,11 +28,11 @@ pub fn count_differences(
     pixels: usize,
     values: usize,
 ) {
-    // Single differences go through in eights, which share what does not depend on the shift.
-    let (tile, shared) = if children[0] >= 8 && children[1] >= 4 {
-        (32.0, 5.0 * 8.0 + 6.0 * 4.0 + 8.0)
-    } else {
-        (8.0, 5.0 + 6.0 + 8.0)
+    let (tile, shared) = match Tiles::of(children) {
+        Tiles::EightByFour => (32.0, 5.0 * 8.0 + 6.0 * 4.0 + 8.0),
+        Tiles::TwoByFour => (8.0, 5.0 * 2.0 + 6.0 * 4.0 + 8.0),
+        // Single differences go through in eights, which share what does not depend on the shift.
+        Tiles::Single => (8.0, 5.0 + 6.0 + 8.0),
     };
     let (values, pixels) = (values as f64, pixels as f64);
     let pairs: f64 = parents.iter().map(|p| f64::from(p.end - p.begin)).sum();
@@ -50,13 +51,21 @@ pub fn count_differences(
 /// A pixel of an orientation: interpolation 8 × 4, weights of corners 24 and position 10 for reading; insertion 8 × 6. Its
 /// bytes: eight voxels of the reference read, eight of the sums read and written; image, masked and unmasked, and CTF once
 /// a pair.
-pub fn count_store(device: &Device, parents: &[Parent], children: usize, pixels: usize) {
+///
+/// Class averages have four corners instead of eight: half of the interpolation and insertion, and of the voxels.
+pub fn count_store(
+    device: &Device,
+    parents: &[Parent],
+    children: usize,
+    pixels: usize,
+    corners: u32,
+) {
     let pairs: f64 = parents.iter().map(|p| f64::from(p.end - p.begin)).sum();
     let orientations = (parents.len() * children) as f64;
-    let pixels = pixels as f64;
+    let (pixels, corners) = (pixels as f64, f64::from(corners));
     device.count_work(
         Part::Store,
-        orientations * pixels * (32.0 + 24.0 + 10.0 + 48.0),
-        orientations * pixels * (8.0 * 8.0 + 2.0 * 8.0 * 16.0) + 20.0 * pairs * pixels,
+        orientations * pixels * ((4.0 + 3.0 + 6.0) * corners + 10.0),
+        orientations * pixels * corners * (8.0 + 2.0 * 16.0) + 20.0 * pairs * pixels,
     );
 }

@@ -1,0 +1,124 @@
+//! Class averages: small, and up to hundreds of them, so that all are made at once, a thread a class (spec 04 §8).
+
+use super::symmetrise::symmetrise;
+use super::{Finish, MaximizationError, MaximizationOptions, Prior, maximize_class};
+use crate::device::DeviceVolume;
+use crate::fourier::backprojection::BackProjection;
+use crate::fourier::sums::{DeviceSums, Sums};
+use crate::model::ClassModel;
+use num_complex::Complex64;
+use rayon::prelude::*;
+
+/// Maximises the class averages that `owns` says from the sums of all: Friedel mates are summed on the x = 0 line, then as
+/// [`maximize_class`]. `class_weight` as there, a value a class. Sums on a device come to the host in one copy. The result
+/// does not depend on the number of threads.
+pub fn maximize_averages(
+    classes: &mut [ClassModel],
+    sums: Vec<Sums>,
+    class_weight: &[f64],
+    owns: impl Fn(usize) -> bool + Sync,
+    prior: Prior,
+    options: &MaximizationOptions,
+    finish: &Finish,
+) -> Result<(), MaximizationError> {
+    classes
+        .par_iter_mut()
+        .zip(all_on_host(sums)?)
+        .zip(class_weight)
+        .enumerate()
+        .filter(|(k, _)| owns(*k))
+        .map(|(_, ((class, mut sums), &weight))| {
+            symmetrise(&mut sums, &[]);
+            maximize_class(class, Sums::Host(sums), weight, prior, options, finish).map(drop)
+        })
+        .collect()
+}
+
+/// The sums of all classes on the host, in double precision.
+fn all_on_host(sums: Vec<Sums>) -> Result<Vec<BackProjection>, MaximizationError> {
+    let on_device: Vec<&DeviceSums> = sums
+        .iter()
+        .filter_map(|sums| match sums {
+            Sums::Host(_) => None,
+            Sums::Device(sums) => Some(sums),
+        })
+        .collect();
+    let volumes: Vec<_> = on_device.iter().map(|sums| &sums.volume).collect();
+    let voxels = DeviceVolume::read_all(&volumes)?;
+    let shapes: Vec<_> = on_device.iter().map(|sums| sums.shape).collect();
+    let length = shapes.first().map_or(1, |shape| shape.voxels());
+    let mut copied = voxels
+        .par_chunks(length)
+        .zip(shapes)
+        .map(|(voxels, shape)| BackProjection {
+            data: voxels
+                .iter()
+                .map(|v| Complex64::new(v[0].into(), v[1].into()))
+                .collect(),
+            weight: voxels.iter().map(|v| v[2].into()).collect(),
+            shape,
+        })
+        .collect::<Vec<_>>()
+        .into_iter();
+    Ok(sums
+        .into_iter()
+        .map(|sums| match sums {
+            Sums::Host(sums) => sums,
+            Sums::Device(_) => copied.next().expect("one a volume on the device"),
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+    use crate::fourier::shape::{Dimensions, VolumeShape};
+
+    /// Sums with something in them, different for each class.
+    fn sums(class: usize) -> BackProjection {
+        let mut sums = BackProjection::zeros(VolumeShape::new(Dimensions::Two, 16, 2.0, 12));
+        for (i, (data, weight)) in sums.data.iter_mut().zip(&mut sums.weight).enumerate() {
+            let wave = ((i * (7 + class)) % 23) as f64;
+            *data = Complex64::new(wave - 11.0, 0.5 * wave);
+            *weight = 1.0 + wave;
+        }
+        sums
+    }
+
+    /// All at once is one after the other; classes of other ranks and classes without particles stay apart.
+    #[test]
+    fn classes_do_not_depend_on_each_other() {
+        let options = MaximizationOptions {
+            box_size: 16,
+            tau2_fudge: 2.0,
+            regularise: true,
+            minres_map: 5,
+            gridding_iterations: None,
+        };
+        let prior = Prior::Reference { average_ctf2: None };
+        let finish = Finish::default();
+        let mut together = fixtures::model(5).classes;
+        for class in &mut together {
+            class.map = ndarray::Array3::ones((1, 16, 16));
+        }
+        let before = together.clone();
+        let mut apart = together.clone();
+        let weights = [3.0, 0.0, 2.0, 5.0, 1.0];
+        let owns = |k: usize| k != 3;
+        let all = (0..5).map(|k| Sums::Host(sums(k))).collect();
+        maximize_averages(&mut together, all, &weights, owns, prior, &options, &finish).unwrap();
+        for (k, class) in apart.iter_mut().enumerate().filter(|(k, _)| owns(*k)) {
+            let mut own = sums(k);
+            symmetrise(&mut own, &[]);
+            maximize_class(class, Sums::Host(own), weights[k], prior, &options, &finish).unwrap();
+        }
+        for k in 0..5 {
+            assert_eq!(together[k].map, apart[k].map);
+            assert_eq!(together[k].ssnr, apart[k].ssnr);
+        }
+        assert_eq!(together[3].map, before[3].map);
+        assert!(together[1].map.iter().all(|v| *v == 0.0));
+        assert!(together[0].map != before[0].map && together[0].map != together[2].map);
+    }
+}
