@@ -32,6 +32,8 @@ pub trait GpuFloat: Sized {
     }
     /// e to the power self; 0 where the result would be denormal.
     fn exp(self) -> Self;
+    /// Natural logarithm of a positive, normal number.
+    fn ln(self) -> Self;
 }
 
 #[cfg(target_arch = "nvptx64")]
@@ -109,6 +111,10 @@ impl GpuFloat for f32 {
     fn exp(self) -> f32 {
         exp_f32(self)
     }
+    #[inline(always)]
+    fn ln(self) -> f32 {
+        ln_f64(f64::from(self)) as f32
+    }
 }
 
 impl GpuFloat for f64 {
@@ -147,6 +153,10 @@ impl GpuFloat for f64 {
     #[inline(always)]
     fn exp(self) -> f64 {
         exp_f64(self)
+    }
+    #[inline(always)]
+    fn ln(self) -> f64 {
+        ln_f64(self)
     }
 }
 
@@ -277,6 +287,28 @@ fn exp_f64(x: f64) -> f64 {
     p * power(half) * power(n as i64 - half)
 }
 
+/// ln x within 2 units in the last place, for positive normal x: 2 artanh((m − 1)/(m + 1)) + n ln 2 for x = m·2ⁿ.
+#[inline(always)]
+fn ln_f64(x: f64) -> f64 {
+    let bits = x.to_bits();
+    let mut n = (bits >> 52) as i64 - 1023;
+    let mut m = f64::from_bits((bits & ((1 << 52) - 1)) | 1023 << 52);
+    if m > core::f64::consts::SQRT_2 {
+        (m, n) = (0.5 * m, n + 1);
+    }
+    let s = (m - 1.0) / (m + 1.0);
+    let z = s * s;
+    let mut p = 1.0 / 23.0;
+    let mut k = 21.0;
+    while k >= 1.0 {
+        p = m64::mul_add(p, z, 1.0 / k);
+        k -= 2.0;
+    }
+    // ln 2 − its double.
+    let rest = m64::mul_add(n as f64, 2.319_046_813_846_3e-17, 2.0 * s * p);
+    m64::mul_add(n as f64, core::f64::consts::LN_2, rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,5 +351,12 @@ mod tests {
         assert_eq!(exp_f32(0.0), 1.0);
         assert_eq!(exp_f32(89.0), f32::INFINITY);
         assert_eq!(exp_f64(-1e300), 0.0);
+    }
+    #[test]
+    fn logarithm_agrees_with_the_standard_library() {
+        for x in points(300.0).map(f64::exp).chain([1.0, 1e-300, 2.0, 0.999]) {
+            let error = (ln_f64(x) - x.ln()).abs();
+            assert!(error <= 5e-16 * x.ln().abs().max(0.1), "{x}: {error}");
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod image;
 pub mod kernels;
 pub mod mask;
 pub mod math;
+pub mod offset;
 pub mod random;
 pub mod samples;
 pub mod shapes;

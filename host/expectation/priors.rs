@@ -5,6 +5,7 @@ use super::orientations::OrientationList;
 use super::start::ParticleStart;
 use super::{Criterion, IterationInput};
 use crate::fourier::shape::Dimensions;
+use gpu::offset::log_prior;
 
 /// σ_o² (Å²) below which offsets have no prior.
 const NO_OFFSET_PRIOR: f64 = 0.0001;
@@ -31,6 +32,16 @@ pub fn offset_centre(input: &IterationInput, start: &ParticleStart, class: usize
     match input.model.dimensions() {
         Dimensions::Two => input.model.classes[class].offset_prior,
         Dimensions::Three => start.offset_prior,
+    }
+}
+
+/// Returns a²/(2σ_o²), by which squared distances of offsets from their prior are multiplied, for images of `pixel_size` Å; 0
+/// where offsets have no prior.
+pub fn offset_factor(input: &IterationInput, pixel_size: f64) -> f64 {
+    let sigma2 = input.model.sigma2_offset;
+    match sigma2 < NO_OFFSET_PRIOR {
+        true => 0.0,
+        false => pixel_size * pixel_size / (2.0 * sigma2),
     }
 }
 
@@ -67,14 +78,11 @@ pub fn relative_offset_log_priors(
         lists.iter_mut().for_each(|logs| logs.fill(0.0));
         return OffsetLogPriors { lists };
     }
-    let all = || lists.iter().flatten();
-    let mean = all().map(|e| e.exp()).sum::<f64>() / all().count() as f64;
-    let base = if mean > 0.0 {
-        mean.ln()
-    } else {
-        // Every shift is far outside the prior: only differences between shifts matter.
-        all().copied().fold(f64::NEG_INFINITY, f64::max)
-    };
+    // Exponentials are taken relative to the largest: all shifts may be far outside the prior.
+    let all = || lists.iter().flatten().copied();
+    let largest = all().fold(f64::NEG_INFINITY, f64::max);
+    let mean = all().map(|e| (e - largest).exp()).sum::<f64>() / all().count() as f64;
+    let base = largest + mean.ln();
     lists.iter_mut().flatten().for_each(|e| *e -= base);
     OffsetLogPriors { lists }
 }
@@ -88,16 +96,8 @@ fn offset_log_priors(
     centre: [f64; 2],
     pixel_size: f64,
 ) -> Vec<f64> {
-    let sigma2 = input.model.sigma2_offset;
-    let exponent = |t: [f64; 2]| -> f64 {
-        let dx = start.old_offset[0] + t[0] - centre[0];
-        let dy = start.old_offset[1] + t[1] - centre[1];
-        if sigma2 < NO_OFFSET_PRIOR {
-            0.0
-        } else {
-            -(dx * dx + dy * dy) * pixel_size * pixel_size / (2.0 * sigma2)
-        }
-    };
+    let factor = offset_factor(input, pixel_size);
+    let exponent = |t: [f64; 2]| log_prior(start.old_offset, t, centre, factor);
     if input.options.skip_align {
         vec![exponent([0.0, 0.0])]
     } else {

@@ -106,7 +106,8 @@ impl Sampling {
             healpix_order,
             symmetry: PointGroup::c1(),
             limit_tilt: -91.0,
-            psi_step: 360.0 / (360.0 / wanted_step).ceil(),
+            // Steps that were read from a file have six decimals.
+            psi_step: 360.0 / (360.0 / wanted_step - 1e-3).ceil(),
             offset_range,
             offset_step,
             perturbation_factor,
@@ -114,6 +115,14 @@ impl Sampling {
             directions: vec![direction],
             translations: disc_of_translations(offset_range, offset_step),
             views: vec![euler::viewing_direction(0.0, 0.0)],
+        }
+    }
+
+    /// The same grid with the number of psi angles raised to a multiple of `factor`.
+    pub fn with_psis_in_multiples_of(&self, factor: usize) -> Self {
+        Sampling {
+            psi_step: 360.0 / self.n_psi().next_multiple_of(factor) as f64,
+            ..self.clone()
         }
     }
 
@@ -384,6 +393,16 @@ mod tests {
         );
         assert_eq!(s.orientation_children(1) * s.translation_children(1), 8);
         assert_eq!(Sampling::in_plane(2, -1.0, 0.0, 0.0, 0.0).n_psi(), 36);
+        // As accelerators have it: 12° → 32 angles, 6° → 64, 5° → 96; seven times 32 is no whole fraction of 360°.
+        for (step, raised) in [(12.0, 32), (6.0, 64), (5.0, 96), (1.7, 224)] {
+            let grid = Sampling::in_plane(2, step, 20.0, 8.0, 0.5).with_psis_in_multiples_of(32);
+            assert_eq!(grid.n_psi(), raised);
+            let written = (grid.psi_step * 1e6).round() / 1e6;
+            assert_eq!(
+                Sampling::in_plane(2, written, 20.0, 8.0, 0.5).n_psi(),
+                raised
+            );
+        }
         s.perturbation = 0.25;
         // 168° ± 3° stay, 180° + 3° is brought to −177°; each is then turned by 3°.
         assert_eq!(s.angles(0, 14, 1, 1), Some([0.0, 0.0, 174.0]));

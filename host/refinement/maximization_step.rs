@@ -21,7 +21,7 @@ use crate::maximization::{
     spectra,
     volumes::{self, HalfMap, Moved},
 };
-use crate::model::{ClassModel, Model};
+use crate::model::Model;
 use ndarray::Array3;
 use rayon::prelude::*;
 

@@ -8,6 +8,7 @@ use gerelion::formats::volume::read_map;
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::tools::compare::rotation_between;
 use material::{Need, skip};
+use ndarray::{Array3, Axis};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +37,10 @@ pub struct Bounds {
     pub distribution: f64,
     /// σ of the offsets, relative.
     pub offsets: f64,
+    /// Mean offset of class averages, Å.
+    pub mean_offset: f64,
+    /// Expected accuracies, relative.
+    pub accuracy: f64,
     /// Maps: ‖a − b‖ / ‖a‖.
     pub map: f64,
 }
@@ -57,6 +62,8 @@ impl Default for Bounds {
             origin: 1e-4,
             distribution: 1e-5,
             offsets: 5e-6,
+            mean_offset: 2e-5,
+            accuracy: 0.0,
             map: 1e-5,
         }
     }
@@ -273,6 +280,8 @@ fn model(host: &str, device: &str, bounds: &Bounds, found: &mut Differences) {
         relative("scale", bounds.scale, "rlnGroupScaleCorrection");
         relative("norm", bounds.norm, "rlnNormCorrectionAverage");
         relative("offsets", bounds.offsets, "rlnSigmaOffsetsAngst");
+        relative("accuracy", bounds.accuracy, "rlnAccuracyRotations");
+        relative("accuracy", bounds.accuracy, "rlnAccuracyTranslationsAngst");
         relative("image size", 0.0, "rlnCurrentImageSize");
         let mut absolute = |kind: &'static str, bound: f64, label: &str| {
             if a.has(label) {
@@ -281,6 +290,8 @@ fn model(host: &str, device: &str, bounds: &Bounds, found: &mut Differences) {
             }
         };
         absolute("Pmax", bounds.pmax, "rlnAveragePmax");
+        absolute("mean offset", bounds.mean_offset, "rlnClassPriorOffsetX");
+        absolute("mean offset", bounds.mean_offset, "rlnClassPriorOffsetY");
         absolute("distribution", bounds.distribution, "rlnClassDistribution");
         absolute(
             "distribution",
@@ -291,13 +302,26 @@ fn model(host: &str, device: &str, bounds: &Bounds, found: &mut Differences) {
 }
 
 fn maps(set: &Set, host: &str, device: &str, bounds: &Bounds, found: &mut Differences) {
-    for class in 1..=set.classes {
-        let [a, b] = [host, device].map(|prefix| {
-            let path = format!("{prefix}_class{class:03}.mrc");
-            read_map(Path::new(&path)).unwrap().data.mapv(f64::from)
-        });
-        let norm = |map: &ndarray::Array3<f64>| map.iter().map(|v| v * v).sum::<f64>().sqrt();
-        let difference = norm(&(&a - &b)) / norm(&a);
+    let [a, b] = [host, device].map(|prefix| references(set, prefix));
+    assert_eq!(a.len(), b.len(), "{host}");
+    let norm = |map: &Array3<f64>| map.iter().map(|v| v * v).sum::<f64>().sqrt();
+    for (class, (a, b)) in (1..).zip(a.iter().zip(&b)) {
+        // A class without particles is zero.
+        let difference = norm(&(a - b)) / norm(a).max(f64::MIN_POSITIVE);
         found.add("map", bounds.map, difference, &format!("class {class}"));
     }
+}
+
+/// The maps of an iteration, or the class averages in their stack.
+fn references(set: &Set, prefix: &str) -> Vec<Array3<f64>> {
+    let read = |path: &str| read_map(Path::new(path)).unwrap().data.mapv(f64::from);
+    let stack = format!("{prefix}_classes.mrcs");
+    if Path::new(&stack).exists() {
+        let averages = read(&stack);
+        let sections = averages.axis_chunks_iter(Axis(0), 1);
+        return sections.map(|section| section.to_owned()).collect();
+    }
+    let maps = 1..=set.classes;
+    maps.map(|class| read(&format!("{prefix}_class{class:03}.mrc")))
+        .collect()
 }

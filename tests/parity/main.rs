@@ -5,6 +5,7 @@
 //! What is compared and how closely is in `agreement.rs`.
 
 mod agreement;
+mod averages;
 mod engines;
 mod particles;
 

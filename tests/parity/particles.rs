@@ -1,5 +1,6 @@
 //! Small simulated sets of particles.
 
+use crate::engines;
 use gerelion::dataset::OpticsGroup;
 use gerelion::formats::atoms;
 use gerelion::formats::mrc::write_map;
@@ -61,6 +62,23 @@ impl Set {
         set
     }
 
+    /// Adds 2D references, made from the images by the engine of the host: `averages.mrcs`, and `averages.star` with one per
+    /// class.
+    pub fn with_averages(self) -> Self {
+        let options = format!(
+            "--i images.star --K {} --ctf --zero_mask --iter 2 --psi_step 15 --offset_range 2 --offset_step 2 --particle_diameter \
+             {DIAMETER} --random_seed 3",
+            self.classes
+        );
+        let words: Vec<String> = options.split_whitespace().map(String::from).collect();
+        engines::run(self.path(), &words, "made", None);
+        let made = self.path().join("made_it002_classes.mrcs");
+        std::fs::rename(made, self.path().join("averages.mrcs")).unwrap();
+        let names = (1..=self.classes).map(|class| format!("{class:06}@averages.mrcs"));
+        self.write_list("averages.star", names);
+        self
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -74,17 +92,20 @@ impl Set {
 
     /// The list of references, one a class.
     fn write_references(&self) {
+        let names = (1..=self.classes).map(|class| format!("reference{class}.mrc"));
+        self.write_list("references.star", names);
+    }
+
+    fn write_list(&self, file: &str, names: impl Iterator<Item = String>) {
         let mut table = Table::new_loop("", &["rlnReferenceImage"]);
-        for class in 1..=self.classes {
-            table.push_row(vec![format!("reference{class}.mrc").into()]);
+        for name in names {
+            table.push_row(vec![name.into()]);
         }
         let document = Document {
             tables: vec![table],
             ..Document::default()
         };
-        document
-            .write(&self.path().join("references.star"))
-            .unwrap();
+        document.write(&self.path().join(file)).unwrap();
     }
 
     /// Changes the optics table of both particle tables: what the columns of the first group say.

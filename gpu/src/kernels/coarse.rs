@@ -17,6 +17,7 @@ struct Logs {
     log_prior: *const f32,
     class_of: *const u32,
     offset_log_prior: *const f32,
+    offset_lists: u32,
     own_class: u32,
     power: f32,
     images: u32,
@@ -45,10 +46,15 @@ impl Logs {
             if self.power > 0.0 {
                 return 0.0;
             }
-            *self.log_prior.add(o as usize)
-                + *self
-                    .offset_log_prior
-                    .add((self.image * self.shifts + t) as usize)
+            let list = match self.offset_lists {
+                1 => 0,
+                _ => *self.class_of.add(o as usize),
+            };
+            let row = self.image as usize * self.offset_lists as usize + list as usize;
+            let offset = *self
+                .offset_log_prior
+                .add(row * self.shifts as usize + t as usize);
+            *self.log_prior.add(o as usize) + offset
         }
     }
 
@@ -82,7 +88,8 @@ macro_rules! over_coarse_samples {
             #[len(orientations * images)] norm: *const f32,
             #[len(orientations)] log_prior: *const f32,
             #[len(orientations)] class_of: *const u32,
-            #[len(images * shifts)] offset_log_prior: *const f32,
+            #[len(images * offset_lists * shifts)] offset_log_prior: *const f32,
+            offset_lists: u32,
             #[len(images)] visited: *const u32,
             #[optional(images)] powers: *const f32,
             orientations: u32,
@@ -100,6 +107,7 @@ macro_rules! over_coarse_samples {
                     log_prior,
                     class_of,
                     offset_log_prior,
+                    offset_lists,
                     own_class: *visited.add($image as usize),
                     power: if powers.is_null() {
                         0.0
@@ -121,7 +129,7 @@ over_coarse_samples! {
     /// Selects the significant coarse samples of each image.
     ///
     /// Grid: x = images; shared memory: `SELECT_WORDS` words. `log_prior` and `class_of` are per orientation,
-    /// `offset_log_prior` per image and shift, `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
+    /// `offset_log_prior` per image, class and shift (one list for all classes where `offset_lists` is 1), `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
     /// cross-correlation √Σ|F|² of each image; then no priors count, and samples within the share `fraction` of the best
     /// one are kept.
     coarse_select(logs, image, samples; fraction: f32, limit: u32, #[len(images)] out: *mut Selection, #[len(images)] kept: *mut u32) {
@@ -179,7 +187,8 @@ mod tests {
         let mut norm = test_data::values(orientations * images, 2);
         let mut log_prior = test_data::values(orientations, 3);
         let mut class_of: Vec<u32> = (0..orientations as u32).map(|o| o / 20).collect();
-        let mut offset_prior = test_data::values(images * shifts, 4);
+        // Class averages have offset priors of their own.
+        let mut offset_prior = test_data::values(images * 2 * shifts, 4);
         // The second image visits class 1 only.
         let mut visited = vec![ALL_CLASSES, 1, ALL_CLASSES];
         let mut selections = vec![Selection::default(); images];
@@ -203,6 +212,7 @@ mod tests {
                 log_prior: l,
                 class_of: k,
                 offset_log_prior: f,
+                offset_lists: 2,
                 visited: v,
                 powers: View::null(),
                 orientations: orientations as u32,
@@ -227,6 +237,7 @@ mod tests {
                     log_prior: l,
                     class_of: k,
                     offset_log_prior: f,
+                    offset_lists: 2,
                     visited: v,
                     powers: View::null(),
                     orientations: orientations as u32,
@@ -251,7 +262,8 @@ mod tests {
                 for t in 0..shifts {
                     if visited[i] == ALL_CLASSES || visited[i] == class_of[o] {
                         let d = norm[o * images + i] - cross[(o * images + i) * shifts + t];
-                        let prior = log_prior[o] + offset_prior[i * shifts + t];
+                        let list = 2 * i + class_of[o] as usize;
+                        let prior = log_prior[o] + offset_prior[list * shifts + t];
                         all.push((prior - d, prior, o as u32, t as u32));
                     }
                 }

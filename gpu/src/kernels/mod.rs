@@ -9,6 +9,7 @@ pub mod gridding;
 pub mod grouping;
 pub mod halves;
 pub mod map;
+pub mod offsets;
 pub mod prepare;
 pub mod product;
 pub mod project;

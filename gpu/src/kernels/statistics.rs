@@ -9,8 +9,10 @@ use crate::samples::{Alignment, Sample};
 
 /// Adds Σw of every sample to the direction of its orientation, and writes Σ w |r + t − µ|² of each image.
 ///
-/// Grid: x = images; shared memory: 33 words. `slot_of` maps an orientation to its place in `direction_weight`;
-/// `shifts` are the fine shifts in pixels, `centre` is r − µ of each image in pixels.
+/// Grid: x = images; shared memory: 33 words. `slot_of` maps an orientation to its place in `direction_weight`; `shifts` are
+/// the fine shifts in pixels, `start` is r of each image. Maps have their µ in it, r − µ; then `centres` is null. For class
+/// averages `centres` has the µ of each class (`class_of` an orientation), and `class_offset` receives Σ w·a·(r + t), a the
+/// `pixel_size` (spec 04 §7).
 #[kernel(block = 128, grid = [images, 1, 1], shared = ONE_VALUE_WORDS, emulate = OneWarp)]
 pub unsafe fn fine_statistics(
     #[launch] images: u32,
@@ -22,33 +24,59 @@ pub unsafe fn fine_statistics(
     #[unchecked] slot_of: *const u32,
     #[unchecked] direction_weight: *mut f64,
     #[unchecked] shifts: *const [f32; 2],
-    #[len(images)] centre: *const [f32; 2],
+    #[len(images)] start: *const [f32; 2],
+    #[unchecked] class_of: *const u32,
+    #[unchecked] centres: *const [f32; 2],
+    #[unchecked] class_offset: *mut [f64; 2],
+    pixel_size: f32,
     #[len(images)] out: *mut Alignment,
 ) {
-    // SAFETY: samples of the image are a contiguous range; tables as said above.
+    // SAFETY: samples of the image are a contiguous range; tables as said above. All threads go through the loop equally
+    // often; threads beyond the last sample add nothing.
     unsafe {
         let image = thread::block_idx_x() as usize;
         let per_sample = (orientation_children * shift_children) as usize;
-        let centre = *centre.add(image);
+        let start = *start.add(image);
+        let (mut s, end) = (*first.add(image), *first.add(image + 1));
         let mut offset2 = 0.0;
-        let mut s = *first.add(image) + thread::thread_idx_x();
-        while s < *first.add(image + 1) {
-            let sample = *samples.add(s as usize);
-            let mut weight = 0.0;
-            for t in 0..shift_children {
+        while s < end {
+            let own = s + thread::thread_idx_x();
+            let at = own.min(end - 1) as usize;
+            let sample = *samples.add(at);
+            let orientation = sample.orientation as usize;
+            let class = if centres.is_null() {
+                0
+            } else {
+                *class_of.add(orientation) as usize
+            };
+            let centre = if centres.is_null() {
+                [0.0; 2]
+            } else {
+                *centres.add(class)
+            };
+            // Σw and Σ w·(r + t).
+            let (mut weight, mut moved) = (0.0, [0.0f32; 2]);
+            let children = if own < end { shift_children } else { 0 };
+            for t in 0..children {
                 let mut of_shift = 0.0;
                 for o in 0..orientation_children {
-                    let j = s as usize * per_sample + (o * shift_children + t) as usize;
+                    let j = at * per_sample + (o * shift_children + t) as usize;
                     of_shift += *values.add(j);
                 }
                 let shift = *shifts.add((sample.shift * shift_children + t) as usize);
-                let (dx, dy) = (centre[0] + shift[0], centre[1] + shift[1]);
+                let (x, y) = (start[0] + shift[0], start[1] + shift[1]);
+                let (dx, dy) = (x - centre[0], y - centre[1]);
                 offset2 += of_shift * (dx * dx + dy * dy);
                 weight += of_shift;
+                moved[0] += of_shift * x;
+                moved[1] += of_shift * y;
             }
-            if weight > 0.0 {
-                let slot = *slot_of.add(sample.orientation as usize) as usize;
-                atomic::add_f64(direction_weight.add(slot), f64::from(weight));
+            let slot = *slot_of.add(orientation) as usize;
+            add_together(weight, slot, direction_weight);
+            if !centres.is_null() {
+                let sums = class_offset.cast::<f64>();
+                add_together(pixel_size * moved[0], 2 * class, sums);
+                add_together(pixel_size * moved[1], 2 * class + 1, sums);
             }
             s += thread::block_dim_x();
         }
@@ -59,82 +87,120 @@ pub unsafe fn fine_statistics(
     }
 }
 
+/// Adds `value` to place `at` of `sums`: once for the warp where all its threads mean one place, as neighbours in the order of
+/// samples mostly do.
+///
+/// # Safety
+/// All threads of the warp take part; the place exists.
+#[inline(always)]
+unsafe fn add_together(value: f32, at: usize, sums: *mut f64) {
+    let first = warp::broadcast_u32(at as u32, 0) as usize;
+    // SAFETY: the caller's place.
+    unsafe {
+        if warp::ballot(at != first) == 0 {
+            let sum = warp::sum(value);
+            if warp::lane_id() == 0 && sum != 0.0 {
+                atomic::add_f64(sums.add(at), f64::from(sum));
+            }
+        } else if value != 0.0 {
+            atomic::add_f64(sums.add(at), f64::from(value));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::test_data;
     use cuda_std::launch::{View, emulate_as};
 
-    #[test]
-    fn weights_reach_their_directions_and_offsets_are_measured_from_the_prior() {
-        let mut samples: Vec<Sample> = (0..10)
+    /// Orientations of a map, or of class averages with priors of their own; more samples than a warp has threads, of one
+    /// orientation and of several in turn.
+    fn check(flat: bool) {
+        let count = 2 * 70;
+        let mut samples: Vec<Sample> = (0..count)
             .map(|i| Sample {
-                image: i / 5,
-                orientation: i % 5,
+                image: i / 70,
+                orientation: if i % 70 < 40 { 1 } else { i % 5 },
                 shift: i % 3,
                 log_prior: 0.0,
             })
             .collect();
-        let mut first = vec![0u32, 5, 10];
-        let mut values: Vec<f32> = test_data::values(10 * 4, 3)
+        let mut first = vec![0u32, 70, 140];
+        let mut values: Vec<f32> = test_data::values(140 * 4, 3)
             .iter()
             .map(|v| v.abs())
             .collect();
         let mut slot_of = vec![7u32, 7, 2, 3, 3];
+        let mut class_of = vec![1u32, 1, 0, 0, 1];
+        let mut centres = vec![[0.25f32, -1.5], [3.0, 0.5]];
         let mut directions = vec![0.0f64; 8];
+        let mut class_offset = vec![[0.0f64; 2]; 2];
         let mut shifts = test_data::complex(3 * 2, 4);
-        let mut centre = vec![[1.0f32, -2.0], [0.5, 0.0]];
+        let mut start = vec![[1.0f32, -2.0], [0.5, 0.0]];
         let mut out = vec![Alignment::default(); 2];
-        let (s, f, v) = (
-            View::of(&mut samples),
-            View::of(&mut first),
-            View::of(&mut values),
-        );
-        let (l, d, h) = (
-            View::of(&mut slot_of),
-            View::of(&mut directions),
-            View::of(&mut shifts),
-        );
-        let (c, o) = (View::of(&mut centre), View::of(&mut out));
-        // SAFETY: array sizes as the kernel demands.
-        unsafe {
-            emulate_as(
-                &FineStatistics {
-                    images: 2,
-                    samples: s,
-                    first: f,
-                    values: v,
-                    orientation_children: 2,
-                    shift_children: 2,
-                    slot_of: l,
-                    direction_weight: d,
-                    shifts: h,
-                    centre: c,
-                    out: o,
-                },
-                [2, 1, 1],
-                [32, 1, 1],
-            )
+        let kernel = FineStatistics {
+            images: 2,
+            samples: View::of(&mut samples),
+            first: View::of(&mut first),
+            values: View::of(&mut values),
+            orientation_children: 2,
+            shift_children: 2,
+            slot_of: View::of(&mut slot_of),
+            direction_weight: View::of(&mut directions),
+            shifts: View::of(&mut shifts),
+            start: View::of(&mut start),
+            class_of: View::of(&mut class_of),
+            centres: match flat {
+                true => View::of(&mut centres),
+                false => View::null(),
+            },
+            class_offset: View::of(&mut class_offset),
+            pixel_size: 2.5,
+            out: View::of(&mut out),
         };
+        // SAFETY: array sizes as the kernel demands.
+        unsafe { emulate_as(&kernel, [2, 1, 1], [32, 1, 1]) };
         let mut expected = vec![0.0f64; 8];
-        let mut offsets = [0.0f64; 2];
+        let (mut squares, mut offsets) = ([0.0f64; 2], [[0.0f64; 2]; 2]);
         for (i, sample) in samples.iter().enumerate() {
+            let class = class_of[sample.orientation as usize] as usize;
+            let image = sample.image as usize;
             for j in 0..4 {
                 let w = f64::from(values[4 * i + j]);
                 expected[slot_of[sample.orientation as usize] as usize] += w;
                 let shift = shifts[sample.shift as usize * 2 + j % 2];
-                let image = sample.image as usize;
-                offsets[image] += w
-                    * (0..2)
-                        .map(|k| f64::from(centre[image][k] + shift[k]).powi(2))
-                        .sum::<f64>();
+                for k in 0..2 {
+                    let moved = f64::from(start[image][k] + shift[k]);
+                    let centre = if flat {
+                        f64::from(centres[class][k])
+                    } else {
+                        0.0
+                    };
+                    squares[image] += w * (moved - centre).powi(2);
+                    offsets[class][k] += w * 2.5 * moved;
+                }
             }
         }
         for (a, b) in directions.iter().zip(&expected) {
-            assert!((a - b).abs() < 1e-6);
+            assert!((a - b).abs() < 1e-6 * b.max(1.0), "{a}, {b}");
         }
-        for (a, b) in out.iter().zip(&offsets) {
+        for (a, b) in out.iter().zip(&squares) {
             assert!((f64::from(a.offset2) / b - 1.0).abs() < 1e-6);
         }
+        for (a, b) in class_offset.iter().flatten().zip(offsets.iter().flatten()) {
+            let b = if flat { *b } else { 0.0 };
+            assert!((a - b).abs() < 1e-6 * b.abs().max(50.0), "{a}, {b}");
+        }
+    }
+
+    #[test]
+    fn weights_reach_their_directions_and_offsets_are_measured_from_the_prior() {
+        check(false);
+    }
+
+    #[test]
+    fn class_averages_have_mean_offsets_of_their_own() {
+        check(true);
     }
 }

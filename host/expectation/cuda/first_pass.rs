@@ -2,11 +2,9 @@
 //! grid of a global search is here; orientations of particles' own are in `own_orientations.rs`.
 
 use super::super::orientations::{classes_of, common_classes};
-use super::super::priors::relative_offset_log_priors;
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::batch::BatchContext;
 use super::clock::{Clock, Stage};
-use super::images::Prepared;
 use super::layout::DeviceLayout;
 use super::listing::{Listing, Significant};
 use super::rows::Rows;
@@ -36,22 +34,6 @@ impl FirstPass {
             .or(layout.grid.as_ref().map(|g| &g.rows))
             .expect("a first pass is over the grid or over own orientations")
     }
-}
-
-/// ln of the offset prior of every coarse shift relative to its mean (0 in cross-correlations).
-pub fn relative_offset_priors(
-    input: &IterationInput,
-    layout: &DeviceLayout,
-    images: &Prepared,
-) -> Vec<Vec<f32>> {
-    images
-        .starts
-        .iter()
-        .map(|p| {
-            let logs = relative_offset_log_priors(input, p, &[0], layout.host.pixel_size);
-            logs.of(0).iter().map(|&e| e as f32).collect()
-        })
-        .collect()
 }
 
 /// Samples of a particle that are counted as significant at most.
@@ -172,9 +154,10 @@ pub fn global(
     drop((columns, powers));
     clock.end_of(Stage::GetDiff)?;
 
-    let offset_priors: Vec<f32> = relative_offset_priors(input, layout, images).concat();
-    let visited = visited_classes(input, items);
-    let (offset_priors, visited) = (staging.upload(&offset_priors)?, staging.upload(&visited)?);
+    let visited = staging.upload(&visited_classes(input, items))?;
+    let offsets = &iteration.offsets;
+    let offset_priors = offsets.log_priors(batch, staging, &visited)?;
+    let offset_lists = offsets.lists() as u32;
     let selections = device.zeros::<Selection>(count)?;
     let kept = device.zeros::<u32>(count)?;
     let fraction = match input.criterion {
@@ -190,6 +173,7 @@ pub fn global(
             log_prior: grid.rows.log_prior.view(),
             class_of: grid.rows.class_of.view(),
             offset_log_prior: offset_priors.view(),
+            offset_lists,
             visited: visited.view(),
             powers: images.powers(0),
             orientations: size.0,
@@ -223,6 +207,7 @@ pub fn global(
                     log_prior: grid.rows.log_prior.view(),
                     class_of: grid.rows.class_of.view(),
                     offset_log_prior: offset_priors.view(),
+                    offset_lists,
                     visited: visited.view(),
                     powers: images.powers(0),
                     orientations: size.0,

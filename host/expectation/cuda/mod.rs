@@ -12,6 +12,7 @@ mod groups;
 mod images;
 mod layout;
 mod listing;
+mod offsets;
 mod on_host;
 mod own_orientations;
 pub mod plan;
@@ -41,6 +42,7 @@ use clock::{Clock, Stage};
 use gpu::slice::VolumeShape;
 use images::TransformPlans;
 use layout::DeviceLayout;
+use offsets::Offsets;
 use on_host::OnHost;
 use plan::{Demand, Plan};
 use second_pass::{Found, SecondPass};
@@ -83,6 +85,8 @@ struct Iteration {
     volumes: Buffer<[f32; 4]>,
     /// Σw per class and direction.
     direction_weight: Buffer<f64>,
+    /// Offset priors, and Σ w·(r + t) per class average.
+    offsets: Offsets,
     plan: Plan,
     /// Directions are searched, so that their weights are a prior for the next iteration.
     with_directions: bool,
@@ -154,6 +158,7 @@ impl CudaEngine {
             shape: device.upload(&[host_shape])?,
             volumes,
             direction_weight,
+            offsets: Offsets::new(device, input)?,
             plan,
             with_directions: Search::of(input) != Search::Fixed,
             volume_shape,
@@ -446,6 +451,10 @@ impl ExpectationEngine for CudaEngine {
                 })
             })
             .collect();
+        let offsets = iteration.offsets.sums();
+        if !offsets.is_empty() {
+            sums.class_offset = self.device.download(offsets, offsets.len())?;
+        }
         let directions = sums.direction_weight[0].len();
         let weights = self
             .device

@@ -1,11 +1,13 @@
 //! The first pass of local searches and fixed orientations: each particle has orientations of its own.
 
 use super::super::orientations::{OrientationList, Search, classes_of, fixed_list, local_list};
-use super::super::priors::{mean_prior, relative_log_priors};
+use super::super::priors::{
+    OffsetLogPriors, mean_prior, relative_log_priors, relative_offset_log_priors,
+};
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::batch::BatchContext;
 use super::clock::{Clock, Stage};
-use super::first_pass::{FirstPass, limit, relative_offset_priors};
+use super::first_pass::{FirstPass, limit};
 use super::groups::{Groups, Listed};
 use super::listing::{Listing, running_sum};
 use super::rows::Rows;
@@ -33,7 +35,14 @@ pub fn first_pass(
         ..
     } = batch;
     let plane = &layout.host.plane;
-    let offsets = relative_offset_priors(input, layout, images);
+    let offsets: Vec<OffsetLogPriors> = items
+        .par_iter()
+        .zip(&images.starts)
+        .map(|(item, start)| {
+            let classes = classes_of(input, item.position);
+            relative_offset_log_priors(input, start, &classes, layout.host.pixel_size)
+        })
+        .collect();
     let (rows, of_image) = if Search::of(input) == Search::Fixed {
         let rows = Rows::fixed(staging, lists, input, plane, items)?;
         (rows, fixed_orientations(input, items))
@@ -45,7 +54,7 @@ pub fn first_pass(
     let counts: Vec<usize> = of_image
         .iter()
         .zip(&offsets)
-        .map(|(orientations, offsets)| orientations.len() * offsets.len())
+        .map(|(orientations, offsets)| orientations.len() * offsets.of(0).len())
         .collect();
     let first = running_sum(counts.iter().map(|&count| count as u32));
     let total = first[items.len()] as usize;
@@ -144,18 +153,32 @@ pub fn first_pass(
     })
 }
 
-/// An orientation of a particle's own: its row, and ln of its prior relative to the mean.
-type OwnOrientation = (u32, f32);
+/// An orientation of a particle's own.
+#[derive(Debug, Clone, Copy)]
+struct OwnOrientation {
+    /// Row among those of the batch.
+    row: u32,
+    /// ln of its prior relative to the mean.
+    log_prior: f32,
+    /// Place of its class among those that the particle visits.
+    place: usize,
+}
 
 /// All samples of an image: each of its orientations with each shift, whose ln priors are `offsets`.
-fn list_samples(image: usize, orientations: &[OwnOrientation], offsets: &[f32], to: &mut [Sample]) {
-    for (&(row, log_prior), to) in orientations.iter().zip(to.chunks_exact_mut(offsets.len())) {
-        for ((shift, offset), to) in offsets.iter().enumerate().zip(to) {
+fn list_samples(
+    image: usize,
+    orientations: &[OwnOrientation],
+    offsets: &OffsetLogPriors,
+    to: &mut [Sample],
+) {
+    let shifts = offsets.of(0).len();
+    for (own, to) in orientations.iter().zip(to.chunks_exact_mut(shifts)) {
+        for ((shift, &offset), to) in offsets.of(own.place).iter().enumerate().zip(to) {
             *to = Sample {
                 image: image as u32,
-                orientation: row,
+                orientation: own.row,
                 shift: shift as u32,
-                log_prior: log_prior + offset,
+                log_prior: own.log_prior + offset as f32,
             };
         }
     }
@@ -164,8 +187,8 @@ fn list_samples(image: usize, orientations: &[OwnOrientation], offsets: &[f32], 
 /// The orientations that images have among `rows`, in order, with a pair for each image: what grouping their samples gives.
 fn parents(of_image: &[Vec<OwnOrientation>], rows: usize) -> Vec<Parent> {
     let mut images = vec![0u32; rows];
-    for &(row, _) in of_image.iter().flatten() {
-        images[row as usize] += 1;
+    for own in of_image.iter().flatten() {
+        images[own.row as usize] += 1;
     }
     let first = running_sum(images.iter().copied());
     let ranges = (0..).zip(first.windows(2));
@@ -208,14 +231,18 @@ fn local_orientations(
         .map(|(classes, list)| {
             // All classes have the same list, so the mean over classes is that of one.
             let log_priors = relative_log_priors(input, list, mean_prior([list]));
-            let orientations = classes.iter().flat_map(|&k| {
+            let orientations = classes.iter().enumerate().flat_map(|(place, &k)| {
                 let priors = list.index.iter().zip(&log_priors);
-                priors.map(move |(&o, &log_prior)| (k, o, log_prior))
+                priors.map(move |(&o, &log_prior)| (place, k, o, log_prior))
             });
             orientations
-                .map(|(k, o, log_prior)| {
+                .map(|(place, k, o, log_prior)| {
                     let row = index.binary_search(&(k as u32, o)).expect("listed above");
-                    (row as u32, log_prior as f32)
+                    OwnOrientation {
+                        row: row as u32,
+                        log_prior: log_prior as f32,
+                        place,
+                    }
                 })
                 .collect()
         })
@@ -230,11 +257,14 @@ fn fixed_orientations(input: &IterationInput, items: &[&BatchItem]) -> Vec<Vec<O
         let classes = classes_of(input, item.position);
         let lists: Vec<OrientationList> = classes.iter().map(|&k| fixed_list(input, k)).collect();
         let mean = mean_prior(&lists);
-        let of_class = classes.iter().zip(&lists).map(|(&class, list)| {
-            let log_prior = relative_log_priors(input, list, mean)[0] as f32;
-            ((image * all + class) as u32, log_prior)
-        });
-        of_class.collect()
+        let of_class = classes.iter().zip(&lists).enumerate();
+        of_class
+            .map(|(place, (&class, list))| OwnOrientation {
+                row: (image * all + class) as u32,
+                log_prior: relative_log_priors(input, list, mean)[0] as f32,
+                place,
+            })
+            .collect()
     };
     items.iter().enumerate().map(of_image).collect()
 }
@@ -245,7 +275,12 @@ mod tests {
 
     #[test]
     fn parents_are_the_orientations_that_images_have() {
-        let of_image = [vec![(4, 0.0), (1, 0.0)], vec![], vec![(4, 0.0), (5, 0.0)]];
+        let own = |row| OwnOrientation {
+            row,
+            log_prior: 0.0,
+            place: 0,
+        };
+        let of_image = [vec![own(4), own(1)], vec![], vec![own(4), own(5)]];
         let parent = |orientation, begin, end| Parent {
             orientation,
             begin,

@@ -7,6 +7,7 @@ use super::clock::{Clock, Stage};
 use super::first_pass::FirstPass;
 use super::groups::{Grouping, Groups, Listed};
 use super::layout::DeviceLayout;
+use super::offsets::own_start;
 use super::{Iteration, totals, work};
 use crate::device::meter::Part;
 use crate::device::{Buffer, Coming, Staging, View};
@@ -307,15 +308,14 @@ impl SecondPass<'_> {
         };
         let firsts = &first.list.first[part.start..=part.end];
         let own_first: Vec<u32> = firsts.iter().map(|f| f - firsts[0]).collect();
-        let centres: Vec<[f32; 2]> = images.starts[part.clone()]
+        let starts: Vec<[f32; 2]> = images.starts[part.clone()]
             .iter()
             .map(|s| {
-                std::array::from_fn(|i| {
-                    (s.old_offset[i] + s.remainder[i] - s.offset_prior[i]) as f32
-                })
+                let own = own_start(input, s);
+                std::array::from_fn(|i| (own[i] + s.remainder[i]) as f32)
             })
             .collect();
-        let (own_first, centres) = (staging.upload(&own_first)?, staging.upload(&centres)?);
+        let (own_first, starts) = (staging.upload(&own_first)?, staging.upload(&starts)?);
         let alignments = device.zeros::<Alignment>(count)?;
         let best = device.zeros::<u64>(count)?;
         let slots = totals::slots(input);
@@ -348,7 +348,11 @@ impl SecondPass<'_> {
                 slot_of: rows.slot_of.view(),
                 direction_weight: iteration.direction_weight.view(),
                 shifts: layout.fine_shifts.view(),
-                centre: centres.view(),
+                start: starts.view(),
+                class_of: rows.class_of.view(),
+                centres: iteration.offsets.class_centres(),
+                class_offset: iteration.offsets.sums().view(),
+                pixel_size: layout.host.pixel_size as f32,
                 out: alignments.view(),
             })?;
         }
