@@ -236,8 +236,7 @@ impl Batch {
             .download(&d.cross, ORIENTATIONS * IMAGES * SHIFTS)
             .unwrap();
         let norm = device.download(&d.norm, ORIENTATIONS * IMAGES).unwrap();
-        let mut expected = Vec::new();
-        let mut found = Vec::new();
+        let (mut expected, mut found) = (Vec::new(), Vec::new());
         for o in (0..ORIENTATIONS).step_by(7) {
             for i in (0..IMAGES).step_by(3) {
                 for t in 0..SHIFTS {

@@ -76,8 +76,8 @@ fn averages_without_rotation() {
 
 #[test]
 fn averages_by_orders_of_oversampling() {
-    let set = Set::new("C4", 2).with_averages();
     for order in [0, 2] {
+        let set = Set::new("C4", 2).with_averages();
         let options = format!("--ref averages.star --oversampling {order} {SEARCH}");
         classify(&set, &options);
     }

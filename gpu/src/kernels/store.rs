@@ -72,22 +72,10 @@ pub unsafe fn store_orientations(
         let mut sum = [0.0f32; 3];
         for pair in parent.begin..parent.end {
             let pair = *pairs.add(pair as usize);
-            let (mut phase, mut weight) = ([0.0f32; 2], 0.0f32);
-            for s in pair.begin..pair.end {
-                let row = s as usize * orientation_children as usize + child as usize;
-                let shift = (*samples.add(s as usize)).shift * shift_children;
-                for t in 0..shift_children {
-                    // The same for all threads of the block: no divergence.
-                    let w = *values.add(row * shift_children as usize + t as usize);
-                    if w > 0.0 {
-                        let at = (shift + t) as usize * phase_stride as usize + p;
-                        let e = memory::load2(phases, at);
-                        phase[0] = w.mul_add(e[0], phase[0]);
-                        phase[1] = w.mul_add(e[1], phase[1]);
-                        weight += w;
-                    }
-                }
-            }
+            let children = [orientation_children, shift_children];
+            let phases = phases.add(p);
+            let (phase, weight) =
+                weighted_phase(pair, samples, values, child, children, phases, phase_stride);
             if weight <= 0.0 {
                 continue;
             }
@@ -121,6 +109,42 @@ pub unsafe fn store_orientations(
             insert(sums.add(volume), &*shape, max_radius2, at, sum);
         }
     }
+}
+
+/// Φ = Σ w e^{iφ} of a pixel over the samples of a pair, and Σ w, at orientation child `child` of `children` (of an orientation
+/// and of a shift). `phases` is at the pixel, in rows of `stride`.
+///
+/// # Safety
+/// Samples of the pair have values, and their shifts phases.
+#[inline(always)]
+unsafe fn weighted_phase(
+    pair: Pair,
+    samples: *const Sample,
+    values: *const f32,
+    child: u32,
+    [orientation_children, shift_children]: [u32; 2],
+    phases: *const [f32; 2],
+    stride: u32,
+) -> ([f32; 2], f32) {
+    let (mut phase, mut weight) = ([0.0f32; 2], 0.0f32);
+    for s in pair.begin..pair.end {
+        // SAFETY: the caller's arrays.
+        unsafe {
+            let row = s as usize * orientation_children as usize + child as usize;
+            let shift = (*samples.add(s as usize)).shift * shift_children;
+            for t in 0..shift_children {
+                // The same for all threads of the block: no divergence.
+                let w = *values.add(row * shift_children as usize + t as usize);
+                if w > 0.0 {
+                    let e = memory::load2(phases, (shift + t) as usize * stride as usize);
+                    phase[0] = w.mul_add(e[0], phase[0]);
+                    phase[1] = w.mul_add(e[1], phase[1]);
+                    weight += w;
+                }
+            }
+        }
+    }
+    (phase, weight)
 }
 
 /// Adds one pixel to the voxels around it.
@@ -215,172 +239,219 @@ mod tests {
         );
     }
 
-    /// Against a plain double-precision loop over samples, one at a time, as spec 01 §7.1–7.4 and spec 04 §7 write it.
-    fn check(mut shape: VolumeShape, rotations: impl Fn(usize, f32) -> Vec<SliceAxes>) {
-        let (images, shifts, orientations, classes) = (3usize, 3usize, 4usize, 2usize);
-        let (orientation_children, shift_children) = (2usize, 2usize);
-        let voxels = shape.len();
-        let mut pixels = test_data::pixels(4);
-        let count = pixels.len();
-        let projected = count - 2;
-        let mut samples = Vec::new();
-        for image in 0..images as u32 {
-            for orientation in [0u32, 2, 3] {
-                for shift in 0..(image + orientation) % 3 {
-                    samples.push(Sample {
-                        image,
-                        orientation,
-                        shift,
-                        log_prior: 0.0,
-                    });
-                }
-            }
-        }
-        let (mut parents, mut pairs) = grouping::tests::group(&mut samples, orientations);
-        let per_sample = orientation_children * shift_children;
-        let mut values: Vec<f32> = test_data::values(samples.len() * per_sample, 1)
-            .iter()
-            .map(|v| if *v < -0.3 { 0.0 } else { v.abs() })
-            .collect();
-        let mut axes = rotations(orientations * orientation_children, 2.0);
-        let mut class_of = vec![0u32, 0, 1, 1];
-        let mut references = test_data::complex(classes * voxels, 2);
-        let mut masked = test_data::complex(images * count, 3);
-        let mut unmasked = test_data::complex(images * count, 4);
-        let mut ctf = test_data::values(images * count, 5);
-        let mut scales = vec![1.0f32, 1.3, 0.8];
-        let mut variance: Vec<f32> = test_data::values(count, 6)
-            .iter()
-            .map(|v| 1.5 + v)
-            .collect();
-        let mut phases = test_data::complex(shifts * shift_children * count, 7);
-        let mut sums = vec![[0.0f32; 4]; classes * voxels];
-        let mut shares = vec![[0.0f32; 2]; images * 2 * count];
-        // Every third pixel of the first class, all but those of the second.
-        let mut in_scale: Vec<u8> = (0..classes * count)
-            .map(|i| u8::from((i % count % 3 == 0) == (i < count)))
-            .collect();
-        let (max_radius2, flags) = (crate::slice::reach2(8.0), CTF_CORRECTED);
-        {
-            let (p0, p1, p2, p3) = (
-                View::of(&mut parents),
-                View::of(&mut pairs),
-                View::of(&mut samples),
-                View::of(&mut values),
-            );
-            let (p4, p5, p6, p7) = (
-                View::of(&mut axes),
-                View::of(&mut class_of),
-                View::of(&mut references),
-                View::of(std::slice::from_mut(&mut shape)),
-            );
-            let (p8, p9, p10, p11) = (
-                View::of(&mut pixels),
-                View::of(&mut masked),
-                View::of(&mut unmasked),
-                View::of(&mut ctf),
-            );
-            let (p12, p13, p14) = (
-                View::of(&mut scales),
-                View::of(&mut variance),
-                View::of(&mut phases),
-            );
-            let (p15, p16) = (View::of(&mut sums), View::of(&mut shares));
-            let p17 = View::of(&mut in_scale);
-            // SAFETY: array sizes as the kernel demands.
-            unsafe {
-                emulate(&StoreOrientations {
-                    parent_count: parents.len() as u32,
-                    parents: p0,
-                    pairs: p1,
-                    samples: p2,
-                    values: p3,
-                    orientation_children: orientation_children as u32,
-                    shift_children: shift_children as u32,
-                    axes: p4,
-                    class_of: p5,
-                    references: p6,
-                    shape: p7,
-                    max_radius2,
-                    pixels: p8,
-                    projected: projected as u32,
-                    pixel_count: count as u32,
-                    masked: p9,
-                    unmasked: p10,
-                    ctf: p11,
-                    image_stride: count as u32,
-                    scales: p12,
-                    inverse_variance: p13,
-                    phases: p14,
-                    phase_stride: count as u32,
-                    flags,
-                    in_scale: p17,
-                    slots: 2,
-                    sums: p15,
-                    shares: p16,
-                })
-            };
-        }
-        let mut exact = vec![[0.0f64; 3]; classes * voxels];
-        let mut exact_shares = vec![[0.0f64; 2]; images * 2 * count];
-        for (s, sample) in samples.iter().enumerate() {
-            for o in 0..orientation_children {
-                let axes = axes[sample.orientation as usize * orientation_children + o];
-                for t in 0..shift_children {
-                    let w = f64::from(values[s * per_sample + o * shift_children + t]);
-                    let row = sample.shift as usize * shift_children + t;
-                    let i = sample.image as usize;
-                    let first = class_of[sample.orientation as usize] as usize * voxels;
-                    for p in 0..count {
-                        let at = axes.position(f32::from(pixels[p][0]), f32::from(pixels[p][1]));
-                        let wide = |v: [f32; 2]| v.map(f64::from);
-                        let turned = |v: [f32; 2]| {
-                            let (a, b) = (wide(v), wide(phases[row * count + p]));
-                            [a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]]
-                        };
-                        let c = f64::from(scales[i]) * f64::from(ctf[i * count + p]);
-                        let v = f64::from(variance[p]);
-                        let u = turned(unmasked[i * count + p]);
-                        let value = [w * c * v * u[0], w * c * v * u[1], w * c * c * v];
-                        if let Some(place) = insertion(&shape, max_radius2, at) {
-                            for corner in 0..shape.corners() {
-                                let (offset, share) = place.corner(&shape, corner);
-                                let share = f64::from(share);
-                                let voxel = &mut exact[first + place.base + offset];
-                                let sign = if place.conjugate { -1.0 } else { 1.0 };
-                                voxel[0] += share * value[0];
-                                voxel[1] += share * sign * value[1];
-                                voxel[2] += share * value[2];
-                            }
-                        }
-                        if p < projected {
-                            let a =
-                                wide(slice_value(&references[first..first + voxels], &shape, at));
-                            let f = turned(masked[i * count + p]);
-                            let class = class_of[sample.orientation as usize] as usize;
-                            let slots = 1 + usize::from(in_scale[class * count + p]);
-                            for share in exact_shares[2 * i * count + p..]
-                                .iter_mut()
-                                .step_by(count)
-                                .take(slots)
-                            {
-                                share[0] += w * c * (a[0] * f[0] + a[1] * f[1]);
-                                share[1] += w * c * c * (a[0] * a[0] + a[1] * a[1]);
-                            }
-                        }
+    const IMAGES: usize = 3;
+    const SHIFTS: usize = 3;
+    const ORIENTATIONS: usize = 4;
+    const CLASSES: usize = 2;
+    /// Children of an orientation and of a shift.
+    const CHILDREN: [usize; 2] = [2, 2];
+    const FLAGS: u32 = CTF_CORRECTED;
+
+    /// Arguments of a launch.
+    struct Case {
+        shape: VolumeShape,
+        max_radius2: f32,
+        samples: Vec<Sample>,
+        values: Vec<f32>,
+        axes: Vec<SliceAxes>,
+        class_of: Vec<u32>,
+        references: Vec<[f32; 2]>,
+        pixels: Vec<[i16; 2]>,
+        projected: usize,
+        masked: Vec<[f32; 2]>,
+        unmasked: Vec<[f32; 2]>,
+        ctf: Vec<f32>,
+        scales: Vec<f32>,
+        variance: Vec<f32>,
+        phases: Vec<[f32; 2]>,
+        in_scale: Vec<u8>,
+    }
+
+    /// Voxels (re, im, weight), and XA and AA of each image, slot and pixel.
+    struct Stored<T> {
+        sums: Vec<[T; 3]>,
+        shares: Vec<[T; 2]>,
+    }
+
+    impl Case {
+        fn new(shape: VolumeShape, rotations: impl Fn(usize, f32) -> Vec<SliceAxes>) -> Self {
+            let pixels = test_data::pixels(4);
+            let count = pixels.len();
+            let mut samples = Vec::new();
+            for image in 0..IMAGES as u32 {
+                for orientation in [0u32, 2, 3] {
+                    for shift in 0..(image + orientation) % 3 {
+                        samples.push(Sample {
+                            image,
+                            orientation,
+                            shift,
+                            log_prior: 0.0,
+                        });
                     }
                 }
             }
+            let values = test_data::values(samples.len() * CHILDREN[0] * CHILDREN[1], 1);
+            let variance = test_data::values(count, 6);
+            Self {
+                shape,
+                max_radius2: crate::slice::reach2(8.0),
+                values: values
+                    .iter()
+                    .map(|v| if *v < -0.3 { 0.0 } else { v.abs() })
+                    .collect(),
+                samples,
+                axes: rotations(ORIENTATIONS * CHILDREN[0], 2.0),
+                class_of: vec![0, 0, 1, 1],
+                references: test_data::complex(CLASSES * shape.len(), 2),
+                projected: count - 2,
+                masked: test_data::complex(IMAGES * count, 3),
+                unmasked: test_data::complex(IMAGES * count, 4),
+                ctf: test_data::values(IMAGES * count, 5),
+                scales: vec![1.0, 1.3, 0.8],
+                variance: variance.iter().map(|v| 1.5 + v).collect(),
+                phases: test_data::complex(SHIFTS * CHILDREN[1] * count, 7),
+                // Every third pixel of the first class, all but those of the second.
+                in_scale: (0..CLASSES * count)
+                    .map(|i| u8::from((i % count).is_multiple_of(3) == (i < count)))
+                    .collect(),
+                pixels,
+            }
         }
+
+        /// What the kernel makes of it.
+        fn stored(&mut self) -> Stored<f32> {
+            let count = self.pixels.len();
+            let (mut parents, mut pairs) = grouping::tests::group(&mut self.samples, ORIENTATIONS);
+            let mut sums = vec![[0.0f32; 4]; CLASSES * self.shape.len()];
+            let mut shares = vec![[0.0f32; 2]; IMAGES * 2 * count];
+            let kernel = StoreOrientations {
+                parent_count: parents.len() as u32,
+                parents: View::of(&mut parents),
+                pairs: View::of(&mut pairs),
+                samples: View::of(&mut self.samples),
+                values: View::of(&mut self.values),
+                orientation_children: CHILDREN[0] as u32,
+                shift_children: CHILDREN[1] as u32,
+                axes: View::of(&mut self.axes),
+                class_of: View::of(&mut self.class_of),
+                references: View::of(&mut self.references),
+                shape: View::of(std::slice::from_mut(&mut self.shape)),
+                max_radius2: self.max_radius2,
+                pixels: View::of(&mut self.pixels),
+                projected: self.projected as u32,
+                pixel_count: count as u32,
+                masked: View::of(&mut self.masked),
+                unmasked: View::of(&mut self.unmasked),
+                ctf: View::of(&mut self.ctf),
+                image_stride: count as u32,
+                scales: View::of(&mut self.scales),
+                inverse_variance: View::of(&mut self.variance),
+                phases: View::of(&mut self.phases),
+                phase_stride: count as u32,
+                flags: FLAGS,
+                in_scale: View::of(&mut self.in_scale),
+                slots: 2,
+                sums: View::of(&mut sums),
+                shares: View::of(&mut shares),
+            };
+            // SAFETY: array sizes as the kernel demands.
+            unsafe { emulate(&kernel) };
+            let sums = sums.iter().map(|v| [v[0], v[1], v[2]]).collect();
+            Stored { sums, shares }
+        }
+
+        /// The definition, sample by sample in double precision.
+        fn exact(&self) -> Stored<f64> {
+            let count = self.pixels.len();
+            let mut exact = Stored {
+                sums: vec![[0.0; 3]; CLASSES * self.shape.len()],
+                shares: vec![[0.0; 2]; IMAGES * 2 * count],
+            };
+            let per_sample = CHILDREN[0] * CHILDREN[1];
+            for (s, sample) in self.samples.iter().enumerate() {
+                for child in 0..per_sample {
+                    let (o, t) = (child / CHILDREN[1], child % CHILDREN[1]);
+                    let w = f64::from(self.values[s * per_sample + child]);
+                    let axes = &self.axes[sample.orientation as usize * CHILDREN[0] + o];
+                    let row = sample.shift as usize * CHILDREN[1] + t;
+                    for p in 0..count {
+                        self.add_exactly(
+                            sample,
+                            w,
+                            axes,
+                            self.phases[row * count + p],
+                            p,
+                            &mut exact,
+                        );
+                    }
+                }
+            }
+            exact
+        }
+
+        /// Adds pixel `p` of one sample with weight `w`.
+        fn add_exactly(
+            &self,
+            sample: &Sample,
+            w: f64,
+            axes: &SliceAxes,
+            phase: [f32; 2],
+            p: usize,
+            exact: &mut Stored<f64>,
+        ) {
+            let (i, count) = (sample.image as usize, self.pixels.len());
+            let class = self.class_of[sample.orientation as usize] as usize;
+            let first = class * self.shape.len();
+            let [x, y] = self.pixels[p].map(f32::from);
+            let at = axes.position(x, y);
+            let wide = |v: [f32; 2]| v.map(f64::from);
+            let turned = |v: [f32; 2]| {
+                let (a, b) = (wide(v), wide(phase));
+                [a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]]
+            };
+            let c = f64::from(self.scales[i]) * f64::from(self.ctf[i * count + p]);
+            let v = f64::from(self.variance[p]);
+            let u = turned(self.unmasked[i * count + p]);
+            let value = [w * c * v * u[0], w * c * v * u[1], w * c * c * v];
+            if let Some(place) = insertion(&self.shape, self.max_radius2, at) {
+                for corner in 0..self.shape.corners() {
+                    let (offset, share) = place.corner(&self.shape, corner);
+                    let share = f64::from(share);
+                    let voxel = &mut exact.sums[first + place.base + offset];
+                    let sign = if place.conjugate { -1.0 } else { 1.0 };
+                    voxel[0] += share * value[0];
+                    voxel[1] += share * sign * value[1];
+                    voxel[2] += share * value[2];
+                }
+            }
+            if p >= self.projected {
+                return;
+            }
+            let reference = &self.references[first..first + self.shape.len()];
+            let a = wide(slice_value(reference, &self.shape, at));
+            let f = turned(self.masked[i * count + p]);
+            let slots = 1 + usize::from(self.in_scale[class * count + p]);
+            let shares = exact.shares[2 * i * count + p..].iter_mut();
+            for share in shares.step_by(count).take(slots) {
+                share[0] += w * c * (a[0] * f[0] + a[1] * f[1]);
+                share[1] += w * c * c * (a[0] * a[0] + a[1] * a[1]);
+            }
+        }
+    }
+
+    /// Against a plain double-precision loop over samples, one at a time, as spec 01 §7.1–7.4 and spec 04 §7 write it.
+    fn check(shape: VolumeShape, rotations: impl Fn(usize, f32) -> Vec<SliceAxes>) {
+        let mut case = Case::new(shape, rotations);
+        let (found, exact) = (case.stored(), case.exact());
         for k in 0..3 {
-            let device: Vec<f32> = sums.iter().map(|v| v[k]).collect();
-            let host: Vec<f64> = exact.iter().map(|v| v[k]).collect();
+            let device: Vec<f32> = found.sums.iter().map(|v| v[k]).collect();
+            let host: Vec<f64> = exact.sums.iter().map(|v| v[k]).collect();
             assert!(host.iter().any(|v| v.abs() > 0.1));
             assert_close(&device, &host, 2e-6);
         }
         for k in 0..2 {
-            let device: Vec<f32> = shares.iter().map(|v| v[k]).collect();
-            let host: Vec<f64> = exact_shares.iter().map(|v| v[k]).collect();
+            let device: Vec<f32> = found.shares.iter().map(|v| v[k]).collect();
+            let host: Vec<f64> = exact.shares.iter().map(|v| v[k]).collect();
             assert_close(&device, &host, 2e-6);
         }
     }

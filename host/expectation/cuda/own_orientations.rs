@@ -4,6 +4,7 @@ use super::super::orientations::{OrientationList, Search, classes_of, fixed_list
 use super::super::priors::{
     OffsetLogPriors, mean_prior, relative_log_priors, relative_offset_log_priors,
 };
+use super::super::start::ParticleStart;
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::batch::BatchContext;
 use super::clock::{Clock, Stage};
@@ -35,14 +36,7 @@ pub fn first_pass(
         ..
     } = batch;
     let plane = &layout.host.plane;
-    let offsets: Vec<OffsetLogPriors> = items
-        .par_iter()
-        .zip(&images.starts)
-        .map(|(item, start)| {
-            let classes = classes_of(input, item.position);
-            relative_offset_log_priors(input, start, &classes, layout.host.pixel_size)
-        })
-        .collect();
+    let offsets = offset_priors(batch);
     let (rows, of_image) = if Search::of(input) == Search::Fixed {
         let rows = Rows::fixed(staging, lists, input, plane, items)?;
         (rows, fixed_orientations(input, items))
@@ -151,6 +145,17 @@ pub fn first_pass(
         list,
         own_rows: Some(rows),
     })
+}
+
+/// Priors of the coarse shifts of each particle.
+fn offset_priors(batch: &BatchContext) -> Vec<OffsetLogPriors> {
+    let (input, pixel_size) = (batch.input, batch.layout.host.pixel_size);
+    let of_particle = |(item, start): (&&BatchItem, &ParticleStart)| {
+        let classes = classes_of(input, item.position);
+        relative_offset_log_priors(input, start, &classes, pixel_size)
+    };
+    let particles = batch.items.par_iter().zip(&batch.images.starts);
+    particles.map(of_particle).collect()
 }
 
 /// An orientation of a particle's own.

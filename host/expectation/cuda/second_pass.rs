@@ -306,16 +306,7 @@ impl SecondPass<'_> {
         } else {
             None
         };
-        let firsts = &first.list.first[part.start..=part.end];
-        let own_first: Vec<u32> = firsts.iter().map(|f| f - firsts[0]).collect();
-        let starts: Vec<[f32; 2]> = images.starts[part.clone()]
-            .iter()
-            .map(|s| {
-                let own = own_start(input, s);
-                std::array::from_fn(|i| (own[i] + s.remainder[i]) as f32)
-            })
-            .collect();
-        let (own_first, starts) = (staging.upload(&own_first)?, staging.upload(&starts)?);
+        let (own_first, starts) = self.firsts_and_starts(&part, staging)?;
         let alignments = device.zeros::<Alignment>(count)?;
         let best = device.zeros::<u64>(count)?;
         let slots = totals::slots(input);
@@ -383,6 +374,24 @@ impl SecondPass<'_> {
         };
         clock.end_of(Stage::Store)?;
         Ok(found)
+    }
+
+    /// Where the samples of each image of `part` begin among those of the part, and r of each as the statistics take it.
+    fn firsts_and_starts(
+        &self,
+        part: &Range<usize>,
+        staging: &mut Staging,
+    ) -> Result<(Buffer<u32>, Buffer<[f32; 2]>), ExpectationError> {
+        let firsts = &self.first.list.first[part.start..=part.end];
+        let own_first: Vec<u32> = firsts.iter().map(|f| f - firsts[0]).collect();
+        let starts = self.batch.images.starts[part.clone()].iter();
+        let starts: Vec<[f32; 2]> = starts
+            .map(|s| {
+                let own = own_start(self.batch.input, s);
+                std::array::from_fn(|i| (own[i] + s.remainder[i]) as f32)
+            })
+            .collect();
+        Ok((staging.upload(&own_first)?, staging.upload(&starts)?))
     }
 
     /// Adds to the volumes and to `shares`.
