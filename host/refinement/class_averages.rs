@@ -1,9 +1,7 @@
 //! What options mean, or cannot mean, where the references are 2D class averages (spec 04 §1, §12).
 
-use super::console::Console;
 use super::settings::Settings;
 use crate::errors::{Code, Message};
-use crate::geometry::sampling::Sampling;
 
 /// Refuses options that need maps.
 ///
@@ -28,25 +26,6 @@ pub(super) fn check(settings: &Settings) -> Result<(), Message> {
         );
     }
     Ok(())
-}
-
-/// In-plane angles of a search on a device come in multiples of this number (spec 04 §3).
-const PSIS_OF_DEVICES: usize = 32;
-
-/// Returns the grid as it is searched: RELION raises the number of in-plane angles on a GPU, and so does this program, to
-/// find the same. Says so.
-pub(super) fn searched(sampling: Sampling, settings: &Settings, console: &Console) -> Sampling {
-    if settings.gpu.is_none() || settings.skip_align || settings.skip_rotate {
-        return sampling;
-    }
-    let raised = sampling.with_psis_in_multiples_of(PSIS_OF_DEVICES);
-    if raised.n_psi() != sampling.n_psi() {
-        console.say(&format!(
-            " In-plane angles are searched in steps of {} degrees rather than {}: with --gpu their number is a multiple of {PSIS_OF_DEVICES}.",
-            raised.psi_step, sampling.psi_step
-        ));
-    }
-    raised
 }
 
 /// Returns warnings about options that have no effect.

@@ -94,10 +94,7 @@ pub(super) fn read_input(
         let beyond = map_checks::sphere(reference, diameter / (2.0 * pixel_size));
         warn_all(console, beyond.as_slice());
     }
-    let mut sampling = sampling(&settings, dimensions, box_size, pixel_size)?;
-    if dimensions == Dimensions::Two {
-        sampling = class_averages::searched(sampling, &settings, console);
-    }
+    let sampling = sampling(&settings, dimensions, box_size, pixel_size)?;
     // Local searches and fixed orientations have few samples, and are planned as they come.
     let local = settings.skip_align
         || settings.skip_rotate

@@ -159,18 +159,13 @@ pub fn resumed(
         particles,
         models,
         mut sampling,
-        mut original_sampling,
+        original_sampling,
         order_iteration,
         exact,
         ..
     } = resumed;
     if sampling.in_plane {
         class_averages::check(&settings)?;
-        // A run of this program goes on with the angles that it has.
-        if !exact {
-            sampling = class_averages::searched(sampling, &settings, console);
-            original_sampling = OriginalSampling::of(&sampling);
-        }
     }
     check_columns(&settings, &particles)?;
     drop_corrected_ctf(&mut settings, &particles.optics, console);
