@@ -103,6 +103,7 @@ fn expectation(c: &mut Criterion) {
         classes: ClassSelection::All,
         references_ctf_corrected: true,
         priors_from_current: false,
+        gradient: false,
     };
     let particles: Vec<Particle> = (0..IMAGES).map(|i| particle(i, &simulation)).collect();
     let batch: Vec<BatchItem> = particles

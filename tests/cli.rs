@@ -191,8 +191,7 @@ fn the_gui_command_is_accepted() {
 fn whole_families_are_refused_with_their_reason() {
     for (option, reason) in [
         ("--helix", "helical processing"),
-        ("--grad", "gradient refinement"),
-        ("--som", "gradient refinement"),
+        ("--som", "self-organising maps"),
         ("--blush", "Blush"),
         (
             "--external_reconstruct",
@@ -202,7 +201,6 @@ fn whole_families_are_refused_with_their_reason() {
         ("--local_symmetry ops.star", "local symmetry"),
         ("--tomograms t.star", "tomography"),
         ("--multibody_masks m.star", "multi-body"),
-        ("--denovo_3dref", "InitialModel"),
         ("--realign_movie_frames m.star", "movie"),
         ("--yellow_map y.mrc", "signal subtraction"),
         ("--sgd", "gradient"),

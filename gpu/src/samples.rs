@@ -122,6 +122,22 @@ pub fn model_factor(scale: f32, c: f32, flags: u32) -> f32 {
     if flags & CTF_CORRECTED != 0 { c } else { scale }
 }
 
+/// Factor of Σγ·A, A the slice of the reference, in the residual that one image adds to the sums of a gradient iteration
+/// (spec 05 §5): c·V·Φ (V·Φ for premultiplied data), Φ as [`model_factor`] gives it. Where references are CTF corrected this
+/// is the weight that [`slice_sum`] gives for Σγ = 1.
+#[inline(always)]
+pub fn residual_factor(scale: f32, c: f32, inverse_variance: f32, flags: u32) -> f32 {
+    let [data, _, _] = slice_sum([1.0, 0.0], 0.0, c, inverse_variance, flags);
+    data * model_factor(scale, c, flags)
+}
+
+/// What is left of a sum of images when the reference is taken from it: `factor` is the sum over the images of
+/// Σγ·[`residual_factor`], `slice` is A.
+#[inline(always)]
+pub fn residual(sum: [f32; 2], slice: [f32; 2], factor: f32) -> [f32; 2] {
+    [sum[0] - factor * slice[0], sum[1] - factor * slice[1]]
+}
+
 /// a · b of complex numbers.
 #[inline(always)]
 pub fn product(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {

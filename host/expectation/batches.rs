@@ -2,6 +2,7 @@
 
 use super::layout::GroupLayout;
 use super::{BatchItem, ExpectationError, IterationInput, ParticleOutcome, WeightedSums};
+use crate::dataset::Particle;
 use crate::errors::{Code, Coded, Message};
 use crate::fourier::{backprojection::BackProjection, reference::ReferenceVolume};
 use crate::optics::Ctf;
@@ -109,6 +110,19 @@ impl WeightedSums {
 }
 
 impl IterationInput<'_> {
+    /// Number of back-projections: one a class, two in a gradient iteration.
+    pub(super) fn volumes(&self) -> usize {
+        self.references.len() * (1 + usize::from(self.gradient))
+    }
+
+    /// The pseudo-half (0 or 1) whose sums a particle enters: by the parity of its id in a gradient iteration (spec 05 §4).
+    pub(super) fn pseudo_half(&self, particle: &Particle) -> usize {
+        match self.gradient {
+            true => particle.id % 2,
+            false => 0,
+        }
+    }
+
     /// How images of an optics group enter the sums: flags of [`gpu::samples`].
     pub(super) fn store_flags(&self, group: usize) -> u32 {
         let flag = |is_set: bool, flag: u32| if is_set { flag } else { 0 };

@@ -180,6 +180,9 @@ pub struct IterationInput<'a> {
     pub references_ctf_corrected: bool,
     /// Use current angles as prior centres (true local searches) rather than the prior columns.
     pub priors_from_current: bool,
+    /// Gradient iteration: what is back-projected are residuals, image − CTF·projection, those of the particles of each
+    /// pseudo-half into sums of their own (spec 05 §5).
+    pub gradient: bool,
 }
 
 /// One particle handed to the engine.
@@ -219,7 +222,8 @@ pub struct ParticleOutcome {
 
 /// The sums of one half-set over an iteration (spec 01 §7).
 pub struct WeightedSums {
-    /// One a class, where the engine summed them.
+    /// One a class, where the engine summed them; in a gradient iteration those of pseudo-half 1 for every class, then those of
+    /// pseudo-half 2.
     pub backprojections: Vec<Sums>,
     /// Σw per class.
     pub class_weight: Vec<f64>,

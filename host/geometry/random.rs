@@ -108,6 +108,15 @@ pub fn shuffled_lists(lengths: &[usize], seed: u32) -> Vec<Vec<usize>> {
     lengths.iter().map(|&n| shuffle(n, &mut random)).collect()
 }
 
+/// Exchanges elements of a list as the 5.0.1 release does, with the C library's generator (spec 04 §20).
+pub fn shuffle_in_place<T>(list: &mut [T], seed: u32) {
+    let mut random = CRandom::new(seed);
+    for last in 1..list.len() {
+        let other = random.next_int() as usize % (last + 1);
+        list.swap(last, other);
+    }
+}
+
 /// Forward Fisher–Yates; two positions per draw while n² fits 32 bits.
 fn shuffle(n: usize, random: &mut MersenneTwister) -> Vec<usize> {
     let mut list: Vec<usize> = (0..n).collect();

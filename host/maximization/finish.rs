@@ -1,7 +1,9 @@
 //! What happens to a map between its reconstruction and the next iteration: low-pass, centring, solvent (spec 02 §3.8,
 //! §6.1, §6.3).
 
+use super::gradient;
 use crate::fourier::masks;
+use crate::model::ClassModel;
 use gpu::volume::centring_mass;
 use ndarray::{Array3, Zip};
 
@@ -53,10 +55,19 @@ impl Flattening {
 pub struct Finish<'a> {
     /// Low-pass (after a cross-correlation iteration).
     pub low_pass: Option<LowPass>,
-    /// Move the centre of mass to the centre, by at most so many pixels.
-    pub centre: Option<f64>,
+    /// Move the centre of mass to the centre.
+    pub centre: Option<Centring>,
     /// Flatten the solvent.
     pub flatten: Option<&'a Flattening>,
+}
+
+/// How far a map is moved to centre it, pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Centring {
+    /// At most.
+    pub limit: f64,
+    /// Not at all where it would be less.
+    pub least: f64,
 }
 
 /// A low-pass filter with a two-shell cosine edge.
@@ -86,28 +97,44 @@ impl Finish<'_> {
         self.low_pass.is_none() && self.centre.is_none() && self.flatten.is_none()
     }
 
-    /// On the host, in double precision.
-    pub fn on_host(&self, map: &mut Array3<f64>) {
+    /// On the host, to the map of a class whose moments follow when it is centred (spec 05 §9).
+    pub fn on_class(&self, class: &mut ClassModel) {
+        let shift = self.on_host(&mut class.map);
+        if let (Some(shift), Some(moments)) = (shift, &mut class.moments) {
+            gradient::centring::follow(moments, shift);
+        }
+    }
+
+    /// On the host, in double precision. Returns what was the centre of mass (x, y, z) if the map was centred, as far as it was
+    /// followed.
+    pub fn on_host(&self, map: &mut Array3<f64>) -> Option<[f64; 3]> {
         if let Some(filter) = self.low_pass {
             *map = filter.on_host(map);
         }
-        if let Some(limit) = self.centre {
-            *map = centre(map, limit);
-        }
+        let centred = self.centre.and_then(|rule| centre(map, rule));
+        let shift = centred.map(|(moved, shift)| {
+            *map = moved;
+            shift
+        });
         if let Some(flattening) = self.flatten {
             flattening.on_host(map);
         }
+        shift
     }
 }
 
 /// Shift (x, y, z) that brings a map with these moments (Σ v, Σ v·x, Σ v·y, Σ v·z about the box centre) to the centre, at
-/// most `limit` pixels long; None for a map without mass.
-pub(super) fn shift_of([mass, moments @ ..]: [f64; 4], limit: f64) -> Option<[f64; 3]> {
+/// most `rule.limit` pixels long; None for a map without mass and for less than `rule.least`.
+pub(super) fn shift_of([mass, moments @ ..]: [f64; 4], rule: Centring) -> Option<[f64; 3]> {
+    let limit = rule.limit;
     if mass == 0.0 {
         return None;
     }
     let shift = moments.map(|moment| moment / mass);
     let length = shift.iter().map(|s| s * s).sum::<f64>().sqrt();
+    if length.min(limit) < rule.least {
+        return None;
+    }
     Some(if length > limit {
         shift.map(|s| s * limit / length)
     } else {
@@ -115,9 +142,9 @@ pub(super) fn shift_of([mass, moments @ ..]: [f64; 4], limit: f64) -> Option<[f6
     })
 }
 
-/// Move the centre of mass of what is positive in a map to the box centre, by at most `limit` pixels (`--center_classes`,
-/// spec 04 §11).
-fn centre(map: &Array3<f64>, limit: f64) -> Array3<f64> {
+/// Move the centre of mass of what is positive in a map to the box centre (`--center_classes`, spec 04 §11). Returns the map
+/// and the shift, if there is one.
+fn centre(map: &Array3<f64>, rule: Centring) -> Option<(Array3<f64>, [f64; 3])> {
     let (sections, n, _) = map.dim();
     let middle = [n / 2, n / 2, sections / 2].map(|m| m as f64);
     let mut moments = [0.0; 4];
@@ -128,10 +155,8 @@ fn centre(map: &Array3<f64>, limit: f64) -> Array3<f64> {
             *moment += mass * (i as f64 - middle);
         }
     }
-    let Some(shift) = shift_of(moments, limit) else {
-        return map.clone();
-    };
-    Array3::from_shape_fn(map.dim(), |(z, y, x)| {
+    let shift = shift_of(moments, rule)?;
+    let moved = Array3::from_shape_fn(map.dim(), |(z, y, x)| {
         trilinear(
             map,
             [
@@ -140,7 +165,8 @@ fn centre(map: &Array3<f64>, limit: f64) -> Array3<f64> {
                 x as f64 + shift[0],
             ],
         )
-    })
+    });
+    Some((moved, shift))
 }
 
 /// Returns the value of a map at (z, y, x) between voxels; 0 outside the map.
@@ -170,17 +196,24 @@ mod tests {
     fn centring_moves_the_mass_to_the_middle() {
         let mut map = Array3::zeros((8, 8, 8));
         map[[5, 4, 2]] = 2.0;
-        let centred = centre(&map, 10.0);
+        let within = |limit: f64| Centring { limit, least: 0.0 };
+        let (centred, shift) = centre(&map, within(10.0)).unwrap();
+        assert_eq!(shift, [-2.0, 0.0, 1.0]);
         assert!((centred[[4, 4, 4]] - 2.0).abs() < 1e-12);
         assert!((centred.sum() - 2.0).abs() < 1e-12);
         // (1, 0, −2) is 2.236 pixels long: half of it leaves the mass between voxels.
-        let half = centre(&map, 5f64.sqrt() / 2.0);
+        let (half, _) = centre(&map, within(5f64.sqrt() / 2.0)).unwrap();
         assert!(half[[4, 4, 3]] > 0.9 && half[[5, 4, 3]] > 0.9);
-        assert_eq!(shift_of([0.0, 1.0, 2.0, 3.0], 5.0), None);
+        assert_eq!(shift_of([0.0, 1.0, 2.0, 3.0], within(5.0)), None);
+        // Less than the least is nothing, after the limit as well.
+        let least = |limit: f64| Centring { limit, least: 2.0 };
+        assert!(shift_of([1.0, 2.0, 0.0, 0.0], least(5.0)).is_some());
+        assert_eq!(shift_of([1.0, 1.9, 0.0, 0.0], least(5.0)), None);
+        assert_eq!(shift_of([1.0, 4.0, 0.0, 0.0], least(1.0)), None);
         // Negative values have no mass, and class averages none along z.
         let mut average = Array3::from_elem((1, 8, 8), -1.0);
         average[[0, 4, 2]] = 2.0;
-        assert_eq!(centre(&average, 10.0)[[0, 4, 4]], 2.0);
+        assert_eq!(centre(&average, within(10.0)).unwrap().0[[0, 4, 4]], 2.0);
     }
 
     #[test]

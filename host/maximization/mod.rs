@@ -30,7 +30,7 @@ pub mod volumes;
 
 pub use averages::maximize_averages;
 pub use cuda::prepare as prepare_on_device;
-pub use finish::{Finish, Flattening, LowPass, trilinear};
+pub use finish::{Centring, Finish, Flattening, LowPass, trilinear};
 pub use footprint::Footprint;
 
 use crate::device::DeviceError;
@@ -136,25 +136,54 @@ pub fn maximize_class(
         finish.on_host(&mut class.map);
         return Ok(None);
     }
-    class.sigma2 = spectra::sigma2(&weights, options.box_size)?;
-    let ratios = |class: &ClassModel| volumes::ratios(&sums, &class.tau2, options.tau2_fudge);
-    let (shells, r_max) = (options.box_size / 2 + 1, sums.r_max());
     match prior {
         Prior::Reference { average_ctf2 } => {
-            let ratios = ratios(class)?;
-            class.ssnr = spectra::data_versus_prior(&ratios, shells, r_max, average_ctf2);
-            class.coverage = spectra::coverage(&ratios, shells);
+            ReferenceSpectra::new(&sums, &weights, &class.tau2, average_ctf2, options)?.store(class)
         }
         Prior::Fsc { curve, joined } => {
+            class.sigma2 = spectra::sigma2(&weights, options.box_size)?;
             class.fsc = curve.to_vec();
             (class.tau2, class.ssnr) =
                 spectra::tau2_from_fsc(curve, &class.sigma2, options.tau2_fudge, joined);
-            class.coverage = spectra::coverage(&ratios(class)?, shells);
+            let ratios = volumes::ratios(&sums, &class.tau2, options.tau2_fudge)?;
+            class.coverage = spectra::coverage(&ratios, options.box_size / 2 + 1);
         }
     }
     let moved;
     (class.map, moved) = volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
     Ok(moved)
+}
+
+/// σ², data-versus-prior and coverage where τ² is the power of the reference (spec 02 §3.1–3.5).
+struct ReferenceSpectra {
+    sigma2: Vec<f64>,
+    ssnr: Vec<f64>,
+    coverage: Vec<f64>,
+}
+
+impl ReferenceSpectra {
+    /// From symmetrised sums and what [`volumes::weights`] says of them.
+    fn new(
+        sums: &Sums,
+        weights: &[[f64; 2]],
+        tau2: &[f64],
+        average_ctf2: Option<&[f64]>,
+        options: &MaximizationOptions,
+    ) -> Result<Self, MaximizationError> {
+        let shells = options.box_size / 2 + 1;
+        let ratios = volumes::ratios(sums, tau2, options.tau2_fudge)?;
+        Ok(Self {
+            sigma2: spectra::sigma2(weights, options.box_size)?,
+            ssnr: spectra::data_versus_prior(&ratios, shells, sums.r_max(), average_ctf2),
+            coverage: spectra::coverage(&ratios, shells),
+        })
+    }
+
+    fn store(self, class: &mut ClassModel) {
+        class.sigma2 = self.sigma2;
+        class.ssnr = self.ssnr;
+        class.coverage = self.coverage;
+    }
 }
 
 #[cfg(test)]

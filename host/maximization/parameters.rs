@@ -24,6 +24,19 @@ pub struct ParameterOptions {
     pub directions: bool,
     /// Per optics group: data are CTF-premultiplied.
     pub premultiplied: Vec<bool>,
+    /// µ': share of the old value in the running means of a gradient run; 0 where the sums are those of all particles
+    /// (spec 05 §9).
+    pub momentum: f64,
+}
+
+impl ParameterOptions {
+    /// The running mean of a parameter.
+    fn mean(&self, old: f64, new: f64) -> f64 {
+        match self.momentum > 0.0 {
+            true => self.momentum * old + (1.0 - self.momentum) * new,
+            false => new,
+        }
+    }
 }
 
 /// Update all model parameters other than the maps and their spectra. Sums without any weight change nothing.
@@ -33,27 +46,51 @@ pub fn update_parameters(model: &mut Model, sums: &WeightedSums, options: &Param
         return;
     }
     if options.norm {
-        model.average_norm = sums.norm / weight;
+        model.average_norm = options.mean(model.average_norm, sums.norm / weight);
     }
     if options.scale && !options.cross_correlation {
-        model.scales = scales(&sums.scale_xa, &sums.scale_aa, &model.group_particles);
+        let found = model.scales.iter().zip(&sums.scale_xa).zip(&sums.scale_aa);
+        let means =
+            found.map(|((old, xa), aa)| options.mean(*old, if *aa > 0.0 { xa / aa } else { 1.0 }));
+        model.scales = limited(means.collect(), &model.group_particles);
     }
     for (class, class_weight) in model.classes.iter_mut().zip(&sums.class_weight) {
-        class.fraction = class_weight / weight;
+        class.fraction = options.mean(class.fraction, class_weight / weight);
+    }
+    if options.momentum > 0.0 {
+        // A replaced class has taken its fraction from another one.
+        let sum: f64 = model.classes.iter().map(|class| class.fraction).sum();
+        model
+            .classes
+            .iter_mut()
+            .for_each(|class| class.fraction /= sum);
     }
     if model.dimensions() == Dimensions::Two {
         // Divided by the weight of all classes, so that the mean offset of a small class is almost 0 (spec 04 §10).
-        for (class, offset) in model.classes.iter_mut().zip(&sums.class_offset) {
-            class.offset_prior = offset.map(|o| o / weight);
+        for ((class, offset), class_weight) in model
+            .classes
+            .iter_mut()
+            .zip(&sums.class_offset)
+            .zip(&sums.class_weight)
+        {
+            for (old, new) in class.offset_prior.iter_mut().zip(offset) {
+                *old = match *class_weight > 0.0 {
+                    true => options.mean(*old, new / weight),
+                    false => 0.0,
+                };
+            }
         }
     }
     if options.directions {
         for (class, directions) in model.classes.iter_mut().zip(&sums.direction_weight) {
-            class.direction_prior = directions.iter().map(|d| d / weight).collect();
+            for (old, new) in class.direction_prior.iter_mut().zip(directions) {
+                *old = options.mean(*old, new / weight);
+            }
         }
     }
     if !options.fix_sigma_offset {
-        model.sigma2_offset = (sums.sigma2_offset / (2.0 * weight)).max(options.min_sigma2_offset);
+        let found = options.mean(model.sigma2_offset, sums.sigma2_offset / (2.0 * weight));
+        model.sigma2_offset = found.max(options.min_sigma2_offset);
     }
     if !options.fix_sigma_noise && !options.cross_correlation {
         update_noise(model, sums, options);
@@ -66,13 +103,8 @@ pub fn update_parameters(model: &mut Model, sums: &WeightedSums, options: &Param
     };
 }
 
-/// XA/AA per group, held within a factor 5 of the median, with a particle-weighted mean of 1.
-fn scales(xa: &[f64], aa: &[f64], particles: &[usize]) -> Vec<f64> {
-    let mut scales: Vec<f64> = xa
-        .iter()
-        .zip(aa)
-        .map(|(xa, aa)| if *aa > 0.0 { xa / aa } else { 1.0 })
-        .collect();
+/// Scales of the groups, held within a factor 5 of the median, with a particle-weighted mean of 1.
+fn limited(mut scales: Vec<f64>, particles: &[usize]) -> Vec<f64> {
     let mut sorted = scales.clone();
     sorted.sort_by(f64::total_cmp);
     let Some(&median) = sorted.get(sorted.len() / 2) else {
@@ -108,7 +140,8 @@ fn update_noise(model: &mut Model, sums: &WeightedSums, options: &ParameterOptio
             continue;
         }
         for shell in 0..noise.len() {
-            let mut value = residual[shell] / (2.0 * weight * pixels[shell]);
+            let found = residual[shell] / (2.0 * weight * pixels[shell]);
+            let mut value = options.mean(noise[shell], found);
             if premultiplied {
                 value = value.max(1e-15);
             }
@@ -130,7 +163,7 @@ mod tests {
         WeightedSums {
             backprojections: vec![],
             class_weight: vec![30.0, 10.0],
-            direction_weight: vec![vec![15.0, 15.0], vec![10.0, 0.0]],
+            direction_weight: vec![vec![15.0, 15.0, 0.0, 0.0], vec![10.0, 0.0, 0.0, 0.0]],
             class_offset: vec![[80.0, -40.0], [0.0; 2]],
             noise: vec![vec![8.0; 9], vec![0.0; 9]],
             noise_weight: vec![40.0, 0.0],
@@ -156,6 +189,7 @@ mod tests {
             min_sigma2_offset: 2.0,
             directions: true,
             premultiplied: vec![false; 2],
+            momentum: 0.0,
         }
     }
 
@@ -168,7 +202,7 @@ mod tests {
             (model.classes[0].fraction, model.classes[1].fraction),
             (0.75, 0.25)
         );
-        assert_eq!(model.classes[1].direction_prior, [0.25, 0.0]);
+        assert_eq!(model.classes[1].direction_prior, [0.25, 0.0, 0.0, 0.0]);
         // 40/(2·40) Å² is below the floor.
         assert_eq!(model.sigma2_offset, 2.0);
         assert_eq!((model.average_pmax, model.log_likelihood), (0.5, -800.0));
@@ -177,6 +211,35 @@ mod tests {
         // One pixel in shell 0; a group without weight keeps its spectrum.
         assert_eq!(model.noise[0][0], 0.1);
         assert_eq!(model.noise[1], [0.5; 9]);
+    }
+
+    /// A subset moves the parameters by a tenth of the way to what it says.
+    #[test]
+    fn running_means_of_a_gradient_run() {
+        let mut model = fixtures::model(2);
+        model.classes[1].direction_prior = vec![0.5; 4];
+        let rule = ParameterOptions {
+            momentum: 0.9,
+            ..options()
+        };
+        update_parameters(&mut model, &sums(), &rule);
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
+        near(model.average_norm, 0.9 + 0.1 * 1.5);
+        near(model.classes[0].fraction, 0.9 * 0.5 + 0.1 * 0.75);
+        near(model.classes[1].direction_prior[0], 0.9 * 0.5 + 0.1 * 0.25);
+        near(model.sigma2_offset, 90.0 + 0.1 * 0.5);
+        near(model.noise[0][0], 0.9 * 0.5 + 0.1 * 0.1);
+        // Those of the subset only.
+        assert_eq!((model.average_pmax, model.log_likelihood), (0.5, -800.0));
+        // 1.1 and 1 over 30 and 10 particles.
+        let mean = (33.0 + 10.0) / 40.0;
+        near(model.scales[0], 1.1 / mean);
+
+        // Fractions add up to 1 again when a class has been replaced.
+        let mut model = fixtures::model(2);
+        (model.classes[0].fraction, model.classes[1].fraction) = (0.9, 0.9);
+        update_parameters(&mut model, &sums(), &rule);
+        near(model.classes[0].fraction + model.classes[1].fraction, 1.0);
     }
 
     #[test]
@@ -204,12 +267,8 @@ mod tests {
 
     #[test]
     fn scales_are_limited_and_average_to_one_over_particles() {
-        let found = scales(
-            &[2.0, 3.0, 400.0, 1.0],
-            &[1.0, 1.0, 1.0, 0.0],
-            &[10, 20, 5, 5],
-        );
-        // Median of (2, 3, 400, 1→1) is element 2 of 1, 2, 3, 400: 3; the third is held at 15.
+        let found = limited(vec![2.0, 3.0, 400.0, 1.0], &[10, 20, 5, 5]);
+        // Median of (2, 3, 400, 1) is element 2 of 1, 2, 3, 400: 3; the third is held at 15.
         let mean = (20.0 + 60.0 + 75.0 + 5.0) / 40.0;
         for (scale, raw) in found.iter().zip([2.0, 3.0, 15.0, 1.0]) {
             assert!((scale - raw / mean).abs() < 1e-12);

@@ -37,6 +37,7 @@ impl Settings {
         }
         self.apply_what_is_refined(&given, &mut changes);
         self.apply_sampling(&given, &mut changes);
+        self.apply_gradient(&given, &mut changes);
         self.apply_computation(&given, &mut changes);
         let log = changes.log;
         self.check_combinations()?;
@@ -220,6 +221,67 @@ impl Settings {
             "--maxsig",
             &mut self.max_significant,
             &given.max_significant,
+        );
+    }
+
+    fn apply_gradient(&mut self, given: &Settings, changes: &mut Changes) {
+        let (kept, given) = (&mut self.gradient, &given.gradient);
+        changes.apply(
+            "--grad_em_iters",
+            &mut kept.em_iterations,
+            &given.em_iterations,
+        );
+        changes.apply(
+            "--grad_ini_frac",
+            &mut kept.initial_fraction,
+            &given.initial_fraction,
+        );
+        changes.apply(
+            "--grad_fin_frac",
+            &mut kept.last_fraction,
+            &given.last_fraction,
+        );
+        changes.apply(
+            "--grad_ini_resol",
+            &mut kept.initial_resolution,
+            &given.initial_resolution,
+        );
+        changes.apply(
+            "--grad_fin_resol",
+            &mut kept.last_resolution,
+            &given.last_resolution,
+        );
+        changes.apply(
+            "--grad_ini_subset",
+            &mut kept.initial_subset,
+            &given.initial_subset,
+        );
+        changes.apply(
+            "--grad_fin_subset",
+            &mut kept.last_subset,
+            &given.last_subset,
+        );
+        changes.apply("--mu", &mut kept.momentum, &given.momentum);
+        changes.apply("--grad_stepsize", &mut kept.step_size, &given.step_size);
+        changes.apply(
+            "--grad_stepsize_scheme",
+            &mut kept.step_scheme,
+            &given.step_scheme,
+        );
+        changes.apply(
+            "--tau2_fudge_scheme",
+            &mut kept.tau2_scheme,
+            &given.tau2_scheme,
+        );
+        changes.apply(
+            "--grad_write_iter",
+            &mut kept.write_every,
+            &given.write_every,
+        );
+        changes.apply(
+            "--class_inactivity_threshold",
+            &mut kept.inactivity,
+            &given.inactivity,
         );
     }
 

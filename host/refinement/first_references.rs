@@ -125,7 +125,7 @@ impl FirstReferences {
             None => None,
         };
         self.waiting.push(SumSlice {
-            class: seen.place % self.rule.classes,
+            volume: seen.place % self.rule.classes,
             axes: self.plane.axes(&euler::matrix(rot, tilt, psi)),
             values: self.values(seen.image, &circle, ctf.as_ref(), group.ctf_premultiplied),
         });

@@ -48,13 +48,18 @@ impl HostPlan {
         let model = &job.models[0];
         let global = model.local_search.is_none() && !job.skips_orientations();
         let shape = VolumeShape::new(model.dimensions(), model.box_size, model.padding, 0);
-        Self::new(
+        let mut plan = Self::new(
             model.classes.len(),
             job.models.len(),
             &shape,
             volumes_on_host,
             samples(&job.sampling, model.classes.len(), global),
-        )
+        );
+        if job.gradient.is_some() {
+            // Sums of the other pseudo-half, and moments.
+            plan.volumes += model.classes.len() as f64 * shape.voxels() as f64 * (24.0 + 40.0);
+        }
+        plan
     }
 
     /// Bytes in all.

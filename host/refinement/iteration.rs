@@ -11,8 +11,8 @@ use super::schedule::{self, local_search_width};
 use super::shared_expectation::{self, Alignment, Expected};
 use super::sizes::{self, PassRule, SizeRule};
 use super::{
-    alarms, expectation_step, fourier_references, half_sets, maximization_step, shared_model,
-    start_up,
+    alarms, expectation_step, fourier_references, gradient, half_sets, maximization_step,
+    shared_model, start_up,
 };
 use crate::comm::Ranks;
 use crate::dataset::Particle;
@@ -20,6 +20,7 @@ use crate::expectation::{ClassSelection, ImageSizes, StageTimes};
 use crate::fourier::reference::Reference;
 use crate::fourier::shells::round;
 use crate::geometry::{prior, random::CRandom};
+use crate::maximization::gradient::schedule::Schedule;
 use std::time::Instant;
 
 /// What ends an iteration other than an error.
@@ -44,6 +45,7 @@ pub fn run(
         .watch()
         .enter(&format!("preparing iteration {iteration}"));
     job.state.iteration = iteration;
+    gradient::follow_schedule(job, iteration);
     let sizes = set_sizes(job);
     if job.skips_orientations() {
         job.sampling.perturbation = 0.0;
@@ -56,10 +58,17 @@ pub fn run(
         fourier_references::prepare(job, 0, &crew.engines, console),
     )?;
     let cc = job.cross_correlation(iteration);
-    if !cc && !job.settings.skip_align {
+    let due = |is_due: fn(&Schedule, usize) -> bool| {
+        let schedule = job.gradient.as_ref();
+        schedule.is_none_or(|schedule| is_due(schedule, iteration))
+    };
+    let moves = due(Schedule::looks_at_sampling);
+    if !cc && !job.settings.skip_align && due(Schedule::estimates_accuracies) {
         estimate_accuracies(job, &crew.ranks, &references[0], &sizes, console)?;
     }
-    update_sampling(job, iteration, cc, console);
+    if moves {
+        update_sampling(job, iteration, cc, console);
+    }
     announce(job, iteration, console);
     let orders = subset(job, iteration, console);
     let alignment = Alignment {
@@ -243,12 +252,23 @@ fn announce(job: &Job, iteration: usize, console: &Console) {
             break;
         }
     }
-    let last = (!job.settings.auto_refine).then(|| start_up::last_iteration(&job.settings));
-    console.say(&console::expectation(iteration, last));
+    let last = start_up::last_iteration(&job.settings);
+    console.say(&match job.settings.auto_refine {
+        true => console::expectation(iteration, None),
+        false => gradient::announcement(job, iteration, last),
+    });
 }
 
-/// Particles of this iteration, per half: all, or with `--fast_subsets` the first of a new random order.
+/// Particles of this iteration, per half: all, the first ones in a gradient run, or with `--fast_subsets` the first of a new
+/// random order.
 fn subset(job: &Job, iteration: usize, console: &Console) -> Vec<Vec<usize>> {
+    if job.gradient.is_some() {
+        let mut orders = job.orders.clone();
+        if let Ok(size) = usize::try_from(job.state.subset_size) {
+            orders[0].truncate(size);
+        }
+        return orders;
+    }
     let particles = &job.particles.particles;
     let size = job
         .settings

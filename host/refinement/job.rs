@@ -9,7 +9,7 @@ use super::state::RunState;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::{ClassSelection, ExpectationOptions};
 use crate::geometry::{Matrix3, prior::LocalSearch, sampling::Sampling};
-use crate::maximization::MaximizationOptions;
+use crate::maximization::{MaximizationOptions, gradient::schedule::Schedule};
 use crate::model::Model;
 use ndarray::Array3;
 
@@ -51,6 +51,8 @@ pub struct Job {
     pub unmasked: Vec<Array3<f64>>,
     /// Warnings that were given.
     pub alarms: Alarms,
+    /// What every iteration of a gradient run is (`--grad`).
+    pub gradient: Option<Schedule>,
 }
 
 impl Job {
@@ -96,6 +98,8 @@ impl Job {
             resolution_angles: self.settings.auto_resol_angles,
             minimum_step: self.settings.minimum_angular_sampling,
             maximum_step: self.settings.maximum_angular_sampling,
+            ignore_changes: self.gradient.is_some(),
+            stays_global: self.state.gradient,
         }
     }
 

@@ -33,7 +33,7 @@ const DATA: [&str; 26] = [
     "rlnTomoTiltSeriesPixelSize",
 ];
 
-const MODEL: [&str; 48] = [
+const MODEL: [&str; 50] = [
     "rlnAccuracyRotations",
     "rlnAccuracyTranslations",
     "rlnAccuracyTranslationsAngst",
@@ -49,6 +49,8 @@ const MODEL: [&str; 48] = [
     "rlnFourierCompleteness",
     "rlnFourierSpaceInterpolator",
     "rlnGoldStandardFsc",
+    "rlnGradMoment1",
+    "rlnGradMoment2",
     "rlnGroupName",
     "rlnGroupNrParticles",
     "rlnGroupNumber",

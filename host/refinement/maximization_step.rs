@@ -5,6 +5,7 @@
 use super::console::{self, Console};
 use super::crew::agree;
 use super::error::RunError;
+use super::gradient_step;
 use super::job::Job;
 use super::shared_model::{broadcast_class, broadcast_map};
 use super::sizes;
@@ -15,8 +16,9 @@ use crate::expectation::{ClassSelection, WeightedSums};
 use crate::fourier::shape::Dimensions;
 use crate::fourier::sums::{Parked, Sums};
 use crate::maximization::{
-    Finish, LowPass, MaximizationError, MaximizationOptions, Prior, first_iteration, halves,
-    maximize_averages, maximize_class,
+    Centring, Finish, LowPass, MaximizationError, MaximizationOptions, Prior, first_iteration,
+    gradient::centring::least_shift,
+    halves, maximize_averages, maximize_class,
     parameters::{ParameterOptions, update_parameters},
     spectra,
     volumes::{self, HalfMap, Moved},
@@ -42,6 +44,10 @@ pub fn run(
     job.unmasked.clear();
     if job.halves() {
         gold_standard(job, ranks, sums, iteration, console)?;
+    } else if job.state.gradient {
+        for sums in sums {
+            gradient_step::run(job, ranks, sums, iteration, console)?;
+        }
     } else {
         console.say(&console::maximization());
         for (half, sums) in sums.into_iter().enumerate() {
@@ -76,8 +82,7 @@ fn classification(
     let average_ctf2 = (premultiplied && !job.fixed_tau2)
         .then(|| spectra::average_ctf2(&sums, job.maximization.box_size));
     let volumes = std::mem::take(&mut sums.backprojections);
-    let centre = (job.settings.center_classes && !job.halves())
-        .then(|| job.sampling.offset_range / job.models[half].pixel_size);
+    let centre = centring(job, iteration);
     let model = &mut job.models[half];
     let flat = model.dimensions() == Dimensions::Two;
     let finish = Finish {
@@ -114,17 +119,17 @@ fn classification(
         broadcast_class(ranks, ranks.owner(k), class);
     }
     if flat {
-        job.unmasked = model
-            .classes
-            .iter()
-            .map(|class| class.map.clone())
-            .collect();
+        // RELION writes none in a run with --grad.
+        if job.gradient.is_none() {
+            let maps = model.classes.iter().map(|class| class.map.clone());
+            job.unmasked = maps.collect();
+        }
         let flatten = Finish {
             flatten: job.solvent.flattening(),
             ..Finish::default()
         };
         let classes = model.classes.par_iter_mut();
-        classes.for_each(|class| flatten.on_host(&mut class.map));
+        classes.for_each(|class| flatten.on_class(class));
     }
     let options = parameter_options(job, iteration);
     update_parameters(&mut job.models[half], &sums, &options);
@@ -162,6 +167,22 @@ fn tell(console: &Console, moved: Option<Moved>) {
             " Device memory does not suffice for this step of the maximisation: {step}. It was done on the host."
         ));
     }
+}
+
+/// How the classes are centred after an iteration (`--center_classes`).
+pub(super) fn centring(job: &Job, iteration: usize) -> Option<Centring> {
+    let pixel_size = job.models[0].pixel_size;
+    let least = match &job.gradient {
+        None => 0.0,
+        Some(schedule) if schedule.centres(iteration) => {
+            least_shift(job.expectation.particle_diameter / pixel_size)
+        }
+        Some(_) => return None,
+    };
+    (job.settings.center_classes && !job.halves()).then(|| Centring {
+        limit: job.sampling.offset_range / pixel_size,
+        least,
+    })
 }
 
 fn low_pass(job: &Job, iteration: usize) -> Option<LowPass> {
@@ -444,7 +465,7 @@ fn join(first: &mut WeightedSums, second: &mut WeightedSums) -> Result<(), RunEr
     Ok(())
 }
 
-fn parameter_options(job: &Job, iteration: usize) -> ParameterOptions {
+pub(super) fn parameter_options(job: &Job, iteration: usize) -> ParameterOptions {
     ParameterOptions {
         norm: job.settings.norm,
         scale: job.settings.scale,
@@ -459,6 +480,7 @@ fn parameter_options(job: &Job, iteration: usize) -> ParameterOptions {
             .iter()
             .map(|g| g.ctf_premultiplied)
             .collect(),
+        momentum: job.gradient.as_ref().map_or(0.0, |s| s.momentum(iteration)),
     }
 }
 

@@ -21,6 +21,21 @@ fn close(ours: f64, theirs: f64, what: &str, iteration: usize) {
     );
 }
 
+/// The rule of the schedule of a run.
+fn rule_of(start: &Table) -> ScheduleRule {
+    ScheduleRule {
+        oversampling: real(start, "rlnAdaptiveOversampleOrder") as u32,
+        local_order: real(start, "rlnAutoLocalSearchesHealpixOrder") as u32,
+        particle_diameter: real(start, "rlnParticleDiameter"),
+        ignore_angles: false,
+        resolution_angles: false,
+        minimum_step: 0.0,
+        maximum_step: 0.0,
+        ignore_changes: false,
+        stays_global: false,
+    }
+}
+
 /// Replay all iterations; returns how many there were before convergence.
 fn replay(folder: &Path, initial_low_pass: f64) -> usize {
     let read = |name: String| Document::read(&folder.join(name)).unwrap();
@@ -40,15 +55,7 @@ fn replay(folder: &Path, initial_low_pass: f64) -> usize {
         offset_range: real(&sampling, "rlnOffsetRange"),
         offset_step: real(&sampling, "rlnOffsetStep"),
     };
-    let rule = ScheduleRule {
-        oversampling: real(&start, "rlnAdaptiveOversampleOrder") as u32,
-        local_order: real(&start, "rlnAutoLocalSearchesHealpixOrder") as u32,
-        particle_diameter: real(&start, "rlnParticleDiameter"),
-        ignore_angles: false,
-        resolution_angles: false,
-        minimum_step: 0.0,
-        maximum_step: 0.0,
-    };
+    let rule = rule_of(&start);
     let reference_steps = ReferenceSteps {
         angular: schedule::angular_step(steps.healpix_order + rule.oversampling),
         offset: steps.offset_step / f64::from(1u32 << rule.oversampling),

@@ -12,7 +12,7 @@ use super::pipeline::Pipeline;
 use super::resume::Resumed;
 use super::settings::Settings;
 use super::writer::Writer;
-use super::{half_sets, schedule, scratch, start_up, threads};
+use super::{gradient, half_sets, schedule, scratch, start_up, threads};
 use crate::comm::Ranks;
 use crate::errors::{Code, Message, shell_word};
 use std::path::Path;
@@ -82,6 +82,7 @@ fn iterate(
         job.state.random_seed,
         job.order_iteration,
     );
+    gradient::start(job, console);
     let mut begins = Ok(());
     // The card with least room decides what all of them take at a time.
     let rooms = crew.engines.iter().filter_map(|engine| engine.device());
@@ -135,7 +136,10 @@ fn iterate(
             lead(&ranks, || writer.wait())?;
             return finish(job, &ranks, console);
         }
-        lead(&ranks, || writer.begin(job))?;
+        let schedule = job.gradient.as_ref();
+        if schedule.is_none_or(|schedule| schedule.is_written(number)) {
+            lead(&ranks, || writer.begin(job))?;
+        }
         if let Some(limit) = job.settings.abort_at_resolution
             && job.state.current_resolution > 0.0
             && 1.0 / job.state.current_resolution < limit

@@ -52,6 +52,10 @@ pub struct ScheduleRule {
     pub minimum_step: f64,
     /// `--maximum_angular_sampling`, degrees (0 = off).
     pub maximum_step: f64,
+    /// Changes of poses do not count: subsets of a gradient run are other particles every time (spec 05 §10).
+    pub ignore_changes: bool,
+    /// The order of local searches is not reached: in gradient iterations.
+    pub stays_global: bool,
 }
 
 /// True when the iteration about to run is the last (spec 02 §5.4).
@@ -79,7 +83,8 @@ pub fn refine_sampling(
         && required_angular_step(rule.particle_diameter, state.current_resolution) < step
         && now.healpix_order + 1 != rule.local_order;
     let stalled = state.iterations_without_gain >= PATIENCE || resolution_warrants;
-    let settled = state.iterations_without_changes >= PATIENCE || rule.ignore_angles;
+    let settled =
+        state.iterations_without_changes >= PATIENCE || rule.ignore_angles || rule.ignore_changes;
     if !(stalled && settled) {
         return None;
     }
@@ -94,8 +99,10 @@ pub fn refine_sampling(
     state.iterations_without_gain = 0;
     state.iterations_without_changes = 0;
     changes::reset_smallest(state);
-    let healpix_order = now.healpix_order + 1;
-    if healpix_order >= rule.local_order {
+    let mut healpix_order = now.healpix_order + 1;
+    if healpix_order >= rule.local_order && rule.stays_global {
+        healpix_order = now.healpix_order;
+    } else if healpix_order >= rule.local_order {
         state.local_searches = true;
     }
     Some(SamplingSteps {
@@ -177,6 +184,8 @@ mod tests {
             resolution_angles: false,
             minimum_step: 0.0,
             maximum_step: 0.0,
+            ignore_changes: false,
+            stays_global: false,
         }
     }
 
@@ -231,6 +240,27 @@ mod tests {
         refine_sampling(&mut state, now, &rule()).unwrap();
         assert!(state.local_searches);
         assert_eq!(local_search_width(4, 1), 3.75);
+    }
+
+    /// A gradient run does not wait for the poses to settle, and stays below the order of local searches.
+    #[test]
+    fn gradient_iterations_stay_global() {
+        let mut state = stalled(1.0, 1.0);
+        state.iterations_without_changes = 0;
+        let now = SamplingSteps {
+            healpix_order: 3,
+            ..START
+        };
+        assert_eq!(refine_sampling(&mut state, now, &rule()), None);
+        let gradient = ScheduleRule {
+            ignore_changes: true,
+            stays_global: true,
+            ..rule()
+        };
+        let found = refine_sampling(&mut state, now, &gradient).unwrap();
+        assert_eq!((found.healpix_order, state.local_searches), (3, false));
+        assert!(found.offset_step < now.offset_step);
+        assert_eq!(state.iterations_without_gain, 0);
     }
 
     #[test]

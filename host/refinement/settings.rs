@@ -1,6 +1,11 @@
 //! What the user asked for: every option of a run in its working form (spec 01 §9, spec 03 §3).
 
+use super::gradient_settings::GradientSettings;
 use super::lengths;
+use super::option_values::{
+    above_zero, below_hundred, between, count, not_negative, optional_count, particle_diameter,
+    psi_step, refuse, small,
+};
 use crate::device::Precision;
 use crate::fourier::shape::Dimensions;
 use crate::optics::CtfFlags;
@@ -200,10 +205,10 @@ pub struct Settings {
     pub use_all_data: bool,
     /// `--force_converge`.
     pub force_converge: bool,
+    /// `--grad` and what belongs to it.
+    pub gradient: GradientSettings,
 }
 
-/// Finest in-plane step, degrees: it moves the edge of a box of 5000 pixels by less than one.
-const FINEST_PSI_STEP: f64 = 0.02;
 /// RELION's `--offset_range` and `--offset_step`, pixels.
 pub(super) const DEFAULT_OFFSET_RANGE: f64 = 6.0;
 pub(super) const DEFAULT_OFFSET_STEP: f64 = 2.0;
@@ -387,6 +392,7 @@ impl Settings {
             always_join_halves: line.flag("--always_join_random_halves"),
             use_all_data: line.flag("--use_all_data"),
             force_converge: line.flag("--force_converge"),
+            gradient: GradientSettings::from_values(line)?,
         })
     }
 
@@ -399,6 +405,9 @@ impl Settings {
                  reference each; classify first (without --auto_refine), then refine the particles of one class",
                 self.classes
             ));
+        }
+        if let Some(trouble) = self.gradient.excluded_by(self) {
+            return refuse(trouble);
         }
         if self.deterministic && self.gpu.is_some() {
             return refuse(
@@ -485,100 +494,4 @@ impl Default for Settings {
         let settings = nothing_given.and_then(|line| Self::from_values(&line));
         settings.expect("the defaults of the option table are possible values")
     }
-}
-
-fn particle_diameter(line: &CommandLine) -> Result<Option<f64>, OptionsError> {
-    match line.real("--particle_diameter") {
-        0.0 => Err(refuse(
-            line,
-            "--particle_diameter",
-            "a mask of no size leaves nothing of the particles; give the longest dimension of the particle in Å plus some margin",
-        )),
-        _ => Ok(line.positive("--particle_diameter")),
-    }
-}
-
-fn psi_step(line: &CommandLine) -> Result<Option<f64>, OptionsError> {
-    match line.positive("--psi_step") {
-        Some(step) if step < FINEST_PSI_STEP => Err(refuse(
-            line,
-            "--psi_step",
-            "in-plane angles less than 0.02° apart look the same in every image; give at least 0.02",
-        )),
-        Some(step) if step > 360.0 => {
-            Err(refuse(line, "--psi_step", "a full turn has 360 degrees"))
-        }
-        step => Ok(step),
-    }
-}
-
-fn refuse(line: &CommandLine, option: &'static str, reason: &'static str) -> OptionsError {
-    OptionsError::OutOfRange {
-        option,
-        value: line.text(option).to_owned(),
-        reason,
-    }
-}
-
-/// A whole number of at least `least` (0 or 1).
-fn count(line: &CommandLine, option: &'static str, least: usize) -> Result<usize, OptionsError> {
-    usize::try_from(line.integer(option))
-        .ok()
-        .filter(|value| *value >= least)
-        .ok_or_else(|| {
-            let reason = match least {
-                0 => "it cannot be negative",
-                _ => "it must be at least 1",
-            };
-            refuse(line, option, reason)
-        })
-}
-
-/// A whole number of at least 1; None when negative (RELION's "−1 is off").
-fn optional_count(line: &CommandLine, option: &'static str) -> Result<Option<usize>, OptionsError> {
-    match line.integer(option) {
-        ..0 => Ok(None),
-        _ => count(line, option, 1).map(Some),
-    }
-}
-
-fn small(
-    line: &CommandLine,
-    option: &'static str,
-    range: std::ops::RangeInclusive<u32>,
-    reason: &'static str,
-) -> Result<u32, OptionsError> {
-    u32::try_from(line.integer(option))
-        .ok()
-        .filter(|value| range.contains(value))
-        .ok_or_else(|| refuse(line, option, reason))
-}
-
-fn between(
-    line: &CommandLine,
-    option: &'static str,
-    low: f64,
-    high: f64,
-    reason: &'static str,
-) -> Result<f64, OptionsError> {
-    Some(line.real(option))
-        .filter(|value| (low..=high).contains(value))
-        .ok_or_else(|| refuse(line, option, reason))
-}
-
-fn above_zero(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
-    line.positive(option)
-        .ok_or_else(|| refuse(line, option, "it must be above 0"))
-}
-
-fn below_hundred(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
-    Some(not_negative(line, option)?)
-        .filter(|value| *value < 100.0)
-        .ok_or_else(|| refuse(line, option, "it is a share in per cent, below 100"))
-}
-
-fn not_negative(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
-    Some(line.real(option))
-        .filter(|value| *value >= 0.0)
-        .ok_or_else(|| refuse(line, option, "it cannot be negative"))
 }

@@ -234,5 +234,6 @@ fn input<'a>(
         classes: job.class_selection(iteration),
         references_ctf_corrected: job.state.references_ctf_corrected,
         priors_from_current: job.priors_from_current(),
+        gradient: job.state.gradient,
     }
 }

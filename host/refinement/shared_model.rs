@@ -2,7 +2,8 @@
 
 use super::state::RunState;
 use crate::comm::Ranks;
-use crate::model::ClassModel;
+use crate::fourier::shape::VolumeShape;
+use crate::model::{ClassModel, Moments};
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -45,6 +46,34 @@ pub fn broadcast_map(ranks: &Ranks, root: usize, map: &mut Array3<f64>) {
         let pairs = values.par_iter_mut().zip(&narrow);
         pairs.for_each(|(value, &v)| *value = f64::from(v));
     }
+}
+
+/// Give all ranks the moments of a class that rank `root` has. A collective.
+pub fn broadcast_moments(
+    ranks: &Ranks,
+    root: usize,
+    class: &mut ClassModel,
+    smallest: VolumeShape,
+) {
+    if ranks.size() == 1 {
+        return;
+    }
+    let moments = class.moments.get_or_insert_with(|| Moments::new(smallest));
+    let mut reach = [moments.shape.r_max as f64];
+    ranks.broadcast(root, &mut reach);
+    let shape = VolumeShape::new(
+        smallest.dimensions,
+        smallest.box_size,
+        smallest.padding,
+        2 * reach[0] as usize,
+    );
+    if shape != moments.shape {
+        *moments = Moments::new(shape);
+    }
+    for first in &mut moments.first {
+        ranks.broadcast(root, first);
+    }
+    ranks.broadcast(root, &mut moments.second);
 }
 
 /// Give all ranks the counters and flags of rank 0: machines of another kind may round what they follow from
@@ -120,6 +149,11 @@ pub fn broadcast_state(ranks: &Ranks, state: &mut RunState) {
         references_ctf_corrected: references_ctf_corrected != 0.0,
         local_searches: local_searches != 0.0,
         random_seed: random_seed as u32,
+        // They follow from the schedule.
+        gradient: state.gradient,
+        step_size: state.step_size,
+        subset_size: state.subset_size,
+        subsets: std::mem::take(&mut state.subsets),
     };
 }
 

@@ -18,7 +18,10 @@ use super::settings::Settings;
 use super::shared_model::broadcast_map;
 use super::solvent::Solvent;
 use super::state::RunState;
-use super::{class_averages, contrast, half_sets, lengths, memory, rejection, resume, scratch};
+use super::{
+    class_averages, contrast, gradient, gradient_settings, half_sets, lengths, memory, rejection,
+    resume, scratch,
+};
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::ExpectationOptions;
@@ -112,11 +115,15 @@ fn first_job(
         diameter,
     } = input;
     let box_size = references[0].box_size();
+    let mut settings = settings;
+    let dimensions = Dimensions::of_sections(references[0].maps[0].dim().0);
+    let schedule = gradient::schedule(&mut settings, dimensions, particles.particles.len());
+    let fudge = gradient::tau2_fudge(schedule.as_ref(), &settings, 0);
     let members = half_sets::members(&particles.particles, settings.split_random_halves);
     let mut models = Vec::new();
     for (list, reference) in members.iter().zip(references.iter().cycle()) {
         models.push(initial_model(
-            &settings, reference, &particles, list, noise, &sampling,
+            &settings, fudge, reference, &particles, list, noise, &sampling,
         )?);
     }
     let mut state = RunState::new(seed);
@@ -125,7 +132,7 @@ fn first_job(
         !settings.ctf_uncorrected_reference || settings.from_nothing().is_some();
     let mut job = Job {
         expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
-        maximization: maximization_options(&settings, box_size),
+        maximization: maximization_options(&settings, fudge, box_size),
         operators: operators(&settings)?,
         generate_seeds: references[0].generate_seeds,
         fixed_tau2: settings.tau_spectrum.is_some(),
@@ -135,6 +142,7 @@ fn first_job(
         unfiltered: Vec::new(),
         unmasked: Vec::new(),
         alarms: Alarms::default(),
+        gradient: schedule,
         settings,
         particles,
         images,
@@ -143,6 +151,7 @@ fn first_job(
         state,
         solvent,
     };
+    gradient::prepare(&mut job);
     start_local_searches(&mut job);
     Ok(job)
 }
@@ -191,9 +200,12 @@ pub fn resumed(
         sampling.perturb(&mut CRandom::new(UNSEEDED));
     }
     let seed = state.random_seed;
+    let dimensions = models[0].dimensions();
+    let schedule = gradient::schedule(&mut settings, dimensions, particles.particles.len());
+    let fudge = gradient::tau2_fudge(schedule.as_ref(), &settings, state.iteration);
     let mut job = Job {
         expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
-        maximization: maximization_options(&settings, box_size),
+        maximization: maximization_options(&settings, fudge, box_size),
         operators: operators(&settings)?,
         generate_seeds: false,
         fixed_tau2: settings.tau_spectrum.is_some(),
@@ -201,6 +213,7 @@ pub fn resumed(
         unfiltered: Vec::new(),
         unmasked: Vec::new(),
         alarms: Alarms::default(),
+        gradient: schedule,
         settings,
         particles,
         images,
@@ -211,6 +224,7 @@ pub fn resumed(
         solvent,
         order_iteration,
     };
+    gradient::prepare(&mut job);
     start_local_searches(&mut job);
     Ok(job)
 }
@@ -219,10 +233,12 @@ pub fn resumed(
 pub fn last_iteration(settings: &Settings) -> usize {
     const DEFAULT_ITERATIONS: usize = 50;
     if settings.auto_refine {
-        settings.auto_iter_max
-    } else {
-        settings.iterations.unwrap_or(DEFAULT_ITERATIONS)
+        return settings.auto_iter_max;
     }
+    settings.iterations.unwrap_or(match settings.gradient.on {
+        true => gradient_settings::DEFAULT_ITERATIONS,
+        false => DEFAULT_ITERATIONS,
+    })
 }
 
 fn seconds_since_epoch() -> u32 {
@@ -372,6 +388,7 @@ fn estimate_noise(
 
 fn initial_model(
     settings: &Settings,
+    tau2_fudge: f64,
     references: &References,
     set: &ParticleSet,
     members: &[usize],
@@ -417,7 +434,7 @@ fn initial_model(
         box_size,
         pixel_size: references.pixel_size,
         padding: settings.padding,
-        tau2_fudge: settings.tau2_fudge.unwrap_or(1.0),
+        tau2_fudge,
         classes,
         noise: noise.to_vec(),
         scales: vec![1.0; set.scale_groups.len()],
@@ -490,10 +507,14 @@ fn expectation_options(
     }
 }
 
-fn maximization_options(settings: &Settings, box_size: usize) -> MaximizationOptions {
+fn maximization_options(
+    settings: &Settings,
+    tau2_fudge: f64,
+    box_size: usize,
+) -> MaximizationOptions {
     MaximizationOptions {
         box_size,
-        tau2_fudge: settings.tau2_fudge.unwrap_or(1.0),
+        tau2_fudge,
         regularise: !settings.no_map,
         minres_map: settings.minres_map,
         gridding_iterations: settings.gridding_iterations,

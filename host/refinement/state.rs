@@ -51,6 +51,23 @@ pub struct RunState {
     pub local_searches: bool,
     /// The seed in use (`rlnRandomSeed`).
     pub random_seed: u32,
+    /// The iteration steps along a gradient (`rlnDoStochasticGradientDescent`).
+    pub gradient: bool,
+    /// η (`rlnGradCurrentStepsize`); 0 without `--grad`.
+    pub step_size: f64,
+    /// `rlnSgdSubsetSize`: particles of the iteration, −1 for all; 0 before the first of a gradient run.
+    pub subset_size: i64,
+    /// Subsets of all iterations of a gradient run so far.
+    pub subsets: Vec<Subset>,
+}
+
+/// The particles of an iteration of a gradient run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subset {
+    /// Number of the iteration.
+    pub iteration: usize,
+    /// How many; None: all.
+    pub size: Option<usize>,
 }
 
 impl RunState {
@@ -78,6 +95,10 @@ impl RunState {
             references_ctf_corrected: true,
             local_searches: false,
             random_seed,
+            gradient: false,
+            step_size: 0.0,
+            subset_size: -1,
+            subsets: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@
 mod command_line;
 mod continuation;
 mod files;
+mod gradient;
 mod machine;
 mod particles;
 mod references;

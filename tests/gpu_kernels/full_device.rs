@@ -109,6 +109,7 @@ impl Start {
             classes: ClassSelection::All,
             references_ctf_corrected: true,
             priors_from_current: false,
+            gradient: false,
         }
     }
 }

@@ -4,7 +4,9 @@ use super::maximization::{N, SIZE, class, falling_sums, narrow, options, squared
 use super::*;
 use gerelion::fourier::shape::{Dimensions, VolumeShape};
 use gerelion::fourier::sums::Sums;
-use gerelion::maximization::{Finish, Flattening, LowPass, Prior, maximize_class, volumes};
+use gerelion::maximization::{
+    Centring, Finish, Flattening, LowPass, Prior, maximize_class, volumes,
+};
 use ndarray::Array3;
 use std::sync::Arc;
 
@@ -50,7 +52,7 @@ fn maps_are_finished_as_on_the_host() {
     for (what, low_pass, centre, flatten) in finishes {
         let finish = Finish {
             low_pass,
-            centre,
+            centre: centre.map(|limit| Centring { limit, least: 0.0 }),
             flatten,
         };
         let [host, found] = falling_sums(&device, 2.0, 6).map(|sums| {

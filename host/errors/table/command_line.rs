@@ -20,7 +20,7 @@ super::super::entry::entries! {
 
     /// RELION has the option, this program does not do what it asks for.
     UNSUPPORTED_OPTION = 104, "Option that this program does not support";
-    causes: "A job of another kind: helices, subtomograms, multi-body refinement, gradient descent.",
+    causes: "A job of another kind: helices, subtomograms, multi-body refinement, self-organising maps.",
             "A command line taken over from RELION with an option that is not needed.";
     remedies: "Leave the option out, or take what the message names instead.", "Run jobs of that kind with RELION.";
 

@@ -9,7 +9,7 @@ super::super::entry::entries! {
 
     /// The run is of a kind that this program does not do.
     UNSUPPORTED_RUN = 702, "Run of a kind that is not supported";
-    causes: "Gradient descent, helices, multi-body refinement, subtomograms or local symmetry.";
+    causes: "Gradient descent of RELION 2 and 3, helices, multi-body refinement, subtomograms or local symmetry.";
     remedies: "Continue it with RELION.";
 
     /// A file that belongs to the run is not there.

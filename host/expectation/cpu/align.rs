@@ -330,8 +330,8 @@ fn add_to_volumes(
             slices.extend(parent.slices);
             shares.extend(parent.shares);
         }
-        for (class, volume) in volumes.iter_mut().enumerate() {
-            insert::insert_slices(volume, class, size, &slices);
+        for (number, volume) in volumes.iter_mut().enumerate() {
+            insert::insert_slices(volume, number, size, &slices);
         }
     }
     shares

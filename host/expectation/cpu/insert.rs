@@ -11,17 +11,17 @@ use rayon::prelude::*;
 /// A slice of sums in rows y = −n/2+1…n/2 of n/2+1 pixels.
 #[derive(Debug, Clone)]
 pub struct SumSlice {
-    /// Class it belongs to.
-    pub class: usize,
+    /// Back-projection it belongs to.
+    pub volume: usize,
     /// Where its pixels lie.
     pub axes: SliceAxes,
     /// [re, im, weight] per pixel; weight 0 = nothing to insert.
     pub values: Vec<[f32; 3]>,
 }
 
-/// Add all slices of class `class` (boxes of `size` pixels) to its volume.
-pub fn insert_slices(volume: &mut BackProjection, class: usize, size: usize, slices: &[SumSlice]) {
-    if !slices.iter().any(|s| s.class == class) {
+/// Add all slices of back-projection `number` (boxes of `size` pixels) to it.
+pub fn insert_slices(volume: &mut BackProjection, number: usize, size: usize, slices: &[SumSlice]) {
+    if !slices.iter().any(|s| s.volume == number) {
         return;
     }
     let shape = volume.shape.for_kernels();
@@ -46,7 +46,7 @@ pub fn insert_slices(volume: &mut BackProjection, class: usize, size: usize, sli
                 data,
                 weight,
             };
-            for slice in slices.iter().filter(|s| s.class == class) {
+            for slice in slices.iter().filter(|s| s.volume == number) {
                 pulp::Arch::new().dispatch(InsertSlice {
                     slab: &mut slab,
                     slice,
@@ -233,7 +233,7 @@ mod tests {
                     })
                     .collect();
                 SumSlice {
-                    class: 0,
+                    volume: 0,
                     axes: SliceAxes {
                         x_axis: step(a[0]),
                         y_axis: step(a[1]),

@@ -44,7 +44,7 @@ struct Iteration {
     /// Global searches: orientations of every class, and their matrices.
     global: Vec<(OrientationList, Vec<Matrix3>)>,
     batch: usize,
-    /// Back-projections of the classes.
+    /// Back-projections of the classes (and pseudo-halves).
     volumes: Vec<BackProjection>,
     /// All other sums.
     sums: WeightedSums,
@@ -79,7 +79,7 @@ impl Iteration {
                 .collect(),
             _ => Vec::new(),
         };
-        let volumes = vec![input.empty_backprojection(); input.references.len()];
+        let volumes = vec![input.empty_backprojection(); input.volumes()];
         Ok(Self {
             layouts: input.optics.iter().map(|_| None).collect(),
             global,

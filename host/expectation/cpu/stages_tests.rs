@@ -82,6 +82,7 @@ fn compare_stages(from: usize) {
         classes: ClassSelection::All,
         references_ctf_corrected: true,
         priors_from_current: false,
+        gradient: false,
     };
     let layout = GroupLayout::new(&input, 0).unwrap();
     for (shell, &v) in numbers(&stages["inverse_variance_first_shells"])
@@ -120,8 +121,7 @@ fn compare_stages(from: usize) {
         })
         .map(|i| i.unwrap_or(usize::MAX))
         .collect();
-    let store = ImageStore::open(&set, false).unwrap();
-    let mut items = Vec::new();
+    let (store, mut items) = (ImageStore::open(&set, false).unwrap(), Vec::new());
     let expected = stages["particles"].as_array().unwrap();
     for particle in expected {
         let row = particle["row_in_data_file_1based"].as_u64().unwrap() as usize - 1;

@@ -12,7 +12,7 @@ use super::columns::half_power;
 use super::fine::Groups;
 use super::insert::SumSlice;
 use super::prepare::PreparedImage;
-use gpu::samples::{model_factor, slice_sum};
+use gpu::samples::{model_factor, residual, residual_factor, slice_sum};
 use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -76,6 +76,8 @@ pub struct StoreImage {
     data: [Vec<f32>; 2],
     /// (s·C)²·V (s·C·V for premultiplied data).
     data_power: Vec<f32>,
+    /// Factors of the reference in residuals, where they are not `data_power`; else empty.
+    residual: Vec<f32>,
 }
 
 impl StoreImage {
@@ -95,7 +97,19 @@ impl StoreImage {
             model_power: (0..projected).map(|i| model(i) * model(i)).collect(),
             data: [0, 1].map(|_| Vec::with_capacity(layout.pixels.len())),
             data_power: Vec::with_capacity(layout.pixels.len()),
+            residual: Vec::new(),
         };
+        if input.gradient && !input.references_ctf_corrected {
+            let factor = |i: usize| {
+                residual_factor(
+                    scale,
+                    scale * image.ctf[i],
+                    layout.inverse_variance[i],
+                    flags,
+                )
+            };
+            out.residual = (0..projected).map(factor).collect();
+        }
         for (i, f) in image.masked[..projected].iter().enumerate() {
             out.model[0].push(model(i) * f.re);
             out.model[1].push(model(i) * f.im);
@@ -138,19 +152,22 @@ fn parent_sums(
     let (total, projected) = (layout.pixels.len(), layout.full_projected());
     let shells = layout.pixels.shell_ranges(projected);
 
+    let half_of = |kept: &Kept| input.pseudo_half(items[image_of(groups, kept)].particle);
     let mut order: Vec<&Kept> = kept.iter().collect();
-    order.sort_by_key(|k| (k.orientation, groups.samples[k.sample as usize].image));
+    order.sort_by_key(|k| (k.orientation, half_of(k), image_of(groups, k)));
     let mut slice = vec![0.0f32; 2 * projected];
     let mut power = vec![0.0f32; projected];
     let mut products = [0, 1].map(|_| vec![0.0f32; projected]);
     let mut phase = [0, 1].map(|_| vec![0.0f32; total]);
-    for of_child in order.chunk_by(|a, b| a.orientation == b.orientation) {
+    let same = |a: &&Kept, b: &&Kept| a.orientation == b.orientation && half_of(a) == half_of(b);
+    for of_child in order.chunk_by(same) {
         let axes = layout
             .plane
             .axes(&children[of_child[0].orientation as usize]);
         project(reference, &axes, &layout.pixels, projected, &mut slice);
         half_power(&slice, &mut power);
         let mut sum = [0, 1, 2].map(|_| vec![0.0f32; total]);
+        let mut factors = Vec::new();
         for of_image in of_child.chunk_by(|a, b| image_of(groups, a) == image_of(groups, b)) {
             let index = image_of(groups, of_image[0]);
             phase.iter_mut().for_each(|p| p.fill(0.0));
@@ -176,6 +193,7 @@ fn parent_sums(
                 weight,
                 sum: &mut sum,
             });
+            add_residual_factors(&mut factors, &image.residual, weight);
             out.shares.push(ImageShare {
                 image: index,
                 shells: ClassShells {
@@ -188,8 +206,12 @@ fn parent_sums(
                 },
             });
         }
+        if input.gradient {
+            subtract_reference(&mut sum, &slice, &factors);
+        }
+        let half = half_of(of_child[0]);
         out.slices.push(SumSlice {
-            class: parent.class as usize,
+            volume: half * input.references.len() + parent.class as usize,
             axes,
             values: in_rows(layout, &sum),
         });
@@ -272,6 +294,27 @@ impl NullaryFnOnce for AddImage<'_> {
             im[i] += f_re[i] * p_im[i] + f_im[i] * p_re[i];
             w[i] += self.weight * power[i];
         }
+    }
+}
+
+/// Adds the factors of one image in residuals, where it has its own.
+fn add_residual_factors(factors: &mut Vec<f32>, of_image: &[f32], weight: f32) {
+    factors.resize(of_image.len(), 0.0);
+    for (sum, factor) in factors.iter_mut().zip(of_image) {
+        *sum += weight * factor;
+    }
+}
+
+/// Leaves of the sums of images what the reference does not explain (spec 05 §5); without factors of their own the weights
+/// are those of the reference.
+fn subtract_reference(sum: &mut [Vec<f32>; 3], slice: &[f32], factors: &[f32]) {
+    let count = slice.len() / 2;
+    let [re, im, weight] = sum;
+    let factors = if factors.is_empty() { weight } else { factors };
+    let sums = re.iter_mut().zip(im);
+    let slices = slice[..count].iter().zip(&slice[count..]);
+    for (((re, im), (&a_re, &a_im)), &factor) in sums.zip(slices).zip(factors) {
+        [*re, *im] = residual([*re, *im], [a_re, a_im], factor);
     }
 }
 

@@ -34,6 +34,26 @@ pub fn write_map_labelled(
     pixel_size: f64,
     label: &str,
 ) -> Result<(), MrcError> {
+    write_array(path, map, pixel_size, label, false)
+}
+
+/// As [`write_map_labelled`], a stack of images (number, y, x) of any shape.
+pub fn write_stack(
+    path: &Path,
+    images: ArrayView3<f32>,
+    pixel_size: f64,
+    label: &str,
+) -> Result<(), MrcError> {
+    write_array(path, images, pixel_size, label, true)
+}
+
+fn write_array(
+    path: &Path,
+    map: ArrayView3<f32>,
+    pixel_size: f64,
+    label: &str,
+    is_stack: bool,
+) -> Result<(), MrcError> {
     let (z, y, x) = map.dim();
     let mut statistics = Statistics::default();
     statistics.add(map.iter().copied());
@@ -41,7 +61,7 @@ pub fn write_map_labelled(
         size: [x, y, z],
         mode: 2,
         pixel_size,
-        is_stack: false,
+        is_stack,
         statistics,
         second_label: label.to_owned(),
     };

@@ -1,6 +1,6 @@
 //! Low-pass, centring and solvent of maps on a device (spec 02 §6.1, §6.3).
 
-use super::super::finish::{Finish, Flattening, LowPass, shift_of};
+use super::super::finish::{Centring, Finish, Flattening, LowPass, shift_of};
 use super::map::DeviceMap;
 use crate::device::{Buffer, CubeTransform, DeviceError, Direction, View};
 use gpu::kernels::map::FinishMap;
@@ -13,8 +13,8 @@ pub fn finish(mut map: DeviceMap, finish: &Finish) -> Result<DeviceMap, DeviceEr
     if let Some(filter) = &finish.low_pass {
         map = low_pass(&map, filter)?;
     }
-    if let Some(limit) = finish.centre {
-        map = centre(map, limit)?;
+    if let Some(rule) = finish.centre {
+        map = centre(map, rule)?;
     }
     if let Some(flattening) = finish.flatten {
         flatten(&map, flattening)?;
@@ -40,7 +40,7 @@ fn low_pass(map: &DeviceMap, filter: &LowPass) -> Result<DeviceMap, DeviceError>
     DeviceMap::from_transform(device, cube, &plan)
 }
 
-fn centre(map: DeviceMap, limit: f64) -> Result<DeviceMap, DeviceError> {
+fn centre(map: DeviceMap, rule: Centring) -> Result<DeviceMap, DeviceError> {
     let device = &map.device;
     let moments: Buffer<f64> = device.zeros(4)?;
     // SAFETY: array sizes as the kernel demands.
@@ -52,7 +52,7 @@ fn centre(map: DeviceMap, limit: f64) -> Result<DeviceMap, DeviceError> {
         })?
     };
     let found = device.download(&moments, 4)?;
-    let Some(shift) = shift_of([found[0], found[1], found[2], found[3]], limit) else {
+    let Some(shift) = shift_of([found[0], found[1], found[2], found[3]], rule) else {
         return Ok(map);
     };
     let [x, y, z] = shift.map(|s| s as f32);

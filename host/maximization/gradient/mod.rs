@@ -10,3 +10,66 @@ pub mod moments;
 pub mod replacement;
 pub mod schedule;
 pub mod step;
+
+use self::moments::Direction;
+use self::step::StepRule;
+use super::{EMPTY_SUMS, MaximizationError, MaximizationOptions, ReferenceSpectra, volumes};
+use crate::errors::Message;
+use crate::fourier::backprojection::BackProjection;
+use crate::fourier::sums::Sums;
+use crate::geometry::Matrix3;
+use crate::model::{ClassModel, Moments};
+
+/// What the sums of a gradient iteration say of a class, before its step.
+pub struct Advanced {
+    /// Where the moments point.
+    pub direction: Direction,
+    /// Spectra from the weights of pseudo-half 1.
+    spectra: ReferenceSpectra,
+}
+
+/// Takes the sums of both pseudo-halves into the moments of a class; `operators` without the identity. None for a class that
+/// takes no part: without particles, or without weight in pseudo-half 1.
+pub fn advance_class(
+    class: &mut ClassModel,
+    halves: [Sums; 2],
+    operators: &[Matrix3],
+    average_ctf2: Option<&[f64]>,
+    options: &MaximizationOptions,
+) -> Result<Option<Advanced>, MaximizationError> {
+    if class.fraction <= 0.0 {
+        return Ok(None);
+    }
+    let [mut first, mut second] = halves;
+    for sums in [&mut first, &mut second] {
+        sums.move_to_host()?;
+        volumes::symmetrise(sums, operators)?;
+    }
+    let weights = volumes::weights(&first)?;
+    let total: f64 = weights.iter().map(|[sum, _]| sum).sum();
+    if total / first.shape().oversampling() <= EMPTY_SUMS {
+        return Ok(None);
+    }
+    let spectra = ReferenceSpectra::new(&first, &weights, &class.tau2, average_ctf2, options)?;
+    let shape = *first.shape();
+    let moments = class.moments.get_or_insert_with(|| Moments::new(shape));
+    let direction = moments::advance(moments, [on_host(first)?, on_host(second)?]);
+    Ok(Some(Advanced { direction, spectra }))
+}
+
+fn on_host(sums: Sums) -> Result<BackProjection, MaximizationError> {
+    match sums {
+        Sums::Host(sums) => Ok(sums),
+        Sums::Device(_) => {
+            Err(Message::internal("sums that moved to the host are not there").into())
+        }
+    }
+}
+
+impl Advanced {
+    /// Takes the step, and the spectra.
+    pub fn step(self, class: &mut ClassModel, rule: &StepRule) {
+        self.spectra.store(class);
+        class.map = step::step(&class.map, &self.direction, rule);
+    }
+}

@@ -6,6 +6,7 @@ mod computation;
 mod expert;
 mod families;
 mod general;
+mod gradient;
 mod older;
 mod orientations;
 
@@ -25,7 +26,7 @@ pub fn all() -> impl Iterator<Item = &'static OptionEntry> {
         older::OLDER.as_slice(),
         older::REMOVED.as_slice(),
         families::HELIX.as_slice(),
-        families::GRADIENT.as_slice(),
+        gradient::GRADIENT.as_slice(),
         families::TOMOGRAPHY.as_slice(),
         families::MULTI_BODY.as_slice(),
     ]

@@ -4,7 +4,8 @@
 use crate::formats::star::{Document, StarError, Table, Value};
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
-use crate::refinement::state::RunState;
+use crate::refinement::settings::Settings;
+use crate::refinement::state::{RunState, Subset};
 
 /// Name of the table.
 pub const TABLE: &str = "gerelion_state";
@@ -39,6 +40,46 @@ fn reals(state: &RunState, sampling: &Sampling) -> [(&'static str, f64); 12] {
         ("gerelionOffsetStep", sampling.offset_step),
     ]
 }
+
+/// What a gradient run adds to the table.
+pub fn push_gradient(table: &mut Table, settings: &Settings) {
+    table.push(FROM_NOTHING, settings.denovo_3d);
+}
+
+/// The first maps were made from nothing, which RELION forgets although its schedules depend on it (spec 05 §18). False where
+/// the table does not say.
+pub fn read_from_nothing(table: &Table) -> Result<bool, StarError> {
+    Ok(table.has(FROM_NOTHING) && table.boolean(0, FROM_NOTHING)?)
+}
+
+const FROM_NOTHING: &str = "gerelionFromNothing";
+
+/// Sizes of all subsets so far: the order of the particles follows from them.
+pub fn subsets_table(subsets: &[Subset]) -> Table {
+    let mut t = Table::new_loop(SUBSETS, &["gerelionIteration", "gerelionSubsetSize"]);
+    for subset in subsets {
+        let size = subset.size.map_or(-1, |size| size as i64);
+        t.push_row(vec![subset.iteration.into(), size.into()]);
+    }
+    t
+}
+
+/// The subsets so far, if the file is one of ours.
+pub fn read_subsets(document: &Document) -> Result<Vec<Subset>, StarError> {
+    let Some(table) = document.table(SUBSETS) else {
+        return Ok(Vec::new());
+    };
+    (0..table.len())
+        .map(|row| {
+            Ok(Subset {
+                iteration: table.integer(row, "gerelionIteration")?.max(0) as usize,
+                size: usize::try_from(table.integer(row, "gerelionSubsetSize")?).ok(),
+            })
+        })
+        .collect()
+}
+
+const SUBSETS: &str = "gerelion_subsets";
 
 /// What the table adds to RELION's columns.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -19,6 +19,7 @@ mod together;
 use self::names::FileNames;
 use self::set_mark::SetMark;
 use self::together::Files;
+use super::moment_files;
 use super::settings::Settings;
 use super::state::RunState;
 use crate::dataset::{DatasetError, ParticleSet};
@@ -250,6 +251,10 @@ impl FileSet<'_> {
             }
             Dimensions::Three => self.add_maps(files, model, &stem, mark),
         }
+        if model.classes.iter().any(|class| class.moments.is_some()) {
+            let stem = stem.clone();
+            files.add(move || Ok(moment_files::write(&stem, model, mark)?));
+        }
         files.add(move || {
             let mut document = model_star::document(model, &stem, &self.particles.scale_groups);
             document.header.push(mark.to_owned());
@@ -262,7 +267,8 @@ impl FileSet<'_> {
         for (k, class) in model.classes.iter().enumerate() {
             let path = PathBuf::from(names::class_map(stem, k + 1));
             files.add(move || self.write_map(&path, &class.map, mark));
-            if !(self.settings.skip_align || self.settings.skip_rotate) {
+            let searched = !(self.settings.skip_align || self.settings.skip_rotate);
+            if searched && !self.state.gradient {
                 let path = names::angular_distribution(stem, k + 1);
                 files.add(move || {
                     let text = angular_distribution::bild(

@@ -7,6 +7,7 @@ use crate::formats::star::{Document, Table, Value};
 use crate::fourier::shape::Dimensions;
 use crate::maximization::completeness::{estimated_resolution, overall_completeness};
 use crate::model::{ClassModel, Model};
+use crate::refinement::moment_files;
 
 /// `rlnAngstromResolution` of shell 0, and the resolution of a class without a reliable shell.
 const NO_RESOLUTION: f64 = 999.0;
@@ -75,14 +76,18 @@ pub(super) fn general(model: &Model, groups: usize) -> Table {
 
 fn classes(model: &Model, stem: &str) -> Table {
     let flat = model.dimensions() == Dimensions::Two;
-    let mut labels = vec![
-        "rlnReferenceImage",
+    let moments = model.classes.iter().any(|class| class.moments.is_some());
+    let mut labels = vec!["rlnReferenceImage"];
+    if moments {
+        labels.extend(["rlnGradMoment1", "rlnGradMoment2"]);
+    }
+    labels.extend([
         "rlnClassDistribution",
         "rlnAccuracyRotations",
         "rlnAccuracyTranslationsAngst",
         "rlnEstimatedResolution",
         "rlnOverallFourierCompleteness",
-    ];
+    ]);
     if flat {
         labels.extend(["rlnClassPriorOffsetX", "rlnClassPriorOffsetY"]);
     }
@@ -92,14 +97,18 @@ fn classes(model: &Model, stem: &str) -> Table {
             true => class_average(stem, k + 1),
             false => class_map(stem, k + 1),
         };
-        let mut row: Vec<Value> = vec![
-            name.into(),
+        let mut row: Vec<Value> = vec![name.into()];
+        if moments {
+            let names = moment_files::names(stem, k + 1, model.dimensions());
+            row.extend(names.map(Value::from));
+        }
+        row.extend([
             class.fraction.into(),
             class.accuracy_rotations.into(),
             class.accuracy_translations.into(),
             estimated_resolution(&class.ssnr, model.box_size, model.pixel_size).into(),
             overall_completeness(&class.ssnr, &class.coverage).into(),
-        ];
+        ]);
         if flat {
             row.extend(class.offset_prior.map(Value::from));
         }

@@ -4,6 +4,7 @@ use super::exact;
 use crate::formats::star::{Document, Table};
 use crate::geometry::sampling::Sampling;
 use crate::refinement::settings::Settings;
+use crate::refinement::start_up::last_iteration;
 use crate::refinement::state::RunState;
 use std::path::Path;
 
@@ -43,6 +44,14 @@ pub struct Contents<'a> {
 
 /// Header lines, RELION's table, and our own with what RELION's cannot hold.
 pub fn document(contents: &Contents) -> Document {
+    let mut tables = vec![
+        general(contents),
+        exact::table(contents.state, contents.sampling, contents.order_iteration),
+    ];
+    if contents.settings.gradient.on {
+        exact::push_gradient(&mut tables[1], contents.settings);
+        tables.push(exact::subsets_table(&contents.state.subsets));
+    }
     Document {
         header: vec![
             format!(
@@ -51,10 +60,7 @@ pub fn document(contents: &Contents) -> Document {
             ),
             format!("{} ", contents.settings.command_line),
         ],
-        tables: vec![
-            general(contents),
-            exact::table(contents.state, contents.sampling, contents.order_iteration),
-        ],
+        tables,
     }
 }
 
@@ -65,7 +71,7 @@ fn general(c: &Contents) -> Table {
     t.push("rlnIncrementImageSize", c.state.increment_size);
     t.push("rlnDoMapEstimation", !c.settings.no_map);
     t.push("rlnDoFastSubsetOptimisation", c.settings.fast_subsets);
-    push_gradient(&mut t, c.settings);
+    push_gradient(&mut t, c.settings, c.state);
     push_progress(&mut t, c.settings, c.state);
     push_helix(&mut t);
     push_corrections(&mut t, c);
@@ -130,34 +136,36 @@ fn push_method(t: &mut Table, c: &Contents) {
     t.push("rlnLowresLimitExpectation", s.strict_lowres.unwrap_or(-1.0));
 }
 
-/// Gradient and external-reconstruction options: RELION's values for a run without them.
-fn push_gradient(t: &mut Table, s: &Settings) {
+/// Gradient and external-reconstruction options.
+fn push_gradient(t: &mut Table, s: &Settings, state: &RunState) {
+    let g = &s.gradient;
+    let size = |subset: Option<usize>| subset.map_or(-1, |size| size as i64);
     t.push("rlnDoExternalReconstruct", false);
     t.push("rlnDoBlush", false);
     t.push("rlnBlushNoSpectralTrailing", false);
-    t.push("rlnDoGradientRefine", false);
-    t.push("rlnDoStochasticGradientDescent", false);
-    t.push("rlnGradEmIters", 0usize);
+    t.push("rlnDoGradientRefine", g.on);
+    t.push("rlnDoStochasticGradientDescent", state.gradient);
+    t.push("rlnGradEmIters", g.em_iterations);
     t.push("rlnGradHasConverged", false);
-    t.push("rlnGradCurrentStepsize", 0.0);
+    t.push("rlnGradCurrentStepsize", state.step_size);
     t.push("rlnGradSubsetOrder", 0usize);
     t.push("rlnGradSuspendFinerSamplingIter", -1i64);
     t.push("rlnGradSuspendLocalSamplingIter", -1i64);
-    t.push("rlnSgdInitialIterationsFraction", 0.3);
-    t.push("rlnSgdFinalIterationsFraction", 0.2);
-    t.push("rlnSgdMinimumResolution", 20.0);
-    t.push("rlnSgdInitialResolution", -1.0);
-    t.push("rlnSgdFinalResolution", -1.0);
-    t.push("rlnSgdInitialSubsetSize", -1i64);
-    t.push("rlnSgdFinalSubsetSize", -1i64);
-    t.push("rlnSgdMuFactor", 0.0);
+    t.push("rlnSgdInitialIterationsFraction", g.initial_fraction);
+    t.push("rlnSgdFinalIterationsFraction", g.last_fraction);
+    t.push("rlnSgdMinimumResolution", g.minimum_resolution);
+    t.push("rlnSgdInitialResolution", g.initial_resolution);
+    t.push("rlnSgdFinalResolution", g.last_resolution);
+    t.push("rlnSgdInitialSubsetSize", size(g.initial_subset));
+    t.push("rlnSgdFinalSubsetSize", size(g.last_subset));
+    t.push("rlnSgdMuFactor", if g.on { g.momentum } else { 0.0 });
     t.push("rlnSgdSkipAnneal", false);
-    t.push("rlnSgdClassInactivityThreshold", 0.0);
-    t.push("rlnSgdSubsetSize", -1i64);
-    t.push("rlnSgdWriteEverySubset", 10usize);
-    t.push("rlnSgdStepsize", -1.0);
-    t.push("rlnSgdStepsizeScheme", "");
-    t.push("rlnTau2FudgeScheme", "");
+    t.push("rlnSgdClassInactivityThreshold", g.inactivity);
+    t.push("rlnSgdSubsetSize", state.subset_size);
+    t.push("rlnSgdWriteEverySubset", g.write_every);
+    t.push("rlnSgdStepsize", g.step_size.unwrap_or(-1.0));
+    t.push("rlnSgdStepsizeScheme", g.step_scheme.as_str());
+    t.push("rlnTau2FudgeScheme", g.tau2_scheme.as_str());
     t.push("rlnTau2FudgeArg", s.tau2_fudge.unwrap_or(-1.0));
     t.push(
         "rlnMaximumSignificantPoses",
@@ -238,15 +246,6 @@ fn push_corrections(t: &mut Table, c: &Contents) {
     t.push("rlnOffsetRangeX", -1.0);
     t.push("rlnOffsetRangeY", -1.0);
     t.push("rlnOffsetRangeZ", -1.0);
-}
-
-/// `--auto_iter_max` in auto-refine, else `--iter` (50 when not given).
-fn last_iteration(s: &Settings) -> usize {
-    if s.auto_refine {
-        s.auto_iter_max
-    } else {
-        s.iterations.unwrap_or(50)
-    }
 }
 
 fn file_or_none(path: Option<&Path>) -> String {

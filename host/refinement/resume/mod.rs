@@ -148,6 +148,8 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         );
         grid.perturbation = exact.perturbation;
         order_iteration = exact.order_iteration;
+        settings.denovo_3d = exact::read_from_nothing(table)?;
+        state.subsets = exact::read_subsets(&document)?;
         original_sampling = stored.original.unwrap_or(original_sampling);
     }
     check_directions(&models, &grid, &sampling_path)?;

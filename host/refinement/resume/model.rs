@@ -6,9 +6,10 @@ use crate::errors::Code;
 use crate::formats::file_name::ImageName;
 use crate::formats::star::{Document, StarError, Table};
 use crate::formats::volume::read_reference_if;
-use crate::fourier::shape::Dimensions;
+use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::geometry::prior::LocalSearch;
-use crate::model::{ClassModel, Model, map_checks};
+use crate::model::{ClassModel, Model, Moments, map_checks};
+use crate::refinement::moment_files;
 use crate::refinement::output::exact;
 use crate::refinement::output::set_mark::SetMark;
 use std::path::Path;
@@ -147,16 +148,23 @@ fn classes(
         .collect()
 }
 
-/// The maps must be of the set of files that the model belongs to.
+/// The maps, and the moments of a gradient run, must be of the set of files that the model belongs to.
 fn check_maps(document: &Document, path: &Path, mark: &SetMark) -> Result<(), ResumeError> {
-    for recorded in document
-        .require("model_classes")?
-        .texts("rlnReferenceImage")?
-    {
-        // What is odd about their places is told when they are read.
-        let map = locate(recorded, path, "reference", &mut Vec::new())?;
-        let map = ImageName::parse(&map.to_string_lossy());
-        mark.check(map.path.as_ref(), path)?;
+    let classes = document.require("model_classes")?;
+    for (label, what) in [
+        ("rlnReferenceImage", "reference"),
+        ("rlnGradMoment1", "moments"),
+        ("rlnGradMoment2", "moments"),
+    ] {
+        if label != "rlnReferenceImage" && !classes.has(label) {
+            continue;
+        }
+        for recorded in classes.texts(label)? {
+            // What is odd about their places is told when they are read.
+            let map = locate(recorded, path, what, &mut Vec::new())?;
+            let map = ImageName::parse(&map.to_string_lossy());
+            mark.check(map.path.as_ref(), path)?;
+        }
     }
     Ok(())
 }
@@ -196,6 +204,10 @@ fn class(
         2 => Dimensions::Two,
         _ => Dimensions::Three,
     };
+    let padding = document
+        .require("model_general")?
+        .real(0, "rlnPaddingFactor")?;
+    let shape = VolumeShape::new(dimensions, box_size, padding, 0);
     let map = read_reference_if(&map_path, &|size| map_checks::size(size, box_size))?;
     let map = map.data.mapv(f64::from);
     if map.dim() != (dimensions.sections(box_size), box_size, box_size) {
@@ -235,8 +247,27 @@ fn class(
         },
         accuracy_rotations: table.real(k, "rlnAccuracyRotations")?,
         accuracy_translations: angstrom(table, k, "rlnAccuracyTranslations", pixel_size)?,
-        moments: None,
+        moments: moments(table, k, path, shape, notices)?,
     })
+}
+
+/// Moments of class `k` (from 0) of a gradient run.
+fn moments(
+    table: &Table,
+    k: usize,
+    path: &Path,
+    shape: VolumeShape,
+    notices: &mut Vec<String>,
+) -> Result<Option<Moments>, ResumeError> {
+    if !table.has("rlnGradMoment1") {
+        return Ok(None);
+    }
+    let recorded = [
+        table.text(k, "rlnGradMoment1")?,
+        table.text(k, "rlnGradMoment2")?,
+    ];
+    let find = |name: &str| locate(name, path, "moments", notices);
+    moment_files::read(recorded, table.len(), shape, find).map(Some)
 }
 
 fn direction_priors(document: &Document, class: usize) -> Result<Vec<f64>, StarError> {

@@ -4,6 +4,7 @@ use super::ResumeError;
 use crate::errors::Code;
 use crate::formats::star::{StarError, Table};
 use crate::optics::CtfFlags;
+use crate::refinement::gradient_settings::GradientSettings;
 use crate::refinement::settings::Settings;
 use crate::refinement::state::RunState;
 use std::path::{Path, PathBuf};
@@ -66,14 +67,7 @@ const ACCURACY_TRANSLATIONS: [&str; 2] = [
 ];
 
 /// Kinds of run that this program does not do, by the flag that marks them.
-const UNSUPPORTED: [(&str, &str); 3] = [
-    ("rlnDoGradientRefine", "a gradient (VDAM) run"),
-    (
-        "rlnDoStochasticGradientDescent",
-        "a stochastic-gradient run",
-    ),
-    ("rlnDoHelicalRefine", "a helical refinement"),
-];
+const UNSUPPORTED: [(&str, &str); 1] = [("rlnDoHelicalRefine", "a helical refinement")];
 
 /// Refuse a table that lacks labels, was written before the first iteration or after the last, or belongs to a kind of
 /// run that this program does not do. Returns the iteration to continue after.
@@ -94,6 +88,13 @@ pub fn check(table: &Table, path: &Path) -> Result<usize, ResumeError> {
                 "incorrect optimiser_general table: {} missing. Give an _optimiser.star file of RELION 3.0 or later, or of this program.",
                 missing.join(", ")
             ),
+        );
+    }
+    let flag = |label: &str| Ok::<_, StarError>(table.has(label) && table.boolean(0, label)?);
+    if flag("rlnDoStochasticGradientDescent")? && !flag("rlnDoGradientRefine")? {
+        return refuse(
+            Code::UNSUPPORTED_RUN,
+            "this file belongs to a stochastic-gradient run of RELION 2 or 3, which is not supported; continue it with RELION",
         );
     }
     for (label, kind) in UNSUPPORTED {
@@ -146,6 +147,7 @@ pub fn stored_path(table: &Table, label: &str) -> Result<Option<String>, StarErr
 /// from the model.
 pub fn state(table: &Table, iteration: usize, pixel_size: f64) -> Result<RunState, StarError> {
     let count = |label: &str| table.integer(0, label).map(|n| n.max(0) as usize);
+    let flag = |label: &str| Ok::<_, StarError>(table.has(label) && table.boolean(0, label)?);
     let accuracy_translations = if table.has(ACCURACY_TRANSLATIONS[0]) {
         table.real(0, ACCURACY_TRANSLATIONS[0])?
     } else {
@@ -173,6 +175,16 @@ pub fn state(table: &Table, iteration: usize, pixel_size: f64) -> Result<RunStat
         references_ctf_corrected: table.boolean(0, "rlnRefsAreCtfCorrected")?,
         local_searches: false,
         random_seed: table.integer(0, "rlnRandomSeed")? as u32,
+        gradient: flag("rlnDoStochasticGradientDescent")?,
+        step_size: match table.has("rlnGradCurrentStepsize") {
+            true => table.real(0, "rlnGradCurrentStepsize")?,
+            false => 0.0,
+        },
+        subset_size: match table.has("rlnSgdSubsetSize") {
+            true => table.integer(0, "rlnSgdSubsetSize")?,
+            false => -1,
+        },
+        subsets: Vec::new(),
     })
 }
 
@@ -198,6 +210,7 @@ pub fn settings(table: &Table, path: &Path, command_line: String) -> Result<Sett
     let file = |label: &str| Ok::<_, StarError>(stored_path(table, label)?.map(PathBuf::from));
     let auto_refine = flag("rlnDoAutoRefine")?;
     let corrected = flag("rlnRefsAreCtfCorrected")?;
+    let denovo_3d = command_line.split(' ').any(|word| word == "--denovo_3dref");
     Ok(Settings {
         command_line,
         particles: PathBuf::from(table.text(0, "rlnExperimentalDataStarFile")?),
@@ -246,6 +259,9 @@ pub fn settings(table: &Table, path: &Path, command_line: String) -> Result<Sett
         strict_lowres: positive("rlnLowresLimitExpectation")?,
         solvent_correct_fsc: flag("rlnDoSolventFscCorrection")?,
         no_map: !flag("rlnDoMapEstimation")?,
+        gradient: GradientSettings::read(table)?,
+        // RELION does not keep it, although the schedules of a gradient run depend on it; its command line tells.
+        denovo_3d,
         // RELION's default, which rlnMaxNumberOfPooledParticles is written with; ours is all cores.
         threads: 1,
         ..Settings::default()
