@@ -3,6 +3,7 @@
 mod runs;
 
 use gerelion::expectation::cpu::CpuEngine;
+use gerelion::formats::mrc::{StackMode, StackWriter};
 use gerelion::formats::star::{Document, Table};
 use gerelion::formats::volume::{read_map, read_reference_if};
 use gerelion::refinement::{crew::Crew, resume::read_optimiser, run};
@@ -332,5 +333,35 @@ fn averages_of_a_run_start_another() {
     let image = read_reference_if(Path::new(&third), &|_| Ok(())).unwrap();
     for class in 0..4 {
         assert_eq!(of_one.average(class), image.data.as_slice().unwrap());
+    }
+}
+
+/// Black averages of white particles.
+#[test]
+fn averages_of_the_other_contrast_are_noticed() {
+    let (folder, root) = small_run(&[]);
+    let last = Iteration::read(&root, 3);
+    let side = last.box_size;
+    let path = folder.path().join("black.mrcs");
+    let mut stack = StackWriter::create(&path, side, 4, 4.5, StackMode::Float32).unwrap();
+    for class in 0..4 {
+        let black: Vec<f32> = last.average(class).iter().map(|v| -v).collect();
+        stack.push(&black).unwrap();
+    }
+    stack.finish().unwrap();
+    for (reference, inverted) in [("black.mrcs", true), ("out/run_it003_classes.mrcs", false)] {
+        let words = format!(
+            "--i bundle.star --o out/next --ref {reference} --K 4 --iter 1 --ctf --particle_diameter 150 --zero_mask \
+             --firstiter_cc --psi_step 12 --offset_range 4 --offset_step 2 --random_seed 3"
+        );
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_relion_refine"))
+            .args(words.split_whitespace())
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        runs::succeeded(&output);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let told = errors.contains("the contrast seems to be inverted: of 128 images");
+        assert_eq!(told, inverted, "{reference}: {errors}");
     }
 }

@@ -13,7 +13,7 @@ use crate::expectation::{
 use crate::fourier::reference::{self, Reference};
 use crate::fourier::shape::Dimensions;
 use crate::geometry::sampling::Sampling;
-use crate::model::Model;
+use crate::model::{ClassModel, Model};
 
 /// Images compared; the best poses of fewer than [`FEWEST`] say nothing.
 const IMAGES: usize = 128;
@@ -22,12 +22,17 @@ const FEWEST: usize = 16;
 const BEYOND_CHANCE: f64 = 4.0;
 /// HEALPix order of the trial: steps of 30°.
 const ORDER: u32 = 1;
+/// In-plane step of the trial of class averages, degrees.
+const IN_PLANE_STEP: f64 = 15.0;
+/// Class averages that images are compared with at most.
+const AVERAGES: usize = 50;
 /// Resolution of the trial at most, Å: contrast is in the coarse features.
 const RESOLUTION: f64 = 30.0;
 /// Shifts on a line from the centre outwards at most.
 const SHIFTS: f64 = 3.0;
 
-/// Warns when the images of a new run fit the negative of the (first) reference better than the reference.
+/// Warns when the images of a new run fit the negative of the (first) reference, or of any class average, better than the
+/// reference itself.
 pub fn check(
     job: &Job,
     poll: &mut dyn FnMut(usize) -> Result<(), RunError>,
@@ -64,6 +69,7 @@ fn better_with_the_negative(
 ) -> Result<Option<usize>, RunError> {
     let sampling = trial_sampling(&job.sampling);
     let (model, sizes) = trial_model(job, sampling.directions.len());
+    let positive = model.classes.len() / 2;
     let references: Vec<Reference> = model
         .classes
         .iter()
@@ -115,7 +121,10 @@ fn better_with_the_negative(
         let Ok(outcomes) = engine.process_batch(&input, &items) else {
             return Ok(None);
         };
-        negative += outcomes.iter().filter(|found| found.class == 2).count();
+        negative += outcomes
+            .iter()
+            .filter(|found| found.class > positive)
+            .count();
     }
     Ok(Some(negative))
 }
@@ -123,19 +132,23 @@ fn better_with_the_negative(
 /// A coarse grid over all orientations, with shifts as far as those of the run.
 fn trial_sampling(of_run: &Sampling) -> Sampling {
     let range = of_run.offset_range;
+    let step = of_run.offset_step.max(range / SHIFTS);
+    if of_run.in_plane {
+        return Sampling::in_plane(ORDER, IN_PLANE_STEP, range, step, 0.0);
+    }
     Sampling::new(
         ORDER,
         -1.0,
         of_run.symmetry.clone(),
         of_run.limit_tilt,
         range,
-        of_run.offset_step.max(range / SHIFTS),
+        step,
         0.0,
     )
 }
 
-/// The first reference and its negative as two classes, in a box that holds what the trial looks at; and the boxes of the
-/// optics groups.
+/// The first map, or the class averages, as classes and their negatives as further ones, in a box that holds what the trial
+/// looks at; and the boxes of the optics groups.
 fn trial_model(job: &Job, directions: usize) -> (Model, Vec<ImageSizes>) {
     let whole = &job.models[0];
     let width = whole.box_size as f64 * whole.pixel_size;
@@ -152,24 +165,33 @@ fn trial_model(job: &Job, directions: usize) -> (Model, Vec<ImageSizes>) {
     // Small references take neither time nor memory, however large the box of the run is.
     let box_size = (2 * current_size).min(whole.box_size);
     let shells = box_size / 2 + 1;
-    let mut positive = whole.classes[0].clone();
-    positive.map = resample(&positive.map, box_size);
-    for spectrum in [
-        &mut positive.tau2,
-        &mut positive.sigma2,
-        &mut positive.ssnr,
-        &mut positive.coverage,
-        &mut positive.fsc,
-    ] {
-        spectrum.truncate(shells);
+    let compared = match whole.dimensions() {
+        Dimensions::Two => AVERAGES,
+        Dimensions::Three => 1,
+    };
+    let mut classes: Vec<ClassModel> = whole.classes.iter().take(compared).cloned().collect();
+    for class in &mut classes {
+        class.map = resample(&class.map, box_size);
+        for spectrum in [
+            &mut class.tau2,
+            &mut class.sigma2,
+            &mut class.ssnr,
+            &mut class.coverage,
+            &mut class.fsc,
+        ] {
+            spectrum.truncate(shells);
+        }
     }
-    let mut negative = positive.clone();
-    negative.map.mapv_inplace(|value| -value);
+    let mut negatives = classes.clone();
+    for class in &mut negatives {
+        class.map.mapv_inplace(|value| -value);
+    }
+    classes.append(&mut negatives);
     let noise = whole.noise.iter();
     let mut model = Model {
         box_size,
         pixel_size: width / box_size as f64,
-        classes: vec![positive, negative],
+        classes,
         noise: noise.map(|spectrum| spectrum[..shells].to_vec()).collect(),
         current_size,
         local_search: None,
@@ -177,7 +199,7 @@ fn trial_model(job: &Job, directions: usize) -> (Model, Vec<ImageSizes>) {
     };
     uniform_directions(&mut model, directions);
     let rule = PassRule {
-        dimensions: Dimensions::Three,
+        dimensions: whole.dimensions(),
         box_size,
         pixel_size: model.pixel_size,
         current_size,

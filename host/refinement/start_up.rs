@@ -25,7 +25,6 @@ use super::{
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::ExpectationOptions;
-use crate::fourier::shape::Dimensions;
 use crate::geometry::{
     Matrix3, prior::LocalSearch, random::CRandom, sampling::Sampling, symmetry::PointGroup,
 };
@@ -65,9 +64,7 @@ pub fn fresh(
     )?;
     let noise = initial_noise(&mut opened, seed, ranks, console, stop)?;
     let job = agree(ranks, first_job(opened, seed, &noise, ranks))?;
-    let comparable =
-        job.settings.reference.is_some() && job.models[0].dimensions() == Dimensions::Three;
-    let contrast = match ranks.leads() && comparable {
+    let contrast = match ranks.leads() && job.settings.reference.is_some() {
         true => contrast::check(&job, &mut |_| stop.check()),
         false => Ok(None),
     };
