@@ -25,6 +25,7 @@ use super::{
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::ExpectationOptions;
+use crate::fourier::shape::Dimensions;
 use crate::geometry::{
     Matrix3, prior::LocalSearch, random::CRandom, sampling::Sampling, symmetry::PointGroup,
 };
