@@ -34,8 +34,8 @@ pub fn maximize_averages(
         .collect()
 }
 
-/// The sums of all classes on the host, in double precision.
-fn all_on_host(sums: Vec<Sums>) -> Result<Vec<BackProjection>, MaximizationError> {
+/// Returns the sums of all classes on the host, in double precision: in one copy where they follow each other on a device.
+pub fn all_on_host(sums: Vec<Sums>) -> Result<Vec<BackProjection>, MaximizationError> {
     let on_device: Vec<&DeviceSums> = sums
         .iter()
         .filter_map(|sums| match sums {

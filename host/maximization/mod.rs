@@ -28,7 +28,7 @@ pub mod spectra;
 pub mod symmetrise;
 pub mod volumes;
 
-pub use averages::maximize_averages;
+pub use averages::{all_on_host, maximize_averages};
 pub use cuda::prepare as prepare_on_device;
 pub use finish::{Centring, Finish, Flattening, LowPass, trilinear};
 pub use footprint::Footprint;

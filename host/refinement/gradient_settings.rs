@@ -102,10 +102,6 @@ impl GradientSettings {
                  --grad_fin_subset)",
             ),
             (
-                settings.gpu.is_some(),
-                "--grad runs on the CPU only so far: leave out --gpu",
-            ),
-            (
                 settings.random_seed == Some(0),
                 "--random_seed 0 keeps the particles in order, so that with --grad every subset would hold the same ones: give \
                  another seed",

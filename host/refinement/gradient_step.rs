@@ -14,7 +14,9 @@ use crate::fourier::shape::Dimensions;
 use crate::fourier::sums::Sums;
 use crate::maximization::gradient::step::{StepRule, class_step_size};
 use crate::maximization::gradient::{Advanced, advance_class, replacement};
-use crate::maximization::{Finish, MaximizationError, parameters::update_parameters, spectra};
+use crate::maximization::{
+    Finish, MaximizationError, all_on_host, parameters::update_parameters, spectra,
+};
 use crate::model::ClassModel;
 use rayon::prelude::*;
 
@@ -67,6 +69,7 @@ fn advance_all(
         .then(|| spectra::average_ctf2(sums, job.maximization.box_size));
     let options = &job.maximization;
     let operators = &job.operators;
+    let flat = job.models[0].dimensions() == Dimensions::Two;
     each_class(&mut job.models[0].classes, volumes, ranks, |working| {
         let Some(halves) = working.halves.take() else {
             return Ok(());
@@ -74,7 +77,12 @@ fn advance_all(
         working.advanced = advance_class(
             working.class,
             halves,
-            &operators[working.number],
+            // Class averages have no point group.
+            if flat {
+                &[]
+            } else {
+                &operators[working.number]
+            },
             average_ctf2.as_deref(),
             options,
         )?;
@@ -90,7 +98,10 @@ fn each_class(
     work: impl Fn(&mut Working) -> Result<(), MaximizationError> + Sync,
 ) -> Result<Vec<Option<Advanced>>, RunError> {
     let flat = Dimensions::of_sections(classes[0].map.dim().0) == Dimensions::Two;
-    let mut first = volumes;
+    let mut first = match flat {
+        true => all_on_host(volumes)?.into_iter().map(Sums::Host).collect(),
+        false => volumes,
+    };
     let second = first.split_off(classes.len());
     let mut working: Vec<Working> = classes
         .iter_mut()

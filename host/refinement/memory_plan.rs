@@ -93,6 +93,7 @@ impl Prospect {
                     own,
                     shifts: sampling.translations.len(),
                     oversampling: job.expectation.oversampling,
+                    gradient: job.gradient.is_some(),
                 }
             };
         let (step, directions, psis) = (
@@ -206,7 +207,7 @@ impl Prospect {
                 false => given_up.push(format!("to fit: {what} on the host")),
             }
         }
-        let waiting = (last.classes * self.halves - 1) * footprint.sums;
+        let waiting = (last.demand().sums * self.halves - 1) * footprint.sums;
         let (mut device, mut on_host) = (one + waiting, 0);
         if device > limit {
             given_up.push("to fit: sums of other classes and halves wait on the host".to_string());
@@ -282,6 +283,7 @@ mod tests {
             own: None,
             shifts: 29,
             oversampling: 1,
+            gradient: false,
         };
         let last = Outlook {
             size: box_size,

@@ -29,11 +29,6 @@ fn gradient_without_a_seed() {
 }
 
 #[test]
-fn gradient_on_a_gpu() {
-    with("--gpu").refuse("GR-0106");
-}
-
-#[test]
 fn self_organising_map() {
     with("--som").refuse("GR-0104");
 }

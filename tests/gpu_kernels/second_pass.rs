@@ -177,6 +177,8 @@ impl Batch {
                     flags: CTF_CORRECTED,
                     in_scale: in_scale.view(),
                     slots: 2,
+                    half_of: View::null(),
+                    classes: CLASSES as u32,
                     sums: sums.view(),
                     shares: shares.view(),
                 })

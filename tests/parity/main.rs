@@ -7,6 +7,7 @@
 mod agreement;
 mod averages;
 mod engines;
+mod gradient;
 mod particles;
 
 use agreement::{Bounds, agree, agree_on, run_both};

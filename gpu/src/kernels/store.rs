@@ -5,7 +5,9 @@
 
 use cuda_std::prelude::*;
 
-use crate::samples::{Pair, Parent, Sample, model_factor, product, slice_sum};
+use crate::samples::{
+    Pair, Parent, Sample, model_factor, product, residual, residual_factor, slice_sum,
+};
 use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
 
 /// Adds the weighted images to the back-projection volumes and to each image's sums.
@@ -16,6 +18,9 @@ use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
 /// the sums (not below 0.001). `shares[image · slots · pixel_count + p]` receives (Σ w Re(conj(sCA)·F), Σ w |sCA|²) over all
 /// classes; where `in_scale` is not null (`slots` = 2), `shares[(image · 2 + 1) · pixel_count + p]` the same over those classes
 /// alone for which `in_scale[class · pixel_count + p]` is not 0. `max_radius2` limits insertion. `flags`: see `samples`.
+///
+/// `half_of`, where not null, makes it a gradient iteration: it has the pseudo-half of each image (0 or 1), and what is added
+/// is what the reference does not explain, to the volume half · `classes` + class (spec 05 §5).
 #[kernel(block = 128, grid = [parent_count * orientation_children, pixel_count.div_ceil(BLOCK), 1], emulate = Apart)]
 pub unsafe fn store_orientations(
     #[launch] parent_count: u32,
@@ -44,6 +49,8 @@ pub unsafe fn store_orientations(
     flags: u32,
     #[unchecked] in_scale: *const u8,
     slots: u32,
+    #[unchecked] half_of: *const u32,
+    classes: u32,
     #[unchecked] sums: *mut [f32; 4],
     #[unchecked] shares: *mut [f32; 2],
 ) {
@@ -69,7 +76,8 @@ pub unsafe fn store_orientations(
         };
         let v = memory::load(inverse_variance, p);
         let in_scale = !in_scale.is_null() && *in_scale.add(class * pixel_count as usize + p) != 0;
-        let mut sum = [0.0f32; 3];
+        // Of each pseudo-half; the second one stays empty but in a gradient iteration.
+        let (mut sum, mut factor) = ([[0.0f32; 3]; 2], [0.0f32; 2]);
         for pair in parent.begin..parent.end {
             let pair = *pairs.add(pair as usize);
             let children = [orientation_children, shift_children];
@@ -90,7 +98,16 @@ pub unsafe fn store_orientations(
                 };
             let f = product(memory::load2(unmasked, at), phase);
             let [re, im, power] = slice_sum(f, weight, c, v, flags);
-            sum = [sum[0] + re, sum[1] + im, sum[2] + power];
+            let explained = weight * residual_factor(scale, c, v, flags);
+            let second = !half_of.is_null() && *half_of.add(image) != 0;
+            // Indices that are constants, and the same branch for all threads of the block.
+            if second {
+                sum[1] = [sum[1][0] + re, sum[1][1] + im, sum[1][2] + power];
+                factor[1] += explained;
+            } else {
+                sum[0] = [sum[0][0] + re, sum[0][1] + im, sum[0][2] + power];
+                factor[0] += explained;
+            }
             if pixel < projected {
                 let factor = model_factor(scale, c, flags);
                 let model = reference.map(|a| a * factor);
@@ -105,8 +122,16 @@ pub unsafe fn store_orientations(
                 }
             }
         }
-        if sum[2] > 0.0 {
-            insert(sums.add(volume), &*shape, max_radius2, at, sum);
+        for half in 0..2 {
+            let [mut re, mut im, weight] = sum[half];
+            if weight > 0.0 {
+                if !half_of.is_null() {
+                    [re, im] = residual([re, im], reference, factor[half]);
+                }
+                let volume = volume + half * classes as usize * (*shape).len();
+                let value = [re, im, weight];
+                insert(sums.add(volume), &*shape, max_radius2, at, value);
+            }
         }
     }
 }
@@ -218,7 +243,7 @@ mod tests {
     use crate::kernels::grouping;
     use crate::kernels::project;
     use crate::kernels::test_data::{self, assert_close};
-    use crate::samples::CTF_CORRECTED;
+    use crate::samples::{CTF_CORRECTED, PREMULTIPLIED};
     use crate::slice::slice_value;
     use cuda_std::launch::{View, emulate};
 
@@ -227,7 +252,22 @@ mod tests {
         check(
             VolumeShape::new(2 * (8 + 1) + 1, 4, 2.0),
             project::tests::rotations,
+            CTF_CORRECTED,
+            false,
         );
+    }
+
+    /// Gradient iterations: images of even and odd particles apart, and without what the reference explains of them.
+    #[test]
+    fn residuals_of_pseudo_halves_follow_the_definition() {
+        let (solid, flat) = (
+            VolumeShape::new(2 * (8 + 1) + 1, 4, 2.0),
+            VolumeShape::flat(2 * (8 + 1) + 1, 4, 2.0),
+        );
+        for flags in [CTF_CORRECTED, 0, CTF_CORRECTED | PREMULTIPLIED] {
+            check(solid, project::tests::rotations, flags, true);
+            check(flat, project::tests::turns, flags, true);
+        }
     }
 
     /// Class averages are inserted into one plane, between four pixels.
@@ -236,6 +276,8 @@ mod tests {
         check(
             VolumeShape::flat(2 * (8 + 1) + 1, 4, 2.0),
             project::tests::turns,
+            CTF_CORRECTED,
+            false,
         );
     }
 
@@ -245,10 +287,12 @@ mod tests {
     const CLASSES: usize = 2;
     /// Children of an orientation and of a shift.
     const CHILDREN: [usize; 2] = [2, 2];
-    const FLAGS: u32 = CTF_CORRECTED;
 
     /// Arguments of a launch.
     struct Case {
+        flags: u32,
+        /// Pseudo-half of each image, in a gradient iteration.
+        half_of: Option<Vec<u32>>,
         shape: VolumeShape,
         max_radius2: f32,
         samples: Vec<Sample>,
@@ -274,7 +318,12 @@ mod tests {
     }
 
     impl Case {
-        fn new(shape: VolumeShape, rotations: impl Fn(usize, f32) -> Vec<SliceAxes>) -> Self {
+        fn new(
+            shape: VolumeShape,
+            rotations: impl Fn(usize, f32) -> Vec<SliceAxes>,
+            flags: u32,
+            gradient: bool,
+        ) -> Self {
             let pixels = test_data::pixels(4);
             let count = pixels.len();
             let mut samples = Vec::new();
@@ -292,7 +341,10 @@ mod tests {
             }
             let values = test_data::values(samples.len() * CHILDREN[0] * CHILDREN[1], 1);
             let variance = test_data::values(count, 6);
+            let ctf = test_data::values(IMAGES * count, 5);
             Self {
+                flags,
+                half_of: gradient.then(|| vec![1, 0, 1]),
                 shape,
                 max_radius2: crate::slice::reach2(8.0),
                 values: values
@@ -306,7 +358,11 @@ mod tests {
                 projected: count - 2,
                 masked: test_data::complex(IMAGES * count, 3),
                 unmasked: test_data::complex(IMAGES * count, 4),
-                ctf: test_data::values(IMAGES * count, 5),
+                // Premultiplied images have squares, which are not negative.
+                ctf: match flags & PREMULTIPLIED {
+                    0 => ctf,
+                    _ => ctf.iter().map(|c| c * c).collect(),
+                },
                 scales: vec![1.0, 1.3, 0.8],
                 variance: variance.iter().map(|v| 1.5 + v).collect(),
                 phases: test_data::complex(SHIFTS * CHILDREN[1] * count, 7),
@@ -322,7 +378,7 @@ mod tests {
         fn stored(&mut self) -> Stored<f32> {
             let count = self.pixels.len();
             let (mut parents, mut pairs) = grouping::tests::group(&mut self.samples, ORIENTATIONS);
-            let mut sums = vec![[0.0f32; 4]; CLASSES * self.shape.len()];
+            let mut sums = vec![[0.0f32; 4]; 2 * CLASSES * self.shape.len()];
             let mut shares = vec![[0.0f32; 2]; IMAGES * 2 * count];
             let kernel = StoreOrientations {
                 parent_count: parents.len() as u32,
@@ -348,9 +404,11 @@ mod tests {
                 inverse_variance: View::of(&mut self.variance),
                 phases: View::of(&mut self.phases),
                 phase_stride: count as u32,
-                flags: FLAGS,
+                flags: self.flags,
                 in_scale: View::of(&mut self.in_scale),
                 slots: 2,
+                half_of: self.half_of.as_mut().map_or(View::null(), |h| View::of(h)),
+                classes: CLASSES as u32,
                 sums: View::of(&mut sums),
                 shares: View::of(&mut shares),
             };
@@ -364,7 +422,7 @@ mod tests {
         fn exact(&self) -> Stored<f64> {
             let count = self.pixels.len();
             let mut exact = Stored {
-                sums: vec![[0.0; 3]; CLASSES * self.shape.len()],
+                sums: vec![[0.0; 3]; 2 * CLASSES * self.shape.len()],
                 shares: vec![[0.0; 2]; IMAGES * 2 * count],
             };
             let per_sample = CHILDREN[0] * CHILDREN[1];
@@ -411,13 +469,32 @@ mod tests {
             };
             let c = f64::from(self.scales[i]) * f64::from(self.ctf[i * count + p]);
             let v = f64::from(self.variance[p]);
-            let u = turned(self.unmasked[i * count + p]);
-            let value = [w * c * v * u[0], w * c * v * u[1], w * c * c * v];
+            let mut u = turned(self.unmasked[i * count + p]);
+            let reference = &self.references[first..first + self.shape.len()];
+            let a = match p < self.projected {
+                true => wide(slice_value(reference, &self.shape, at)),
+                false => [0.0; 2],
+            };
+            let model = match self.flags & CTF_CORRECTED {
+                0 => f64::from(self.scales[i]),
+                _ => c,
+            };
+            let half = self.half_of.as_ref().map_or(0, |half_of| {
+                u = [u[0] - model * a[0], u[1] - model * a[1]];
+                half_of[i] as usize
+            });
+            // What premultiplied images have of the CTF is in them.
+            let (data, power) = match self.flags & PREMULTIPLIED {
+                0 => (w * c * v, w * c * c * v),
+                _ => (w * v, w * c * v),
+            };
+            let value = [data * u[0], data * u[1], power];
+            let volume = half * CLASSES * self.shape.len() + first;
             if let Some(place) = insertion(&self.shape, self.max_radius2, at) {
                 for corner in 0..self.shape.corners() {
                     let (offset, share) = place.corner(&self.shape, corner);
                     let share = f64::from(share);
-                    let voxel = &mut exact.sums[first + place.base + offset];
+                    let voxel = &mut exact.sums[volume + place.base + offset];
                     let sign = if place.conjugate { -1.0 } else { 1.0 };
                     voxel[0] += share * value[0];
                     voxel[1] += share * sign * value[1];
@@ -427,21 +504,24 @@ mod tests {
             if p >= self.projected {
                 return;
             }
-            let reference = &self.references[first..first + self.shape.len()];
-            let a = wide(slice_value(reference, &self.shape, at));
             let f = turned(self.masked[i * count + p]);
             let slots = 1 + usize::from(self.in_scale[class * count + p]);
             let shares = exact.shares[2 * i * count + p..].iter_mut();
             for share in shares.step_by(count).take(slots) {
-                share[0] += w * c * (a[0] * f[0] + a[1] * f[1]);
-                share[1] += w * c * c * (a[0] * a[0] + a[1] * a[1]);
+                share[0] += w * model * (a[0] * f[0] + a[1] * f[1]);
+                share[1] += w * model * model * (a[0] * a[0] + a[1] * a[1]);
             }
         }
     }
 
     /// Against a plain double-precision loop over samples, one at a time, as spec 01 §7.1–7.4 and spec 04 §7 write it.
-    fn check(shape: VolumeShape, rotations: impl Fn(usize, f32) -> Vec<SliceAxes>) {
-        let mut case = Case::new(shape, rotations);
+    fn check(
+        shape: VolumeShape,
+        rotations: impl Fn(usize, f32) -> Vec<SliceAxes>,
+        flags: u32,
+        gradient: bool,
+    ) {
+        let mut case = Case::new(shape, rotations, flags, gradient);
         let (found, exact) = (case.stored(), case.exact());
         for k in 0..3 {
             let device: Vec<f32> = found.sums.iter().map(|v| v[k]).collect();

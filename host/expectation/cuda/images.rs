@@ -57,6 +57,8 @@ pub struct Prepared {
     pub scales: Buffer<f32>,
     /// s, not below 0.001.
     pub sum_scales: Buffer<f32>,
+    /// Pseudo-half of each image, in a gradient iteration.
+    pub half_of: Option<Buffer<u32>>,
     /// Σ|F|² per shell of the whole transform, box/2+1 an image.
     pub shell_powers: Coming<f32>,
     /// Cross-correlation: √Σ|F|² over the box of the first pass and of the second.
@@ -211,6 +213,10 @@ impl Prepared {
         };
         let scales: Vec<f32> = starts.iter().map(|s| s.scale as f32).collect();
         let sum_scales: Vec<f32> = starts.iter().map(|s| s.sum_scale as f32).collect();
+        let halves = input.gradient.then(|| {
+            let of_item = |item: &&BatchItem| input.pseudo_half(item.particle) as u32;
+            items.iter().map(of_item).collect::<Vec<u32>>()
+        });
         let ctf = ctf_values(device, staging, input, layout, items)?;
         let premultiplied = input.optics[items[0].particle.optics_group].ctf_premultiplied;
         let host_ctf = match &ctf {
@@ -227,6 +233,7 @@ impl Prepared {
             unmasked,
             scales: staging.upload(&scales)?,
             sum_scales: staging.upload(&sum_scales)?,
+            half_of: halves.map(|h| staging.upload(&h)).transpose()?,
             shell_powers: staging.fetch(&powers, 0, images * (n / 2 + 1))?,
             box_powers,
             starts,

@@ -81,7 +81,7 @@ struct Iteration {
     /// References of all classes, one after the other; the first one's address is that of all.
     references: Vec<DeviceVolume<[f32; 2]>>,
     shape: Buffer<VolumeShape>,
-    /// Σ (re, im, weight, 0) of all classes.
+    /// Σ (re, im, weight, 0) of all classes, in a gradient iteration of both pseudo-halves.
     volumes: Buffer<[f32; 4]>,
     /// Σw per class and direction.
     direction_weight: Buffer<f64>,
@@ -150,7 +150,7 @@ impl CudaEngine {
         let host_shape = volume_shape.for_kernels();
         let classes = input.references.len();
         let references = references::side_by_side(device, input.references)?;
-        let volumes = device.zeros(classes * host_shape.len())?;
+        let volumes = device.zeros(input.volumes() * host_shape.len())?;
         let direction_weight = device.zeros(classes * input.sampling.directions.len().max(1))?;
         Ok(Iteration {
             layouts: input.optics.iter().map(|_| None).collect(),
@@ -442,7 +442,8 @@ impl ExpectationEngine for CudaEngine {
             .ok_or_else(ExpectationError::not_begun)?;
         let mut sums = self.sums.take().ok_or_else(ExpectationError::not_begun)?;
         let classes = sums.class_weight.len();
-        sums.backprojections = DeviceVolume::split(&self.device, iteration.volumes, classes)
+        let volumes = iteration.volumes.len() / iteration.volume_shape.voxels();
+        sums.backprojections = DeviceVolume::split(&self.device, iteration.volumes, volumes)
             .into_iter()
             .map(|volume| {
                 Sums::Device(DeviceSums {

@@ -17,6 +17,8 @@ const SLICE_BUFFER: usize = 1 << 30;
 pub struct Demand {
     /// Classes.
     pub classes: usize,
+    /// Sums: one a class, two in a gradient iteration.
+    pub sums: usize,
     /// Stored voxels of a reference.
     pub voxels: usize,
     /// Coarse orientations that all particles share, all classes; 0 in searches with orientations of their own.
@@ -56,6 +58,7 @@ impl Demand {
         let grid = sampling.directions.len() * sampling.n_psi();
         Self {
             classes,
+            sums: input.volumes(),
             voxels: input.references[0].shape().voxels(),
             shared_orientations: if search == Search::Global {
                 grid * classes
@@ -97,7 +100,7 @@ impl Demand {
 
     /// References and sums of all classes.
     fn volumes(&self) -> usize {
-        self.classes * self.voxels * (8 + 16)
+        self.voxels * (8 * self.classes + 16 * self.sums)
     }
 
     /// Phases of all shifts, matrices of all orientations.
@@ -310,6 +313,8 @@ pub struct Outlook {
     pub shifts: usize,
     /// `--oversampling`.
     pub oversampling: u32,
+    /// `--grad`.
+    pub gradient: bool,
 }
 
 impl Outlook {
@@ -323,6 +328,7 @@ impl Outlook {
         let grid = self.directions * self.psis * self.classes;
         Demand {
             classes: self.classes,
+            sums: self.classes * (1 + usize::from(self.gradient)),
             voxels: shape.voxels(),
             shared_orientations: if self.own.is_some() { 0 } else { grid },
             own_orientations: self.own.unwrap_or(1) * self.classes,
@@ -362,6 +368,7 @@ mod tests {
             own: Some(200),
             shifts: 29,
             oversampling: 1,
+            gradient: false,
         }
     }
 
@@ -433,6 +440,13 @@ mod tests {
         // 24 bytes of 515 × 258 pixels each.
         let plan = Plan::new(&flat(256, 500).demand(), 10 * GIB).unwrap();
         assert_eq!(plan.volumes, 500 * 24 * 515 * 258);
+        // Gradient iterations have sums of two pseudo-halves.
+        let gradient = Outlook {
+            gradient: true,
+            ..flat(256, 500)
+        };
+        let plan = Plan::new(&gradient.demand(), 10 * GIB).unwrap();
+        assert_eq!(plan.volumes, 500 * 40 * 515 * 258);
     }
 
     /// The sums of the other half-set of box 512 are in the way on a card of 24 GB, not on one of 48.

@@ -443,6 +443,8 @@ impl SecondPass<'_> {
                 flags: input.store_flags(layout.group),
                 in_scale: layout.in_scale.as_ref().map_or(View::null(), Buffer::view),
                 slots: totals::slots(input) as u32,
+                half_of: images.half_of.as_ref().map_or(View::null(), Buffer::view),
+                classes: input.references.len() as u32,
                 sums: iteration.volumes.view(),
                 shares: self.shares,
             })
