@@ -53,6 +53,7 @@ impl Run {
             symmetry: "C1".into(),
             step: 7.5,
             half,
+            ..CompareOptions::default()
         };
         let (whole, part) = (
             format!("{}_it{iteration:03}", self.root),

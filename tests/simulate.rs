@@ -89,6 +89,59 @@ fn the_command_writes_a_set_that_can_be_refined() {
     }
 }
 
+/// Contaminants and empty images have classes of their own, particles a view; a set without them is what it was.
+#[test]
+fn contaminants_empty_images_and_views_are_in_the_truth() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = gerelion(
+        folder.path(),
+        "simulate --o set --n 200 --box 32 --angpix 8 --views 4 --view_spread 6 --contaminants 0.2 --empty 0.1",
+    );
+    assert!(out.status.success(), "{out:?}");
+    let truth = Document::read(&folder.path().join("set_truth.star")).unwrap();
+    let truth = truth.require("particles").unwrap();
+    let mut counts = [0; 4];
+    let mut views = [0; 5];
+    for row in 0..200 {
+        let class = truth.integer(row, "rlnClassNumber").unwrap() as usize;
+        let view = truth.integer(row, "gerelionView").unwrap() as usize;
+        assert_eq!(view > 0, class == 1, "a view for particles alone");
+        counts[class] += 1;
+        views[view] += 1;
+    }
+    assert!(
+        counts[1] > 110 && counts[2] > 20 && counts[3] > 5,
+        "{counts:?}"
+    );
+    assert!(views[1..].iter().all(|n| *n > 15), "{views:?}");
+    assert!(folder.path().join("set_truth2.mrc").exists());
+    assert!(!folder.path().join("set_truth3.mrc").exists());
+
+    // Of what an empty image shows nothing is left without noise, and nothing else of the set has moved.
+    let mut s = SimulationSettings {
+        snr: f64::INFINITY,
+        empty: 0.3,
+        ..settings()
+    };
+    let models = models(&s);
+    let with = s.clone();
+    let with = Simulation::new(&with, &models).unwrap();
+    s.empty = 0.0;
+    let without = Simulation::new(&s, &models).unwrap();
+    let mut empty = 0;
+    for i in 0..s.particles {
+        let (a, b) = (with.particle(i), without.particle(i));
+        assert_eq!(
+            (a.angles, a.shift, a.defocus),
+            (b.angles, b.shift, b.defocus)
+        );
+        let image = with.render(i, &a).unwrap();
+        assert_eq!(image.iter().all(|v| *v == 0.0), a.class == 2, "image {i}");
+        empty += usize::from(a.class == 2);
+    }
+    assert!((2..14).contains(&empty), "{empty}");
+}
+
 #[test]
 fn sets_do_not_depend_on_threads_and_longer_ones_begin_with_shorter_ones() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,6 +177,9 @@ fn wrong_settings_are_explained_and_leave_nothing() {
         ("--snr -1", "signal-to-noise"),
         ("--diameter 900", "does not fit the box"),
         ("--sym Q7", "Q7"),
+        ("--contaminants 0.7 --empty 0.4", "so must their sum"),
+        ("--views 2000", "at most 1000"),
+        ("--view_spread 120 --views 3", "must be 0 to 90"),
         ("--model absent.pdb", "absent.pdb"),
         ("--ctf_table absent.csv", "absent.csv"),
     ] {
@@ -259,6 +315,7 @@ fn an_independent_simulator_agrees() {
             angles: ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"].map(real),
             shift: ["rlnOriginXAngst", "rlnOriginYAngst"].map(|l| -real(l) / s.pixel_size),
             class: 0,
+            view: None,
         };
         stack.read_into(row, &mut image).unwrap();
         let with = |truth: TrueParticle| {

@@ -104,6 +104,32 @@ pub fn compare_files(a: &Path, b: &Path, mask: Option<&Path>) -> Result<MapCompa
         mask.zip(masked.as_ref().map(|masked| &masked.map)),
     ];
     same_boxes(boxes.into_iter().flatten())?;
+    let pixel_size = pixel_size_of_both((a, &map_a), (b, &map_b))?;
+    let wide = |m: &Map| m.data.mapv(f64::from);
+    let (map_a, map_b) = (wide(&map_a), wide(&map_b));
+    if let (Some(path), Some(masked)) = (mask, &mut masked) {
+        masked.compare_with(path, &map_a);
+    }
+    let mask_map = masked.as_ref().map(|masked| wide(&masked.map));
+    Ok(MapComparison {
+        warnings: masked.map_or_else(Vec::new, |masked| masked.warnings),
+        ..compare_maps(&map_a, &map_b, mask_map.as_ref(), pixel_size)?
+    })
+}
+
+/// Returns the pixel size (Å) of two maps to be compared: that of the first, or of the second where the first names none.
+///
+/// # Errors
+/// Boxes or pixel sizes differ, or neither map names its pixel size.
+pub(super) fn common_pixel_size(a: (&Path, &Map), b: (&Path, &Map)) -> Result<f64, FscError> {
+    same_boxes([a, b].into_iter())?;
+    pixel_size_of_both(a, b)
+}
+
+fn pixel_size_of_both(
+    (a, map_a): (&Path, &Map),
+    (b, map_b): (&Path, &Map),
+) -> Result<f64, FscError> {
     let pixel_size = map_a.pixel_size.or(map_b.pixel_size).ok_or_else(|| {
         Code::MAP_PIXEL_SIZE.says(format!(
             "{} and {}: neither map names its pixel size; set the cell of one of them",
@@ -124,16 +150,7 @@ pub fn compare_files(a: &Path, b: &Path, mask: Option<&Path>) -> Result<MapCompa
             ))
             .into());
     }
-    let wide = |m: &Map| m.data.mapv(f64::from);
-    let (map_a, map_b) = (wide(&map_a), wide(&map_b));
-    if let (Some(path), Some(masked)) = (mask, &mut masked) {
-        masked.compare_with(path, &map_a);
-    }
-    let mask_map = masked.as_ref().map(|masked| wide(&masked.map));
-    Ok(MapComparison {
-        warnings: masked.map_or_else(Vec::new, |masked| masked.warnings),
-        ..compare_maps(&map_a, &map_b, mask_map.as_ref(), pixel_size)?
-    })
+    Ok(pixel_size)
 }
 
 /// Refuse maps that have another box than the first.

@@ -26,6 +26,7 @@ fn compared(first: &Job, other: &Job, iteration: usize, half: Option<u8>) -> Com
         symmetry: "C4".into(),
         step: 7.5,
         half,
+        ..CompareOptions::default()
     };
     let prefix = |job: &Job| format!("{}_it{iteration:03}", job.root);
     compare_runs(&prefix(first), &prefix(other), &options).unwrap()

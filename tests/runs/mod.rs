@@ -78,6 +78,7 @@ pub fn compare(reference: &Path, ours: &str, iteration: usize, symmetry: &str) -
         symmetry: symmetry.into(),
         step: 7.5,
         half: None,
+        ..CompareOptions::default()
     };
     let reference = reference.join(format!("run_it{iteration:03}"));
     let ours = format!("{ours}_it{iteration:03}");

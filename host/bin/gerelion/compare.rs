@@ -2,7 +2,7 @@
 
 use clap::Args;
 use gerelion::errors::{Failure, tell};
-use gerelion::tools::compare::{CompareOptions, compare_runs};
+use gerelion::tools::compare::{CompareOptions, aligned, compare_runs};
 use gerelion::tools::density::is_of_one_map;
 use gerelion::tools::fsc::compare_files;
 use std::path::PathBuf;
@@ -17,6 +17,9 @@ pub struct FscArguments {
     /// Multiply both maps by this mask first
     #[arg(long, value_name = "MAP")]
     mask: Option<PathBuf>,
+    /// Turn and shift the second map onto the first before, in the better of both hands
+    #[arg(long, conflicts_with = "mask")]
+    align: bool,
     /// Print the FSC of every shell as well
     #[arg(long)]
     curve: bool,
@@ -38,15 +41,30 @@ pub struct RunArguments {
     /// Compare the model and maps of this half-set
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
     half: Option<u8>,
+    /// Turn and shift maps onto each other first, in the better of both hands: for initial models
+    #[arg(long)]
+    align: bool,
+    /// Truth of the simulation that both runs classify (PREFIX_truth.star of gerelion simulate)
+    #[arg(long, value_name = "STAR")]
+    truth: Option<PathBuf>,
 }
 
 /// Run `gerelion fsc`.
 pub fn fsc(arguments: &FscArguments) -> Result<(), Failure> {
-    let found = compare_files(&arguments.a, &arguments.b, arguments.mask.as_deref())?;
+    let found = match arguments.align {
+        true => {
+            let laid = aligned(&arguments.a, &arguments.b)?;
+            println!("{laid}");
+            laid.fsc
+        }
+        false => compare_files(&arguments.a, &arguments.b, arguments.mask.as_deref())?,
+    };
     for warning in &found.warnings {
         gerelion::errors::tell(&format!("WARNING: {warning}"));
     }
-    println!("{found}");
+    if !arguments.align {
+        println!("{found}");
+    }
     if is_of_one_map(&found.curve) {
         tell(
             "WARNING: the two maps are the same, or multiples of each other. Where they stand for two half-sets, their FSC \
@@ -66,6 +84,8 @@ pub fn runs(arguments: &RunArguments) -> Result<(), Failure> {
         symmetry: arguments.sym.clone(),
         step: arguments.step,
         half: arguments.half,
+        align: arguments.align,
+        truth: arguments.truth.clone(),
     };
     print!(
         "{}",

@@ -73,7 +73,7 @@ fn options_of(set: &job::Set) -> CompareOptions {
     CompareOptions {
         symmetry: set.symmetry.clone(),
         step: 15.0,
-        half: None,
+        ..CompareOptions::default()
     }
 }
 
@@ -124,6 +124,9 @@ mod tests {
                 shifts_identical: 1.0,
                 pmax_p95: 0.0,
             },
+            divisions: None,
+            averages: None,
+            aligned: vec![],
             maps: vec![Some(MapDifference {
                 name: "class001".into(),
                 relative_l2: 0.0,

@@ -70,6 +70,18 @@ pub struct Arguments {
     /// Diameter of the particle's circle, Å
     #[arg(long)]
     diameter: Option<f64>,
+    /// Number of preferred viewing directions, as far apart as may be (0: seen from everywhere)
+    #[arg(long, value_name = "N")]
+    views: Option<usize>,
+    /// Standard deviation of viewing directions around the preferred ones, degrees
+    #[arg(long, value_name = "DEGREES")]
+    view_spread: Option<f64>,
+    /// Share of images (0…1) that show a contaminant: class K+1 of the truth
+    #[arg(long, value_name = "SHARE")]
+    contaminants: Option<f64>,
+    /// Share of images (0…1) with noise only: class K+2 of the truth
+    #[arg(long, value_name = "SHARE")]
+    empty: Option<f64>,
     /// Images per micrograph
     #[arg(long)]
     per_mic: Option<usize>,
@@ -132,6 +144,10 @@ impl Arguments {
         set(&mut s.diameter, &self.diameter);
         set(&mut s.particles_per_micrograph, &self.per_mic);
         set(&mut s.seed, &self.seed);
+        set(&mut s.views, &self.views);
+        set(&mut s.view_spread, &self.view_spread);
+        set(&mut s.contaminants, &self.contaminants);
+        set(&mut s.empty, &self.empty);
         set(&mut s.symmetry, &self.sym);
         s.half_precision = self.f16;
         if let Some(&[low, high]) = self.defocus.as_deref() {

@@ -1,16 +1,22 @@
-//! Compare one iteration of two runs through the files they wrote: statistics, spectra, poses and maps.
+//! Compare one iteration of two runs through the files they wrote: statistics, spectra, poses, class averages and maps.
 
+mod agreement;
+mod averages;
+mod models;
 mod poses;
 mod report;
 
+pub use agreement::Agreement;
+pub use averages::Match;
+pub use models::{AlignedMap, aligned};
 pub use poses::{PoseComparison, Poses, compare_poses, rotation_between};
-pub use report::Comparison;
+pub use report::{Comparison, Divisions};
 
 use super::density::read_cube;
 use super::fsc::{FscError, compare_maps, same_boxes};
 use crate::errors::{Code, Coded, Message};
 use crate::formats::mrc::MrcError;
-use crate::formats::star::{Document, StarError};
+use crate::formats::star::{Document, StarError, Table};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
@@ -47,7 +53,7 @@ impl Coded for CompareError {
     }
 }
 
-/// Options of a comparison.
+/// Options of a comparison; without a point group by default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompareOptions {
     /// Point group under which poses are the same.
@@ -56,6 +62,22 @@ pub struct CompareOptions {
     pub step: f64,
     /// Compare this half-set's model and maps.
     pub half: Option<u8>,
+    /// Lay maps onto each other first, in the better hand, whatever their numbers: those of runs that started from nothing.
+    pub align: bool,
+    /// Truth of the simulation that both runs classify.
+    pub truth: Option<PathBuf>,
+}
+
+impl Default for CompareOptions {
+    fn default() -> Self {
+        Self {
+            symmetry: "C1".into(),
+            step: 7.5,
+            half: None,
+            align: false,
+            truth: None,
+        }
+    }
 }
 
 /// A number that both runs report.
@@ -117,17 +139,92 @@ pub fn compare_runs(
     let data = |prefix: &str| Document::read(Path::new(&format!("{prefix}_data.star")));
     let (model_a, model_b) = (model(reference)?, model(ours)?);
     let group = PointGroup::parse(&options.symmetry)?;
+    let (data_a, data_b) = (data(reference)?, data(ours)?);
+    let (particles_a, particles_b) = (data_a.require("particles")?, data_b.require("particles")?);
     let (poses_a, poses_b) = (
-        Poses::from_table(data(reference)?.require("particles")?)?,
-        Poses::from_table(data(ours)?.require("particles")?)?,
+        Poses::from_table(particles_a)?,
+        Poses::from_table(particles_b)?,
     );
     let limit = resolution_shell(&model_a)?;
+    let prefixes = [reference, ours].map(|prefix| format!("{prefix}{tag}"));
+    let is_2d = has_averages(&model_a);
+    if is_2d != has_averages(&model_b) {
+        let text =
+            "one of the runs has class averages and the other maps; compare runs of one kind";
+        return Err(Code::RUNS_DIFFER.says(text).into());
+    }
+    let averages = match is_2d {
+        true => {
+            let read = |prefix: &str| averages::read(Path::new(&format!("{prefix}_classes.mrcs")));
+            let [a, b] = [read(&prefixes[0])?, read(&prefixes[1])?];
+            Some(averages::matched(&a, &b)?)
+        }
+        false => None,
+    };
+    // Spectra of two classes mean something where these show the same.
+    let is_same_class = |k: usize| match &averages {
+        Some(matches) => matches.iter().any(|m| (m.reference, m.ours) == (k, k)),
+        None => !options.align,
+    };
+    let (maps, aligned) = match options.align && !is_2d {
+        true => {
+            let [a, b] = prefixes.each_ref().map(|prefix| class_maps(prefix));
+            (Vec::new(), models::paired(&a, &b)?)
+        }
+        false => (maps(&prefixes[0], &prefixes[1], limit)?, Vec::new()),
+    };
+    let has_classes = model_classes(&model_a)?.max(model_classes(&model_b)?) > 1;
     Ok(Comparison {
         figures: figures(&model_a, &model_b)?,
-        spectra: spectra(&model_a, &model_b, limit)?,
+        spectra: spectra(&model_a, &model_b, limit, is_same_class)?,
         poses: compare_poses(&poses_a, &poses_b, &group, options.step)?,
-        maps: maps(&format!("{reference}{tag}"), &format!("{ours}{tag}"), limit)?,
+        divisions: match has_classes {
+            true => Some(divisions(
+                particles_a,
+                particles_b,
+                options.truth.as_deref(),
+            )?),
+            false => None,
+        },
+        averages,
+        maps,
+        aligned,
     })
+}
+
+/// The references of a model are class averages.
+fn has_averages(model: &Document) -> bool {
+    let general = model.table("model_general");
+    general.is_some_and(|table| {
+        table
+            .integer(0, "rlnReferenceDimensionality")
+            .is_ok_and(|dimensions| dimensions == 2)
+    })
+}
+
+fn model_classes(model: &Document) -> Result<usize, StarError> {
+    Ok(model.require("model_classes")?.len())
+}
+
+fn divisions(a: &Table, b: &Table, truth: Option<&Path>) -> Result<Divisions, CompareError> {
+    let (a, b) = (agreement::classes(a)?, agreement::classes(b)?);
+    let truth = truth.map(agreement::truth).transpose()?;
+    let with_truth = |classes: &agreement::Classes| match &truth {
+        Some(truth) => agreement::agreement(truth, classes).map(Some),
+        None => Ok(None),
+    };
+    Ok(Divisions {
+        runs: agreement::agreement(&a, &b)?,
+        truth: [with_truth(&a)?, with_truth(&b)?],
+    })
+}
+
+/// Maps `PREFIX_classNNN.mrc` that are there.
+fn class_maps(prefix: &str) -> Vec<PathBuf> {
+    (1..)
+        .map(|class| PathBuf::from(format!("{prefix}_class{class:03}.mrc")))
+        .take_while(|path| path.exists())
+        .collect()
 }
 
 /// Last shell inside the current resolution of a model.
@@ -154,9 +251,15 @@ fn spectra(
     a: &Document,
     b: &Document,
     limit: usize,
+    is_same_class: impl Fn(usize) -> bool,
 ) -> Result<Vec<SpectrumDifference>, CompareError> {
     let mut found = Vec::new();
     for table in &a.tables {
+        let class = table.name().strip_prefix("model_class_");
+        let number = class.and_then(|number| number.parse::<usize>().ok());
+        if number.is_some_and(|number| !is_same_class(number - 1)) {
+            continue;
+        }
         let column = if table.name().starts_with("model_optics_group_") {
             "rlnSigma2Noise"
         } else if table.name().starts_with("model_class_") && table.has("rlnReferenceTau2") {
@@ -263,11 +366,7 @@ mod tests {
     }
 
     fn options() -> CompareOptions {
-        CompareOptions {
-            symmetry: "C1".into(),
-            step: 7.5,
-            half: None,
-        }
+        CompareOptions::default()
     }
 
     #[test]
@@ -305,5 +404,101 @@ mod tests {
         close(map.fsc[1..].iter().sum::<f64>() / 32.0, 0.717091, 5e-7);
         close(found.spectra[1].overall, 0.387, 5e-4);
         assert_eq!(found.figures[0].reference, Some(42.666667));
+    }
+
+    /// A 2D run against itself, and against its iteration before.
+    #[test]
+    fn class_averages_are_matched_by_what_they_show() {
+        let Some(prefix) = golden("class2d_em/run_it008") else {
+            return;
+        };
+        let same = compare_runs(&prefix, &prefix, &options()).unwrap();
+        let matches = same.averages.as_ref().unwrap();
+        assert_eq!(matches.len(), 8);
+        for (k, found) in matches.iter().enumerate() {
+            assert_eq!((found.reference, found.ours), (k, k));
+            assert!(
+                found.correlation > 1.0 - 1e-5 && found.angle == 0.0,
+                "{found:?}"
+            );
+        }
+        assert_eq!(
+            same.spectra
+                .iter()
+                .filter(|s| s.name.contains("Tau2"))
+                .count(),
+            8
+        );
+        let divisions = same.divisions.as_ref().unwrap();
+        assert_eq!(
+            (divisions.runs.purity, divisions.runs.rand_index),
+            (1.0, 1.0)
+        );
+        assert!(same.maps.is_empty() && same.aligned.is_empty());
+
+        let truth = material::golden("input").map(|folder| folder.join("mix_mini_truth.star"));
+        let options = CompareOptions { truth, ..options() };
+        let before = golden("class2d_em/run_it007").unwrap();
+        let found = compare_runs(&prefix, &before, &options).unwrap();
+        let matches = found.averages.as_ref().unwrap();
+        assert!(
+            matches
+                .iter()
+                .all(|m| m.reference == m.ours && m.correlation > 0.9),
+            "{matches:?}"
+        );
+        let divisions = found.divisions.as_ref().unwrap();
+        assert!(divisions.runs.purity > 0.8 && divisions.runs.purity < 1.0);
+        let by_truth = divisions.truth[0].unwrap();
+        assert!(
+            by_truth.common == 500 && by_truth.purity > 0.5,
+            "{by_truth:?}"
+        );
+        let text = found.to_string();
+        assert!(text.contains("class 8 of ref is class 8 of ours"), "{text}");
+    }
+
+    /// Maps of two runs that lie anyhow and have other numbers are paired.
+    #[test]
+    fn initial_models_are_laid_onto_each_other() {
+        use crate::formats::mrc::write_map;
+        use crate::geometry::euler;
+        use crate::tools::rotation::turner::Turner;
+        use crate::tools::simulate::{
+            phantom::{HelixBundle, helix_bundle},
+            truth_map,
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let maps = [0, 3].map(|conformation| {
+            let shape = HelixBundle {
+                diameter: 90.0,
+                helices: 8,
+                conformation,
+            };
+            truth_map(&helix_bundle(&shape, &PointGroup::c1()), 32, 5.0, 300.0)
+        });
+        let write = |name: &str, map: &Array3<f64>| {
+            let path = folder.path().join(name);
+            write_map(&path, map.mapv(|v| v as f32).view(), 5.0).unwrap();
+            path
+        };
+        let turned = |map| Turner::new(map, 2.0, 0).turned(&[euler::matrix(20.0, 65.0, 90.0)]);
+        let a = [write("a1.mrc", &maps[0]), write("a2.mrc", &maps[1])];
+        let b = [
+            write("b1.mrc", &turned(&maps[1])),
+            write("b2.mrc", &turned(&maps[0])),
+        ];
+        let found = models::paired(&a, &b).unwrap();
+        assert_eq!(found.len(), 2);
+        for pair in &found {
+            let k = usize::from(pair.reference == a[1]);
+            assert_eq!(pair.ours, b[1 - k], "{pair}");
+            assert!(
+                !pair.alignment.mirrored && pair.alignment.correlation > 0.97,
+                "{pair}"
+            );
+            assert!(pair.other_hand < pair.alignment.correlation, "{pair}");
+            assert!(pair.fsc.curve[1..10].iter().all(|v| *v > 0.9), "{pair}");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The comparison as a table for the terminal.
 
-use super::{Figure, MapDifference, PoseComparison, SpectrumDifference};
+use super::{
+    Agreement, AlignedMap, Figure, MapDifference, Match, PoseComparison, SpectrumDifference,
+};
 use std::fmt;
 
 /// Everything that [`super::compare_runs`] found.
@@ -12,8 +14,42 @@ pub struct Comparison {
     pub spectra: Vec<SpectrumDifference>,
     /// Particles.
     pub poses: PoseComparison,
+    /// Of runs with several classes.
+    pub divisions: Option<Divisions>,
+    /// Class averages that show the same, of 2D runs.
+    pub averages: Option<Vec<Match>>,
     /// One a class of the reference run; None where the other run has no such map.
     pub maps: Vec<Option<MapDifference>>,
+    /// Maps that were laid onto each other first.
+    pub aligned: Vec<AlignedMap>,
+}
+
+/// How the particles are divided into classes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Divisions {
+    /// The other run's classes by those of the reference run.
+    pub runs: Agreement,
+    /// Classes of the reference run and of the other one by the true ones, where these are known.
+    pub truth: [Option<Agreement>; 2],
+}
+
+impl Divisions {
+    fn lines(&self) -> Vec<String> {
+        let line = |what: &str, a: &Agreement| {
+            format!(
+                "{what}: purity {:.4}, adjusted Rand index {:.4}, {} particles",
+                a.purity, a.rand_index, a.common
+            )
+        };
+        let truth = [
+            "classes of ref by the truth",
+            "classes of ours by the truth",
+        ];
+        let mut lines = vec![line("classes of ours by those of ref", &self.runs)];
+        let known = truth.iter().zip(&self.truth);
+        lines.extend(known.filter_map(|(what, a)| Some(line(what, a.as_ref()?))));
+        lines
+    }
 }
 
 impl fmt::Display for Comparison {
@@ -48,6 +84,22 @@ impl fmt::Display for Comparison {
             p.shifts_identical,
             p.pmax_p95
         )?;
+        for line in self.divisions.iter().flat_map(Divisions::lines) {
+            writeln!(f, "{line}")?;
+        }
+        for m in self.averages.iter().flatten() {
+            writeln!(
+                f,
+                "class {} of ref is class {} of ours: correlation {:.4}, rotation {:.2} deg",
+                m.reference + 1,
+                m.ours + 1,
+                m.correlation,
+                m.angle
+            )?;
+        }
+        for map in &self.aligned {
+            writeln!(f, "{map}")?;
+        }
         for (class, map) in self.maps.iter().enumerate() {
             match map {
                 Some(m) => {

@@ -1,6 +1,9 @@
-//! Turning maps in Fourier space, and searching all orientations for the one that fulfils a criterion best.
+//! Turning maps in Fourier space, searching all orientations for the one that fulfils a criterion best, and laying maps and images
+//! onto each other.
 
+pub mod align;
 pub mod centre;
+pub mod in_plane;
 pub mod orientations;
 pub mod search;
 pub mod turner;

@@ -3,6 +3,7 @@
 //! Every random number is keyed by (seed, particle) or (seed, micrograph): a set does not depend on the number of
 //! threads, and a longer set begins with the shorter one.
 
+mod content;
 pub mod micrograph;
 pub mod phantom;
 mod preset;
@@ -10,7 +11,9 @@ pub mod projection;
 mod tables;
 mod truth;
 
+pub use content::Content;
 pub use preset::Preset;
+pub use tables::VIEW;
 pub use truth::truth_map;
 
 use crate::dataset::{CtfFields, OpticsGroup};
@@ -18,8 +21,9 @@ use crate::errors::{Code, Coded, Message};
 use crate::formats::atoms::Atom;
 use crate::formats::mrc::{self, MrcError, StackMode, StackWriter};
 use crate::formats::star::StarError;
-use crate::geometry::{Matrix3, euler};
+use crate::geometry::{Matrix3, euler, symmetry::PointGroup};
 use crate::optics::{Ctf, CtfFlags};
+use content::Views;
 use micrograph::{Defocus, DefocusSource};
 use num_complex::Complex32;
 use phantom::HelixBundle;
@@ -89,6 +93,14 @@ pub struct SimulationSettings {
     pub symmetry: String,
     /// Shape of the phantom.
     pub phantom: HelixBundle,
+    /// Preferred viewing directions; 0: particles are seen from everywhere.
+    pub views: usize,
+    /// Standard deviation of viewing directions around the preferred ones, degrees.
+    pub view_spread: f64,
+    /// Share of the images that show a contaminant, class K+1.
+    pub contaminants: f64,
+    /// Share of the images that show nothing, class K+2.
+    pub empty: f64,
 }
 
 /// What was simulated for one particle.
@@ -104,8 +116,10 @@ pub struct TrueParticle {
     pub angles: [f64; 3],
     /// Displacement of the particle from the box centre, pixels (origin offsets are its negative).
     pub shift: [f64; 2],
-    /// 0-based class.
+    /// 0-based class: a model, K for contaminants, K+1 for nothing.
     pub class: usize,
+    /// 0-based preferred direction that the particle is seen around.
+    pub view: Option<usize>,
 }
 
 /// Files written and the noise level used.
@@ -117,7 +131,7 @@ pub struct Simulated {
     pub particles: PathBuf,
     /// `PREFIX_truth.star`: with angles, origins and classes.
     pub truth: PathBuf,
-    /// `PREFIX_truthN.mrc`, one a class.
+    /// `PREFIX_truthN.mrc`, one per class, contaminants included.
     pub maps: Vec<PathBuf>,
     /// Standard deviation of the noise before images were normalised.
     pub noise_sigma: f64,
@@ -130,6 +144,8 @@ enum Stream {
     Noise = 2,
     Micrograph = 3,
     Calibration = 4,
+    Content = 5,
+    View = 6,
 }
 
 /// Generator of item `index` of a stream, unrelated to all others (SplitMix64 of the three numbers as its seed).
@@ -147,6 +163,8 @@ fn random(seed: u64, stream: Stream, index: usize) -> Pcg64 {
 pub struct Simulation<'a> {
     settings: &'a SimulationSettings,
     models: &'a [Vec<Atom>],
+    contaminant: Vec<Atom>,
+    views: Option<Views>,
     projector: Projector,
     /// Amplitude of the noise per half-complex pixel (white with a rise towards low frequencies).
     noise_amplitude: Vec<f32>,
@@ -174,9 +192,12 @@ impl<'a> Simulation<'a> {
                 ((i % n) as f64 - half).hypot((i / n) as f64 - half) * a < 0.5 * settings.diameter
             })
             .collect();
+        let group = PointGroup::parse(&settings.symmetry).map_err(|e| Message::of(&e))?;
         let mut simulation = Self {
             settings,
             models,
+            contaminant: content::contaminant(&settings.phantom),
+            views: Views::new(settings, &group),
             projector: Projector::new(n, a, settings.b_factor),
             noise_amplitude,
             inside,
@@ -219,13 +240,23 @@ impl<'a> Simulation<'a> {
         let mut random_mic = random(s.seed, Stream::Micrograph, micrograph);
         let mut random = random(s.seed, Stream::Particle, index);
         let defocus = s.defocus.draw(&mut random_mic).of_particle(&mut random);
-        let angles = random_angles(&mut random);
-        let class = random.random_range(0..self.models.len());
+        let mut angles = random_angles(&mut random);
+        let mut class = random.random_range(0..self.models.len());
         let shift = std::array::from_fn(|_| {
             let g: f64 = StandardNormal.sample(&mut random);
             s.shift * g.clamp(-3.0, 3.0)
         });
         let coordinates = std::array::from_fn(|_| f64::from(random.random_range(100..3900_u32)));
+        let mut view = None;
+        match (Content::of(s, index), &self.views) {
+            (Content::Contaminant, _) => class = self.models.len(),
+            (Content::Nothing, _) => class = self.models.len() + 1,
+            (Content::Particle, None) => {}
+            (Content::Particle, Some(views)) => {
+                let (number, drawn) = views.draw(s.seed, index);
+                (view, angles) = (Some(number), drawn);
+            }
+        }
         TrueParticle {
             micrograph,
             defocus,
@@ -233,6 +264,7 @@ impl<'a> Simulation<'a> {
             angles,
             shift,
             class,
+            view,
         }
     }
 
@@ -240,7 +272,7 @@ impl<'a> Simulation<'a> {
     /// outside the particle's circle.
     pub fn render(&self, index: usize, truth: &TrueParticle) -> Result<Vec<f32>, SimulationError> {
         let s = self.settings;
-        let mut transform = if s.snr > 0.0 {
+        let mut transform = if s.snr > 0.0 && truth.class <= self.models.len() {
             self.clean(
                 truth.class,
                 &rotation(truth.angles),
@@ -296,9 +328,8 @@ impl<'a> Simulation<'a> {
         };
         let ctf = Ctf::new(&fields, &self.optics, CtfFlags::default())
             .map_err(|e| Message::of(&e).about("CTF of a simulated particle"))?;
-        let mut transform = self
-            .projector
-            .transform(&self.models[class], rotation, shift);
+        let atoms = self.models.get(class).unwrap_or(&self.contaminant);
+        let mut transform = self.projector.transform(atoms, rotation, shift);
         let n = self.settings.box_size;
         let w = n / 2 + 1;
         for (i, v) in transform.iter_mut().enumerate() {
@@ -358,7 +389,8 @@ pub fn run(
     tables::particles(settings, &stack_name, &truths).write(&particles)?;
     tables::truth(settings, &stack_name, &truths).write(&truth)?;
     let mut maps = Vec::new();
-    for (k, atoms) in models.iter().enumerate() {
+    let contaminant = Some(&simulation.contaminant).filter(|_| settings.contaminants > 0.0);
+    for (k, atoms) in models.iter().chain(contaminant).enumerate() {
         let path = with(&format!("_truth{}.mrc", k + 1));
         let map = truth_map(atoms, n, a, settings.b_factor).mapv(|v| v as f32);
         mrc::write_map(&path, map.view(), a)?;
@@ -400,6 +432,8 @@ fn check(settings: &SimulationSettings, models: &[Vec<Atom>]) -> Result<(), Simu
             s.diameter,
             s.box_size as f64 * s.pixel_size
         ))
+    } else if let Some(fault) = content_fault(s) {
+        Some(fault)
     } else if models.is_empty() || models.iter().any(Vec::is_empty) {
         return Err(Code::MISSING_OPTION
             .says("no atoms to project; give --model or --phantom")
@@ -408,6 +442,30 @@ fn check(settings: &SimulationSettings, models: &[Vec<Atom>]) -> Result<(), Simu
         None
     };
     fault.map_or(Ok(()), |f| Err(Code::BAD_VALUE.says(f).into()))
+}
+
+fn content_fault(s: &SimulationSettings) -> Option<String> {
+    const MOST_VIEWS: usize = 1000;
+    let is_share = |share: f64| (0.0..=1.0).contains(&share);
+    if !is_share(s.contaminants) || !is_share(s.empty) || !is_share(s.contaminants + s.empty) {
+        return Some(format!(
+            "shares of {} for contaminants and {} for empty images: each must be 0 to 1, and so must their sum; change --contaminants \
+             or --empty",
+            s.contaminants, s.empty
+        ));
+    }
+    if s.views > MOST_VIEWS {
+        return Some(format!(
+            "{} preferred views: at most {MOST_VIEWS} can be told apart; change --views",
+            s.views
+        ));
+    }
+    (!(0.0..=90.0).contains(&s.view_spread)).then(|| {
+        format!(
+            "a spread of {}° around the preferred views: must be 0 to 90; change --view_spread",
+            s.view_spread
+        )
+    })
 }
 
 /// Uniformly distributed orientation: rot, tilt, psi in degrees.

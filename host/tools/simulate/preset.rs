@@ -39,6 +39,10 @@ impl Preset {
                 helices: 24,
                 conformation: 0,
             },
+            views: 0,
+            view_spread: 10.0,
+            contaminants: 0.0,
+            empty: 0.0,
         };
         match self {
             Self::Trpv1 => general,

@@ -33,19 +33,26 @@ const TRUTH: [&str; 6] = [
     "rlnClassNumber",
 ];
 
+/// Number of the preferred direction that a particle is seen around; 0 for contaminants and empty images.
+pub const VIEW: &str = "gerelionView";
+
 /// Particle file without poses, as it goes into a refinement.
 pub fn particles(s: &SimulationSettings, stack: &str, truths: &[TrueParticle]) -> Document {
     document(s, &COMMON, truths, |i, t| common(stack, i, t))
 }
 
-/// The same with true angles, origins and classes.
+/// The same with true angles, origins and classes, and the preferred view (0: none) of sets that have such.
 pub fn truth(s: &SimulationSettings, stack: &str, truths: &[TrueParticle]) -> Document {
-    let labels: Vec<&str> = COMMON.into_iter().chain(TRUTH).collect();
+    let view = Some(VIEW).filter(|_| s.views > 0);
+    let labels: Vec<&str> = COMMON.into_iter().chain(TRUTH).chain(view).collect();
     document(s, &labels, truths, |i, t| {
         let mut row = common(stack, i, t);
         row.extend(t.angles.map(Value::Real));
         row.extend(t.shift.map(|v| Value::Real(-v * s.pixel_size)));
         row.push((t.class + 1).into());
+        if view.is_some() {
+            row.push(t.view.map_or(0, |v| v + 1).into());
+        }
         row
     })
 }
