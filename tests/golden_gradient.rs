@@ -355,8 +355,8 @@ fn an_inactive_class_is_replaced_as_by_the_reference_program() {
     check(&compare(&run, &ours, 4), 1.0, 3e-4);
 }
 
-/// From the command: first references, order, subsets, cap on samples, first moments. Pixels on the circle differ
-/// (`README-2d-vdam.md` of the reference runs), and paths drift apart slowly.
+/// From the command: first references, order, subsets, cap on samples, first moments. Paths drift apart slowly
+/// (`README-2d-vdam.md` of the reference runs).
 #[test]
 fn class_averages_from_the_command() {
     let Some(reference) = golden("class2d_vdam") else {
@@ -367,9 +367,9 @@ fn class_averages_from_the_command() {
         reference.join("../input/mix_mini.mrcs"),
     ];
     let (_folder, ours) = runs::rerun(&reference, &inputs);
-    for iteration in [1, 2] {
+    for (iteration, poses, maps) in [(1, 0.995, 5e-4), (2, 0.99, 1e-3)] {
         let found = compare(&reference, &ours, iteration);
-        assert!(found.poses >= 0.98 && found.maps < 0.05);
+        assert!(found.poses >= poses && found.maps < maps);
     }
 }
 
@@ -383,7 +383,7 @@ fn an_initial_model_from_the_command() {
         golden("input").unwrap().join("mix_mini.mrcs"),
     ];
     let (_folder, ours) = runs::rerun(&reference, &inputs);
-    for (iteration, poses, maps) in [(1, 0.98, 0.03), (2, 0.97, 0.03), (12, 0.7, 0.06)] {
+    for (iteration, poses, maps) in [(1, 0.995, 1e-3), (2, 0.99, 1e-3), (12, 0.9, 0.02)] {
         let found = compare(&reference, &ours, iteration);
         assert!(found.poses >= poses && found.maps < maps);
     }

@@ -15,7 +15,7 @@ use std::path::Path;
 /// Names of one class's moments as a model file gives them: `rlnGradMoment1` and `rlnGradMoment2`, `class` counted from 1.
 pub fn names(model_stem: &str, class: usize, dimensions: Dimensions) -> [String; 2] {
     [1, 2].map(|order| match dimensions {
-        Dimensions::Two => format!("{class:06}@{}", file(model_stem, order, class, dimensions)),
+        Dimensions::Two => format!("{class:08}@{}", file(model_stem, order, class, dimensions)),
         Dimensions::Three => file(model_stem, order, class, dimensions),
     })
 }
@@ -149,7 +149,7 @@ pub fn read(
 fn other_half(name: &str, classes: usize) -> Option<String> {
     if let Some((number, stack)) = name.split_once('@') {
         let number: usize = number.parse().ok()?;
-        return Some(format!("{:06}@{stack}", number + classes));
+        return Some(format!("{:08}@{stack}", number + classes));
     }
     let stem = name.strip_suffix(".mrc")?;
     let digits = stem.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -220,13 +220,13 @@ mod tests {
         assert_eq!(
             names2,
             [
-                "000003@run_it016_1moment.mrcs",
-                "000003@run_it016_2moment.mrcs"
+                "00000003@run_it016_1moment.mrcs",
+                "00000003@run_it016_2moment.mrcs"
             ]
         );
         assert_eq!(
             other_half(&names2[0], 8).unwrap(),
-            "000011@run_it016_1moment.mrcs"
+            "00000011@run_it016_1moment.mrcs"
         );
         let names3 = names("run_it001", 1, Dimensions::Three);
         assert_eq!(

@@ -71,6 +71,53 @@ fn any_number_of_ranks_classifies_as_the_reference_program() {
     }
 }
 
+/// RELION refuses a gradient run under MPI; here the moments of a class are with one of the ranks.
+#[test]
+fn any_number_of_ranks_steps_along_the_same_gradient() {
+    let options = "--grad --K 2 --iter 8 --grad_write_iter 1 --grad_ini_subset 80 --grad_fin_subset 150 \
+                   --class_inactivity_threshold 0.9 --center_classes";
+    let mut first: Option<Job> = None;
+    for ranks in [1, 2, 3] {
+        let job = Job::of("class3d_c4", options);
+        let Some(output) = job.run(ranks) else { return };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(
+            text.matches("Gradient optimisation iteration").count(),
+            7,
+            "one rank prints: {text}"
+        );
+        let Some(first) = &first else {
+            first = Some(job);
+            continue;
+        };
+        for iteration in [2, 3] {
+            let fsc = smallest_fsc(&compared(first, &job, iteration, None));
+            println!("{ranks} ranks and one: smallest FSC of iteration {iteration} {fsc}");
+            assert!(fsc >= SAME_MAP, "{ranks} ranks: FSC {fsc}");
+        }
+        for iteration in 1..=8 {
+            let of = |job: &Job, label: &str| {
+                let file = format!("{}_it{iteration:03}_optimiser.star", job.root);
+                number(&file, "optimiser_general", label)
+            };
+            for label in ["rlnGradCurrentStepsize", "rlnSgdSubsetSize"] {
+                assert_eq!(of(first, label), of(&job, label), "{label}");
+            }
+        }
+        for file in ["_it003_1moment004.mrc", "_it003_2moment002.mrc"] {
+            let [a, b] = [first, &job].map(|job| {
+                let path = format!("{}{file}", job.root);
+                let map = gerelion::formats::volume::read_map(std::path::Path::new(&path));
+                map.unwrap().data
+            });
+            let norm = |m: &ndarray::Array3<f32>| m.iter().map(|v| f64::from(v * v)).sum::<f64>();
+            let difference = (norm(&(&a - &b)) / norm(&a)).sqrt();
+            println!("{ranks} ranks and one: {file} differs by {difference:.1e}");
+            assert!(difference < 1e-3, "{file}: {difference}");
+        }
+    }
+}
+
 #[test]
 fn any_number_of_ranks_refines_both_halves_alike() {
     let schedule = |job: &Job| -> Vec<(f64, f64, f64)> {
