@@ -43,6 +43,35 @@ fn bench_times_a_job_and_keeps_the_row() {
     assert!(folder.path().join("work/class_it002_model.star").exists());
 }
 
+/// Jobs that start from nothing: the row of an initial model has its FSC to the truth, laid onto it.
+#[test]
+fn bench_times_jobs_that_start_from_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    for (job, further) in [
+        ("class2d", "--K 3"),
+        ("class2d-gradient", "--K 3 --iter 4"),
+        ("initial-model", "--iter 6"),
+    ] {
+        let words = format!(
+            "bench --preset mini --n 60 --box 32 --snr 0.5 --job {job} --o {job} -- {further}"
+        );
+        let out = gerelion(folder.path(), &words);
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status.success(), "{job}: {out:?}");
+        let cell = |name: &str| {
+            let line = text
+                .lines()
+                .find(|line| line.starts_with(name))
+                .expect(name);
+            line[name.len()..].trim().to_owned()
+        };
+        let seconds: f64 = cell("total").parse().unwrap();
+        assert!(seconds > 0.0, "{text}");
+        let fsc: Result<f64, _> = cell("FSC to truth").parse();
+        assert_eq!(fsc.is_ok(), job == "initial-model", "{text}");
+    }
+}
+
 /// A run that fails is an error with the end of its output, and leaves no row.
 #[test]
 fn bench_of_a_failing_job_is_an_error() {

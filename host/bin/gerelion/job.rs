@@ -51,6 +51,12 @@ pub enum JobKind {
     AutoRefine,
     /// 3D classification, one class, 5 iterations
     Class3d,
+    /// 2D classification by expectation-maximisation from nothing, 50 classes, one iteration
+    Class2d,
+    /// 2D classification by gradient refinement from nothing, 50 classes, 200 iterations
+    Class2dGradient,
+    /// Initial model by gradient refinement from nothing, one class without symmetry, 200 iterations
+    InitialModel,
 }
 
 impl JobKind {
@@ -59,44 +65,71 @@ impl JobKind {
         match self {
             Self::AutoRefine => "auto-refine",
             Self::Class3d => "class3d",
+            Self::Class2d => "class2d",
+            Self::Class2dGradient => "class2d-gradient",
+            Self::InitialModel => "initial-model",
         }
+    }
+
+    /// The job starts from a map, with a point group.
+    pub fn needs_reference(self) -> bool {
+        matches!(self, Self::AutoRefine | Self::Class3d)
     }
 }
 
-/// Words after the program's name: the options of the method's paper for this kind of job.
+/// Words after the program's name. Jobs with a reference have the options of the method's paper, those without the ones of RELION's
+/// interface (spec 04 §16, 05 §17). Further options may follow: the last of repeated ones wins.
 pub fn words(kind: JobKind, set: &Set, root: &Path, threads: usize, seed: u32) -> Vec<String> {
-    let common = format!(
-        "--particle_diameter {} --ini_high {} --ctf --flatten_solvent --zero_mask --oversampling 1 --healpix_order {} \
-         --offset_range 5 --offset_step 2 --norm --scale --dont_combine_weights_via_disc --firstiter_cc --sym {} \
-         --random_seed {seed}",
-        set.diameter, set.initial_low_pass, set.healpix_order, set.symmetry
-    );
+    let diameter = set.diameter;
     let own = match kind {
         JobKind::AutoRefine => format!(
-            "--auto_refine --split_random_halves --auto_local_healpix_order {} --low_resol_join_halves 40",
+            "{} --auto_refine --split_random_halves --auto_local_healpix_order {} --low_resol_join_halves 40",
+            of_reference(set),
             set.local_order
         ),
-        JobKind::Class3d => "--K 1 --iter 5 --tau2_fudge 4".to_string(),
+        JobKind::Class3d => format!("{} --K 1 --iter 5 --tau2_fudge 4", of_reference(set)),
+        JobKind::Class2d => format!("{} --iter 1", of_averages(diameter)),
+        JobKind::Class2dGradient => format!(
+            "{} --grad --class_inactivity_threshold 0.1 --grad_write_iter 10 --iter 200",
+            of_averages(diameter)
+        ),
+        JobKind::InitialModel => format!(
+            "--iter 200 --grad --denovo_3dref --ctf --K 1 --sym C1 --flatten_solvent --zero_mask --dont_combine_weights_via_disc --pool 3 \
+             --pad 1 --particle_diameter {diameter} --oversampling 1 --healpix_order 1 --offset_range 6 --offset_step 2 --auto_sampling \
+             --tau2_fudge 4"
+        ),
     };
+    let mut files = vec![("--i", &*set.particles), ("--o", root)];
+    if kind.needs_reference() {
+        files.push(("--ref", &*set.reference));
+    }
     let mut words = Vec::new();
-    let files = [
-        ("--i", &*set.particles),
-        ("--ref", &*set.reference),
-        ("--o", root),
-    ];
     for (option, path) in files {
         words.extend([option.to_string(), path.display().to_string()]);
     }
-    words.extend(
-        common
-            .split_whitespace()
-            .chain(own.split_whitespace())
-            .map(String::from),
-    );
+    words.extend(own.split_whitespace().map(String::from));
+    words.extend(["--random_seed".to_string(), seed.to_string()]);
     if threads > 0 {
         words.extend(["--j".to_string(), threads.to_string()]);
     }
     words
+}
+
+/// Options of jobs that start from a map.
+fn of_reference(set: &Set) -> String {
+    format!(
+        "--particle_diameter {} --ini_high {} --ctf --flatten_solvent --zero_mask --oversampling 1 --healpix_order {} \
+         --offset_range 5 --offset_step 2 --norm --scale --dont_combine_weights_via_disc --firstiter_cc --sym {}",
+        set.diameter, set.initial_low_pass, set.healpix_order, set.symmetry
+    )
+}
+
+/// Options of 2D classifications.
+fn of_averages(diameter: f64) -> String {
+    format!(
+        "--dont_combine_weights_via_disc --pool 3 --pad 2 --ctf --tau2_fudge 2 --particle_diameter {diameter} --K 50 --flatten_solvent \
+         --zero_mask --center_classes --oversampling 1 --psi_step 12 --offset_range 5 --offset_step 2 --norm --scale"
+    )
 }
 
 /// The program that refines: `given`, or the `relion_refine` beside this one.
@@ -156,11 +189,28 @@ fn last_lines(text: &str) -> String {
 /// Resolution (Å) that a finished auto-refinement states, and its map.
 pub fn final_result(root: &Path) -> Result<(f64, PathBuf), Failure> {
     let file = |suffix: &str| PathBuf::from(format!("{}{suffix}", root.display()));
-    let model = Document::read(&file("_model.star"))?;
-    let resolution = model
-        .require("model_general")?
-        .real(0, "rlnCurrentResolution")?;
-    Ok((resolution, file("_class001.mrc")))
+    Ok((resolution(&file("_model.star"))?, file("_class001.mrc")))
+}
+
+/// Resolution (Å) that a model file states.
+pub fn resolution(model: &Path) -> Result<f64, Failure> {
+    let model = Document::read(model)?;
+    let general = model.require("model_general")?;
+    Ok(general.real(0, "rlnCurrentResolution")?)
+}
+
+/// Name of a file of an iteration.
+pub fn of_iteration(root: &Path, iteration: usize, tail: &str) -> PathBuf {
+    PathBuf::from(format!("{}_it{iteration:03}{tail}", root.display()))
+}
+
+/// Last iteration of a command line: the last `--iter` counts.
+pub fn last_iteration(words: &[String]) -> Result<usize, Failure> {
+    let at = words.iter().rposition(|word| word == "--iter");
+    let value = at.and_then(|at| words.get(at + 1)?.parse().ok());
+    let text =
+        "the command line has no number after --iter, so the last iteration is not known; give one";
+    Ok(value.ok_or_else(|| Code::MISSING_VALUE.says(text))?)
 }
 
 #[cfg(test)]
@@ -180,10 +230,12 @@ mod tests {
             healpix_order: 2,
             local_order: 4,
         };
-        for kind in [JobKind::AutoRefine, JobKind::Class3d] {
+        for kind in JobKind::value_variants().iter().copied() {
             let line = CommandLine::parse(words(kind, &set, Path::new("out/run"), 2, 7)).unwrap();
             assert_eq!(line.text("--i"), "a b.star");
-            assert_eq!(line.text("--sym"), "C4");
+            assert_eq!(line.text("--sym") == "C4", kind.needs_reference());
+            assert_eq!(line.name_given("--ref").is_some(), kind.needs_reference());
+            assert_eq!(line.integer("--random_seed"), 7);
             assert_eq!(line.integer("--j"), 2);
             assert_eq!(line.flag("--auto_refine"), kind == JobKind::AutoRefine);
         }

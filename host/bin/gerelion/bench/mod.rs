@@ -10,7 +10,7 @@ use clap::Args;
 use gerelion::device::ceilings::Ceilings;
 use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::formats::star::Document;
-use gerelion::tools::{fsc::compare_files, moment, simulate};
+use gerelion::tools::{compare::aligned, fsc::compare_files, moment, simulate};
 use row::Row;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -28,8 +28,11 @@ pub struct Arguments {
     /// Simulate as if binned to this box (pixels): same extent, noise averaged
     #[arg(long = "box", value_name = "PIXELS")]
     box_size: Option<usize>,
+    /// Signal-to-noise variance of the images in that box (default: that of the preset, binned)
+    #[arg(long, conflicts_with = "i")]
+    snr: Option<f64>,
     /// A particle file in place of a simulated set
-    #[arg(long, value_name = "STAR", requires_all = ["ref", "particle_diameter", "sym"])]
+    #[arg(long, value_name = "STAR", requires = "particle_diameter")]
     i: Option<PathBuf>,
     /// Start map that goes with --i
     #[arg(long, value_name = "MAP")]
@@ -79,6 +82,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let root = arguments.output.join(match arguments.job {
         JobKind::AutoRefine => "refine",
         JobKind::Class3d => "class",
+        JobKind::Class2d => "class2d",
+        JobKind::Class2dGradient => "class2d-gradient",
+        JobKind::InitialModel => "initial",
     });
     let mut words = job::words(arguments.job, &set, &root, arguments.j, arguments.seed);
     if let Some(list) = &arguments.gpu {
@@ -97,8 +103,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     if arguments.job == JobKind::AutoRefine {
         let (resolution, map) = job::final_result(&root)?;
         row.resolution = Some(resolution);
-        if let Some(truth) = truth {
-            row.truth_fsc = Some(compare_files(&map, &truth, None)?.mean);
+        if let Some(truth) = &truth {
+            row.truth_fsc = Some(compare_files(&map, truth, None)?.mean);
+        }
+    }
+    if arguments.job == JobKind::InitialModel {
+        let last = job::last_iteration(&words)?;
+        row.resolution = Some(job::resolution(&job::of_iteration(
+            &root,
+            last,
+            "_model.star",
+        ))?);
+        if let Some(truth) = &truth {
+            let map = job::of_iteration(&root, last, "_class001.mrc");
+            row.truth_fsc = Some(aligned(truth, &map)?.fsc.mean);
         }
     }
     print!("{}", row.table());
@@ -153,19 +171,20 @@ fn name(arguments: &Arguments) -> String {
 }
 
 fn given_set(arguments: &Arguments, particles: &Path) -> Result<job::Set, Failure> {
-    let (Some(reference), Some(diameter), Some(symmetry)) = (
-        &arguments.r#ref,
-        arguments.particle_diameter,
-        &arguments.sym,
-    ) else {
-        let text = "--i needs --ref, --particle_diameter and --sym as well: they say how to refine the particles";
+    let is_complete = arguments.r#ref.is_some() && arguments.sym.is_some();
+    let Some(diameter) = arguments
+        .particle_diameter
+        .filter(|_| is_complete || !arguments.job.needs_reference())
+    else {
+        let text = "--i needs --particle_diameter, and for jobs that start from a map --ref and --sym as well: they say how to refine \
+                    the particles";
         return Err(Code::MISSING_OPTION.says(text).into());
     };
     Ok(job::Set {
         particles: particles.to_path_buf(),
-        reference: reference.clone(),
+        reference: arguments.r#ref.clone().unwrap_or_default(),
         diameter,
-        symmetry: symmetry.clone(),
+        symmetry: arguments.sym.clone().unwrap_or_default(),
         initial_low_pass: 60.0,
         healpix_order: 2,
         local_order: 4,
@@ -184,10 +203,13 @@ fn simulated_set(arguments: &Arguments) -> Result<(job::Set, Option<PathBuf>), F
         settings.snr *= binning * binning;
         settings.box_size = box_size;
     }
+    if let Some(snr) = arguments.snr {
+        settings.snr = snr;
+    }
     // stacks are named in STAR files relative to the folder that programs run in
     let prefix = arguments.output.join(format!(
-        "{:?}-{}-{}-{}",
-        arguments.preset, settings.box_size, settings.particles, settings.seed
+        "{:?}-{}-{}-{}-{}",
+        arguments.preset, settings.box_size, settings.particles, settings.snr, settings.seed
     ));
     let path = |suffix: &str| PathBuf::from(format!("{}{suffix}", prefix.display()));
     let particles = path(".star");
