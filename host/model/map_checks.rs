@@ -77,7 +77,7 @@ pub fn mask(
     let [low, high] = [low as f32, high as f32];
     let signed = "it looks like a mask of unsigned bytes that are stored as signed ones (128 subtracted, or 255 as −1): convert \
                   it to 32-bit floats (mode 2) with values from 0 to 1";
-    let are_bytes = low < 0.0 && low >= -128.0 && mask.iter().all(|v| v.fract() == 0.0);
+    let are_bytes = (-128.0..0.0).contains(&low) && mask.iter().all(|v| v.fract() == 0.0);
     if high <= 0.0 {
         let reason = match are_bytes {
             true => signed,
