@@ -137,7 +137,9 @@ fn stack_that_is_a_folder() {
 
 #[test]
 fn image_in_place_of_a_map() {
-    Set::new().option("--ref", "1@stack.mrcs").refuse("GR-0204");
+    Set::new()
+        .option("--solvent_mask", "1@stack.mrcs")
+        .refuse("GR-0204");
 }
 
 #[test]

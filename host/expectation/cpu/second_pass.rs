@@ -99,6 +99,17 @@ pub struct FinePass<'a> {
     pub orientation_children: usize,
 }
 
+/// Returns the sample with the largest weight, the first of equal ones.
+fn heaviest<T: Copy>(weighted: &[(T, f64)]) -> (T, f64) {
+    let mut best = weighted[0];
+    for &candidate in &weighted[1..] {
+        if candidate.1 > best.1 {
+            best = candidate;
+        }
+    }
+    best
+}
+
 impl FinePass<'_> {
     /// Weights of one image's fine samples.
     pub fn align(
@@ -138,12 +149,6 @@ impl FinePass<'_> {
                 (samples.collect::<Vec<_>>(), weights.sum, log_sum)
             }
         };
-        let mut best = weighted[0];
-        for &candidate in &weighted[1..] {
-            if candidate.1 > best.1 {
-                best = candidate;
-            }
-        }
         let (start, a_g) = (&image.start, layout.pixel_size);
         let n_psi = input.sampling.n_psi();
         let fine_shift = |sample: u32, child: u16| {
@@ -177,7 +182,7 @@ impl FinePass<'_> {
             sigma2_offset += w * a_g * a_g * (dx * dx + dy * dy);
             total += w;
         }
-        let ((sample, o, t), weight) = best;
+        let ((sample, o, t), weight) = heaviest(&weighted);
         let parent = &self.groups.samples[sample as usize];
         let best = BestSample {
             class: parent.class as usize,
