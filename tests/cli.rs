@@ -266,7 +266,7 @@ fn input_output_and_reference_are_needed() {
     assert!(refusal("--o run --ref r.mrc").starts_with("--i is missing"));
     assert!(refusal("--i a.star --ref r.mrc").starts_with("--o is missing"));
     assert!(refusal("--ref r.mrc").starts_with("--i and --o are missing"));
-    assert!(refusal("--i a.star --o run").starts_with("--ref is missing"));
+    assert!(refusal("--i a.star --o run --auto_refine").starts_with("--ref is missing"));
 }
 
 #[test]

@@ -90,12 +90,7 @@ pub unsafe fn store_orientations(
             let image = pair.image as usize;
             let at = image * image_stride as usize + p;
             let scale = *scales.add(image);
-            let c = scale
-                * if ctf.is_null() {
-                    1.0
-                } else {
-                    memory::load(ctf, at)
-                };
+            let c = scale * ctf_or_one(ctf, at);
             let f = product(memory::load2(unmasked, at), phase);
             let [re, im, power] = slice_sum(f, weight, c, v, flags);
             let explained = weight * residual_factor(scale, c, v, flags);
@@ -110,16 +105,10 @@ pub unsafe fn store_orientations(
             }
             if pixel < projected {
                 let factor = model_factor(scale, c, flags);
-                let model = reference.map(|a| a * factor);
                 let f = product(memory::load2(masked, at), phase);
-                let xa = model[0] * f[0] + model[1] * f[1];
-                let aa = weight * (model[0] * model[0] + model[1] * model[1]);
-                let row = image * slots as usize;
-                let share = shares.add(row * pixel_count as usize + p);
-                atomic::add_f32x2(share.cast(), [xa, aa]);
-                if in_scale {
-                    atomic::add_f32x2(share.add(pixel_count as usize).cast(), [xa, aa]);
-                }
+                let share = shares.add(image * slots as usize * pixel_count as usize + p);
+                let in_scale = in_scale.then_some(share.add(pixel_count as usize));
+                add_share(reference.map(|a| a * factor), f, weight, share, in_scale);
             }
         }
         for half in 0..2 {
@@ -132,6 +121,42 @@ pub unsafe fn store_orientations(
                 let value = [re, im, weight];
                 insert(sums.add(volume), &*shape, max_radius2, at, value);
             }
+        }
+    }
+}
+
+/// Reads C of a pixel; 1 without a CTF.
+///
+/// # Safety
+/// `ctf` is null, or has the pixel.
+#[inline(always)]
+unsafe fn ctf_or_one(ctf: *const f32, at: usize) -> f32 {
+    match ctf.is_null() {
+        true => 1.0,
+        // SAFETY: the caller's.
+        false => unsafe { memory::load(ctf, at) },
+    }
+}
+
+/// Adds (Re(conj(sCA)·F), w |sCA|²) of a pixel to the sums of its image, and to those of the scale.
+///
+/// # Safety
+/// Both places are in the array of sums.
+#[inline(always)]
+unsafe fn add_share(
+    model: [f32; 2],
+    f: [f32; 2],
+    weight: f32,
+    share: *mut [f32; 2],
+    in_scale: Option<*mut [f32; 2]>,
+) {
+    let xa = model[0] * f[0] + model[1] * f[1];
+    let aa = weight * (model[0] * model[0] + model[1] * model[1]);
+    // SAFETY: the caller's.
+    unsafe {
+        atomic::add_f32x2(share.cast(), [xa, aa]);
+        if let Some(share) = in_scale {
+            atomic::add_f32x2(share.cast(), [xa, aa]);
         }
     }
 }

@@ -213,10 +213,7 @@ impl Prepared {
         };
         let scales: Vec<f32> = starts.iter().map(|s| s.scale as f32).collect();
         let sum_scales: Vec<f32> = starts.iter().map(|s| s.sum_scale as f32).collect();
-        let halves = input.gradient.then(|| {
-            let of_item = |item: &&BatchItem| input.pseudo_half(item.particle) as u32;
-            items.iter().map(of_item).collect::<Vec<u32>>()
-        });
+        let halves = pseudo_halves(input, items);
         let ctf = ctf_values(device, staging, input, layout, items)?;
         let premultiplied = input.optics[items[0].particle.optics_group].ctf_premultiplied;
         let host_ctf = match &ctf {
@@ -263,6 +260,12 @@ impl Prepared {
             .as_ref()
             .map_or(View::null(), |p| p[pass].view())
     }
+}
+
+/// Pseudo-half (0 or 1) of each particle, in a gradient iteration.
+fn pseudo_halves(input: &IterationInput, items: &[&BatchItem]) -> Option<Vec<u32>> {
+    let of_item = |item: &&BatchItem| input.pseudo_half(item.particle) as u32;
+    input.gradient.then(|| items.iter().map(of_item).collect())
 }
 
 fn ctf_values(
