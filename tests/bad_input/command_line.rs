@@ -62,7 +62,6 @@ fn no_output() {
     let mut set = Set::new();
     let at = set.options.iter().position(|word| word == "--o").unwrap();
     set.options.drain(at..at + 2);
-    set.options.push("--auto_refine".to_owned());
     set.refuse("GR-0105");
 }
 
@@ -72,6 +71,7 @@ fn no_reference() {
     let mut set = Set::new();
     let at = set.options.iter().position(|word| word == "--ref").unwrap();
     set.options.drain(at..at + 2);
+    set.options.push("--auto_refine".to_owned());
     set.refuse("GR-0105");
 }
 

@@ -139,7 +139,7 @@ fn stack_that_is_a_folder() {
 fn image_in_place_of_a_map() {
     Set::new()
         .option("--solvent_mask", "1@stack.mrcs")
-        .refuse("GR-0204");
+        .refuse("GR-0401");
 }
 
 #[test]
