@@ -8,6 +8,7 @@ pub mod fine;
 pub mod gridding;
 pub mod grouping;
 pub mod halves;
+mod image_share;
 pub mod map;
 pub mod offsets;
 pub mod prepare;

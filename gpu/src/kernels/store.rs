@@ -5,6 +5,7 @@
 
 use cuda_std::prelude::*;
 
+use super::image_share::{add_share, ctf_or_one, weighted_phase};
 use crate::samples::{
     Pair, Parent, Sample, model_factor, product, residual, residual_factor, slice_sum,
 };
@@ -20,7 +21,7 @@ use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
 /// alone for which `in_scale[class · pixel_count + p]` is not 0. `max_radius2` limits insertion. `flags`: see `samples`.
 ///
 /// `half_of`, where not null, makes it a gradient iteration: it has the pseudo-half of each image (0 or 1), and what is added
-/// is what the reference does not explain, to the volume half · `classes` + class (spec 05 §5).
+/// is what the reference does not explain, to the volume half · `classes` + class (spec 05 §5). Otherwise all is of half 0.
 #[kernel(block = 128, grid = [parent_count * orientation_children, pixel_count.div_ceil(BLOCK), 1], emulate = Apart)]
 pub unsafe fn store_orientations(
     #[launch] parent_count: u32,
@@ -76,7 +77,6 @@ pub unsafe fn store_orientations(
         };
         let v = memory::load(inverse_variance, p);
         let in_scale = !in_scale.is_null() && *in_scale.add(class * pixel_count as usize + p) != 0;
-        // Of each pseudo-half; the second one stays empty but in a gradient iteration.
         let (mut sum, mut factor) = ([[0.0f32; 3]; 2], [0.0f32; 2]);
         for pair in parent.begin..parent.end {
             let pair = *pairs.add(pair as usize);
@@ -118,83 +118,10 @@ pub unsafe fn store_orientations(
                     [re, im] = residual([re, im], reference, factor[half]);
                 }
                 let volume = volume + half * classes as usize * (*shape).len();
-                let value = [re, im, weight];
-                insert(sums.add(volume), &*shape, max_radius2, at, value);
+                insert(sums.add(volume), &*shape, max_radius2, at, [re, im, weight]);
             }
         }
     }
-}
-
-/// Reads C of a pixel; 1 without a CTF.
-///
-/// # Safety
-/// `ctf` is null, or has the pixel.
-#[inline(always)]
-unsafe fn ctf_or_one(ctf: *const f32, at: usize) -> f32 {
-    match ctf.is_null() {
-        true => 1.0,
-        // SAFETY: the caller's.
-        false => unsafe { memory::load(ctf, at) },
-    }
-}
-
-/// Adds (Re(conj(sCA)·F), w |sCA|²) of a pixel to the sums of its image, and to those of the scale.
-///
-/// # Safety
-/// Both places are in the array of sums.
-#[inline(always)]
-unsafe fn add_share(
-    model: [f32; 2],
-    f: [f32; 2],
-    weight: f32,
-    share: *mut [f32; 2],
-    in_scale: Option<*mut [f32; 2]>,
-) {
-    let xa = model[0] * f[0] + model[1] * f[1];
-    let aa = weight * (model[0] * model[0] + model[1] * model[1]);
-    // SAFETY: the caller's.
-    unsafe {
-        atomic::add_f32x2(share.cast(), [xa, aa]);
-        if let Some(share) = in_scale {
-            atomic::add_f32x2(share.cast(), [xa, aa]);
-        }
-    }
-}
-
-/// Φ = Σ w e^{iφ} of a pixel over the samples of a pair, and Σ w, at orientation child `child` of `children` (of an orientation
-/// and of a shift). `phases` is at the pixel, in rows of `stride`.
-///
-/// # Safety
-/// Samples of the pair have values, and their shifts phases.
-#[inline(always)]
-unsafe fn weighted_phase(
-    pair: Pair,
-    samples: *const Sample,
-    values: *const f32,
-    child: u32,
-    [orientation_children, shift_children]: [u32; 2],
-    phases: *const [f32; 2],
-    stride: u32,
-) -> ([f32; 2], f32) {
-    let (mut phase, mut weight) = ([0.0f32; 2], 0.0f32);
-    for s in pair.begin..pair.end {
-        // SAFETY: the caller's arrays.
-        unsafe {
-            let row = s as usize * orientation_children as usize + child as usize;
-            let shift = (*samples.add(s as usize)).shift * shift_children;
-            for t in 0..shift_children {
-                // The same for all threads of the block: no divergence.
-                let w = *values.add(row * shift_children as usize + t as usize);
-                if w > 0.0 {
-                    let e = memory::load2(phases, (shift + t) as usize * stride as usize);
-                    phase[0] = w.mul_add(e[0], phase[0]);
-                    phase[1] = w.mul_add(e[1], phase[1]);
-                    weight += w;
-                }
-            }
-        }
-    }
-    (phase, weight)
 }
 
 /// Adds one pixel to the voxels around it.
