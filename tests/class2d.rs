@@ -6,7 +6,9 @@ use gerelion::expectation::cpu::CpuEngine;
 use gerelion::formats::mrc::{StackMode, StackWriter};
 use gerelion::formats::star::{Document, Table};
 use gerelion::formats::volume::{read_map, read_reference_if};
-use gerelion::refinement::{crew::Crew, resume::read_optimiser, run};
+use gerelion::refinement::checkpoint::resume::read_optimiser;
+use gerelion::refinement::parallel::workers::Workers;
+use gerelion::refinement::run;
 use runs::{golden, rerun, run_words};
 use std::path::{Path, PathBuf};
 
@@ -202,7 +204,7 @@ fn go_on(reference: &Path, iteration: usize, centre: bool) -> (tempfile::TempDir
         class.direction_prior = vec![class.fraction];
     }
     resumed.exact = true;
-    run::resume(resumed, &mut Crew::of_one(CpuEngine::new())).unwrap();
+    run::resume(resumed, &mut Workers::of_one(CpuEngine::new())).unwrap();
     (folder, root)
 }
 

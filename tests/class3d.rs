@@ -4,7 +4,9 @@ mod runs;
 
 use gerelion::expectation::cpu::CpuEngine;
 use gerelion::formats::star::Document;
-use gerelion::refinement::{crew::Crew, resume::read_optimiser, run};
+use gerelion::refinement::checkpoint::resume::read_optimiser;
+use gerelion::refinement::parallel::workers::Workers;
+use gerelion::refinement::run;
 use runs::{Bounds, check, compare, fixture, golden, rerun};
 use std::path::Path;
 
@@ -148,7 +150,7 @@ fn from_reference_files_the_next_iterations_give_the_reference_poses() {
     resumed.sampling.perturbation = 0.0;
     // Go on without RELION's second look at the resolution, as the reference run did.
     resumed.exact = true;
-    run::resume(resumed, &mut Crew::of_one(CpuEngine::new())).unwrap();
+    run::resume(resumed, &mut Workers::of_one(CpuEngine::new())).unwrap();
     let ours = folder.path().join("run").to_string_lossy().into_owned();
     for iteration in [2, 3] {
         let found = compare(&reference, &ours, iteration, "C4");

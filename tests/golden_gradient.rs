@@ -11,8 +11,8 @@ use gerelion::formats::star::{Document, Table};
 use gerelion::formats::volume::read_map;
 use gerelion::fourier::shape::Dimensions;
 use gerelion::maximization::gradient::schedule::{JobKind, Schedule, ScheduleOptions};
-use gerelion::refinement::crew::Crew;
-use gerelion::refinement::resume::{Resumed, read_optimiser};
+use gerelion::refinement::checkpoint::resume::{Resumed, read_optimiser};
+use gerelion::refinement::parallel::workers::Workers;
 use gerelion::refinement::run;
 use gerelion::refinement::state::Subset;
 use material::golden;
@@ -311,8 +311,8 @@ fn one_iteration(run: &Path, from: usize) -> (tempfile::TempDir, String) {
     let root = folder.path().join("run").to_string_lossy().into_owned();
     let mut resumed = stood_after(run, from);
     resumed.settings.output_root = root.clone();
-    let mut crew = Crew::of_one(CpuEngine::new());
-    run::resume(resumed, &mut crew).unwrap();
+    let mut workers = Workers::of_one(CpuEngine::new());
+    run::resume(resumed, &mut workers).unwrap();
     (folder, root)
 }
 

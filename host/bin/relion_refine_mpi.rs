@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static MEMORY: HugePages = HugePages;
 
 fn main() -> ExitCode {
-    gerelion::refinement::program::main(std::env::args_os().skip(1))
+    gerelion::refinement::cli::program::main(std::env::args_os().skip(1))
 }

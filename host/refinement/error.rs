@@ -28,10 +28,10 @@ pub enum RunError {
     Maximization(#[from] crate::maximization::MaximizationError),
     /// Writing files.
     #[error(transparent)]
-    Output(#[from] super::output::OutputError),
+    Output(#[from] crate::refinement::checkpoint::OutputError),
     /// Reading the run to be continued.
     #[error(transparent)]
-    Resume(#[from] super::resume::ResumeError),
+    Resume(#[from] crate::refinement::checkpoint::resume::ResumeError),
     /// Anything else, in words for the user.
     #[error(transparent)]
     Invalid(#[from] Message),

@@ -1,19 +1,6 @@
 //! One iteration: sizes → sampling → references → accuracies → expectation → maximisation → resolution
 //! (spec 01 §0.2, spec 02 §5.1).
 
-use super::accuracy::{self, AccuracyInput};
-use super::changes::{self, ReferenceSteps};
-use super::console::{self, Console};
-use super::crew::{Crew, StopSign, agree};
-use super::error::RunError;
-use super::job::Job;
-use super::schedule::{self, local_search_width};
-use super::shared_expectation::{self, Alignment, Expected};
-use super::sizes::{self, PassRule, SizeRule};
-use super::{
-    alarms, expectation_step, fourier_references, gradient, half_sets, maximization_step,
-    shared_model, start_up,
-};
 use crate::comm::Ranks;
 use crate::dataset::Particle;
 use crate::expectation::{ClassSelection, ImageSizes, StageTimes};
@@ -21,6 +8,23 @@ use crate::fourier::reference::Reference;
 use crate::fourier::shells::round;
 use crate::geometry::{prior, random::CRandom};
 use crate::maximization::gradient::schedule::Schedule;
+use crate::refinement::cli::console::{self, Console};
+use crate::refinement::error::RunError;
+use crate::refinement::job::Job;
+use crate::refinement::parallel::broadcast;
+use crate::refinement::parallel::workers::{StopSign, Workers, agree};
+use crate::refinement::schedule::accuracy::{self, AccuracyInput};
+use crate::refinement::schedule::changes::{self, ReferenceSteps};
+use crate::refinement::schedule::gradient_iterations;
+use crate::refinement::schedule::image_size::{self, PassRule, SizeRule};
+use crate::refinement::schedule::{self, local_search_width};
+use crate::refinement::start_up;
+use crate::refinement::start_up::half_sets;
+use crate::refinement::steps::expectation::{self, Alignment, Expected};
+use crate::refinement::steps::fourier_references;
+use crate::refinement::steps::maximization;
+use crate::refinement::steps::rank_expectation;
+use crate::refinement::warnings::mismatch;
 use std::time::Instant;
 
 /// What ends an iteration other than an error.
@@ -35,17 +39,18 @@ pub enum Ended {
 /// Run iteration `iteration` (from 1) of a job. With `job.state.converged` it is the last of an auto-refinement.
 pub fn run(
     job: &mut Job,
-    crew: &mut Crew,
+    workers: &mut Workers,
     iteration: usize,
     console: &Console,
     stop: &StopSign,
 ) -> Result<Ended, RunError> {
     let begin = Instant::now();
-    crew.ranks
+    workers
+        .ranks
         .watch()
         .enter(&format!("preparing iteration {iteration}"));
     job.state.iteration = iteration;
-    gradient::follow_schedule(job, iteration);
+    gradient_iterations::follow_schedule(job, iteration);
     let sizes = set_sizes(job);
     if job.skips_orientations() {
         job.sampling.perturbation = 0.0;
@@ -54,8 +59,8 @@ pub fn run(
         job.sampling.perturb(&mut CRandom::new(seed));
     }
     let references = agree(
-        &crew.ranks,
-        fourier_references::prepare(job, 0, &crew.engines, console),
+        &workers.ranks,
+        fourier_references::prepare(job, 0, &workers.engines, console),
     )?;
     let cc = job.cross_correlation(iteration);
     let due = |is_due: fn(&Schedule, usize) -> bool| {
@@ -64,7 +69,7 @@ pub fn run(
     };
     let moves = due(Schedule::looks_at_sampling);
     if !cc && !job.settings.skip_align && due(Schedule::estimates_accuracies) {
-        estimate_accuracies(job, &crew.ranks, &references[0], &sizes, console)?;
+        estimate_accuracies(job, &workers.ranks, &references[0], &sizes, console)?;
     }
     if moves {
         update_sampling(job, iteration, cc, console);
@@ -80,24 +85,24 @@ pub fn run(
         outcomes,
         times,
         kernels,
-    } = shared_expectation::run(job, crew, &alignment, references, console, stop)?;
-    alarms::after_expectation(job, &crew.ranks, &sums, &outcomes, console);
+    } = expectation::run(job, workers, &alignment, references, console, stop)?;
+    mismatch::after_expectation(job, &workers.ranks, &sums, &outcomes, console);
     let steps = reference_steps(job);
     let operators = (!job.sampling.in_plane).then(|| job.sampling.symmetry.operators());
     let changes = changes::measure(&job.particles.particles, &outcomes, operators);
     changes::count(&mut job.state, changes, steps);
-    expectation_step::apply(&mut job.particles, &outcomes);
+    rank_expectation::apply(&mut job.particles, &outcomes);
     if job.settings.skip_maximize {
         return Ok(Ended::ParticlesOnly);
     }
     let maximizing = Instant::now();
-    crew.ranks.watch().enter("maximisation");
-    maximization_step::run(job, &crew.ranks, sums, iteration, console)?;
+    workers.ranks.watch().enter("maximisation");
+    maximization::run(job, &workers.ranks, sums, iteration, console)?;
     if job.class_selection(iteration) == ClassSelection::RandomPerParticle {
         job.generate_seeds = false;
     }
     update_resolution(job, iteration, console);
-    shared_model::broadcast_state(&crew.ranks, &mut job.state);
+    broadcast::broadcast_state(&workers.ranks, &mut job.state);
     report(console, iteration, &times, maximizing, begin);
     if let Some(kernels) = kernels {
         console.say(&kernels.to_string());
@@ -124,7 +129,7 @@ fn report(
 fn set_sizes(job: &mut Job) -> Vec<ImageSizes> {
     let model = &job.models[0];
     let (box_size, pixel_size) = (model.box_size, model.pixel_size);
-    let current_size = sizes::current_size(&SizeRule {
+    let current_size = image_size::current_size(&SizeRule {
         box_size,
         pixel_size,
         resolution: job.state.current_resolution,
@@ -151,7 +156,7 @@ fn set_sizes(job: &mut Job) -> Vec<ImageSizes> {
     job.particles
         .optics
         .iter()
-        .map(|group| sizes::image_sizes(group, &rule))
+        .map(|group| image_size::image_sizes(group, &rule))
         .collect()
 }
 
@@ -255,7 +260,7 @@ fn announce(job: &Job, iteration: usize, console: &Console) {
     let last = start_up::last_iteration(&job.settings);
     console.say(&match job.settings.auto_refine {
         true => console::expectation(iteration, None),
-        false => gradient::announcement(job, iteration, last),
+        false => gradient_iterations::announcement(job, iteration, last),
     });
 }
 
@@ -310,7 +315,7 @@ pub fn update_resolution(job: &mut Job, iteration: usize, console: &Console) {
     } else {
         let spectra: Vec<&[f64]> = model.classes.iter().map(|c| c.ssnr.as_slice()).collect();
         let gold_standard = job.halves() && job.settings.auto_refine;
-        let found = sizes::resolution_shell(&spectra, gold_standard, job.settings.minres_map);
+        let found = image_size::resolution_shell(&spectra, gold_standard, job.settings.minres_map);
         if let Some(dip) = found.dipped_at {
             console.warn(&format!(
                 " WARNING: FSC dipped below 0.5 and rose again. Using higher resolution of {} A, instead of {} A.",

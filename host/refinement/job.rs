@@ -1,16 +1,16 @@
 //! A run as it goes from iteration to iteration: what start-up makes and iterations change.
 
-use super::alarms::Alarms;
-use super::output::OriginalSampling;
-use super::schedule::{SamplingSteps, ScheduleRule};
-use super::settings::Settings;
-use super::solvent::Solvent;
-use super::state::RunState;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::{ClassSelection, ExpectationOptions};
 use crate::geometry::{Matrix3, prior::LocalSearch, sampling::Sampling};
 use crate::maximization::{MaximizationOptions, gradient::schedule::Schedule};
 use crate::model::Model;
+use crate::refinement::checkpoint::OriginalSampling;
+use crate::refinement::schedule::{SamplingSteps, ScheduleRule};
+use crate::refinement::settings::Settings;
+use crate::refinement::start_up::solvent_masks::Solvent;
+use crate::refinement::state::RunState;
+use crate::refinement::warnings::mismatch::Alarms;
 use ndarray::Array3;
 
 /// A run between two iterations.

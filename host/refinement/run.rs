@@ -1,29 +1,34 @@
 //! A whole run: start-up, iterations, files, messages.
 
-use super::console::{self, Console};
-use super::crew::{Crew, StopSign, agree};
-use super::error::RunError;
-use super::host_plan::{self, HostPlan};
-use super::iteration::{self, Ended};
-use super::job::Job;
-use super::memory_plan::{self, Prospect};
-use super::output::{self, FinalFiles};
-use super::pipeline::Pipeline;
-use super::resume::Resumed;
-use super::settings::Settings;
-use super::writer::Writer;
-use super::{gradient, half_sets, schedule, scratch, start_up, threads};
 use crate::comm::Ranks;
 use crate::errors::{Code, Message, shell_word};
+use crate::refinement::checkpoint::background_writer::Writer;
+use crate::refinement::checkpoint::resume::Resumed;
+use crate::refinement::checkpoint::{self, FinalFiles};
+use crate::refinement::cli::console::{self, Console};
+use crate::refinement::cli::job_markers::Pipeline;
+use crate::refinement::error::RunError;
+use crate::refinement::iteration::{self, Ended};
+use crate::refinement::job::Job;
+use crate::refinement::memory::device_plan::{self, Prospect};
+use crate::refinement::memory::host_plan::{self, HostPlan};
+use crate::refinement::parallel::threads;
+use crate::refinement::parallel::workers::{StopSign, Workers, agree};
+use crate::refinement::schedule;
+use crate::refinement::schedule::gradient_iterations;
+use crate::refinement::settings::Settings;
+use crate::refinement::start_up;
+use crate::refinement::start_up::half_sets;
+use crate::refinement::start_up::scratch;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Run a fresh job from files to files, on as many threads as `--j` asks for (0: all cores). A collective of the ranks of
-/// the crew, each of which is given the same settings.
-pub fn run(settings: Settings, crew: &mut Crew) -> Result<(), RunError> {
-    let pool = threads::pool(threads::of_rank(&settings, &crew.ranks))?;
+/// the workers, each of which is given the same settings.
+pub fn run(settings: Settings, workers: &mut Workers) -> Result<(), RunError> {
+    let pool = threads::pool(threads::of_rank(&settings, &workers.ranks))?;
     pool.install(|| {
-        let ranks = crew.ranks.clone();
+        let ranks = workers.ranks.clone();
         let console = Console::new(settings.verbosity, ranks.leads());
         let stop = stop_sign(&settings, &ranks);
         ranks.watch().enter("start-up");
@@ -31,17 +36,17 @@ pub fn run(settings: Settings, crew: &mut Crew) -> Result<(), RunError> {
         let mut writer = Writer::new(ranks.watch().view());
         lead(&ranks, || writer.begin(&mut job))?;
         iteration::update_resolution(&mut job, 0, &console);
-        iterate(&mut job, crew, writer, &console, &stop)?;
+        iterate(&mut job, workers, writer, &console, &stop)?;
         leave_scratch(&mut job)
     })
 }
 
 /// Go on with a run that was read from its optimiser file. `Settings::apply_continue_options` and
 /// [`Resumed::apply_settings`] have been called on it. A collective, as [`run`].
-pub fn resume(resumed: Resumed, crew: &mut Crew) -> Result<(), RunError> {
-    let pool = threads::pool(threads::of_rank(&resumed.settings, &crew.ranks))?;
+pub fn resume(resumed: Resumed, workers: &mut Workers) -> Result<(), RunError> {
+    let pool = threads::pool(threads::of_rank(&resumed.settings, &workers.ranks))?;
     pool.install(|| {
-        let ranks = crew.ranks.clone();
+        let ranks = workers.ranks.clone();
         let console = Console::new(resumed.settings.verbosity, ranks.leads());
         let stop = stop_sign(&resumed.settings, &ranks);
         ranks.watch().enter("start-up");
@@ -55,7 +60,7 @@ pub fn resume(resumed: Resumed, crew: &mut Crew) -> Result<(), RunError> {
             let iteration = job.state.iteration;
             iteration::update_resolution(&mut job, iteration, &console);
         }
-        iterate(&mut job, crew, writer, &console, &stop)?;
+        iterate(&mut job, workers, writer, &console, &stop)?;
         leave_scratch(&mut job)
     })
 }
@@ -67,12 +72,12 @@ fn stop_sign(settings: &Settings, ranks: &Arc<Ranks>) -> StopSign {
 
 fn iterate(
     job: &mut Job,
-    crew: &mut Crew,
+    workers: &mut Workers,
     mut writer: Writer,
     console: &Console,
     stop: &StopSign,
 ) -> Result<(), RunError> {
-    let ranks = crew.ranks.clone();
+    let ranks = workers.ranks.clone();
     if job.state.random_seed == 0 {
         console.warn(" + WARNING: --random_seed 0 leaves the particles in the order of the table.");
     }
@@ -82,17 +87,20 @@ fn iterate(
         job.state.random_seed,
         job.order_iteration,
     );
-    gradient::start(job, console);
+    gradient_iterations::start(job, console);
     let mut begins = Ok(());
     // The card with least room decides what all of them take at a time.
-    let rooms = crew.engines.iter().filter_map(|engine| engine.device());
+    let rooms = workers.engines.iter().filter_map(|engine| engine.device());
     if let Some(limit) = rooms.map(|device| device.memory_room()).min() {
         let prospect = Prospect::of(job);
-        console.say(&memory_plan::table(&prospect.stages(limit), limit));
+        console.say(&device_plan::table(&prospect.stages(limit), limit));
         begins = prospect.check(limit);
     }
     agree(&ranks, begins)?;
-    let on_host = crew.engines.iter().any(|engine| engine.device().is_none());
+    let on_host = workers
+        .engines
+        .iter()
+        .any(|engine| engine.device().is_none());
     let free = host_plan::free(ranks.place_on_host().1);
     let plan = HostPlan::of(job, on_host);
     console.say(&plan.line(free));
@@ -117,7 +125,7 @@ fn iterate(
             let forced = job.settings.force_converge && number == first && number > 1;
             check_convergence(job, number, forced, console);
         }
-        let ended = match iteration::run(job, crew, number, console, stop) {
+        let ended = match iteration::run(job, workers, number, console, stop) {
             // Files that could not be written stop the work of the iteration after.
             Err(RunError::Stopped) => {
                 writer.wait()?;
@@ -196,7 +204,7 @@ fn finish(job: &Job, ranks: &Ranks, console: &Console) -> Result<(), RunError> {
         return Err(Message::internal("the last iteration made no unregularised half maps").into());
     };
     lead(ranks, || {
-        output::write_final(&FinalFiles {
+        checkpoint::write_final(&FinalFiles {
             settings: &job.settings,
             state: &job.state,
             particles: &job.particles,

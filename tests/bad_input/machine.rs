@@ -5,7 +5,7 @@ use gerelion::comm::Fault;
 use gerelion::device::DeviceError;
 use gerelion::errors::{Code, Coded, Message};
 use gerelion::maximization::MaximizationError;
-use gerelion::refinement::launcher::LaunchError;
+use gerelion::refinement::cli::launcher::LaunchError;
 
 fn check(code: &str, error: &impl Coded) {
     snapshot::check(code, &Message::of(error).line());

@@ -13,7 +13,7 @@ use gerelion::fourier::reference::{self, Reference};
 use gerelion::geometry::prior::LocalSearch;
 use gerelion::geometry::sampling::Sampling;
 use gerelion::model::Model;
-use gerelion::refinement::resume::{Resumed, read_optimiser};
+use gerelion::refinement::checkpoint::resume::{Resumed, read_optimiser};
 use std::path::{Path, PathBuf};
 
 /// Particles of the batch.

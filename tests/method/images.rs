@@ -13,7 +13,9 @@ use gerelion::fourier::{
 use gerelion::geometry::{Matrix3, euler, random::CRandom, symmetry::PointGroup};
 use gerelion::optics::{Ctf, CtfFlags};
 use gerelion::options::CommandLine;
-use gerelion::refinement::{crew::Crew, run, settings::Settings};
+use gerelion::refinement::parallel::workers::Workers;
+use gerelion::refinement::run;
+use gerelion::refinement::settings::Settings;
 use gerelion::tools::compare::rotation_between;
 use gerelion::tools::fsc::compare_maps;
 use gerelion::tools::simulate::{
@@ -281,7 +283,7 @@ impl Set {
         words.extend(options.split_whitespace().map(String::from));
         let line = CommandLine::parse(words).unwrap();
         let settings = Settings::from_command_line(&line).unwrap();
-        run::run(settings, &mut Crew::of_one(CpuEngine::new())).unwrap();
+        run::run(settings, &mut Workers::of_one(CpuEngine::new())).unwrap();
         root
     }
 

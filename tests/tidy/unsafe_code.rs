@@ -14,7 +14,7 @@ const ALLOWED: [&str; 12] = [
     "host/expectation/cpu/product.rs",
     "host/maximization/cuda/",
     "host/allocator.rs",
-    "host/refinement/exit_mark.rs",
+    "host/refinement/cli/exit_mark.rs",
     "tests/gpu_kernels/",
     "tests/emulated_cuda/",
     "tests/mpi/",

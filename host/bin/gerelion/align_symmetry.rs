@@ -3,7 +3,7 @@
 use clap::Args;
 use gerelion::errors::{Code, Failure, OnFailure, tell};
 use gerelion::geometry::euler;
-use gerelion::refinement::pipeline::{Ending, Pipeline};
+use gerelion::refinement::cli::job_markers::{Ending, Pipeline};
 use gerelion::tools::align_symmetry::{self, AlignSettings, Aligned, Choice};
 use gerelion::tools::rotation::search::Search;
 use std::path::PathBuf;

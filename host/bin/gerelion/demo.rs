@@ -5,7 +5,9 @@ use clap::Args;
 use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::expectation::cpu::CpuEngine;
 use gerelion::options::CommandLine;
-use gerelion::refinement::{crew::Crew, run, settings::Settings};
+use gerelion::refinement::parallel::workers::Workers;
+use gerelion::refinement::run;
+use gerelion::refinement::settings::Settings;
 use gerelion::tools::{fsc::compare_files, simulate::Preset};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -50,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         words.join(" ")
     );
     let settings = Settings::from_command_line(&CommandLine::parse(words)?)?;
-    run::run(settings, &mut Crew::of_one(CpuEngine::new()))?;
+    run::run(settings, &mut Workers::of_one(CpuEngine::new()))?;
     let (resolution, map) = job::final_result(&root)?;
     let truth = &set.reference;
     let judged = compare_files(&map, truth, None)?;

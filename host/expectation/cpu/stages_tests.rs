@@ -7,7 +7,7 @@ use super::prepare::prepare;
 use super::*;
 use crate::dataset::ImageStore;
 use crate::fourier::reference;
-use crate::refinement::resume::{Resumed, read_optimiser};
+use crate::refinement::checkpoint::resume::{Resumed, read_optimiser};
 use serde_json::Value;
 
 fn numbers(v: &Value) -> Vec<f64> {

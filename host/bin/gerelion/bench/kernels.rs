@@ -95,7 +95,7 @@ fn parse(line: &str) -> Option<KernelTotals> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gerelion::refinement::kernels::KernelReport;
+    use gerelion::refinement::cli::kernel_report::KernelReport;
 
     /// The lines are made by the very functions that a run uses.
     #[test]

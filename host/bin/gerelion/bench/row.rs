@@ -218,7 +218,7 @@ impl Row {
 mod tests {
     use super::*;
     use gerelion::expectation::StageTimes;
-    use gerelion::refinement::console::stage_report;
+    use gerelion::refinement::cli::console::stage_report;
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 

@@ -1,0 +1,182 @@
+//! Files of an iteration, written while the next one runs.
+//!
+//! The files of one iteration are whole before those of the next are begun, and an error surfaces there or at the end of
+//! the run: whatever ends the program, at most one iteration is lost.
+
+use crate::comm::View;
+use crate::dataset::ParticleSet;
+use crate::errors::Message;
+use crate::geometry::sampling::Sampling;
+use crate::model::Model;
+use crate::refinement::checkpoint::{self, IterationFiles, OriginalSampling, OutputError};
+use crate::refinement::error::RunError;
+use crate::refinement::job::Job;
+use crate::refinement::settings::Settings;
+use crate::refinement::state::RunState;
+use ndarray::Array3;
+use rayon::prelude::*;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+/// Writes sets of files one after the other, each in a thread of its own.
+pub struct Writer {
+    writing: Option<JoinHandle<Result<(), OutputError>>>,
+    /// Told what the run can be continued from, and that it must stop when files cannot be written.
+    view: View,
+}
+
+impl Writer {
+    /// A writer that has nothing to do yet.
+    pub fn new(view: View) -> Self {
+        Self {
+            writing: None,
+            view,
+        }
+    }
+
+    /// Begin to write the files of the iteration that the job stands at, from a copy of what they hold. Waits for those
+    /// of the iteration before.
+    ///
+    /// # Errors
+    /// Files of the iteration before could not be written.
+    pub fn begin(&mut self, job: &mut Job) -> Result<(), RunError> {
+        let snapshot = Snapshot::of(job);
+        self.wait()?;
+        let view = self.view.clone();
+        self.writing = Some(std::thread::spawn(move || match snapshot.write() {
+            Ok(optimiser) => {
+                // Iteration 0 holds only the starting point, which no run is continued from.
+                if snapshot.state.iteration > 0 {
+                    view.checkpoint(&optimiser.to_string_lossy());
+                }
+                Ok(())
+            }
+            Err(error) => {
+                view.stop_all(Some(&Message::of(&error)));
+                Err(error)
+            }
+        }));
+        Ok(())
+    }
+
+    /// Wait until all files that were begun are whole.
+    ///
+    /// # Errors
+    /// They could not be written.
+    pub fn wait(&mut self) -> Result<(), RunError> {
+        if let Some(writing) = self.writing.take() {
+            match writing.join() {
+                Ok(written) => written?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            // The run ends with an error of its own; files that were begun shall be whole nevertheless.
+            let _ = writing.join();
+        }
+    }
+}
+
+/// What the files of an iteration hold.
+struct Snapshot {
+    settings: Settings,
+    state: RunState,
+    particles: ParticleSet,
+    models: Vec<Model>,
+    sampling: Sampling,
+    original_sampling: OriginalSampling,
+    order_iteration: usize,
+    unfiltered: Vec<Array3<f64>>,
+    unmasked: Vec<Array3<f64>>,
+}
+
+impl Snapshot {
+    fn of(job: &mut Job) -> Self {
+        Self {
+            settings: job.settings.clone(),
+            state: job.state.clone(),
+            particles: job.particles.clone(),
+            models: copy_of(&mut job.models),
+            sampling: job.sampling.clone(),
+            original_sampling: job.original_sampling,
+            order_iteration: job.order_iteration,
+            unfiltered: job.unfiltered.iter().map(copy).collect(),
+            unmasked: job.unmasked.clone(),
+        }
+    }
+
+    fn write(&self) -> Result<PathBuf, OutputError> {
+        checkpoint::write_iteration(&IterationFiles {
+            settings: &self.settings,
+            state: &self.state,
+            particles: &self.particles,
+            models: &self.models,
+            sampling: &self.sampling,
+            original_sampling: self.original_sampling,
+            order_iteration: self.order_iteration,
+            unfiltered: &self.unfiltered,
+            unmasked: &self.unmasked,
+        })
+    }
+}
+
+/// A copy of the models; that of their maps, the bulk of them, is made by all cores.
+fn copy_of(models: &mut [Model]) -> Vec<Model> {
+    let maps: Vec<Vec<Array3<f64>>> = models
+        .iter_mut()
+        .map(|model| {
+            let classes = model.classes.iter_mut();
+            classes
+                .map(|class| std::mem::take(&mut class.map))
+                .collect()
+        })
+        .collect();
+    let mut copies = models.to_vec();
+    for ((model, copied), maps) in models.iter_mut().zip(&mut copies).zip(maps) {
+        for ((class, copied), map) in model.classes.iter_mut().zip(&mut copied.classes).zip(maps) {
+            copied.map = copy(&map);
+            class.map = map;
+        }
+    }
+    copies
+}
+
+/// A copy made by all cores.
+fn copy(map: &Array3<f64>) -> Array3<f64> {
+    match map.as_slice() {
+        Some(values) => {
+            let values = values.par_iter().copied().collect();
+            Array3::from_shape_vec(map.dim(), values).expect("a value a voxel")
+        }
+        None => map.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::comm::Ranks;
+
+    /// What could not be written is said when the next files are begun, or at the end.
+    #[test]
+    fn errors_surface_at_the_next_call() {
+        let mut writer = Writer {
+            view: Ranks::single().watch().view(),
+            writing: Some(std::thread::spawn(|| {
+                Err(OutputError::Io {
+                    path: "a/full/disk".into(),
+                    source: std::io::Error::other("no space left"),
+                })
+            })),
+        };
+        let error = writer.wait().unwrap_err();
+        assert!(error.to_string().contains("a/full/disk"), "{error}");
+        writer.wait().unwrap();
+    }
+}

@@ -1,0 +1,349 @@
+//! Continuing a run from an `_optimiser.star`, RELION's or ours (spec 03 §5).
+
+pub(crate) mod model;
+pub(crate) mod optimiser;
+mod paths;
+#[cfg(test)]
+mod round_trip;
+pub(crate) mod sampling;
+
+use crate::dataset::{DatasetError, ParticleSet, ReadOptions};
+use crate::errors::{Code, Coded, Message};
+use crate::formats::mrc::MrcError;
+use crate::formats::star::{Document, StarError, Table};
+use crate::geometry::prior::LocalSearch;
+use crate::geometry::sampling::Sampling;
+use crate::model::Model;
+use crate::refinement::checkpoint::set_mark::SetMark;
+use crate::refinement::checkpoint::{OriginalSampling, gerelion_state};
+use crate::refinement::settings::Settings;
+use crate::refinement::state::RunState;
+use std::path::{Path, PathBuf};
+
+/// Why a run cannot be continued: which file, what is wrong with it, what to try.
+#[derive(Debug, thiserror::Error)]
+pub enum ResumeError {
+    /// STAR syntax or content.
+    #[error(transparent)]
+    Star(#[from] StarError),
+    /// A reference map.
+    #[error(transparent)]
+    Map(#[from] MrcError),
+    /// The particle table.
+    #[error(transparent)]
+    Particles(#[from] DatasetError),
+    /// Anything else, in words for the user.
+    #[error(transparent)]
+    Invalid(#[from] Message),
+}
+
+impl Coded for ResumeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Star(error) => error.code(),
+            Self::Map(error) => error.code(),
+            Self::Particles(error) => error.code(),
+            Self::Invalid(message) => message.code,
+        }
+    }
+}
+
+/// A run as it stood when its optimiser file was written.
+#[derive(Debug, Clone)]
+pub struct Resumed {
+    /// Options stored in the files; those that the files do not store have their defaults (spec 03 §5). Sampling options
+    /// (`healpix_order`, `psi_step`, `offset_range`, `offset_step`) are None: the grid itself is in `sampling`.
+    /// Then `Settings::apply_continue_options`, then [`Resumed::apply_settings`].
+    pub settings: Settings,
+    /// Counters and flags; `iteration` is the one to continue after.
+    pub state: RunState,
+    /// Particles with the poses of that iteration.
+    pub particles: ParticleSet,
+    /// One model, or those of half 1 and half 2, maps included.
+    pub models: Vec<Model>,
+    /// Sampling of that iteration.
+    pub sampling: Sampling,
+    /// See [`OriginalSampling`].
+    pub original_sampling: OriginalSampling,
+    /// Iteration whose number seeds the processing order.
+    pub order_iteration: usize,
+    /// True for our own files, which hold everything: the loop goes on as if it had never stopped (no +1 on the no-gain
+    /// counter, no initialisation draw of the perturbation). False for RELION's: its restart rules hold (spec 03 §5).
+    pub exact: bool,
+    /// Output root of the files that were read.
+    pub old_root: String,
+    /// Messages for the user.
+    pub notices: Vec<String>,
+}
+
+/// Read an optimiser file and everything that it names. Paths are taken relative to the current folder and, where nothing
+/// is there, relative to the optimiser's own folder (with a notice).
+pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
+    let document = Document::read(path)?;
+    let table = document.require("optimiser_general")?;
+    let iteration = optimiser::check(table, path)?;
+    let mut notices = Vec::new();
+    let command_line = document.header.get(1).map_or("", |line| line.trim());
+    let mut settings = optimiser::settings(table, path, command_line.to_string())?;
+
+    let mut locate = |label: &str, what: &str| -> Result<_, ResumeError> {
+        paths::locate(table.text(0, label)?, path, what, &mut notices)
+    };
+    settings.particles = locate("rlnExperimentalDataStarFile", "particle table")?;
+    let sampling_path = locate("rlnOrientSamplingStarFile", "sampling file")?;
+    let mut model_paths = vec![locate("rlnModelStarFile", "model file")?];
+    if settings.split_random_halves {
+        require_second_half(table, path)?;
+        model_paths.push(locate("rlnModelStarFile2", "model file of half 2")?);
+    }
+    let mark = SetMark::of_header(&document.header);
+    for file in [&settings.particles, &sampling_path]
+        .into_iter()
+        .chain(&model_paths)
+    {
+        mark.check(file, path)?;
+    }
+    for file in [
+        &mut settings.solvent_mask,
+        &mut settings.solvent_mask2,
+        &mut settings.tau_spectrum,
+    ] {
+        *file = file
+            .take()
+            .map(|recorded| paths::locate_or_keep(recorded, path, &mut notices));
+    }
+    let mut particles = ParticleSet::read(
+        &settings.particles,
+        &ReadOptions {
+            pixel_size: None,
+            need_ctf: settings.ctf,
+        },
+    )?;
+    notices.append(&mut particles.warnings);
+    let models = model_paths
+        .iter()
+        .map(|path| {
+            let groups = (particles.optics.len(), particles.scale_groups.len());
+            model::read(path, groups.0, groups.1, &mark, &mut notices)
+        })
+        .collect::<Result<Vec<Model>, ResumeError>>()?;
+
+    check_particle_numbers(&models, &particles, &model_paths)?;
+
+    let mut state = optimiser::state(table, iteration, models[0].pixel_size)?;
+    state.current_resolution = models[0].current_resolution;
+    state.current_size = models[0].current_size;
+    let ours = document.table(gerelion_state::TABLE);
+    let stored = sampling::read(&sampling_path, ours.is_some())?;
+    let mut grid = stored.sampling;
+    let mut original_sampling = OriginalSampling::of(&grid);
+    let mut order_iteration = iteration + 1;
+    if let Some(table) = ours {
+        let exact = gerelion_state::read(table, &mut state)?;
+        grid = grid.with_steps(
+            grid.healpix_order,
+            grid.psi_step,
+            exact.offset_range,
+            exact.offset_step,
+        );
+        grid.perturbation = exact.perturbation;
+        order_iteration = exact.order_iteration;
+        settings.denovo_3d = gerelion_state::read_from_nothing(table)?;
+        state.subsets = gerelion_state::read_subsets(&document)?;
+        original_sampling = stored.original.unwrap_or(original_sampling);
+    }
+    check_directions(&models, &grid, &sampling_path)?;
+
+    settings.classes = models[0].classes.len();
+    settings.padding = models[0].padding;
+    settings.initial_sigma_offset = models[0].sigma2_offset.sqrt();
+    settings.symmetry = grid.symmetry.name().to_string();
+    settings.limit_tilt = grid.limit_tilt;
+    settings.perturbation = grid.perturbation_factor;
+    settings.sigma_angles = stored_widths(&settings, &state, &models[0], &grid);
+    Ok(Resumed {
+        old_root: settings.output_root.clone(),
+        settings,
+        state,
+        particles,
+        models,
+        sampling: grid,
+        original_sampling,
+        order_iteration,
+        exact: ours.is_some(),
+        notices,
+    })
+}
+
+/// Widths of local searches that the user asked for (`--sigma_ang` …); off (−1) where the schedule of auto-refine set them.
+fn stored_widths(
+    settings: &Settings,
+    state: &RunState,
+    model: &Model,
+    grid: &Sampling,
+) -> [f64; 3] {
+    let automatic = (settings.auto_refine || settings.auto_sampling)
+        && (state.local_searches || grid.healpix_order >= settings.auto_local_healpix_order);
+    match &model.local_search {
+        Some(search) if !automatic => [search.sigma_rot, search.sigma_tilt, search.sigma_psi],
+        _ => [-1.0; 3],
+    }
+}
+
+/// Half-set runs need the models of both halves.
+fn require_second_half(table: &Table, path: &Path) -> Result<(), ResumeError> {
+    match optimiser::stored_path(table, "rlnModelStarFile2")? {
+        Some(_) => Ok(()),
+        None => Err(Code::CANNOT_CONTINUE.says(format!(
+            "{}: this half-set run names no model of half 2 (rlnModelStarFile2), as if its halves had been joined after \
+             convergence. Give the optimiser file of an earlier iteration.",
+            path.display()
+        )).into()),
+    }
+}
+
+/// The particle table must have the particles that the models were made from: as many of each scale group, in each half-set.
+fn check_particle_numbers(
+    models: &[Model],
+    set: &ParticleSet,
+    model_paths: &[PathBuf],
+) -> Result<(), ResumeError> {
+    for (index, (model, path)) in models.iter().zip(model_paths).enumerate() {
+        let mut found = vec![0; set.scale_groups.len()];
+        for particle in &set.particles {
+            if models.len() == 1 || usize::from(particle.half) == index + 1 {
+                found[particle.scale_group] += 1;
+            }
+        }
+        let expected = &model.group_particles;
+        let Some(group) = (0..found.len()).find(|&group| found[group] != expected[group]) else {
+            continue;
+        };
+        return Err(Code::RUN_FILES_DIFFER.says(format!(
+            "{}: the table has {} particles of group {}{}, but the model file {} was made from {}: particles were removed, added or \
+             moved between half-sets since. Restore the file, continue from an earlier iteration, or start a new run from the \
+             changed particles (--i).",
+            set.source().display(),
+            found[group],
+            set.scale_groups[group].name,
+            match models.len() {
+                1 => String::new(),
+                _ => format!(" in half-set {}", index + 1),
+            },
+            path.display(),
+            expected[group]
+        )).into());
+    }
+    Ok(())
+}
+
+/// Every class needs one prior a direction of the grid.
+fn check_directions(models: &[Model], grid: &Sampling, path: &Path) -> Result<(), ResumeError> {
+    for class in models.iter().flat_map(|model| &model.classes) {
+        if class.direction_prior.len() != grid.directions.len() {
+            return Err(Code::RUN_FILES_DIFFER.says(format!(
+                "{}: HEALPix order {} with symmetry {} has {} directions, but the model file has {} values of \
+                 rlnOrientationDistribution: these files do not belong together. Restore them, or continue from an earlier iteration",
+                path.display(),
+                grid.healpix_order,
+                grid.symmetry.name(),
+                grid.directions.len(),
+                class.direction_prior.len()
+            )).into());
+        }
+    }
+    Ok(())
+}
+
+impl Resumed {
+    /// Range and step of translations (pixels) that the run goes on with, where the command line changes one of them. To be
+    /// checked before [`Resumed::apply_settings`] makes the grid.
+    pub fn changed_offsets(&self) -> Option<[f64; 2]> {
+        let (settings, old) = (&self.settings, &self.sampling);
+        if settings.offset_range.is_none() && settings.offset_step.is_none() {
+            return None;
+        }
+        let pixels = |angstrom: f64| angstrom / self.models[0].pixel_size;
+        Some([
+            settings.offset_range.unwrap_or(pixels(old.offset_range)),
+            settings.offset_step.unwrap_or(pixels(old.offset_step)),
+        ])
+    }
+
+    /// Carry options changed on the command line over into models, sampling and output root: T, padding, width of offsets
+    /// and local searches, grid (not in auto-refine; a new HEALPix order resets the direction priors), `_ctI` root rule.
+    pub fn apply_settings(&mut self) {
+        self.settings.output_root = continuation_root(
+            &self.old_root,
+            Some(&self.settings.output_root),
+            self.state.iteration,
+        );
+        let first_width = self.models[0].sigma2_offset.sqrt();
+        let [sigma_rot, sigma_tilt, sigma_psi] = self.settings.sigma_angles;
+        for model in &mut self.models {
+            if let Some(tau2_fudge) = self.settings.tau2_fudge {
+                model.tau2_fudge = tau2_fudge;
+            }
+            model.padding = self.settings.padding;
+            if self.settings.initial_sigma_offset != first_width {
+                model.sigma2_offset = self.settings.initial_sigma_offset.powi(2);
+            }
+            if sigma_rot > 0.0 || sigma_tilt > 0.0 || sigma_psi > 0.0 {
+                model.local_search = Some(LocalSearch {
+                    sigma_rot,
+                    sigma_tilt,
+                    sigma_psi,
+                });
+            }
+        }
+        self.sampling.perturbation_factor = self.settings.perturbation;
+        if self.settings.perturbation == 0.0 {
+            self.sampling.perturbation = 0.0;
+        }
+        if !(self.settings.auto_refine || self.settings.auto_sampling) {
+            self.apply_sampling_options();
+        }
+    }
+
+    fn apply_sampling_options(&mut self) {
+        let settings = &self.settings;
+        let pixel_size = self.models[0].pixel_size;
+        let old = &self.sampling;
+        let order = match old.in_plane {
+            true => old.healpix_order,
+            false => settings.healpix_order.unwrap_or(old.healpix_order),
+        };
+        let changed = order != old.healpix_order;
+        let psi_step = settings
+            .psi_step
+            .unwrap_or(if changed { -1.0 } else { old.psi_step });
+        let in_angstrom = |pixels: f64| pixels * pixel_size;
+        let given = settings.healpix_order.is_some()
+            || settings.psi_step.is_some()
+            || settings.offset_range.is_some()
+            || settings.offset_step.is_some();
+        let range = settings.offset_range.map_or(old.offset_range, in_angstrom);
+        let step = settings.offset_step.map_or(old.offset_step, in_angstrom);
+        self.sampling = old.with_steps(order, psi_step, range, step);
+        if changed {
+            let directions = self.sampling.directions.len();
+            for model in &mut self.models {
+                let uniform = 1.0 / (model.classes.len() * directions) as f64;
+                for class in &mut model.classes {
+                    class.direction_prior = vec![uniform; directions];
+                }
+            }
+        }
+        if given {
+            self.original_sampling = OriginalSampling::of(&self.sampling);
+        }
+    }
+}
+
+/// Root of the output of a continued run: the given one, or `<old>_ctI` when none or the old one was given (spec 03 §1.6).
+pub fn continuation_root(old: &str, given: Option<&str>, iteration: usize) -> String {
+    match given {
+        Some(root) if !root.is_empty() && root != old => root.to_string(),
+        _ => format!("{old}_ct{iteration}"),
+    }
+}

@@ -1,0 +1,11 @@
+//! The program around the run: command line to exit status, signals, marker files, and what is printed.
+
+pub mod console;
+pub(crate) mod exit_mark;
+pub mod job_markers;
+pub mod kernel_report;
+pub mod launcher;
+pub(crate) mod metadata_labels;
+pub mod program;
+pub mod progress_bar;
+pub(crate) mod signals;

@@ -1,0 +1,339 @@
+//! `relion_refine` from its command line to its exit status (spec 03 §3.1, §4.2–4.3).
+
+use crate::allocator;
+use crate::comm::{FaultReport, Ranks};
+use crate::dataset::scratch;
+use crate::errors::{Code, Coded, Message, Panicked, catch_panics, tell};
+use crate::geometry::symmetry::{PointGroup, SymmetryError};
+use crate::options::{self, CommandLine, OptionsError, Request};
+use crate::refinement::checkpoint::output_lock::{self, OutputLock};
+use crate::refinement::checkpoint::resume;
+use crate::refinement::cli::console::{self, Console};
+use crate::refinement::cli::exit_mark;
+use crate::refinement::cli::job_markers::{Ending, Pipeline};
+use crate::refinement::cli::launcher;
+use crate::refinement::cli::metadata_labels;
+use crate::refinement::cli::signals;
+use crate::refinement::error::RunError;
+use crate::refinement::parallel::card_sums::Routes;
+use crate::refinement::parallel::engines;
+use crate::refinement::parallel::workers::{Workers, agree};
+use crate::refinement::run;
+use crate::refinement::settings::Settings;
+use crate::refinement::settings::lengths;
+use crate::refinement::start_up;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Why the program stopped.
+#[derive(Debug, thiserror::Error)]
+enum ProgramError {
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    #[error(transparent)]
+    Launch(#[from] launcher::LaunchError),
+    #[error(transparent)]
+    Resume(#[from] resume::ResumeError),
+    #[error(transparent)]
+    Symmetry(#[from] SymmetryError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error(transparent)]
+    Panic(#[from] Panicked),
+}
+
+impl Coded for ProgramError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Options(error) => error.code(),
+            Self::Launch(error) => error.code(),
+            Self::Resume(error) => error.code(),
+            Self::Symmetry(error) => error.code(),
+            Self::Run(error) => error.code(),
+            Self::Panic(error) => error.code(),
+        }
+    }
+}
+
+/// Runs the program on the words after its name. Status 0: done; 1: an error, printed on standard error; 2: aborted.
+/// Of several ranks the first prints and leaves the scheduler's marker file.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let status = run_on(arguments.into_iter().collect());
+    exit_mark::over();
+    status
+}
+
+fn run_on(arguments: Vec<OsString>) -> ExitCode {
+    let words: Vec<String> = arguments
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let pipeline = Pipeline::new(pipeline_prefix(&words));
+    allocator::mind_address_space();
+    if let Some(marker) = pipeline.failure_marker() {
+        allocator::leave_when_full(marker);
+    }
+    exit_mark::leave_unless_over(&pipeline);
+    let report = fault_report(&pipeline);
+    let failed = |error: &Message| {
+        report(error);
+        ExitCode::from(Ending::Failure.exit_status())
+    };
+    if let Some(word) = arguments.iter().find(|word| word.to_str().is_none()) {
+        return failed(&Code::BAD_VALUE.says(format!(
+            "the word {word:?} of the command line is not UTF-8, and files would be written under another name: rename the \
+             file or folder"
+        )));
+    }
+    let listener = match listen_for_signals(&pipeline, &report) {
+        Ok(listener) => listener,
+        Err(error) => return failed(&error),
+    };
+    let ranks = match launcher::ranks(&words, &report) {
+        Ok(ranks) => Arc::new(ranks),
+        Err(error) => return failed(&Message::of(&error)),
+    };
+    listener.know(&ranks);
+    let mut started = false;
+    let result = catch_panics(|| start(words, &ranks, &pipeline, &mut started))
+        .unwrap_or_else(|panic| Err(panic.into()));
+    if let Err(error) = &result
+        && ranks.size() > 1
+        && !matches!(
+            error,
+            ProgramError::Run(RunError::Rank(_) | RunError::Aborted)
+        )
+    {
+        // The others do not know of it and may wait for this rank.
+        report(&Message::of(error).about(ranks.name(ranks.rank())));
+        ranks.abort(1);
+    }
+    ranks.watch().end();
+    let ending = match &result {
+        Ok(()) => Ending::Success,
+        Err(ProgramError::Run(RunError::Aborted)) => Ending::Aborted,
+        Err(_) => Ending::Failure,
+    };
+    if ranks.leads() {
+        return say_goodbye(result, ending, started, &pipeline);
+    }
+    ExitCode::from(ending.exit_status())
+}
+
+/// Last words and marker file of the first rank.
+fn say_goodbye(
+    result: Result<(), ProgramError>,
+    ending: Ending,
+    started: bool,
+    pipeline: &Pipeline,
+) -> ExitCode {
+    // The marker first: the terminal may be gone, and the disk with the log full. `--help` must not leave one.
+    let marked = match started || ending != Ending::Success {
+        true => pipeline.finish(ending),
+        false => Ok(()),
+    };
+    match result {
+        Ok(()) => {}
+        Err(error @ ProgramError::Run(RunError::Aborted)) => {
+            let line = Message::of(&error).line();
+            let _ = writeln!(io::stdout(), " {line}\n exiting with an abort ...");
+        }
+        Err(error) => print_failure(&Message::of(&error)),
+    }
+    if let Err(message) = marked {
+        tell(&message.printed());
+        return ExitCode::from(Ending::Failure.exit_status());
+    }
+    ExitCode::from(ending.exit_status())
+}
+
+fn print_failure(message: &Message) {
+    tell(&message.printed());
+    // Where the log cannot be written, which may be the error, a marker file can be left nevertheless.
+    let _ = writeln!(
+        io::stdout(),
+        " {}\n exiting with an error ...",
+        console::version_line()
+    );
+}
+
+/// What is done when this rank ends the whole job.
+fn fault_report(pipeline: &Pipeline) -> FaultReport {
+    let pipeline = pipeline.clone();
+    Arc::new(move |fault| {
+        let marked = pipeline.finish(Ending::Failure);
+        print_failure(fault);
+        if let Err(message) = marked {
+            tell(&message.line());
+        }
+        // Last, since removing large copies takes a while.
+        scratch::leave_before_exit();
+    })
+}
+
+fn listen_for_signals(
+    pipeline: &Pipeline,
+    report: &FaultReport,
+) -> Result<signals::Listener, Message> {
+    let ways = signals::Ways {
+        report: report.clone(),
+        pipeline: pipeline.clone(),
+        speaks_first: launcher::is_first(),
+    };
+    signals::listen(ways).map_err(|error| {
+        let text = format!("signals (Ctrl-C, kill) cannot be listened for: {error}");
+        Code::SYSTEM_LIMIT.says(text)
+    })
+}
+
+fn start(
+    words: Vec<String>,
+    ranks: &Arc<Ranks>,
+    pipeline: &Pipeline,
+    started: &mut bool,
+) -> Result<(), ProgramError> {
+    let line = agree(ranks, CommandLine::parse(words).map_err(ProgramError::from))?;
+    let leads = ranks.leads();
+    match line.request() {
+        Request::Run => {}
+        _ if !leads => return Ok(()),
+        Request::Help => print!("{}", options::usage()),
+        Request::Version => println!("{}", console::version_line()),
+        Request::SymmetryOperators => print_symmetry_operators(line.text("--sym"))?,
+        Request::MetadataLabels => metadata_labels::print(),
+    }
+    if line.request() != Request::Run {
+        return Ok(());
+    }
+    *started = true;
+    launcher::refuse_strangers(ranks)?;
+    if leads {
+        pipeline.start();
+        for warning in line.warnings() {
+            tell(&format!("WARNING: {warning}"));
+        }
+        if line.integer("--verb") > 0 {
+            for note in line.notes() {
+                println!(" {note}");
+            }
+        }
+    }
+    refine(&line, ranks)
+}
+
+/// Start a new run, or continue one.
+fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
+    if let Some(optimiser) = line.name_given("--continue") {
+        let (resumed, changes) = agree(ranks, continued(line, optimiser))?;
+        let console = Console::new(resumed.settings.verbosity, ranks.leads());
+        let _lock = agree(ranks, lock(&resumed.settings, ranks))?;
+        let mut workers = workers(&resumed.settings, ranks, &console)?;
+        for text in resumed.notices.iter().chain(&changes) {
+            console.say(&format!(" {text}"));
+        }
+        return Ok(run::resume(resumed, &mut workers)?);
+    }
+    let settings = agree(ranks, fresh(line))?;
+    let console = Console::new(settings.verbosity, ranks.leads());
+    let _lock = agree(ranks, lock(&settings, ranks))?;
+    if let Some(iteration) =
+        output_lock::later_iterations(&settings.output_root, start_up::last_iteration(&settings))
+    {
+        console.warn(&format!(
+            " + WARNING: files of iterations up to {iteration} of an earlier run with --o {} stay beside those of this run, \
+             which ends at iteration {} at the latest.",
+            settings.output_root,
+            start_up::last_iteration(&settings)
+        ));
+    }
+    let mut workers = workers(&settings, ranks, &console)?;
+    Ok(run::run(settings, &mut workers)?)
+}
+
+/// Ranks, engines and the ways between them. A collective.
+fn workers(
+    settings: &Settings,
+    ranks: &Arc<Ranks>,
+    console: &Console,
+) -> Result<Workers, RunError> {
+    let engines = engines::open(settings, ranks, console)?;
+    let routes = Routes::open(ranks, &engines, !settings.no_nccl, console)?;
+    Ok(Workers::new(ranks.clone(), engines, routes))
+}
+
+/// The right of the first rank to write files of `--o`.
+fn lock(settings: &Settings, ranks: &Ranks) -> Result<Option<OutputLock>, RunError> {
+    match ranks.leads() {
+        true => Ok(OutputLock::take(&settings.output_root)?),
+        false => Ok(None),
+    }
+}
+
+fn fresh(line: &CommandLine) -> Result<Settings, ProgramError> {
+    let settings = Settings::from_command_line(line)?;
+    settings.check_output_folder()?;
+    for name in settings.symmetry.split(',') {
+        PointGroup::parse(name)?;
+    }
+    Ok(settings)
+}
+
+/// The run to be continued, and what the command line changes in it.
+fn continued(
+    line: &CommandLine,
+    optimiser: &str,
+) -> Result<(resume::Resumed, Vec<String>), ProgramError> {
+    let mut resumed = resume::read_optimiser(optimiser.as_ref())?;
+    let changes = resumed.settings.apply_continue_options(line)?;
+    if let Some([range, step]) = resumed.changed_offsets() {
+        lengths::check_offset_steps(range, step)?;
+        lengths::check_offsets([range, step], resumed.models[0].box_size)
+            .map_err(RunError::from)?;
+    }
+    resumed.apply_settings();
+    resumed.settings.check_output_folder()?;
+    Ok((resumed, changes))
+}
+
+/// Row by row, as RELION prints them; the identity first.
+fn print_symmetry_operators(name: &str) -> Result<(), SymmetryError> {
+    let group = PointGroup::parse(name)?;
+    println!(
+        " Symmetry group {} has {} operators",
+        group.name(),
+        group.order()
+    );
+    let identity = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    for (number, operator) in std::iter::once(&identity)
+        .chain(group.operators())
+        .enumerate()
+    {
+        println!(" Operator {}", number + 1);
+        for row in operator {
+            println!(" {:10.6} {:10.6} {:10.6}", row[0], row[1], row[2]);
+        }
+    }
+    Ok(())
+}
+
+/// The prefix of `--pipeline_control`, found even on a command line that is refused.
+fn pipeline_prefix(words: &[String]) -> Option<String> {
+    let at = words
+        .iter()
+        .rposition(|word| word == "--pipeline_control")?;
+    words.get(at + 1).filter(|word| !word.is_empty()).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheduler_prefix_is_found_without_parsing() {
+        let words = ["--nonsense", "--pipeline_control", "Class3D/job001/"].map(String::from);
+        assert_eq!(pipeline_prefix(&words).as_deref(), Some("Class3D/job001/"));
+        assert_eq!(pipeline_prefix(&words[..2]), None);
+    }
+}

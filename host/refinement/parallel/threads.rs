@@ -1,0 +1,91 @@
+//! How many threads a rank takes, and how many cores the launcher lets it use.
+
+use crate::comm::{Ranks, cores};
+use crate::errors::Code;
+use crate::refinement::error::RunError;
+use crate::refinement::settings::Settings;
+
+/// Threads per core beyond which they do little but wait for each other: a run with `--j 1000` on two cores took 30 times
+/// as long as with `--j 2`.
+const MOST_PER_CORE: usize = 4;
+
+/// Cores that this process may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cores {
+    /// Number it may run on at a time.
+    pub usable: usize,
+    /// The launcher has bound it to some of the machine's cores, for itself alone.
+    pub bound: bool,
+}
+
+impl Cores {
+    /// Those of this process.
+    pub fn of_this_process() -> Self {
+        let usable = std::thread::available_parallelism().map_or(1, usize::from);
+        let allowed = cores::allowed();
+        let online = cores::online();
+        Self {
+            usable,
+            bound: allowed.zip(online).is_some_and(|(a, o)| a < o),
+        }
+    }
+
+    /// Threads of a rank that shares its machine with `ranks` in all: as asked for, within reason, else its part of the cores.
+    fn threads(self, asked: usize, ranks: usize) -> usize {
+        match (asked, self.bound) {
+            (0, true) => self.usable,
+            (0, false) => (self.usable / ranks.max(1)).max(1),
+            (asked, _) => asked.min(MOST_PER_CORE * self.usable.max(1)),
+        }
+    }
+}
+
+/// Threads of this rank: `--j`, or its part of the cores of the machine.
+pub fn of_rank(settings: &Settings, ranks: &Ranks) -> usize {
+    Cores::of_this_process().threads(settings.threads, ranks.place_on_host().1)
+}
+
+/// A pool of `threads` threads.
+pub fn pool(threads: usize) -> Result<rayon::ThreadPool, RunError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|error| {
+            Code::SYSTEM_LIMIT
+                .says(format!(
+                    "{threads} threads cannot be started: {error}. Give a smaller number with --j."
+                ))
+                .into()
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_may_use_a_core() {
+        assert!(Cores::of_this_process().usable > 0);
+    }
+
+    #[test]
+    fn ranks_share_a_machine_unless_each_is_bound_to_its_cores() {
+        let (usable, free) = (
+            16,
+            Cores {
+                usable: 16,
+                bound: false,
+            },
+        );
+        let bound = Cores {
+            usable: 4,
+            bound: true,
+        };
+        assert_eq!(free.threads(0, 1), usable);
+        assert_eq!(free.threads(0, 4), 4);
+        assert_eq!(free.threads(0, 99), 1);
+        assert_eq!(bound.threads(0, 4), 4);
+        assert_eq!(bound.threads(6, 4), 6, "--j is the user's word");
+        assert_eq!(bound.threads(1000, 1), 16, "within reason");
+    }
+}

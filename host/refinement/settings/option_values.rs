@@ -1,0 +1,121 @@
+//! Values of options, each checked by itself.
+
+use crate::options::{CommandLine, OptionsError};
+
+/// Finest in-plane step, degrees: it moves the edge of a box of 5000 pixels by less than one.
+const FINEST_PSI_STEP: f64 = 0.02;
+
+/// Returns `--particle_diameter`; None where it follows from the box.
+pub(crate) fn particle_diameter(line: &CommandLine) -> Result<Option<f64>, OptionsError> {
+    match line.real("--particle_diameter") {
+        0.0 => Err(refuse(
+            line,
+            "--particle_diameter",
+            "a mask of no size leaves nothing of the particles; give the longest dimension of the particle in Å plus some margin",
+        )),
+        _ => Ok(line.positive("--particle_diameter")),
+    }
+}
+
+/// Returns `--psi_step`; None where it follows from the order of the directions.
+pub(crate) fn psi_step(line: &CommandLine) -> Result<Option<f64>, OptionsError> {
+    match line.positive("--psi_step") {
+        Some(step) if step < FINEST_PSI_STEP => Err(refuse(
+            line,
+            "--psi_step",
+            "in-plane angles less than 0.02° apart look the same in every image; give at least 0.02",
+        )),
+        Some(step) if step > 360.0 => {
+            Err(refuse(line, "--psi_step", "a full turn has 360 degrees"))
+        }
+        step => Ok(step),
+    }
+}
+
+/// Says that a value is not possible, and why.
+pub(crate) fn refuse(
+    line: &CommandLine,
+    option: &'static str,
+    reason: &'static str,
+) -> OptionsError {
+    OptionsError::OutOfRange {
+        option,
+        value: line.text(option).to_owned(),
+        reason,
+    }
+}
+
+/// A whole number of at least `least` (0 or 1).
+pub(crate) fn count(
+    line: &CommandLine,
+    option: &'static str,
+    least: usize,
+) -> Result<usize, OptionsError> {
+    usize::try_from(line.integer(option))
+        .ok()
+        .filter(|value| *value >= least)
+        .ok_or_else(|| {
+            let reason = match least {
+                0 => "it cannot be negative",
+                _ => "it must be at least 1",
+            };
+            refuse(line, option, reason)
+        })
+}
+
+/// A whole number of at least 1; None when negative (RELION's "−1 is off").
+pub(crate) fn optional_count(
+    line: &CommandLine,
+    option: &'static str,
+) -> Result<Option<usize>, OptionsError> {
+    match line.integer(option) {
+        ..0 => Ok(None),
+        _ => count(line, option, 1).map(Some),
+    }
+}
+
+/// Returns a whole number in a range.
+pub(crate) fn small(
+    line: &CommandLine,
+    option: &'static str,
+    range: std::ops::RangeInclusive<u32>,
+    reason: &'static str,
+) -> Result<u32, OptionsError> {
+    u32::try_from(line.integer(option))
+        .ok()
+        .filter(|value| range.contains(value))
+        .ok_or_else(|| refuse(line, option, reason))
+}
+
+/// Returns a number in a range.
+pub(crate) fn between(
+    line: &CommandLine,
+    option: &'static str,
+    low: f64,
+    high: f64,
+    reason: &'static str,
+) -> Result<f64, OptionsError> {
+    Some(line.real(option))
+        .filter(|value| (low..=high).contains(value))
+        .ok_or_else(|| refuse(line, option, reason))
+}
+
+/// Returns a number above 0.
+pub(crate) fn above_zero(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
+    line.positive(option)
+        .ok_or_else(|| refuse(line, option, "it must be above 0"))
+}
+
+/// Returns a share in per cent, from 0 to below 100.
+pub(crate) fn below_hundred(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
+    Some(not_negative(line, option)?)
+        .filter(|value| *value < 100.0)
+        .ok_or_else(|| refuse(line, option, "it is a share in per cent, below 100"))
+}
+
+/// Returns a number of at least 0.
+pub(crate) fn not_negative(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
+    Some(line.real(option))
+        .filter(|value| *value >= 0.0)
+        .ok_or_else(|| refuse(line, option, "it cannot be negative"))
+}

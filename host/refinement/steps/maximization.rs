@@ -1,0 +1,508 @@
+//! The maximisation step: from the sums of all half-sets to new models. The one place where the loop calls the
+//! maximisation (spec 02 §1.4, §5.1 steps 6–8, §5.6). Classes and halves are divided among the ranks, all of which have
+//! the same sums before and the same models after.
+
+use crate::comm::Ranks;
+use crate::device::DeviceError;
+use crate::errors::listed::listed;
+use crate::expectation::{ClassSelection, WeightedSums};
+use crate::fourier::shape::Dimensions;
+use crate::fourier::sums::{Parked, Sums};
+use crate::maximization::{
+    Centring, Finish, LowPass, MaximizationError, MaximizationOptions, Prior, first_iteration,
+    gradient::centring::least_shift,
+    halves, maximize_averages, maximize_class,
+    parameters::{ParameterOptions, update_parameters},
+    spectra,
+    volumes::{self, HalfMap, Moved},
+};
+use crate::model::Model;
+use crate::refinement::cli::console::{self, Console};
+use crate::refinement::error::RunError;
+use crate::refinement::job::Job;
+use crate::refinement::parallel::broadcast::{broadcast_class, broadcast_map};
+use crate::refinement::parallel::workers::agree;
+use crate::refinement::schedule::image_size;
+use crate::refinement::steps::gradient;
+use ndarray::Array3;
+use rayon::prelude::*;
+
+/// Warn about classes that hold less than this fraction of the particles.
+const NEARLY_EMPTY: f64 = 1e-3;
+
+/// Update the models from the sums of an iteration. In the last iteration of an auto-refinement (`job.state.converged`)
+/// the halves are joined: the first model becomes that of all particles, and the unregularised half maps are kept.
+/// A collective.
+pub fn run(
+    job: &mut Job,
+    ranks: &Ranks,
+    sums: Vec<WeightedSums>,
+    iteration: usize,
+    console: &Console,
+) -> Result<(), RunError> {
+    job.unfiltered.clear();
+    job.unmasked.clear();
+    if job.halves() {
+        gold_standard(job, ranks, sums, iteration, console)?;
+    } else if job.state.gradient {
+        for sums in sums {
+            gradient::run(job, ranks, sums, iteration, console)?;
+        }
+    } else {
+        console.say(&console::maximization());
+        for (half, sums) in sums.into_iter().enumerate() {
+            classification(job, ranks, half, sums, iteration, console)?;
+        }
+        warn_of_empty_classes(job, iteration, console);
+    }
+    if job.settings.first_iteration_cc && iteration == 1 {
+        for model in &mut job.models {
+            let filter = job.settings.initial_filter(iteration, model.pixel_size);
+            first_iteration::follow_up(model, filter, job.generate_seeds);
+        }
+    }
+    if job.settings.ctf {
+        job.state.references_ctf_corrected = true;
+    }
+    Ok(())
+}
+
+fn classification(
+    job: &mut Job,
+    ranks: &Ranks,
+    half: usize,
+    mut sums: WeightedSums,
+    iteration: usize,
+    console: &Console,
+) -> Result<(), RunError> {
+    // Before seeds are generated only the first class is compared; the others are copied from it afterwards.
+    let only_first = job.class_selection(iteration) == ClassSelection::First;
+    let premultiplied = job.particles.optics.iter().any(|g| g.ctf_premultiplied);
+    let low_pass = low_pass(job, iteration);
+    let average_ctf2 = (premultiplied && !job.fixed_tau2)
+        .then(|| spectra::average_ctf2(&sums, job.maximization.box_size));
+    let volumes = std::mem::take(&mut sums.backprojections);
+    let centre = centring(job, iteration);
+    let model = &mut job.models[half];
+    let flat = model.dimensions() == Dimensions::Two;
+    let finish = Finish {
+        low_pass,
+        centre,
+        // Class averages are kept as they are before as well.
+        flatten: job.solvent.flattening().filter(|_| !flat),
+    };
+    let classes = if only_first { 1 } else { model.classes.len() };
+    let prior = Prior::Reference {
+        average_ctf2: average_ctf2.as_deref(),
+    };
+    let maximized = if flat {
+        let (classes, weights) = (&mut model.classes[..classes], &sums.class_weight);
+        let (owns, options) = (|k| ranks.owns(k), &job.maximization);
+        maximize_averages(classes, volumes, weights, owns, prior, options, &finish)
+    } else {
+        let own = volumes.into_iter().enumerate().take(classes);
+        let own: Vec<_> = own.filter(|(k, _)| ranks.owns(*k)).collect();
+        let symmetric = !job.operators[0].is_empty();
+        waiting_where_crowded(own, symmetric, &job.maximization).and_then(|own| {
+            for (k, mut sum, parked) in own {
+                sum.restore(parked)?;
+                tell(console, volumes::symmetrise(&mut sum, &job.operators[k])?);
+                let (class, weight) = (&mut model.classes[k], sums.class_weight[k]);
+                let moved = maximize_class(class, sum, weight, prior, &job.maximization, &finish)?;
+                tell(console, moved);
+            }
+            Ok(())
+        })
+    };
+    agree(ranks, maximized.map_err(RunError::from))?;
+    for (k, class) in model.classes.iter_mut().enumerate().take(classes) {
+        broadcast_class(ranks, ranks.owner(k), class);
+    }
+    if flat {
+        // RELION writes none in a run with --grad.
+        if job.gradient.is_none() {
+            let maps = model.classes.iter().map(|class| class.map.clone());
+            job.unmasked = maps.collect();
+        }
+        let flatten = Finish {
+            flatten: job.solvent.flattening(),
+            ..Finish::default()
+        };
+        let classes = model.classes.par_iter_mut();
+        classes.for_each(|class| flatten.on_class(class));
+    }
+    let options = parameter_options(job, iteration);
+    update_parameters(&mut job.models[half], &sums, &options);
+    Ok(())
+}
+
+/// The sums of the classes, which share an array on a device: when one of them would not find the room that it needs beside
+/// the others, all wait on the host for their turn.
+fn waiting_where_crowded(
+    classes: Vec<(usize, Sums)>,
+    symmetric: bool,
+    options: &MaximizationOptions,
+) -> Result<Vec<(usize, Sums, Parked)>, MaximizationError> {
+    let crowded = classes.len() > 1
+        && classes.iter().any(|(_, sum)| {
+            volumes::is_short_of_room(sum, options, |footprint| match symmetric {
+                true => footprint.symmetrise.max(footprint.regularised),
+                false => footprint.regularised,
+            })
+        });
+    let park = |(k, mut sum): (usize, Sums)| {
+        let parked = match crowded {
+            true => sum.park()?,
+            false => Parked::default(),
+        };
+        Ok((k, sum, parked))
+    };
+    classes.into_iter().map(park).collect()
+}
+
+/// Says that a step was done on the host.
+fn tell(console: &Console, moved: Option<Moved>) {
+    if let Some(step) = moved {
+        console.say(&format!(
+            " Device memory does not suffice for this step of the maximisation: {step}. It was done on the host."
+        ));
+    }
+}
+
+/// How the classes are centred after an iteration (`--center_classes`).
+pub(crate) fn centring(job: &Job, iteration: usize) -> Option<Centring> {
+    let pixel_size = job.models[0].pixel_size;
+    let least = match &job.gradient {
+        None => 0.0,
+        Some(schedule) if schedule.centres(iteration) => {
+            least_shift(job.expectation.particle_diameter / pixel_size)
+        }
+        Some(_) => return None,
+    };
+    (job.settings.center_classes && !job.halves()).then(|| Centring {
+        limit: job.sampling.offset_range / pixel_size,
+        least,
+    })
+}
+
+fn low_pass(job: &Job, iteration: usize) -> Option<LowPass> {
+    let pixel_size = job.models[0].pixel_size;
+    job.settings.initial_filter(iteration, pixel_size)
+}
+
+fn gold_standard(
+    job: &mut Job,
+    ranks: &Ranks,
+    mut sums: Vec<WeightedSums>,
+    iteration: usize,
+    console: &Console,
+) -> Result<(), RunError> {
+    let last = job.state.converged;
+    let options = parameter_options(job, iteration);
+    let mut second = sums.pop().expect("two half-sets");
+    let mut first = sums.pop().expect("two half-sets");
+    let (a, b) = (
+        &mut first.backprojections[0],
+        &mut second.backprojections[0],
+    );
+    let symmetrised = symmetrise(job, a, b, console).and_then(|()| symmetrise(job, b, a, console));
+    agree(ranks, symmetrised)?;
+    let corrected = job.settings.solvent_correct_fsc && job.solvent.mask().is_some();
+    let mut unfiltered = Vec::new();
+    if last && !corrected {
+        unfiltered = unregularised(job, ranks, &mut first, &mut second, console)?;
+        // Only the corrected curve is worked out from them.
+        unfiltered.iter_mut().for_each(HalfMap::leave_device);
+    }
+    let joined = join_low_resolution(job, &mut first, &mut second, console);
+    agree(ranks, joined)?;
+    let curve = if corrected {
+        unfiltered = unregularised(job, ranks, &mut first, &mut second, console)?;
+        console.say(" Calculating solvent-corrected gold-standard FSC ...");
+        solvent_corrected_curve(job, ranks, &unfiltered, &mut first, iteration, console)
+    } else {
+        console.say(&console::gold_standard_fsc());
+        let [a, b] = [&mut first, &mut second].map(|half| &mut half.backprojections[0]);
+        volumes::fsc(a, b, job.maximization.box_size).map_err(RunError::from)
+    };
+    job.unfiltered = unfiltered.into_iter().map(|half| half.map).collect();
+    let mut curve = agree(ranks, curve)?;
+    ranks.broadcast(0, &mut curve);
+    let reach = image_size::fsc_reach(
+        &curve,
+        job.state.current_size,
+        job.state.increment_size,
+        job.state.high_fsc_at_limit,
+    );
+    job.state.increment_size = reach.increment;
+    job.state.high_fsc_at_limit = reach.high_at_limit;
+    console.say(&console::maximization());
+    if last {
+        agree(ranks, join(&mut first, &mut second))?;
+        drop(second);
+        maximize_halves(job, ranks, vec![first], &curve, true, &options, console)
+    } else {
+        if job.settings.always_join_halves {
+            agree(ranks, sum_halves(&mut first, &mut second))?;
+        }
+        let joined = job.settings.always_join_halves;
+        maximize_halves(
+            job,
+            ranks,
+            vec![first, second],
+            &curve,
+            joined,
+            &options,
+            console,
+        )?;
+        impose_first_half(&mut job.models);
+        Ok(())
+    }
+}
+
+/// Both halves take the sum of their sums.
+fn sum_halves(first: &mut WeightedSums, second: &mut WeightedSums) -> Result<(), RunError> {
+    let sum = &mut first.backprojections[0];
+    sum.add(&second.backprojections[0]).map_err(device_failed)?;
+    second.backprojections[0] = sum.duplicate().map_err(device_failed)?;
+    Ok(())
+}
+
+fn maximize_halves(
+    job: &mut Job,
+    ranks: &Ranks,
+    halves: Vec<WeightedSums>,
+    curve: &[f64],
+    joined: bool,
+    options: &ParameterOptions,
+    console: &Console,
+) -> Result<(), RunError> {
+    // The map of all particles is left as it is.
+    let finish = Finish {
+        low_pass: low_pass(job, job.state.iteration),
+        centre: None,
+        flatten: job.solvent.flattening().filter(|_| !job.state.converged),
+    };
+    let mut maximized = Ok(());
+    let mut totals = Vec::new();
+    let mut halves = halves.into_iter().enumerate().peekable();
+    while let Some((half, mut sums)) = halves.next() {
+        let sum = sums.backprojections.remove(0);
+        if ranks.owns(half) && maximized.is_ok() {
+            // The sums that are worked on are used up, so room is made for them before.
+            let mut other = halves
+                .peek_mut()
+                .map(|(_, other)| &mut other.backprojections[0])
+                .filter(|_| volumes::is_short_of_room(&sum, &job.maximization, |f| f.regularised));
+            let parked = other.as_mut().map(|other| other.park()).transpose();
+            let class = &mut job.models[half].classes[0];
+            let (weight, prior) = (sums.class_weight[0], Prior::Fsc { curve, joined });
+            maximized = parked.map_err(MaximizationError::from).and_then(|parked| {
+                let options = &job.maximization;
+                tell(
+                    console,
+                    maximize_class(class, sum, weight, prior, options, &finish)?,
+                );
+                if let (Some(other), Some(parked)) = (other, parked) {
+                    other.restore(parked)?;
+                }
+                Ok(())
+            });
+        }
+        totals.push(sums);
+    }
+    agree(ranks, maximized.map_err(RunError::from))?;
+    for (half, (model, totals)) in job.models.iter_mut().zip(&totals).enumerate() {
+        broadcast_class(ranks, ranks.owner(half), &mut model.classes[0]);
+        update_parameters(model, totals, options);
+    }
+    Ok(())
+}
+
+/// Both halves follow the resolution and Pmax of the first.
+fn impose_first_half(models: &mut [Model]) {
+    let (first, rest) = models.split_at_mut(1);
+    for model in rest {
+        model.average_pmax = first[0].average_pmax;
+        model.classes[0].ssnr = first[0].classes[0].ssnr.clone();
+    }
+}
+
+/// Un-regularised maps of both halves, each made by the rank that owns it.
+fn unregularised(
+    job: &Job,
+    ranks: &Ranks,
+    first: &mut WeightedSums,
+    second: &mut WeightedSums,
+    console: &Console,
+) -> Result<Vec<HalfMap>, RunError> {
+    let options = &job.maximization;
+    let shape = job.models[0].classes[0].map.dim();
+    let map = |number, half: &WeightedSums, other: &mut WeightedSums| {
+        if !ranks.owns(number) {
+            return Ok(HalfMap::from(Array3::zeros(shape)));
+        }
+        let (sums, weight) = (&half.backprojections[0], half.class_weight[0]);
+        let made = other.backprojections[0].make_room_for(MaximizationError::is_full, || {
+            volumes::unregularised(sums, weight, options)
+        });
+        match made {
+            Err(error) if error.is_full() => {
+                tell(console, Some("unregularised half map"));
+                volumes::unregularised_on_host(sums, weight, options)
+            }
+            made => made,
+        }
+    };
+    let own = map(0, first, second)
+        .and_then(|a| Ok(vec![a, map(1, second, first)?]))
+        .map_err(RunError::from);
+    let mut maps = agree(ranks, own)?;
+    for (half, map) in maps.iter_mut().enumerate() {
+        broadcast_map(ranks, ranks.owner(half), &mut map.map);
+    }
+    Ok(maps)
+}
+
+/// Symmetrises the sums of one half; those of the other make room where they have to.
+fn symmetrise(
+    job: &Job,
+    sums: &mut Sums,
+    other: &mut Sums,
+    console: &Console,
+) -> Result<(), RunError> {
+    let operators = &job.operators[0];
+    let short = !operators.is_empty()
+        && volumes::is_short_of_room(sums, &job.maximization, |footprint| footprint.symmetrise);
+    let parked = short
+        .then(|| other.park())
+        .transpose()
+        .map_err(device_failed)?;
+    tell(console, volumes::symmetrise(sums, operators)?);
+    if let Some(parked) = parked {
+        other.restore(parked).map_err(device_failed)?;
+    }
+    Ok(())
+}
+
+fn device_failed(error: DeviceError) -> RunError {
+    MaximizationError::from(error).into()
+}
+
+fn join_low_resolution(
+    job: &Job,
+    first: &mut WeightedSums,
+    second: &mut WeightedSums,
+    console: &Console,
+) -> Result<(), RunError> {
+    let Some(limit) = job.settings.low_resol_join_halves else {
+        return Ok(());
+    };
+    let model = &job.models[0];
+    let current = job.state.current_resolution;
+    let resolution = if current > 0.0 {
+        limit.max(1.0 / current)
+    } else {
+        limit
+    };
+    console.say(&console::joining_halves(resolution));
+    let (a, b) = (
+        &mut first.backprojections[0],
+        &mut second.backprojections[0],
+    );
+    let shell =
+        halves::low_resolution_shell(limit, current, model.box_size, model.pixel_size, a.r_max());
+    volumes::join_low_resolution(a, b, shell)?;
+    Ok(())
+}
+
+/// The curve of the first rank; the others get it from there. `sums` make room on a full device.
+fn solvent_corrected_curve(
+    job: &Job,
+    ranks: &Ranks,
+    halves: &[HalfMap],
+    sums: &mut WeightedSums,
+    iteration: usize,
+    console: &Console,
+) -> Result<Vec<f64>, RunError> {
+    if ranks.rank() > 0 {
+        return Ok(vec![0.0; job.maximization.box_size / 2 + 1]);
+    }
+    let mask = job.solvent.mask().expect("checked by the caller");
+    let seed = u64::from(job.state.random_seed) + iteration as u64;
+    let size = job.state.current_size;
+    let maps = [&halves[0], &halves[1]];
+    let found = sums.backprojections[0].make_room_for(MaximizationError::is_full, || {
+        volumes::solvent_corrected_fsc(maps, mask, size, seed)
+    });
+    let found = match found {
+        Err(error) if error.is_full() => {
+            tell(console, Some("solvent-corrected FSC"));
+            volumes::solvent_corrected_fsc_on_host(maps, mask, size, seed)?
+        }
+        found => found?,
+    };
+    if let Some(shell) = found.randomised_from {
+        let model = &job.models[0];
+        let resolution = model.box_size as f64 * model.pixel_size / shell as f64;
+        console.say(&format!(
+            "  + randomize phases beyond: {resolution} Angstroms"
+        ));
+    }
+    Ok(found.corrected)
+}
+
+/// Add the sums of the second half to those of the first.
+fn join(first: &mut WeightedSums, second: &mut WeightedSums) -> Result<(), RunError> {
+    for (a, b) in first
+        .backprojections
+        .iter_mut()
+        .zip(&second.backprojections)
+    {
+        a.add(b).map_err(device_failed)?;
+    }
+    first.add_spectra_and_totals(second);
+    Ok(())
+}
+
+pub(crate) fn parameter_options(job: &Job, iteration: usize) -> ParameterOptions {
+    ParameterOptions {
+        norm: job.settings.norm,
+        scale: job.settings.scale,
+        cross_correlation: job.cross_correlation(iteration),
+        fix_sigma_noise: job.settings.fix_sigma_noise,
+        fix_sigma_offset: job.settings.fix_sigma_offset,
+        min_sigma2_offset: job.settings.min_sigma2_offset,
+        directions: !job.skips_orientations(),
+        premultiplied: job
+            .particles
+            .optics
+            .iter()
+            .map(|g| g.ctf_premultiplied)
+            .collect(),
+        momentum: job.gradient.as_ref().map_or(0.0, |s| s.momentum(iteration)),
+    }
+}
+
+fn warn_of_empty_classes(job: &Job, iteration: usize, console: &Console) {
+    if job.class_selection(iteration) == ClassSelection::First {
+        return;
+    }
+    let classes = &job.models[0].classes;
+    let poor: Vec<String> = classes
+        .iter()
+        .enumerate()
+        .filter(|(_, class)| class.fraction < NEARLY_EMPTY)
+        .map(|(k, class)| format!("{} ({:.2} %)", k + 1, 100.0 * class.fraction))
+        .collect();
+    if poor.is_empty() || classes.len() == 1 {
+        return;
+    }
+    console.warn(&format!(
+        " + WARNING: {} of {} classes are empty or nearly empty after iteration {iteration} (class and occupancy: {}). If this \
+         is not intended, try fewer classes, a lower --tau2_fudge or another --random_seed.",
+        poor.len(),
+        classes.len(),
+        listed(poor.iter().map(String::as_str), ", ")
+    ));
+}

@@ -1,0 +1,269 @@
+//! The expectation step over this rank's particles of a half-set: each engine has a span of them, whose next batch is read
+//! and brought to the engine while it computes; an engine that is done with its span takes from the others'.
+
+use crate::comm::Ranks;
+use crate::dataset::Pixels;
+use crate::dataset::{ImageStore, ParticleSet};
+use crate::expectation::{
+    BatchItem, ExpectationEngine, ImageIntake, IterationInput, ParticleOutcome, WeightedSums,
+};
+use crate::refinement::cli::progress_bar::ProgressBar;
+use crate::refinement::error::RunError;
+use crate::refinement::parallel::card_sums::Routes;
+use crate::refinement::parallel::engine_shares::Spans;
+use crate::refinement::parallel::load_balance::Dealt;
+use crate::refinement::parallel::reduction::{self, Found};
+use crate::refinement::parallel::workers::{Engine, StopSign};
+use rayon::prelude::*;
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What this rank found in a half-set.
+pub struct HalfResult {
+    /// Weighted sums of its particles.
+    pub sums: WeightedSums,
+    /// What was found for each of them.
+    pub found: Vec<Found>,
+}
+
+/// This rank's particles, and where their images are.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// Particle table.
+    pub set: &'a ParticleSet,
+    /// Images.
+    pub images: &'a ImageStore,
+    /// This rank's share, in the order of reading.
+    pub share: &'a [Dealt],
+}
+
+/// How the work is followed and stopped.
+#[derive(Clone, Copy)]
+pub struct Course<'a> {
+    /// Checked between batches.
+    pub stop: &'a StopSign,
+    /// Told which particles are under way.
+    pub ranks: &'a Ranks,
+    /// How the sums of the engines are added.
+    pub routes: &'a Routes,
+    /// " of half 1" in a run with halves, for messages.
+    pub stage: &'a str,
+    /// Shown to the user, moved on by every batch.
+    pub progress: &'a Mutex<ProgressBar>,
+}
+
+/// A batch that has been read.
+struct Batch<'a> {
+    share: &'a [Dealt],
+    items: Vec<BatchItem<'a>>,
+}
+
+/// What reads the batches of one engine.
+struct Reader<'r, 'a> {
+    source: Source<'a>,
+    /// Particles that nobody has begun to read.
+    rest: &'r Mutex<Spans<'a>>,
+    /// Number of the engine.
+    engine: usize,
+    /// Particles whose images the engine holds: they need not be read again.
+    held: HashSet<usize>,
+    /// Where images of the next batch are brought.
+    intake: Option<Arc<dyn ImageIntake>>,
+    /// Threads that read; the engine's own would have to wait for the disk.
+    threads: usize,
+}
+
+/// More threads than this read no faster for one engine.
+const MOST_READING: usize = 8;
+
+/// Run the engines, each with its own input, over this rank's particles of a half-set.
+pub fn run(
+    engines: &mut [Engine],
+    inputs: &[IterationInput],
+    source: Source,
+    course: Course,
+) -> Result<HalfResult, RunError> {
+    each(engines, inputs, |_, engine, input| {
+        Ok(engine.begin_iteration(input)?)
+    })?;
+    let batch_sizes = engines.iter().map(|engine| engine.batch_size());
+    let batch_size = batch_sizes.min().unwrap_or(1);
+    let rest = Mutex::new(Spans::new(source.share, engines.len(), batch_size));
+    let threads = rayon::current_num_threads().div_ceil(engines.len());
+    let readers: Vec<Reader> = engines
+        .iter()
+        .enumerate()
+        .map(|(number, engine)| Reader {
+            source,
+            rest: &rest,
+            engine: number,
+            held: engine.held_images(),
+            intake: engine.intake(),
+            threads: threads.min(MOST_READING),
+        })
+        .collect();
+    let found = std::thread::scope(|scope| {
+        // Each receiver is given up when its engine is done or has failed: the reader ends then.
+        let batches = readers.into_iter().map(|reader| {
+            let (send, receive) = sync_channel(0);
+            scope.spawn(move || reader.run(&send));
+            Mutex::new(Some(receive))
+        });
+        let batches: Vec<_> = batches.collect();
+        each(engines, inputs, |number, engine, input| {
+            let receive = lock(&batches[number]).take().expect("taken once");
+            let result = process(engine, input, receive, course);
+            if result.is_err() {
+                lock(&rest).clear();
+            }
+            result
+        })
+    })?;
+    let sums = engines
+        .iter_mut()
+        .map(|engine| Ok(engine.take_sums()?))
+        .collect::<Result<_, RunError>>()?;
+    Ok(HalfResult {
+        sums: reduction::over_engines(sums, course.routes)?,
+        found: found.concat(),
+    })
+}
+
+/// Do something with each engine, given its number: the only one on this thread, several at the same time with an equal part of the
+/// threads each.
+fn each<T: Send>(
+    engines: &mut [Engine],
+    inputs: &[IterationInput],
+    work: impl Fn(usize, &mut dyn ExpectationEngine, &IterationInput) -> Result<T, RunError> + Sync,
+) -> Result<Vec<T>, RunError> {
+    if let [engine] = engines {
+        return Ok(vec![work(0, engine.as_mut(), &inputs[0])?]);
+    }
+    let threads = rayon::current_num_threads().div_ceil(engines.len());
+    let work = &work;
+    std::thread::scope(|scope| {
+        let running: Vec<_> = engines
+            .iter_mut()
+            .zip(inputs)
+            .enumerate()
+            .map(|(number, (engine, input))| {
+                scope.spawn(move || {
+                    crate::refinement::parallel::threads::pool(threads)?
+                        .install(|| work(number, engine.as_mut(), input))
+                })
+            })
+            .collect();
+        let results: Vec<Result<T, RunError>> = running
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect();
+        results.into_iter().collect()
+    })
+}
+
+impl<'a> Reader<'_, 'a> {
+    /// Reads batch after batch until none is left or nobody wants them.
+    fn run(&self, send: &SyncSender<Result<Batch<'a>, RunError>>) {
+        let pool = match crate::refinement::parallel::threads::pool(self.threads) {
+            Ok(pool) => pool,
+            // Nobody to tell when the receiver has hung up.
+            Err(error) => return send.send(Err(error)).unwrap_or(()),
+        };
+        loop {
+            let Some(share) = lock(self.rest).next(self.engine) else {
+                break;
+            };
+            let batch = pool.install(|| self.read(share));
+            let failed = batch.is_err();
+            // The receiver hangs up when an engine fails: nothing more is needed then.
+            if send.send(batch).is_err() || failed {
+                break;
+            }
+        }
+    }
+
+    fn read(&self, share: &'a [Dealt]) -> Result<Batch<'a>, RunError> {
+        let set = self.source.set;
+        let mut items = share
+            .par_iter()
+            .map(|dealt| {
+                let particle = &set.particles[dealt.index];
+                let image = match self.held.contains(&particle.id) {
+                    true => Pixels::NONE,
+                    false => self.source.images.image(set, dealt.index)?,
+                };
+                Ok(BatchItem {
+                    particle,
+                    position: dealt.position,
+                    image,
+                    name: set.image_name(dealt.index),
+                })
+            })
+            .collect::<Result<Vec<_>, RunError>>()?;
+        if let Some(intake) = &self.intake {
+            intake.take(&mut items)?;
+        }
+        Ok(Batch { share, items })
+    }
+}
+
+/// One engine's part of the batches.
+fn process(
+    engine: &mut dyn ExpectationEngine,
+    input: &IterationInput,
+    batches: Receiver<Result<Batch, RunError>>,
+    course: Course,
+) -> Result<Vec<Found>, RunError> {
+    let mut found = Vec::new();
+    for batch in batches {
+        course.stop.check()?;
+        let batch = batch?;
+        course.ranks.watch().enter(&course.stage_of(batch.share));
+        let outcomes = engine.process_batch(input, &batch.items)?;
+        for (dealt, outcome) in batch.share.iter().zip(outcomes) {
+            found.push((dealt.index, dealt.position, outcome));
+        }
+        lock(course.progress).advance(batch.share.len());
+    }
+    Ok(found)
+}
+
+impl Course<'_> {
+    /// "expectation of half 1, particles 17 to 528 of the table".
+    fn stage_of(&self, share: &[Dealt]) -> String {
+        let indices = || share.iter().map(|dealt| dealt.index + 1);
+        format!(
+            "expectation{}, {} particles between {} and {} of the table",
+            self.stage,
+            share.len(),
+            indices().min().unwrap_or(0),
+            indices().max().unwrap_or(0)
+        )
+    }
+}
+
+/// A thread that panicked ends the run, whatever it held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Store what was found in the particle table, where it is the start of the next iteration.
+pub fn apply(set: &mut ParticleSet, outcomes: &[(usize, ParticleOutcome)]) {
+    for (index, found) in outcomes {
+        let particle = &mut set.particles[*index];
+        particle.rot = found.rot;
+        particle.tilt = found.tilt;
+        particle.psi = found.psi;
+        particle.origin = found.origin;
+        particle.class = found.class;
+        particle.norm = found.norm;
+        particle.log_likelihood = found.log_likelihood;
+        particle.max_probability = found.max_probability;
+        particle.significant_samples = found.significant_samples;
+    }
+}
