@@ -17,6 +17,7 @@ pub mod gradient;
 mod gridding;
 pub mod halves;
 pub mod initial;
+pub mod local_averaging;
 pub mod map_fsc;
 pub mod parameters;
 mod prior;

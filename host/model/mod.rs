@@ -1,5 +1,6 @@
 //! The model: references, spectra, priors and scales of one half-set (or of a classification).
 
+pub mod local_symmetry;
 pub mod map_checks;
 mod moments;
 
