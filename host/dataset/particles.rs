@@ -203,6 +203,17 @@ impl ParticleSet {
     pub fn has_column(&self, label: &str) -> bool {
         self.particle_table.has(label)
     }
+    /// Copies of the optics and particle tables in the 3.1+ layout, rows as in `particles`.
+    pub fn tables(&self) -> (Table, Table) {
+        (self.optics_table.clone(), self.particle_table.clone())
+    }
+    /// Numbers in a column of the particle table, by particle.
+    ///
+    /// # Errors
+    /// There is no such column, or it holds something else.
+    pub fn real_column(&self, label: &str) -> Result<Vec<f64>, DatasetError> {
+        Ok(self.particle_table.real_column(label)?)
+    }
     /// The STAR file this set was read from.
     pub fn source(&self) -> &Path {
         &self.source

@@ -5,7 +5,7 @@ use super::{Criterion, ExpectationError, IterationInput, pixels::PixelList};
 use crate::errors::{Code, Message};
 use crate::fourier::{image::ImageTransform, shells};
 use crate::geometry::Matrix3;
-use crate::optics::{self, mtf::MtfCorrection};
+use crate::optics::demodulation;
 use gpu::correlation::ExactSample;
 use gpu::image::shift_phase;
 use num_complex::Complex32;
@@ -111,30 +111,6 @@ fn correlation_weights(pixels: &PixelList, size: usize) -> Vec<f32> {
     pixels.x.iter().zip(&pixels.y).map(weight).collect()
 }
 
-/// Factors of the listed pixels that undo anti-symmetric aberrations and bring detectors to a common transfer; None
-/// where there is nothing to undo.
-fn demodulation(
-    input: &IterationInput,
-    group: usize,
-    pixels: &PixelList,
-) -> Result<Option<Vec<Complex32>>, ExpectationError> {
-    let optics = &input.optics[group];
-    let phase = optics::antisymmetric_phase(optics);
-    let transfer = MtfCorrection::new(input.optics, group).map_err(|e| Message::of(&e))?;
-    if phase.is_none() && transfer.is_none() {
-        return Ok(None);
-    }
-    let side = optics.box_size as f64 * optics.pixel_size;
-    let factor = |(&x, &y): (&i32, &i32)| {
-        let (sin, cos) = phase.as_ref().map_or(0.0, |phase| -phase(x, y)).sin_cos();
-        let gain = transfer
-            .as_ref()
-            .map_or(1.0, |t| t.factor(f64::from(x).hypot(f64::from(y)) / side));
-        Complex32::new((gain * cos) as f32, (gain * sin) as f32)
-    };
-    Ok(Some(pixels.x.iter().zip(&pixels.y).map(factor).collect()))
-}
-
 impl GroupLayout {
     /// Layout of optics group `group`.
     pub fn new(input: &IterationInput, group: usize) -> Result<Self, ExpectationError> {
@@ -185,7 +161,9 @@ impl GroupLayout {
             .filter_map(|i| noise.get(model_shell[pixels.shell[i]]))
             .map(|&sigma2| (TAU * sigma2).ln())
             .sum();
-        let demodulation = demodulation(input, group, &pixels)?;
+        let coordinates = pixels.x.iter().copied().zip(pixels.y.iter().copied());
+        let demodulation =
+            demodulation(input.optics, group, coordinates).map_err(|e| Message::of(&e))?;
         let in_pixels = |s: [f64; 2]| [s[0] / optics.pixel_size, s[1] / optics.pixel_size];
         let (coarse_shifts, fine_shifts, shift_children) = if options.skip_align {
             // The sub-pixel remainder is applied to the image itself: a single, zero shift is left.

@@ -1,12 +1,16 @@
 //! Contrast transfer function and aberrations (spec 01 §3.7).
 
+mod demodulation;
 pub mod mtf;
 pub mod plausible;
 mod zernike;
 
+pub use demodulation::demodulation;
+
 use crate::dataset::{CtfFields, OpticsGroup};
 use crate::errors::{Code, Coded, Message};
 use gpu::ctf::{self, CtfCoefficients};
+use num_complex::Complex64;
 use std::f64::consts::{FRAC_PI_2, PI};
 use zernike::Polynomial;
 
@@ -87,6 +91,34 @@ impl Ctf {
             .as_ref()
             .map_or(0.0, |(sum, frequency)| frequency.evaluate(sum, x, y));
         ctf::value(coefficients, f64::from(x), f64::from(y), phase)
+    }
+
+    /// i·e^{iγ} = −sin γ + i·cos γ at Fourier pixel (x, y), which the image is multiplied by to see one side of the Ewald sphere:
+    /// neither damping nor factor (spec 06 §8.3). None for images that are CTF corrected.
+    pub fn wave(&self, x: i32, y: i32) -> Option<Complex64> {
+        let plain = CtfCoefficients {
+            damping: 0.0,
+            scale: 1.0,
+            flags: 0,
+            ..self.coefficients?
+        };
+        let aberration = self.aberration(x, y).unwrap_or(0.0);
+        // −sin(γ − π/2) = cos γ.
+        let [minus_sin, cos] = [0.0, FRAC_PI_2]
+            .map(|back| ctf::value(&plain, f64::from(x), f64::from(y), aberration - back));
+        Some(Complex64::new(minus_sin, cos))
+    }
+
+    /// Returns the same CTF without its B-factor.
+    pub fn undamped(&self) -> Self {
+        let coefficients = self.coefficients.map(|coefficients| CtfCoefficients {
+            damping: 0.0,
+            ..coefficients
+        });
+        Self {
+            coefficients,
+            aberration: self.aberration.clone(),
+        }
     }
 
     /// Phase of symmetric aberrations at Fourier pixel (x, y); None without aberrations. The same for all particles of a
@@ -348,6 +380,24 @@ mod tests {
         other.ctf_corrected = true;
         let corrected = Ctf::new(&fields(), &other, CtfFlags::default()).unwrap();
         assert_eq!(corrected.value(9, -4), 1.0);
+    }
+
+    /// The wave has length 1, its real part is the undamped CTF, and a quarter turn of phase makes the CTF its imaginary part.
+    #[test]
+    fn the_wave_holds_the_ctf() {
+        let ctf = Ctf::new(&fields(), &group(), CtfFlags::default()).unwrap();
+        let turned = CtfFields {
+            phase_shift: fields().phase_shift + 90.0,
+            ..fields()
+        };
+        let turned = Ctf::new(&turned, &group(), CtfFlags::default()).unwrap();
+        for (x, y) in [(0, 0), (9, -4), (31, 60)] {
+            let wave = ctf.wave(x, y).unwrap();
+            assert!((wave.norm() - 1.0).abs() < 1e-12);
+            assert!((0.9 * wave.re - ctf.undamped().value(x, y)).abs() < 1e-12);
+            assert!((0.9 * wave.im - turned.undamped().value(x, y)).abs() < 1e-12);
+        }
+        assert_ne!(ctf.value(31, 60), ctf.undamped().value(31, 60));
     }
 
     #[test]

@@ -6,11 +6,15 @@ mod compare;
 mod demo;
 mod explain;
 mod job;
+mod localsym;
 mod postprocess;
+mod reconstruct;
+mod relion_tool;
 mod report;
 mod selfcheck;
 mod simulate;
 mod subset;
+mod subtract;
 mod usage;
 
 use clap::{Parser, Subcommand};
@@ -40,10 +44,16 @@ enum Command {
     Compare(compare::RunArguments),
     /// Sharpened map and corrected FSC from two unfiltered half maps
     Postprocess(postprocess::Arguments),
+    /// Make a map from particles whose orientations are known, as relion_reconstruct does
+    Reconstruct(Box<reconstruct::Arguments>),
     /// Write a page about a run, finished or going on: progress, FSC, maps, orientations
     Report(report::Arguments),
     /// Turn a map so that its symmetry axes lie where the point group has them, as relion_align_symmetry does
     AlignSymmetry(align_symmetry::Arguments),
+    /// Average a map over its local symmetry, or copy its regions, as relion_localsym does
+    Localsym(localsym::Arguments),
+    /// Subtract the signal of a part of the structure from particles, as relion_particle_subtract does
+    Subtract(subtract::Arguments),
     /// Cut a reproducible subset out of a particle file
     Subset(subset::Arguments),
     /// Simulate a small set, refine it and judge the result: a few minutes on two cores
@@ -80,8 +90,11 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Fsc(arguments) => compare::fsc(&arguments),
         Command::Compare(arguments) => compare::runs(&arguments),
         Command::Postprocess(arguments) => postprocess::run(&arguments),
+        Command::Reconstruct(arguments) => reconstruct::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::AlignSymmetry(arguments) => align_symmetry::run(&arguments),
+        Command::Localsym(arguments) => localsym::run(&arguments),
+        Command::Subtract(arguments) => subtract::run(&arguments),
         Command::Subset(arguments) => subset::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

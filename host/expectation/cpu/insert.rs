@@ -15,8 +15,41 @@ pub struct SumSlice {
     pub volume: usize,
     /// Where its pixels lie.
     pub axes: SliceAxes,
+    /// How far they lie off the plane; None for a flat slice.
+    pub bend: Option<Bend>,
     /// [re, im, weight] per pixel; weight 0 = nothing to insert.
     pub values: Vec<[f32; 3]>,
+}
+
+/// Curvature of a slice that follows the Ewald sphere: pixel (x, y) lies off the plane by
+/// `axis`·(xx·x² + xy·x·y + yy·y²) (spec 02 §1.3 step 2, spec 06 §8.3).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bend {
+    /// Padded voxels (x, y, z).
+    pub axis: [f32; 3],
+    /// xx, xy, yy.
+    pub form: [f32; 3],
+}
+
+impl Bend {
+    /// Moves a position on the plane to where pixel (x, y) lies.
+    #[inline(always)]
+    fn bent(&self, p: [f32; 3], x: f32, y: f32) -> [f32; 3] {
+        let [xx, xy, yy] = self.form;
+        let off = x * (xx * x + xy * y) + yy * y * y;
+        [
+            p[0] + self.axis[0] * off,
+            p[1] + self.axis[1] * off,
+            p[2] + self.axis[2] * off,
+        ]
+    }
+
+    /// Largest distance from the plane along z within columns 0…`width` and rows up to ±`rows`, padded voxels.
+    fn reach(&self, width: f32, rows: f32) -> f32 {
+        let [xx, xy, yy] = self.form.map(f32::abs);
+        let off = width * (xx * width + xy * rows) + yy * rows * rows;
+        self.axis[2].abs() * off
+    }
 }
 
 /// Add all slices of back-projection `number` (boxes of `size` pixels) to it.
@@ -89,6 +122,9 @@ impl Slab<'_> {
     #[inline(always)]
     fn insert(&mut self, slice: &SumSlice, size: usize, shape: &VolumeShape, max_radius2: f32) {
         let width = size / 2 + 1;
+        if let Some(bend) = &slice.bend {
+            return self.insert_bent(slice, bend, size, shape, max_radius2);
+        }
         for (row, values) in slice.values.chunks_exact(width).enumerate() {
             let y = row as f32 - (size / 2) as f32 + 1.0;
             for (begin, end) in self.columns(&slice.axes, y, width, shape.half_depth() as f32) {
@@ -106,6 +142,66 @@ impl Slab<'_> {
                 }
             }
         }
+    }
+
+    /// Inserts a slice that is not flat.
+    #[inline(always)]
+    fn insert_bent(
+        &mut self,
+        slice: &SumSlice,
+        bend: &Bend,
+        size: usize,
+        shape: &VolumeShape,
+        max_radius2: f32,
+    ) {
+        let width = size / 2 + 1;
+        let reach = bend.reach(width as f32, width as f32);
+        let half_depth = shape.half_depth() as f32;
+        for (row, values) in slice.values.chunks_exact(width).enumerate() {
+            let y = row as f32 - (size / 2) as f32 + 1.0;
+            let (begin, end) = self.bent_columns(&slice.axes, y, width, half_depth, reach);
+            for (x, &[re, im, w]) in values[..end].iter().enumerate().skip(begin) {
+                if w > 0.0 {
+                    let x = x as f32;
+                    let p = bend.bent(slice.axes.position(x, y), x, y);
+                    self.add(p, re, im, w, shape, max_radius2);
+                }
+            }
+        }
+    }
+
+    /// Column range of row `y` that can touch this slab, either as it is or mirrored, where pixels lie up to `reach` voxels
+    /// off the plane along z; `add` decides exactly.
+    #[inline(always)]
+    fn bent_columns(
+        &self,
+        axes: &SliceAxes,
+        y: f32,
+        width: usize,
+        half_depth: f32,
+        reach: f32,
+    ) -> (usize, usize) {
+        let [_, _, z0] = axes.position(0.0, y);
+        let dz = axes.x_axis[2];
+        let low = self.first as f32 - 1.0 - half_depth - reach;
+        let high = (self.first + self.planes) as f32 - half_depth + reach;
+        let (mut first, mut last) = (width, 0);
+        for sign in [-1.0, 1.0] {
+            let (base, step) = (sign * z0, sign * dz);
+            let (mut begin, mut end) = (0.0, width as f32);
+            if step.abs() > 1e-6 {
+                let (p, q) = ((low - base) / step, (high - base) / step);
+                begin = p.min(q).max(begin);
+                end = p.max(q).min(end);
+            } else if base < low - 1e-2 || base > high + 1e-2 {
+                continue;
+            }
+            if begin <= end {
+                first = first.min((begin - 1.0).max(0.0) as usize);
+                last = last.max(((end + 2.0) as usize).min(width));
+            }
+        }
+        (first.min(last), last)
     }
 
     /// Column ranges of row `y` that can touch this slab: one for the part with p_x < 0 (mirrored to −p) and one for
@@ -214,7 +310,8 @@ mod tests {
     use super::*;
     use crate::geometry::euler;
 
-    fn slices(size: usize) -> Vec<SumSlice> {
+    /// Every second slice is bent where `bent`.
+    fn slices(size: usize, bent: bool) -> Vec<SumSlice> {
         (0..12)
             .map(|i| {
                 let a = euler::matrix(37.0 * i as f64, 23.0 * i as f64, 11.0 * i as f64);
@@ -238,47 +335,50 @@ mod tests {
                         x_axis: step(a[0]),
                         y_axis: step(a[1]),
                     },
+                    bend: (bent && i % 2 == 1).then_some(Bend {
+                        axis: step(a[2]),
+                        form: [0.02, 0.003, 0.015],
+                    }),
                     values,
                 }
             })
             .collect()
     }
 
-    /// The division by planes adds every pixel exactly once: the same sums as a plain loop over slices.
+    /// The division by planes adds every pixel exactly once: the same sums as a plain loop over slices, flat or bent.
     #[test]
     fn planes_receive_every_pixel_once() {
-        let size = 24;
-        let mut volume = BackProjection::new(24, 2.0, size);
-        let slices = slices(size);
-        insert_slices(&mut volume, 0, size, &slices);
-        let mut plain = BackProjection::new(24, 2.0, size);
-        let shape = plain.shape.for_kernels();
-        let (planes, plane) = (plain.shape.depth(), plain.shape.plane());
-        let mut whole = Slab {
-            first: 0,
-            planes,
-            plane,
-            data: &mut plain.data,
-            weight: &mut plain.weight,
-        };
-        for slice in &slices {
-            for (i, &[re, im, w]) in slice.values.iter().enumerate() {
-                let (x, y) = (i % 13, i as i32 / 13 - 11);
-                if w > 0.0 {
-                    whole.add(
-                        slice.axes.position(x as f32, y as f32),
-                        re,
-                        im,
-                        w,
-                        &shape,
-                        shape.max_radius2,
-                    );
+        for bent in [false, true] {
+            let size = 24;
+            let mut volume = BackProjection::new(24, 2.0, size);
+            let slices = slices(size, bent);
+            insert_slices(&mut volume, 0, size, &slices);
+            let mut plain = BackProjection::new(24, 2.0, size);
+            let shape = plain.shape.for_kernels();
+            let (planes, plane) = (plain.shape.depth(), plain.shape.plane());
+            let mut whole = Slab {
+                first: 0,
+                planes,
+                plane,
+                data: &mut plain.data,
+                weight: &mut plain.weight,
+            };
+            for slice in &slices {
+                for (i, &[re, im, w]) in slice.values.iter().enumerate() {
+                    let (x, y) = ((i % 13) as f32, (i as i32 / 13 - 11) as f32);
+                    let mut p = slice.axes.position(x, y);
+                    if let Some(bend) = &slice.bend {
+                        p = bend.bent(p, x, y);
+                    }
+                    if w > 0.0 {
+                        whole.add(p, re, im, w, &shape, shape.max_radius2);
+                    }
                 }
             }
+            assert!(plain.weight.iter().sum::<f64>() > 1000.0);
+            assert_eq!(volume.weight, plain.weight);
+            assert_eq!(volume.data, plain.data);
         }
-        assert!(plain.weight.iter().sum::<f64>() > 1000.0);
-        assert_eq!(volume.weight, plain.weight);
-        assert_eq!(volume.data, plain.data);
     }
 
     #[test]
@@ -290,7 +390,7 @@ mod tests {
                 .build()
                 .unwrap();
             let mut volume = BackProjection::new(24, 2.0, size);
-            pool.install(|| insert_slices(&mut volume, 0, size, &slices(size)));
+            pool.install(|| insert_slices(&mut volume, 0, size, &slices(size, true)));
             volume
         };
         let (one, three) = (run(1), run(3));

@@ -19,7 +19,7 @@ mod store;
 mod ties;
 mod weights;
 
-pub use insert::{SumSlice, insert_slices};
+pub use insert::{Bend, SumSlice, insert_slices};
 
 use super::batches::by_optics_group;
 use super::layout::GroupLayout;

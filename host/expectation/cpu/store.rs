@@ -213,6 +213,7 @@ fn parent_sums(
         out.slices.push(SumSlice {
             volume: half * input.references.len() + parent.class as usize,
             axes,
+            bend: None,
             values: in_rows(layout, &sum),
         });
     }

@@ -127,6 +127,7 @@ impl FirstReferences {
         self.waiting.push(SumSlice {
             volume: seen.place % self.rule.classes,
             axes: self.plane.axes(&euler::matrix(rot, tilt, psi)),
+            bend: None,
             values: self.values(seen.image, &circle, ctf.as_ref(), group.ctf_premultiplied),
         });
         if self.waiting.len() >= WAITING {

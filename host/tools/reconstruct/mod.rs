@@ -1,0 +1,401 @@
+//! A map from particles whose orientations are known, as `relion_reconstruct` makes it (spec 06 §8).
+
+mod ewald;
+mod slices;
+
+pub use ewald::EwaldSettings;
+
+use crate::comm::memory;
+use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
+use crate::errors::{Code, Coded, Message};
+use crate::expectation::cpu::{SumSlice, insert_slices};
+use crate::formats::mrc::{MrcError, write_map};
+use crate::formats::star::{Document, StarError, Table};
+use crate::fourier::backprojection::BackProjection;
+use crate::fourier::shape::{Dimensions, VolumeShape};
+use crate::fourier::shells::ceil;
+use crate::geometry::symmetry::{PointGroup, SymmetryError};
+use crate::maximization::reconstruct::{reconstruct, weighted_by_fsc};
+use crate::maximization::symmetrise::symmetrise;
+use crate::maximization::{MaximizationError, MaximizationOptions};
+use crate::optics::CtfFlags;
+use ndarray::Array3;
+use rayon::prelude::*;
+use slices::GroupSlices;
+use std::path::{Path, PathBuf};
+
+/// Bytes of slices that wait to be inserted together.
+const WAITING: usize = 256 << 20;
+
+/// Largest even box of a map, voxels.
+const LARGEST_BOX: usize = 4096;
+
+/// What went wrong: on which file or particle, why, what to try.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconstructError {
+    /// Particles or their images.
+    #[error(transparent)]
+    Particles(#[from] DatasetError),
+    /// The map.
+    #[error(transparent)]
+    Map(#[from] MrcError),
+    /// The file of the FSC.
+    #[error(transparent)]
+    Star(#[from] StarError),
+    /// The point group.
+    #[error(transparent)]
+    Symmetry(#[from] SymmetryError),
+    /// Weights that cannot be divided by.
+    #[error(transparent)]
+    Maximization(#[from] MaximizationError),
+    /// Anything else, in words for the user.
+    #[error(transparent)]
+    Invalid(#[from] Message),
+}
+
+impl Coded for ReconstructError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Particles(error) => error.code(),
+            Self::Map(error) => error.code(),
+            Self::Star(error) => error.code(),
+            Self::Symmetry(error) => error.code(),
+            Self::Maximization(error) => error.code(),
+            Self::Invalid(message) => message.code,
+        }
+    }
+}
+
+/// What is done about the microscope.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Correction {
+    /// Nothing: images are added as they are.
+    None,
+    /// The contrast transfer function (`--ctf`).
+    Ctf(CtfFlags),
+    /// The curvature of the Ewald sphere as well (`--ewald`).
+    Ewald(CtfFlags, EwaldSettings),
+}
+
+/// What to reconstruct and how.
+#[derive(Debug, Clone)]
+pub struct ReconstructSettings {
+    /// Particle file.
+    pub input: PathBuf,
+    /// Map to write.
+    pub output: PathBuf,
+    /// Point group.
+    pub symmetry: String,
+    /// `--maxres`, Å; None: to the edge of the transform.
+    pub resolution: Option<f64>,
+    /// Padding factor.
+    pub padding: f64,
+    /// Half-set (`--subset`).
+    pub half: Option<u8>,
+    /// `--class`.
+    pub class: Option<usize>,
+    /// Å per voxel of the map; None: per pixel of the first optics group.
+    pub pixel_size: Option<f64>,
+    /// `--newbox`, voxels; None: that of the first particle.
+    pub box_size: Option<usize>,
+    /// CTF and curvature.
+    pub correction: Correction,
+    /// STAR file with the FSC that weighs shells against noise (`--fsc`).
+    pub fsc: Option<PathBuf>,
+    /// Multiply by `rlnParticleFigureOfMerit`.
+    pub figure_of_merit: bool,
+    /// Rounds of density compensation (`--dont_skip_gridding`); None: direct division.
+    pub gridding_iterations: Option<usize>,
+}
+
+/// What was made.
+#[derive(Debug, Clone)]
+pub struct Reconstructed {
+    /// Particles in the map.
+    pub particles: usize,
+    /// Box, voxels.
+    pub box_size: usize,
+    /// Å per voxel.
+    pub pixel_size: f64,
+    /// Resolution up to which there is something in it, Å.
+    pub resolution: f64,
+    /// Oddities that were tolerated, for the user.
+    pub warnings: Vec<String>,
+}
+
+/// Reconstructs a map and writes it. `progress` is told the number of particles done and of all.
+///
+/// # Errors
+/// Files cannot be read or written; a column is missing; no particle is left; the point group is unknown; values of options
+/// make no sense.
+pub fn run(
+    settings: &ReconstructSettings,
+    progress: impl FnMut(usize, usize),
+) -> Result<Reconstructed, ReconstructError> {
+    settings.check()?;
+    let group = PointGroup::parse(&settings.symmetry)?;
+    let set = read_particles(settings)?;
+    let chosen = chosen(settings, &set)?;
+    let pixel_size = settings.pixel_size.unwrap_or(set.optics[0].pixel_size);
+    let box_size = settings.box_size.unwrap_or_else(|| {
+        let first = &set.particles[chosen[0]];
+        set.optics[first.optics_group].box_size
+    });
+    let r_max = settings.resolution.map_or(box_size / 2, |resolution| {
+        let shell = ceil(box_size as f64 * pixel_size / resolution).max(1);
+        (shell as usize).min(box_size / 2)
+    });
+    let shape = VolumeShape::new(Dimensions::Three, box_size, settings.padding, 2 * r_max);
+    check_memory(&shape)?;
+    let fsc = match &settings.fsc {
+        Some(path) => Some(read_fsc(path, box_size)?),
+        None => None,
+    };
+    let images = ImageStore::open(&set, false)?;
+    let source = Source {
+        set: &set,
+        images: &images,
+        figures: match settings.figure_of_merit {
+            true => Some(set.real_column("rlnParticleFigureOfMerit")?),
+            false => None,
+        },
+    };
+    let mut sums = BackProjection::zeros(shape);
+    source.add_to(
+        &mut sums,
+        &chosen,
+        pixel_size,
+        &settings.correction,
+        progress,
+    )?;
+    symmetrise(&mut sums, group.operators());
+    let map = to_map(sums, fsc.as_deref(), settings)?;
+    write_map(&settings.output, map.mapv(|v| v as f32).view(), pixel_size)?;
+    let warnings = set.warnings.iter().chain(images.warnings());
+    Ok(Reconstructed {
+        particles: chosen.len(),
+        box_size,
+        pixel_size,
+        resolution: box_size as f64 * pixel_size / r_max as f64,
+        warnings: warnings.cloned().collect(),
+    })
+}
+
+impl ReconstructSettings {
+    fn check(&self) -> Result<(), Message> {
+        let refuse = |option: &str, value: String, must: &str| {
+            Err(Code::BAD_VALUE.says(format!("{option} is {value}, but must be {must}")))
+        };
+        if !(1.0..=8.0).contains(&self.padding) {
+            return refuse("--pad", self.padding.to_string(), "from 1 to 8");
+        }
+        if let Some(n) = self.box_size
+            && (!(8..=LARGEST_BOX).contains(&n) || n % 2 != 0)
+        {
+            let must = format!("an even number of voxels from 8 to {LARGEST_BOX}");
+            return refuse("--newbox", n.to_string(), &must);
+        }
+        let Correction::Ewald(_, ewald) = &self.correction else {
+            return Ok(());
+        };
+        if !(1..=90).contains(&ewald.sectors) {
+            return refuse("--sectors", ewald.sectors.to_string(), "from 1 to 90");
+        }
+        if ewald.mask_edge.is_nan() || ewald.mask_edge < 0.0 {
+            let edge = ewald.mask_edge.to_string();
+            return refuse("--width_mask_edge", edge, "0 or more pixels");
+        }
+        if ewald.mask_diameter.is_none() && (ewald.masked || ewald.weighted) {
+            return Err(Code::MISSING_OPTION.says(
+                "--ewald masks the images and weighs their pixels by the diameter of the particle: give it in Å with \
+                 --mask_diameter, or turn both off with --skip_mask and --skip_weighting",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Reads the particles. The pixel size of the map is that of the images only where their file does not tell theirs.
+fn read_particles(settings: &ReconstructSettings) -> Result<ParticleSet, DatasetError> {
+    let read = |pixel_size| {
+        let options = ReadOptions {
+            pixel_size,
+            need_ctf: settings.correction != Correction::None,
+        };
+        ParticleSet::read(&settings.input, &options)
+    };
+    match read(None) {
+        Err(error) if error.code() == Code::PIXEL_SIZE && settings.pixel_size.is_some() => {
+            read(settings.pixel_size)
+        }
+        read => read,
+    }
+}
+
+/// Returns the particles of the half-set and class that are asked for.
+fn chosen(settings: &ReconstructSettings, set: &ParticleSet) -> Result<Vec<usize>, Message> {
+    let at = settings.input.display();
+    let need = |what: &str, label: &str, code: Code| {
+        match set.has_column(label) {
+        true => Ok(()),
+        false => Err(code.says(format!(
+            "{at}: {what} needs the column {label}, which the particle table does not have; give the _data.star file of the \
+             refinement that found it"
+        ))),
+    }
+    };
+    for label in ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"] {
+        need("a reconstruction", label, Code::MISSING_POSES)?;
+    }
+    if settings.half.is_some() {
+        need("--subset", "rlnRandomSubset", Code::STAR_CONTENT)?;
+    }
+    if settings.class.is_some() {
+        need("--class", "rlnClassNumber", Code::STAR_CONTENT)?;
+    }
+    let particles = set.particles.iter().enumerate();
+    let chosen: Vec<usize> = particles
+        .filter(|(_, p)| settings.half.is_none_or(|half| p.half == half))
+        .filter(|(_, p)| settings.class.is_none_or(|class| p.class == class))
+        .map(|(index, _)| index)
+        .collect();
+    match chosen.is_empty() {
+        false => Ok(chosen),
+        true => Err(Code::NO_PARTICLES.says(format!(
+            "{at}: none of the {} particles is in the half-set and class of --subset and --class; look at rlnRandomSubset and \
+             rlnClassNumber",
+            set.particles.len()
+        ))),
+    }
+}
+
+/// Refuses sums that do not fit the memory that is free.
+fn check_memory(shape: &VolumeShape) -> Result<(), Message> {
+    // Data and weight in double precision; the map is made when they shrink.
+    let needed = 24.0 * shape.voxels() as f64;
+    match memory::free(1, Path::new("/")) {
+        Some(free) if needed > free as f64 => Err(Code::OUT_OF_MEMORY.says(format!(
+            "the sums of a map of {} voxels a side take {:.1} GiB, and {:.1} GiB of memory are free. Give --pad 1, a lower \
+             --maxres or a smaller --newbox, or take a machine with more memory",
+            shape.box_size,
+            needed / f64::from(1 << 30),
+            free as f64 / f64::from(1 << 30)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Particles, their images and how much each of them counts.
+struct Source<'a> {
+    set: &'a ParticleSet,
+    images: &'a ImageStore,
+    figures: Option<Vec<f64>>,
+}
+
+impl Source<'_> {
+    /// Adds particles, group by group: in batches, so that all threads insert into a part of the sums each.
+    fn add_to(
+        &self,
+        sums: &mut BackProjection,
+        chosen: &[usize],
+        pixel_size: f64,
+        correction: &Correction,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<(), ReconstructError> {
+        let mut done = 0;
+        for group in 0..self.set.optics.len() {
+            let of_group = |&&index: &&usize| self.set.particles[index].optics_group == group;
+            let members: Vec<usize> = chosen.iter().filter(of_group).copied().collect();
+            if members.is_empty() {
+                continue;
+            }
+            let slices = GroupSlices::new(self.set, group, &sums.shape, pixel_size, correction)?;
+            let bytes = 2 * slices.size * slices.size / 2 * size_of::<[f32; 3]>();
+            let batch = (WAITING / bytes).clamp(16, 4096);
+            for members in members.chunks(batch) {
+                let waiting: Vec<SumSlice> = members
+                    .par_iter()
+                    .map(|&index| self.slices(&slices, index))
+                    .collect::<Result<Vec<_>, _>>()?
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                insert_slices(sums, 0, slices.size, &waiting);
+                done += members.len();
+                progress(done, chosen.len());
+            }
+        }
+        Ok(())
+    }
+
+    fn slices(&self, group: &GroupSlices, index: usize) -> Result<Vec<SumSlice>, ReconstructError> {
+        let image = self.images.image(self.set, index)?;
+        let figure = self.figures.as_ref().map_or(1.0, |figures| figures[index]);
+        group
+            .of(&self.set.particles[index], &image.single(), figure)
+            .map_err(|e| match e {
+                ReconstructError::Invalid(message) => {
+                    message.about(self.set.describe(index)).into()
+                }
+                other => other,
+            })
+    }
+}
+
+/// Returns the map of the symmetrised sums, weighed by an FSC where there is one.
+fn to_map(
+    sums: BackProjection,
+    fsc: Option<&[f64]>,
+    settings: &ReconstructSettings,
+) -> Result<Array3<f64>, ReconstructError> {
+    let options = MaximizationOptions {
+        box_size: sums.shape.box_size,
+        tau2_fudge: 1.0,
+        regularise: fsc.is_some(),
+        minres_map: 0,
+        gridding_iterations: settings.gridding_iterations,
+    };
+    Ok(match fsc {
+        Some(fsc) => weighted_by_fsc(sums, fsc, &options)?,
+        None => reconstruct(sums, None, 1.0, &options),
+    })
+}
+
+/// Reads FSC values per shell 0…N/2; shells that the file does not name count as 0.
+fn read_fsc(path: &Path, box_size: usize) -> Result<Vec<f64>, ReconstructError> {
+    const LABELS: [&str; 2] = ["rlnSpectralIndex", "rlnGoldStandardFsc"];
+    let document = Document::read(path)?;
+    let holds = |table: &&Table| LABELS.iter().all(|label| table.has(label));
+    let Some(table) = document.tables.iter().find(holds) else {
+        return Err(Code::STAR_CONTENT
+            .says(format!(
+                "{}: no table has both rlnSpectralIndex and rlnGoldStandardFsc, which --fsc needs; give the _model.star file of \
+                 a half-set",
+                path.display()
+            ))
+            .into());
+    };
+    let mut curve = vec![0.0; box_size / 2 + 1];
+    let shells = table.integer_column(LABELS[0])?;
+    for (row, (shell, fsc)) in shells
+        .into_iter()
+        .zip(table.real_column(LABELS[1])?)
+        .enumerate()
+    {
+        let known = usize::try_from(shell).ok().and_then(|s| curve.get_mut(s));
+        let Some(place) = known else {
+            return Err(Code::STAR_VALUE
+                .says(format!(
+                    "{}, {}: there is no shell {shell} in a map of {box_size} voxels a side; the FSC is that of another box",
+                    path.display(),
+                    table.place(row, LABELS[0])
+                ))
+                .into());
+        };
+        *place = fsc;
+    }
+    Ok(curve)
+}
+
+#[cfg(test)]
+mod tests;

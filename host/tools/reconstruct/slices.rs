@@ -1,0 +1,282 @@
+//! From a particle's image to the slices that are back-projected (spec 06 §8.2–8.3).
+
+use super::ewald::{self, Directions, EwaldSettings, Overlap, half_plane};
+use super::{Correction, ReconstructError};
+use crate::dataset::{OpticsGroup, Particle, ParticleSet};
+use crate::errors::{Code, Message};
+use crate::expectation::cpu::{Bend, SumSlice};
+use crate::expectation::slices::{ImagePlane, shell_ratio};
+use crate::fourier::image::ImageTransform;
+use crate::fourier::shape::VolumeShape;
+use crate::fourier::shells::stored;
+use crate::geometry::{Matrix3, euler};
+use crate::optics::{Ctf, demodulation, wavelength};
+use num_complex::{Complex32, Complex64};
+use std::f64::consts::TAU;
+
+/// What all images of an optics group share.
+pub struct GroupSlices<'a> {
+    group: &'a OpticsGroup,
+    correction: &'a Correction,
+    transform: ImageTransform,
+    /// Box of the slices, pixels: what lies beyond is not inserted.
+    pub size: usize,
+    /// Largest x² + y² that is inserted.
+    limit2: f64,
+    plane: ImagePlane,
+    /// Å per voxel of the map.
+    pixel_size: f64,
+    /// Steps of the reference per image pixel, for directions out of the plane.
+    out_of_plane: f64,
+    demodulation: Option<Vec<Complex32>>,
+    /// Where the images are corrected for the curvature of the sphere.
+    directions: Option<Directions>,
+}
+
+impl<'a> GroupSlices<'a> {
+    /// For optics group `number` of a set and sums of `shape`, voxels of `pixel_size` Å.
+    pub fn new(
+        set: &'a ParticleSet,
+        number: usize,
+        shape: &VolumeShape,
+        pixel_size: f64,
+        correction: &'a Correction,
+    ) -> Result<Self, ReconstructError> {
+        let group = &set.optics[number];
+        let n = group.box_size;
+        if let Correction::Ewald(..) = correction {
+            check_ewald(group)?;
+        }
+        let ratio = shell_ratio(group, shape.box_size, pixel_size);
+        let radius = slice_radius(group, shape.r_max as f64 / ratio);
+        let demodulation =
+            demodulation(&set.optics, number, half_plane(n)).map_err(|e| Message::of(&e))?;
+        Ok(Self {
+            group,
+            correction,
+            transform: ImageTransform::new(n),
+            size: (2 * (radius.ceil() as usize + 1)).min(n),
+            limit2: radius * radius,
+            plane: ImagePlane::new(group, shape.box_size, pixel_size, shape.padding),
+            pixel_size,
+            out_of_plane: shape.padding * ratio,
+            demodulation,
+            directions: matches!(correction, Correction::Ewald(..)).then(|| Directions::new(n)),
+        })
+    }
+
+    /// Slices of one image (one, or the two sides of the Ewald sphere), all weights multiplied by `figure_of_merit`.
+    pub fn of(
+        &self,
+        particle: &Particle,
+        image: &[f32],
+        figure_of_merit: f64,
+    ) -> Result<Vec<SumSlice>, ReconstructError> {
+        let a = euler::matrix(particle.rot, particle.tilt, particle.psi);
+        let ctf = |flags| Ctf::new(&particle.ctf, self.group, flags).map_err(|e| Message::of(&e));
+        match self.correction {
+            Correction::None => Ok(vec![self.plain(particle, image, &a, None, figure_of_merit)]),
+            Correction::Ctf(flags) => {
+                let ctf = ctf(*flags)?;
+                Ok(vec![self.plain(
+                    particle,
+                    image,
+                    &a,
+                    Some(&ctf),
+                    figure_of_merit,
+                )])
+            }
+            Correction::Ewald(flags, settings) => {
+                let ctf = ctf(*flags)?;
+                Ok(self.two_sides(particle, image, &a, &ctf, settings, figure_of_merit))
+            }
+        }
+    }
+
+    /// C·X with weight C², or X with weight 1; the origin counts in the weight only.
+    fn plain(
+        &self,
+        particle: &Particle,
+        image: &[f32],
+        a: &Matrix3,
+        ctf: Option<&Ctf>,
+        figure_of_merit: f64,
+    ) -> SumSlice {
+        let transform = self.transform.forward(image, self.size / 2);
+        let phases = Phases::new(self.shift(particle), self.group.box_size, self.size);
+        let premultiplied = self.group.ctf_premultiplied;
+        let values = self.values(|x, y, index| {
+            let c = ctf.map_or(1.0, |ctf| ctf.value(x, y));
+            // C of premultiplied images is C² already.
+            let (factor, weight) = match ctf.is_some() && premultiplied {
+                true => (1.0, c),
+                false => (c, c * c),
+            };
+            let factor = match (x, y) {
+                (0, 0) => 0.0,
+                _ => factor,
+            };
+            let value = self.demodulated(&transform, index) * phases.at(x, y);
+            let value = value * (factor * figure_of_merit) as f32;
+            [value.re, value.im, (weight * figure_of_merit) as f32]
+        });
+        SumSlice {
+            volume: 0,
+            axes: self.plane.axes(a),
+            bend: None,
+            values,
+        }
+    }
+
+    /// P above and Q below the plane, each with weight W².
+    fn two_sides(
+        &self,
+        particle: &Particle,
+        image: &[f32],
+        a: &Matrix3,
+        ctf: &Ctf,
+        settings: &EwaldSettings,
+        figure_of_merit: f64,
+    ) -> Vec<SumSlice> {
+        let (group, n) = (self.group, self.group.box_size);
+        let Some(directions) = &self.directions else {
+            return Vec::new();
+        };
+        let mut transform = self.transform.forward(image, n / 2);
+        let phases = Phases::new(self.shift(particle), n, n);
+        for (index, (x, y)) in half_plane(n).enumerate() {
+            transform[index] = self.demodulated(&transform, index) * phases.at(x, y);
+        }
+        let sides = ewald::sides(
+            &transform,
+            ctf,
+            self.pixel_size,
+            &self.transform,
+            directions,
+            settings,
+        );
+        let overlap = settings
+            .mask_diameter
+            .filter(|_| settings.weighted)
+            .map(|diameter| Overlap::new(ctf, &particle.ctf, group, diameter));
+        let weights = self.values(|x, y, _| {
+            let w = match &overlap {
+                Some(overlap) => overlap.weight(x, y),
+                None => ctf.value(x, y),
+            };
+            [0.0, 0.0, (w * w * figure_of_merit) as f32]
+        });
+        let slice = |side: &[Complex32], sign: f64| {
+            let merit = figure_of_merit as f32;
+            let mut values = self.values(|_, _, index| {
+                let value = side[index] * merit;
+                [value.re, value.im, 0.0]
+            });
+            for (value, weight) in values.iter_mut().zip(&weights) {
+                value[2] = weight[2];
+            }
+            SumSlice {
+                volume: 0,
+                axes: self.plane.axes(a),
+                bend: Some(self.bend(a, sign)),
+                values,
+            }
+        };
+        vec![slice(&sides.above, 1.0), slice(&sides.below, -1.0)]
+    }
+
+    /// w = ±(u² + v²)/(2·r_E) with (u, v) = M·(x, y), r_E = N·a/λ pixels.
+    fn bend(&self, a: &Matrix3, sign: f64) -> Bend {
+        let group = self.group;
+        let lambda = wavelength(group.voltage.unwrap_or(0.0));
+        let radius = group.box_size as f64 * group.pixel_size / lambda;
+        let [[xx, xy], [yx, yy]] = group.magnification;
+        let form = [
+            xx * xx + yx * yx,
+            2.0 * (xx * xy + yx * yy),
+            xy * xy + yy * yy,
+        ];
+        let out = sign * self.out_of_plane;
+        Bend {
+            axis: a[2].map(|v| (v * out) as f32),
+            form: form.map(|v| (v / (2.0 * radius)) as f32),
+        }
+    }
+
+    /// Offset in pixels of the image.
+    fn shift(&self, particle: &Particle) -> [f64; 2] {
+        particle.origin.map(|o| o / self.group.pixel_size)
+    }
+
+    fn demodulated(&self, transform: &[Complex32], index: usize) -> Complex32 {
+        match &self.demodulation {
+            Some(factors) => transform[index] * factors[index],
+            None => transform[index],
+        }
+    }
+
+    /// Values of the pixels of a slice that are inserted, zeros for the others: `value` gets x, y and the index in the transform of the image.
+    fn values(&self, value: impl Fn(i32, i32, usize) -> [f32; 3]) -> Vec<[f32; 3]> {
+        let (n, half) = (self.group.box_size, (self.size / 2) as i32);
+        let width = n / 2 + 1;
+        let mut values = Vec::with_capacity(self.size * (self.size / 2 + 1));
+        for y in 1 - half..=half {
+            let row = stored(i64::from(y), n) * width;
+            for x in 0..=half {
+                let inside = f64::from(x * x + y * y) <= self.limit2 && (x > 0 || y >= 0);
+                values.push(match inside {
+                    true => value(x, y, row + x as usize),
+                    false => [0.0; 3],
+                });
+            }
+        }
+        values
+    }
+}
+
+/// Refuses optics groups whose images cannot be corrected for the curvature.
+fn check_ewald(group: &OpticsGroup) -> Result<(), Message> {
+    if group.ctf_premultiplied || group.ctf_corrected {
+        return Err(Code::CTF_PARAMETERS.says(format!(
+            "the images of optics group '{}' are already multiplied by their CTF or corrected for it, so the two sides of the \
+             Ewald sphere cannot be told apart in them; extract the particles without this, or leave out --ewald",
+            group.name
+        )));
+    }
+    Ok(())
+}
+
+/// Returns the radius of the circle of image pixels that holds all up to `shells` shells, whatever the magnification.
+fn slice_radius(group: &OpticsGroup, shells: f64) -> f64 {
+    let [[a, b], [c, d]] = group.magnification;
+    // The smallest singular value: |M·v| ≥ σ|v|.
+    let (sum, det) = (a * a + b * b + c * c + d * d, a * d - b * c);
+    let smallest2 = (sum - (sum * sum - 4.0 * det * det).max(0.0).sqrt()) / 2.0;
+    // A little more, since the limit of insertion has a tolerance.
+    shells / smallest2.sqrt().max(0.1) * (1.0 + 1e-5)
+}
+
+/// exp(−2πi(x·s_x + y·s_y)/N) of a shift, by column and row.
+struct Phases {
+    columns: Vec<Complex64>,
+    /// Rows −size/2+1…size/2.
+    rows: Vec<Complex64>,
+    first_row: i32,
+}
+
+impl Phases {
+    fn new(shift: [f64; 2], box_size: usize, size: usize) -> Self {
+        let phase = |k: i32, s: f64| Complex64::cis(-TAU * f64::from(k) * s / box_size as f64);
+        let half = (size / 2) as i32;
+        Self {
+            columns: (0..=half).map(|x| phase(x, shift[0])).collect(),
+            rows: (1 - half..=half).map(|y| phase(y, shift[1])).collect(),
+            first_row: 1 - half,
+        }
+    }
+
+    fn at(&self, x: i32, y: i32) -> Complex32 {
+        let phase = self.columns[x as usize] * self.rows[(y - self.first_row) as usize];
+        Complex32::new(phase.re as f32, phase.im as f32)
+    }
+}
