@@ -52,7 +52,8 @@ impl Radial {
         self.side * (self.half as usize + 1)
     }
 
-    /// Squared radius and index of each stored voxel of plane `z` (stored index), in storage order.
+    /// Squared radius and index of each stored voxel of plane `z` (stored index), in storage order. Walk over large volumes with
+    /// `for_each`, which becomes a plain loop; `for` takes several times as long.
     pub fn voxels(&self, z: usize) -> impl Iterator<Item = (i64, usize)> + use<> {
         let (half, width) = (self.half, self.half as usize + 1);
         let z2 = (z as i64 - self.half_depth).pow(2);
@@ -75,14 +76,14 @@ impl Radial {
             .enumerate()
             .map(|(z, values)| {
                 let mut sums = vec![[0.0; M]; bins];
-                for (r2, i) in self.voxels(z) {
+                self.voxels(z).for_each(|(r2, i)| {
                     if r2 < self.radius2 {
                         let bin = bin(r2);
                         for (sum, v) in sums[bin].iter_mut().zip(f(bin, values[i])) {
                             *sum += v;
                         }
                     }
-                }
+                });
                 sums
             })
             .collect();

@@ -66,12 +66,12 @@ fn keep_sphere(sums: &mut BackProjection, radial: &Radial) {
         .zip(sums.weight.par_chunks_mut(radial.plane()))
         .enumerate()
         .for_each(|(z, (data, weight))| {
-            for (r2, i) in radial.voxels(z) {
+            radial.voxels(z).for_each(|(r2, i)| {
                 if r2 > radial.radius2 {
                     data[i] = Complex64::default();
                     weight[i] = 0.0;
                 }
-            }
+            });
         });
 }
 
@@ -87,21 +87,24 @@ fn regularise(
         .par_chunks_mut(radial.plane())
         .enumerate()
         .for_each(|(z, weight)| {
-            for (r2, i) in radial.voxels(z) {
+            radial.voxels(z).for_each(|(r2, i)| {
                 if r2 < radial.radius2 {
                     let shell = radial.shell(r2);
                     if shell >= options.minres_map {
                         weight[i] = prior.regularised(shell, weight[i]);
                     }
                 }
-            }
+            });
         });
 }
 
 /// Divide data by weights that are no lower than a thousandth of the mean of their shell (spec 02 §2.2).
 fn divide(sums: &mut BackProjection, radial: &Radial) {
     let bins = sums.shape.r_max.max(1);
-    let bin = |r2: i64| (((r2 as f64).sqrt() / sums.shape.padding) as usize).min(bins - 1);
+    let table: Vec<u32> = (0..=radial.radius2)
+        .map(|r2| (((r2 as f64).sqrt() / sums.shape.padding) as usize).min(bins - 1) as u32)
+        .collect();
+    let bin = |r2: i64| table[r2 as usize] as usize;
     let floor: Vec<f64> = radial
         .sum_by(&sums.weight, bins, bin, |_, w| [w, 1.0])
         .into_iter()
@@ -112,14 +115,14 @@ fn divide(sums: &mut BackProjection, radial: &Radial) {
         .zip(sums.weight.par_chunks(radial.plane()))
         .enumerate()
         .for_each(|(z, (data, weight))| {
-            for (r2, i) in radial.voxels(z) {
+            radial.voxels(z).for_each(|(r2, i)| {
                 if r2 <= radial.radius2 {
                     let weight = weight[i].max(floor[bin(r2)]);
                     if weight > 0.0 {
                         data[i] /= weight;
                     }
                 }
-            }
+            });
         });
 }
 

@@ -9,6 +9,7 @@ mod gradient;
 mod machine;
 mod particles;
 mod references;
+mod relion_tools;
 mod set;
 mod snapshot;
 mod tools;

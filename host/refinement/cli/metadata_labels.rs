@@ -216,6 +216,17 @@ const OPTIMISER: [&str; 104] = [
 /// Labels of the files that `rlnMtfFileName` names.
 const DETECTOR: [&str; 2] = ["rlnMtfValue", "rlnResolutionInversePixel"];
 
+/// Labels of descriptions of local symmetry.
+const LOCAL_SYMMETRY: [&str; 7] = [
+    "rlnAnglePsi",
+    "rlnAngleRot",
+    "rlnAngleTilt",
+    "rlnMaskName",
+    "rlnOriginXAngst",
+    "rlnOriginYAngst",
+    "rlnOriginZAngst",
+];
+
 /// Print every label under the name of its file.
 pub fn print() {
     let mut data = [REAL_LABELS, &DATA].concat();
@@ -226,6 +237,7 @@ pub fn print() {
         ("_sampling.star", SAMPLING.as_slice()),
         ("_optimiser.star", OPTIMISER.as_slice()),
         ("MTF of a detector", DETECTOR.as_slice()),
+        ("local symmetry", LOCAL_SYMMETRY.as_slice()),
     ] {
         println!("{file}");
         for label in labels {
