@@ -129,6 +129,15 @@ impl ImageStore {
             .collect()
     }
 
+    /// Returns the power (mean square) of an image, which is read unless it was before.
+    pub fn power(&self, set: &ParticleSet, index: usize) -> Result<f64, DatasetError> {
+        if let Some(power) = self.powers[index].get() {
+            return Ok(*power);
+        }
+        let image = self.image(set, index)?;
+        Ok(*self.powers[index].get_or_init(|| power::of_image(&image.single())))
+    }
+
     /// Paths of the stacks that are in use.
     pub fn stacks(&self) -> impl Iterator<Item = &Path> {
         let used = self

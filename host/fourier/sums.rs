@@ -45,16 +45,10 @@ impl DeviceSums {
         /// Voxels that are copied at a time.
         const RANGE: usize = 8 << 20;
         let voxels = self.volume.len();
-        let mut sums = BackProjection {
-            data: Vec::with_capacity(voxels),
-            weight: Vec::with_capacity(voxels),
-            shape: self.shape,
-        };
+        let mut sums = with_room(self.shape, voxels);
         for first in (0..voxels).step_by(RANGE) {
-            for [re, im, weight, _] in self.volume.read(first..(first + RANGE).min(voxels))? {
-                sums.data.push(Complex64::new(re.into(), im.into()));
-                sums.weight.push(weight.into());
-            }
+            let range = first..(first + RANGE).min(voxels);
+            append(&mut sums, &self.volume.read(range)?);
         }
         Ok(sums)
     }
@@ -62,6 +56,28 @@ impl DeviceSums {
     /// Unpadded shells ROUND(|v|/P) that occur up to Rp.
     pub fn shells(&self) -> usize {
         round(f64::from(self.radius2()).sqrt() / self.shape.padding) as usize + 1
+    }
+}
+
+/// Returns the sums of a device's voxels, (re, im, weight, 0) each, in double precision on the host.
+pub fn on_host(voxels: &[[f32; 4]], shape: VolumeShape) -> BackProjection {
+    let mut sums = with_room(shape, voxels.len());
+    append(&mut sums, voxels);
+    sums
+}
+
+fn with_room(shape: VolumeShape, voxels: usize) -> BackProjection {
+    BackProjection {
+        data: Vec::with_capacity(voxels),
+        weight: Vec::with_capacity(voxels),
+        shape,
+    }
+}
+
+fn append(sums: &mut BackProjection, voxels: &[[f32; 4]]) {
+    for &[re, im, weight, _] in voxels {
+        sums.data.push(Complex64::new(re.into(), im.into()));
+        sums.weight.push(weight.into());
     }
 }
 
@@ -219,6 +235,14 @@ impl Sums {
         }
     }
 
+    /// Moves the sums to the host for good and returns them, in double precision.
+    pub fn into_host(self) -> Result<BackProjection, DeviceError> {
+        match self {
+            Sums::Host(sums) => Ok(sums),
+            Sums::Device(sums) => sums.to_host(),
+        }
+    }
+
     /// Does `work`; when a device is full, once more while the sums wait on the host.
     pub fn make_room_for<R, E: From<DeviceError>>(
         &mut self,
@@ -251,15 +275,7 @@ impl Sums {
         };
         match sums.volume.restore(&values) {
             Err(error) if error.is_full() => {
-                let shape = sums.shape;
-                *self = Sums::Host(BackProjection {
-                    data: values
-                        .iter()
-                        .map(|v| Complex64::new(v[0].into(), v[1].into()))
-                        .collect(),
-                    weight: values.iter().map(|v| v[2].into()).collect(),
-                    shape,
-                });
+                *self = Sums::Host(on_host(&values, sums.shape));
                 Ok(())
             }
             restored => restored,

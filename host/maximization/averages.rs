@@ -4,9 +4,8 @@ use super::symmetrise::symmetrise;
 use super::{Finish, MaximizationError, MaximizationOptions, Prior, maximize_class};
 use crate::device::DeviceVolume;
 use crate::fourier::backprojection::BackProjection;
-use crate::fourier::sums::{DeviceSums, Sums};
+use crate::fourier::sums::{DeviceSums, Sums, on_host};
 use crate::model::ClassModel;
-use num_complex::Complex64;
 use rayon::prelude::*;
 
 /// Maximises the class averages that `owns` says from the sums of all: Friedel mates are summed on the x = 0 line, then as
@@ -50,14 +49,7 @@ pub fn all_on_host(sums: Vec<Sums>) -> Result<Vec<BackProjection>, MaximizationE
     let mut copied = voxels
         .par_chunks(length)
         .zip(shapes)
-        .map(|(voxels, shape)| BackProjection {
-            data: voxels
-                .iter()
-                .map(|v| Complex64::new(v[0].into(), v[1].into()))
-                .collect(),
-            weight: voxels.iter().map(|v| v[2].into()).collect(),
-            shape,
-        })
+        .map(|(voxels, shape)| on_host(voxels, shape))
         .collect::<Vec<_>>()
         .into_iter();
     Ok(sums
@@ -74,6 +66,7 @@ mod tests {
     use super::super::fixtures;
     use super::*;
     use crate::fourier::shape::{Dimensions, VolumeShape};
+    use num_complex::Complex64;
 
     /// Sums with something in them, different for each class.
     fn sums(class: usize) -> BackProjection {

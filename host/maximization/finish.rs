@@ -142,9 +142,24 @@ pub(super) fn shift_of([mass, moments @ ..]: [f64; 4], rule: Centring) -> Option
     })
 }
 
-/// Move the centre of mass of what is positive in a map to the box centre (`--center_classes`, spec 04 §11). Returns the map
+/// Moves the centre of mass of what is positive in a map to the box centre (`--center_classes`, spec 04 §11). Returns the map
 /// and the shift, if there is one.
 fn centre(map: &Array3<f64>, rule: Centring) -> Option<(Array3<f64>, [f64; 3])> {
+    let shift = shift_of(moments(map), rule)?;
+    Some((shifted(map, shift), shift))
+}
+
+/// Returns the centre of mass (x, y, z) of what is positive in a map, voxels from the box centre; None without any.
+pub fn centre_of_mass(map: &Array3<f64>) -> Option<[f64; 3]> {
+    let anywhere = Centring {
+        limit: f64::INFINITY,
+        least: 0.0,
+    };
+    shift_of(moments(map), anywhere)
+}
+
+/// Σ v, Σ v·x, Σ v·y, Σ v·z about the box centre, over what is positive.
+fn moments(map: &Array3<f64>) -> [f64; 4] {
     let (sections, n, _) = map.dim();
     let middle = [n / 2, n / 2, sections / 2].map(|m| m as f64);
     let mut moments = [0.0; 4];
@@ -155,18 +170,19 @@ fn centre(map: &Array3<f64>, rule: Centring) -> Option<(Array3<f64>, [f64; 3])> 
             *moment += mass * (i as f64 - middle);
         }
     }
-    let shift = shift_of(moments, rule)?;
-    let moved = Array3::from_shape_fn(map.dim(), |(z, y, x)| {
-        trilinear(
-            map,
-            [
-                z as f64 + shift[2],
-                y as f64 + shift[1],
-                x as f64 + shift[0],
-            ],
-        )
-    });
-    Some((moved, shift))
+    moments
+}
+
+/// Returns out(r) = in(r + shift), shift (x, y, z) in voxels: trilinear, 0 where the source lies outside the box.
+pub fn shifted(map: &Array3<f64>, shift: [f64; 3]) -> Array3<f64> {
+    Array3::from_shape_fn(map.dim(), |(z, y, x)| {
+        let at = [
+            z as f64 + shift[2],
+            y as f64 + shift[1],
+            x as f64 + shift[0],
+        ];
+        trilinear(map, at)
+    })
 }
 
 /// Returns the value of a map at (z, y, x) between voxels; 0 outside the map.
@@ -210,6 +226,8 @@ mod tests {
         assert!(shift_of([1.0, 2.0, 0.0, 0.0], least(5.0)).is_some());
         assert_eq!(shift_of([1.0, 1.9, 0.0, 0.0], least(5.0)), None);
         assert_eq!(shift_of([1.0, 4.0, 0.0, 0.0], least(1.0)), None);
+        assert_eq!(centre_of_mass(&map), Some([-2.0, 0.0, 1.0]));
+        assert_eq!(centre_of_mass(&Array3::from_elem((4, 4, 4), -1.0)), None);
         // Negative values have no mass, and class averages none along z.
         let mut average = Array3::from_elem((1, 8, 8), -1.0);
         average[[0, 4, 2]] = 2.0;

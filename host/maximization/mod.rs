@@ -31,7 +31,7 @@ pub mod volumes;
 
 pub use averages::{all_on_host, maximize_averages};
 pub use cuda::prepare as prepare_on_device;
-pub use finish::{Centring, Finish, Flattening, LowPass, trilinear};
+pub use finish::{Centring, Finish, Flattening, LowPass, centre_of_mass, shifted, trilinear};
 pub use footprint::Footprint;
 
 use crate::device::DeviceError;

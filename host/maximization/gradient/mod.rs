@@ -14,8 +14,6 @@ pub mod step;
 use self::moments::Direction;
 use self::step::StepRule;
 use super::{EMPTY_SUMS, MaximizationError, MaximizationOptions, ReferenceSpectra, volumes};
-use crate::errors::Message;
-use crate::fourier::backprojection::BackProjection;
 use crate::fourier::sums::Sums;
 use crate::geometry::Matrix3;
 use crate::model::{ClassModel, Moments};
@@ -53,17 +51,8 @@ pub fn advance_class(
     let spectra = ReferenceSpectra::new(&first, &weights, &class.tau2, average_ctf2, options)?;
     let shape = *first.shape();
     let moments = class.moments.get_or_insert_with(|| Moments::new(shape));
-    let direction = moments::advance(moments, [on_host(first)?, on_host(second)?]);
+    let direction = moments::advance(moments, [first.into_host()?, second.into_host()?]);
     Ok(Some(Advanced { direction, spectra }))
-}
-
-fn on_host(sums: Sums) -> Result<BackProjection, MaximizationError> {
-    match sums {
-        Sums::Host(sums) => Ok(sums),
-        Sums::Device(_) => {
-            Err(Message::internal("sums that moved to the host are not there").into())
-        }
-    }
 }
 
 impl Advanced {

@@ -154,7 +154,7 @@ fn outliers(
         poll(number * CHUNK)?;
         let of_chunk: Vec<f64> = chunk
             .par_iter()
-            .map(|&index| Ok(power::of_image(&images.image(set, index)?.single())))
+            .map(|&index| Ok(images.power(set, index)?))
             .collect::<Result<_, RunError>>()?;
         powers.extend(of_chunk);
     }

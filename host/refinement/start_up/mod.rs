@@ -124,7 +124,7 @@ fn first_job(
 ) -> Result<Job, RunError> {
     let Opened { input, images } = opened;
     let Input {
-        settings,
+        mut settings,
         particles,
         references,
         sampling,
@@ -132,8 +132,7 @@ fn first_job(
         diameter,
     } = input;
     let box_size = references[0].box_size();
-    let mut settings = settings;
-    let dimensions = Dimensions::of_sections(references[0].maps[0].dim().0);
+    let dimensions = references[0].dimensions();
     let schedule =
         gradient_iterations::schedule(&mut settings, dimensions, particles.particles.len());
     let fudge = gradient_iterations::tau2_fudge(schedule.as_ref(), &settings, 0);
@@ -151,7 +150,7 @@ fn first_job(
     let mut job = Job {
         expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
         maximization: maximization_options(&settings, fudge, box_size),
-        operators: operators(&settings)?,
+        operators: operators(&settings, dimensions)?,
         generate_seeds: references[0].generate_seeds,
         fixed_tau2: settings.tau_spectrum.is_some(),
         original_sampling: OriginalSampling::of(&sampling),
@@ -225,7 +224,7 @@ pub fn resumed(
     let mut job = Job {
         expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
         maximization: maximization_options(&settings, fudge, box_size),
-        operators: operators(&settings)?,
+        operators: operators(&settings, dimensions)?,
         generate_seeds: false,
         fixed_tau2: settings.tau_spectrum.is_some(),
         orders: half_sets::members(&particles.particles, models.len() == 2),
@@ -288,7 +287,11 @@ fn disable_scale_of_one_group(settings: &mut Settings, set: &ParticleSet, consol
     }
 }
 
-fn operators(settings: &Settings) -> Result<Vec<Vec<Matrix3>>, RunError> {
+/// Returns the operators of every class's point group, without the identity; class averages have none.
+fn operators(settings: &Settings, dimensions: Dimensions) -> Result<Vec<Vec<Matrix3>>, RunError> {
+    if dimensions == Dimensions::Two {
+        return Ok(vec![Vec::new(); settings.classes]);
+    }
     let names = group_names(settings)?;
     (0..settings.classes)
         .map(|class| {

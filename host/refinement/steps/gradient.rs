@@ -5,11 +5,10 @@ use crate::comm::Ranks;
 use crate::expectation::WeightedSums;
 use crate::fourier::shape::Dimensions;
 use crate::fourier::sums::Sums;
+use crate::geometry::Matrix3;
 use crate::maximization::gradient::step::{StepRule, class_step_size};
 use crate::maximization::gradient::{Advanced, advance_class, replacement};
-use crate::maximization::{
-    Finish, MaximizationError, all_on_host, parameters::update_parameters, spectra,
-};
+use crate::maximization::{Finish, MaximizationError, all_on_host, parameters::update_parameters};
 use crate::model::ClassModel;
 use crate::refinement::checkpoint::moment_files::smallest;
 use crate::refinement::cli::console::{self, Console};
@@ -17,16 +16,8 @@ use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
 use crate::refinement::parallel::broadcast::{broadcast_class, broadcast_moments};
 use crate::refinement::parallel::workers::agree;
-use crate::refinement::steps::maximization::{centring, parameter_options};
+use crate::refinement::steps::maximization::{average_ctf2, centring, parameter_options};
 use rayon::prelude::*;
-
-/// A class at work: itself, the sums of both pseudo-halves where they are this rank's, what they lead to, and its number.
-struct Working<'a> {
-    number: usize,
-    class: &'a mut ClassModel,
-    halves: Option<[Sums; 2]>,
-    advanced: Option<Advanced>,
-}
 
 /// Updates the model from the sums of a gradient iteration. A collective.
 pub fn run(
@@ -57,68 +48,49 @@ pub fn run(
     Ok(())
 }
 
-/// New moments of this rank's classes, and where they point.
+/// New moments of this rank's classes, and where they point: class averages all at once, maps one after the other.
 fn advance_all(
     job: &mut Job,
     ranks: &Ranks,
     volumes: Vec<Sums>,
     sums: &WeightedSums,
 ) -> Result<Vec<Option<Advanced>>, RunError> {
-    let premultiplied = job.particles.optics.iter().any(|g| g.ctf_premultiplied);
-    let average_ctf2 = (premultiplied && !job.fixed_tau2)
-        .then(|| spectra::average_ctf2(sums, job.maximization.box_size));
-    let options = &job.maximization;
-    let operators = &job.operators;
+    let average_ctf2 = average_ctf2(job, sums);
+    let (options, operators) = (&job.maximization, &job.operators);
     let flat = job.models[0].dimensions() == Dimensions::Two;
-    each_class(&mut job.models[0].classes, volumes, ranks, |working| {
-        let Some(halves) = working.halves.take() else {
-            return Ok(());
-        };
-        working.advanced = advance_class(
-            working.class,
-            halves,
-            // Class averages have no point group.
-            if flat {
-                &[]
-            } else {
-                &operators[working.number]
-            },
-            average_ctf2.as_deref(),
-            options,
-        )?;
-        Ok(())
-    })
-}
-
-/// Does something with every class that this rank owns: class averages all at once, maps one after the other.
-fn each_class(
-    classes: &mut [ClassModel],
-    volumes: Vec<Sums>,
-    ranks: &Ranks,
-    work: impl Fn(&mut Working) -> Result<(), MaximizationError> + Sync,
-) -> Result<Vec<Option<Advanced>>, RunError> {
-    let flat = Dimensions::of_sections(classes[0].map.dim().0) == Dimensions::Two;
+    let classes = &mut job.models[0].classes;
     let mut first = match flat {
         true => all_on_host(volumes)?.into_iter().map(Sums::Host).collect(),
         false => volumes,
     };
     let second = first.split_off(classes.len());
-    let mut working: Vec<Working> = classes
-        .iter_mut()
-        .zip(first.into_iter().zip(second))
-        .enumerate()
-        .map(|(number, (class, (first, second)))| Working {
-            number,
-            class,
-            halves: ranks.owns(number).then_some([first, second]),
-            advanced: None,
-        })
+    // The sums of other ranks' classes are given up here.
+    let halves = first.into_iter().zip(second).enumerate();
+    let halves: Vec<_> = halves
+        .map(|(k, (first, second))| ranks.owns(k).then_some([first, second]))
         .collect();
-    match flat {
-        true => working.par_iter_mut().try_for_each(&work)?,
-        false => working.iter_mut().try_for_each(&work)?,
-    }
-    Ok(working.into_iter().map(|w| w.advanced).collect())
+    let advance =
+        |((class, halves), operators): ((&mut ClassModel, Option<[Sums; 2]>), &Vec<Matrix3>)| {
+            let halves = halves.map(|halves| {
+                advance_class(class, halves, operators, average_ctf2.as_deref(), options)
+            });
+            halves.transpose().map(Option::flatten)
+        };
+    let advanced: Result<_, MaximizationError> = match flat {
+        true => classes
+            .par_iter_mut()
+            .zip(halves)
+            .zip(operators)
+            .map(advance)
+            .collect(),
+        false => classes
+            .iter_mut()
+            .zip(halves)
+            .zip(operators)
+            .map(advance)
+            .collect(),
+    };
+    Ok(advanced?)
 }
 
 /// Replaces a class that has lost its particles, where the schedule lets it; it takes no step.
@@ -168,9 +140,9 @@ fn step_all(job: &mut Job, ranks: &Ranks, advanced: Vec<Option<Advanced>>, itera
         flatten: job.solvent.flattening(),
     };
     let (step_size, tau2_fudge) = (job.state.step_size, job.maximization.tau2_fudge);
+    let flat = job.models[0].dimensions() == Dimensions::Two;
     let classes = &mut job.models[0].classes;
     let count = classes.len();
-    let flat = Dimensions::of_sections(classes[0].map.dim().0) == Dimensions::Two;
     let step = |(class, advanced): (&mut ClassModel, Option<Advanced>)| {
         if let Some(advanced) = advanced {
             let fsc = class.fsc.clone();

@@ -67,6 +67,13 @@ pub fn run(
     Ok(())
 }
 
+/// Returns the mean CTF² per shell that a reference's spectra are corrected by: for premultiplied data, unless τ² is the user's.
+pub(crate) fn average_ctf2(job: &Job, sums: &WeightedSums) -> Option<Vec<f64>> {
+    let premultiplied = job.particles.optics.iter().any(|g| g.ctf_premultiplied);
+    (premultiplied && !job.fixed_tau2)
+        .then(|| spectra::average_ctf2(sums, job.maximization.box_size))
+}
+
 fn classification(
     job: &mut Job,
     ranks: &Ranks,
@@ -77,10 +84,8 @@ fn classification(
 ) -> Result<(), RunError> {
     // Before seeds are generated only the first class is compared; the others are copied from it afterwards.
     let only_first = job.class_selection(iteration) == ClassSelection::First;
-    let premultiplied = job.particles.optics.iter().any(|g| g.ctf_premultiplied);
     let low_pass = low_pass(job, iteration);
-    let average_ctf2 = (premultiplied && !job.fixed_tau2)
-        .then(|| spectra::average_ctf2(&sums, job.maximization.box_size));
+    let average_ctf2 = average_ctf2(job, &sums);
     let volumes = std::mem::take(&mut sums.backprojections);
     let centre = centring(job, iteration);
     let model = &mut job.models[half];

@@ -7,13 +7,14 @@ mod criterion;
 pub use choice::Choice;
 
 use super::density::read_density;
-use super::rotation::{centre, search, turner::Turner};
+use super::rotation::{search, turner::Turner};
 use crate::errors::{Code, Coded, Message};
 use crate::formats::mrc::{MrcError, write_map};
 use crate::formats::star::StarError;
 use crate::fourier::shells::ceil;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::geometry::{Matrix3, euler};
+use crate::maximization::{centre_of_mass, shifted};
 use choice::Candidate;
 use criterion::Criterion;
 use ndarray::Array3;
@@ -206,12 +207,12 @@ fn load(
     };
     let map = read.data.mapv(f64::from);
     let shift = match centred {
-        true => centre::of_mass(&map),
+        true => centre_of_mass(&map),
         false => None,
     };
     Ok(Loaded {
         map: match shift {
-            Some(shift) => centre::shifted(&map, shift),
+            Some(shift) => shifted(&map, shift),
             None => map,
         },
         pixel_size,

@@ -69,7 +69,7 @@ fn comes_back(symmetry: &str, keeps_axes: &dyn Fn() -> Vec<Matrix3>) {
     let turned = Turner::new(&truth, 2.0, 0).turned(&[euler::matrix(24.0, 67.0, -131.0)]);
     save(
         &folder.path().join("map.mrc"),
-        &centre::shifted(&turned, [1.0, -2.0, 1.0]),
+        &shifted(&turned, [1.0, -2.0, 1.0]),
     );
     let settings = settings(folder.path(), symmetry);
     let found = run(&settings).unwrap().turn.unwrap();

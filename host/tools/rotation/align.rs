@@ -1,11 +1,11 @@
 //! Laying one map onto another: rotation, shift and hand of the largest correlation.
 
-use super::centre;
 use super::search::{self, Search};
 use super::turner::Turner;
 use crate::fourier::fft;
 use crate::fourier::shells::logical;
 use crate::geometry::Matrix3;
+use crate::maximization::centre_of_mass;
 use ndarray::Array3;
 use num_complex::Complex64;
 use std::f64::consts::TAU;
@@ -58,7 +58,7 @@ fn mirror(map: &Array3<f64>) -> Array3<f64> {
 
 /// The map with its centre of mass near the box centre, so that rotations move it little.
 fn to_centre(map: &Array3<f64>) -> Array3<f64> {
-    let shift = centre::of_mass(map).unwrap_or([0.0; 3]);
+    let shift = centre_of_mass(map).unwrap_or([0.0; 3]);
     moved(map, shift.map(|v| -v.round()))
 }
 

@@ -2,7 +2,6 @@
 //! onto each other.
 
 pub mod align;
-pub mod centre;
 pub mod in_plane;
 pub mod orientations;
 pub mod search;
