@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod job;
 mod localsym;
+mod mask;
 mod postprocess;
 mod reconstruct;
 mod relion_tool;
@@ -43,9 +44,13 @@ enum Command {
     /// Compare one iteration of two runs through the files they wrote
     Compare(compare::RunArguments),
     /// Sharpened map and corrected FSC from two unfiltered half maps
-    Postprocess(postprocess::Arguments),
+    Postprocess(Box<postprocess::Arguments>),
     /// Make a map from particles whose orientations are known, as relion_reconstruct does
     Reconstruct(Box<reconstruct::Arguments>),
+    /// Resolution around every point of a map, and the map filtered to it: relion_postprocess --locres
+    Localres(Box<postprocess::Arguments>),
+    /// Make a soft mask from a map, or a spherical shell, as relion_mask_create does
+    Mask(mask::Arguments),
     /// Write a page about a run, finished or going on: progress, FSC, maps, orientations
     Report(report::Arguments),
     /// Turn a map so that its symmetry axes lie where the point group has them, as relion_align_symmetry does
@@ -89,12 +94,14 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Fsc(arguments) => compare::fsc(&arguments),
         Command::Compare(arguments) => compare::runs(&arguments),
-        Command::Postprocess(arguments) => postprocess::run(&arguments),
         Command::Reconstruct(arguments) => reconstruct::run(&arguments),
-        Command::Report(arguments) => report::run(&arguments),
-        Command::AlignSymmetry(arguments) => align_symmetry::run(&arguments),
         Command::Localsym(arguments) => localsym::run(&arguments),
         Command::Subtract(arguments) => subtract::run(&arguments),
+        Command::Postprocess(arguments) => postprocess::run(&arguments, false),
+        Command::Localres(arguments) => postprocess::run(&arguments, true),
+        Command::Mask(arguments) => mask::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
+        Command::AlignSymmetry(arguments) => align_symmetry::run(&arguments),
         Command::Subset(arguments) => subset::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),

@@ -1,11 +1,15 @@
-//! `gerelion postprocess`.
+//! `gerelion postprocess` and `relion_postprocess`.
 
+use crate::relion_tool::{Common, refuse};
 use clap::Args;
-use gerelion::errors::Failure;
-use gerelion::tools::postprocess::{self, PostprocessSettings, Sharpening};
+use gerelion::errors::{Failure, tell};
+use gerelion::tools::local_resolution::{self, LocalSettings};
+use gerelion::tools::postprocess::{
+    self, PostprocessSettings, Postprocessed, Sharpening, interpolated_resolution, mass_inside,
+};
 use std::path::PathBuf;
 
-/// Options of `gerelion postprocess`, named as in `relion_postprocess`.
+/// Options, named as in `relion_postprocess`.
 #[derive(Args)]
 #[command(rename_all = "snake_case", allow_negative_numbers = true)]
 pub struct Arguments {
@@ -63,46 +67,225 @@ pub struct Arguments {
     /// Randomise phases from this resolution on, Å
     #[arg(long = "randomize_at_A")]
     randomise_at: Option<f64>,
-    /// Seed of the random phases
+    /// Seed of the random phases, those of RELION (negative: as if no seed were given)
     #[arg(long, default_value_t = 0)]
-    random_seed: u64,
+    random_seed: i64,
+    /// Ordered mass, kDa, for another estimate of the FSC
+    #[arg(long, default_value_t = -1.0)]
+    molweight: f64,
+    /// Also print the resolution interpolated between shells
+    #[arg(long)]
+    interpolate: bool,
+    /// Print nothing but warnings (0)
+    #[arg(long, default_value_t = 1)]
+    verb: u8,
+    /// Of a mask that RELION no longer makes here: accepted, without effect
+    #[arg(long, hide = true)]
+    inimask_threshold: Option<f64>,
+    /// As above
+    #[arg(long, hide = true)]
+    extend_inimask: Option<f64>,
+    /// As above
+    #[arg(long, hide = true)]
+    width_mask_edge: Option<f64>,
+    /// Measure the local resolution instead, and filter the map to it
+    #[arg(long)]
+    locres: bool,
+    /// Step of the points where it is measured, Å
+    #[arg(long, default_value_t = 25.0)]
+    locres_sampling: f64,
+    /// Radius of the soft sphere around a point, Å (-1: half of the sampling)
+    #[arg(long, default_value_t = -1.0)]
+    locres_maskrad: f64,
+    /// Width of its edge, Å (-1: the sampling)
+    #[arg(long, default_value_t = -1.0)]
+    locres_edgwidth: f64,
+    /// Randomise phases from this resolution on, Å
+    #[arg(long, default_value_t = 25.0)]
+    locres_randomize_at: f64,
+    /// No local resolution is said to be lower, Å
+    #[arg(long, default_value_t = 50.0)]
+    locres_minres: f64,
+    /// Refused
+    #[arg(long, hide = true)]
+    auto_mask: bool,
+    /// Refused
+    #[arg(long, hide = true)]
+    ampl_corr: bool,
+    /// Refused
+    #[arg(long, hide = true, value_name = "STAR")]
+    ios: Option<PathBuf>,
+    /// Refused
+    #[arg(long, hide = true, num_args = 0..=1)]
+    gpu: Option<Option<String>>,
+    #[command(flatten)]
+    common: Common,
 }
 
-/// Run the command.
-pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let settings = PostprocessSettings {
-        half1: arguments.i.clone(),
-        half2: arguments.i2.clone(),
-        output: arguments.output.clone(),
-        pixel_size: arguments.angpix.filter(|a| *a > 0.0),
-        mask: arguments.mask.clone(),
-        force_mask: arguments.force_mask,
-        mtf: arguments.mtf.clone(),
-        mtf_pixel_size: arguments.mtf_angpix.filter(|a| *a > 0.0),
-        sharpening: match (arguments.auto_bfac, arguments.adhoc_bfac) {
-            (true, _) => Sharpening::Fitted {
-                low: arguments.autob_lowres,
-                high: arguments.autob_highres,
+impl Arguments {
+    fn refuse(&self) -> Result<(), Failure> {
+        refuse(&[
+            (
+                "--auto_mask",
+                self.auto_mask,
+                "make a mask with relion_mask_create and give it with --mask",
+            ),
+            (
+                "--ampl_corr",
+                self.ampl_corr,
+                "leave it out; the FSC is computed without it",
+            ),
+            (
+                "--ios",
+                self.ios.is_some(),
+                "tomography is no part of this program; give the half maps with --i and --i2",
+            ),
+            (
+                "--gpu",
+                self.gpu.is_some(),
+                "this program runs on the processor, on all cores; leave it out",
+            ),
+        ])
+    }
+
+    fn settings(&self) -> PostprocessSettings {
+        PostprocessSettings {
+            half2: self.i2.clone(),
+            pixel_size: self.angpix.filter(|a| *a > 0.0),
+            mask: self.mask.clone(),
+            force_mask: self.force_mask,
+            mtf: self.mtf.clone(),
+            mtf_pixel_size: self.mtf_angpix.filter(|a| *a > 0.0),
+            sharpening: match (self.auto_bfac, self.adhoc_bfac) {
+                (true, _) => Sharpening::Fitted {
+                    low: self.autob_lowres,
+                    high: self.autob_highres,
+                },
+                (false, Some(b)) if b != 0.0 => Sharpening::Fixed(b),
+                _ => Sharpening::None,
             },
-            (false, Some(b)) if b != 0.0 => Sharpening::Fixed(b),
-            _ => Sharpening::None,
-        },
-        skip_weighting: arguments.skip_fsc_weighting,
-        low_pass: arguments.low_pass,
-        filter_edge: arguments.filter_edge_width,
-        randomise_below: arguments.randomise_at_fsc,
-        randomise_at: arguments.randomise_at.filter(|d| *d > 0.0),
-        half_maps: arguments.half_maps,
-        seed: arguments.random_seed,
+            skip_weighting: self.skip_fsc_weighting,
+            low_pass: self.low_pass,
+            filter_edge: self.filter_edge_width,
+            randomise_below: self.randomise_at_fsc,
+            randomise_at: self.randomise_at.filter(|d| *d > 0.0),
+            half_maps: self.half_maps,
+            // Without a seed the C library's generator starts as with 1, which is what 0 means to it.
+            seed: u32::try_from(self.random_seed).unwrap_or(0),
+            molecular_weight: Some(self.molweight).filter(|m| *m > 0.0),
+            command_line: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+            ..PostprocessSettings::new(self.i.clone(), self.output.clone())
+        }
+    }
+}
+
+/// Runs the command. `only_local`: measure the local resolution, whether `--locres` is given or not.
+pub fn run(arguments: &Arguments, only_local: bool) -> Result<(), Failure> {
+    arguments.common.run(|| {
+        arguments.refuse()?;
+        if only_local || arguments.locres {
+            return local(arguments);
+        }
+        let settings = arguments.settings();
+        let found = postprocess::run(&settings)?;
+        for warning in &found.warnings {
+            tell(&format!("WARNING: {warning}"));
+        }
+        if arguments.verb > 0 {
+            report(arguments, &settings, &found);
+        }
+        Ok(())
+    })
+}
+
+fn local(arguments: &Arguments) -> Result<(), Failure> {
+    refuse(&[(
+        "--auto_bfac with --locres",
+        arguments.auto_bfac,
+        "give the B-factor that post-processing found with --adhoc_bfac",
+    )])?;
+    let settings = arguments.settings();
+    let positive = |value: f64| Some(value).filter(|v| *v > 0.0);
+    let given = LocalSettings {
+        sampling: arguments.locres_sampling,
+        mask_radius: positive(arguments.locres_maskrad),
+        edge_width: Some(arguments.locres_edgwidth).filter(|w| *w >= 0.0),
+        randomise_at: arguments.locres_randomize_at,
+        lowest: arguments.locres_minres,
     };
-    let found = postprocess::run(&settings)?;
+    let found = local_resolution::run(&settings, &given)?;
     for warning in &found.warnings {
-        gerelion::errors::tell(&format!("WARNING: {warning}"));
+        tell(&format!("WARNING: {warning}"));
     }
-    println!("  + {:33}{:.2} A^2", "B-factor:", found.b_factor);
-    if let Some(fraction) = found.mask_fraction {
-        println!("  + {:33}{fraction:.4}", "fraction of the box in the mask:");
+    if arguments.verb == 0 {
+        return Ok(());
     }
-    println!("  + {:33}{:.2} A", "FINAL RESOLUTION:", found.resolution);
+    line("points measured", found.points.len());
+    let mut values: Vec<f64> = found.points.iter().map(|p| p.resolution).collect();
+    let of = match &found.inside {
+        Some(inside) => {
+            values.clone_from(inside);
+            "voxels inside the mask"
+        }
+        None => "all points",
+    };
+    values.sort_by(f64::total_cmp);
+    if let (Some(best), Some(worst)) = (values.first(), values.last()) {
+        let median = values[values.len() / 2];
+        let text = format!("{best:.2}, {median:.2}, {worst:.2} Angstroms");
+        line("best, median, worst", format!("{text} ({of})"));
+    }
+    let file = |suffix: &str| format!("{}{suffix}", settings.output.display());
+    line("Local resolution map", file("_locres.mrc"));
+    line("Filtered map", file("_locres_filtered.mrc"));
+    line("Metadata output file", file("_locres_fscs.star"));
     Ok(())
+}
+
+/// Prints a line of the report, its key in RELION's 35 columns.
+fn line(key: &str, value: impl std::fmt::Display) {
+    println!("{:<35}{value}", format!("  + {key}:"));
+}
+
+fn report(arguments: &Arguments, settings: &PostprocessSettings, found: &Postprocessed) {
+    println!("== Reading input half-reconstructions: ");
+    line("half1-map", settings.half1.display());
+    line("half2-map", found.half2.display());
+    if let (Some(mask), Some(fraction)) = (&settings.mask, found.mask_fraction) {
+        println!("== Using a user-provided mask ... ");
+        line("input mask", mask.display());
+        line("share of the box in the mask", format!("{fraction:.5}"));
+        let mass = mass_inside(fraction, found.extent);
+        line(
+            "molecular weight inside protein mask",
+            format!(" {mass:.0}"),
+        );
+    }
+    if let Some(from) = found.curves.randomised_from {
+        let beyond = found.extent / from.max(1) as f64;
+        line("randomize phases beyond", format!("{beyond:.4} Angstroms"));
+    }
+    if let Some(fit) = found.fit {
+        println!("== Fitting straight line through Guinier plot to find B-factor ...");
+        line("fit from resolution", arguments.autob_lowres);
+        line("fit until resolution", arguments.autob_highres);
+        line("slope of fit", format!("{:.4}", fit.slope));
+        line("intercept of fit", format!("{:.4}", fit.intercept));
+        line("correlation of fit", format!("{:.6}", fit.correlation));
+    }
+    line("apply b-factor of", format!("{:.3}", found.b_factor));
+    println!("== Writing output files ...");
+    let file = |suffix: &str| format!("{}{suffix}", settings.output.display());
+    line("Processed map", file(".mrc"));
+    if settings.mask.is_some() {
+        line("Processed masked map", file("_masked.mrc"));
+    }
+    line("Metadata file", file(".star"));
+    line("FINAL RESOLUTION", format!("{:.4}", found.resolution));
+    if arguments.interpolate {
+        match interpolated_resolution(&found.curves.corrected, found.extent) {
+            Some(resolution) => line("INTERPOLATED RESOLUTION", format!("{resolution:.4}")),
+            None => line("INTERPOLATED RESOLUTION", "none: no crossing of 0.143"),
+        }
+    }
 }

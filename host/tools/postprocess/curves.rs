@@ -1,8 +1,9 @@
 //! FSC curves of post-processing: unmasked, masked, with phases randomised, corrected.
 
+use super::phases::randomise_phases_of_both;
 use super::{PostprocessError, PostprocessSettings};
 use crate::errors::Code;
-use crate::maximization::map_fsc::{map_fsc, randomise_phases};
+use crate::maximization::map_fsc::map_fsc;
 use crate::tools::density::is_of_one_map;
 use ndarray::Array3;
 
@@ -73,10 +74,8 @@ impl Curves {
             Ok(curve)
         };
         let masked = masked_fsc(&halves[0], &halves[1])?;
-        let randomised = masked_fsc(
-            &randomise_phases(&halves[0], from, 2 * settings.seed),
-            &randomise_phases(&halves[1], from, 2 * settings.seed + 1),
-        )?;
+        let [random1, random2] = randomise_phases_of_both(halves, from, settings.seed);
+        let randomised = masked_fsc(&random1, &random2)?;
         let mut corrected = correct(&masked, &randomised, from);
         let shell = resolution_shell(&corrected);
         if resolution_shell(&unmasked) > shell {
@@ -110,7 +109,7 @@ impl Curves {
 }
 
 /// What the mask alone explains is taken off from two shells behind the start of randomisation on.
-fn correct(masked: &[f64], randomised: &[f64], from: usize) -> Vec<f64> {
+pub(crate) fn correct(masked: &[f64], randomised: &[f64], from: usize) -> Vec<f64> {
     masked
         .iter()
         .zip(randomised)
@@ -134,6 +133,23 @@ pub fn resolution_shell(curve: &[f64]) -> usize {
         .saturating_sub(1)
 }
 
+/// Resolution (Å) of a shell as RELION states it: 999 for shell 0.
+pub fn resolution_of_shell(shell: usize, extent: f64) -> f64 {
+    match shell {
+        0 => 999.0,
+        s => extent / s as f64,
+    }
+}
+
+/// Returns where the curve crosses 0.143, linearly between the last shell above and the first below it, in Å
+/// (`--interpolate`); None where it never falls below, or in shell 0 already.
+pub fn interpolated_resolution(curve: &[f64], extent: f64) -> Option<f64> {
+    let below = curve.iter().position(|c| *c < THRESHOLD)?;
+    let above = below.checked_sub(1)?;
+    let step = (curve[above] - THRESHOLD) / (curve[above] - curve[below]);
+    Some(extent / (above as f64 + step))
+}
+
 /// Empty shells correlate with nothing.
 fn finite(mut curve: Vec<f64>) -> Vec<f64> {
     for value in curve.iter_mut().filter(|v| v.is_nan()) {
@@ -151,6 +167,15 @@ mod tests {
         assert_eq!(resolution_shell(&[1.0, 0.9, 0.5, 0.1, 0.8]), 2);
         assert_eq!(resolution_shell(&[1.0, 0.9, 0.5]), 2);
         assert_eq!(resolution_shell(&[0.1, 0.9]), 0);
+    }
+
+    #[test]
+    fn crossing_is_between_the_shells_around_it() {
+        let found = interpolated_resolution(&[1.0, 0.343, 0.043], 100.0).unwrap();
+        assert!((found - 100.0 / (1.0 + 0.2 / 0.3)).abs() < 1e-9, "{found}");
+        assert_eq!(interpolated_resolution(&[1.0, 0.5], 100.0), None);
+        assert_eq!(interpolated_resolution(&[0.0, 0.5], 100.0), None);
+        assert_eq!(resolution_of_shell(0, 100.0), 999.0);
     }
 
     #[test]

@@ -13,12 +13,12 @@ pub struct GuinierFit {
     pub slope: f64,
     /// Intercept at infinite resolution.
     pub intercept: f64,
-    /// Correlation of the points with the line.
+    /// Square of the correlation of the points with the line, which is what RELION states as their correlation.
     pub correlation: f64,
 }
 
 /// The steps, worked out on the averaged map and repeatable on the half maps.
-pub(super) struct Treatment {
+pub(crate) struct Treatment {
     mtf: Option<(Mtf, f64)>,
     /// Factor per shell; None with `--skip_fsc_weighting`.
     weights: Option<Vec<f64>>,
@@ -182,10 +182,10 @@ impl Treatment {
 }
 
 /// Log amplitude of an empty shell.
-const EMPTY: f64 = -99.0;
+pub(super) const EMPTY: f64 = -99.0;
 
 /// sqrt(2·FSC/(1+FSC)) per shell up to the last one before FSC < 0.0001, 0 beyond.
-fn fsc_weights(fsc: &[f64]) -> Vec<f64> {
+pub(crate) fn fsc_weights(fsc: &[f64]) -> Vec<f64> {
     let end = fsc.iter().position(|c| *c < 1e-4).unwrap_or(fsc.len());
     fsc.iter()
         .enumerate()
@@ -200,7 +200,7 @@ fn fsc_weights(fsc: &[f64]) -> Vec<f64> {
 }
 
 /// 1 below `from`, 0 above `to`, raised cosine between.
-fn edge(r: f64, from: f64, to: f64) -> f64 {
+pub(crate) fn edge(r: f64, from: f64, to: f64) -> f64 {
     if r < from {
         1.0
     } else if r > to {
@@ -257,7 +257,7 @@ fn line(points: &[(f64, f64)]) -> GuinierFit {
     GuinierFit {
         slope,
         intercept: my - slope * mx,
-        correlation: xy / (xx * yy).sqrt(),
+        correlation: xy * xy / (xx * yy),
     }
 }
 
@@ -282,7 +282,7 @@ mod tests {
             .collect();
         let fit = line(&points);
         assert!((fit.slope + 2.0).abs() < 1e-12 && (fit.intercept - 3.0).abs() < 1e-12);
-        assert!((fit.correlation + 1.0).abs() < 1e-12);
+        assert!((fit.correlation - 1.0).abs() < 1e-12);
     }
 
     /// Sharpening by −B undoes a decay of +B: the Guinier slope of a decayed point is B/4 and the fit takes it off.

@@ -2,21 +2,30 @@
 //! detector MTF, FSC weighting, B-factor (spec 02 §7.1).
 
 mod curves;
+mod drawing;
+mod figures;
 mod filter;
+mod inputs;
 mod output;
+mod phases;
 
-pub use curves::{Curves, resolution_shell};
+pub(super) use curves::correct;
+pub use curves::{Curves, interpolated_resolution, resolution_of_shell, resolution_shell};
+pub(super) use drawing::{Curve, Drawing, eps, pdf};
+pub(super) use figures::write_file;
 pub use filter::GuinierFit;
+pub(super) use filter::{Treatment, edge, fsc_weights};
+pub(super) use inputs::Inputs;
+pub use output::mass_inside;
+pub(super) use output::{fraction, make_folder, with, write_map_pair};
+pub(super) use phases::randomise_phases_of_both;
 
-use super::density;
 use crate::errors::{Code, Coded, Message};
-use crate::formats::angstrom::Angstrom;
-use crate::formats::mrc::{Map, MrcError};
+use crate::formats::mrc::MrcError;
 use crate::formats::star::StarError;
 use crate::fourier::fft::{forward3, inverse3};
 use crate::maximization::MaximizationError;
-use ndarray::Array3;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What went wrong in post-processing: on which file, why, what to try.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +113,38 @@ pub struct PostprocessSettings {
     pub randomise_at: Option<f64>,
     /// `--half_maps`: also write the half maps, treated alike.
     pub half_maps: bool,
-    /// `--random_seed`.
-    pub seed: u64,
+    /// `--random_seed`: seed of the C library's generator, which gives RELION's phases.
+    pub seed: u32,
+    /// `--molweight`: ordered mass, kDa.
+    pub molecular_weight: Option<f64>,
+    /// Words of the command, for the header of the STAR file.
+    pub command_line: String,
+}
+
+impl PostprocessSettings {
+    /// RELION's defaults for a half map and an output root.
+    pub fn new(half1: PathBuf, output: PathBuf) -> Self {
+        Self {
+            half1,
+            half2: None,
+            output,
+            pixel_size: None,
+            mask: None,
+            force_mask: false,
+            mtf: None,
+            mtf_pixel_size: None,
+            sharpening: Sharpening::None,
+            skip_weighting: false,
+            low_pass: 0.0,
+            filter_edge: 2,
+            randomise_below: 0.8,
+            randomise_at: None,
+            half_maps: false,
+            seed: 0,
+            molecular_weight: None,
+            command_line: String::new(),
+        }
+    }
 }
 
 /// What post-processing found.
@@ -113,6 +152,10 @@ pub struct PostprocessSettings {
 pub struct Postprocessed {
     /// Final resolution, Å.
     pub resolution: f64,
+    /// Side of the box, Å.
+    pub extent: f64,
+    /// The second half map.
+    pub half2: PathBuf,
     /// FSC curves.
     pub curves: Curves,
     /// B-factor applied, Å².
@@ -127,28 +170,17 @@ pub struct Postprocessed {
     pub warnings: Vec<String>,
 }
 
-/// Read the maps, post-process them and write `<o>.mrc`, `<o>_masked.mrc`, `<o>.star`, `<o>_fsc.xml` and `<o>_fsc.dat`.
+/// Reads the maps, post-processes them and writes the files of spec 02 §7.1: `<o>.mrc`, `<o>_masked.mrc`, `<o>.star`,
+/// `<o>_fsc.xml`, `<o>_fsc.dat`, plots, and `logfile.pdf` beside them.
+///
+/// # Errors
+/// A file cannot be read or written, maps do not fit each other, or the sharpening cannot be estimated.
 pub fn run(settings: &PostprocessSettings) -> Result<Postprocessed, PostprocessError> {
-    let second = match &settings.half2 {
-        Some(path) => path.clone(),
-        None => other_half(&settings.half1)?,
-    };
-    let mut warnings = Vec::new();
-    let (map1, map2) = (
-        density::read_density(&settings.half1)?,
-        density::read_density(&second)?,
-    );
-    let pixel_size = pixel_size(settings, &map1, &mut warnings)?;
-    let halves = [map1.data.mapv(f64::from), map2.data.mapv(f64::from)];
-    let n = halves[0].dim().0;
-    let mut read = |path: &PathBuf| read_mask(path, &halves[0], &mut warnings);
-    let mask = settings.mask.as_ref().map(&mut read).transpose()?;
-    if mask.as_ref().is_some_and(|m| m.dim() != halves[0].dim()) {
-        return Err(Code::MAPS_DIFFER.says(format!(
-            "the mask has another box than the half maps ({n} voxels a side); make one of the same size"
-        )).into());
-    }
-    let curves = Curves::new(&halves, mask.as_ref(), settings, pixel_size, &mut warnings)?;
+    let inputs = Inputs::read(settings)?;
+    let (n, pixel_size) = (inputs.n(), inputs.pixel_size);
+    let mask = inputs.mask.as_ref();
+    let mut warnings = inputs.warnings.clone();
+    let curves = Curves::new(&inputs.halves, mask, settings, pixel_size, &mut warnings)?;
     let shell = resolution_shell(&curves.corrected);
     if shell == 0 {
         warnings.push(
@@ -157,116 +189,41 @@ pub fn run(settings: &PostprocessSettings) -> Result<Postprocessed, PostprocessE
                 .into(),
         );
     }
-    let resolution = match shell {
-        0 => 999.0,
-        s => n as f64 * pixel_size / s as f64,
-    };
-    let average = (&halves[0] + &halves[1]) * 0.5;
-    let mut treatment =
-        filter::Treatment::new(settings, &curves.corrected, n, pixel_size, resolution)?;
-    let mut transform = forward3(&average);
+    let resolution = resolution_of_shell(shell, n as f64 * pixel_size);
+    let mut treatment = Treatment::new(settings, &curves.corrected, n, pixel_size, resolution)?;
+    let mut transform = forward3(&inputs.average());
     let guinier = treatment.apply(&mut transform, &mut warnings)?;
     let sharpened = inverse3(transform, n);
     let found = Postprocessed {
         resolution,
+        extent: n as f64 * pixel_size,
+        half2: inputs.half2.clone(),
         b_factor: treatment.b_factor(),
         fit: treatment.fit(),
-        mask_fraction: mask.as_ref().map(fraction),
+        mask_fraction: mask.map(fraction),
         curves,
         guinier,
         warnings,
     };
-    output::write_map_pair(&settings.output, "", &sharpened, mask.as_ref(), pixel_size)?;
+    write_map_pair(&settings.output, "", &sharpened, mask, pixel_size)?;
     if settings.half_maps {
-        for (name, half) in ["_half1", "_half2"].into_iter().zip(&halves) {
+        for (name, half) in ["_half1", "_half2"].into_iter().zip(&inputs.halves) {
             let mut transform = forward3(half);
             treatment.repeat(&mut transform);
             let map = inverse3(transform, n);
-            output::write_map_pair(&settings.output, name, &map, mask.as_ref(), pixel_size)?;
+            write_map_pair(&settings.output, name, &map, mask, pixel_size)?;
         }
     }
-    output::write_tables(settings, &second, &found, n, pixel_size)?;
+    output::write_tables(settings, &found)?;
+    figures::write(settings, &found)?;
     Ok(found)
-}
-
-/// `half1` and `half2` swapped in the file name.
-fn other_half(path: &Path) -> Result<PathBuf, PostprocessError> {
-    let text = path.display().to_string();
-    for (this, other) in [("half1", "half2"), ("half2", "half1")] {
-        if let Some(at) = text.rfind(this) {
-            let mut name = text.clone();
-            name.replace_range(at..at + this.len(), other);
-            return Ok(name.into());
-        }
-    }
-    Err(Code::MAPS_DIFFER.says(format!(
-        "{text}: the name holds neither half1 nor half2, so the other half map is not known; give it with --i2"
-    )).into())
-}
-
-fn pixel_size(
-    settings: &PostprocessSettings,
-    map: &Map,
-    warnings: &mut Vec<String>,
-) -> Result<f64, PostprocessError> {
-    match settings.pixel_size {
-        Some(given) => Ok(given),
-        None => {
-            let found = map.pixel_size.ok_or_else(|| {
-                Code::MAP_PIXEL_SIZE.says(format!(
-                    "{}: the header names no pixel size; give --angpix",
-                    settings.half1.display()
-                ))
-            })?;
-            warnings.push(format!(
-                "pixel size {} Å taken from the header of {}",
-                Angstrom(found),
-                settings.half1.display()
-            ));
-            Ok(found)
-        }
-    }
-}
-
-/// Reads a mask, which is compared with a half map.
-fn read_mask(
-    path: &Path,
-    half: &Array3<f64>,
-    warnings: &mut Vec<String>,
-) -> Result<Array3<f64>, PostprocessError> {
-    let mut mask = density::read_mask(path)?;
-    if mask.clipped {
-        return Err(Code::MAP_VALUES
-            .says(format!(
-                "{}: the mask has values below 0 or above 1, but masks go from 0 to 1; make it again, for example with \
-                 relion_mask_create",
-                path.display()
-            ))
-            .into());
-    }
-    mask.compare_with(path, half);
-    warnings.append(&mut mask.warnings);
-    Ok(mask.map.data.mapv(f64::from))
-}
-
-fn fraction(mask: &Array3<f64>) -> f64 {
-    mask.iter().filter(|v| **v > 0.5).count() as f64 / mask.len() as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_other_half_is_found_by_name() {
-        let name = |text: &str| other_half(Path::new(text)).map(|p| p.display().to_string());
-        assert_eq!(
-            name("a_half1/run_half1_class001_unfil.mrc").unwrap(),
-            "a_half1/run_half2_class001_unfil.mrc"
-        );
-        assert_eq!(name("x_half2.mrc").unwrap(), "x_half1.mrc");
-        assert!(name("map.mrc").unwrap_err().to_string().contains("--i2"));
-    }
+    use crate::formats::star::Document;
+    use std::io::Read;
 
     /// The final half maps of the reference run on real images: its resolution without a mask, and all files.
     #[test]
@@ -276,27 +233,13 @@ mod tests {
         };
         let half1 = reference.join("run_half1_class001_unfil.mrc");
         let folder = tempfile::tempdir().unwrap();
-        let settings = PostprocessSettings {
-            half1,
-            half2: None,
-            output: folder.path().join("postprocess"),
-            pixel_size: None,
-            mask: None,
-            force_mask: false,
-            mtf: None,
-            mtf_pixel_size: None,
-            sharpening: Sharpening::Fitted {
-                low: 15.0,
-                high: 0.0,
-            },
-            skip_weighting: false,
-            low_pass: -1.0,
-            filter_edge: 2,
-            randomise_below: 0.8,
-            randomise_at: None,
-            half_maps: true,
-            seed: 0,
+        let mut settings = PostprocessSettings::new(half1, folder.path().join("postprocess"));
+        settings.sharpening = Sharpening::Fitted {
+            low: 15.0,
+            high: 0.0,
         };
+        settings.low_pass = -1.0;
+        settings.half_maps = true;
         let found = run(&settings).unwrap();
         assert!(
             (7.0..12.0).contains(&found.resolution),
@@ -311,6 +254,8 @@ mod tests {
             "_fsc.dat",
             "_half1.mrc",
             "_half2.mrc",
+            "_fsc.eps",
+            "_guinier.eps",
         ] {
             let file = folder.path().join(format!("postprocess{name}"));
             assert!(file.exists(), "{name}");
@@ -326,5 +271,57 @@ mod tests {
                 .unwrap()
                 .has("rlnLogAmplitudesSharpened")
         );
+    }
+
+    /// Every column, and every figure of the general table, of RELION 5.0.1 on the same half maps with a mask (golden
+    /// run `more/post`): FSC within 1e-3, log amplitudes within 0.01, B-factor within 1 %.
+    #[test]
+    fn agrees_with_the_reference_run_column_by_column() {
+        let (Some(run4), Some(post)) = (
+            material::golden("refine3d_c4"),
+            material::golden("more/post"),
+        ) else {
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let packed = std::fs::File::open(post.join("mask.mrc.gz")).unwrap();
+        let mut mask = Vec::new();
+        flate2::read::GzDecoder::new(packed)
+            .read_to_end(&mut mask)
+            .unwrap();
+        let mask_file = folder.path().join("mask.mrc");
+        std::fs::write(&mask_file, mask).unwrap();
+        let half1 = run4.join("run_half1_class001_unfil.mrc");
+        let mut settings = PostprocessSettings::new(half1, folder.path().join("post"));
+        settings.mask = Some(mask_file);
+        settings.pixel_size = Some(4.0);
+        settings.sharpening = Sharpening::Fitted {
+            low: 20.0,
+            high: 0.0,
+        };
+        run(&settings).unwrap();
+        let ours = Document::read(&folder.path().join("post.star")).unwrap();
+        let theirs = Document::read(&post.join("post.star")).unwrap();
+        for (table, bound) in [("fsc", 1e-3), ("guinier", 0.01)] {
+            let (a, b) = (ours.require(table).unwrap(), theirs.require(table).unwrap());
+            assert_eq!(a.labels(), b.labels());
+            assert_eq!(a.len(), b.len());
+            for label in b.labels() {
+                let (a, b) = (a.real_column(label).unwrap(), b.real_column(label).unwrap());
+                for (s, (a, b)) in a.iter().zip(&b).enumerate() {
+                    assert!((a - b).abs() < bound, "{label} row {s}: {a} for {b}");
+                }
+            }
+        }
+        let (a, b) = (
+            ours.require("general").unwrap(),
+            theirs.require("general").unwrap(),
+        );
+        assert_eq!(a.labels(), b.labels());
+        for label in b.labels() {
+            let Ok(b) = b.real(0, label) else { continue };
+            let a = a.real(0, label).unwrap();
+            assert!((a / b - 1.0).abs() < 0.01, "{label}: {a} for {b}");
+        }
     }
 }

@@ -1,14 +1,26 @@
 //! Files of post-processing.
 
-use super::{PostprocessError, PostprocessSettings, Postprocessed};
+use super::{PostprocessError, PostprocessSettings, Postprocessed, resolution_of_shell};
 use crate::formats::mrc::write_map;
 use crate::formats::star::{Document, Table, Value};
 use ndarray::Array3;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-fn with(root: &Path, suffix: &str) -> PathBuf {
+/// `<root><suffix>`.
+pub fn with(root: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", root.display()))
+}
+
+/// Makes the folder of an output root where there is none.
+pub fn make_folder(root: &Path) -> Result<(), PostprocessError> {
+    match root.parent().filter(|f| !f.as_os_str().is_empty()) {
+        Some(folder) => std::fs::create_dir_all(folder).map_err(|source| PostprocessError::Write {
+            path: folder.display().to_string(),
+            source,
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Write `<o><name>.mrc` and, with a mask, `<o><name>_masked.mrc`.
@@ -19,12 +31,7 @@ pub fn write_map_pair(
     mask: Option<&Array3<f64>>,
     pixel_size: f64,
 ) -> Result<(), PostprocessError> {
-    if let Some(folder) = root.parent().filter(|f| !f.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|source| PostprocessError::Write {
-            path: folder.display().to_string(),
-            source,
-        })?;
-    }
+    make_folder(root)?;
     let single = |m: &Array3<f64>| m.mapv(|v| v as f32);
     write_map(
         &with(root, &format!("{name}.mrc")),
@@ -41,30 +48,33 @@ pub fn write_map_pair(
 /// Write `<o>.star`, `<o>_fsc.xml` and `<o>_fsc.dat`.
 pub fn write_tables(
     settings: &PostprocessSettings,
-    half2: &Path,
     found: &Postprocessed,
-    n: usize,
-    pixel_size: f64,
 ) -> Result<(), PostprocessError> {
-    let extent = n as f64 * pixel_size;
     Document {
-        header: vec![format!(
-            "postprocess; version {}",
-            env!("CARGO_PKG_VERSION")
-        )],
+        header: vec![
+            format!(
+                "gerelion postprocess; version {}",
+                env!("CARGO_PKG_VERSION")
+            ),
+            settings.command_line.clone(),
+        ],
         tables: vec![
-            general(settings, half2, found, extent),
-            fsc(found, extent),
-            guinier(found, extent),
+            general(settings, found),
+            fsc(settings, found),
+            guinier(found),
         ],
     }
     .write(&with(&settings.output, ".star"))?;
-    let mut xml = String::from(
-        "<fsc title=\"masked-corrected FSC\" xaxis=\"Resolution (A-1)\" yaxis=\"Correlation Coefficient\">\n",
+    let what = match settings.mask {
+        Some(_) => "masked-corrected",
+        None => "unmasked",
+    };
+    let mut xml = format!(
+        "<fsc title=\"RELION {what} FSC\" xaxis=\"Resolution (A-1)\" yaxis=\"Correlation Coefficient\">\n"
     );
     let mut dat = String::new();
     for (s, c) in found.curves.corrected.iter().enumerate() {
-        let x = s as f64 / extent;
+        let x = 1.0 / resolution_of_shell(s, found.extent);
         // writing to strings cannot fail
         let _ = writeln!(
             xml,
@@ -83,27 +93,29 @@ pub fn write_tables(
     Ok(())
 }
 
-fn general(
-    settings: &PostprocessSettings,
-    half2: &Path,
-    found: &Postprocessed,
-    extent: f64,
-) -> Table {
+fn general(settings: &PostprocessSettings, found: &Postprocessed) -> Table {
     let name = |path: &Path| path.display().to_string();
     let mut table = Table::new_list("general");
     table.push("rlnFinalResolution", found.resolution);
     table.push("rlnBfactorUsedForSharpening", found.b_factor);
     table.push("rlnUnfilteredMapHalf1", name(&settings.half1));
-    table.push("rlnUnfilteredMapHalf2", name(half2));
+    table.push("rlnUnfilteredMapHalf2", name(&found.half2));
     table.push("rlnPostprocessedMap", name(&with(&settings.output, ".mrc")));
+    if let Some(mass) = settings.molecular_weight {
+        table.push("rlnMolecularWeight", mass);
+        table.push(
+            "rlnParticleBoxFractionMolecularWeight",
+            box_over_mass(mass, found.extent),
+        );
+    }
     if let (Some(mask), Some(fraction), Some(from)) = (
         &settings.mask,
         found.mask_fraction,
         found.curves.randomised_from,
     ) {
-        table.push("rlnParticleBoxFractionSolventMask", fraction);
+        table.push("rlnParticleBoxFractionSolventMask", BOX_SHARE / fraction);
         table.push("rlnMaskName", name(mask));
-        table.push("rlnRandomiseFrom", extent / from.max(1) as f64);
+        table.push("rlnRandomiseFrom", found.extent / from.max(1) as f64);
         table.push(
             "rlnPostprocessedMapMasked",
             name(&with(&settings.output, "_masked.mrc")),
@@ -117,24 +129,54 @@ fn general(
     table
 }
 
-fn fsc(found: &Postprocessed, extent: f64) -> Table {
+/// Share of a cube's voxels that count: 0.476, as RELION has it (spec 02 §7.1 step 2).
+const BOX_SHARE: f64 = 0.476;
+
+/// Volume of protein, Å³ per Da, inverted: Da per Å³.
+const DENSITY: f64 = 0.81;
+
+/// Mass (Da) of protein that would fill a part of a box of side `extent` Å.
+pub fn mass_inside(fraction: f64, extent: f64) -> f64 {
+    fraction * extent.powi(3) * DENSITY
+}
+
+/// Box over particle volume for an ordered mass in kDa (spec 02 §7.1 step 2).
+fn box_over_mass(mass: f64, extent: f64) -> f64 {
+    BOX_SHARE * extent.powi(3) * DENSITY / (1000.0 * mass)
+}
+
+/// Returns the share of a mask's voxels above 0.5.
+pub fn fraction(mask: &Array3<f64>) -> f64 {
+    mask.iter().filter(|v| **v > 0.5).count() as f64 / mask.len() as f64
+}
+
+/// FSC of the particle alone, if the noise power outside it were left out: the box is `f` times the particle.
+fn partial(unmasked: &[f64], f: f64) -> Vec<f64> {
+    let of = |c: &f64| f * c / (1.0 + (f - 1.0) * c);
+    unmasked.iter().map(of).collect()
+}
+
+fn fsc(settings: &PostprocessSettings, found: &Postprocessed) -> Table {
+    let extent = found.extent;
     let curves = &found.curves;
     let mut columns: Vec<(&str, Vec<f64>)> = Vec::new();
     if let (Some(masked), Some(randomised), Some(fraction)) =
         (&curves.masked, &curves.randomised, found.mask_fraction)
     {
-        // FSC of the particle alone if all noise power outside it were left out
-        let f = 0.476 / fraction;
-        let partial = curves
-            .unmasked
-            .iter()
-            .map(|c| f * c / (1.0 + (f - 1.0) * c))
-            .collect();
         columns.push((
             "rlnFourierShellCorrelationCorrected",
             curves.corrected.clone(),
         ));
-        columns.push(("rlnFourierShellCorrelationParticleMaskFraction", partial));
+        columns.push((
+            "rlnFourierShellCorrelationParticleMaskFraction",
+            partial(&curves.unmasked, BOX_SHARE / fraction),
+        ));
+        if let Some(mass) = settings.molecular_weight {
+            columns.push((
+                "rlnFourierShellCorrelationParticleMolWeight",
+                partial(&curves.unmasked, box_over_mass(mass, extent)),
+            ));
+        }
         columns.push((
             "rlnFourierShellCorrelationUnmaskedMaps",
             curves.unmasked.clone(),
@@ -156,23 +198,23 @@ fn fsc(found: &Postprocessed, extent: f64) -> Table {
         .collect();
     let mut table = Table::new_loop("fsc", &labels);
     for s in 0..curves.unmasked.len() {
-        let angstrom = if s == 0 { 999.0 } else { extent / s as f64 };
-        let mut row: Vec<Value> = vec![s.into(), (s as f64 / extent).into(), angstrom.into()];
+        let angstrom = resolution_of_shell(s, extent);
+        let mut row: Vec<Value> = vec![s.into(), (1.0 / angstrom).into(), angstrom.into()];
         row.extend(columns.iter().map(|c| Value::Real(c.1[s])));
         table.push_row(row);
     }
     table
 }
 
-fn guinier(found: &Postprocessed, extent: f64) -> Table {
+fn guinier(found: &Postprocessed) -> Table {
     let mut labels = vec!["rlnResolutionSquared"];
     labels.extend(found.guinier.iter().map(|c| c.0));
     if found.fit.is_some() {
         labels.push("rlnLogAmplitudesIntercept");
     }
     let mut table = Table::new_loop("guinier", &labels);
-    for s in 1..found.curves.unmasked.len() {
-        let mut row = vec![Value::Real((s as f64 / extent).powi(2))];
+    for s in 0..found.curves.unmasked.len() {
+        let mut row = vec![Value::Real((s as f64 / found.extent).powi(2))];
         row.extend(found.guinier.iter().map(|c| Value::Real(c.1[s])));
         row.extend(found.fit.map(|fit| Value::Real(fit.intercept)));
         table.push_row(row);

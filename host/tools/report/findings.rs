@@ -163,24 +163,33 @@ fn fsc(model: &Model) -> Option<String> {
         .copied()
         .filter(|v| v.is_finite())
         .collect();
-    let end = &curve[curve.len().saturating_sub(3)..];
-    if !end.is_empty() && end.iter().all(|value| *value > GOLD_STANDARD) {
+    if let Some(end) = does_not_fall(&curve) {
         return Some(format!(
-            "The FSC does not fall to zero: it is {:.2} at the highest frequency. Either the pixels limit the resolution, or \
-             the half-sets share something (particles extracted twice, a tight mask).",
-            end[end.len() - 1]
+            "The FSC does not fall to zero: it is {end:.2} at the highest frequency. Either the pixels limit the resolution, or \
+             the half-sets share something (particles extracted twice, a tight mask)."
         ));
     }
-    let fallen = curve.iter().position(|value| *value < GOLD_STANDARD)?;
-    let (shell, value) = (fallen..curve.len())
-        .map(|shell| (shell, curve[shell]))
-        .max_by(|a, b| a.1.total_cmp(&b.1))?;
-    (value > RISEN_AGAIN && shell > 0).then(|| {
+    rises_again(&curve).map(|(shell, value)| {
         format!(
             "The FSC falls below {GOLD_STANDARD} and rises to {value:.2} again, at {:.2} Å.",
             model.extent() / shell as f64
         )
     })
+}
+
+/// Returns the last value of a curve whose last three are all above [`GOLD_STANDARD`].
+pub fn does_not_fall(curve: &[f64]) -> Option<f64> {
+    let end = &curve[curve.len().saturating_sub(3)..];
+    let last = *end.last()?;
+    end.iter().all(|v| *v > GOLD_STANDARD).then_some(last)
+}
+
+/// Returns shell and value of the highest point above [`RISEN_AGAIN`] that a curve climbs to after it has fallen below
+/// [`GOLD_STANDARD`].
+pub fn rises_again(curve: &[f64]) -> Option<(usize, f64)> {
+    let fallen = curve.iter().position(|value| *value < GOLD_STANDARD)?;
+    let highest = (fallen..curve.len()).max_by(|a, b| curve[*a].total_cmp(&curve[*b]))?;
+    (curve[highest] > RISEN_AGAIN && highest > 0).then(|| (highest, curve[highest]))
 }
 
 /// Images in both half-sets.
