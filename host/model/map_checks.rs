@@ -244,6 +244,26 @@ impl Spread {
     }
 }
 
+/// Checks that all values of a map, or of another `what`, are numbers; `advice` says what to do otherwise.
+///
+/// # Errors
+/// A value that is not finite, with its place.
+pub fn finite(
+    path: &Path,
+    map: &Array3<f32>,
+    what: &str,
+    advice: &str,
+) -> Result<(), Message> {
+    let mut values = map.indexed_iter();
+    match values.find(|(_, value)| !value.is_finite()) {
+        Some(((z, y, x), value)) => Err(Code::MAP_VALUES.says(format!(
+            "{}: voxel ({x}, {y}, {z}) of the {what} is {value}, which is no number. {advice}.",
+            path.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Checks that a reference has contrast.
 ///
 /// # Errors

@@ -125,6 +125,21 @@ pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             false => warnings.push(text),
         }
     }
+    if let Some(found) = Holders::of(set, |p| largest_defocus(p) == 0.0)
+        && found.share() > MOST_TINY
+    {
+        warnings.push(format!(
+            "{found} have a defocus of 0: has the CTF been estimated? An image in focus shows next to nothing. Without CTF \
+             parameters leave out --ctf."
+        ));
+    }
+    let under = Holders::of(set, |p| p.ctf.defocus_u + p.ctf.defocus_v < 0.0);
+    if let Some(found) = under.filter(|found| found.share() < 1.0) {
+        warnings.push(format!(
+            "{found} have a negative defocus, and others a positive one. Underfocus is positive in rlnDefocusU and rlnDefocusV: \
+             are files of two conventions joined?"
+        ));
+    }
     if let Some(found) = Holders::of(set, |p| largest_defocus(p) > USUAL_DEFOCUS) {
         warnings.push(format!(
             "{found} have a defocus beyond 10 µm. rlnDefocusU and rlnDefocusV are in Å, as 15000: are they right?"

@@ -99,7 +99,7 @@ pub fn run(
     workers.ranks.watch().enter("maximisation");
     maximization::run(job, &workers.ranks, sums, iteration, console)?;
     if job.class_selection(iteration) == ClassSelection::RandomPerParticle {
-        job.generate_seeds = false;
+        job.state.seeds_due = false;
     }
     update_resolution(job, iteration, console);
     broadcast::broadcast_state(&workers.ranks, &mut job.state);

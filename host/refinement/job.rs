@@ -37,8 +37,6 @@ pub struct Job {
     pub solvent: Solvent,
     /// Symmetry operators (without the identity) of each class, for the sums.
     pub operators: Vec<Vec<Matrix3>>,
-    /// Classes still have to be made different (spec 01 §2.5).
-    pub generate_seeds: bool,
     /// τ² comes from `--tau` and stays.
     pub fixed_tau2: bool,
     /// Processing order of each half.
@@ -76,10 +74,9 @@ impl Job {
     pub fn class_selection(&self, iteration: usize) -> ClassSelection {
         let cc_first = self.settings.first_iteration_cc;
         match iteration {
-            1 if self.generate_seeds && cc_first => ClassSelection::First,
-            1 if self.generate_seeds => ClassSelection::RandomPerParticle,
-            2 if self.generate_seeds && cc_first => ClassSelection::RandomPerParticle,
-            _ => ClassSelection::All,
+            _ if !self.state.seeds_due => ClassSelection::All,
+            1 if cc_first => ClassSelection::First,
+            _ => ClassSelection::RandomPerParticle,
         }
     }
 

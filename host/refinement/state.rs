@@ -59,6 +59,10 @@ pub struct RunState {
     pub subset_size: i64,
     /// Subsets of all iterations of a gradient run so far.
     pub subsets: Vec<Subset>,
+    /// Classes are copies of one map and still have to be made different (spec 01 §2.5).
+    pub seeds_due: bool,
+    /// The first references were made from the images, not given by `--ref`.
+    pub references_made: bool,
 }
 
 /// The particles of an iteration of a gradient run.
@@ -99,6 +103,8 @@ impl RunState {
             step_size: 0.0,
             subset_size: -1,
             subsets: Vec::new(),
+            seeds_due: false,
+            references_made: false,
         }
     }
 

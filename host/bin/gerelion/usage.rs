@@ -4,18 +4,25 @@ use clap::error::ErrorKind;
 use gerelion::errors::Code;
 use std::process::ExitCode;
 
-/// Print what is wrong, or the help text or version that was asked for. The status is 2, as usual for such errors, or 0.
+/// Print what is wrong, or the help text or version that was asked for. The status is 1, as for all errors (2 is a run that was
+/// aborted), or 0.
 pub fn refuse(error: &clap::Error) -> ExitCode {
     match code(error.kind()) {
         Some(code) => {
             let text = error.to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text);
             gerelion::errors::tell(&code.says(text.trim_end()).printed());
+            ExitCode::FAILURE
         }
-        // A closed pipe (gerelion --help | head) is nobody's loss.
-        None => drop(error.print()),
+        None => {
+            // A closed pipe (gerelion --help | head) is nobody's loss.
+            let _ = error.print();
+            match error.use_stderr() {
+                true => ExitCode::FAILURE,
+                false => ExitCode::SUCCESS,
+            }
+        }
     }
-    ExitCode::from(error.exit_code() as u8)
 }
 
 /// None: the text is what the user wanted.

@@ -1,14 +1,18 @@
 //! Tables of our own in `_optimiser.star` and `_model.star`, which RELION skips: what RELION forgets, or rounds, between
 //! two runs. With them a continued run is the run that it would have been without the interruption.
 
+use crate::errors::{Code, Message};
 use crate::formats::star::{Document, StarError, Table, Value};
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::refinement::settings::Settings;
 use crate::refinement::state::{RunState, Subset};
+use std::path::Path;
 
 /// Name of the table.
 pub const TABLE: &str = "gerelion_state";
+/// Stands in the first line of our files.
+pub const OWN: &str = "GeRelion-";
 
 /// The table for a state; reals are written with all their digits.
 pub fn table(state: &RunState, sampling: &Sampling, order_iteration: usize) -> Table {
@@ -18,6 +22,8 @@ pub fn table(state: &RunState, sampling: &Sampling, order_iteration: usize) -> T
     t.push("gerelionFineEnoughSampling", state.fine_enough);
     t.push("gerelionLocalSearches", state.local_searches);
     t.push("gerelionCurrentImageSize", state.current_size);
+    t.push(SEEDS_DUE, state.seeds_due);
+    t.push(REFERENCES_MADE, state.references_made);
     for (label, value) in reals(state, sampling) {
         t.push(label, all_digits(value));
     }
@@ -53,6 +59,8 @@ pub fn read_from_nothing(table: &Table) -> Result<bool, StarError> {
 }
 
 const FROM_NOTHING: &str = "gerelionFromNothing";
+const SEEDS_DUE: &str = "gerelionSeedsDue";
+const REFERENCES_MADE: &str = "gerelionFirstReferencesMade";
 
 /// Sizes of all subsets so far: the order of the particles follows from them.
 pub fn subsets_table(subsets: &[Subset]) -> Table {
@@ -81,6 +89,45 @@ pub fn read_subsets(document: &Document) -> Result<Vec<Subset>, StarError> {
 
 const SUBSETS: &str = "gerelion_subsets";
 
+/// Our table, where the file is one of ours.
+///
+/// # Errors
+/// The first line says that the file is ours, but the table is missing.
+pub fn own_table<'a>(document: &'a Document, path: &Path) -> Result<Option<&'a Table>, Message> {
+    let table = document.table(TABLE);
+    let is_ours = document.header.first().is_some_and(|line| line.contains(OWN));
+    let complete = table.is_some() && (document.table(SUBSETS).is_some() || !in_gradient_run(document));
+    match is_ours && !complete {
+        true => Err(cut_short(path)),
+        false => Ok(table),
+    }
+}
+
+fn in_gradient_run(document: &Document) -> bool {
+    let flag = "rlnDoGradientRefine";
+    document
+        .table("optimiser_general")
+        .is_some_and(|table| table.has(flag) && table.boolean(0, flag).unwrap_or(false))
+}
+
+/// The last subset of a gradient run is that of the last iteration.
+///
+/// # Errors
+/// The table ends before.
+pub fn check_subsets(state: &RunState, path: &Path) -> Result<(), Message> {
+    match state.subsets.last() {
+        Some(last) if last.iteration != state.iteration => Err(cut_short(path)),
+        _ => Ok(()),
+    }
+}
+
+fn cut_short(path: &Path) -> Message {
+    Code::RUN_FILES_DIFFER.says(format!(
+        "{}: the tables of GeRelion at its end ({TABLE}, and {SUBSETS} of a run with --grad) are not whole: the file was cut short or          changed. Restore it, or continue from an earlier iteration.",
+        path.display()
+    ))
+}
+
 /// What the table adds to RELION's columns.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exact {
@@ -98,6 +145,15 @@ pub struct Exact {
 pub fn read(table: &Table, state: &mut RunState) -> Result<Exact, StarError> {
     let real = |label: &str| table.real(0, label);
     let count = |label: &str| table.integer(0, label).map(|n| n.max(0) as usize);
+    // Files of earlier versions have no such columns.
+    for (label, flag) in [
+        (SEEDS_DUE, &mut state.seeds_due),
+        (REFERENCES_MADE, &mut state.references_made),
+    ] {
+        if table.has(label) {
+            *flag = table.boolean(0, label)?;
+        }
+    }
     state.fine_enough = table.boolean(0, "gerelionFineEnoughSampling")?;
     state.local_searches = table.boolean(0, "gerelionLocalSearches")?;
     state.current_size = count("gerelionCurrentImageSize")?;

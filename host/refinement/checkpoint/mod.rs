@@ -14,6 +14,7 @@ mod angular_distribution;
 mod file_names;
 pub(crate) mod gerelion_state;
 mod model_star;
+mod moment_checks;
 mod optimiser_star;
 #[cfg(test)]
 mod reference_files;
@@ -198,7 +199,7 @@ struct FileSet<'a> {
 impl FileSet<'_> {
     fn write(&self) -> Result<PathBuf, OutputError> {
         let optimiser = PathBuf::from(self.names.optimiser());
-        let mark = &*SetMark::of(self.state, self.models).line();
+        let mark = &SetMark::of(self.state, self.models);
         remove_if_present(&optimiser)?;
         let mut files = Files::default();
         for (m, model) in self.models.iter().enumerate() {
@@ -214,13 +215,15 @@ impl FileSet<'_> {
         }
         files.add(|| {
             let mut sampling = sampling_star::document(self.sampling, &self.original_sampling);
-            sampling.header.push(mark.to_owned());
-            Ok(sampling.write(Path::new(&self.names.sampling()))?)
+            let path = self.names.sampling();
+            sampling.header.push(mark.line(path.as_ref()));
+            Ok(sampling.write(path.as_ref())?)
         });
         files.add(|| {
+            let path = self.names.data();
             self.particles.write_with_comment(
-                Path::new(&self.names.data()),
-                Some(mark),
+                path.as_ref(),
+                Some(&mark.line(path.as_ref())),
                 self.settings.split_random_halves,
                 self.iteration != Some(0),
             )?;
@@ -228,7 +231,7 @@ impl FileSet<'_> {
         });
         files.write()?;
         let mut document = optimiser_star::document(&self.optimiser_contents());
-        document.header.push(mark.to_owned());
+        document.header.push(mark.line(&optimiser));
         document.write(&optimiser)?;
         Ok(optimiser)
     }
@@ -244,7 +247,7 @@ impl FileSet<'_> {
         files: &mut Files<'s>,
         model: &'s Model,
         half: Option<usize>,
-        mark: &'s str,
+        mark: &'s SetMark,
     ) {
         let stem = self.names.model_stem(half);
         match model.dimensions() {
@@ -261,13 +264,20 @@ impl FileSet<'_> {
         }
         files.add(move || {
             let mut document = model_star::document(model, &stem, &self.particles.scale_groups);
-            document.header.push(mark.to_owned());
-            Ok(document.write(Path::new(&self.names.model(half)))?)
+            let path = self.names.model(half);
+            document.header.push(mark.line(path.as_ref()));
+            Ok(document.write(path.as_ref())?)
         });
     }
 
     /// The map of every class and its distribution of directions.
-    fn add_maps<'s>(&'s self, files: &mut Files<'s>, model: &'s Model, stem: &str, mark: &'s str) {
+    fn add_maps<'s>(
+        &'s self,
+        files: &mut Files<'s>,
+        model: &'s Model,
+        stem: &str,
+        mark: &'s SetMark,
+    ) {
         for (k, class) in model.classes.iter().enumerate() {
             let path = PathBuf::from(file_names::class_map(stem, k + 1));
             files.add(move || self.write_map(&path, &class.map, mark));
@@ -286,9 +296,15 @@ impl FileSet<'_> {
         }
     }
 
-    fn write_map(&self, path: &Path, map: &Array3<f64>, mark: &str) -> Result<(), OutputError> {
+    fn write_map(
+        &self,
+        path: &Path,
+        map: &Array3<f64>,
+        mark: &SetMark,
+    ) -> Result<(), OutputError> {
         let single = map.mapv(|v| v as f32);
-        write_map_labelled(path, single.view(), self.models[0].pixel_size, mark)?;
+        let pixel_size = self.models[0].pixel_size;
+        write_map_labelled(path, single.view(), pixel_size, &mark.line(path))?;
         Ok(())
     }
 
@@ -318,12 +334,12 @@ fn write_averages<'a>(
     path: &Path,
     maps: impl ExactSizeIterator<Item = &'a Array3<f64>>,
     model: &Model,
-    mark: &str,
+    mark: &SetMark,
 ) -> Result<(), OutputError> {
     let (box_size, pixel_size) = (model.box_size, model.pixel_size);
     let mut stack =
         StackWriter::create(path, box_size, maps.len(), pixel_size, StackMode::Float32)?
-            .labelled(mark);
+            .labelled(&mark.line(path));
     for map in maps {
         let image: Vec<f32> = map.iter().map(|&v| v as f32).collect();
         stack.push(&image)?;

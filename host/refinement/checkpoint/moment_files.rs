@@ -7,7 +7,9 @@ use crate::formats::volume::read_reference_if;
 use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::fourier::shells::round;
 use crate::model::{Model, Moments};
+use crate::refinement::checkpoint::moment_checks;
 use crate::refinement::checkpoint::resume::ResumeError;
+use crate::refinement::checkpoint::set_mark::SetMark;
 use ndarray::{Array3, ArrayView3, Axis, concatenate};
 use num_complex::Complex64;
 use std::path::Path;
@@ -29,7 +31,7 @@ fn file(model_stem: &str, order: usize, number: usize, dimensions: Dimensions) -
 }
 
 /// Writes the moments of all classes, with the mark of the set of files: those of pseudo-half 1 before those of pseudo-half 2.
-pub fn write(model_stem: &str, model: &Model, mark: &str) -> Result<(), MrcError> {
+pub fn write(model_stem: &str, model: &Model, mark: &SetMark) -> Result<(), MrcError> {
     let dimensions = model.dimensions();
     let none = Moments::new(smallest(model));
     let moments = || {
@@ -46,7 +48,8 @@ pub fn write(model_stem: &str, model: &Model, mark: &str) -> Result<(), MrcError
         Dimensions::Three => {
             let write = |order: usize, number: usize, volume: Array3<f32>| {
                 let name = file(model_stem, order, number + 1, dimensions);
-                write_map_labelled(Path::new(&name), volume.view(), 0.0, mark)
+                let label = mark.line(name.as_ref());
+                write_map_labelled(name.as_ref(), volume.view(), 0.0, &label)
             };
             let mut all = first.into_iter().flatten().enumerate();
             all.try_for_each(|(number, volume)| write(1, number, volume))?;
@@ -61,12 +64,12 @@ fn write_images(
     model_stem: &str,
     order: usize,
     images: Vec<Array3<f32>>,
-    mark: &str,
+    mark: &SetMark,
 ) -> Result<(), MrcError> {
     let views: Vec<ArrayView3<f32>> = images.iter().map(|image| image.view()).collect();
     let stack = concatenate(Axis(0), &views).expect("images of one size");
     let name = file(model_stem, order, 0, Dimensions::Two);
-    write_stack(Path::new(&name), stack.view(), 0.0, mark)
+    write_stack(name.as_ref(), stack.view(), 0.0, &mark.line(name.as_ref()))
 }
 
 /// The grid of moments that nothing has entered yet.
@@ -88,13 +91,13 @@ pub fn second_moment(moments: &Moments) -> Array3<f32> {
 }
 
 /// Sections, rows and columns of a file.
-fn file_size(shape: &VolumeShape) -> (usize, usize, usize) {
+pub(super) fn file_size(shape: &VolumeShape) -> (usize, usize, usize) {
     let side = shape.padded_box;
     (shape.dimensions.sections(side), side, 2 * (side / 2 + 1))
 }
 
 /// Squared length of an element of a file, and its place among the moments if they have it.
-fn place(shape: &VolumeShape, z: usize, y: usize, x: usize) -> (i64, Option<usize>) {
+pub(super) fn place(shape: &VolumeShape, z: usize, y: usize, x: usize) -> (i64, Option<usize>) {
     let (sections, side, _) = file_size(shape);
     let (z, y) = (
         z as i64 - (sections / 2) as i64,
@@ -125,7 +128,7 @@ fn as_file(
 /// `locate` finds files.
 ///
 /// # Errors
-/// A file is missing, damaged or of another box or padding.
+/// A file is missing, damaged, of another box or padding, or holds what moments cannot be.
 pub fn read(
     recorded: [&str; 2],
     classes: usize,
@@ -138,9 +141,15 @@ pub fn read(
             "the name of a first moment, {first}, has no number. Restore the model file, or continue from an earlier iteration"
         ))
     })?;
-    let mut files = Vec::new();
+    let (mut files, mut paths) = (Vec::new(), Vec::new());
     for name in [first, &other, second] {
-        files.push(read_file(&locate(name)?, &shape)?);
+        let path = locate(name)?;
+        files.push(read_file(&path, &shape)?);
+        paths.push(path);
+    }
+    moment_checks::second(&paths[2], &files[2], &shape)?;
+    for (path, file) in paths[..2].iter().zip(&files) {
+        moment_checks::first(path, file, (&paths[2], &files[2]), &shape)?;
     }
     Ok(from_files([&files[0], &files[1], &files[2]], shape))
 }
@@ -178,12 +187,7 @@ fn read_file(path: &Path, shape: &VolumeShape) -> Result<Array3<f32>, ResumeErro
 /// Moments from the values of their files, M₁, M₂ and V; `shape`: any of their box and padding.
 pub fn from_files([m1, m2, v]: [&Array3<f32>; 3], shape: VolumeShape) -> Moments {
     // What was visited is a sphere; the grid is made as small as it may be.
-    let mut visited = -1;
-    for ((z, y, column), value) in v.indexed_iter() {
-        if column % 2 == 1 && *value == 0.0 {
-            visited = visited.max(place(&shape, z, y, column / 2).0);
-        }
-    }
+    let visited = moment_checks::visited(v, &shape);
     let holds = |r_max: &usize| round(*r_max as f64 * shape.padding).pow(2) > visited;
     let r_max = (1..shape.box_size / 2).find(holds);
     let shape = VolumeShape::new(

@@ -55,7 +55,8 @@ pub fn document(contents: &Contents) -> Document {
     Document {
         header: vec![
             format!(
-                "RELION optimiser; version GeRelion-{}",
+                "RELION optimiser; version {}{}",
+                exact::OWN,
                 env!("CARGO_PKG_VERSION")
             ),
             format!("{} ", contents.settings.command_line),

@@ -1,5 +1,5 @@
-//! The mark that all files of an iteration carry. With it `--continue` sees that two runs have written with one `--o`, which a
-//! file system without locks lets happen.
+//! The mark that all files of an iteration carry, each with its own part in the set. With it `--continue` sees that two runs
+//! have written with one `--o`, which a file system without locks lets happen, and that one file was copied over another.
 
 use crate::errors::{Code, Message};
 use crate::formats::star::Document;
@@ -16,6 +16,8 @@ use std::path::Path;
 const PREFIX: &str = "GeRelion file set ";
 /// Hexadecimal digits of a mark.
 const DIGITS: usize = 16;
+/// A label of a map has room for no more.
+const LONGEST_PART: usize = 40;
 /// Both places lie in these first bytes of a file.
 const BEGINNING: u64 = 1024;
 
@@ -47,17 +49,19 @@ impl SetMark {
         Self(lines.iter().find_map(|line| found_in(line.as_bytes())))
     }
 
-    /// The comment, or label, with the mark; empty without one.
-    pub fn line(&self) -> String {
-        self.0
-            .as_ref()
-            .map_or_else(String::new, |mark| format!("{PREFIX}{mark}"))
+    /// The comment, or label, with the mark and the part that the file at `path` has in the set; empty without a mark.
+    pub fn line(&self, path: &Path) -> String {
+        match (&self.0, part(path)) {
+            (None, _) => String::new(),
+            (Some(mark), None) => format!("{PREFIX}{mark}"),
+            (Some(mark), Some(part)) => format!("{PREFIX}{mark} {part}"),
+        }
     }
 
     /// Compares with the mark of a file that `owner` names. Files without a mark, as other programs write them, pass.
     ///
     /// # Errors
-    /// The file has another mark.
+    /// The file has another mark, or another part in the set than its name says.
     pub fn check(&self, path: &Path, owner: &Path) -> Result<(), Message> {
         let mut beginning = Vec::new();
         // A file that cannot be read is told by who reads it whole.
@@ -70,21 +74,52 @@ impl SetMark {
                 path.display(),
                 owner.display()
             ))),
-            _ => Ok(()),
+            _ => match (part_in(&beginning), part(path)) {
+                (Some(written), Some(named)) if written != named => {
+                    Err(Code::RUN_FILES_DIFFER.says(format!(
+                        "{}: this file was written as …{written} of its run, not as …{named}: one file of an iteration was copied over \
+                         another. Restore it, or continue from another iteration.",
+                        path.display()
+                    )))
+                }
+                _ => Ok(()),
+            },
         }
     }
 }
 
+/// The mark among the first bytes of a file.
 fn found_in(bytes: &[u8]) -> Option<String> {
-    let prefix = PREFIX.as_bytes();
-    let at = bytes
-        .windows(prefix.len())
-        .position(|part| part == prefix)?;
-    let mark = bytes[at + prefix.len()..].get(..DIGITS)?;
+    let mark = after_prefix(bytes)?.get(..DIGITS)?;
     let mark = std::str::from_utf8(mark).ok()?;
     mark.bytes()
         .all(|digit| digit.is_ascii_hexdigit())
         .then(|| mark.to_owned())
+}
+
+/// The part in the set that is written behind the mark; files of earlier versions have none.
+fn part_in(bytes: &[u8]) -> Option<String> {
+    let part = after_prefix(bytes)?.get(DIGITS..)?.strip_prefix(b" ")?;
+    let end = part.iter().position(|byte| !byte.is_ascii_graphic());
+    let part = &part[..end.unwrap_or(part.len())];
+    std::str::from_utf8(part).ok().map(str::to_owned)
+}
+
+fn after_prefix(bytes: &[u8]) -> Option<&[u8]> {
+    let prefix = PREFIX.as_bytes();
+    let mut places = bytes.windows(prefix.len());
+    let at = places.position(|place| place == prefix)?;
+    Some(&bytes[at + prefix.len()..])
+}
+
+/// What follows the number of the iteration in the name of a file, as `half1_class001.mrc`; None in other names.
+fn part(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let (_, numbered) = name.rsplit_once("_it")?;
+    let (number, part) = numbered.split_once('_')?;
+    let is_number = number.len() >= 3 && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_part = part.len() <= LONGEST_PART && part.bytes().all(|byte| byte.is_ascii_graphic());
+    (is_number && is_part).then(|| part.to_owned())
 }
 
 #[cfg(test)]
@@ -94,10 +129,41 @@ mod tests {
     #[test]
     fn a_mark_is_found_where_it_is_written() {
         let mark = SetMark(Some("0123456789abcdef".into()));
-        let header = ["a run".to_owned(), mark.line()];
+        let header = ["a run".to_owned(), mark.line("r_it001_data.star".as_ref())];
         assert_eq!(SetMark::of_header(&header), mark);
         assert_eq!(SetMark::of_header(&header[..1]), SetMark(None));
         assert_eq!(found_in(b"GeRelion file set 01234"), None);
-        assert_eq!(SetMark(None).line(), "");
+        assert_eq!(SetMark(None).line("r_it001_data.star".as_ref()), "");
+    }
+
+    #[test]
+    fn files_of_one_iteration_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = SetMark(Some("0123456789abcdef".into()));
+        let file = |name: &str| folder.path().join(name);
+        let write = |name: &str, line: &str| {
+            std::fs::write(file(name), format!("{line}\0rest")).unwrap();
+        };
+        let (one, two) = ("r_it001_class001.mrc", "r_it001_class002.mrc");
+        write(one, &mark.line(&file(one)));
+        let check = |name: &str| mark.check(&file(name), Path::new("r_it001_model.star"));
+        assert!(check(one).is_ok());
+        std::fs::copy(file(one), file(two)).unwrap();
+        let error = check(two).unwrap_err();
+        assert_eq!(error.code, Code::RUN_FILES_DIFFER);
+        assert!(error.to_string().contains("as …class001.mrc of its run"), "{error}");
+        // Under a name of the user's own, and from a version that wrote no parts.
+        std::fs::copy(file(one), file("best.mrc")).unwrap();
+        assert!(check("best.mrc").is_ok());
+        write(two, &mark.line("final.mrc".as_ref()));
+        assert!(check(two).is_ok());
+        for (name, expected) in [
+            ("job/run_it025_half2_model.star", Some("half2_model.star")),
+            ("run_item_it1000_1moment.mrcs", Some("1moment.mrcs")),
+            ("run_it5_class001.mrc", None),
+            ("run_class001.mrc", None),
+        ] {
+            assert_eq!(part(name.as_ref()).as_deref(), expected, "{name}");
+        }
     }
 }

@@ -20,6 +20,7 @@ use crate::refinement::parallel::engines;
 use crate::refinement::parallel::workers::{Workers, agree};
 use crate::refinement::run;
 use crate::refinement::settings::Settings;
+use crate::refinement::settings::continuation::not_repeated;
 use crate::refinement::settings::lengths;
 use crate::refinement::start_up;
 use std::ffi::OsString;
@@ -233,6 +234,9 @@ fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
         for text in resumed.notices.iter().chain(&changes) {
             console.say(&format!(" {text}"));
         }
+        for text in &resumed.warnings {
+            console.warn(&format!(" + WARNING: {text}"));
+        }
         return Ok(run::resume(resumed, &mut workers)?);
     }
     let settings = agree(ranks, fresh(line))?;
@@ -286,6 +290,8 @@ fn continued(
     optimiser: &str,
 ) -> Result<(resume::Resumed, Vec<String>), ProgramError> {
     let mut resumed = resume::read_optimiser(optimiser.as_ref())?;
+    let dropped = not_repeated(&resumed.settings.command_line, line);
+    resumed.warnings.extend(dropped);
     let changes = resumed.settings.apply_continue_options(line)?;
     if let Some([range, step]) = resumed.changed_offsets() {
         lengths::check_offset_steps(range, step)?;

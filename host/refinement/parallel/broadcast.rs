@@ -154,6 +154,8 @@ pub fn broadcast_state(ranks: &Ranks, state: &mut RunState) {
         step_size: state.step_size,
         subset_size: state.subset_size,
         subsets: std::mem::take(&mut state.subsets),
+        seeds_due: state.seeds_due,
+        references_made: state.references_made,
     };
 }
 

@@ -4,7 +4,9 @@ use crate::formats::star::{StarError, Table};
 use crate::maximization::gradient::schedule::{ScheduleOptions, Scheme};
 use crate::options::{CommandLine, OptionsError};
 use crate::refinement::settings::Settings;
-use crate::refinement::settings::option_values::{between, count, optional_count, refuse};
+use crate::refinement::settings::option_values::{
+    between, count, optional_count, positive_or_default, refuse,
+};
 
 /// What the user asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,7 +76,11 @@ impl GradientSettings {
             initial_subset: optional_count(line, "--grad_ini_subset")?,
             last_subset: optional_count(line, "--grad_fin_subset")?,
             momentum: between(line, "--mu", 0.0, 1.0, "it must lie between 0 and 1")?,
-            step_size: line.positive("--grad_stepsize"),
+            step_size: positive_or_default(
+                line,
+                "--grad_stepsize",
+                "it is a share of a step, above 0 (-1: by the kind of job)",
+            )?,
             step_scheme: scheme("--grad_stepsize_scheme")?,
             tau2_scheme: scheme("--tau2_fudge_scheme")?,
             write_every: count(line, "--grad_write_iter", 1)?,
@@ -109,6 +115,30 @@ impl GradientSettings {
         ];
         let found = excluded.into_iter().find(|(holds, _)| *holds);
         found.filter(|_| self.on).map(|(_, why)| why)
+    }
+
+    /// Returns warnings about options that contradict each other.
+    pub(crate) fn warnings(&self, settings: &Settings) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let (true, Some(first), Some(last)) = (self.on, self.initial_subset, self.last_subset)
+            && first > last
+        {
+            warnings.push(format!(
+                "--grad_ini_subset {first} is larger than --grad_fin_subset {last}: subsets will shrink while the maps get finer, \
+                 which need more particles. Give a larger last one."
+            ));
+        }
+        if settings.denovo_3d && settings.reference.is_some() {
+            warnings.push(format!(
+                "--ref gives the references, so --denovo_3dref makes none from nothing{}. For an initial model from nothing leave out \
+                 --ref.",
+                match self.on {
+                    true => "; it only chooses the steps and the T of --grad",
+                    false => "",
+                }
+            ));
+        }
+        warnings
     }
 
     /// What an optimiser file says; what older files lack has its default.

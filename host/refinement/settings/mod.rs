@@ -452,8 +452,12 @@ impl Settings {
         Ok(())
     }
 
-    /// Dimensionality of the references of a new run that are made from nothing; None where `--ref` gives them.
+    /// Dimensionality of the references of a new run that are made from nothing; None where `--ref` gives them, or files of
+    /// the run that is continued.
     pub fn from_nothing(&self) -> Option<Dimensions> {
+        if self.continue_from.is_some() {
+            return None;
+        }
         match (&self.reference, self.denovo_3d) {
             (Some(_), _) => None,
             (None, true) => Some(Dimensions::Three),

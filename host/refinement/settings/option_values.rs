@@ -19,7 +19,7 @@ pub(crate) fn particle_diameter(line: &CommandLine) -> Result<Option<f64>, Optio
 
 /// Returns `--psi_step`; None where it follows from the order of the directions.
 pub(crate) fn psi_step(line: &CommandLine) -> Result<Option<f64>, OptionsError> {
-    match line.positive("--psi_step") {
+    match positive_or_default(line, "--psi_step", "it is in degrees, above 0 (-1: by the order of the directions)")? {
         Some(step) if step < FINEST_PSI_STEP => Err(refuse(
             line,
             "--psi_step",
@@ -63,14 +63,28 @@ pub(crate) fn count(
         })
 }
 
-/// A whole number of at least 1; None when negative (RELION's "−1 is off").
+/// Returns a number above 0; None for −1, which stands for the default.
+pub(crate) fn positive_or_default(
+    line: &CommandLine,
+    option: &'static str,
+    reason: &'static str,
+) -> Result<Option<f64>, OptionsError> {
+    match line.real(option) {
+        -1.0 => Ok(None),
+        value if value > 0.0 => Ok(Some(value)),
+        _ => Err(refuse(line, option, reason)),
+    }
+}
+
+/// A whole number of at least 1; None for RELION's −1, which is off or stands for the default.
 pub(crate) fn optional_count(
     line: &CommandLine,
     option: &'static str,
 ) -> Result<Option<usize>, OptionsError> {
     match line.integer(option) {
-        ..0 => Ok(None),
-        _ => count(line, option, 1).map(Some),
+        -1 => Ok(None),
+        1.. => count(line, option, 1).map(Some),
+        _ => Err(refuse(line, option, "it must be at least 1 (-1: off, or the default)")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a fresh run reads before its images, and the checks that do without them.
 
 use crate::dataset::{OpticsGroup, ParticleSet, ReadOptions};
-use crate::errors::Code;
+use crate::errors::{Code, Message};
 use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::geometry::{random::CRandom, sampling::Sampling, symmetry::PointGroup};
 use crate::model::map_checks;
@@ -62,26 +62,38 @@ pub(crate) fn read_input(
     check_columns(&settings, &particles)?;
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     check_ctf(&settings, &particles, console)?;
-    check_classes(&settings, &particles, ranks)?;
-    let references = read_references(&settings, &particles.optics[0])?;
+    warn_all(console, &settings.gradient.warnings(&settings));
+    let room = RoomOfRun {
+        settings: &settings,
+        particles: &particles,
+        ranks,
+    };
+    let references = read_references(&settings, &particles.optics[0], &room)?;
     for half in &references {
         warn_all(console, &half.warnings);
+    }
+    if let (true, Some(path)) = (references[0].listed, &settings.reference) {
+        console.say(&format!(
+            " K = {}: one class for each reference of {}",
+            references[0].maps.len(),
+            path.display()
+        ));
     }
     let box_size = references[0].box_size();
     let pixel_size = references[0].pixel_size;
     lengths::check_resolutions(&settings, box_size as f64 * pixel_size)?;
     settings.classes = references[0].maps.len();
+    let dimensions = references[0].dimensions();
+    if dimensions == Dimensions::Two {
+        class_averages::check(&settings)?;
+        warn_all(console, &class_averages::warnings(&settings));
+    }
     if settings.split_random_halves && settings.classes > 1 {
         return Err(Code::CONFLICTING_OPTIONS.says(format!(
             "gold-standard half-sets need a single class, but there are {}. Use --K 1, or leave out --auto_refine \
              and --split_random_halves.",
             settings.classes
         )).into());
-    }
-    let dimensions = references[0].dimensions();
-    if dimensions == Dimensions::Two {
-        class_averages::check(&settings)?;
-        warn_all(console, &class_averages::warnings(&settings));
     }
     if settings.from_nothing().is_some() {
         settings.initial_low_pass = Some(first_references::resolution(
@@ -128,27 +140,40 @@ pub(crate) fn read_input(
     })
 }
 
-/// Refuses more classes than particles, and maps that do not fit into memory, before they are read.
-fn check_classes(
-    settings: &Settings,
-    particles: &ParticleSet,
+/// What there is room for: as many classes as particles, and references that fit into memory.
+struct RoomOfRun<'a> {
+    settings: &'a Settings,
+    particles: &'a ParticleSet,
+    /// Processes that share the machine's memory.
     ranks: usize,
-) -> Result<(), RunError> {
-    let (classes, count) = (settings.classes, particles.particles.len());
-    if classes > count {
-        return Err(Code::BAD_VALUE
-            .says(format!(
-                "--K {classes} asks for more classes than there are particles ({count} in {}). Give a smaller number.",
-                settings.particles.display()
-            ))
-            .into());
+}
+
+impl references::Room for RoomOfRun<'_> {
+    fn holds_classes(&self, classes: usize) -> Result<(), Message> {
+        let count = self.particles.particles.len();
+        if classes <= count {
+            return Ok(());
+        }
+        let of = self.settings.particles.display();
+        Err(match &self.settings.reference {
+            Some(path) if classes != self.settings.classes => Code::REFERENCE_LIST.says(format!(
+                "{}: the file holds {classes} references, and each of them is a class, which are more than there are particles \
+                 ({count} in {of}). Give a file with fewer references, or one image of a stack as number@{}.",
+                path.display(),
+                path.display()
+            )),
+            _ => Code::BAD_VALUE.says(format!(
+                "--K {classes} asks for more classes than there are particles ({count} in {of}). Give a smaller number."
+            )),
+        })
     }
-    let box_size = particles.optics[0].box_size;
-    // Whether the references are maps is not known before one is read.
-    let dimensions = settings.from_nothing().unwrap_or(Dimensions::Two);
-    let shape = VolumeShape::new(dimensions, box_size, settings.padding, 0);
-    let maps = HostPlan::new(classes, 1, &shape, false, 0.0);
-    Ok(maps.check(host_plan::free(ranks))?)
+
+    fn holds_references(&self, classes: usize, dimensions: Dimensions) -> Result<(), Message> {
+        let box_size = self.particles.optics[0].box_size;
+        let shape = VolumeShape::new(dimensions, box_size, self.settings.padding, 0);
+        let maps = HostPlan::new(classes, 1, &shape, false, 0.0);
+        maps.check(host_plan::free(self.ranks))
+    }
 }
 
 pub(crate) fn warn_all(console: &Console, warnings: &[String]) {
@@ -199,7 +224,11 @@ pub(crate) fn check_ctf(
 }
 
 /// References of each half: the same for both, unless the file name says `half1` or `half2` in a gold-standard run.
-fn read_references(settings: &Settings, group: &OpticsGroup) -> Result<Vec<References>, RunError> {
+fn read_references(
+    settings: &Settings,
+    group: &OpticsGroup,
+    room: &RoomOfRun,
+) -> Result<Vec<References>, RunError> {
     let mut own = settings.clone();
     let name = settings
         .reference
@@ -208,12 +237,12 @@ fn read_references(settings: &Settings, group: &OpticsGroup) -> Result<Vec<Refer
         .unwrap_or_default();
     let tagged = name.contains("half1") || name.contains("half2");
     if !(settings.split_random_halves && tagged) {
-        return Ok(vec![references::read(settings, group)?]);
+        return Ok(vec![references::read(settings, group, room)?]);
     }
     let mut both = Vec::new();
     for (tag, other) in [("half1", "half2"), ("half2", "half1")] {
         own.reference = Some(PathBuf::from(name.replace(other, tag)));
-        both.push(references::read(&own, group)?);
+        both.push(references::read(&own, group, room)?);
     }
     if both[0].box_size() != both[1].box_size() {
         return Err(Code::REFERENCE_LIST.says(format!(

@@ -147,11 +147,12 @@ fn first_job(
     state.increment_size = settings.increment_size;
     state.references_ctf_corrected =
         !settings.ctf_uncorrected_reference || settings.from_nothing().is_some();
+    state.references_made = settings.from_nothing().is_some();
+    state.seeds_due = references[0].generate_seeds;
     let mut job = Job {
         expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
         maximization: maximization_options(&settings, fudge, box_size),
         operators: operators(&settings, dimensions)?,
-        generate_seeds: references[0].generate_seeds,
         fixed_tau2: settings.tau_spectrum.is_some(),
         original_sampling: OriginalSampling::of(&sampling),
         orders: members,
@@ -225,7 +226,6 @@ pub fn resumed(
         expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
         maximization: maximization_options(&settings, fudge, box_size),
         operators: operators(&settings, dimensions)?,
-        generate_seeds: false,
         fixed_tau2: settings.tau_spectrum.is_some(),
         orders: half_sets::members(&particles.particles, models.len() == 2),
         unfiltered: Vec::new(),

@@ -1,7 +1,7 @@
 //! Reading the references a run starts from, and making them fit the images (spec 01 §2.1, spec 02 §6.2).
 
 use crate::dataset::OpticsGroup;
-use crate::errors::Code;
+use crate::errors::{Code, Message};
 use crate::formats::angstrom::Angstrom;
 use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::StackReader;
@@ -26,8 +26,25 @@ pub struct References {
     pub pixel_size: f64,
     /// All classes start from one map: classes must be seeded (spec 01 §2.5).
     pub generate_seeds: bool,
+    /// They are listed, or stacked, in `--ref`: one class for each.
+    pub listed: bool,
     /// What was changed, for the user.
     pub warnings: Vec<String>,
+}
+
+/// Room for references, judged before they are read.
+pub trait Room {
+    /// Judges the number of classes.
+    ///
+    /// # Errors
+    /// There are too many.
+    fn holds_classes(&self, classes: usize) -> Result<(), Message>;
+
+    /// Judges the memory that so many references take.
+    ///
+    /// # Errors
+    /// There is not enough.
+    fn holds_references(&self, classes: usize, dimensions: Dimensions) -> Result<(), Message>;
 }
 
 impl References {
@@ -46,6 +63,7 @@ impl References {
     fn to_be_made(dimensions: Dimensions, classes: usize, group: &OpticsGroup) -> Self {
         let n = group.box_size;
         Self {
+            listed: false,
             maps: vec![Array3::zeros((dimensions.sections(n), n, n)); classes],
             pixel_size: group.pixel_size,
             generate_seeds: false,
@@ -55,15 +73,19 @@ impl References {
 }
 
 /// Read `--ref` and make it agree with the first optics group.
-pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunError> {
+pub fn read(
+    settings: &Settings,
+    group: &OpticsGroup,
+    room: &impl Room,
+) -> Result<References, RunError> {
+    let classes = settings.classes;
     let path = match (&settings.reference, settings.from_nothing()) {
         (Some(path), _) => path,
         (None, dimensions) => {
-            return Ok(References::to_be_made(
-                dimensions.unwrap_or(Dimensions::Two),
-                settings.classes,
-                group,
-            ));
+            let dimensions = dimensions.unwrap_or(Dimensions::Two);
+            room.holds_classes(classes)?;
+            room.holds_references(classes, dimensions)?;
+            return Ok(References::to_be_made(dimensions, classes, group));
         }
     };
     let listed = listed_references(path)?;
@@ -79,6 +101,8 @@ pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunE
             files.len()
         )).into());
     }
+    let classes = if is_list { files.len() } else { classes };
+    room.holds_classes(classes)?;
     let mut warnings = Vec::new();
     let mut maps = Vec::new();
     let mut pixel_size = None;
@@ -113,6 +137,9 @@ pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunE
                 before.0
             )).into());
         }
+        if maps.is_empty() {
+            room.holds_references(classes, Dimensions::of_sections(map.dim().0))?;
+        }
         maps.push(map);
     }
     let mut pixel_size = pixel_size.expect("at least one reference was read");
@@ -120,9 +147,10 @@ pub fn read(settings: &Settings, group: &OpticsGroup) -> Result<References, RunE
         pixel_size = fit_to_images(map, pixel_size, file, group, settings, &mut warnings)?;
     }
     if !is_list {
-        maps = vec![maps.remove(0); settings.classes];
+        maps = vec![maps.remove(0); classes];
     }
     Ok(References {
+        listed: is_list,
         generate_seeds: !is_list && maps.len() > 1,
         maps,
         pixel_size,
@@ -186,15 +214,8 @@ fn read_map(
             path.display()
         )).into());
     }
-    let mut voxels = map.data.indexed_iter();
-    if let Some(((z, y, x), value)) = voxels.find(|(_, v)| !v.is_finite()) {
-        return Err(Code::MAP_VALUES
-            .says(format!(
-                "{}: voxel ({x}, {y}, {z}) of the reference is {value}, which is no number. Look at the map, and make it again.",
-                path.display()
-            ))
-            .into());
-    }
+    let advice = "Look at the map, and make it again";
+    map_checks::finite(path, &map.data, "reference", advice)?;
     let own = pixel_size.or(map.pixel_size).filter(|&a| a > 0.0);
     let Some(own) = own else {
         return Err(Code::MAP_PIXEL_SIZE.says(format!(

@@ -58,7 +58,7 @@ pub fn run(
     if job.settings.first_iteration_cc && iteration == 1 {
         for model in &mut job.models {
             let filter = job.settings.initial_filter(iteration, model.pixel_size);
-            first_iteration::follow_up(model, filter, job.generate_seeds);
+            first_iteration::follow_up(model, filter, job.state.seeds_due);
         }
     }
     if job.settings.ctf {

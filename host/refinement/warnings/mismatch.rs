@@ -49,7 +49,7 @@ pub fn after_expectation(
         let norms: Vec<f64> = outcomes.iter().map(|(_, found)| found.norm).collect();
         tell(console, high_norms(&norms));
     }
-    if iteration == 1 && job.settings.from_nothing().is_none() {
+    if iteration == 1 && !job.state.references_made {
         let signal = sums.iter().map(|sums| sums.signal);
         let [product, power] = signal.fold([0.0; 2], |[x, a], [dx, da]| [x + dx, a + da]);
         tell(console, grey_scale(product / power));
@@ -77,7 +77,7 @@ fn tell(console: &Console, warning: Option<String>) {
 fn samples_of_a_search(job: &Job, iteration: usize) -> Option<usize> {
     let model = &job.models[0];
     // References from nothing look like no particle at first.
-    let from_nothing = job.settings.from_nothing().is_some() && iteration < SEASONED;
+    let from_nothing = job.state.references_made && iteration < SEASONED;
     if job.skips_orientations() || model.local_search.is_some() || from_nothing {
         return None;
     }

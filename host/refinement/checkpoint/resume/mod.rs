@@ -1,5 +1,6 @@
 //! Continuing a run from an `_optimiser.star`, RELION's or ours (spec 03 §5).
 
+mod checks;
 pub(crate) mod model;
 pub(crate) mod optimiser;
 mod paths;
@@ -74,6 +75,8 @@ pub struct Resumed {
     pub old_root: String,
     /// Messages for the user.
     pub notices: Vec<String>,
+    /// What the user should look at.
+    pub warnings: Vec<String>,
 }
 
 /// Read an optimiser file and everything that it names. Paths are taken relative to the current folder and, where nothing
@@ -128,12 +131,16 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         })
         .collect::<Result<Vec<Model>, ResumeError>>()?;
 
-    check_particle_numbers(&models, &particles, &model_paths)?;
+    checks::particle_numbers(&models, &particles, &model_paths)?;
+    for (model, path) in models.iter().zip(&model_paths) {
+        checks::model_values(model, path)?;
+    }
 
     let mut state = optimiser::state(table, iteration, models[0].pixel_size)?;
+    state.references_made = optimiser::references_made(&settings.command_line);
     state.current_resolution = models[0].current_resolution;
     state.current_size = models[0].current_size;
-    let ours = document.table(gerelion_state::TABLE);
+    let ours = gerelion_state::own_table(&document, path)?;
     let stored = sampling::read(&sampling_path, ours.is_some())?;
     let mut grid = stored.sampling;
     let mut original_sampling = OriginalSampling::of(&grid);
@@ -150,9 +157,16 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         order_iteration = exact.order_iteration;
         settings.denovo_3d = gerelion_state::read_from_nothing(table)?;
         state.subsets = gerelion_state::read_subsets(&document)?;
+        gerelion_state::check_subsets(&state, path)?;
         original_sampling = stored.original.unwrap_or(original_sampling);
     }
-    check_directions(&models, &grid, &sampling_path)?;
+    checks::directions(&models, &grid, &sampling_path)?;
+    if !settings.gradient.on {
+        checks::class_numbers(&particles, models[0].classes.len())?;
+    }
+    let warnings = checks::equal_references(&models[0], state.seeds_due)
+        .into_iter()
+        .collect();
 
     settings.classes = models[0].classes.len();
     settings.padding = models[0].padding;
@@ -172,6 +186,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         order_iteration,
         exact: ours.is_some(),
         notices,
+        warnings,
     })
 }
 
@@ -200,59 +215,6 @@ fn require_second_half(table: &Table, path: &Path) -> Result<(), ResumeError> {
             path.display()
         )).into()),
     }
-}
-
-/// The particle table must have the particles that the models were made from: as many of each scale group, in each half-set.
-fn check_particle_numbers(
-    models: &[Model],
-    set: &ParticleSet,
-    model_paths: &[PathBuf],
-) -> Result<(), ResumeError> {
-    for (index, (model, path)) in models.iter().zip(model_paths).enumerate() {
-        let mut found = vec![0; set.scale_groups.len()];
-        for particle in &set.particles {
-            if models.len() == 1 || usize::from(particle.half) == index + 1 {
-                found[particle.scale_group] += 1;
-            }
-        }
-        let expected = &model.group_particles;
-        let Some(group) = (0..found.len()).find(|&group| found[group] != expected[group]) else {
-            continue;
-        };
-        return Err(Code::RUN_FILES_DIFFER.says(format!(
-            "{}: the table has {} particles of group {}{}, but the model file {} was made from {}: particles were removed, added or \
-             moved between half-sets since. Restore the file, continue from an earlier iteration, or start a new run from the \
-             changed particles (--i).",
-            set.source().display(),
-            found[group],
-            set.scale_groups[group].name,
-            match models.len() {
-                1 => String::new(),
-                _ => format!(" in half-set {}", index + 1),
-            },
-            path.display(),
-            expected[group]
-        )).into());
-    }
-    Ok(())
-}
-
-/// Every class needs one prior a direction of the grid.
-fn check_directions(models: &[Model], grid: &Sampling, path: &Path) -> Result<(), ResumeError> {
-    for class in models.iter().flat_map(|model| &model.classes) {
-        if class.direction_prior.len() != grid.directions.len() {
-            return Err(Code::RUN_FILES_DIFFER.says(format!(
-                "{}: HEALPix order {} with symmetry {} has {} directions, but the model file has {} values of \
-                 rlnOrientationDistribution: these files do not belong together. Restore them, or continue from an earlier iteration",
-                path.display(),
-                grid.healpix_order,
-                grid.symmetry.name(),
-                grid.directions.len(),
-                class.direction_prior.len()
-            )).into());
-        }
-    }
-    Ok(())
 }
 
 impl Resumed {

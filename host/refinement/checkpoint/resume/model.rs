@@ -209,6 +209,8 @@ fn class(
         .real(0, "rlnPaddingFactor")?;
     let shape = VolumeShape::new(dimensions, box_size, padding, 0);
     let map = read_reference_if(&map_path, &|size| map_checks::size(size, box_size))?;
+    let advice = "Restore it, or continue from an earlier iteration";
+    map_checks::finite(&map_path, &map.data, "reference", advice)?;
     let map = map.data.mapv(f64::from);
     if map.dim() != (dimensions.sections(box_size), box_size, box_size) {
         return refuse(

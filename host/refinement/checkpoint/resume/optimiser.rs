@@ -72,8 +72,9 @@ const UNSUPPORTED: [(&str, &str); 1] = [("rlnDoHelicalRefine", "a helical refine
 /// Refuse a table that lacks labels, was written before the first iteration or after the last, or belongs to a kind of
 /// run that this program does not do. Returns the iteration to continue after.
 pub fn check(table: &Table, path: &Path) -> Result<usize, ResumeError> {
-    let refuse =
-        |code: Code, why: &str| Err(code.says(format!("{}: {why}", path.display())).into());
+    let refuse = |code: Code, why: &str| -> Result<usize, ResumeError> {
+        Err(code.says(format!("{}: {why}", path.display())).into())
+    };
     let mut missing: Vec<&str> = REQUIRED
         .into_iter()
         .filter(|label| !table.has(label))
@@ -125,12 +126,20 @@ pub fn check(table: &Table, path: &Path) -> Result<usize, ResumeError> {
             "a run cannot be continued from iteration 0, which holds only its starting point: \
              start it afresh, or give the optimiser file of a later iteration",
         ),
-        iteration if iteration < 0 => refuse(
+        -1 => refuse(
             Code::CANNOT_CONTINUE,
             "this is the final file of an auto-refinement that has converged: its half-sets have been joined and cannot \
              be told apart again. Give the last numbered one instead (…_itNNN_optimiser.star)",
         ),
-        iteration => Ok(iteration as usize),
+        iteration => usize::try_from(iteration).or_else(|_| {
+            refuse(
+                Code::RUN_FILES_DIFFER,
+                &format!(
+                    "rlnCurrentIteration is {iteration}, which is no iteration of a run. Restore the file, or continue from another \
+                     iteration"
+                ),
+            )
+        }),
     }
 }
 
@@ -185,7 +194,15 @@ pub fn state(table: &Table, iteration: usize, pixel_size: f64) -> Result<RunStat
             false => -1,
         },
         subsets: Vec::new(),
+        seeds_due: false,
+        references_made: false,
     })
+}
+
+/// Whether the run made its first references itself, as far as the command line that its file begins with tells.
+pub fn references_made(command_line: &str) -> bool {
+    let has = |option: &str| command_line.split_whitespace().any(|word| word == option);
+    !(command_line.is_empty() || has("--ref") || has("--continue"))
 }
 
 /// Options of the file. What RELION does not store gets its default; noise is not estimated again, nor are seeds

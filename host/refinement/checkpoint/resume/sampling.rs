@@ -8,6 +8,9 @@ use crate::refinement::checkpoint::OriginalSampling;
 use crate::refinement::checkpoint::resume::ResumeError;
 use std::path::Path;
 
+/// Table of the directions of maps.
+const DIRECTIONS: &str = "sampling_directions";
+
 /// The grid of a file and the one that its run started with.
 pub struct Stored {
     /// Grid, without perturbation.
@@ -16,12 +19,16 @@ pub struct Stored {
     pub original: Option<OriginalSampling>,
 }
 
-/// Read a grid. `keep_psi_step`: use the psi step of the file; RELION resets it to that of the directions.
-pub fn read(path: &Path, keep_psi_step: bool) -> Result<Stored, ResumeError> {
+/// Read a grid. `ours`: the file was written by this program, with the steps that the run started with and a psi step that is
+/// used; RELION resets it to that of the directions.
+pub fn read(path: &Path, ours: bool) -> Result<Stored, ResumeError> {
     let document = Document::read(path)?;
     let general = document.require("sampling_general")?;
     let refuse = |why: Message| Err(why.about(path.display()).into());
     let original = original(general)?;
+    if ours && original.is_none() {
+        return refuse(cut_short("the steps that the run started with (rlnHealpixOrderOriginal …) are missing"));
+    }
     if !general.boolean(0, "rlnIs3DSampling")? {
         // The step of psi is kept, and the order is not in the file.
         return Ok(Stored {
@@ -47,23 +54,36 @@ pub fn read(path: &Path, keep_psi_step: bool) -> Result<Stored, ResumeError> {
                 .says(format!("rlnHealpixOrder is {order}; 0 to 12 are possible. Restore the file, or continue from an earlier iteration")),
         );
     }
-    let psi_step = if keep_psi_step {
+    let psi_step = if ours {
         general.real(0, "rlnPsiStep")?
     } else {
         -1.0
     };
-    Ok(Stored {
-        sampling: Sampling::new(
-            order as u32,
-            psi_step,
-            symmetry,
-            general.real(0, "rlnTiltAngleLimit")?,
-            general.real(0, "rlnOffsetRange")?,
-            general.real(0, "rlnOffsetStep")?,
-            general.real(0, "rlnSamplingPerturbFactor")?,
-        ),
-        original,
-    })
+    let sampling = Sampling::new(
+        order as u32,
+        psi_step,
+        symmetry,
+        general.real(0, "rlnTiltAngleLimit")?,
+        general.real(0, "rlnOffsetRange")?,
+        general.real(0, "rlnOffsetStep")?,
+        general.real(0, "rlnSamplingPerturbFactor")?,
+    );
+    let (listed, needed) = (
+        document.table(DIRECTIONS).map_or(0, Table::len),
+        sampling.directions.len(),
+    );
+    if listed != needed {
+        return refuse(cut_short(&format!(
+            "table {DIRECTIONS} has {listed} rows, but HEALPix order {order} with symmetry {name} has {needed} directions"
+        )));
+    }
+    Ok(Stored { sampling, original })
+}
+
+fn cut_short(what: &str) -> Message {
+    Code::RUN_FILES_DIFFER.says(format!(
+        "{what}: the file was cut short or changed. Restore it, or continue from an earlier iteration"
+    ))
 }
 
 fn original(general: &Table) -> Result<Option<OriginalSampling>, StarError> {

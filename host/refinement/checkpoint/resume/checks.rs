@@ -1,0 +1,181 @@
+//! Files of a run against each other: what cannot be right is told before it enters an iteration.
+
+use crate::dataset::ParticleSet;
+use crate::errors::Code;
+use crate::geometry::sampling::Sampling;
+use crate::model::Model;
+use crate::refinement::checkpoint::resume::ResumeError;
+use std::path::{Path, PathBuf};
+
+/// The particle table must have the particles that the models were made from: as many of each scale group, in each half-set.
+pub fn particle_numbers(
+    models: &[Model],
+    set: &ParticleSet,
+    model_paths: &[PathBuf],
+) -> Result<(), ResumeError> {
+    for (index, (model, path)) in models.iter().zip(model_paths).enumerate() {
+        let mut found = vec![0; set.scale_groups.len()];
+        for particle in &set.particles {
+            if models.len() == 1 || usize::from(particle.half) == index + 1 {
+                found[particle.scale_group] += 1;
+            }
+        }
+        let expected = &model.group_particles;
+        let Some(group) = (0..found.len()).find(|&group| found[group] != expected[group]) else {
+            continue;
+        };
+        return Err(Code::RUN_FILES_DIFFER.says(format!(
+            "{}: the table has {} particles of group {}{}, but the model file {} was made from {}: particles were removed, added or \
+             moved between half-sets since. Restore the file, continue from an earlier iteration, or start a new run from the \
+             changed particles (--i).",
+            set.source().display(),
+            found[group],
+            set.scale_groups[group].name,
+            match models.len() {
+                1 => String::new(),
+                _ => format!(" in half-set {}", index + 1),
+            },
+            path.display(),
+            expected[group]
+        )).into());
+    }
+    Ok(())
+}
+
+/// Every class needs one prior a direction of the grid.
+pub fn directions(models: &[Model], grid: &Sampling, path: &Path) -> Result<(), ResumeError> {
+    for class in models.iter().flat_map(|model| &model.classes) {
+        if class.direction_prior.len() != grid.directions.len() {
+            return Err(Code::RUN_FILES_DIFFER.says(format!(
+                "{}: HEALPix order {} with symmetry {} has {} directions, but the model file has {} values of \
+                 rlnOrientationDistribution: these files do not belong together. Restore them, or continue from an earlier iteration",
+                path.display(),
+                grid.healpix_order,
+                grid.symmetry.name(),
+                grid.directions.len(),
+                class.direction_prior.len()
+            )).into());
+        }
+    }
+    Ok(())
+}
+
+/// Particles belong to the classes of the model, or to none yet.
+pub fn class_numbers(set: &ParticleSet, classes: usize) -> Result<(), ResumeError> {
+    let mut particles = set.particles.iter();
+    let Some(at) = particles.position(|particle| particle.class > classes) else {
+        return Ok(());
+    };
+    Err(Code::RUN_FILES_DIFFER
+        .says(format!(
+            "{}: {} is in class {} (rlnClassNumber), but the model file has {classes} classes. Restore the file, or continue from an \
+             earlier iteration.",
+            set.source().display(),
+            set.image_name(at),
+            set.particles[at].class
+        ))
+        .into())
+}
+
+/// Single values and spectra of a model that everything is divided or weighted by.
+pub fn model_values(model: &Model, path: &Path) -> Result<(), ResumeError> {
+    let above_zero = |v: f64| v.is_finite() && v > 0.0;
+    let not_negative = |v: f64| v.is_finite() && v >= 0.0;
+    let of_all = |values: &mut dyn Iterator<Item = f64>, fits: &dyn Fn(f64) -> bool| {
+        values.find(|&value| !fits(value))
+    };
+    let single = |value: f64, fits: &dyn Fn(f64) -> bool| (!fits(value)).then_some(value);
+    let classes = || model.classes.iter();
+    let whole_sizes = model.current_size <= model.box_size;
+    for (label, wrong, must) in [
+        (
+            "rlnPixelSize",
+            single(model.pixel_size, &above_zero),
+            "it is in Å, above 0",
+        ),
+        (
+            "rlnPaddingFactor",
+            single(model.padding, &|v| (1.0..=8.0).contains(&v)),
+            "it lies between 1 and 8",
+        ),
+        (
+            "rlnCurrentImageSize",
+            (!whole_sizes).then_some(model.current_size as f64),
+            "it is at most rlnOriginalImageSize",
+        ),
+        (
+            "rlnNormCorrectionAverage",
+            single(model.average_norm, &above_zero),
+            "it is above 0",
+        ),
+        (
+            "rlnTau2FudgeFactor",
+            single(model.tau2_fudge, &above_zero),
+            "it is above 0",
+        ),
+        (
+            "rlnSigmaOffsetsAngst",
+            single(model.sigma2_offset, &not_negative),
+            "it is a finite number",
+        ),
+        (
+            "rlnGroupScaleCorrection",
+            of_all(&mut model.scales.iter().copied(), &|v| v.is_finite()),
+            "it is a finite number",
+        ),
+        (
+            "rlnClassDistribution",
+            of_all(&mut classes().map(|c| c.fraction), &|v| {
+                (0.0..=1.001).contains(&v)
+            }),
+            "it is a share of the particles, from 0 to 1",
+        ),
+        (
+            "rlnSigma2Noise",
+            of_all(&mut model.noise.iter().flatten().copied(), &not_negative),
+            "it is the power of noise, at least 0",
+        ),
+        (
+            "rlnReferenceTau2",
+            of_all(
+                &mut classes()
+                    .filter(|class| class.fraction > 0.0)
+                    .flat_map(|class| class.tau2.iter().copied()),
+                &not_negative,
+            ),
+            "it is the power of a reference, at least 0",
+        ),
+        (
+            "rlnOrientationDistribution",
+            of_all(
+                &mut classes().flat_map(|class| class.direction_prior.iter().copied()),
+                &not_negative,
+            ),
+            "it is a share of the particles, at least 0",
+        ),
+    ] {
+        if let Some(value) = wrong {
+            return Err(Code::RUN_FILES_DIFFER
+                .says(format!(
+                    "{}: {label} is {value}; {must}. Restore the file, or continue from an earlier iteration.",
+                    path.display()
+                ))
+                .into());
+        }
+    }
+    Ok(())
+}
+
+/// Returns a warning where all classes are one map and will not be made different: RELION starts classes from a map with
+/// random ones for the particles of one iteration, and leaves that out when the run is continued before (spec 03 §5).
+pub fn equal_references(model: &Model, seeds_due: bool) -> Option<String> {
+    let (first, others) = model.classes.split_first()?;
+    let equal = !others.is_empty() && others.iter().all(|class| class.map == first.map);
+    (equal && !seeds_due).then(|| {
+        format!(
+            "the references of all {} classes are the same map, and those of a run that is continued are not made different, so the \
+             classes will stay equal. Start the run afresh, or continue from a later iteration.",
+            model.classes.len()
+        )
+    })
+}
