@@ -145,3 +145,71 @@ fn options_are_checked_again_and_changes_are_said() {
         assert!(said.contains("ERROR:") && said.contains(reason), "{said}");
     }
 }
+
+/// Classes that start from one map are made different in iteration 2 where the first one compares by correlation: also if the run
+/// was continued before.
+#[test]
+fn classes_from_one_map_separate_after_a_continuation() {
+    let whole = Run::fresh("class3d_c4", "--K 2 --iter 3");
+    let parts = Run::fresh("class3d_c4", "--K 2 --iter 1");
+    let output = parts.continued(1, "--iter 3");
+    succeeded(&output);
+    assert!(!text(&output.stderr).contains("WARNING"), "{output:?}");
+    whole.check_same(&format!("{}_ct1", parts.root), 3, None);
+    let maps = [1, 2].map(|class| format!("{}_ct1_it003_class00{class}.mrc", parts.root));
+    let alike = runs::mean_fsc(&maps[0], Path::new(&maps[1]));
+    assert!(alike < 0.999, "{alike}");
+}
+
+/// RELION does not separate them (spec 03 §5), which is said of files without our table.
+#[test]
+fn classes_that_will_stay_equal_are_told() {
+    let run = Run::fresh("class3d_c4", "--K 2 --iter 1");
+    let path = format!("{}_it001_optimiser.star", run.root);
+    let ours = std::fs::read_to_string(&path).unwrap();
+    let relions = ours
+        .replace("GeRelion-", "5.0-like-")
+        .replace("data_gerelion_state", "data_other");
+    std::fs::write(&path, relions).unwrap();
+    let output = run.continued(1, "--iter 2");
+    succeeded(&output);
+    let said = text(&output.stderr);
+    assert!(said.contains("all 2 classes are the same map"), "{said}");
+}
+
+#[test]
+fn options_that_are_not_repeated_are_told() {
+    let run = Run::fresh("class3d_c4", "--iter 1 --center_classes");
+    let output = run.continued(1, "--iter 2");
+    succeeded(&output);
+    let said = text(&output.stderr);
+    assert!(said.contains("--center_classes was given before"), "{said}");
+    let output = run.continued(1, "--iter 2 --center_classes");
+    succeeded(&output);
+    assert!(!text(&output.stderr).contains("given before"), "{output:?}");
+}
+
+/// A map of one iteration over another of the same one.
+#[test]
+fn files_of_one_iteration_are_told_apart() {
+    let run = Run::fresh("class3d_c4", "--K 2 --iter 2");
+    let map = |class: usize| format!("{}_it002_class00{class}.mrc", run.root);
+    std::fs::copy(map(1), map(2)).unwrap();
+    let output = run.continued(2, "--iter 3");
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("GR-0704") && said.contains("class001.mrc"),
+        "{said}"
+    );
+}
+
+/// One point group for each class, of which RELION's sampling file holds none.
+#[test]
+fn point_groups_of_classes_are_kept() {
+    let options = "--K 2 --sym C4,C1 --healpix_order 0 --iter";
+    let whole = Run::fresh("class3d_c4", &format!("{options} 3"));
+    let parts = Run::fresh("class3d_c4", &format!("{options} 2"));
+    succeeded(&parts.continued(2, "--iter 3"));
+    whole.check_same(&format!("{}_ct2", parts.root), 3, None);
+}

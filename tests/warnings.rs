@@ -367,3 +367,48 @@ fn more_threads_than_help_are_not_started() {
     let [text, _] = Job::new().run("class3d_c4", "--iter 1 --j 100000");
     assert!(text.contains("(--j 100000 would be slower"), "{text}");
 }
+
+/// Defocus of 0, and of both signs, in the file of the particles.
+#[test]
+fn defoci_that_no_file_should_have() {
+    for (defocus, share, words) in [
+        ("0", 1, "400 of 400 particles (optics group"),
+        ("-15000", 2, "have a negative defocus"),
+    ] {
+        let job = Job::new();
+        let document = Document::read(&job.path("bundle.star")).unwrap();
+        let text = fs::read_to_string(job.path("bundle.star")).unwrap();
+        let table = document.require("particles").unwrap();
+        let columns = ["rlnDefocusU", "rlnDefocusV"];
+        let at = columns.map(|label| table.labels().iter().position(|l| *l == label).unwrap());
+        let mut row = 0;
+        let lines = text.lines().map(|line| {
+            let mut words: Vec<&str> = line.split_whitespace().collect();
+            if line.contains("bundle.mrcs") {
+                row += 1;
+                if row % share == 0 {
+                    at.iter().for_each(|&column| words[column] = defocus);
+                }
+            }
+            format!("{}\n", words.join(" "))
+        });
+        let changed: String = lines.collect();
+        fs::write(job.path("bundle.star"), changed).unwrap();
+        let [_, errors] = job.run("class3d_c4", "--iter 1");
+        assert!(errors.contains(words), "{defocus}: {errors}");
+    }
+}
+
+/// What is taken, and what is not, is said of options that contradict each other.
+#[test]
+fn options_that_contradict_each_other() {
+    let job = Job::new();
+    let options = "--denovo_3dref --grad --iter 1 --grad_ini_subset 200 --grad_fin_subset 100";
+    let [_, errors] = job.run("class3d_c4", options);
+    for words in [
+        "--ref gives the references, so --denovo_3dref makes none",
+        "--grad_ini_subset 200 is larger than --grad_fin_subset 100",
+    ] {
+        assert!(errors.contains(words), "{words}: {errors}");
+    }
+}

@@ -248,12 +248,7 @@ impl Spread {
 ///
 /// # Errors
 /// A value that is not finite, with its place.
-pub fn finite(
-    path: &Path,
-    map: &Array3<f32>,
-    what: &str,
-    advice: &str,
-) -> Result<(), Message> {
+pub fn finite(path: &Path, map: &Array3<f32>, what: &str, advice: &str) -> Result<(), Message> {
     let mut values = map.indexed_iter();
     match values.find(|(_, value)| !value.is_finite()) {
         Some(((z, y, x), value)) => Err(Code::MAP_VALUES.says(format!(

@@ -267,3 +267,18 @@ fn two_runs_with_one_root() {
     fs::write(&path, "process 4711 on node07").unwrap();
     set.refuse("GR-0212");
 }
+
+#[test]
+fn iterations_below_zero() {
+    Set::new().option("--iter", "-3").refuse("GR-0103");
+}
+
+#[test]
+fn psi_step_of_zero() {
+    Set::new().option("--psi_step", "0").refuse("GR-0103");
+}
+
+#[test]
+fn psi_step_below_zero() {
+    Set::new().option("--psi_step", "-12").refuse("GR-0103");
+}

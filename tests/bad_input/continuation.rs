@@ -208,3 +208,159 @@ fn map_of_another_run() {
     gerelion::formats::mrc::write_map(&path, map.view(), 4.0).unwrap();
     refuse(&set, "GR-0704");
 }
+
+#[test]
+fn iteration_below_the_final_one() {
+    let set = finished(OPTIMISER);
+    change_number(&set, "_rlnCurrentIteration", "-7");
+    refuse(&set, "GR-0704");
+}
+
+/// Change the bytes of the first value of a map.
+fn spoil_value(set: &Set, file: &str, value: f32) {
+    let mut bytes = fs::read(set.path(file)).unwrap();
+    bytes[1024..1028].copy_from_slice(&value.to_le_bytes());
+    fs::write(set.path(file), bytes).unwrap();
+}
+
+#[test]
+fn reference_that_is_not_a_number() {
+    let set = finished(OPTIMISER);
+    spoil_value(&set, "out/run_it001_class001.mrc", f32::NAN);
+    refuse(&set, "GR-0404");
+}
+
+/// As an editor, or an interrupted copy, leaves it.
+#[test]
+fn sampling_cut_short() {
+    let set = finished(OPTIMISER);
+    let path = set.path("out/run_it001_sampling.star");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines = text.lines().count();
+    let half: String = text
+        .lines()
+        .take(lines / 2)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    fs::write(&path, half).unwrap();
+    refuse(&set, "GR-0704");
+}
+
+#[test]
+fn optimiser_without_its_second_table() {
+    let set = finished(OPTIMISER);
+    change(&set, OPTIMISER, "data_gerelion_state", "data_other");
+    refuse(&set, "GR-0704");
+}
+
+#[test]
+fn model_with_pixels_of_no_size() {
+    let set = finished(OPTIMISER);
+    let model = "out/run_it001_model.star";
+    let text = fs::read_to_string(set.path(model)).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| match line.contains("_rlnPixelSize") {
+            true => "_rlnPixelSize 0.0\n".to_owned(),
+            false => format!("{line}\n"),
+        });
+    let changed: String = lines.collect();
+    fs::write(set.path(model), changed).unwrap();
+    refuse(&set, "GR-0704");
+}
+
+#[test]
+fn class_that_does_not_exist() {
+    let set = finished(OPTIMISER);
+    let data = "out/run_it001_data.star";
+    let text = fs::read_to_string(set.path(data)).unwrap();
+    let column = text
+        .lines()
+        .find_map(|line| line.strip_prefix("_rlnClassNumber #"))
+        .unwrap()
+        .trim()
+        .parse::<usize>()
+        .unwrap();
+    let lines = text.lines().map(|line| {
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        if line.contains("stack.mrcs") {
+            words[column - 1] = "77";
+        }
+        format!("{}\n", words.join(" "))
+    });
+    let changed: String = lines.collect();
+    fs::write(set.path(data), changed).unwrap();
+    refuse(&set, "GR-0704");
+}
+
+/// A gradient run of two class averages, to be continued, whose files bear no marks, as those of RELION.
+fn finished_gradient() -> Set {
+    let mut set = Set::new().option("--iter", "5");
+    let drop = ["--ref", "ref.mrc", "--firstiter_cc", "--ini_high", "20"];
+    set.options.retain(|word| !drop.contains(&word.as_str()));
+    let words =
+        "--grad --K 2 --grad_write_iter 1 --grad_ini_subset 4 --grad_fin_subset 4 --psi_step 30";
+    set.options
+        .extend(words.split_whitespace().map(String::from));
+    let output = set.run();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    for name in super::set::files(&set.path("out")) {
+        let path = set.path("out").join(&name);
+        let mut bytes = fs::read(&path).unwrap();
+        let mark = b"GeRelion file set ";
+        if let Some(at) = bytes.windows(mark.len()).position(|w| w == mark) {
+            bytes[at..at + 8].fill(b'x');
+            fs::write(&path, bytes).unwrap();
+        }
+    }
+    let words = "--continue out/run_it002_optimiser.star --o out2/run --iter 5 --j 1";
+    set.options = words.split_whitespace().map(String::from).collect();
+    fs::create_dir(set.path("out2")).unwrap();
+    set
+}
+
+const MOMENTS: [&str; 2] = ["out/run_it002_1moment.mrcs", "out/run_it002_2moment.mrcs"];
+
+#[test]
+fn unspoilt_moments_go_on() {
+    let set = finished_gradient();
+    let output = set.run();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+}
+
+#[test]
+fn first_moments_in_place_of_the_second() {
+    let set = finished_gradient();
+    fs::copy(set.path(MOMENTS[0]), set.path(MOMENTS[1])).unwrap();
+    refuse(&set, "GR-0704");
+}
+
+#[test]
+fn second_moments_in_place_of_the_first() {
+    let set = finished_gradient();
+    let [first, second] = MOMENTS.map(|name| fs::read(set.path(name)).unwrap());
+    // As many images as the first moments have.
+    let mut bytes = second.clone();
+    bytes.extend(&second[1024..]);
+    bytes[8..12].copy_from_slice(&first[8..12]);
+    fs::write(set.path(MOMENTS[0]), bytes).unwrap();
+    refuse(&set, "GR-0704");
+}
+
+#[test]
+fn moments_that_are_not_numbers() {
+    let set = finished_gradient();
+    spoil_value(&set, MOMENTS[0], f32::NAN);
+    refuse(&set, "GR-0404");
+}
+
+#[test]
+fn second_moments_of_nothing() {
+    let set = finished_gradient();
+    let mut bytes = fs::read(set.path(MOMENTS[1])).unwrap();
+    bytes[1024..].fill(0);
+    fs::write(set.path(MOMENTS[1]), bytes).unwrap();
+    refuse(&set, "GR-0404");
+}

@@ -47,3 +47,8 @@ fn scheme_without_a_factor() {
 fn subset_of_nothing() {
     with("--grad_ini_subset 0").refuse("GR-0103");
 }
+
+#[test]
+fn steps_of_no_size() {
+    with("--grad_stepsize 0").refuse("GR-0103");
+}

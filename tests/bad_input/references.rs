@@ -276,3 +276,33 @@ fn reference_of_a_tomogram() {
     file.set_len(1024 + 4 * 1500u64.pow(3)).unwrap();
     set.refuse("GR-0401");
 }
+
+/// A stack of images as `--ref`, each of which is a class.
+fn with_averages(images: usize) -> Set {
+    let set = Set::new().option("--ref", "averages.mrcs");
+    let stack = gerelion::formats::mrc::write_stack;
+    let averages = blob((images, BOX, BOX));
+    stack(&set.path("averages.mrcs"), averages.view(), PIXEL, "").unwrap();
+    set
+}
+
+#[test]
+fn more_averages_than_particles() {
+    with_averages(2 * super::set::PARTICLES)
+        .option("--K", "1")
+        .refuse("GR-0405");
+}
+
+#[test]
+fn half_sets_of_class_averages() {
+    let mut set = with_averages(3);
+    set.options.push("--auto_refine".into());
+    set.refuse("GR-0106");
+}
+
+#[test]
+fn gridding_of_class_averages() {
+    let mut set = with_averages(3);
+    set.options.push("--dont_skip_gridding".into());
+    set.refuse("GR-0106");
+}

@@ -36,12 +36,12 @@ fn code_that_does_not_exist() {
     refuse(&Set::new(), "explain GR-9999", "GR-0103");
 }
 
-/// Such errors have clap's words and its status.
+/// Such errors have clap's words, but the status of all errors.
 #[test]
 fn unknown_command() {
     let output = gerelion(&Set::new(), "simulat");
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.starts_with("ERROR:\nGR-0101: "), "{errors}");
     assert!(errors.contains("simulate"), "{errors}");
 }
@@ -354,4 +354,11 @@ fn defocus_table_without_rows() {
         "simulate --o sim --n 4 --ctf_table ctf.csv",
         "GR-0308",
     );
+}
+
+#[test]
+fn pixels_of_no_size() {
+    let set = Set::new();
+    let words = "align-symmetry --i ref.mrc --o out/a.mrc --sym C2 --angpix 0";
+    refuse(&set, words, "GR-0103");
 }

@@ -1,15 +1,12 @@
 //! `gerelion align-symmetry` and `relion_align_symmetry`.
 
 use clap::Args;
-use gerelion::errors::{Code, Failure, OnFailure, tell};
+use gerelion::errors::{Code, Failure, Message, OnFailure, tell};
 use gerelion::geometry::euler;
 use gerelion::refinement::cli::job_markers::{Ending, Pipeline};
 use gerelion::tools::align_symmetry::{self, AlignSettings, Aligned, Choice};
 use gerelion::tools::rotation::search::Search;
 use std::path::PathBuf;
-
-/// Share of the power that breaks the symmetry from which the user is warned.
-const DOUBTFUL: f64 = 0.5;
 
 /// Options, named as in `relion_align_symmetry`.
 #[derive(Args)]
@@ -75,8 +72,8 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    fn settings(&self) -> AlignSettings {
-        AlignSettings {
+    fn settings(&self) -> Result<AlignSettings, Message> {
+        Ok(AlignSettings {
             input: self.input.clone(),
             output: self.output.clone(),
             symmetry: self.sym.clone(),
@@ -87,8 +84,8 @@ impl Arguments {
             },
             box_size: self.box_size,
             keep_centre: self.keep_centre,
-            pixel_size: Some(self.angpix).filter(|a| *a > 0.0),
-            resolution: Some(self.maxres).filter(|r| *r > 0.0),
+            pixel_size: length("--angpix", self.angpix)?,
+            resolution: length("--maxres", self.maxres)?,
             search: Search {
                 uniform: self.nr_uniform,
                 axis_only: self.only_rot,
@@ -98,7 +95,18 @@ impl Arguments {
             padding: self.pad,
             apply_symmetry: self.apply_sym,
             nearest_from: self.nearest.then_some(self.r_min_nn),
-        }
+        })
+    }
+}
+
+/// A length in Å; None for −1.
+fn length(option: &str, value: f64) -> Result<Option<f64>, Message> {
+    match value {
+        -1.0 => Ok(None),
+        value if value > 0.0 && value.is_finite() => Ok(Some(value)),
+        value => Err(Code::BAD_VALUE.says(format!(
+            "{option} is {value}, but is a length in Å, above 0; leave it out, or give -1, for the default"
+        ))),
     }
 }
 
@@ -121,7 +129,7 @@ fn align(arguments: &Arguments) -> Result<(), Failure> {
         .num_threads(arguments.j)
         .build_global()
         .or_says(Code::SYSTEM_LIMIT, "the threads of --j cannot be started")?;
-    let settings = arguments.settings();
+    let settings = arguments.settings()?;
     report(&settings, &align_symmetry::run(&settings)?);
     Ok(())
 }
@@ -147,13 +155,8 @@ fn report(settings: &AlignSettings, aligned: &Aligned) {
         settings.symmetry,
         100.0 * turn.broken
     );
-    if turn.broken > DOUBTFUL {
-        tell(&format!(
-            "WARNING: the map shows little of the symmetry {}: {:.0} % of its power up to the resolution of the search is lost \
-             when it is symmetrised. Look at the map; the point group may be another one.",
-            settings.symmetry,
-            100.0 * turn.broken
-        ));
+    for warning in &aligned.warnings {
+        tell(&format!("WARNING: {warning}"));
     }
     println!(" Written: {}", settings.output.display());
 }

@@ -47,6 +47,31 @@ fn reals(state: &RunState, sampling: &Sampling) -> [(&'static str, f64); 12] {
     ]
 }
 
+/// Options that RELION's tables do not hold, or round.
+pub fn push_settings(table: &mut Table, settings: &Settings) {
+    table.push(SYMMETRY, settings.symmetry.as_str());
+    table.push(MASK_EDGE, all_digits(settings.mask_edge));
+    table.push(ACCURACY_SIZE, settings.accuracy_current_size);
+}
+
+/// Takes these options from the table, as far as it has them.
+pub fn read_settings(table: &Table, settings: &mut Settings) -> Result<(), StarError> {
+    if table.has(SYMMETRY) {
+        table.text(0, SYMMETRY)?.clone_into(&mut settings.symmetry);
+    }
+    if table.has(MASK_EDGE) {
+        settings.mask_edge = table.real(0, MASK_EDGE)?;
+    }
+    if table.has(ACCURACY_SIZE) {
+        settings.accuracy_current_size = table.boolean(0, ACCURACY_SIZE)?;
+    }
+    Ok(())
+}
+
+const SYMMETRY: &str = "gerelionSymmetry";
+const MASK_EDGE: &str = "gerelionWidthMaskEdge";
+const ACCURACY_SIZE: &str = "gerelionAccuracyAtCurrentSize";
+
 /// What a gradient run adds to the table.
 pub fn push_gradient(table: &mut Table, settings: &Settings) {
     table.push(FROM_NOTHING, settings.denovo_3d);
@@ -95,8 +120,12 @@ const SUBSETS: &str = "gerelion_subsets";
 /// The first line says that the file is ours, but the table is missing.
 pub fn own_table<'a>(document: &'a Document, path: &Path) -> Result<Option<&'a Table>, Message> {
     let table = document.table(TABLE);
-    let is_ours = document.header.first().is_some_and(|line| line.contains(OWN));
-    let complete = table.is_some() && (document.table(SUBSETS).is_some() || !in_gradient_run(document));
+    let is_ours = document
+        .header
+        .first()
+        .is_some_and(|line| line.contains(OWN));
+    let complete =
+        table.is_some() && (document.table(SUBSETS).is_some() || !in_gradient_run(document));
     match is_ours && !complete {
         true => Err(cut_short(path)),
         false => Ok(table),
@@ -123,7 +152,8 @@ pub fn check_subsets(state: &RunState, path: &Path) -> Result<(), Message> {
 
 fn cut_short(path: &Path) -> Message {
     Code::RUN_FILES_DIFFER.says(format!(
-        "{}: the tables of GeRelion at its end ({TABLE}, and {SUBSETS} of a run with --grad) are not whole: the file was cut short or          changed. Restore it, or continue from an earlier iteration.",
+        "{}: the tables of GeRelion at its end ({TABLE}, and {SUBSETS} of a run with --grad) are not whole: the file was cut short or \
+         changed. Restore it, or continue from an earlier iteration.",
         path.display()
     ))
 }

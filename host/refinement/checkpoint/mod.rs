@@ -296,12 +296,7 @@ impl FileSet<'_> {
         }
     }
 
-    fn write_map(
-        &self,
-        path: &Path,
-        map: &Array3<f64>,
-        mark: &SetMark,
-    ) -> Result<(), OutputError> {
+    fn write_map(&self, path: &Path, map: &Array3<f64>, mark: &SetMark) -> Result<(), OutputError> {
         let single = map.mapv(|v| v as f32);
         let pixel_size = self.models[0].pixel_size;
         write_map_labelled(path, single.view(), pixel_size, &mark.line(path))?;

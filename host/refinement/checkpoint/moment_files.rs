@@ -91,7 +91,7 @@ pub fn second_moment(moments: &Moments) -> Array3<f32> {
 }
 
 /// Sections, rows and columns of a file.
-pub(super) fn file_size(shape: &VolumeShape) -> (usize, usize, usize) {
+fn file_size(shape: &VolumeShape) -> (usize, usize, usize) {
     let side = shape.padded_box;
     (shape.dimensions.sections(side), side, 2 * (side / 2 + 1))
 }

@@ -48,6 +48,7 @@ pub fn document(contents: &Contents) -> Document {
         general(contents),
         gerelion_state::table(contents.state, contents.sampling, contents.order_iteration),
     ];
+    gerelion_state::push_settings(&mut tables[1], contents.settings);
     if contents.settings.gradient.on {
         gerelion_state::push_gradient(&mut tables[1], contents.settings);
         tables.push(gerelion_state::subsets_table(&contents.state.subsets));
@@ -56,7 +57,7 @@ pub fn document(contents: &Contents) -> Document {
         header: vec![
             format!(
                 "RELION optimiser; version {}{}",
-                exact::OWN,
+                gerelion_state::OWN,
                 env!("CARGO_PKG_VERSION")
             ),
             format!("{} ", contents.settings.command_line),

@@ -96,8 +96,9 @@ fn write_empty_moments(classes: &Table, folder: &Path, general: &Table) {
         let name = classes.text(0, label).unwrap();
         let write = |file: &str, sections: usize| {
             let path = folder.join(Path::new(file).file_name().unwrap());
-            let zeros = Array3::zeros([sections, side, 2 * (side / 2 + 1)]);
-            write_map(&path, zeros.view(), 1.0).unwrap();
+            let empty = if label == "rlnGradMoment1" { 0.0 } else { 1.0 };
+            let moments = Array3::from_elem([sections, side, 2 * (side / 2 + 1)], empty);
+            write_map(&path, moments.view(), 1.0).unwrap();
         };
         match name.split_once('@') {
             Some((_, stack)) => write(stack, count),

@@ -49,6 +49,11 @@ impl SetMark {
         Self(lines.iter().find_map(|line| found_in(line.as_bytes())))
     }
 
+    /// Whether there is a mark.
+    pub fn is_given(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The comment, or label, with the mark and the part that the file at `path` has in the set; empty without a mark.
     pub fn line(&self, path: &Path) -> String {
         match (&self.0, part(path)) {
@@ -151,7 +156,10 @@ mod tests {
         std::fs::copy(file(one), file(two)).unwrap();
         let error = check(two).unwrap_err();
         assert_eq!(error.code, Code::RUN_FILES_DIFFER);
-        assert!(error.to_string().contains("as …class001.mrc of its run"), "{error}");
+        assert!(
+            error.to_string().contains("as …class001.mrc of its run"),
+            "{error}"
+        );
         // Under a name of the user's own, and from a version that wrote no parts.
         std::fs::copy(file(one), file("best.mrc")).unwrap();
         assert!(check("best.mrc").is_ok());

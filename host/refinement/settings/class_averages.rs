@@ -6,7 +6,7 @@ use crate::refinement::settings::Settings;
 /// Refuses options that need maps.
 ///
 /// # Errors
-/// Half-sets, and a sampling that follows the resolution.
+/// Half-sets, gridding, and a sampling that follows the resolution.
 pub(crate) fn check(settings: &Settings) -> Result<(), Message> {
     let refused = |option: &str, why: &str| {
         Err(Code::CONFLICTING_OPTIONS.says(format!(
@@ -17,6 +17,12 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Message> {
         return refused(
             "--auto_refine or --split_random_halves",
             "half-sets are for the refinement of maps",
+        );
+    }
+    if settings.gridding_iterations.is_some() {
+        return refused(
+            "--dont_skip_gridding",
+            "class averages are reconstructed by direct division",
         );
     }
     if settings.auto_sampling {

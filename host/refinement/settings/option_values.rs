@@ -19,7 +19,11 @@ pub(crate) fn particle_diameter(line: &CommandLine) -> Result<Option<f64>, Optio
 
 /// Returns `--psi_step`; None where it follows from the order of the directions.
 pub(crate) fn psi_step(line: &CommandLine) -> Result<Option<f64>, OptionsError> {
-    match positive_or_default(line, "--psi_step", "it is in degrees, above 0 (-1: by the order of the directions)")? {
+    match positive_or_default(
+        line,
+        "--psi_step",
+        "it is in degrees, above 0 (-1: by the order of the directions)",
+    )? {
         Some(step) if step < FINEST_PSI_STEP => Err(refuse(
             line,
             "--psi_step",
@@ -84,7 +88,11 @@ pub(crate) fn optional_count(
     match line.integer(option) {
         -1 => Ok(None),
         1.. => count(line, option, 1).map(Some),
-        _ => Err(refuse(line, option, "it must be at least 1 (-1: off, or the default)")),
+        _ => Err(refuse(
+            line,
+            option,
+            "it must be at least 1 (-1: off, or the default)",
+        )),
     }
 }
 

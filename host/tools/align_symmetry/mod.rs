@@ -3,6 +3,8 @@
 
 mod choice;
 mod criterion;
+mod frequencies;
+mod self_rotations;
 
 pub use choice::Choice;
 
@@ -18,11 +20,22 @@ use crate::maximization::{centre_of_mass, shifted};
 use choice::Candidate;
 use criterion::Criterion;
 use ndarray::Array3;
-use search::Search;
+use search::{Costs, Search};
+use self_rotations::SelfRotations;
 use std::path::PathBuf;
 
 /// Shells of the first look at all orientations.
 const COARSE_SHELLS: usize = 12;
+
+/// Values of the transform that are read at most for one orientation of the search: a part of the high frequencies tells the
+/// orientation as well.
+const MOST_VALUES: usize = 150_000;
+
+/// Orientations that are judged at the least: half a degree apart about z, or some 5° apart.
+const LEAST_ORIENTATIONS: [usize; 2] = [720, 120_000];
+
+/// Share of the power that breaks the symmetry from which the user is warned.
+const DOUBTFUL: f64 = 0.25;
 
 /// Largest box that is searched in: more has no use, and takes long.
 const LARGEST_BOX: usize = 512;
@@ -93,6 +106,8 @@ pub struct Aligned {
     pub class: Option<(usize, usize)>,
     /// How it was turned; None for C1, where nothing is.
     pub turn: Option<Turn>,
+    /// For the user.
+    pub warnings: Vec<String>,
 }
 
 /// How a map was turned.
@@ -127,7 +142,12 @@ pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
         let candidate = &candidates[0];
         let loaded = load(settings, candidate, false)?;
         write(settings, &loaded.map, loaded.pixel_size)?;
-        return Ok(aligned(candidate, None));
+        return Ok(Aligned {
+            map: candidate.path.clone(),
+            class: candidate.class,
+            turn: None,
+            warnings: Vec::new(),
+        });
     }
     let mut best: Option<(&Candidate, Loaded, Turn)> = None;
     for candidate in &candidates {
@@ -145,15 +165,42 @@ pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
         matrices.extend(group.operators().iter().map(copy));
     }
     write(settings, &turner.turned(&matrices), loaded.pixel_size)?;
-    Ok(aligned(candidate, Some(turn)))
-}
-
-fn aligned(candidate: &Candidate, turn: Option<Turn>) -> Aligned {
-    Aligned {
+    let warnings = [
+        beyond_nyquist(settings, loaded.pixel_size),
+        little_symmetry(settings, turn.broken),
+    ];
+    Ok(Aligned {
         map: candidate.path.clone(),
         class: candidate.class,
-        turn,
-    }
+        turn: Some(turn),
+        warnings: warnings.into_iter().flatten().collect(),
+    })
+}
+
+fn beyond_nyquist(settings: &AlignSettings, pixel_size: f64) -> Option<String> {
+    let (resolution, nyquist) = (settings.resolution?, 2.0 * pixel_size);
+    (resolution < nyquist).then(|| {
+        format!(
+            "--maxres {resolution} Å is beyond {nyquist} Å, the finest that pixels of {pixel_size} Å hold: the search goes no further. \
+             Is the pixel size right (--angpix)?"
+        )
+    })
+}
+
+/// Warns where a point group takes more of a map than noise does.
+fn little_symmetry(settings: &AlignSettings, broken: f64) -> Option<String> {
+    let is_lost = match settings.apply_symmetry {
+        true => "was lost when it was symmetrised (--apply_sym)",
+        false => "would be lost if it were symmetrised",
+    };
+    (broken > DOUBTFUL).then(|| {
+        format!(
+            "the map shows little of the symmetry {}: {:.0} % of its power up to the resolution of the search {is_lost}. Look at the \
+             map: the point group may be another one, or the map not good enough to show it.",
+            settings.symmetry,
+            100.0 * broken
+        )
+    })
 }
 
 impl AlignSettings {
@@ -237,13 +284,27 @@ fn orientation(settings: &AlignSettings, loaded: &Loaded, group: &PointGroup) ->
     }
     // Only the shells of the smaller box are kept, which is what cropping to it would leave.
     let turner = with_nearest(settings, Turner::new(&loaded.map, settings.padding, r_max));
-    let criterion = |shells| Criterion::new(&turner, group.operators(), shells);
-    let (cheap, whole) = (criterion(r_max.min(COARSE_SHELLS)), criterion(r_max));
-    let best = search::smallest(&settings.search, |a| cheap.broken(a), |a| whole.broken(a));
+    let operators = group.operators();
+    let coarse = r_max.min(COARSE_SHELLS);
+    let criterion = |shells, most| Criterion::new(&turner, operators, shells, most);
+    let rough = SelfRotations::new(&turner, operators, coarse);
+    let cheap = criterion(coarse, MOST_VALUES / 5);
+    let whole = criterion(r_max, MOST_VALUES);
+    let costs = Costs {
+        rough: |a: &Matrix3| rough.cost(a),
+        cheap: |a: &Matrix3| cheap.broken(a),
+        whole: |a: &Matrix3| whole.broken(a),
+    };
+    let mut search = settings.search;
+    let [about_z, all] = LEAST_ORIENTATIONS;
+    search.uniform = search
+        .uniform
+        .max(if search.axis_only { about_z } else { all });
+    let best = search::smallest(&search, &costs, operators);
     Turn {
         shift: loaded.shift,
         rotation: best.rotation,
-        broken: best.cost,
+        broken: criterion(r_max, usize::MAX).broken(&best.rotation),
     }
 }
 

@@ -194,3 +194,37 @@ fn values_that_cannot_work_are_refused() {
     assert_eq!(refused(&|s| s.symmetry = "Q4".into()), Code::POINT_GROUP);
     assert_eq!(refused(&|_| ()), Code::FILE_MISSING);
 }
+
+/// What a group loses, each of its subgroups loses at most; groups that a map does not have are told.
+#[test]
+fn larger_groups_lose_more_and_wrong_ones_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let map = Turner::new(&bundle("C4"), 2.0, 0).turned(&[euler::matrix(24.0, 67.0, -131.0)]);
+    save(&folder.path().join("map.mrc"), &map);
+    let of_group = |symmetry: &str| {
+        let mut settings = settings(folder.path(), symmetry);
+        settings.box_size = 20;
+        let found = run(&settings).unwrap();
+        (found.turn.unwrap().broken, found.warnings.len())
+    };
+    let (own, warnings) = of_group("C4");
+    assert!(own < 0.02 && warnings == 0, "{own}");
+    for [small, large] in [["T", "O"], ["I", "Ih"]] {
+        let (less, more) = (of_group(small), of_group(large));
+        assert!(
+            less.0 <= more.0 + 0.01,
+            "{small} {less:?}, {large} {more:?}"
+        );
+        assert!(less.0 > 0.25 && less.1 == 1, "{small}: {less:?}");
+    }
+}
+
+#[test]
+fn a_resolution_beyond_the_pixels_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    save(&folder.path().join("map.mrc"), &bundle("C4"));
+    let mut settings = settings(folder.path(), "C4");
+    settings.resolution = Some(1.0);
+    let warnings = run(&settings).unwrap().warnings;
+    assert!(warnings[0].contains("beyond 8 Å"), "{warnings:?}");
+}

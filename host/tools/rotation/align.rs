@@ -1,6 +1,6 @@
 //! Laying one map onto another: rotation, shift and hand of the largest correlation.
 
-use super::search::{self, Search};
+use super::search::{self, Costs, Search};
 use super::turner::Turner;
 use crate::fourier::fft;
 use crate::fourier::shells::logical;
@@ -88,11 +88,13 @@ fn align(reference: &Array3<f64>, map: &Array3<f64>) -> Alignment {
         range: 1,
         step: 2.0,
     };
-    let best = search::smallest(
-        &search,
-        |a| -cheap.best_shift(&turner, a).0,
-        |a| -whole.best_shift(&turner, a).0,
-    );
+    let rough = |a: &Matrix3| -cheap.best_shift(&turner, a).0;
+    let costs = Costs {
+        rough,
+        cheap: rough,
+        whole: |a: &Matrix3| -whole.best_shift(&turner, a).0,
+    };
+    let best = search::smallest(&search, &costs, &[]);
     let (_, shift) = whole.best_shift(&turner, &best.rotation);
     let (correlation, shift) = whole.polished(&turner, &best.rotation, shift);
     Alignment {

@@ -7,6 +7,9 @@ use rayon::prelude::*;
 /// Orientations of the even set that are followed up with the cheap cost.
 const FOLLOWED: usize = 16;
 
+/// The best of the even set, among which these are looked for.
+const CANDIDATES: usize = 2000;
+
 /// Of these, the ones that are followed up with the whole cost.
 const FINALISTS: usize = 3;
 
@@ -38,45 +41,74 @@ pub struct Found {
     pub cost: f64,
 }
 
-/// Finds the rotation of the smallest `whole` cost. `cheap` is a cost with the same minima up to some degrees (the same, at a
-/// lower resolution); it chooses where to look closer. Both get matrices A. The result does not depend on the number of threads.
-pub fn smallest(
-    search: &Search,
-    cheap: impl Fn(&Matrix3) -> f64 + Sync,
-    whole: impl Fn(&Matrix3) -> f64 + Sync,
-) -> Found {
+/// Costs of an orientation, given by its matrix A, each with the same minima as the one before, but for some degrees.
+pub struct Costs<R, C, W> {
+    /// Takes next to no time; judges all orientations.
+    pub rough: R,
+    /// Chooses where to look closer.
+    pub cheap: C,
+    /// The cost that is to be smallest.
+    pub whole: W,
+}
+
+/// Finds the rotation of the smallest whole cost. `operators`: rotations g after which A stands for the same as g·A, without the
+/// identity. The result does not depend on the number of threads.
+pub fn smallest<R, C, W>(search: &Search, costs: &Costs<R, C, W>, operators: &[Matrix3]) -> Found
+where
+    R: Fn(&Matrix3) -> f64 + Sync,
+    C: Fn(&Matrix3) -> f64 + Sync,
+    W: Fn(&Matrix3) -> f64 + Sync,
+{
     let (set, distance) = match search.axis_only {
         true => (about_z(search.uniform), 360.0 / search.uniform as f64),
         false => (even(search.uniform), spacing(search.uniform)),
     };
-    let mut starts: Vec<Found> = set.par_iter().map(|a| found(a, &cheap)).collect();
+    let mut starts: Vec<Found> = set.par_iter().map(|a| found(a, &costs.rough)).collect();
     // Stable: of equals the first.
     starts.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    starts.truncate(FOLLOWED);
+    starts.truncate(CANDIDATES);
+    let apart = (distance / 2.0).max(3.0 * search.step);
+    let starts = different(starts, FOLLOWED, apart, operators);
+    let first = (distance / 2.0).max(search.step);
     let middle = search.step.max(distance / 8.0);
     let mut followed: Vec<Found> = starts
         .par_iter()
-        .map(|start| search.descend(*start, [distance / 2.0, middle], &cheap))
+        .map(|start| {
+            let start = found(&start.rotation, &costs.cheap);
+            search.descend(start, [first, middle], &costs.cheap)
+        })
         .collect();
     followed.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    let mut finalists: Vec<Found> = Vec::new();
-    for candidate in followed {
-        let is_new = |other: &Found| angle_between(&candidate.rotation, &other.rotation) > middle;
-        if finalists.len() < FINALISTS && finalists.iter().all(is_new) {
-            finalists.push(candidate);
-        }
-    }
-    let mut best = finalists
+    let mut best = different(followed, FINALISTS, middle, operators)
         .iter()
         .map(|start| {
-            let start = found(&start.rotation, &whole);
-            search.descend(start, [middle, search.step], &whole)
+            let start = found(&start.rotation, &costs.whole);
+            search.descend(start, [middle, search.step], &costs.whole)
         })
         .min_by(|a, b| a.cost.total_cmp(&b.cost))
         .expect("an even set has at least one orientation");
-    best = lowest(best, &search.grid(), &whole);
+    best = lowest(best, &search.grid(), &costs.whole);
     let last = search.step / f64::from(1 << FINER);
-    search.descend(best, [search.step / 2.0, last], &whole)
+    search.descend(best, [search.step / 2.0, last], &costs.whole)
+}
+
+/// The first `count` of `sorted` that are more than `distance` (degrees) apart, and not equal by an operator.
+fn different(sorted: Vec<Found>, count: usize, distance: f64, operators: &[Matrix3]) -> Vec<Found> {
+    let mut kept: Vec<Found> = Vec::new();
+    for candidate in sorted {
+        let a = &candidate.rotation;
+        let is_new = |other: &Found| {
+            let far = |b: &Matrix3| angle_between(b, &other.rotation) > distance;
+            far(a) && operators.iter().all(|g| far(&euler::multiply(g, a)))
+        };
+        if kept.iter().all(is_new) {
+            kept.push(candidate);
+        }
+        if kept.len() == count {
+            break;
+        }
+    }
+    kept
 }
 
 fn found(rotation: &Matrix3, cost: impl Fn(&Matrix3) -> f64) -> Found {
@@ -148,6 +180,15 @@ impl Search {
 mod tests {
     use super::*;
 
+    /// One cost for all three.
+    fn of<F: Fn(&Matrix3) -> f64 + Copy>(cost: F) -> Costs<F, F, F> {
+        Costs {
+            rough: cost,
+            cheap: cost,
+            whole: cost,
+        }
+    }
+
     /// The rotation that a smooth cost with one minimum was made for is found, to a fraction of the step.
     #[test]
     fn the_minimum_is_found() {
@@ -162,7 +203,7 @@ mod tests {
             euler::matrix(-170.0, 5.0, 20.0),
         ] {
             let cost = |a: &Matrix3| angle_between(a, &truth);
-            let best = smallest(&search, cost, cost);
+            let best = smallest(&search, &of(cost), &[]);
             assert!(best.cost < 0.5, "{best:?}");
         }
     }
@@ -177,7 +218,7 @@ mod tests {
         };
         let truth = euler::matrix(33.3, 0.0, 0.0);
         let cost = |a: &Matrix3| angle_between(a, &truth);
-        let best = smallest(&search, cost, cost);
+        let best = smallest(&search, &of(cost), &[]);
         assert!(best.cost < 0.3, "{best:?}");
         assert!((best.rotation[2][2] - 1.0).abs() < 1e-12);
     }

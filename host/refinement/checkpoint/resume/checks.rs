@@ -68,7 +68,7 @@ pub fn class_numbers(set: &ParticleSet, classes: usize) -> Result<(), ResumeErro
     };
     Err(Code::RUN_FILES_DIFFER
         .says(format!(
-            "{}: {} is in class {} (rlnClassNumber), but the model file has {classes} classes. Restore the file, or continue from an \
+            "{}: {} is in class {} (rlnClassNumber), but the last class of the model file is {classes}. Restore the file, or continue from an \
              earlier iteration.",
             set.source().display(),
             set.image_name(at),
@@ -81,8 +81,8 @@ pub fn class_numbers(set: &ParticleSet, classes: usize) -> Result<(), ResumeErro
 pub fn model_values(model: &Model, path: &Path) -> Result<(), ResumeError> {
     let above_zero = |v: f64| v.is_finite() && v > 0.0;
     let not_negative = |v: f64| v.is_finite() && v >= 0.0;
-    let of_all = |values: &mut dyn Iterator<Item = f64>, fits: &dyn Fn(f64) -> bool| {
-        values.find(|&value| !fits(value))
+    let of_all = |mut values: &mut dyn Iterator<Item = f64>, fits: &dyn Fn(f64) -> bool| {
+        Iterator::find(&mut values, |&value| !fits(value))
     };
     let single = |value: f64, fits: &dyn Fn(f64) -> bool| (!fits(value)).then_some(value);
     let classes = || model.classes.iter();

@@ -19,7 +19,7 @@ use crate::refinement::checkpoint::set_mark::SetMark;
 use crate::refinement::checkpoint::{OriginalSampling, gerelion_state};
 use crate::refinement::settings::Settings;
 use crate::refinement::state::RunState;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Why a run cannot be continued: which file, what is wrong with it, what to try.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +172,9 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     settings.padding = models[0].padding;
     settings.initial_sigma_offset = models[0].sigma2_offset.sqrt();
     settings.symmetry = grid.symmetry.name().to_string();
+    if let Some(table) = ours {
+        gerelion_state::read_settings(table, &mut settings)?;
+    }
     settings.limit_tilt = grid.limit_tilt;
     settings.perturbation = grid.perturbation_factor;
     settings.sigma_angles = stored_widths(&settings, &state, &models[0], &grid);

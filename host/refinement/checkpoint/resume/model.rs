@@ -237,8 +237,8 @@ fn class(
             .then(|| spectra.real_column(orientability))
             .transpose()?,
         direction_prior: match dimensions {
-            Dimensions::Two => vec![class_prior(document, k)?],
-            Dimensions::Three => direction_priors(document, k + 1)?,
+            Dimensions::Two => vec![class_prior(document, k, path)?],
+            Dimensions::Three => direction_priors(document, k + 1, path)?,
         },
         offset_prior: match table.has("rlnClassPriorOffsetX") {
             true => [
@@ -272,20 +272,45 @@ fn moments(
     moment_files::read(recorded, table.len(), shape, find).map(Some)
 }
 
-fn direction_priors(document: &Document, class: usize) -> Result<Vec<f64>, StarError> {
+/// Priors of the directions of a class, with all their digits in our files.
+fn direction_priors(
+    document: &Document,
+    class: usize,
+    path: &Path,
+) -> Result<Vec<f64>, ResumeError> {
     let rounded = document
         .require(&format!("model_pdf_orient_class_{class}"))?
         .real_column("rlnOrientationDistribution")?;
-    Ok(gerelion_state::read_direction_priors(document, class)?
-        .filter(|priors| priors.len() == rounded.len())
-        .unwrap_or(rounded))
+    match gerelion_state::read_direction_priors(document, class)? {
+        Some(priors) if priors.len() == rounded.len() => Ok(priors),
+        None if !is_ours(document) => Ok(rounded),
+        _ => cut_short(path),
+    }
+}
+
+/// The file bears the mark of this program.
+fn is_ours(document: &Document) -> bool {
+    SetMark::of_header(&document.header).is_given()
+}
+
+fn cut_short<T>(path: &Path) -> Result<T, ResumeError> {
+    refuse(
+        Code::RUN_FILES_DIFFER,
+        path,
+        "the tables of GeRelion at its end (gerelion_…) are not whole: the file was cut short or changed. Restore it, or continue from \
+         an earlier iteration",
+    )
 }
 
 /// The prior of class average `k` (from 0): with all its digits in our files, 1 for every class in RELION's, which do not hold
 /// it (spec 04 §17).
-fn class_prior(document: &Document, k: usize) -> Result<f64, StarError> {
+fn class_prior(document: &Document, k: usize, path: &Path) -> Result<f64, ResumeError> {
     let priors = gerelion_state::read_class_priors(document)?;
-    Ok(priors.and_then(|p| p.get(k).copied()).unwrap_or(1.0))
+    match priors.map(|priors| priors.get(k).copied()) {
+        Some(Some(prior)) => Ok(prior),
+        None if !is_ours(document) => Ok(1.0),
+        _ => cut_short(path),
+    }
 }
 
 fn column_or_zero(table: &Table, label: &str) -> Result<Vec<f64>, StarError> {

@@ -27,7 +27,9 @@ pub fn read(path: &Path, ours: bool) -> Result<Stored, ResumeError> {
     let refuse = |why: Message| Err(why.about(path.display()).into());
     let original = original(general)?;
     if ours && original.is_none() {
-        return refuse(cut_short("the steps that the run started with (rlnHealpixOrderOriginal …) are missing"));
+        return refuse(cut_short(
+            "the steps that the run started with (rlnHealpixOrderOriginal …) are missing",
+        ));
     }
     if !general.boolean(0, "rlnIs3DSampling")? {
         // The step of psi is kept, and the order is not in the file.
