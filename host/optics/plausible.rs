@@ -107,6 +107,12 @@ pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
                 .about(set.source().display()));
         }
     }
+    check_defocus(set, &mut warnings)?;
+    Ok(warnings)
+}
+
+/// Judges defoci that are possible, and adds to the warnings.
+fn check_defocus(set: &ParticleSet, warnings: &mut Vec<String>) -> Result<(), Message> {
     let tiny = Holders::of(set, |p| {
         let largest = largest_defocus(p);
         largest > 0.0 && largest < LEAST_DEFOCUS
@@ -145,7 +151,7 @@ pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             "{found} have a defocus beyond 10 µm. rlnDefocusU and rlnDefocusV are in Å, as 15000: are they right?"
         ));
     }
-    Ok(warnings)
+    Ok(())
 }
 
 /// Particles with some property, of those whose CTF is used.

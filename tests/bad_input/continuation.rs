@@ -349,6 +349,14 @@ fn second_moments_in_place_of_the_first() {
     refuse(&set, "GR-0704");
 }
 
+/// Which holds half as many.
+#[test]
+fn stack_of_second_moments_in_place_of_the_first() {
+    let set = finished_gradient();
+    fs::copy(set.path(MOMENTS[1]), set.path(MOMENTS[0])).unwrap();
+    refuse(&set, "GR-0704");
+}
+
 #[test]
 fn moments_that_are_not_numbers() {
     let set = finished_gradient();

@@ -84,6 +84,15 @@ pub fn first(
     Ok(())
 }
 
+/// Says that a stack holds fewer images than there are moments.
+pub fn too_few(path: &Path) -> Message {
+    Code::RUN_FILES_DIFFER.says(format!(
+        "{}: this image is not in the file, which has fewer than the moments of all classes take: was another file of the run copied \
+         over it? {ADVICE}.",
+        path.display()
+    ))
+}
+
 fn other_file(path: &Path, order: &str) -> Message {
     Code::RUN_FILES_DIFFER.says(format!(
         "{}: the values of this file are not those of {order} moments: was another file of the run copied over it? {ADVICE}.",

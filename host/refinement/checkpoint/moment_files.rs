@@ -1,7 +1,7 @@
 //! Files of the moments of a gradient run (spec 05 §16): the padded half-complex grid as images, or one volume each, with real
 //! and imaginary parts side by side along x.
 
-use crate::errors::Code;
+use crate::errors::{Code, Coded};
 use crate::formats::mrc::{MrcError, write_map_labelled, write_stack};
 use crate::formats::volume::read_reference_if;
 use crate::fourier::shape::{Dimensions, VolumeShape};
@@ -167,7 +167,13 @@ fn other_half(name: &str, classes: usize) -> Option<String> {
 }
 
 fn read_file(path: &Path, shape: &VolumeShape) -> Result<Array3<f32>, ResumeError> {
-    let data = read_reference_if(path, &|_| Ok(()))?.data;
+    let data = match read_reference_if(path, &|_| Ok(())) {
+        Ok(map) => map.data,
+        Err(error) if error.code() == Code::NO_SUCH_IMAGE => {
+            return Err(moment_checks::too_few(path).into());
+        }
+        Err(error) => return Err(error.into()),
+    };
     if data.dim() == file_size(shape) {
         return Ok(data);
     }

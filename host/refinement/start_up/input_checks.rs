@@ -69,16 +69,7 @@ pub(crate) fn read_input(
         ranks,
     };
     let references = read_references(&settings, &particles.optics[0], &room)?;
-    for half in &references {
-        warn_all(console, &half.warnings);
-    }
-    if let (true, Some(path)) = (references[0].listed, &settings.reference) {
-        console.say(&format!(
-            " K = {}: one class for each reference of {}",
-            references[0].maps.len(),
-            path.display()
-        ));
-    }
+    tell_references(&references, &settings, console);
     let box_size = references[0].box_size();
     let pixel_size = references[0].pixel_size;
     lengths::check_resolutions(&settings, box_size as f64 * pixel_size)?;
@@ -138,6 +129,20 @@ pub(crate) fn read_input(
         solvent,
         diameter,
     })
+}
+
+/// Tells what was done to references, and how many were listed.
+fn tell_references(references: &[References], settings: &Settings, console: &Console) {
+    for half in references {
+        warn_all(console, &half.warnings);
+    }
+    if let (true, Some(path)) = (references[0].listed, &settings.reference) {
+        console.say(&format!(
+            " K = {}: one class for each reference of {}",
+            references[0].maps.len(),
+            path.display()
+        ));
+    }
 }
 
 /// What there is room for: as many classes as particles, and references that fit into memory.

@@ -209,14 +209,9 @@ fn larger_groups_lose_more_and_wrong_ones_are_told() {
     };
     let (own, warnings) = of_group("C4");
     assert!(own < 0.02 && warnings == 0, "{own}");
-    for [small, large] in [["T", "O"], ["I", "Ih"]] {
-        let (less, more) = (of_group(small), of_group(large));
-        assert!(
-            less.0 <= more.0 + 0.01,
-            "{small} {less:?}, {large} {more:?}"
-        );
-        assert!(less.0 > 0.25 && less.1 == 1, "{small}: {less:?}");
-    }
+    let (less, more) = (of_group("I"), of_group("Ih"));
+    assert!(less.0 <= more.0 + 0.01, "I {less:?}, Ih {more:?}");
+    assert!(less.0 > 0.25 && less.1 == 1, "{less:?}");
 }
 
 #[test]

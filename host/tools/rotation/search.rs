@@ -16,6 +16,9 @@ const FINALISTS: usize = 3;
 /// Moves at one step width: enough to walk to the next orientation of the even set.
 const MOST_MOVES: usize = 20;
 
+/// Gain of a move, as a share of the cost, below which it is the last one of its step width.
+const LEAST_GAIN: f64 = 1e-3;
+
 /// Halvings of the step after the round over a grid of [`Search::step`].
 const FINER: usize = 3;
 
@@ -144,10 +147,14 @@ impl Search {
             let moves = self.moves(1, step);
             for _ in 0..MOST_MOVES {
                 let next = lowest(best, &moves, &cost);
-                if next.cost >= best.cost {
+                let gain = best.cost - next.cost;
+                if next.cost < best.cost {
+                    best = next;
+                }
+                // Along the axis of a cyclic group nothing changes but the rounding.
+                if gain <= LEAST_GAIN * best.cost.abs() {
                     break;
                 }
-                best = next;
             }
             step /= 2.0;
         }

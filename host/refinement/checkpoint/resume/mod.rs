@@ -167,17 +167,10 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     let warnings = checks::equal_references(&models[0], state.seeds_due)
         .into_iter()
         .collect();
-
-    settings.classes = models[0].classes.len();
-    settings.padding = models[0].padding;
-    settings.initial_sigma_offset = models[0].sigma2_offset.sqrt();
-    settings.symmetry = grid.symmetry.name().to_string();
+    take_settings(&mut settings, &state, &models[0], &grid);
     if let Some(table) = ours {
         gerelion_state::read_settings(table, &mut settings)?;
     }
-    settings.limit_tilt = grid.limit_tilt;
-    settings.perturbation = grid.perturbation_factor;
-    settings.sigma_angles = stored_widths(&settings, &state, &models[0], &grid);
     Ok(Resumed {
         old_root: settings.output_root.clone(),
         settings,
@@ -191,6 +184,17 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         notices,
         warnings,
     })
+}
+
+/// Takes the options that the model and sampling files hold.
+fn take_settings(settings: &mut Settings, state: &RunState, model: &Model, grid: &Sampling) {
+    settings.classes = model.classes.len();
+    settings.padding = model.padding;
+    settings.initial_sigma_offset = model.sigma2_offset.sqrt();
+    settings.symmetry = grid.symmetry.name().to_string();
+    settings.limit_tilt = grid.limit_tilt;
+    settings.perturbation = grid.perturbation_factor;
+    settings.sigma_angles = stored_widths(settings, state, model, grid);
 }
 
 /// Widths of local searches that the user asked for (`--sigma_ang` …); off (−1) where the schedule of auto-refine set them.
