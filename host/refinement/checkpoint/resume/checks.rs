@@ -78,7 +78,12 @@ pub fn class_numbers(set: &ParticleSet, classes: usize) -> Result<(), ResumeErro
 }
 
 /// Single values and spectra of a model that everything is divided or weighted by.
-pub fn model_values(model: &Model, path: &Path) -> Result<(), ResumeError> {
+pub fn model_values(models: &[Model], paths: &[PathBuf]) -> Result<(), ResumeError> {
+    let mut both = models.iter().zip(paths);
+    both.try_for_each(|(model, path)| values_of(model, path))
+}
+
+fn values_of(model: &Model, path: &Path) -> Result<(), ResumeError> {
     let above_zero = |v: f64| v.is_finite() && v > 0.0;
     let not_negative = |v: f64| v.is_finite() && v >= 0.0;
     let of_all = |mut values: &mut dyn Iterator<Item = f64>, fits: &dyn Fn(f64) -> bool| {
@@ -166,16 +171,17 @@ pub fn model_values(model: &Model, path: &Path) -> Result<(), ResumeError> {
     Ok(())
 }
 
-/// Returns a warning where all classes are one map and will not be made different: RELION starts classes from a map with
+/// Returns a warning, where all classes are one map and will not be made different: RELION starts classes from a map with
 /// random ones for the particles of one iteration, and leaves that out when the run is continued before (spec 03 §5).
-pub fn equal_references(model: &Model, seeds_due: bool) -> Option<String> {
-    let (first, others) = model.classes.split_first()?;
-    let equal = !others.is_empty() && others.iter().all(|class| class.map == first.map);
-    (equal && !seeds_due).then(|| {
+pub fn equal_references(model: &Model, seeds_due: bool) -> Vec<String> {
+    let classes = &model.classes;
+    let equal = classes.len() > 1 && classes.iter().all(|class| class.map == classes[0].map);
+    let warning = (equal && !seeds_due).then(|| {
         format!(
             "the references of all {} classes are the same map, and those of a run that is continued are not made different, so the \
              classes will stay equal. Start the run afresh, or continue from a later iteration.",
             model.classes.len()
         )
-    })
+    });
+    warning.into_iter().collect()
 }

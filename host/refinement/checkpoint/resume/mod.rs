@@ -132,9 +132,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         .collect::<Result<Vec<Model>, ResumeError>>()?;
 
     checks::particle_numbers(&models, &particles, &model_paths)?;
-    for (model, path) in models.iter().zip(&model_paths) {
-        checks::model_values(model, path)?;
-    }
+    checks::model_values(&models, &model_paths)?;
 
     let mut state = optimiser::state(table, iteration, models[0].pixel_size)?;
     state.references_made = optimiser::references_made(&settings.command_line);
@@ -164,9 +162,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     if !settings.gradient.on {
         checks::class_numbers(&particles, models[0].classes.len())?;
     }
-    let warnings = checks::equal_references(&models[0], state.seeds_due)
-        .into_iter()
-        .collect();
+    let warnings = checks::equal_references(&models[0], state.seeds_due);
     take_settings(&mut settings, &state, &models[0], &grid);
     if let Some(table) = ours {
         gerelion_state::read_settings(table, &mut settings)?;
