@@ -192,13 +192,6 @@ fn whole_families_are_refused_with_their_reason() {
     for (option, reason) in [
         ("--helix", "helical processing"),
         ("--som", "self-organising maps"),
-        ("--blush", "Blush"),
-        (
-            "--external_reconstruct",
-            "maps are reconstructed by the program itself",
-        ),
-        ("--relax_sym C2", "symmetry relaxation"),
-        ("--local_symmetry ops.star", "local symmetry"),
         ("--tomograms t.star", "tomography"),
         ("--multibody_masks m.star", "multi-body"),
         ("--realign_movie_frames m.star", "movie"),

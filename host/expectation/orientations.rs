@@ -2,7 +2,7 @@
 
 use super::{ClassSelection, IterationInput};
 use crate::dataset::Particle;
-use crate::geometry::prior::local_orientations;
+use crate::geometry::prior::searched_orientations;
 use crate::geometry::random::random_class;
 use crate::geometry::{Matrix3, euler};
 
@@ -91,18 +91,13 @@ pub fn local_list(input: &IterationInput, particle: &Particle) -> OrientationLis
     } else {
         std::array::from_fn(|i| particle.angle_prior[i].unwrap_or(current[i]))
     };
-    let near = local_orientations(input.sampling, centre, &search);
-    let n_psi = input.sampling.n_psi();
     let mut list = OrientationList::default();
-    for &(direction, p_direction) in &near.directions {
-        for &(psi, p_psi) in &near.psis {
-            let prior = p_direction * p_psi;
-            list.total.0 += prior;
-            list.total.1 += 1;
-            if prior > 0.0 {
-                list.index.push((direction * n_psi + psi) as u32);
-                list.prior.push(prior);
-            }
+    for (index, prior) in searched_orientations(input.sampling, centre, &search) {
+        list.total.0 += prior;
+        list.total.1 += 1;
+        if prior > 0.0 {
+            list.index.push(index as u32);
+            list.prior.push(prior);
         }
     }
     list

@@ -97,6 +97,37 @@ pub fn children(order: u32, pixel: u64, levels: u32) -> impl Iterator<Item = u64
     (0..side).flat_map(move |j| (0..side).map(move |i| nested(order + levels, face, x + i, y + j)))
 }
 
+/// Calls `found` with every nested pixel at `order` whose centre is within `radius` degrees of the unit vector `view`, by
+/// ascending number.
+pub fn for_each_in_disc(order: u32, view: [f64; 3], radius: f64, found: &mut impl FnMut(u64)) {
+    // Centres inside a pixel of a coarser order are no further from its centre than its corners.
+    let reach: Vec<f64> = (0..=order)
+        .map(|k| match k == order {
+            true => radius,
+            false => radius + max_pixel_radius(k),
+        })
+        .map(|angle| angle.min(180.0).to_radians().cos())
+        .collect();
+    for pixel in 0..pixel_count(0) {
+        descend(&reach, 0, pixel, view, found);
+    }
+}
+
+/// `reach`: cosine of the largest angle that matters, for each order.
+fn descend(reach: &[f64], order: usize, pixel: u64, view: [f64; 3], found: &mut impl FnMut(u64)) {
+    let (rot, tilt) = direction(order as u32, pixel);
+    if super::euler::dot(super::euler::viewing_direction(rot, tilt), view) < reach[order] {
+        return;
+    }
+    if order + 1 == reach.len() {
+        found(pixel);
+        return;
+    }
+    for child in 4 * pixel..4 * pixel + 4 {
+        descend(reach, order + 1, child, view, found);
+    }
+}
+
 /// Largest angle (degrees) between the centre of a pixel and its corners at `order`.
 pub fn max_pixel_radius(order: u32) -> f64 {
     let nside = (1u64 << order) as f64;
@@ -161,6 +192,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn discs_hold_the_pixels_whose_centres_are_near(
+            order in 0u32..5, rot in -180.0..180.0f64, tilt in 0.0..180.0f64, radius in 0.5..100.0f64,
+        ) {
+            use super::super::euler::{dot, viewing_direction};
+            let view = viewing_direction(rot, tilt);
+            let mut found = Vec::new();
+            for_each_in_disc(order, view, radius, &mut |pixel| found.push(pixel));
+            let inside = |pixel: &u64| {
+                let (rot, tilt) = direction(order, *pixel);
+                dot(viewing_direction(rot, tilt), view) >= radius.to_radians().cos()
+            };
+            let expected: Vec<u64> = (0..pixel_count(order)).filter(inside).collect();
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn high_orders_agree_with_cdshealpix(order in 5u32..12, fraction in 0.0..1.0f64) {
             let pixel = (fraction * pixel_count(order) as f64) as u64;

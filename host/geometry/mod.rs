@@ -4,6 +4,7 @@ pub mod euler;
 pub mod healpix;
 pub mod prior;
 pub mod random;
+pub mod relaxation;
 pub mod sampling;
 pub mod symmetry;
 

@@ -2,10 +2,11 @@
 
 use super::Matrix3;
 use super::euler::{apply, dot, transpose, viewing_direction};
+use super::relaxation::relaxed_orientations;
 use super::sampling::Sampling;
 
 /// Orientations further than this many σ from the prior centre are not searched.
-const CUTOFF: f64 = 3.0;
+pub(super) const CUTOFF: f64 = 3.0;
 
 /// Widths of the local-search priors, degrees; ≤ 0 = not used.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,19 +48,47 @@ pub fn local_orientations(
         (false, true) => directions_near_tilt(sampling, rot, tilt, search.sigma_tilt),
         (false, false) => uniform(sampling.directions.len()),
     };
-    let psis = if search.sigma_psi > 0.0 {
-        let difference = |index| {
-            let turn = (sampling.psi(index) - psi).rem_euclid(360.0);
-            turn.min(360.0 - turn)
-        };
-        gaussian_prior((0..sampling.n_psi()).map(difference), search.sigma_psi)
-    } else {
-        uniform(sampling.n_psi())
-    };
+    let psis = psis_near(sampling, psi, search.sigma_psi);
     LocalOrientations { directions, psis }
 }
 
-/// Returns the number of orientations that [`local_orientations`] selects at most: the largest number around directions that
+/// Selects the orientations that a particle with this prior centre is compared with in a local search, wherever it is done:
+/// (direction · n_psi + psi, prior), by ascending index. Those of [`local_orientations`], or with `--relax_sym` of
+/// [`relaxed_orientations`], which needs both widths of the direction (spec 06 §1.3).
+pub fn searched_orientations(
+    sampling: &Sampling,
+    centre: [f64; 3],
+    search: &LocalSearch,
+) -> Vec<(usize, f64)> {
+    match &sampling.relaxed {
+        Some(group) if search.sigma_rot > 0.0 && search.sigma_tilt > 0.0 => {
+            relaxed_orientations(sampling, group, centre, search)
+        }
+        _ => {
+            let near = local_orientations(sampling, centre, search);
+            let of_direction = |&(direction, p_direction): &(usize, f64)| {
+                let first = direction * sampling.n_psi();
+                let psis = near.psis.iter();
+                psis.map(move |&(psi, p_psi)| (first + psi, p_direction * p_psi))
+            };
+            near.directions.iter().flat_map(of_direction).collect()
+        }
+    }
+}
+
+/// Psi angles within 3σ of `psi` (degrees), or all of them without a width.
+pub(super) fn psis_near(sampling: &Sampling, psi: f64, sigma: f64) -> Vec<(usize, f64)> {
+    if sigma <= 0.0 {
+        return uniform(sampling.n_psi());
+    }
+    let difference = |index| {
+        let turn = (sampling.psi(index) - psi).rem_euclid(360.0);
+        turn.min(360.0 - turn)
+    };
+    gaussian_prior((0..sampling.n_psi()).map(difference), sigma)
+}
+
+/// Returns the number of orientations that [`searched_orientations`] selects at most: the largest number around directions that
 /// are spread over the grid, and a little more for centres between its points.
 pub fn most_local_orientations(sampling: &Sampling, search: &LocalSearch) -> usize {
     const TRIALS: usize = 64;
@@ -73,7 +102,9 @@ pub fn most_local_orientations(sampling: &Sampling, search: &LocalSearch) -> usi
             let directions = near.directions.len() * 11 / 10 + 1;
             directions.min(grid) * (near.psis.len() + 1).min(sampling.n_psi())
         });
-    largest.max().unwrap_or(0)
+    let mates = sampling.relaxed.as_ref().map_or(1, |group| group.order());
+    let all = grid * sampling.n_psi();
+    (largest.max().unwrap_or(0) * mates).min(all)
 }
 
 /// Directions by their angle to the prior direction. Cosines are compared first: the arc cosine is taken of the few
@@ -168,7 +199,7 @@ fn gaussian_prior(angles: impl Iterator<Item = f64>, sigma: f64) -> Vec<(usize, 
 }
 
 /// Gaussian without its constant, which the normalisation removes.
-fn gaussian(angle: f64, sigma: f64) -> f64 {
+pub(super) fn gaussian(angle: f64, sigma: f64) -> f64 {
     (-0.5 * (angle / sigma).powi(2)).exp()
 }
 

@@ -24,6 +24,8 @@ pub struct Sampling {
     pub healpix_order: u32,
     /// Point group restricting the directions.
     pub symmetry: PointGroup,
+    /// Group whose mates are searched in local searches (`--relax_sym`): the directions are then those of the whole sphere.
+    pub relaxed: Option<PointGroup>,
     /// `--limit_tilt`.
     pub limit_tilt: f64,
     /// Coarse psi step, degrees (360/n_psi).
@@ -62,14 +64,12 @@ impl Sampling {
             direction_step(healpix_order)
         };
         let directions = directions::directions(healpix_order, &symmetry, limit_tilt);
-        let views = directions
-            .iter()
-            .map(|d| euler::viewing_direction(d.rot, d.tilt))
-            .collect();
+        let views = views_of(&directions);
         Sampling {
             in_plane: false,
             healpix_order,
             symmetry,
+            relaxed: None,
             limit_tilt,
             psi_step: 360.0 / (360.0 / wanted_step).ceil(),
             offset_range,
@@ -105,6 +105,7 @@ impl Sampling {
             in_plane: true,
             healpix_order,
             symmetry: PointGroup::c1(),
+            relaxed: None,
             limit_tilt: -91.0,
             // Steps that were read from a file have six decimals.
             psi_step: 360.0 / (360.0 / wanted_step - 1e-3).ceil(),
@@ -140,9 +141,37 @@ impl Sampling {
                 factor,
             ),
         };
+        let grid = match &self.relaxed {
+            Some(group) => grid.relaxing(group.clone()),
+            None => grid,
+        };
         Sampling {
             perturbation: self.perturbation,
             ..grid
+        }
+    }
+
+    /// The grid for a relaxed symmetry: directions of the whole sphere, within the tilt limit (spec 06 §1.2).
+    pub fn relaxing(self, group: PointGroup) -> Self {
+        let (order, limit) = (self.healpix_order, self.limit_tilt);
+        let directions = directions::directions(order, &PointGroup::c1(), limit);
+        Sampling {
+            views: views_of(&directions),
+            directions,
+            relaxed: Some(group),
+            ..self
+        }
+    }
+
+    /// Returns the index of the direction of a nested pixel; None where the grid does not have it.
+    pub fn index_of(&self, pixel: u64) -> Option<usize> {
+        let at_its_own = self.directions.get(pixel as usize);
+        match at_its_own.is_some_and(|direction| direction.pixel == pixel) {
+            true => Some(pixel as usize),
+            false => self
+                .directions
+                .binary_search_by_key(&pixel, |direction| direction.pixel)
+                .ok(),
         }
     }
 
@@ -295,6 +324,11 @@ impl Sampling {
             },
         )
     }
+}
+
+fn views_of(directions: &[Direction]) -> Vec<[f64; 3]> {
+    let view = |d: &Direction| euler::viewing_direction(d.rot, d.tilt);
+    directions.iter().map(view).collect()
 }
 
 /// Step of psi for class averages where none is given (`--psi_step`), degrees.

@@ -1,9 +1,11 @@
-//! What happens to a map between its reconstruction and the next iteration: low-pass, centring, solvent (spec 02 §3.8,
-//! §6.1, §6.3).
+//! What happens to a map between its reconstruction and the next iteration: local symmetry (spec 06 §2.3), low-pass, centring,
+//! solvent (spec 02 §3.8, §6.1, §6.3).
 
 use super::gradient;
+use super::local_averaging;
 use crate::fourier::masks;
 use crate::model::ClassModel;
+use crate::model::local_symmetry::LocalSymmetry;
 use gpu::volume::centring_mass;
 use ndarray::{Array3, Zip};
 
@@ -53,6 +55,8 @@ impl Flattening {
 /// What is done to every new map, in this order.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Finish<'a> {
+    /// Average over local symmetry.
+    pub local_symmetry: Option<&'a LocalSymmetry>,
     /// Low-pass (after a cross-correlation iteration).
     pub low_pass: Option<LowPass>,
     /// Move the centre of mass to the centre.
@@ -94,7 +98,18 @@ impl LowPass {
 impl Finish<'_> {
     /// True when maps are left as they are.
     pub fn is_nothing(&self) -> bool {
-        self.low_pass.is_none() && self.centre.is_none() && self.flatten.is_none()
+        self.local_symmetry.is_none()
+            && self.low_pass.is_none()
+            && self.centre.is_none()
+            && self.flatten.is_none()
+    }
+
+    /// For a map of the iteration before: it has been averaged already.
+    pub fn again(&self) -> Self {
+        Self {
+            local_symmetry: None,
+            ..*self
+        }
     }
 
     /// On the host, to the map of a class whose moments follow when it is centred (spec 05 §9).
@@ -108,6 +123,9 @@ impl Finish<'_> {
     /// On the host, in double precision. Returns what was the centre of mass (x, y, z) if the map was centred, as far as it was
     /// followed.
     pub fn on_host(&self, map: &mut Array3<f64>) -> Option<[f64; 3]> {
+        if let Some(symmetry) = self.local_symmetry {
+            *map = local_averaging::average(map, symmetry);
+        }
         if let Some(filter) = self.low_pass {
             *map = filter.on_host(map);
         }

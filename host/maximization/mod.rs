@@ -8,6 +8,7 @@
 mod averages;
 pub mod completeness;
 mod cuda;
+pub mod external;
 mod finish;
 pub mod first_iteration;
 #[cfg(test)]
@@ -127,32 +128,62 @@ pub fn maximize_class(
     options: &MaximizationOptions,
     finish: &Finish,
 ) -> Result<Option<volumes::Moved>, MaximizationError> {
-    if class_weight <= 0.0 {
-        class.map.fill(0.0);
-        return Ok(None);
+    match update_spectra(class, &sums, class_weight, prior, options)? {
+        MapSource::Nothing => class.map.fill(0.0),
+        MapSource::Before => {
+            finish.again().on_host(&mut class.map);
+        }
+        MapSource::Sums => {
+            let moved;
+            (class.map, moved) =
+                volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
+            return Ok(moved);
+        }
     }
-    let weights = volumes::weights(&sums)?;
+    Ok(None)
+}
+
+/// Where the new map of a class comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapSource {
+    /// The class has no particles: its map is all zero.
+    Nothing,
+    /// The sums are all but empty: it is the map before.
+    Before,
+    /// It is reconstructed from the sums.
+    Sums,
+}
+
+/// Updates σ², τ², ssnr and coverage of one class, and tells what becomes of its map. Arguments as for [`maximize_class`].
+pub fn update_spectra(
+    class: &mut ClassModel,
+    sums: &Sums,
+    class_weight: f64,
+    prior: Prior,
+    options: &MaximizationOptions,
+) -> Result<MapSource, MaximizationError> {
+    if class_weight <= 0.0 {
+        return Ok(MapSource::Nothing);
+    }
+    let weights = volumes::weights(sums)?;
     let total: f64 = weights.iter().map(|[sum, _]| sum).sum();
     if total / sums.shape().oversampling() <= EMPTY_SUMS {
-        finish.on_host(&mut class.map);
-        return Ok(None);
+        return Ok(MapSource::Before);
     }
     match prior {
         Prior::Reference { average_ctf2 } => {
-            ReferenceSpectra::new(&sums, &weights, &class.tau2, average_ctf2, options)?.store(class)
+            ReferenceSpectra::new(sums, &weights, &class.tau2, average_ctf2, options)?.store(class)
         }
         Prior::Fsc { curve, joined } => {
             class.sigma2 = spectra::sigma2(&weights, options.box_size)?;
             class.fsc = curve.to_vec();
             (class.tau2, class.ssnr) =
                 spectra::tau2_from_fsc(curve, &class.sigma2, options.tau2_fudge, joined);
-            let ratios = volumes::ratios(&sums, &class.tau2, options.tau2_fudge)?;
+            let ratios = volumes::ratios(sums, &class.tau2, options.tau2_fudge)?;
             class.coverage = spectra::coverage(&ratios, options.box_size / 2 + 1);
         }
     }
-    let moved;
-    (class.map, moved) = volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
-    Ok(moved)
+    Ok(MapSource::Sums)
 }
 
 /// σ², data-versus-prior and coverage where τ² is the power of the reference (spec 02 §3.1–3.5).

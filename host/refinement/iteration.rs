@@ -239,14 +239,14 @@ fn announce(job: &Job, iteration: usize, console: &Console) {
     let orientations = match &job.models[0].local_search {
         Some(search) => job.orders[0].first().map_or(0, |&i| {
             let p = &job.particles.particles[i];
-            let near = prior::local_orientations(&job.sampling, [p.rot, p.tilt, p.psi], search);
-            near.directions.len() * near.psis.len()
+            prior::searched_orientations(&job.sampling, [p.rot, p.tilt, p.psi], search).len()
         }),
         None => job.sampling.directions.len() * job.sampling.n_psi(),
     };
     for order in [0, job.expectation.oversampling] {
         console.say(&console::sampling_points(
             order,
+            job.sampling.relaxed.as_ref().map(|group| group.name()),
             job.models[0].classes.len(),
             orientations * job.sampling.orientation_children(order),
             job.sampling.oversampled_angular_step(order),

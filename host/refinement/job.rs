@@ -5,6 +5,7 @@ use crate::expectation::{ClassSelection, ExpectationOptions};
 use crate::geometry::{Matrix3, prior::LocalSearch, sampling::Sampling};
 use crate::maximization::{MaximizationOptions, gradient::schedule::Schedule};
 use crate::model::Model;
+use crate::model::local_symmetry::LocalSymmetry;
 use crate::refinement::checkpoint::OriginalSampling;
 use crate::refinement::schedule::{SamplingSteps, ScheduleRule};
 use crate::refinement::settings::Settings;
@@ -35,6 +36,8 @@ pub struct Job {
     pub state: RunState,
     /// Masks.
     pub solvent: Solvent,
+    /// Masks and operators that maps are averaged over (`--local_symmetry`).
+    pub local_symmetry: Option<LocalSymmetry>,
     /// Symmetry operators (without the identity) of each class, for the sums.
     pub operators: Vec<Vec<Matrix3>>,
     /// τ² comes from `--tau` and stays.

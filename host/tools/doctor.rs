@@ -42,8 +42,22 @@ pub fn examine() -> Vec<Finding> {
             None => finding(library, false, format!("not found: {purpose}")),
         });
     }
-    found.push(finding("python", true, "not needed"));
+    found.push(blush());
+    found.push(finding("python", true, "needed by --blush only"));
     found
+}
+
+/// The program of `--blush`.
+fn blush() -> Finding {
+    const PROGRAM: &str = "relion_python_blush";
+    match comm::programs::find_program(PROGRAM) {
+        Some(path) => finding(PROGRAM, true, path.display().to_string()),
+        None => finding(
+            PROGRAM,
+            false,
+            "not in PATH: --blush is not available; everything else works",
+        ),
+    }
 }
 
 /// Shared libraries that are loaded at run time, and what their absence means.

@@ -8,6 +8,7 @@ mod files;
 mod gradient;
 mod machine;
 mod particles;
+mod programs;
 mod references;
 mod relion_tools;
 mod set;

@@ -40,6 +40,8 @@ pub fn blob(shape: (usize, usize, usize)) -> Array3<f32> {
 pub struct Set {
     pub folder: TempDir,
     pub options: Vec<String>,
+    /// Variables of the environment of the run.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Set {
@@ -54,6 +56,7 @@ impl Set {
                 .split_whitespace()
                 .map(String::from)
                 .collect(),
+            environment: Vec::new(),
         };
         let images: Vec<Vec<f32>> = (0..PARTICLES).map(image).collect();
         set.write_stack(&images);
@@ -98,6 +101,7 @@ impl Set {
     pub fn run(&self) -> Output {
         Command::new(env!("CARGO_BIN_EXE_relion_refine"))
             .args(&self.options)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())
             .output()
             .unwrap()
@@ -124,7 +128,8 @@ impl Set {
         let finished: Vec<String> = files(&out)
             .into_iter()
             .filter(|name| {
-                name.contains("_it001")
+                // What a program got is left for the user to look at.
+                (name.contains("_it001") && !name.contains("_external_reconstruct"))
                     || *name == "run_model.star"
                     || name.starts_with("run_class")
             })

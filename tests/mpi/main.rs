@@ -3,6 +3,7 @@
 mod disturbed;
 mod job;
 mod nodes;
+mod programs;
 mod results;
 #[path = "../runs/mod.rs"]
 mod runs;

@@ -50,7 +50,12 @@ pub fn run(
     cards: Option<&Cards>,
 ) -> (PathBuf, Vec<String>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_relion_refine"));
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/reconstruct.py");
     command
+        .env(
+            "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE",
+            format!("python3 {}", program.display()),
+        )
         .current_dir(folder)
         .args(words)
         .args(["--o", root, "--j", "1"]);

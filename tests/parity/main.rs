@@ -50,6 +50,47 @@ fn local_search_by_angle() {
     classify(&Set::new("C1", 1), local);
 }
 
+/// Around the symmetry mates of the poses, too: rotations about z as RELION selects them, and another group.
+#[test]
+fn relaxed_symmetry() {
+    let local = "--i poses.star --healpix_order 2 --sigma_ang 5 --offset_range 2 --offset_step 2 --zero_mask";
+    for relaxed in ["C4", "D2"] {
+        classify(
+            &Set::new("C1", 1),
+            &format!("{local} --relax_sym {relaxed}"),
+        );
+    }
+}
+
+#[test]
+fn relaxed_symmetry_of_several_references() {
+    let local = "--i poses.star --healpix_order 2 --offset_range 2 --offset_step 2 --zero_mask --relax_sym C3";
+    let options = format!("{local} --ref references.star");
+    classify(&Set::new("C1", 2), &options);
+}
+
+/// Maps made by another program from sums that come to the host: of classes, of half-sets, of class averages.
+#[test]
+fn maps_by_a_program() {
+    if !material::has_python(&["numpy"]) {
+        return;
+    }
+    let options = format!("{SEARCH} --zero_mask --ref references.star --external_reconstruct");
+    classify(&Set::new("C4", 2), &options);
+    let options = format!(
+        "{SEARCH} --ctf --norm --scale --flatten_solvent --pad 1 --zero_mask --auto_refine --split_random_halves \
+         --low_resol_join_halves 40 --auto_iter_max 2 --external_reconstruct"
+    );
+    agree(&Set::of("C4", 1, 20), &options, &Bounds::default());
+}
+
+#[test]
+fn local_symmetry() {
+    let set = Set::new("C1", 1).with_local_symmetry();
+    let options = format!("{SEARCH} --zero_mask --local_symmetry local.star");
+    classify(&set, &options);
+}
+
 #[test]
 fn several_references() {
     let options = format!("{SEARCH} --zero_mask --ref references.star");

@@ -11,6 +11,7 @@ use gerelion::tools::simulate::{
     self, Preset, SimulationSettings,
     phantom::{HelixBundle, helix_bundle},
 };
+use ndarray::Array3;
 use std::path::Path;
 
 /// Box of the map, voxels.
@@ -106,6 +107,44 @@ impl Set {
             ..Document::default()
         };
         document.write(&self.path().join(file)).unwrap();
+    }
+
+    /// Adds a description of local symmetry, `local.star`: a ball away from the centre and two copies of it.
+    pub fn with_local_symmetry(self) -> Self {
+        let ball = Array3::from_shape_fn((BOX, BOX, BOX), |(z, y, x)| {
+            let [x, y, z] = [x, y, z].map(|i| i as f32 - (BOX / 2) as f32);
+            let distance = ((x - 5.0).powi(2) + y * y + (z - 1.0).powi(2)).sqrt();
+            (4.0 - distance).clamp(0.0, 1.0)
+        });
+        write_map(&self.path().join("ball.mrc"), ball.view(), PIXEL).unwrap();
+        let labels = [
+            "rlnMaskName",
+            "rlnAngleRot",
+            "rlnAngleTilt",
+            "rlnAnglePsi",
+            "rlnOriginXAngst",
+            "rlnOriginYAngst",
+            "rlnOriginZAngst",
+        ];
+        let mut table = Table::new_loop("", &labels);
+        for numbers in [
+            [120.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            [90.0, 60.0, 10.0, 3.0, -6.0, 4.5],
+        ] {
+            let values = numbers.into_iter().map(Value::from);
+            table.push_row(
+                [Value::from("ball.mrc")]
+                    .into_iter()
+                    .chain(values)
+                    .collect(),
+            );
+        }
+        let document = Document {
+            tables: vec![table],
+            ..Document::default()
+        };
+        document.write(&self.path().join("local.star")).unwrap();
+        self
     }
 
     /// Changes the optics table of both particle tables: what the columns of the first group say.

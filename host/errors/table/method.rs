@@ -35,4 +35,23 @@ super::super::entry::entries! {
     SELFCHECK = 807, "This machine computes different results";
     causes: "A faulty GPU or memory.", "An unusual driver or library.", "A mistake in the program.";
     remedies: "Run gerelion selfcheck again, on each GPU by itself (--gpu N).", "Report it with the output of gerelion doctor.";
+
+    /// The program that makes the maps (--blush, --external_reconstruct) is missing or failed.
+    EXTERNAL_PROGRAM = 811, "Program that makes the maps failed";
+    causes: "The program is not installed, or its folder is not in PATH on every machine of the job.",
+            "A mistake in the program or its Python environment; its last lines are in the message.", "A GPU without free memory (Blush).";
+    remedies: "Call the program by hand with the line of the message; its input files are kept.",
+              "Look at the .err and .out files beside them.", "Then go on from the last finished iteration with --continue.";
+
+    /// The program that makes the maps (--blush, --external_reconstruct) did not end.
+    EXTERNAL_TIME = 812, "Program that makes the maps did not end";
+    causes: "It hangs: it waits for input, for a lock, or for a file system.", "The map is large, and the program runs on few cores.";
+    remedies: "Give more time with --external_time_limit.", "Call the program by hand with the line of the message.",
+              "For Blush, remove files device_lock_id* that a killed job has left in the job folder.";
+
+    /// The map or spectrum that another program has made cannot be used.
+    EXTERNAL_RESULT = 813, "Answer of the program that makes the maps cannot be used";
+    causes: "The program writes to another name than rlnExtReconsResult.", "It writes a map of another box, such as the padded one.",
+            "It divides by zero, so that voxels are not numbers.";
+    remedies: "Call the program by hand with the line of the message, and look at its result.";
 }

@@ -1,6 +1,7 @@
 //! Low-pass, centring and solvent of maps on a device (spec 02 §6.1, §6.3).
 
 use super::super::finish::{Centring, Finish, Flattening, LowPass, shift_of};
+use super::super::local_averaging;
 use super::map::DeviceMap;
 use crate::device::{Buffer, CubeTransform, DeviceError, Direction, View};
 use gpu::kernels::map::FinishMap;
@@ -8,8 +9,15 @@ use gpu::kernels::solvent::{
     AddMap, BlendMap, LowPassTransform, MapMoments, MaskedSums, MultiplyMaps, ShiftMap,
 };
 
-/// What [`Finish::on_host`] does.
+/// What [`Finish::on_host`] does. The average over local symmetry is made on the host: its masks are as large as the map, and
+/// there can be many.
 pub fn finish(mut map: DeviceMap, finish: &Finish) -> Result<DeviceMap, DeviceError> {
+    if let Some(symmetry) = finish.local_symmetry {
+        let averaged = local_averaging::average(&map.to_host()?, symmetry);
+        let device = map.device.clone();
+        drop(map);
+        map = DeviceMap::upload(&device, &averaged)?;
+    }
     if let Some(filter) = &finish.low_pass {
         map = low_pass(&map, filter)?;
     }

@@ -5,10 +5,9 @@ use OnContinue::{ContinueOnly, FromCommandLine, IfGiven, SwitchOn};
 
 const DEVELOPER: &str = "a debugging switch of RELION's developers";
 const INTERPOLATION: &str = "only linear interpolation is offered; leave it out";
-const BLUSH: &str = "Blush needs RELION's Python network; run without it";
 
 /// Expert options.
-pub const EXPERT: [OptionEntry; 22] = OptionEntry::under(
+pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
     Group::Expert,
     [
         OptionEntry::real(
@@ -98,21 +97,28 @@ pub const EXPERT: [OptionEntry; 22] = OptionEntry::under(
             "Stop after one expectation step: only the data file is written",
         )
         .on_continue(FromCommandLine),
-        OptionEntry::flag("--blush", "Blush regularisation")
-            .on_continue(FromCommandLine)
-            .refused(BLUSH),
+        OptionEntry::flag(
+            "--blush",
+            "Blush regularisation: RELION's relion_python_blush makes the maps, with arguments from RELION_BLUSH_ARGS",
+        )
+        .on_continue(FromCommandLine),
         OptionEntry::flag(
             "--blush_skip_spectral_trailing",
             "Blush without spectral trailing",
         )
-        .on_continue(FromCommandLine)
-        .refused(BLUSH),
+        .on_continue(FromCommandLine),
         OptionEntry::flag(
             "--external_reconstruct",
-            "Reconstruct by an external program",
+            "The program named by RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE (relion_external_reconstruct) makes the maps",
         )
-        .on_continue(FromCommandLine)
-        .refused("maps are reconstructed by the program itself; run without it"),
+        .on_continue(FromCommandLine),
+        OptionEntry::real(
+            "--external_time_limit",
+            "14400",
+            "seconds",
+            "Time that --blush or --external_reconstruct may take for one map (not a RELION option)",
+        )
+        .on_continue(FromCommandLine),
         OptionEntry::integer(
             "--nr_parts_sigma2noise",
             "-1",
@@ -159,8 +165,8 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
             "Iterations of the gridding reconstruction (--dont_skip_gridding)",
         )
         .on_continue(FromCommandLine),
-        OptionEntry::real("--bfactor", "0", "Å²", "B-factor applied to the references")
-            .refused("it filters the references in RELION's gradient code only; leave it out"),
+        OptionEntry::flag("--bfactor", "Estimate B-factors of the references")
+            .without_effect("RELION 5 reads it and does nothing with it"),
         OptionEntry::text("--sigma", "", "STAR file with the first noise spectrum"),
         OptionEntry::real("--sigma2_fudge", "1", "", "Factor on the noise spectra")
             .on_continue(FromCommandLine),

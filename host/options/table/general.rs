@@ -90,9 +90,8 @@ pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
         OptionEntry::text(
             "--local_symmetry",
             "None",
-            "File with masks and operators of local symmetry",
-        )
-        .refused("local symmetry is not part of this program; run without it, or use RELION"),
+            "STAR file with the masks and operators of local symmetry, over which every map is averaged",
+        ),
         OptionEntry::flag(
             "--split_random_halves",
             "Refine two random halves of the data independently (gold standard); part of auto-refine",

@@ -42,9 +42,12 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "c1",
             "Point group (C4, D2, T, O, I1, …), or one per class separated by commas",
         ),
-        OptionEntry::text("--relax_sym", "", "Symmetry to be relaxed")
-            .on_continue(FromCommandLine)
-            .refused("symmetry relaxation is not part of this program; refine in the lower group given by --sym"),
+        OptionEntry::text(
+            "--relax_sym",
+            "",
+            "Point group that holds only approximately: local searches also go around the mates of each orientation in it, while --sym is the lower group that holds",
+        )
+        .on_continue(IfGiven),
         OptionEntry::real(
             "--offset_range",
             "6",

@@ -83,6 +83,23 @@ pub fn read_from_nothing(table: &Table) -> Result<bool, StarError> {
     Ok(table.has(FROM_NOTHING) && table.boolean(0, FROM_NOTHING)?)
 }
 
+/// The group of `--relax_sym`, which RELION forgets (spec 06 §1.1). A run without it has no such entry.
+pub fn push_relaxed_symmetry(table: &mut Table, settings: &Settings) {
+    if let Some(name) = &settings.relaxed_symmetry {
+        table.push(RELAXED_SYMMETRY, name.as_str());
+    }
+}
+
+/// The group that the run relaxes, if it does.
+pub fn read_relaxed_symmetry(table: &Table) -> Result<Option<String>, StarError> {
+    match table.has(RELAXED_SYMMETRY) {
+        true => Ok(Some(table.text(0, RELAXED_SYMMETRY)?.to_owned())),
+        false => Ok(None),
+    }
+}
+
+const RELAXED_SYMMETRY: &str = "gerelionRelaxedSymmetry";
+
 const FROM_NOTHING: &str = "gerelionFromNothing";
 const SEEDS_DUE: &str = "gerelionSeedsDue";
 const REFERENCES_MADE: &str = "gerelionFirstReferencesMade";

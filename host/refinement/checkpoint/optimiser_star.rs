@@ -49,6 +49,7 @@ pub fn document(contents: &Contents) -> Document {
         gerelion_state::table(contents.state, contents.sampling, contents.order_iteration),
     ];
     gerelion_state::push_settings(&mut tables[1], contents.settings);
+    gerelion_state::push_relaxed_symmetry(&mut tables[1], contents.settings);
     if contents.settings.gradient.on {
         gerelion_state::push_gradient(&mut tables[1], contents.settings);
         tables.push(gerelion_state::subsets_table(&contents.state.subsets));
@@ -75,7 +76,7 @@ fn general(c: &Contents) -> Table {
     t.push("rlnDoFastSubsetOptimisation", c.settings.fast_subsets);
     push_gradient(&mut t, c.settings, c.state);
     push_progress(&mut t, c.settings, c.state);
-    push_helix(&mut t);
+    push_helix(&mut t, c.settings);
     push_corrections(&mut t, c);
     t
 }
@@ -142,9 +143,9 @@ fn push_method(t: &mut Table, c: &Contents) {
 fn push_gradient(t: &mut Table, s: &Settings, state: &RunState) {
     let g = &s.gradient;
     let size = |subset: Option<usize>| subset.map_or(-1, |size| size as i64);
-    t.push("rlnDoExternalReconstruct", false);
-    t.push("rlnDoBlush", false);
-    t.push("rlnBlushNoSpectralTrailing", false);
+    t.push("rlnDoExternalReconstruct", s.maps.external);
+    t.push("rlnDoBlush", s.maps.blush);
+    t.push("rlnBlushNoSpectralTrailing", s.maps.skip_spectral_trailing);
     t.push("rlnDoGradientRefine", g.on);
     t.push("rlnDoStochasticGradientDescent", state.gradient);
     t.push("rlnGradEmIters", g.em_iterations);
@@ -209,9 +210,12 @@ fn push_progress(t: &mut Table, s: &Settings, state: &RunState) {
     t.push("rlnSmallestChangesClasses", state.smallest_classes);
 }
 
-/// Local symmetry and helices: RELION's values for a run without them.
-fn push_helix(t: &mut Table) {
-    t.push("rlnLocalSymmetryFile", "None");
+/// Local symmetry; and helices, RELION's values for a run without them.
+fn push_helix(t: &mut Table, s: &Settings) {
+    t.push(
+        "rlnLocalSymmetryFile",
+        file_or_none(s.maps.local_symmetry.as_deref()),
+    );
     t.push("rlnDoHelicalRefine", false);
     t.push("rlnIgnoreHelicalSymmetry", false);
     t.push("rlnFourierMask", "None");

@@ -160,14 +160,18 @@ pub fn current_resolution(resolution: f64, diameter: f64) -> String {
 /// the closing rule); steps in degrees and Å.
 pub fn sampling_points(
     oversampling: u32,
+    relaxed: Option<&str>,
     classes: usize,
     orientations: usize,
     angular_step: f64,
     translations: usize,
     offset_step: f64,
 ) -> String {
+    let relaxed = relaxed.map_or(String::new(), |name| {
+        format!("Relaxing symmetry to {name}\n")
+    });
     format!(
-        " Oversampling= {oversampling} NrHiddenVariableSamplingPoints= {}\n \
+        " Oversampling= {oversampling} NrHiddenVariableSamplingPoints= {}\n{relaxed} \
          OrientationalSampling= {} NrOrientations= {orientations}\n \
          TranslationalSampling= {} NrTranslations= {translations}\n\
          =============================",
@@ -341,7 +345,7 @@ mod tests {
             " CurrentResolution= 42.6667 Angstroms, which requires orientationSampling of at least 27.6923 degrees for a particle of diameter 170 Angstroms"
         );
         assert_eq!(
-            sampling_points(1, 1, 9216, 7.5, 84, 4.0),
+            sampling_points(1, None, 1, 9216, 7.5, 84, 4.0),
             " Oversampling= 1 NrHiddenVariableSamplingPoints= 774144\n \
              OrientationalSampling= 7.5 NrOrientations= 9216\n \
              TranslationalSampling= 4 NrTranslations= 84\n\

@@ -298,7 +298,7 @@ fn continued(
         lengths::check_offsets([range, step], resumed.models[0].box_size)
             .map_err(RunError::from)?;
     }
-    resumed.apply_settings();
+    resumed.apply_settings()?;
     resumed.settings.check_output_folder()?;
     Ok((resumed, changes))
 }

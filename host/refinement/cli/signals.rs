@@ -2,7 +2,7 @@
 //! (INT, HUP), of batch systems (TERM, USR1, USR2, XCPU) and of a launcher that dies. A file that grows beyond `ulimit -f`
 //! fails to be written, like one on a full disk, and ends nothing by itself.
 
-use crate::comm::{FaultReport, Ranks, View};
+use crate::comm::{FaultReport, Ranks, View, programs};
 use crate::dataset::scratch;
 use crate::errors::Code;
 use crate::refinement::cli::job_markers::{Ending, Pipeline};
@@ -144,6 +144,7 @@ fn end_before_the_job(ways: &Ways, signal: i32) -> ! {
 }
 
 fn end(ways: &Ways, place: &Place, signal: i32) {
+    programs::end_all();
     let others = match place.size {
         1 => "",
         _ if signal == LAUNCHER_GONE => {

@@ -31,6 +31,18 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Message> {
             "class averages are searched with the steps that --psi_step and --offset_step give",
         );
     }
+    if settings.relaxed_symmetry.is_some() {
+        return refused("--relax_sym", "class averages have no point group");
+    }
+    if settings.maps.local_symmetry.is_some() {
+        return refused(
+            "--local_symmetry",
+            "its masks and operators are those of a map",
+        );
+    }
+    if settings.maps.blush {
+        return refused("--blush", "its network knows maps only");
+    }
     Ok(())
 }
 

@@ -138,6 +138,23 @@ impl Settings {
             &mut self.force_converge,
             &given.force_converge,
         );
+        let maps = (&mut self.maps, &given.maps);
+        changes.apply(
+            "--external_reconstruct",
+            &mut maps.0.external,
+            &maps.1.external,
+        );
+        changes.apply("--blush", &mut maps.0.blush, &maps.1.blush);
+        changes.apply(
+            "--blush_skip_spectral_trailing",
+            &mut maps.0.skip_spectral_trailing,
+            &maps.1.skip_spectral_trailing,
+        );
+        changes.apply(
+            "--external_time_limit",
+            &mut maps.0.time_limit,
+            &maps.1.time_limit,
+        );
         changes.switch("--norm", "--no_norm", &mut self.norm, given.norm);
         changes.switch("--scale", "--no_scale", &mut self.scale, given.scale);
     }
@@ -184,6 +201,14 @@ impl Settings {
                     &given.sigma_angles[axis],
                 );
             }
+        }
+        changes.apply(
+            "--relax_sym",
+            &mut self.relaxed_symmetry,
+            &given.relaxed_symmetry,
+        );
+        if changes.line.was_given("--relax_sym") && self.sigma_angles.iter().all(|&s| s <= 0.0) {
+            self.sigma_angles = given.sigma_angles;
         }
         changes.apply("--skip_align", &mut self.skip_align, &given.skip_align);
         changes.apply("--skip_rotate", &mut self.skip_rotate, &given.skip_rotate);

@@ -5,6 +5,8 @@ pub mod continuation;
 pub mod gradient_options;
 pub(crate) mod lengths;
 pub(crate) mod not_repeated;
+pub(crate) mod local_search;
+pub mod map_options;
 pub(crate) mod option_values;
 
 use crate::device::Precision;
@@ -12,6 +14,7 @@ use crate::fourier::shape::Dimensions;
 use crate::optics::CtfFlags;
 use crate::options::{CommandLine, OptionsError};
 use crate::refinement::settings::gradient_options::GradientSettings;
+use crate::refinement::settings::map_options::MapOptions;
 use crate::refinement::settings::option_values::{
     above_zero, below_hundred, between, count, not_negative, optional_count, particle_diameter,
     psi_step, refuse, small,
@@ -105,6 +108,8 @@ pub struct Settings {
     pub auto_local_healpix_order: u32,
     /// `--sigma_ang` / `--sigma_rot`, `--sigma_tilt`, `--sigma_psi`, degrees (≤ 0: off).
     pub sigma_angles: [f64; 3],
+    /// `--relax_sym`: name of the group whose mates are searched.
+    pub relaxed_symmetry: Option<String>,
     /// `--skip_align`.
     pub skip_align: bool,
     /// `--skip_rotate`.
@@ -211,6 +216,8 @@ pub struct Settings {
     pub use_all_data: bool,
     /// `--force_converge`.
     pub force_converge: bool,
+    /// How maps are made from the sums.
+    pub maps: MapOptions,
     /// `--grad` and what belongs to it.
     pub gradient: GradientSettings,
 }
@@ -319,10 +326,8 @@ impl Settings {
                 0..=99,
                 "it must lie between 0 and 99",
             )?,
-            sigma_angles: match line.positive("--sigma_ang") {
-                Some(sigma) => [sigma; 3],
-                None => ["--sigma_rot", "--sigma_tilt", "--sigma_psi"].map(|name| line.real(name)),
-            },
+            sigma_angles: local_search::widths(line),
+            relaxed_symmetry: local_search::relaxed_group(line),
             skip_align: line.flag("--skip_align"),
             skip_rotate: line.flag("--skip_rotate"),
             auto_ignore_angles: line.flag("--auto_ignore_angles"),
@@ -398,6 +403,7 @@ impl Settings {
             always_join_halves: line.flag("--always_join_random_halves"),
             use_all_data: line.flag("--use_all_data"),
             force_converge: line.flag("--force_converge"),
+            maps: MapOptions::from_values(line)?,
             gradient: GradientSettings::from_values(line)?,
         })
     }
@@ -414,6 +420,12 @@ impl Settings {
         }
         if let Some(trouble) = self.gradient.excluded_by(self) {
             return refuse(trouble);
+        }
+        if let Some(trouble) = local_search::excluded_by(self) {
+            return refuse(trouble);
+        }
+        if let Some(trouble) = self.maps.excluded_by(self) {
+            return refuse(&trouble);
         }
         if self.deterministic && self.gpu.is_some() {
             return refuse(

@@ -308,6 +308,9 @@ fn sampling(
             perturbation,
         ),
     };
+    if let (Dimensions::Three, Some(name)) = (dimensions, &settings.relaxed_symmetry) {
+        sampling = sampling.relaxing(PointGroup::parse(name)?);
+    }
     if sampling.directions.is_empty() {
         return Err(Code::NO_ORIENTATIONS
             .says(format!(

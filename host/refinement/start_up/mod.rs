@@ -19,6 +19,7 @@ use crate::geometry::{
     Matrix3, prior::LocalSearch, random::CRandom, sampling::Sampling, symmetry::PointGroup,
 };
 use crate::maximization::{MaximizationOptions, initial};
+use crate::model::local_symmetry::LocalSymmetry;
 use crate::model::{ClassModel, Model};
 use crate::refinement::checkpoint::OriginalSampling;
 use crate::refinement::checkpoint::resume;
@@ -43,10 +44,11 @@ use crate::refinement::start_up::input_checks::{
 use crate::refinement::start_up::references::References;
 use crate::refinement::start_up::solvent_masks::Solvent;
 use crate::refinement::state::RunState;
+use crate::refinement::steps::external;
 use crate::refinement::warnings::contrast;
 use crate::refinement::warnings::mismatch::Alarms;
 use ndarray::Array3;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Read everything a fresh run needs, estimate the noise and low-pass the references. `stop` may stop the run.
@@ -57,6 +59,10 @@ pub fn fresh(
     console: &Console,
     stop: &StopSign,
 ) -> Result<Job, RunError> {
+    agree(
+        ranks,
+        external::check(&settings.maps).map_err(RunError::from),
+    )?;
     // Clocks differ between machines.
     let mut seed = [f64::from(
         settings.random_seed.unwrap_or_else(seconds_since_epoch),
@@ -131,7 +137,7 @@ fn first_job(
         solvent,
         diameter,
     } = input;
-    let box_size = references[0].box_size();
+    let (box_size, pixel_size) = (references[0].box_size(), references[0].pixel_size);
     let dimensions = references[0].dimensions();
     let schedule =
         gradient_iterations::schedule(&mut settings, dimensions, particles.particles.len());
@@ -160,6 +166,7 @@ fn first_job(
         unfiltered: Vec::new(),
         unmasked: Vec::new(),
         alarms: Alarms::default(),
+        local_symmetry: local_symmetry(&settings, box_size, pixel_size)?,
         gradient: schedule,
         settings,
         particles,
@@ -194,6 +201,7 @@ pub fn resumed(
     if sampling.in_plane {
         class_averages::check(&settings)?;
     }
+    external::check(&settings.maps)?;
     check_columns(&settings, &particles)?;
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     check_ctf(&settings, &particles, console)?;
@@ -231,6 +239,7 @@ pub fn resumed(
         unfiltered: Vec::new(),
         unmasked: Vec::new(),
         alarms: Alarms::default(),
+        local_symmetry: local_symmetry(&settings, box_size, pixel_size)?,
         gradient: schedule,
         settings,
         particles,
@@ -299,6 +308,20 @@ fn operators(settings: &Settings, dimensions: Dimensions) -> Result<Vec<Vec<Matr
             Ok(PointGroup::parse(name)?.operators().to_vec())
         })
         .collect()
+}
+
+fn local_symmetry(
+    settings: &Settings,
+    box_size: usize,
+    pixel_size: f64,
+) -> Result<Option<LocalSymmetry>, RunError> {
+    let read = |path: &PathBuf| LocalSymmetry::read(path, box_size, pixel_size);
+    Ok(settings
+        .maps
+        .local_symmetry
+        .as_ref()
+        .map(read)
+        .transpose()?)
 }
 
 /// Noise spectra of the optics groups, and references where they are made from nothing. The first rank works them out. A
@@ -495,7 +518,10 @@ fn start_local_searches(job: &mut Job) {
         job.state.local_searches |= automatic;
     } else if automatic {
         job.state.local_searches = true;
-        job.search_locally(local_search_width(order, job.expectation.oversampling));
+        // Widths of the files of a continued run stay: the first of a relaxed symmetry are not those of the order.
+        if job.models.iter().any(|model| model.local_search.is_none()) {
+            job.search_locally(local_search_width(order, job.expectation.oversampling));
+        }
     }
 }
 

@@ -135,6 +135,7 @@ fn replace_inactive(
 /// Steps of this rank's classes; all of them are centred and their solvent is flattened.
 fn step_all(job: &mut Job, ranks: &Ranks, advanced: Vec<Option<Advanced>>, iteration: usize) {
     let finish = Finish {
+        local_symmetry: None,
         low_pass: None,
         centre: centring(job, iteration),
         flatten: job.solvent.flattening(),

@@ -23,6 +23,7 @@ use crate::refinement::job::Job;
 use crate::refinement::parallel::broadcast::{broadcast_class, broadcast_map};
 use crate::refinement::parallel::workers::agree;
 use crate::refinement::schedule::image_size;
+use crate::refinement::steps::external::{self, Rule};
 use crate::refinement::steps::gradient;
 use ndarray::Array3;
 use rayon::prelude::*;
@@ -88,9 +89,11 @@ fn classification(
     let average_ctf2 = average_ctf2(job, &sums);
     let volumes = std::mem::take(&mut sums.backprojections);
     let centre = centring(job, iteration);
+    let by_program = Rule::of(job, ranks, console);
     let model = &mut job.models[half];
     let flat = model.dimensions() == Dimensions::Two;
     let finish = Finish {
+        local_symmetry: job.local_symmetry.as_ref(),
         low_pass,
         centre,
         // Class averages are kept as they are before as well.
@@ -100,26 +103,34 @@ fn classification(
     let prior = Prior::Reference {
         average_ctf2: average_ctf2.as_deref(),
     };
-    let maximized = if flat {
+    let maximized = if let Some(rule) = &by_program {
+        let (classes, weights) = (&mut model.classes[..classes], &sums.class_weight);
+        let operators = &job.operators;
+        external::maximize_classes(classes, volumes, weights, operators, prior, rule, &finish)
+    } else if flat {
         let (classes, weights) = (&mut model.classes[..classes], &sums.class_weight);
         let (owns, options) = (|k| ranks.owns(k), &job.maximization);
         maximize_averages(classes, volumes, weights, owns, prior, options, &finish)
+            .map_err(RunError::from)
     } else {
         let own = volumes.into_iter().enumerate().take(classes);
         let own: Vec<_> = own.filter(|(k, _)| ranks.owns(*k)).collect();
         let symmetric = !job.operators[0].is_empty();
-        waiting_where_crowded(own, symmetric, &job.maximization).and_then(|own| {
-            for (k, mut sum, parked) in own {
-                sum.restore(parked)?;
-                tell(console, volumes::symmetrise(&mut sum, &job.operators[k])?);
-                let (class, weight) = (&mut model.classes[k], sums.class_weight[k]);
-                let moved = maximize_class(class, sum, weight, prior, &job.maximization, &finish)?;
-                tell(console, moved);
-            }
-            Ok(())
-        })
+        waiting_where_crowded(own, symmetric, &job.maximization)
+            .and_then(|own| {
+                for (k, mut sum, parked) in own {
+                    sum.restore(parked)?;
+                    tell(console, volumes::symmetrise(&mut sum, &job.operators[k])?);
+                    let (class, weight) = (&mut model.classes[k], sums.class_weight[k]);
+                    let moved =
+                        maximize_class(class, sum, weight, prior, &job.maximization, &finish)?;
+                    tell(console, moved);
+                }
+                Ok(())
+            })
+            .map_err(RunError::from)
     };
-    agree(ranks, maximized.map_err(RunError::from))?;
+    agree(ranks, maximized)?;
     for (k, class) in model.classes.iter_mut().enumerate().take(classes) {
         broadcast_class(ranks, ranks.owner(k), class);
     }
@@ -282,14 +293,22 @@ fn maximize_halves(
     options: &ParameterOptions,
     console: &Console,
 ) -> Result<(), RunError> {
-    // The map of all particles is left as it is.
+    // The map of all particles is left as it is, without local symmetry too (spec 06 §2.3).
     let finish = Finish {
+        local_symmetry: job.local_symmetry.as_ref().filter(|_| !job.state.converged),
         low_pass: low_pass(job, job.state.iteration),
         centre: None,
         flatten: job.solvent.flattening().filter(|_| !job.state.converged),
     };
     let mut maximized = Ok(());
     let mut totals = Vec::new();
+    if let Some(rule) = Rule::of(job, ranks, console) {
+        totals = halves;
+        let prior = Prior::Fsc { curve, joined };
+        let made = external::maximize_halves(&mut job.models, &mut totals, prior, &rule, &finish);
+        agree(ranks, made)?;
+        return share_halves(job, ranks, &totals, options);
+    }
     let mut halves = halves.into_iter().enumerate().peekable();
     while let Some((half, mut sums)) = halves.next() {
         let sum = sums.backprojections.remove(0);
@@ -317,7 +336,17 @@ fn maximize_halves(
         totals.push(sums);
     }
     agree(ranks, maximized.map_err(RunError::from))?;
-    for (half, (model, totals)) in job.models.iter_mut().zip(&totals).enumerate() {
+    share_halves(job, ranks, &totals, options)
+}
+
+/// All ranks get the maps from their owners, and the models their parameters from the totals.
+fn share_halves(
+    job: &mut Job,
+    ranks: &Ranks,
+    totals: &[WeightedSums],
+    options: &ParameterOptions,
+) -> Result<(), RunError> {
+    for (half, (model, totals)) in job.models.iter_mut().zip(totals).enumerate() {
         broadcast_class(ranks, ranks.owner(half), &mut model.classes[0]);
         update_parameters(model, totals, options);
     }

@@ -14,9 +14,11 @@ use crate::formats::mrc::MrcError;
 use crate::formats::star::{Document, StarError, Table};
 use crate::geometry::prior::LocalSearch;
 use crate::geometry::sampling::Sampling;
+use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::model::Model;
 use crate::refinement::checkpoint::set_mark::SetMark;
 use crate::refinement::checkpoint::{OriginalSampling, gerelion_state};
+use crate::refinement::job::uniform_directions;
 use crate::refinement::settings::Settings;
 use crate::refinement::state::RunState;
 use std::path::Path;
@@ -110,6 +112,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         &mut settings.solvent_mask,
         &mut settings.solvent_mask2,
         &mut settings.tau_spectrum,
+        &mut settings.maps.local_symmetry,
     ] {
         *file = file
             .take()
@@ -151,6 +154,12 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
             exact.offset_range,
             exact.offset_step,
         );
+        settings.relaxed_symmetry = gerelion_state::read_relaxed_symmetry(table)?;
+        if let Some(name) = &settings.relaxed_symmetry {
+            let group =
+                PointGroup::parse(name).map_err(|e| Message::of(&e).about(path.display()))?;
+            grid = grid.relaxing(group);
+        }
         grid.perturbation = exact.perturbation;
         order_iteration = exact.order_iteration;
         settings.denovo_3d = gerelion_state::read_from_nothing(table)?;
@@ -236,8 +245,12 @@ impl Resumed {
     }
 
     /// Carry options changed on the command line over into models, sampling and output root: T, padding, width of offsets
-    /// and local searches, grid (not in auto-refine; a new HEALPix order resets the direction priors), `_ctI` root rule.
-    pub fn apply_settings(&mut self) {
+    /// and local searches, grid (not in auto-refine; a new HEALPix order resets the direction priors), relaxed symmetry,
+    /// `_ctI` root rule.
+    ///
+    /// # Errors
+    /// `--relax_sym` names no point group.
+    pub fn apply_settings(&mut self) -> Result<(), SymmetryError> {
         self.settings.output_root = continuation_root(
             &self.old_root,
             Some(&self.settings.output_root),
@@ -268,6 +281,28 @@ impl Resumed {
         if !(self.settings.auto_refine || self.settings.auto_sampling) {
             self.apply_sampling_options();
         }
+        self.relax_symmetry()
+    }
+
+    /// The grid becomes that of the relaxed group, where it is not yet; new directions reset the direction priors.
+    fn relax_symmetry(&mut self) -> Result<(), SymmetryError> {
+        let Some(name) = &self.settings.relaxed_symmetry else {
+            return Ok(());
+        };
+        let group = PointGroup::parse(name)?;
+        let directions = self.sampling.directions.len();
+        self.sampling = self.sampling.clone().relaxing(group);
+        if self.sampling.directions.len() != directions {
+            self.make_directions_uniform();
+        }
+        Ok(())
+    }
+
+    fn make_directions_uniform(&mut self) {
+        let directions = self.sampling.directions.len();
+        for model in &mut self.models {
+            uniform_directions(model, directions);
+        }
     }
 
     fn apply_sampling_options(&mut self) {
@@ -291,13 +326,7 @@ impl Resumed {
         let step = settings.offset_step.map_or(old.offset_step, in_angstrom);
         self.sampling = old.with_steps(order, psi_step, range, step);
         if changed {
-            let directions = self.sampling.directions.len();
-            for model in &mut self.models {
-                let uniform = 1.0 / (model.classes.len() * directions) as f64;
-                for class in &mut model.classes {
-                    class.direction_prior = vec![uniform; directions];
-                }
-            }
+            self.make_directions_uniform();
         }
         if given {
             self.original_sampling = OriginalSampling::of(&self.sampling);

@@ -6,6 +6,7 @@ use crate::optics::CtfFlags;
 use crate::refinement::checkpoint::resume::ResumeError;
 use crate::refinement::settings::Settings;
 use crate::refinement::settings::gradient_options::GradientSettings;
+use crate::refinement::settings::map_options::MapOptions;
 use crate::refinement::state::RunState;
 use std::path::{Path, PathBuf};
 
@@ -110,7 +111,6 @@ pub fn check(table: &Table, path: &Path) -> Result<usize, ResumeError> {
     }
     for (label, kind) in [
         ("rlnBodyStarFile", "multi-body refinement"),
-        ("rlnLocalSymmetryFile", "local symmetry"),
         ("rlnTomoTomogramsFile", "subtomograms"),
     ] {
         if stored_path(table, label)?.is_some() {
@@ -277,6 +277,10 @@ pub fn settings(table: &Table, path: &Path, command_line: String) -> Result<Sett
         solvent_correct_fsc: flag("rlnDoSolventFscCorrection")?,
         no_map: !flag("rlnDoMapEstimation")?,
         gradient: GradientSettings::read(table)?,
+        maps: MapOptions {
+            local_symmetry: file("rlnLocalSymmetryFile")?,
+            ..MapOptions::read(table)?
+        },
         // RELION does not keep it, although the schedules of a gradient run depend on it; its command line tells.
         denovo_3d,
         // RELION's default, which rlnMaxNumberOfPooledParticles is written with; ours is all cores.

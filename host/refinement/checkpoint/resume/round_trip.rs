@@ -379,7 +379,7 @@ fn changed_options_reach_model_and_sampling() {
     resumed.settings.padding = 1.0;
     resumed.settings.initial_sigma_offset = 5.0;
     resumed.settings.sigma_angles = [3.0, 3.0, 3.0];
-    resumed.apply_settings();
+    resumed.apply_settings().unwrap();
     assert!(resumed.settings.output_root.ends_with("run_ct3"));
     assert_eq!(resumed.sampling.healpix_order, 2);
     assert_eq!(resumed.sampling.psi_step, 15.0);
@@ -411,7 +411,7 @@ fn widths_that_the_user_gave_are_told_from_those_of_the_schedule() {
 fn unchanged_options_leave_the_run_as_it_was() {
     let run = Run::new();
     let mut resumed = read_optimiser(&run.write().unwrap()).unwrap();
-    resumed.apply_settings();
+    resumed.apply_settings().unwrap();
     assert_eq!(resumed.models[0].sigma2_offset, 9.0);
     assert_eq!(resumed.models[0].local_search, run.models[0].local_search);
     assert_eq!(resumed.sampling.directions, run.sampling.directions);
