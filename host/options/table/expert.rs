@@ -185,7 +185,7 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
         )
         .on_continue(FromCommandLine),
         OptionEntry::flag("--only_sample_tilt", "Search the tilt angle only")
-            .refused("searching the tilt alone belongs to helical processing; leave it out"),
+            .refused("a search of one axis is for tests of tilt pairs; leave it out"),
         OptionEntry::integer(
             "--debug_split_random_half",
             "0",

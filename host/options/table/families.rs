@@ -94,7 +94,7 @@ pub const HELIX: [OptionEntry; 22] = OptionEntry::under(
             OptionEntry::text(
                 "--fourier_mask",
                 "None",
-                "Mask of the references in Fourier space",
+                "Mask of the references in Fourier space, for helices or any other run",
             ),
             OptionEntry::flag("--bimodal_psi", "Search psi around two opposite values")
                 .on_continue(FromCommandLine),

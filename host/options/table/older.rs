@@ -80,9 +80,9 @@ pub const REMOVED: [OptionEntry; 16] = OptionEntry::under(
         OptionEntry::text(
             "--template",
             "None",
-            "GeRelion: template of the signal to subtract",
+            "GeRelion: text file with words that replace the command line",
         )
-        .refused(SUBTRACTION),
+        .refused("give the words of the file on the command line"),
         OptionEntry::text(
             "--realign_movie_frames",
             "",

@@ -106,6 +106,7 @@ impl Prospect {
             Some(widths) => Some(most_local_orientations(sampling, widths)),
             None => None,
         };
+        let mates = sampling.relaxed.as_ref().map_or(1, |group| group.order());
         let last = if settings.auto_refine {
             let grid = 12 << (2 * FINEST_ORDER);
             outlook(
@@ -113,7 +114,7 @@ impl Prospect {
                 360.0 / f64::from(6 << FINEST_ORDER),
                 grid,
                 6 << FINEST_ORDER,
-                Some(AUTOMATIC_ORIENTATIONS),
+                Some(AUTOMATIC_ORIENTATIONS * mates),
             )
         } else {
             outlook(size(true), step, directions, psis, own)
