@@ -9,8 +9,22 @@ pub const fn reduction_words(values: u32) -> u32 {
 pub const PREPARE_WORDS: u32 = reduction_words(2);
 /// Intervals the search for the significance threshold tells apart in one pass.
 pub const SEARCH_WAYS: usize = 16;
+/// Samples that the search keeps in shared memory, once no more are left between its bounds.
+pub const SEARCH_LIST: u32 = 4096;
+/// Where that list begins, after the words of the reductions.
+pub const SEARCH_LIST_AT: u32 = reduction_words(2 * SEARCH_WAYS as u32);
 /// Words of the kernels that select significant samples.
-pub const SELECT_WORDS: u32 = reduction_words(2 * SEARCH_WAYS as u32);
+pub const SELECT_WORDS: u32 = SEARCH_LIST_AT + SEARCH_LIST;
+/// Threads of the kernels that go through the coarse samples of an image; each looks at one orientation at a time.
+pub const COARSE_BLOCK: u32 = 512;
+/// Words of those that select.
+pub const COARSE_SELECT_WORDS: u32 = SELECT_WORDS + COARSE_BLOCK;
+/// Words of those that list: a reduction, and the orientations.
+pub const COARSE_LIST_WORDS: u32 = ONE_VALUE_WORDS + COARSE_BLOCK;
+/// Side of the tile of images × orientations of `coarse_bounds`.
+pub const BOUNDS_TILE: u32 = 32;
+/// Words of `coarse_bounds`; a row has one more, so that columns lie in different banks.
+pub const BOUNDS_WORDS: u32 = BOUNDS_TILE * (BOUNDS_TILE + 1);
 /// Words of `fine_differences_*`.
 pub const FINE_WORDS: u32 = reduction_words(8);
 /// Words of kernels that reduce one value.

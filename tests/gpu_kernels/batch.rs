@@ -2,7 +2,7 @@
 
 use super::*;
 use gerelion::device::View;
-use gpu::kernels::coarse::{CoarseList, CoarseSelect};
+use gpu::kernels::coarse::{CoarseBounds, CoarseList, CoarseSelect};
 use gpu::kernels::columns::WeightedColumns;
 use gpu::kernels::grouping::{CountPairs, ListParents, PlacePairs};
 use gpu::kernels::product::InnerProducts;
@@ -60,6 +60,7 @@ pub struct Uploaded {
     pub visited: Buffer<u32>,
     pub cross: Buffer<f32>,
     pub norm: Buffer<f32>,
+    pub bounds: Buffer<f32>,
 }
 
 pub struct Groups {
@@ -213,6 +214,22 @@ impl Batch {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
+                .launch(&CoarseBounds {
+                    cross: d.cross.view(),
+                    norm: d.norm.view(),
+                    log_prior: d.log_prior.view(),
+                    class_of: d.class_of.view(),
+                    offset_log_prior: d.offset_log_prior.view(),
+                    offset_lists: 1,
+                    visited: d.visited.view(),
+                    powers: View::null(),
+                    orientations: ORIENTATIONS as u32,
+                    images: IMAGES as u32,
+                    shifts: SHIFTS as u32,
+                    bounds: d.bounds.view(),
+                })
+                .unwrap();
+            device
                 .launch(&CoarseSelect {
                     cross: d.cross.view(),
                     norm: d.norm.view(),
@@ -225,6 +242,7 @@ impl Batch {
                     orientations: ORIENTATIONS as u32,
                     images: IMAGES as u32,
                     shifts: SHIFTS as u32,
+                    bounds: d.bounds.view(),
                     fraction: 0.999,
                     limit: u32::MAX,
                     out: selections.view(),
@@ -281,6 +299,7 @@ impl Batch {
                     orientations: ORIENTATIONS as u32,
                     images: IMAGES as u32,
                     shifts: SHIFTS as u32,
+                    bounds: d.bounds.view(),
                     selections: d_selections.view(),
                     first: d_first.view(),
                     capacity: total as u32,
@@ -481,6 +500,7 @@ impl Uploaded {
             visited: device.upload(&[ALL_CLASSES; IMAGES]).unwrap(),
             cross: poisoned(device, ORIENTATIONS * IMAGES * SHIFTS),
             norm: poisoned(device, ORIENTATIONS * IMAGES),
+            bounds: poisoned(device, ORIENTATIONS * IMAGES),
         }
     }
 }

@@ -2,15 +2,26 @@
 //! (spec 01 §6).
 //!
 //! `cross[o · images · shifts + i · shifts + t]` and `norm[o · images + i]` are the two matrix products; ln W is formed
-//! from them whenever it is needed, so that no third array of that size exists.
+//! from them whenever it is needed, so that no third array of that size exists. All of them are read once, for the largest
+//! ln W of every orientation. Afterwards only those orientations are looked at again whose largest is near enough to
+//! the largest of all: most have no weight at all.
 
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
+use super::significance::Samples;
 use super::{block, significance};
 use crate::samples::{Sample, Selection};
-use crate::shapes::{ALL_CLASSES, SELECT_WORDS};
+use crate::shapes::{
+    ALL_CLASSES, BOUNDS_TILE, BOUNDS_WORDS, COARSE_BLOCK, COARSE_LIST_WORDS, COARSE_SELECT_WORDS,
+    ONE_VALUE_WORDS, SELECT_WORDS,
+};
 
+/// Threads that go through the shifts of an image at an orientation together: they read neighbouring values.
+const SHIFT_THREADS: u32 = 8;
+
+/// ln W of the samples of all images.
+#[derive(Clone, Copy)]
 struct Logs {
     cross: *const f32,
     norm: *const f32,
@@ -18,56 +29,84 @@ struct Logs {
     class_of: *const u32,
     offset_log_prior: *const f32,
     offset_lists: u32,
-    own_class: u32,
-    power: f32,
+    visited: *const u32,
+    powers: *const f32,
     images: u32,
     shifts: u32,
-    image: u32,
 }
 
 impl Logs {
-    /// Orientation and shift of sample `s`.
+    /// Those of one image.
+    ///
+    /// # Safety
+    /// The image exists.
     #[inline(always)]
-    fn split(&self, s: u32) -> (u32, u32) {
-        (s / self.shifts, s % self.shifts)
+    unsafe fn of_image(self, image: u32) -> ImageLogs {
+        // SAFETY: the caller's image.
+        unsafe {
+            ImageLogs {
+                own_class: *self.visited.add(image as usize),
+                power: if self.powers.is_null() {
+                    0.0
+                } else {
+                    *self.powers.add(image as usize)
+                },
+                image,
+                all: self,
+            }
+        }
     }
+}
 
+/// ln W of the samples of one image.
+#[derive(Clone, Copy)]
+struct ImageLogs {
+    all: Logs,
+    image: u32,
+    /// The class it visits, or [`ALL_CLASSES`].
+    own_class: u32,
+    /// √Σ|F|² in cross-correlations, else 0.
+    power: f32,
+}
+
+impl ImageLogs {
     /// ln of the prior of a sample; −∞ in a class that the image does not visit.
     ///
     /// # Safety
     /// The sample exists.
     #[inline(always)]
     unsafe fn prior(&self, o: u32, t: u32) -> f32 {
+        let all = &self.all;
         // SAFETY: o and t are rows of the tables.
         unsafe {
-            if self.own_class != ALL_CLASSES && *self.class_of.add(o as usize) != self.own_class {
+            if self.own_class != ALL_CLASSES && *all.class_of.add(o as usize) != self.own_class {
                 return f32::NEG_INFINITY;
             }
             if self.power > 0.0 {
                 return 0.0;
             }
-            let list = match self.offset_lists {
+            let list = match all.offset_lists {
                 1 => 0,
-                _ => *self.class_of.add(o as usize),
+                _ => *all.class_of.add(o as usize),
             };
-            let row = self.image as usize * self.offset_lists as usize + list as usize;
-            let offset = *self
+            let row = self.image as usize * all.offset_lists as usize + list as usize;
+            let offset = *all
                 .offset_log_prior
-                .add(row * self.shifts as usize + t as usize);
-            *self.log_prior.add(o as usize) + offset
+                .add(row * all.shifts as usize + t as usize);
+            *all.log_prior.add(o as usize) + offset
         }
     }
 
     /// # Safety
     /// The sample exists.
     #[inline(always)]
-    unsafe fn log(&self, s: u32) -> f32 {
-        let (o, t) = self.split(s);
+    unsafe fn log(&self, o: u32, t: u32) -> f32 {
+        let all = &self.all;
         // SAFETY: o and t are rows of the tables.
         unsafe {
-            let row = o as usize * self.images as usize + self.image as usize;
-            let cross = *self.cross.add(row * self.shifts as usize + t as usize);
-            let norm = *self.norm.add(row);
+            let row = o as usize * all.images as usize + self.image as usize;
+            let cross = *all.cross.add(row * all.shifts as usize + t as usize);
+            let norm = *all.norm.add(row);
             if self.power > 0.0 {
                 // Cross-correlation: the best is the largest.
                 cross / ((2.0 * norm).sqrt() * self.power) + self.prior(o, t)
@@ -78,11 +117,88 @@ impl Logs {
     }
 }
 
-/// Kernels over the coarse samples of one image a block: the shared arguments, then those of each; `logs` gives ln W.
+/// The samples of one image, as a block goes through them.
+struct CoarseSamples {
+    logs: ImageLogs,
+    orientations: u32,
+    /// Largest ln W of each orientation.
+    bounds: *const f32,
+    /// Words of a reduction.
+    scratch: Shared,
+    /// A word a thread.
+    near: Shared,
+}
+
+impl CoarseSamples {
+    /// Largest ln W of the image; all threads get the answer.
+    ///
+    /// # Safety
+    /// All threads of the block take part.
+    #[inline(always)]
+    unsafe fn largest(&self) -> f32 {
+        let mut largest = f32::NEG_INFINITY;
+        let mut o = thread::thread_idx_x();
+        // SAFETY: below the number of orientations; all threads reach the reduction.
+        unsafe {
+            while o < self.orientations {
+                largest = largest.max(*self.bounds.add(o as usize));
+                o += thread::block_dim_x();
+            }
+            block::max(largest, self.scratch)
+        }
+    }
+}
+
+impl Samples for CoarseSamples {
+    /// Orientation and shift.
+    type At = (u32, u32);
+
+    #[inline(always)]
+    unsafe fn visit(
+        &self,
+        max_log: f32,
+        cutoff: f32,
+        mut visit: impl FnMut(bool, (u32, u32), f32),
+    ) {
+        let (threads, rank) = (thread::block_dim_x(), thread::thread_idx_x());
+        let shifts = self.logs.all.shifts;
+        let mut begin = 0;
+        while begin < self.orientations {
+            // SAFETY: orientations are checked; their list has a word a thread. It is written after the first barrier of the
+            // ranking, which all threads reach when they have read what was in it.
+            unsafe {
+                let o = begin + rank;
+                let is_near =
+                    o < self.orientations && max_log - *self.bounds.add(o as usize) <= cutoff;
+                let (place, number) = block::rank_among(is_near, self.scratch);
+                if is_near {
+                    self.near.store_u32(place, o);
+                }
+                thread::sync_threads();
+                let samples = number * shifts;
+                let mut start = 0;
+                while start < samples {
+                    let s = start + rank;
+                    let there = s < samples;
+                    let (mut o, mut t, mut log) = (0, 0, 0.0);
+                    if there {
+                        (o, t) = (self.near.load_u32(s / shifts), s % shifts);
+                        log = self.logs.log(o, t);
+                    }
+                    // All threads go the same way: what is called has barriers.
+                    visit(there, (o, t), log);
+                    start += threads;
+                }
+            }
+            begin += threads;
+        }
+    }
+}
+
+/// Kernels over the coarse samples of all images: the shared arguments, then those of each; `logs` gives ln W.
 macro_rules! over_coarse_samples {
-    ($($(#[$doc:meta])* $name:ident($logs:ident, $image:ident, $samples:ident; $($(#[$length:meta])? $argument:ident: $type:ty),*) $body:block)*) => {$(
-        $(#[$doc])*
-        #[kernel(block = 512, grid = [images, 1, 1], shared = SELECT_WORDS, emulate = OneWarp)]
+    ($($(#[$attribute:meta])* $name:ident($logs:ident, $orientations:ident; $($(#[$length:meta])? $argument:ident: $type:ty),*) $body:block)*) => {$(
+        $(#[$attribute])*
         pub unsafe fn $name(
             #[len(orientations * images * shifts)] cross: *const f32,
             #[len(orientations * images)] norm: *const f32,
@@ -100,7 +216,6 @@ macro_rules! over_coarse_samples {
             // SAFETY: the host passes tables of the sizes that the documentation asks for; samples are counted below
             // orientations · shifts.
             unsafe {
-                let $image = thread::block_idx_x();
                 let $logs = Logs {
                     cross,
                     norm,
@@ -108,17 +223,12 @@ macro_rules! over_coarse_samples {
                     class_of,
                     offset_log_prior,
                     offset_lists,
-                    own_class: *visited.add($image as usize),
-                    power: if powers.is_null() {
-                        0.0
-                    } else {
-                        *powers.add($image as usize)
-                    },
+                    visited,
+                    powers,
                     images,
                     shifts,
-                    image: $image,
                 };
-                let $samples = orientations * shifts;
+                let $orientations = orientations;
                 $body
             }
         }
@@ -126,18 +236,77 @@ macro_rules! over_coarse_samples {
 }
 
 over_coarse_samples! {
+    /// Finds the largest ln W over the shifts of each orientation: `bounds[i · orientations + o]`; −∞ where it is not finite.
+    ///
+    /// `log_prior` and `class_of` are per orientation, `offset_log_prior` per image, class and shift (one list for all classes
+    /// where `offset_lists` is 1), `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
+    /// cross-correlation √Σ|F|² of each image; then no priors count.
+    ///
+    /// Grid: tiles of images × orientations, which leave in rows of the other order than they come; shared memory:
+    /// `BOUNDS_WORDS` words.
+    #[kernel(block = 256, grid = [images.div_ceil(BOUNDS_TILE), orientations.div_ceil(BOUNDS_TILE), 1], shared = BOUNDS_WORDS, emulate = OneWarp)]
+    coarse_bounds(logs, orientations; #[len(images * orientations)] bounds: *mut f32) {
+        let tile = Shared::dynamic(0);
+        let (threads, rank) = (thread::block_dim_x(), thread::thread_idx_x());
+        let (images, shifts) = (logs.images, logs.shifts);
+        let first_image = BOUNDS_TILE * thread::block_idx_x();
+        let first_orientation = BOUNDS_TILE * thread::block_idx_y();
+        let here = BOUNDS_TILE.min(orientations - first_orientation);
+        let mut i = rank / SHIFT_THREADS;
+        while i < BOUNDS_TILE {
+            // Threads without an image of their own take part in the shuffles.
+            let own = logs.of_image((first_image + i).min(images - 1));
+            for o in 0..here {
+                let mut largest = f32::NEG_INFINITY;
+                let mut t = rank % SHIFT_THREADS;
+                while t < shifts {
+                    // `max` drops NaN: a sample that is not a number has no weight.
+                    largest = largest.max(own.log(first_orientation + o, t));
+                    t += SHIFT_THREADS;
+                }
+                let mut mask = SHIFT_THREADS / 2;
+                while mask > 0 {
+                    largest = largest.max(warp::shuffle_xor(largest, mask));
+                    mask /= 2;
+                }
+                if rank % SHIFT_THREADS == 0 {
+                    tile.store(i * (BOUNDS_TILE + 1) + o, largest);
+                }
+            }
+            i += threads / SHIFT_THREADS;
+        }
+        thread::sync_threads();
+        let mut at = rank;
+        while at < BOUNDS_TILE * BOUNDS_TILE {
+            let (i, o) = (at / BOUNDS_TILE, at % BOUNDS_TILE);
+            if first_image + i < images && o < here {
+                let row = (first_image + i) as usize * orientations as usize;
+                *bounds.add(row + (first_orientation + o) as usize) = tile.load(i * (BOUNDS_TILE + 1) + o);
+            }
+            at += threads;
+        }
+    }
+
     /// Selects the significant coarse samples of each image.
     ///
-    /// Grid: x = images; shared memory: `SELECT_WORDS` words. `log_prior` and `class_of` are per orientation,
-    /// `offset_log_prior` per image, class and shift (one list for all classes where `offset_lists` is 1), `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
-    /// cross-correlation √Σ|F|² of each image; then no priors count, and samples within the share `fraction` of the best
-    /// one are kept.
-    coarse_select(logs, image, samples; fraction: f32, limit: u32, #[len(images)] out: *mut Selection, #[len(images)] kept: *mut u32) {
-        let log = |s| logs.log(s);
-        let found = if logs.power > 0.0 {
-            significance::near_best(samples, log, fraction, Shared::dynamic(0))
+    /// Arguments as [`coarse_bounds`], whose result is `bounds`. In cross-correlations samples within the share `fraction` of
+    /// the best one are kept. Grid: x = images; shared memory: `COARSE_SELECT_WORDS` words.
+    #[kernel(block = COARSE_BLOCK, grid = [images, 1, 1], shared = COARSE_SELECT_WORDS, emulate = OneWarp)]
+    coarse_select(logs, orientations; #[len(images * orientations)] bounds: *const f32, fraction: f32, limit: u32, #[len(images)] out: *mut Selection, #[len(images)] kept: *mut u32) {
+        let image = thread::block_idx_x();
+        let scratch = Shared::dynamic(0);
+        let samples = CoarseSamples {
+            logs: logs.of_image(image),
+            orientations,
+            bounds: bounds.add(image as usize * orientations as usize),
+            scratch,
+            near: Shared::dynamic(SELECT_WORDS),
+        };
+        let largest = samples.largest();
+        let found = if samples.logs.power > 0.0 {
+            significance::near_best(&samples, largest, fraction, scratch)
         } else {
-            significance::select(samples, log, fraction, limit, Shared::dynamic(0))
+            significance::select(&samples, largest, fraction, limit, scratch)
         };
         if thread::thread_idx_x() == 0 {
             *out.add(image as usize) = found;
@@ -148,28 +317,33 @@ over_coarse_samples! {
     /// Writes the significant samples of each image, in order of orientation and shift, from `first[image]` on; those that
     /// would be beyond `capacity` elements are left out.
     ///
-    /// Arguments, grid and shared memory as [`coarse_select`], whose `out` is `selections`.
-    coarse_list(logs, image, samples; #[len(images)] selections: *const Selection, #[len(images)] first: *const u32, capacity: u32, #[len(capacity)] out: *mut Sample) {
+    /// Arguments as [`coarse_select`], whose `out` is `selections`. Grid: x = images; shared memory: `COARSE_LIST_WORDS` words.
+    #[kernel(block = COARSE_BLOCK, grid = [images, 1, 1], shared = COARSE_LIST_WORDS, emulate = OneWarp)]
+    coarse_list(logs, orientations; #[len(images * orientations)] bounds: *const f32, #[len(images)] selections: *const Selection, #[len(images)] first: *const u32, capacity: u32, #[len(capacity)] out: *mut Sample) {
+        let image = thread::block_idx_x();
         let selection = *selections.add(image as usize);
-        let samples = if selection.kept > 0 { samples } else { 0 };
+        let scratch = Shared::dynamic(0);
+        let samples = CoarseSamples {
+            logs: logs.of_image(image),
+            orientations: if selection.kept > 0 { orientations } else { 0 },
+            bounds: bounds.add(image as usize * orientations as usize),
+            scratch,
+            near: Shared::dynamic(ONE_VALUE_WORDS),
+        };
         let mut next = *first.add(image as usize);
-        let mut start = 0;
-        while start < samples {
-            let s = start + thread::thread_idx_x();
-            let keep = s < samples && selection.keeps(logs.log(s));
-            let (rank, all) = block::rank_among(keep, Shared::dynamic(0));
+        samples.visit(selection.max_log, selection.cutoff, |there, (orientation, shift), log| {
+            let keep = there && selection.keeps(log);
+            let (rank, all) = block::rank_among(keep, scratch);
             if keep && next + rank < capacity {
-                let (orientation, shift) = logs.split(s);
                 *out.add((next + rank) as usize) = Sample {
                     image,
                     orientation,
                     shift,
-                    log_prior: logs.prior(orientation, shift),
+                    log_prior: samples.logs.prior(orientation, shift),
                 };
             }
             next += all;
-            start += thread::block_dim_x();
-        }
+        });
     }
 }
 
@@ -204,8 +378,24 @@ mod tests {
             View::of(&mut visited),
         );
         let (s, m) = (View::of(&mut selections), View::of(&mut kept));
+        let mut bounds = vec![f32::NAN; images * orientations];
+        let b = View::of(&mut bounds);
         // SAFETY: array sizes as the kernel demands.
         unsafe {
+            emulate(&CoarseBounds {
+                cross: c,
+                norm: n,
+                log_prior: l,
+                class_of: k,
+                offset_log_prior: f,
+                offset_lists: 2,
+                visited: v,
+                powers: View::null(),
+                orientations: orientations as u32,
+                images: images as u32,
+                shifts: shifts as u32,
+                bounds: b,
+            });
             emulate(&CoarseSelect {
                 cross: c,
                 norm: n,
@@ -218,12 +408,13 @@ mod tests {
                 orientations: orientations as u32,
                 images: images as u32,
                 shifts: shifts as u32,
+                bounds: b,
                 fraction: 0.9,
                 limit: u32::MAX,
                 out: s,
                 kept: m,
-            })
-        };
+            });
+        }
         let mut first: Vec<u32> = (0..images).map(|i| kept[..i].iter().sum()).collect();
         let mut out = vec![Sample::default(); kept.iter().sum::<u32>() as usize];
         let p = View::of(&mut first);
@@ -243,6 +434,7 @@ mod tests {
                     orientations: orientations as u32,
                     images: images as u32,
                     shifts: shifts as u32,
+                    bounds: b,
                     selections: s,
                     first: p,
                     capacity,

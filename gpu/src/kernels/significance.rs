@@ -1,12 +1,32 @@
 //! convert: the smallest set of largest weights that exceeds a fraction of their sum (spec 01 §6.3), by one block and
 //! without sorting: a 16-way search over the bits of max − ln W, which order weights exactly.
+//!
+//! Every round of the search copies the samples between its bounds to a list in shared memory. As soon as they fit, which
+//! they mostly do in the first round, later rounds go through that list only, and it becomes shorter with each.
 
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::block;
 use crate::samples::{CUTOFF, Selection};
-use crate::shapes::SEARCH_WAYS as WAYS;
+use crate::shapes::{SEARCH_LIST, SEARCH_LIST_AT, SEARCH_WAYS as WAYS};
+
+/// The first round tells samples apart from here to the cutoff, where posteriors have their threshold; those that are
+/// nearer to the largest are one interval.
+const NEAR: f32 = 1.0 / 16.0;
+
+/// Samples of one image that a block goes through together.
+pub trait Samples {
+    /// Which sample.
+    type At: Copy;
+
+    /// Calls `visit(there, at, ln W)` for the samples, in order; those with `max_log` − ln W above `cutoff` may be left out.
+    /// All threads call it equally often: `there` is false for those without a sample of their own.
+    ///
+    /// # Safety
+    /// All threads of the block take part.
+    unsafe fn visit(&self, max_log: f32, cutoff: f32, visit: impl FnMut(bool, Self::At, f32));
+}
 
 /// Samples whose x lies in one of the intervals, and what lies before it.
 #[derive(Default)]
@@ -18,7 +38,7 @@ struct Interval {
     number: u32,
 }
 
-/// Searches `count` samples whose ln W is `log(i)`; all threads get the answer.
+/// Searches `samples`, the largest ln W of which is `max_log`; all threads get the answer.
 ///
 /// `limit` is the largest number of samples counted (`--maxsig`), u32::MAX for none.
 ///
@@ -26,149 +46,158 @@ struct Interval {
 /// All threads of the block take part; `scratch` has [`SELECT_WORDS`](crate::shapes::SELECT_WORDS) words that nobody else uses.
 #[inline(always)]
 pub unsafe fn select(
-    count: u32,
-    log: impl Fn(u32) -> f32,
+    samples: &impl Samples,
+    max_log: f32,
     fraction: f32,
     limit: u32,
     scratch: Shared,
 ) -> Selection {
-    // SAFETY: every reduction is reached by all threads: the loop conditions come from reductions.
-    unsafe {
-        let threads = thread::block_dim_x();
-        let first = thread::thread_idx_x();
-        let mut largest = f32::NEG_INFINITY;
-        let mut i = first;
-        while i < count {
-            // `max` drops NaN: a sample that is not a number has no weight.
-            largest = largest.max(log(i));
-            i += threads;
-        }
-        let max_log = block::max(largest, scratch);
-        if !(max_log > f32::NEG_INFINITY && max_log < f32::INFINITY) {
-            return Selection {
-                max_log: f32::NEG_INFINITY,
-                ..Selection::default()
-            };
-        }
-        // [low, high) holds the bits of the cutoff; `before` and `count_before` belong to the samples below `low`.
-        let (mut low, mut high) = (0u32, CUTOFF.to_bits());
-        let (mut before, mut count_before) = (0.0f64, 0u32);
-        let mut total = -1.0f64;
-        loop {
-            let step = (high - low).div_ceil(WAYS as u32);
-            let mut sums = [0.0f32; 2 * WAYS];
-            let mut i = first;
-            while i < count {
-                let x = max_log - log(i);
-                let bits = x.to_bits();
-                // Negative zero and NaN have larger bits than any number below the cutoff.
-                if bits >= low && bits < high {
-                    let weight = GpuFloat::exp(-x);
-                    let way = (bits - low) / step;
-                    for j in 0..WAYS {
-                        let mine = if way == j as u32 { 1.0 } else { 0.0 };
-                        sums[j] += mine * weight;
-                        sums[WAYS + j] += mine;
+    if !(max_log > f32::NEG_INFINITY && max_log < f32::INFINITY) {
+        return Selection {
+            max_log: f32::NEG_INFINITY,
+            ..Selection::default()
+        };
+    }
+    let list = scratch.offset(SEARCH_LIST_AT);
+    let (threads, rank) = (thread::block_dim_x(), thread::thread_idx_x());
+    // [low, high) holds the bits of the threshold; `before` and `count_before` belong to the samples below `low`. The first
+    // interval begins at `low`, the others follow in equal steps from `edge` on.
+    let (mut low, mut high, mut edge) = (0u32, CUTOFF.to_bits(), NEAR.to_bits());
+    let (mut before, mut count_before) = (0.0f64, 0u32);
+    let mut total = -1.0f64;
+    // Samples of [low, high), where the list holds all of them.
+    let mut listed = None;
+    loop {
+        let step = (high - edge).div_ceil(WAYS as u32);
+        let mut sums = [0.0f32; 2 * WAYS];
+        let mut number = 0;
+        // SAFETY: all threads call this equally often; places in the list are checked. In a round over the list, places are
+        // written that have been read: the ranking has a barrier in between.
+        let mut take = |there: bool, x: f32| unsafe {
+            let bits = x.to_bits();
+            // Negative zero and NaN have larger bits than any number below the cutoff.
+            let inside = there && bits >= low && bits < high;
+            if inside {
+                let weight = GpuFloat::exp(-x);
+                let way = bits.saturating_sub(edge) / step;
+                for j in 0..WAYS {
+                    let mine = if way == j as u32 { 1.0 } else { 0.0 };
+                    sums[j] += mine * weight;
+                    sums[WAYS + j] += mine;
+                }
+            }
+            let (place, all) = block::rank_among(inside, scratch);
+            if inside && number + place < SEARCH_LIST {
+                list.store(number + place, x);
+            }
+            number += all;
+        };
+        // SAFETY: the loop's conditions are the same for all threads, which reach every reduction.
+        let sums = unsafe {
+            match listed {
+                Some(count) => {
+                    let mut start = 0;
+                    while start < count {
+                        let there = start + rank < count;
+                        take(there, if there { list.load(start + rank) } else { 0.0 });
+                        start += threads;
                     }
                 }
-                i += threads;
+                None => samples.visit(max_log, f32::from_bits(high - 1), |there, _, log| {
+                    take(there, max_log - log);
+                }),
             }
-            let sums = block::sums(sums, scratch);
-            if total < 0.0 {
-                total = sums[..WAYS].iter().map(|s| f64::from(*s)).sum();
-            }
-            let target = f64::from(fraction) * total;
-            // The interval where the target is passed, else the last one that holds samples. Its values are carried
-            // along: an index known only at run time would put the sums into slow local memory.
-            let mut chosen = Interval::default();
-            let mut passed = false;
-            let (mut at, mut counted) = (before, count_before);
-            for j in 0..WAYS {
-                let (weight, number) = (f64::from(sums[j]), sums[WAYS + j] as u32);
-                if number > 0 && !passed {
-                    chosen = Interval {
-                        way: j as u32,
-                        before: at,
-                        count_before: counted,
-                        weight,
-                        number,
-                    };
-                    passed = at + weight > target || counted.saturating_add(number) >= limit;
-                }
-                at += weight;
-                counted += number;
-            }
-            before = chosen.before;
-            count_before = chosen.count_before;
-            low += chosen.way * step;
-            high = high.min(low + step);
-            if high - low == 1 {
-                let ties = chosen.number;
-                let each = chosen.weight / f64::from(ties);
-                let mut counted = 1;
-                while counted < ties
-                    && before + f64::from(counted) * each <= target
-                    && count_before + counted < limit
-                {
-                    counted += 1;
-                }
-                return Selection {
-                    max_log,
-                    sum: total as f32,
-                    cutoff: f32::from_bits(low),
-                    counted: count_before + counted,
-                    kept: count_before + ties,
+            block::sums(sums, scratch)
+        };
+        listed = (number <= SEARCH_LIST).then_some(number);
+        if total < 0.0 {
+            total = sums[..WAYS].iter().map(|s| f64::from(*s)).sum();
+        }
+        let target = f64::from(fraction) * total;
+        // The interval where the target is passed, else the last one that holds samples. Its values are carried along: an
+        // index known only at run time would put the sums into slow local memory.
+        let mut chosen = Interval::default();
+        let mut passed = false;
+        let (mut at, mut counted) = (before, count_before);
+        for j in 0..WAYS {
+            let (weight, number) = (f64::from(sums[j]), sums[WAYS + j] as u32);
+            if number > 0 && !passed {
+                chosen = Interval {
+                    way: j as u32,
+                    before: at,
+                    count_before: counted,
+                    weight,
+                    number,
                 };
+                passed = at + weight > target || counted.saturating_add(number) >= limit;
             }
+            at += weight;
+            counted += number;
+        }
+        before = chosen.before;
+        count_before = chosen.count_before;
+        if chosen.way > 0 {
+            low = edge + chosen.way * step;
+        }
+        high = high.min(edge + (chosen.way + 1) * step);
+        edge = low;
+        if high - low == 1 {
+            let ties = chosen.number;
+            let each = chosen.weight / f64::from(ties);
+            let mut counted = 1;
+            while counted < ties
+                && before + f64::from(counted) * each <= target
+                && count_before + counted < limit
+            {
+                counted += 1;
+            }
+            return Selection {
+                max_log,
+                sum: total as f32,
+                cutoff: f32::from_bits(low),
+                counted: count_before + counted,
+                kept: count_before + ties,
+            };
         }
     }
 }
 
-/// The samples within `tolerance` (a share) of the largest of `count` values; all threads get the answer.
+/// The samples within `tolerance` (a share) of the largest, `max_log`; all threads get the answer.
 ///
 /// # Safety
 /// As [`select`].
 #[inline(always)]
 pub unsafe fn near_best(
-    count: u32,
-    value: impl Fn(u32) -> f32,
+    samples: &impl Samples,
+    max_log: f32,
     tolerance: f32,
     scratch: Shared,
 ) -> Selection {
-    // SAFETY: passed on to the caller; all threads reach both reductions.
-    unsafe {
-        let threads = thread::block_dim_x();
-        let mut largest = f32::NEG_INFINITY;
-        let mut i = thread::thread_idx_x();
-        while i < count {
-            // `max` drops NaN: a sample that is not a number cannot be the best.
-            largest = largest.max(value(i));
-            i += threads;
-        }
-        let max_log = block::max(largest, scratch);
-        if !(max_log > f32::NEG_INFINITY && max_log < f32::INFINITY) {
-            return Selection {
-                max_log: f32::NEG_INFINITY,
-                ..Selection::default()
-            };
-        }
-        let mut selection = Selection {
-            max_log,
-            sum: 1.0,
-            cutoff: tolerance * max_log.abs(),
-            counted: 1,
-            kept: 0,
+    if !(max_log > f32::NEG_INFINITY && max_log < f32::INFINITY) {
+        return Selection {
+            max_log: f32::NEG_INFINITY,
+            ..Selection::default()
         };
-        let mut near = 0.0;
-        let mut i = thread::thread_idx_x();
-        while i < count {
-            if selection.keeps(value(i)) {
+    }
+    let selection = Selection {
+        max_log,
+        sum: 1.0,
+        cutoff: tolerance * max_log.abs(),
+        counted: 1,
+        kept: 0,
+    };
+    let mut near = 0.0;
+    // SAFETY: passed on to the caller; all threads reach the reduction.
+    unsafe {
+        samples.visit(max_log, selection.cutoff, |there, _, value| {
+            if there && selection.keeps(value) {
                 near += 1.0;
             }
-            i += threads;
+        });
+        Selection {
+            kept: block::sum(near, scratch) as u32,
+            ..selection
         }
-        selection.kept = block::sum(near, scratch) as u32;
-        selection
     }
 }
 
@@ -178,6 +207,25 @@ mod tests {
     use crate::kernels::test_data;
     use cuda_std::emulator::{DevicePointer, launch};
 
+    struct Slice<'a>(&'a [f32]);
+
+    impl Samples for Slice<'_> {
+        type At = usize;
+
+        unsafe fn visit(&self, _: f32, _: f32, mut visit: impl FnMut(bool, usize, f32)) {
+            let mut start = 0;
+            while start < self.0.len() {
+                let i = start + thread::thread_idx_x() as usize;
+                visit(i < self.0.len(), i, *self.0.get(i).unwrap_or(&0.0));
+                start += thread::block_dim_x() as usize;
+            }
+        }
+    }
+
+    fn largest(logs: &[f32]) -> f32 {
+        logs.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+    }
+
     fn run(logs: &[f32], fraction: f32, limit: u32) -> Selection {
         let mut out = vec![Selection::default(); 64];
         let o = DevicePointer::of(&mut out);
@@ -186,10 +234,11 @@ mod tests {
             [64, 1, 1],
             4 * crate::shapes::SELECT_WORDS as usize,
             || {
-                let log = |i: u32| logs[i as usize];
                 // SAFETY: one element a thread.
                 unsafe {
-                    let found = select(logs.len() as u32, log, fraction, limit, Shared::dynamic(0));
+                    let samples = Slice(logs);
+                    let scratch = Shared::dynamic(0);
+                    let found = select(&samples, largest(logs), fraction, limit, scratch);
                     *o.get().add(thread::thread_idx_x() as usize) = found;
                 }
             },
@@ -217,7 +266,8 @@ mod tests {
             || {
                 // SAFETY: one element a thread.
                 unsafe {
-                    let found = near_best(200, |i| values[i as usize], 4e-6, Shared::dynamic(0));
+                    let samples = Slice(&values);
+                    let found = near_best(&samples, largest(&values), 4e-6, Shared::dynamic(0));
                     *o.get().add(thread::thread_idx_x() as usize) = found;
                 }
             },
@@ -230,7 +280,7 @@ mod tests {
 
     /// The rule of the host: sort, accumulate from the largest, stop when the fraction is exceeded.
     fn sorted(logs: &[f32], fraction: f64, limit: usize) -> (usize, usize, f64) {
-        let largest = logs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let largest = largest(logs);
         let mut x: Vec<f32> = logs
             .iter()
             .map(|l| largest - l)
@@ -273,6 +323,27 @@ mod tests {
                 (found.counted as usize, found.kept as usize),
                 (counted, kept)
             );
+        }
+    }
+
+    /// More samples within the cutoff than the list takes: all, or all that are left after one round, or two.
+    #[test]
+    fn more_samples_than_the_list_takes() {
+        for spread in [0.02f32, 1.5, 15.0, 40.0] {
+            let logs: Vec<f32> = test_data::values(3 * SEARCH_LIST as usize, 9)
+                .iter()
+                .map(|v| -200.0 + v * spread)
+                .collect();
+            for (fraction, limit) in [(0.5, u32::MAX), (0.999, u32::MAX), (0.999, 5000)] {
+                let found = run(&logs, fraction, limit);
+                let (counted, kept, sum) = sorted(&logs, f64::from(fraction), limit as usize);
+                assert!((f64::from(found.sum) / sum - 1.0).abs() < 1e-5);
+                // Sums in single precision may stop a few of these samples earlier or later.
+                assert!((found.counted as usize).abs_diff(counted) <= 3);
+                assert!((found.kept as usize).abs_diff(kept) <= 3);
+                let number = logs.iter().filter(|l| found.keeps(**l)).count();
+                assert_eq!(found.kept as usize, number);
+            }
         }
     }
 

@@ -6,8 +6,59 @@ use crate::shapes::SELECT_WORDS;
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
+use super::significance::Samples;
 use super::{block, significance};
 use crate::samples::{Alignment, Sample, Selection};
+
+/// The children of the samples of one image.
+struct Children {
+    /// Samples of the image.
+    samples: *const Sample,
+    /// Differences of their children.
+    values: *const f32,
+    /// Children of a sample.
+    per_sample: u32,
+    /// All children.
+    count: u32,
+    /// Cross-correlation: priors do not count.
+    best_only: bool,
+}
+
+impl Children {
+    /// ln W of child `j`.
+    ///
+    /// # Safety
+    /// The child exists.
+    #[inline(always)]
+    unsafe fn log(&self, j: u32) -> f32 {
+        // SAFETY: the caller's child.
+        unsafe {
+            let prior = if self.best_only {
+                0.0
+            } else {
+                (*self.samples.add((j / self.per_sample) as usize)).log_prior
+            };
+            prior - *self.values.add(j as usize)
+        }
+    }
+}
+
+impl Samples for Children {
+    type At = u32;
+
+    #[inline(always)]
+    unsafe fn visit(&self, _: f32, _: f32, mut visit: impl FnMut(bool, u32, f32)) {
+        let mut start = 0;
+        while start < self.count {
+            let j = start + thread::thread_idx_x();
+            let there = j < self.count;
+            // SAFETY: below the number of children.
+            let log = if there { unsafe { self.log(j) } } else { 0.0 };
+            visit(there, j, log);
+            start += thread::block_dim_x();
+        }
+    }
+}
 
 /// Differences of the second pass → weights: those that count become W/ΣW, the others 0; and what each image's
 /// alignment is.
@@ -42,30 +93,13 @@ pub unsafe fn fine_weights(
         let count = (end - begin) * per_sample;
         let values = values.add(begin as usize * per_sample as usize);
         let samples = samples.add(begin as usize);
-        let log = |j: u32| {
-            let prior = match best_only {
-                0 => (*samples.add((j / per_sample) as usize)).log_prior,
-                _ => 0.0,
-            };
-            prior - *values.add(j as usize)
+        let children = Children {
+            samples,
+            values,
+            per_sample,
+            count,
+            best_only: best_only != 0,
         };
-        let scratch = Shared::dynamic(0);
-        let fraction = if best_only != 0 { 0.0 } else { fraction };
-        let mut selection = significance::select(count, log, fraction, limit, scratch);
-        let best_log = selection.max_log;
-        if !given.is_null() {
-            // Only ratios of weights are taken over: the differences of both passes are rounded differently.
-            selection = Selection {
-                max_log: best_log,
-                cutoff: f32::INFINITY,
-                ..*given.add(image)
-            };
-        }
-        let best = best.add(image);
-        if thread::thread_idx_x() == 0 {
-            *best = u64::MAX;
-        }
-        thread::sync_threads();
         // Of equal maxima the first in the order orientation, its child, shift, its child wins. A range of samples is
         // already in order but for the children of the orientation, which come before the shift.
         let order = |j: u32| -> u64 {
@@ -74,20 +108,45 @@ pub unsafe fn fine_weights(
             ((u64::from(sample.orientation) * u64::from(orientation_children) + u64::from(o)) << 32)
                 | u64::from(sample.shift * shift_children + t)
         };
+        let scratch = Shared::dynamic(0);
+        let best = best.add(image);
+        if thread::thread_idx_x() == 0 {
+            *best = u64::MAX;
+        }
+        let (mut largest, mut first_largest) = (f32::NEG_INFINITY, u64::MAX);
         let mut j = thread::thread_idx_x();
         while j < count {
-            if log(j) == best_log {
-                atomic::fetch_min_u64(best, order(j));
+            let log = children.log(j);
+            if log > largest {
+                largest = log;
+                first_largest = order(j);
+            } else if log == largest {
+                first_largest = first_largest.min(order(j));
             }
             j += thread::block_dim_x();
         }
+        let best_log = block::max(largest, scratch);
+        if largest == best_log {
+            atomic::fetch_min_u64(best, first_largest);
+        }
         thread::sync_threads();
         let first_best = atomic::fetch_min_u64(best, u64::MAX);
+        let selection = if given.is_null() {
+            let fraction = if best_only != 0 { 0.0 } else { fraction };
+            significance::select(&children, best_log, fraction, limit, scratch)
+        } else {
+            // Only ratios of weights are taken over: the differences of both passes are rounded differently.
+            Selection {
+                max_log: best_log,
+                cutoff: f32::INFINITY,
+                ..*given.add(image)
+            }
+        };
         let out = out.add(image);
         let mut weight = 0.0;
         let mut j = thread::thread_idx_x();
         while j < count {
-            let log = log(j);
+            let log = children.log(j);
             let is_best = log == best_log && order(j) == first_best;
             if is_best {
                 let sample = *samples.add((j / per_sample) as usize);

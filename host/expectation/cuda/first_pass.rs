@@ -12,7 +12,7 @@ use super::{ties, work};
 use crate::device::meter::Part;
 use crate::device::{MatrixProduct, Precision, Staging, View};
 use gpu::correlation::TIE_TOLERANCE;
-use gpu::kernels::coarse::{CoarseList, CoarseSelect};
+use gpu::kernels::coarse::{CoarseBounds, CoarseList, CoarseSelect};
 use gpu::kernels::columns::WeightedColumns;
 use gpu::kernels::product::InnerProducts;
 use gpu::samples::Selection;
@@ -165,8 +165,24 @@ pub fn global(
         Criterion::CrossCorrelation => TIE_TOLERANCE,
     };
     let size = (rows as u32, count as u32, shifts as u32);
-    // SAFETY: arrays of the sizes the kernel's documentation asks for.
+    // SAFETY: filled by the first kernel below.
+    let bounds = unsafe { device.buffer::<f32>(count * rows)? };
+    // SAFETY: arrays of the sizes the kernels' documentation asks for.
     unsafe {
+        device.launch(&CoarseBounds {
+            cross: cross.view(),
+            norm: norm.view(),
+            log_prior: grid.rows.log_prior.view(),
+            class_of: grid.rows.class_of.view(),
+            offset_log_prior: offset_priors.view(),
+            offset_lists,
+            visited: visited.view(),
+            powers: images.powers(0),
+            orientations: size.0,
+            images: size.1,
+            shifts: size.2,
+            bounds: bounds.view(),
+        })?;
         device.launch(&CoarseSelect {
             cross: cross.view(),
             norm: norm.view(),
@@ -179,6 +195,7 @@ pub fn global(
             orientations: size.0,
             images: size.1,
             shifts: size.2,
+            bounds: bounds.view(),
             fraction,
             limit: limit(input),
             out: selections.view(),
@@ -213,6 +230,7 @@ pub fn global(
                     orientations: size.0,
                     images: size.1,
                     shifts: size.2,
+                    bounds: bounds.view(),
                     selections: selections.view(),
                     first,
                     capacity,

@@ -137,7 +137,8 @@ impl Demand {
         let shells = 4 * self.box_size + 16 * self.slots * self.box_size;
         let priors = 4 * self.offset_priors * self.shifts;
         let comparisons = if self.shared_orientations > 0 {
-            4 * self.shared_orientations * (self.shifts + 1)
+            // Both products, and the largest of each orientation.
+            4 * self.shared_orientations * (self.shifts + 2)
                 + (8 * self.shifts + 4) * self.coarse_pixels
         } else {
             // Samples, pairs, differences; matrices and tables of the orientations.
