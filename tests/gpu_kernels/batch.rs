@@ -2,7 +2,7 @@
 
 use super::*;
 use gerelion::device::View;
-use gpu::kernels::coarse::{CoarseBounds, CoarseList, CoarseSelect};
+use gpu::kernels::coarse::CoarseBounds;
 use gpu::kernels::columns::WeightedColumns;
 use gpu::kernels::grouping::{CountPairs, ListParents, PlacePairs};
 use gpu::kernels::product::InnerProducts;
@@ -61,6 +61,26 @@ pub struct Uploaded {
     pub cross: Buffer<f32>,
     pub norm: Buffer<f32>,
     pub bounds: Buffer<f32>,
+}
+
+impl Uploaded {
+    /// The kernel that finds the largest ln W of each orientation.
+    fn bounds(&self) -> CoarseBounds {
+        CoarseBounds {
+            cross: self.cross.view(),
+            norm: self.norm.view(),
+            log_prior: self.log_prior.view(),
+            class_of: self.class_of.view(),
+            offset_log_prior: self.offset_log_prior.view(),
+            offset_lists: 1,
+            visited: self.visited.view(),
+            powers: View::null(),
+            orientations: ORIENTATIONS as u32,
+            images: IMAGES as u32,
+            shifts: SHIFTS as u32,
+            bounds: self.bounds.view(),
+        }
+    }
 }
 
 pub struct Groups {
@@ -213,41 +233,11 @@ impl Batch {
         let kept = device.zeros::<u32>(IMAGES).unwrap();
         // SAFETY: array sizes as the kernels demand.
         unsafe {
+            let bounds = d.bounds();
+            device.launch(&bounds).unwrap();
+            let found = (selections.view(), kept.view());
             device
-                .launch(&CoarseBounds {
-                    cross: d.cross.view(),
-                    norm: d.norm.view(),
-                    log_prior: d.log_prior.view(),
-                    class_of: d.class_of.view(),
-                    offset_log_prior: d.offset_log_prior.view(),
-                    offset_lists: 1,
-                    visited: d.visited.view(),
-                    powers: View::null(),
-                    orientations: ORIENTATIONS as u32,
-                    images: IMAGES as u32,
-                    shifts: SHIFTS as u32,
-                    bounds: d.bounds.view(),
-                })
-                .unwrap();
-            device
-                .launch(&CoarseSelect {
-                    cross: d.cross.view(),
-                    norm: d.norm.view(),
-                    log_prior: d.log_prior.view(),
-                    class_of: d.class_of.view(),
-                    offset_log_prior: d.offset_log_prior.view(),
-                    offset_lists: 1,
-                    visited: d.visited.view(),
-                    powers: View::null(),
-                    orientations: ORIENTATIONS as u32,
-                    images: IMAGES as u32,
-                    shifts: SHIFTS as u32,
-                    bounds: d.bounds.view(),
-                    fraction: 0.999,
-                    limit: u32::MAX,
-                    out: selections.view(),
-                    kept: kept.view(),
-                })
+                .launch(&bounds.select(0.999, u32::MAX, found))
                 .unwrap();
         }
         let cross = device
@@ -286,25 +276,9 @@ impl Batch {
         let list = device.upload(&vec![Sample::default(); total]).unwrap();
         // SAFETY: array sizes as the kernels demand.
         unsafe {
+            let out = (list.view(), total as u32);
             device
-                .launch(&CoarseList {
-                    cross: d.cross.view(),
-                    norm: d.norm.view(),
-                    log_prior: d.log_prior.view(),
-                    class_of: d.class_of.view(),
-                    offset_log_prior: d.offset_log_prior.view(),
-                    offset_lists: 1,
-                    visited: d.visited.view(),
-                    powers: View::null(),
-                    orientations: ORIENTATIONS as u32,
-                    images: IMAGES as u32,
-                    shifts: SHIFTS as u32,
-                    bounds: d.bounds.view(),
-                    selections: d_selections.view(),
-                    first: d_first.view(),
-                    capacity: total as u32,
-                    out: list.view(),
-                })
+                .launch(&d.bounds().list(d_selections.view(), d_first.view(), out))
                 .unwrap();
         }
         let samples = device.download(&list, total).unwrap();

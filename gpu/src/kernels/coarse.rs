@@ -9,191 +9,19 @@
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
+use super::coarse_samples::{CoarseSamples, Logs};
 use super::significance::Samples;
 use super::{block, significance};
 use crate::samples::{Sample, Selection};
 use crate::shapes::{
-    ALL_CLASSES, BOUNDS_TILE, BOUNDS_WORDS, COARSE_BLOCK, COARSE_LIST_WORDS, COARSE_SELECT_WORDS,
+    BOUNDS_TILE, BOUNDS_WORDS, COARSE_BLOCK, COARSE_LIST_WORDS, COARSE_SELECT_WORDS,
     ONE_VALUE_WORDS, SELECT_WORDS,
 };
+#[cfg(not(target_arch = "nvptx64"))]
+use cuda_std::launch::View;
 
 /// Threads that go through the shifts of an image at an orientation together: they read neighbouring values.
 const SHIFT_THREADS: u32 = 8;
-
-/// ln W of the samples of all images.
-#[derive(Clone, Copy)]
-struct Logs {
-    cross: *const f32,
-    norm: *const f32,
-    log_prior: *const f32,
-    class_of: *const u32,
-    offset_log_prior: *const f32,
-    offset_lists: u32,
-    visited: *const u32,
-    powers: *const f32,
-    images: u32,
-    shifts: u32,
-}
-
-impl Logs {
-    /// Those of one image.
-    ///
-    /// # Safety
-    /// The image exists.
-    #[inline(always)]
-    unsafe fn of_image(self, image: u32) -> ImageLogs {
-        // SAFETY: the caller's image.
-        unsafe {
-            ImageLogs {
-                own_class: *self.visited.add(image as usize),
-                power: if self.powers.is_null() {
-                    0.0
-                } else {
-                    *self.powers.add(image as usize)
-                },
-                image,
-                all: self,
-            }
-        }
-    }
-}
-
-/// ln W of the samples of one image.
-#[derive(Clone, Copy)]
-struct ImageLogs {
-    all: Logs,
-    image: u32,
-    /// The class it visits, or [`ALL_CLASSES`].
-    own_class: u32,
-    /// √Σ|F|² in cross-correlations, else 0.
-    power: f32,
-}
-
-impl ImageLogs {
-    /// ln of the prior of a sample; −∞ in a class that the image does not visit.
-    ///
-    /// # Safety
-    /// The sample exists.
-    #[inline(always)]
-    unsafe fn prior(&self, o: u32, t: u32) -> f32 {
-        let all = &self.all;
-        // SAFETY: o and t are rows of the tables.
-        unsafe {
-            if self.own_class != ALL_CLASSES && *all.class_of.add(o as usize) != self.own_class {
-                return f32::NEG_INFINITY;
-            }
-            if self.power > 0.0 {
-                return 0.0;
-            }
-            let list = match all.offset_lists {
-                1 => 0,
-                _ => *all.class_of.add(o as usize),
-            };
-            let row = self.image as usize * all.offset_lists as usize + list as usize;
-            let offset = *all
-                .offset_log_prior
-                .add(row * all.shifts as usize + t as usize);
-            *all.log_prior.add(o as usize) + offset
-        }
-    }
-
-    /// # Safety
-    /// The sample exists.
-    #[inline(always)]
-    unsafe fn log(&self, o: u32, t: u32) -> f32 {
-        let all = &self.all;
-        // SAFETY: o and t are rows of the tables.
-        unsafe {
-            let row = o as usize * all.images as usize + self.image as usize;
-            let cross = *all.cross.add(row * all.shifts as usize + t as usize);
-            let norm = *all.norm.add(row);
-            if self.power > 0.0 {
-                // Cross-correlation: the best is the largest.
-                cross / ((2.0 * norm).sqrt() * self.power) + self.prior(o, t)
-            } else {
-                self.prior(o, t) - (norm - cross)
-            }
-        }
-    }
-}
-
-/// The samples of one image, as a block goes through them.
-struct CoarseSamples {
-    logs: ImageLogs,
-    orientations: u32,
-    /// Largest ln W of each orientation.
-    bounds: *const f32,
-    /// Words of a reduction.
-    scratch: Shared,
-    /// A word a thread.
-    near: Shared,
-}
-
-impl CoarseSamples {
-    /// Largest ln W of the image; all threads get the answer.
-    ///
-    /// # Safety
-    /// All threads of the block take part.
-    #[inline(always)]
-    unsafe fn largest(&self) -> f32 {
-        let mut largest = f32::NEG_INFINITY;
-        let mut o = thread::thread_idx_x();
-        // SAFETY: below the number of orientations; all threads reach the reduction.
-        unsafe {
-            while o < self.orientations {
-                largest = largest.max(*self.bounds.add(o as usize));
-                o += thread::block_dim_x();
-            }
-            block::max(largest, self.scratch)
-        }
-    }
-}
-
-impl Samples for CoarseSamples {
-    /// Orientation and shift.
-    type At = (u32, u32);
-
-    #[inline(always)]
-    unsafe fn visit(
-        &self,
-        max_log: f32,
-        cutoff: f32,
-        mut visit: impl FnMut(bool, (u32, u32), f32),
-    ) {
-        let (threads, rank) = (thread::block_dim_x(), thread::thread_idx_x());
-        let shifts = self.logs.all.shifts;
-        let mut begin = 0;
-        while begin < self.orientations {
-            // SAFETY: orientations are checked; their list has a word a thread. It is written after the first barrier of the
-            // ranking, which all threads reach when they have read what was in it.
-            unsafe {
-                let o = begin + rank;
-                let is_near =
-                    o < self.orientations && max_log - *self.bounds.add(o as usize) <= cutoff;
-                let (place, number) = block::rank_among(is_near, self.scratch);
-                if is_near {
-                    self.near.store_u32(place, o);
-                }
-                thread::sync_threads();
-                let samples = number * shifts;
-                let mut start = 0;
-                while start < samples {
-                    let s = start + rank;
-                    let there = s < samples;
-                    let (mut o, mut t, mut log) = (0, 0, 0.0);
-                    if there {
-                        (o, t) = (self.near.load_u32(s / shifts), s % shifts);
-                        log = self.logs.log(o, t);
-                    }
-                    // All threads go the same way: what is called has barriers.
-                    visit(there, (o, t), log);
-                    start += threads;
-                }
-            }
-            begin += threads;
-        }
-    }
-}
 
 /// Kernels over the coarse samples of all images: the shared arguments, then those of each; `logs` gives ln W.
 macro_rules! over_coarse_samples {
@@ -347,11 +175,69 @@ over_coarse_samples! {
     }
 }
 
+#[cfg(not(target_arch = "nvptx64"))]
+impl CoarseBounds {
+    /// The selection from the same samples, by their bounds.
+    pub fn select(
+        &self,
+        fraction: f32,
+        limit: u32,
+        (out, kept): (View<Selection>, View<u32>),
+    ) -> CoarseSelect {
+        CoarseSelect {
+            cross: self.cross,
+            norm: self.norm,
+            log_prior: self.log_prior,
+            class_of: self.class_of,
+            offset_log_prior: self.offset_log_prior,
+            offset_lists: self.offset_lists,
+            visited: self.visited,
+            powers: self.powers,
+            orientations: self.orientations,
+            images: self.images,
+            shifts: self.shifts,
+            bounds: self.bounds,
+            fraction,
+            limit,
+            out,
+            kept,
+        }
+    }
+
+    /// The list of what was selected.
+    pub fn list(
+        &self,
+        selections: View<Selection>,
+        first: View<u32>,
+        (out, capacity): (View<Sample>, u32),
+    ) -> CoarseList {
+        CoarseList {
+            cross: self.cross,
+            norm: self.norm,
+            log_prior: self.log_prior,
+            class_of: self.class_of,
+            offset_log_prior: self.offset_log_prior,
+            offset_lists: self.offset_lists,
+            visited: self.visited,
+            powers: self.powers,
+            orientations: self.orientations,
+            images: self.images,
+            shifts: self.shifts,
+            bounds: self.bounds,
+            selections,
+            first,
+            capacity,
+            out,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::test_data;
-    use cuda_std::launch::{View, emulate};
+    use crate::shapes::ALL_CLASSES;
+    use cuda_std::launch::emulate;
 
     #[test]
     fn significant_samples_are_listed_in_order() {
@@ -379,41 +265,24 @@ mod tests {
         );
         let (s, m) = (View::of(&mut selections), View::of(&mut kept));
         let mut bounds = vec![f32::NAN; images * orientations];
-        let b = View::of(&mut bounds);
+        let bounds = CoarseBounds {
+            cross: c,
+            norm: n,
+            log_prior: l,
+            class_of: k,
+            offset_log_prior: f,
+            offset_lists: 2,
+            visited: v,
+            powers: View::null(),
+            orientations: orientations as u32,
+            images: images as u32,
+            shifts: shifts as u32,
+            bounds: View::of(&mut bounds),
+        };
         // SAFETY: array sizes as the kernel demands.
         unsafe {
-            emulate(&CoarseBounds {
-                cross: c,
-                norm: n,
-                log_prior: l,
-                class_of: k,
-                offset_log_prior: f,
-                offset_lists: 2,
-                visited: v,
-                powers: View::null(),
-                orientations: orientations as u32,
-                images: images as u32,
-                shifts: shifts as u32,
-                bounds: b,
-            });
-            emulate(&CoarseSelect {
-                cross: c,
-                norm: n,
-                log_prior: l,
-                class_of: k,
-                offset_log_prior: f,
-                offset_lists: 2,
-                visited: v,
-                powers: View::null(),
-                orientations: orientations as u32,
-                images: images as u32,
-                shifts: shifts as u32,
-                bounds: b,
-                fraction: 0.9,
-                limit: u32::MAX,
-                out: s,
-                kept: m,
-            });
+            emulate(&bounds);
+            emulate(&bounds.select(0.9, u32::MAX, (s, m)));
         }
         let mut first: Vec<u32> = (0..images).map(|i| kept[..i].iter().sum()).collect();
         let mut out = vec![Sample::default(); kept.iter().sum::<u32>() as usize];
@@ -421,26 +290,7 @@ mod tests {
         let list = |out: &mut [Sample]| {
             let (capacity, o) = (out.len() as u32, View::of(out));
             // SAFETY: array sizes as the kernel demands.
-            unsafe {
-                emulate(&CoarseList {
-                    cross: c,
-                    norm: n,
-                    log_prior: l,
-                    class_of: k,
-                    offset_log_prior: f,
-                    offset_lists: 2,
-                    visited: v,
-                    powers: View::null(),
-                    orientations: orientations as u32,
-                    images: images as u32,
-                    shifts: shifts as u32,
-                    bounds: b,
-                    selections: s,
-                    first: p,
-                    capacity,
-                    out: o,
-                })
-            };
+            unsafe { emulate(&bounds.list(s, p, (o, capacity))) };
         };
         list(&mut out);
         // Samples beyond the end of a list too short are left out.

@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod coarse;
+mod coarse_samples;
 pub mod columns;
 pub mod fine;
 pub mod gridding;

@@ -12,7 +12,7 @@ use super::{ties, work};
 use crate::device::meter::Part;
 use crate::device::{MatrixProduct, Precision, Staging, View};
 use gpu::correlation::TIE_TOLERANCE;
-use gpu::kernels::coarse::{CoarseBounds, CoarseList, CoarseSelect};
+use gpu::kernels::coarse::CoarseBounds;
 use gpu::kernels::columns::WeightedColumns;
 use gpu::kernels::product::InnerProducts;
 use gpu::samples::Selection;
@@ -157,50 +157,33 @@ pub fn global(
     let visited = staging.upload(&visited_classes(input, items))?;
     let offsets = &iteration.offsets;
     let offset_priors = offsets.log_priors(batch, staging, &visited)?;
-    let offset_lists = offsets.lists() as u32;
     let selections = device.zeros::<Selection>(count)?;
     let kept = device.zeros::<u32>(count)?;
     let fraction = match input.criterion {
         Criterion::Likelihood => input.options.adaptive_fraction as f32,
         Criterion::CrossCorrelation => TIE_TOLERANCE,
     };
-    let size = (rows as u32, count as u32, shifts as u32);
     // SAFETY: filled by the first kernel below.
-    let bounds = unsafe { device.buffer::<f32>(count * rows)? };
+    let largest = unsafe { device.buffer::<f32>(count * rows)? };
+    let bounds = CoarseBounds {
+        cross: cross.view(),
+        norm: norm.view(),
+        log_prior: grid.rows.log_prior.view(),
+        class_of: grid.rows.class_of.view(),
+        offset_log_prior: offset_priors.view(),
+        offset_lists: offsets.lists() as u32,
+        visited: visited.view(),
+        powers: images.powers(0),
+        orientations: rows as u32,
+        images: count as u32,
+        shifts: shifts as u32,
+        bounds: largest.view(),
+    };
+    let found = (selections.view(), kept.view());
     // SAFETY: arrays of the sizes the kernels' documentation asks for.
     unsafe {
-        device.launch(&CoarseBounds {
-            cross: cross.view(),
-            norm: norm.view(),
-            log_prior: grid.rows.log_prior.view(),
-            class_of: grid.rows.class_of.view(),
-            offset_log_prior: offset_priors.view(),
-            offset_lists,
-            visited: visited.view(),
-            powers: images.powers(0),
-            orientations: size.0,
-            images: size.1,
-            shifts: size.2,
-            bounds: bounds.view(),
-        })?;
-        device.launch(&CoarseSelect {
-            cross: cross.view(),
-            norm: norm.view(),
-            log_prior: grid.rows.log_prior.view(),
-            class_of: grid.rows.class_of.view(),
-            offset_log_prior: offset_priors.view(),
-            offset_lists,
-            visited: visited.view(),
-            powers: images.powers(0),
-            orientations: size.0,
-            images: size.1,
-            shifts: size.2,
-            bounds: bounds.view(),
-            fraction,
-            limit: limit(input),
-            out: selections.view(),
-            kept: kept.view(),
-        })?;
+        device.launch(&bounds)?;
+        device.launch(&bounds.select(fraction, limit(input), found))?;
     }
     let chosen = staging.fetch(&selections, 0, count)?;
     let listing = Listing {
@@ -217,26 +200,7 @@ pub fn global(
         |staging| staging.values(&chosen).to_vec(),
         |first, capacity, samples| {
             // SAFETY: arrays of the sizes the kernel's documentation asks for.
-            unsafe {
-                device.launch(&CoarseList {
-                    cross: cross.view(),
-                    norm: norm.view(),
-                    log_prior: grid.rows.log_prior.view(),
-                    class_of: grid.rows.class_of.view(),
-                    offset_log_prior: offset_priors.view(),
-                    offset_lists,
-                    visited: visited.view(),
-                    powers: images.powers(0),
-                    orientations: size.0,
-                    images: size.1,
-                    shifts: size.2,
-                    bounds: bounds.view(),
-                    selections: selections.view(),
-                    first,
-                    capacity,
-                    out: samples,
-                })
-            }
+            unsafe { device.launch(&bounds.list(selections.view(), first, (samples, capacity))) }
         },
     )?;
     let mut found = FirstPass {
