@@ -25,8 +25,8 @@ pub const COARSE_LIST_WORDS: u32 = ONE_VALUE_WORDS + COARSE_BLOCK;
 pub const BOUNDS_TILE: u32 = 32;
 /// Words of `coarse_bounds`; a row has one more, so that columns lie in different banks.
 pub const BOUNDS_WORDS: u32 = BOUNDS_TILE * (BOUNDS_TILE + 1);
-/// Words of `fine_differences_*`.
-pub const FINE_WORDS: u32 = reduction_words(8);
+/// Words of `fine_differences_*`: twice 40 values for each of four warps, or a block reduction of eight values.
+pub const FINE_WORDS: u32 = 320;
 /// Words of kernels that reduce one value.
 pub const ONE_VALUE_WORDS: u32 = reduction_words(1);
 
@@ -49,3 +49,36 @@ pub const TENSOR_WORDS: u32 = 2 * TENSOR_TILE * TENSOR_ROW;
 
 /// Class of an image that visits all classes.
 pub const ALL_CLASSES: u32 = u32::MAX;
+
+/// Children of an orientation that a thread of the store stage does at once, of `children` in all.
+pub const fn children_at_once(children: u32) -> u32 {
+    match children {
+        c if c.is_multiple_of(8) => 8,
+        c if c.is_multiple_of(2) => 2,
+        _ => 1,
+    }
+}
+
+/// Images of a block of `fine_differences_wide`, one a thread when they are brought.
+pub const WIDE_IMAGES: u32 = 128;
+/// Pixels that it has in shared memory at a time.
+pub const WIDE_PIXELS: u32 = 8;
+/// Orientations that it compares: values of a pixel's row of slices.
+pub const WIDE_SLICE_ROW: u32 = 8;
+/// Words of a pixel's row of images, complex; the 2 spread the pixels over the banks.
+pub const WIDE_IMAGE_ROW: u32 = 2 * WIDE_IMAGES + 2;
+/// Words of a pixel's row of image weights; the 1 likewise.
+pub const WIDE_POWER_ROW: u32 = WIDE_IMAGES + 1;
+/// Coarse shifts for whose phases it has room within 48 KB.
+pub const WIDE_SHIFTS: u32 = 128;
+
+/// Words of `fine_differences_wide`: slices and their powers, phases of the children of `shifts` shifts, images and their
+/// weights, the number of samples before each pair.
+pub const fn wide_words(shifts: u32) -> u32 {
+    WIDE_PIXELS * (3 * WIDE_SLICE_ROW + 8 * shifts + WIDE_IMAGE_ROW + WIDE_POWER_ROW)
+        + WIDE_IMAGES
+        + 1
+}
+
+const _: () = assert!(FINE_WORDS >= reduction_words(8));
+const _: () = assert!(4 * wide_words(WIDE_SHIFTS) <= 48 * 1024);

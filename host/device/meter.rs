@@ -17,24 +17,36 @@ pub struct Mark(CudaEvent);
 pub enum Part {
     /// Matrix products of the first pass.
     CoarseProducts,
-    /// Differences of the second pass.
+    /// Differences of the second pass, pair by pair (of image and orientation), and of the first pass of local searches.
     FineDifferences,
+    /// Differences of the second pass in batches of which many samples share an orientation.
+    WideDifferences,
+    /// Slices for both.
+    Slices,
     /// Weighted sums.
     Store,
 }
 
 /// Number of parts.
-pub const PARTS: usize = 3;
+pub const PARTS: usize = 5;
 
 impl Part {
     /// All parts, in the order of [`Work`].
-    pub const ALL: [Part; PARTS] = [Part::CoarseProducts, Part::FineDifferences, Part::Store];
+    pub const ALL: [Part; PARTS] = [
+        Part::CoarseProducts,
+        Part::FineDifferences,
+        Part::WideDifferences,
+        Part::Slices,
+        Part::Store,
+    ];
 
     /// As it is printed.
     pub fn name(self) -> &'static str {
         match self {
             Part::CoarseProducts => "coarse products",
             Part::FineDifferences => "fine differences",
+            Part::WideDifferences => "wide differences",
+            Part::Slices => "slices",
             Part::Store => "store",
         }
     }

@@ -5,9 +5,11 @@ use super::*;
 use gerelion::device::View;
 use gpu::kernels::fine::FineDifferences8x4;
 use gpu::kernels::project::ProjectSlices;
-use gpu::kernels::store::StoreOrientations;
+use gpu::kernels::store::StoreOrientations8;
 use gpu::kernels::weights::FineWeights;
+use gpu::kernels::wide::FineDifferencesWide;
 use gpu::samples::{Alignment, CTF_CORRECTED, Sample, product};
+use gpu::shapes::WIDE_IMAGES;
 use gpu::slice::insertion;
 use rayon::prelude::*;
 use std::time::Instant;
@@ -74,17 +76,37 @@ impl Batch {
                 .unwrap();
         }
         let differences = device.download(&d_values, d_values.len()).unwrap();
-        let (mut found, mut expected) = (Vec::new(), Vec::new());
-        for s in (0..samples.len()).step_by(samples.len() / 40 + 1) {
-            for j in 0..per_sample {
-                let o = samples[s].orientation as usize;
-                let t = samples[s].shift as usize * SHIFT_CHILDREN + j % SHIFT_CHILDREN;
-                let child = o * CHILDREN + j / SHIFT_CHILDREN;
-                expected.push(self.difference(child, o, samples[s].image as usize, t));
-                found.push(differences[s * per_sample + j]);
-            }
+        self.check_differences("fine_differences_8x4", &differences, samples);
+        let d_wide = poisoned(device, samples.len() * per_sample);
+        // SAFETY: array sizes as the kernel demands.
+        unsafe {
+            device
+                .launch(&FineDifferencesWide {
+                    parents: groups.parents.view(),
+                    parent_count: parent_count as u32,
+                    parts: (IMAGES as u32).div_ceil(WIDE_IMAGES),
+                    pairs: groups.pairs.view(),
+                    samples: list.view(),
+                    slices: slices.view(),
+                    slice_stride: stride as u32,
+                    images: d.masked.view(),
+                    image_stride: stride as u32,
+                    ctf: d.ctf.view(),
+                    scales: d.scales.view(),
+                    weight: d.weight.view(),
+                    phases: d.phases.view(),
+                    phase_stride: stride as u32,
+                    pixel_count: self.count(),
+                    shifts: SHIFTS as u32,
+                    orientation_children: CHILDREN as u32,
+                    shift_children: SHIFT_CHILDREN as u32,
+                    powers: View::null(),
+                    values: d_wide.view(),
+                })
+                .unwrap();
         }
-        assert_close("fine_differences", found, expected, 2e-6);
+        let wide = device.download(&d_wide, d_wide.len()).unwrap();
+        self.check_differences("fine_differences_wide", &wide, samples);
 
         let best = device.zeros::<u64>(IMAGES).unwrap();
         let alignments = device.upload(&[Alignment::default(); IMAGES]).unwrap();
@@ -132,6 +154,22 @@ impl Batch {
         self.store(device, d, (samples, &weights), there, groups);
     }
 
+    /// Some of the differences against double precision.
+    fn check_differences(&self, name: &str, differences: &[f32], samples: &[Sample]) {
+        let per_sample = CHILDREN * SHIFT_CHILDREN;
+        let (mut found, mut expected) = (Vec::new(), Vec::new());
+        for s in (0..samples.len()).step_by(samples.len() / 40 + 1) {
+            for j in 0..per_sample {
+                let o = samples[s].orientation as usize;
+                let t = samples[s].shift as usize * SHIFT_CHILDREN + j % SHIFT_CHILDREN;
+                let child = o * CHILDREN + j / SHIFT_CHILDREN;
+                expected.push(self.difference(child, o, samples[s].image as usize, t));
+                found.push(differences[s * per_sample + j]);
+            }
+        }
+        assert_close(name, found, expected, 2e-6);
+    }
+
     /// Samples and their weights are on the host, and on the device.
     fn store(
         &self,
@@ -150,7 +188,7 @@ impl Batch {
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
-                .launch(&StoreOrientations {
+                .launch(&StoreOrientations8 {
                     parent_count: groups.host_parents.len() as u32,
                     parents: groups.parents.view(),
                     pairs: groups.pairs.view(),
@@ -186,7 +224,7 @@ impl Batch {
         }
         device.synchronise().unwrap();
         println!(
-            "store_orientations took {:.2} ms",
+            "store_orientations_8 took {:.2} ms",
             clock.elapsed().as_secs_f64() * 1e3
         );
         let sums = device.download(&sums, CLASSES * voxels).unwrap();

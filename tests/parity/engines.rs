@@ -41,8 +41,8 @@ impl Cards<'_> {
     }
 }
 
-/// Runs the program in `folder` with `words`, on `cards` where they are given. Output files begin with `root`. Returns the
-/// root and the warnings.
+/// Runs the program in `folder` with `words`, on `cards` where they are given. Output files begin with `root`; what is printed
+/// goes to `<root>.log`. Returns the root and the warnings.
 pub fn run(
     folder: &Path,
     words: &[String],
@@ -75,6 +75,7 @@ pub fn run(
         text(&output.stderr)
     );
     let printed = text(&output.stdout);
+    std::fs::write(folder.join(format!("{root}.log")), &printed).unwrap();
     for card in cards.into_iter().flat_map(Cards::numbers) {
         let name = format!("; GPU {card} (");
         assert_eq!(printed.matches(&name).count(), 1, "{name} in {printed}");

@@ -118,6 +118,22 @@ fn cross_correlation_always() {
     classify(&Set::new("C4", 1), &options);
 }
 
+/// A faint reference fits everywhere: so many samples share an orientation that a thread compares each.
+#[test]
+fn wide_posteriors() {
+    let set = Set::of("C4", 1, 20);
+    set.scale_reference(0.05);
+    classify(
+        &set,
+        "--healpix_order 0 --offset_range 4 --offset_step 2 --zero_mask",
+    );
+    if let Ok(printed) = std::fs::read_to_string(set.path().join("device.log")) {
+        let (_, done) = printed.split_once("wide differences ").unwrap();
+        let operations: f64 = done.split_whitespace().nth(2).unwrap().parse().unwrap();
+        assert!(operations > 0.0, "{printed}");
+    }
+}
+
 /// The radius of 10 pixels goes through the middle of pixels and voxels, such as (6, 8).
 #[test]
 fn masks_without_an_edge() {

@@ -2,7 +2,8 @@
 //!
 //! A block does one pair (image, coarse orientation): for each of its shifts all children of the orientation against all
 //! children of the shift, as a small product in registers. Orientations of class averages have few children, so there a
-//! warp does one sample. Slices come from `project_slices`, once a batch.
+//! warp does one sample. Slices come from `project_slices`, once a batch. Where many samples share an orientation,
+//! `wide.rs` takes the place of the tiles.
 
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
@@ -13,7 +14,7 @@ use crate::shapes::FINE_WORDS;
 
 /// Entry points that differ in their tile only: the method, and orientations and shifts of a block.
 macro_rules! fine_differences {
-    ($($(#[$doc:meta])* $name:ident = $method:ident<$($tile:literal),*>, $orientations:literal x $shifts:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $method:ident, $orientations:literal x $shifts:literal;)*) => {$(
         $(#[$doc])*
         #[kernel(
             block = 128,
@@ -61,7 +62,7 @@ macro_rules! fine_differences {
                     powers,
                     values,
                 }
-                .$method::<$($tile),*>(*pairs.add(thread::block_idx_x() as usize))
+                .$method(*pairs.add(thread::block_idx_x() as usize))
             }
         }
     )*};
@@ -75,11 +76,11 @@ fine_differences! {
     /// in `weighted_columns`; `phases` has a row for each child of each shift.
     /// `values[(sample · orientation_children + o) · shift_children + t]` receives the difference without the constants of
     /// the image; for cross-correlation (`powers` not null: √Σ|F|² an image) minus the correlation.
-    fine_differences_8x4 = tiles<8, 4>, 8 x 4;
+    fine_differences_8x4 = tiles, 8 x 4;
     /// One orientation and one shift a sample (`--oversampling 0`, fixed orientations, first passes of local searches);
     /// grid: y = orientation children, z = shift children; arguments as
     /// [`fine_differences_8x4`].
-    fine_differences_1x1 = singles<8>, 1 x 1;
+    fine_differences_1x1 = singles, 1 x 1;
 }
 
 /// Both take the same arguments.
@@ -215,19 +216,23 @@ struct Tile {
 }
 
 impl Tile {
+    /// Eight orientations by four shifts, one sample of the pair after the other.
     #[inline(always)]
-    unsafe fn tiles<const O: usize, const T: usize>(&self, pair: Pair) {
+    unsafe fn tiles(&self, pair: Pair) {
         // SAFETY: the host's tiles cover the children exactly; pixels are counted below pixel_count.
         unsafe {
-            let first_o = thread::block_idx_y() * O as u32;
-            let first_t = thread::block_idx_z() * T as u32;
+            let first_o = thread::block_idx_y() * 8;
+            let first_t = thread::block_idx_z() * 4;
             let row = (pair.parent - self.first_parent) * self.orientation_children + first_o;
+            let mut scratch = [Shared::dynamic(0), Shared::dynamic(FINE_WORDS / 2)];
             for s in pair.begin..pair.end {
                 let shift = (*self.samples.add(s as usize)).shift;
                 let phase_row = shift * self.shift_children + first_t;
                 let (first, step) = (thread::thread_idx_x(), thread::block_dim_x());
-                let (cross, norm) = self.products(pair.image, row, phase_row, first, step);
-                self.write::<O, T>(s, pair.image, first_o, first_t, cross, norm);
+                let (cross, norm) = self.products::<8, 4>(pair.image, row, phase_row, first, step);
+                self.write(s, pair.image, [first_o, first_t], (cross, norm), scratch[0]);
+                // Words that are being read are not written before all have passed the next barrier.
+                scratch.swap(0, 1);
             }
         }
     }
@@ -285,9 +290,10 @@ impl Tile {
         }
     }
 
-    /// One orientation and one shift a sample, `N` samples of the pair at a time, which share slice and image.
+    /// One orientation and one shift a sample, eight samples of the pair at a time, which share slice and image.
     #[inline(always)]
-    unsafe fn singles<const N: usize>(&self, pair: Pair) {
+    unsafe fn singles(&self, pair: Pair) {
+        const N: usize = 8;
         // SAFETY: as `tiles`; samples beyond the last of the pair are taken for it and not written.
         unsafe {
             let (o, t) = (thread::block_idx_y(), thread::block_idx_z());
@@ -337,7 +343,7 @@ impl Tile {
                         if sample < pair.end {
                             let row = sample * self.orientation_children + o;
                             let at = row as usize * self.shift_children as usize + t as usize;
-                            *self.values.add(at) = self.value(image, norm, cross);
+                            *self.values.add(at) = difference(self.powers, image, norm, cross);
                         }
                     }
                 }
@@ -346,36 +352,42 @@ impl Tile {
         }
     }
 
-    /// The difference, or minus the correlation.
+    /// Puts the sums of the threads together and writes the differences of a sample: a lane each.
     #[inline(always)]
-    unsafe fn value(&self, image: usize, norm: f32, cross: f32) -> f32 {
-        if self.powers.is_null() {
-            return norm - cross;
-        }
-        // SAFETY: a power an image.
-        unsafe { -cross / ((2.0 * norm).sqrt() * *self.powers.add(image)) }
-    }
-
-    #[inline(always)]
-    unsafe fn write<const O: usize, const T: usize>(
+    unsafe fn write(
         &self,
         s: u32,
         image: u32,
-        first_o: u32,
-        first_t: u32,
-        cross: [[f32; T]; O],
-        norm: [f32; O],
+        [first_o, first_t]: [u32; 2],
+        (cross, norm): ([[f32; 4]; 8], [f32; 8]),
+        scratch: Shared,
     ) {
-        // SAFETY: all threads come here; sample and children exist.
+        // SAFETY: all threads come here; sample and children exist, and so do 40 words for each of four warps.
         unsafe {
-            let scratch = Shared::dynamic(0);
-            let norm = block::sums(norm, scratch);
-            for o in 0..O {
-                let cross = block::sums(cross[o], scratch);
-                if thread::thread_idx_x() == 0 {
-                    let first = [first_o + o as u32, first_t];
-                    self.put(s, image, first, cross, norm[o]);
+            let mut flat = [0.0f32; 32];
+            for o in 0..8 {
+                for t in 0..4 {
+                    flat[4 * o + t] = cross[o][t];
                 }
+            }
+            let (cross, norm) = (block::sums_by_lane(flat), block::sums_by_lane(norm));
+            let (rank, lane) = (thread::thread_idx_x(), warp::lane_id());
+            let row = rank / warp::WARP_SIZE * 40;
+            scratch.store(row + lane, cross);
+            if lane < 8 {
+                scratch.store(row + 32 + lane, norm);
+            }
+            thread::sync_threads();
+            if rank < warp::WARP_SIZE {
+                let (o, t) = (lane / 4, lane % 4);
+                let (mut cross, mut norm) = (0.0, 0.0);
+                for w in 0..thread::block_dim_x() / warp::WARP_SIZE {
+                    cross += scratch.load(w * 40 + lane);
+                    norm += scratch.load(w * 40 + 32 + o);
+                }
+                let row = (s * self.orientation_children + first_o + o) as usize;
+                let at = row * self.shift_children as usize + (first_t + t) as usize;
+                *self.values.add(at) = difference(self.powers, image as usize, norm, cross);
             }
         }
     }
@@ -397,160 +409,21 @@ impl Tile {
                 .values
                 .add(row * self.shift_children as usize + t as usize);
             for (t, &cross) in cross.iter().enumerate() {
-                *out.add(t) = self.value(image as usize, norm, cross);
+                *out.add(t) = difference(self.powers, image as usize, norm, cross);
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kernels::grouping;
-    use crate::kernels::test_data::{self, assert_close};
-    use cuda_std::launch::{Launch, View, emulate};
-
-    /// The arguments of kernels over pairs.
-    fn pairs<L: Launch>(
-        kernel: impl Fn(FineDifferences8x4) -> L,
-    ) -> impl Fn(FineDifferences8x4, View<u32>) {
-        // SAFETY: array sizes as the kernel demands.
-        move |arguments, _| unsafe { emulate(&kernel(arguments)) }
+/// The difference, or minus the correlation where `powers`, √Σ|F|² an image, is not null.
+///
+/// # Safety
+/// `powers` is null, or has the image.
+#[inline(always)]
+pub(super) unsafe fn difference(powers: *const f32, image: usize, norm: f32, cross: f32) -> f32 {
+    if powers.is_null() {
+        return norm - cross;
     }
-
-    /// A warp a sample; parents go through in two parts.
-    fn samples(a: FineDifferences8x4, rank: View<u32>) {
-        for (first_parent, parent_count) in [(0, 2), (2, 10)] {
-            let stride = a.slice_stride as usize * a.orientation_children as usize;
-            let kernel = FineDifferences2x4 {
-                samples: a.samples,
-                sample_count: a.samples.len() as u32,
-                rank,
-                first_parent,
-                parent_count,
-                slices: a.slices.offset(first_parent as usize * stride),
-                slice_stride: a.slice_stride,
-                images: a.images,
-                image_stride: a.image_stride,
-                ctf: a.ctf,
-                scales: a.scales,
-                weight: a.weight,
-                phases: a.phases,
-                phase_stride: a.phase_stride,
-                pixel_count: a.pixel_count,
-                orientation_children: a.orientation_children,
-                shift_children: a.shift_children,
-                powers: a.powers,
-                values: a.values,
-            };
-            // SAFETY: array sizes as the kernel demands.
-            unsafe { emulate(&kernel) };
-        }
-    }
-
-    /// `run` launches a kernel with these arguments, and with the number of parents before each orientation.
-    fn check(run: impl Fn(FineDifferences8x4, View<u32>), children: [usize; 2], shifts: usize) {
-        let [orientation_children, shift_children] = children;
-        let (images, count) = (3usize, 75usize);
-        let mut samples = Vec::new();
-        for image in 0..images as u32 {
-            for orientation in [1u32, 3, 4] {
-                for shift in 0..(image + orientation) * 3 % shifts as u32 {
-                    samples.push(Sample {
-                        image,
-                        orientation,
-                        shift,
-                        log_prior: 0.0,
-                    });
-                }
-            }
-        }
-        let (parents, mut pairs) = grouping::tests::group(&mut samples, 6);
-        let mut slices = test_data::complex(parents.len() * orientation_children * count, 1);
-        let mut f = test_data::complex(images * count, 2);
-        let mut ctf = test_data::values(images * count, 3);
-        let mut scales = vec![1.2f32, 0.7, 1.0];
-        let mut weight: Vec<f32> = test_data::values(count, 4)
-            .iter()
-            .map(|v| v.abs())
-            .collect();
-        let mut phases = test_data::complex(shifts * shift_children * count, 5);
-        let per_sample = orientation_children * shift_children;
-        let mut values = vec![f32::NAN; samples.len() * per_sample];
-        let before = |o: u32| parents.iter().filter(|p| p.orientation < o).count() as u32;
-        let mut rank: Vec<u32> = (0..=6).map(before).collect();
-        let arguments = FineDifferences8x4 {
-            pair_count: pairs.len() as u32,
-            pairs: View::of(&mut pairs),
-            samples: View::of(&mut samples),
-            first_parent: 0,
-            slices: View::of(&mut slices),
-            slice_stride: count as u32,
-            images: View::of(&mut f),
-            image_stride: count as u32,
-            ctf: View::of(&mut ctf),
-            scales: View::of(&mut scales),
-            weight: View::of(&mut weight),
-            phases: View::of(&mut phases),
-            phase_stride: count as u32,
-            pixel_count: count as u32,
-            orientation_children: orientation_children as u32,
-            shift_children: shift_children as u32,
-            powers: View::null(),
-            values: View::of(&mut values),
-        };
-        run(arguments, View::of(&mut rank));
-        let mut expected = Vec::new();
-        for sample in &samples {
-            let i = sample.image as usize;
-            let rank = parents
-                .iter()
-                .position(|p| p.orientation == sample.orientation)
-                .unwrap();
-            for o in 0..orientation_children {
-                for t in 0..shift_children {
-                    // ½ΣV|mA − Fe^{iφ}|² without ½ΣV|F|²: the definition, in double precision.
-                    let mut sum = 0.0f64;
-                    for p in 0..count {
-                        let wide = |v: [f32; 2]| v.map(f64::from);
-                        let a = wide(slices[(rank * orientation_children + o) * count + p]);
-                        let row = sample.shift as usize * shift_children + t;
-                        let (x, e) = (wide(f[i * count + p]), wide(phases[row * count + p]));
-                        let m = f64::from(scales[i]) * f64::from(ctf[i * count + p]);
-                        let shifted = [x[0] * e[0] - x[1] * e[1], x[0] * e[1] + x[1] * e[0]];
-                        let (re, im) = (m * a[0] - shifted[0], m * a[1] - shifted[1]);
-                        let constant = shifted[0].powi(2) + shifted[1].powi(2);
-                        sum += 0.5 * f64::from(weight[p]) * (re * re + im * im - constant);
-                    }
-                    expected.push(sum);
-                }
-            }
-        }
-        assert_close(&values, &expected, 2e-6);
-    }
-
-    #[test]
-    fn differences_follow_the_definition() {
-        check(pairs(|a| a), [8, 4], 4);
-        check(pairs(FineDifferences1x1::from), [1, 1], 4);
-    }
-
-    /// Eight samples of a pair go through at a time, with children of a shift or without.
-    #[test]
-    fn samples_without_tiles_go_through_in_eights() {
-        check(pairs(FineDifferences1x1::from), [1, 1], 20);
-        check(pairs(FineDifferences1x1::from), [1, 4], 11);
-    }
-
-    #[test]
-    fn children_of_class_averages_follow_the_definition() {
-        check(samples, [2, 4], 7);
-    }
-
-    /// Second-order oversampling is done in tiles.
-    #[test]
-    fn higher_oversampling_is_tiled() {
-        check(pairs(|a| a), [16, 8], 4);
-        check(samples, [4, 16], 4);
-    }
+    // SAFETY: the caller's.
+    unsafe { -cross / ((2.0 * norm).sqrt() * *powers.add(image)) }
 }

@@ -6,6 +6,8 @@ pub mod coarse;
 mod coarse_samples;
 pub mod columns;
 pub mod fine;
+#[cfg(test)]
+mod fine_tests;
 pub mod gridding;
 pub mod grouping;
 pub mod halves;
@@ -16,13 +18,17 @@ pub mod prepare;
 pub mod product;
 pub mod project;
 pub mod scan;
+pub mod shares;
 pub mod significance;
 pub mod solvent;
 pub mod statistics;
 pub mod store;
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod test_data;
 pub mod ties;
 pub mod trials;
 pub mod volume;
 pub mod weights;
+pub mod wide;

@@ -7,6 +7,7 @@
 mod batch;
 mod cache;
 mod clock;
+mod differences;
 mod first_pass;
 mod groups;
 mod images;

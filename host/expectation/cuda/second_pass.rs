@@ -4,6 +4,7 @@ use super::super::orientations::Search;
 use super::super::{Criterion, ExpectationError, IterationInput};
 use super::batch::BatchContext;
 use super::clock::{Clock, Stage};
+use super::differences::Differences;
 use super::first_pass::FirstPass;
 use super::groups::{Grouping, Groups, Listed};
 use super::layout::DeviceLayout;
@@ -11,176 +12,13 @@ use super::offsets::own_start;
 use super::{Iteration, totals, work};
 use crate::device::meter::Part;
 use crate::device::{Buffer, Coming, Staging, View};
-use gpu::kernels::fine::{FineDifferences1x1, FineDifferences2x4, FineDifferences8x4};
-use gpu::kernels::project::ProjectSlices;
+use gpu::kernels::shares::ReduceShares;
 use gpu::kernels::statistics::FineStatistics;
-use gpu::kernels::store::{ReduceShares, StoreOrientations};
+use gpu::kernels::store::{StoreOrientations1, StoreOrientations2, StoreOrientations8};
 use gpu::kernels::weights::FineWeights;
 use gpu::samples::{Alignment, Pair, Sample};
-use gpu::slice::SliceAxes;
+use gpu::shapes::children_at_once;
 use std::ops::Range;
-
-/// One pass of differences over grouped samples.
-pub struct Differences<'a> {
-    /// Axes of every child of every row.
-    pub axes: View<SliceAxes>,
-    /// Class of every row.
-    pub class_of: &'a Buffer<u32>,
-    /// Children of an orientation.
-    pub children: usize,
-    /// Children of a shift.
-    pub shift_children: usize,
-    /// Pixels compared.
-    pub pixel_count: usize,
-    /// Their weights.
-    pub weight: &'a Buffer<f32>,
-    /// Phases of the shifts' children.
-    pub phases: &'a Buffer<[f32; 2]>,
-    /// Row length of `phases`.
-    pub phase_stride: usize,
-    /// Powers of the images in cross-correlations.
-    pub powers: View<f32>,
-}
-
-impl Differences<'_> {
-    /// Fills `values`; parents are projected part by part.
-    pub fn run(
-        &self,
-        batch: &BatchContext,
-        groups: &Groups,
-        samples: View<Sample>,
-        values: &Buffer<f32>,
-    ) -> Result<(), ExpectationError> {
-        let &BatchContext {
-            device,
-            input,
-            iteration,
-            layout,
-            images,
-            ..
-        } = batch;
-        let stride = self.pixel_count.next_multiple_of(32);
-        let parents = groups.parents();
-        let step = (iteration.plan.family_slices / (8 * stride * self.children))
-            .clamp(1, parents.len().max(1));
-        // SAFETY: filled by the kernel below before it is read.
-        let slices = unsafe { device.buffer::<[f32; 2]>(step * self.children * stride)? };
-        for begin in (0..parents.len()).step_by(step) {
-            let end = (begin + step).min(parents.len());
-            let pairs = parents[begin].begin..parents[end - 1].end;
-            // SAFETY: arrays of the sizes the kernel's documentation asks for.
-            unsafe {
-                device.launch(&ProjectSlices {
-                    orientations: ((end - begin) * self.children) as u32,
-                    volume: iteration.references[0].view(),
-                    shape: iteration.shape.view(),
-                    axes: self.axes,
-                    selection: groups.chosen().offset(begin),
-                    volume_of: self.class_of.view(),
-                    children: self.children as u32,
-                    pixels: layout.pixels.view(),
-                    pixel_count: self.pixel_count as u32,
-                    out: slices.view(),
-                    stride: stride as u32,
-                    half_power: View::null(),
-                    power_stride: 0,
-                })?;
-            }
-            let differences = FineDifferences8x4 {
-                pair_count: pairs.end - pairs.start,
-                pairs: groups.pairs().offset(pairs.start as usize),
-                samples,
-                first_parent: begin as u32,
-                slices: slices.view(),
-                slice_stride: stride as u32,
-                images: images.masked.view(),
-                image_stride: layout.stride as u32,
-                ctf: images.comparison_ctf(input),
-                scales: images.scales.view(),
-                weight: self.weight.view(),
-                phases: self.phases.view(),
-                phase_stride: self.phase_stride as u32,
-                pixel_count: self.pixel_count as u32,
-                orientation_children: self.children as u32,
-                shift_children: self.shift_children as u32,
-                powers: self.powers,
-                values: values.view(),
-            };
-            // SAFETY: pairs, parents and samples are those of the groups, which point into these arrays.
-            device.metered(Part::FineDifferences, || unsafe {
-                match Tiles::of([self.children, self.shift_children]) {
-                    Tiles::EightByFour => device.launch(&differences),
-                    Tiles::TwoByFour => {
-                        let count = values.len() / (self.children * self.shift_children);
-                        let parents = begin as u32..end as u32;
-                        device.launch(&of_samples(differences, count, groups.rank(), parents))
-                    }
-                    Tiles::Single => device.launch(&FineDifferences1x1::from(differences)),
-                }
-            })?;
-        }
-        work::count_differences(
-            device,
-            parents,
-            [self.children, self.shift_children],
-            self.pixel_count,
-            values.len(),
-        );
-        Ok(())
-    }
-}
-
-/// How many children of an orientation and of a shift go through at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tiles {
-    /// Those of maps.
-    EightByFour,
-    /// Those of class averages, of which psi alone has children.
-    TwoByFour,
-    /// One of each: no oversampling.
-    Single,
-}
-
-impl Tiles {
-    /// For these numbers of children.
-    pub fn of([orientation, shift]: [usize; 2]) -> Self {
-        match (orientation, shift) {
-            (8.., 4..) => Self::EightByFour,
-            (2.., 4..) => Self::TwoByFour,
-            _ => Self::Single,
-        }
-    }
-}
-
-/// The kernel of a warp a sample, for `count` samples and these parents.
-fn of_samples(
-    a: FineDifferences8x4,
-    count: usize,
-    rank: View<u32>,
-    parents: Range<u32>,
-) -> FineDifferences2x4 {
-    FineDifferences2x4 {
-        samples: a.samples,
-        sample_count: count as u32,
-        rank,
-        first_parent: parents.start,
-        parent_count: parents.end - parents.start,
-        slices: a.slices,
-        slice_stride: a.slice_stride,
-        images: a.images,
-        image_stride: a.image_stride,
-        ctf: a.ctf,
-        scales: a.scales,
-        weight: a.weight,
-        phases: a.phases,
-        phase_stride: a.phase_stride,
-        pixel_count: a.pixel_count,
-        orientation_children: a.orientation_children,
-        shift_children: a.shift_children,
-        powers: a.powers,
-        values: a.values,
-    }
-}
 
 /// The second pass over the significant samples of a batch.
 pub struct SecondPass<'a> {
@@ -413,41 +251,53 @@ impl SecondPass<'_> {
         let rows = first.rows(layout);
         let (children, shift_children) = children(input, layout);
         let corners = input.references[0].shape().for_kernels().corners();
-        work::count_store(device, groups.parents(), children, layout.count, corners);
+        let per_orientation = [children, values.len() / children];
+        work::count_store(
+            device,
+            groups.parents(),
+            per_orientation,
+            layout.count,
+            corners,
+        );
+        let sums = StoreOrientations8 {
+            parent_count: groups.parents().len() as u32,
+            parents: groups.parents_there(),
+            pairs: groups.pairs(),
+            samples,
+            values: values.view(),
+            orientation_children: children as u32,
+            shift_children: shift_children as u32,
+            axes: rows.fine_axes.block.view(),
+            class_of: rows.class_of.view(),
+            references: iteration.references[0].view(),
+            shape: iteration.shape.view(),
+            max_radius2: input.references[0].shape().insertion_limit2(),
+            pixels: layout.pixels.view(),
+            projected: layout.projected as u32,
+            pixel_count: layout.count as u32,
+            masked: images.masked.view(),
+            unmasked: images.unmasked.view(),
+            ctf: images.ctf.as_ref().map_or(View::null(), Buffer::view),
+            image_stride: layout.stride as u32,
+            scales: images.sum_scales.view(),
+            inverse_variance: layout.inverse_variance.view(),
+            phases: layout.fine_phases.view(),
+            phase_stride: layout.stride as u32,
+            flags: input.store_flags(layout.group),
+            in_scale: layout.in_scale.as_ref().map_or(View::null(), Buffer::view),
+            slots: totals::slots(input) as u32,
+            half_of: images.half_of.as_ref().map_or(View::null(), Buffer::view),
+            classes: input.references.len() as u32,
+            sums: iteration.volumes.view(),
+            shares: self.shares,
+        };
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         device.metered(Part::Store, || unsafe {
-            device.launch(&StoreOrientations {
-                parent_count: groups.parents().len() as u32,
-                parents: groups.parents_there(),
-                pairs: groups.pairs(),
-                samples,
-                values: values.view(),
-                orientation_children: children as u32,
-                shift_children: shift_children as u32,
-                axes: rows.fine_axes.block.view(),
-                class_of: rows.class_of.view(),
-                references: iteration.references[0].view(),
-                shape: iteration.shape.view(),
-                max_radius2: input.references[0].shape().insertion_limit2(),
-                pixels: layout.pixels.view(),
-                projected: layout.projected as u32,
-                pixel_count: layout.count as u32,
-                masked: images.masked.view(),
-                unmasked: images.unmasked.view(),
-                ctf: images.ctf.as_ref().map_or(View::null(), Buffer::view),
-                image_stride: layout.stride as u32,
-                scales: images.sum_scales.view(),
-                inverse_variance: layout.inverse_variance.view(),
-                phases: layout.fine_phases.view(),
-                phase_stride: layout.stride as u32,
-                flags: input.store_flags(layout.group),
-                in_scale: layout.in_scale.as_ref().map_or(View::null(), Buffer::view),
-                slots: totals::slots(input) as u32,
-                half_of: images.half_of.as_ref().map_or(View::null(), Buffer::view),
-                classes: input.references.len() as u32,
-                sums: iteration.volumes.view(),
-                shares: self.shares,
-            })
+            match children_at_once(children as u32) {
+                8 => device.launch(&sums),
+                2 => device.launch(&StoreOrientations2::from(sums)),
+                _ => device.launch(&StoreOrientations1::from(sums)),
+            }
         })?;
         Ok(())
     }

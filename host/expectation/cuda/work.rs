@@ -1,7 +1,7 @@
 //! How much the metered kernels have to do, from the sizes of the problem (`benches/BENCHMARKING.md`, *Ceilings*). Bytes are
 //! what has to pass between memory and processors at the least: every array once a launch.
 
-use super::second_pass::Tiles;
+use super::differences::Tiles;
 use crate::device::Device;
 use crate::device::meter::Part;
 use gpu::samples::Parent;
@@ -22,7 +22,7 @@ pub fn count_product(device: &Device, (rows, columns, length): (usize, usize, us
 /// A pixel of a difference: two fused multiply-adds of the cross term. What a tile of o × t differences shares: the power
 /// of the model 5·o, shifted images 6·t, weights 8 (`gpu/src/kernels/fine.rs`).
 pub fn count_differences(
-    device: &Device,
+    (device, part): (&Device, Part),
     parents: &[Parent],
     children: [usize; 2],
     pixels: usize,
@@ -38,34 +38,42 @@ pub fn count_differences(
     let pairs: f64 = parents.iter().map(|p| f64::from(p.end - p.begin)).sum();
     let slices = (parents.len() * children[0]) as f64;
     device.count_work(
-        Part::FineDifferences,
+        part,
         values * pixels * (4.0 + shared / tile),
         // Slices once; image and CTF once a pair; the differences.
         8.0 * slices * pixels + 12.0 * pairs * pixels + 4.0 * values,
     );
 }
 
-/// Sums of the `children` of `parents` over `pixels` pixels; at most, since orientations of which no sample is kept add
-/// nothing.
+/// `slices` slices of `pixels` pixels: interpolation 66 a pixel; eight voxels of the reference are read, a value written.
+pub fn count_slices(device: &Device, slices: usize, pixels: usize) {
+    let values = slices as f64 * pixels as f64;
+    device.count_work(Part::Slices, 66.0 * values, 72.0 * values);
+}
+
+/// Sums of the `children` of `parents` over `pixels` pixels, with `weights` weights of each child; at most, since
+/// samples and orientations of which nothing is kept add nothing.
 ///
-/// A pixel of an orientation: interpolation 8 × 4, weights of corners 24 and position 10 for reading; insertion 8 × 6. Its
-/// bytes: eight voxels of the reference read, eight of the sums read and written; image, masked and unmasked, and CTF once
+/// A pixel of an orientation: interpolation 8 × 4, weights of corners 24 and position 10 for reading; insertion 8 × 6. A
+/// pixel of a weight: two fused multiply-adds of Φ. A pixel of an image at an orientation: 18 for its sum and its shares.
+/// Bytes: eight voxels of the reference read, eight of the sums read and written; image, masked and unmasked, and CTF once
 /// a pair.
 ///
 /// Class averages have four corners instead of eight: half of the interpolation and insertion, and of the voxels.
 pub fn count_store(
     device: &Device,
     parents: &[Parent],
-    children: usize,
+    [children, weights]: [usize; 2],
     pixels: usize,
     corners: u32,
 ) {
     let pairs: f64 = parents.iter().map(|p| f64::from(p.end - p.begin)).sum();
     let orientations = (parents.len() * children) as f64;
     let (pixels, corners) = (pixels as f64, f64::from(corners));
+    let of_images = children as f64 * (4.0 * weights as f64 + 18.0 * pairs);
     device.count_work(
         Part::Store,
-        orientations * pixels * ((4.0 + 3.0 + 6.0) * corners + 10.0),
+        orientations * pixels * ((4.0 + 3.0 + 6.0) * corners + 10.0) + of_images * pixels,
         orientations * pixels * corners * (8.0 + 2.0 * 16.0) + 20.0 * pairs * pixels,
     );
 }

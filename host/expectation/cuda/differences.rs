@@ -1,0 +1,234 @@
+//! Differences of the second pass on the device, over samples grouped by orientation.
+
+use super::super::ExpectationError;
+use super::batch::BatchContext;
+use super::groups::Groups;
+use super::layout::DeviceLayout;
+use super::work;
+use crate::device::meter::Part;
+use crate::device::{Buffer, View};
+use gpu::kernels::fine::{FineDifferences1x1, FineDifferences2x4, FineDifferences8x4};
+use gpu::kernels::project::ProjectSlices;
+use gpu::kernels::wide::FineDifferencesWide;
+use gpu::samples::{Pair, Parent, Sample};
+use gpu::shapes::{WIDE_IMAGES, WIDE_SHIFTS};
+use gpu::slice::SliceAxes;
+use std::ops::Range;
+
+/// One pass of differences over grouped samples.
+pub struct Differences<'a> {
+    /// Axes of every child of every row.
+    pub axes: View<SliceAxes>,
+    /// Class of every row.
+    pub class_of: &'a Buffer<u32>,
+    /// Children of an orientation.
+    pub children: usize,
+    /// Children of a shift.
+    pub shift_children: usize,
+    /// Pixels compared.
+    pub pixel_count: usize,
+    /// Their weights.
+    pub weight: &'a Buffer<f32>,
+    /// Phases of the shifts' children.
+    pub phases: &'a Buffer<[f32; 2]>,
+    /// Row length of `phases`.
+    pub phase_stride: usize,
+    /// Powers of the images in cross-correlations.
+    pub powers: View<f32>,
+}
+
+impl Differences<'_> {
+    /// Fills `values`; parents are projected part by part.
+    pub fn run(
+        &self,
+        batch: &BatchContext,
+        groups: &Groups,
+        samples: View<Sample>,
+        values: &Buffer<f32>,
+    ) -> Result<(), ExpectationError> {
+        let &BatchContext {
+            device,
+            input,
+            iteration,
+            layout,
+            images,
+            ..
+        } = batch;
+        let stride = self.pixel_count.next_multiple_of(32);
+        let parents = groups.parents();
+        let tiles = Tiles::of([self.children, self.shift_children]);
+        let count = values.len() / (self.children * self.shift_children);
+        let is_wide = tiles == Tiles::EightByFour && is_wide(count, parents.len(), layout);
+        let part = match is_wide {
+            true => Part::WideDifferences,
+            false => Part::FineDifferences,
+        };
+        let step = (iteration.plan.family_slices / (8 * stride * self.children))
+            .clamp(1, parents.len().max(1));
+        // SAFETY: filled by the kernel below before it is read.
+        let slices = unsafe { device.buffer::<[f32; 2]>(step * self.children * stride)? };
+        for begin in (0..parents.len()).step_by(step) {
+            let end = (begin + step).min(parents.len());
+            let pairs = parents[begin].begin..parents[end - 1].end;
+            // SAFETY: arrays of the sizes the kernel's documentation asks for.
+            device.metered(Part::Slices, || unsafe {
+                device.launch(&ProjectSlices {
+                    orientations: ((end - begin) * self.children) as u32,
+                    volume: iteration.references[0].view(),
+                    shape: iteration.shape.view(),
+                    axes: self.axes,
+                    selection: groups.chosen().offset(begin),
+                    volume_of: self.class_of.view(),
+                    children: self.children as u32,
+                    pixels: layout.pixels.view(),
+                    pixel_count: self.pixel_count as u32,
+                    out: slices.view(),
+                    stride: stride as u32,
+                    half_power: View::null(),
+                    power_stride: 0,
+                })
+            })?;
+            let differences = FineDifferences8x4 {
+                pair_count: pairs.end - pairs.start,
+                pairs: groups.pairs().offset(pairs.start as usize),
+                samples,
+                first_parent: begin as u32,
+                slices: slices.view(),
+                slice_stride: stride as u32,
+                images: images.masked.view(),
+                image_stride: layout.stride as u32,
+                ctf: images.comparison_ctf(input),
+                scales: images.scales.view(),
+                weight: self.weight.view(),
+                phases: self.phases.view(),
+                phase_stride: self.phase_stride as u32,
+                pixel_count: self.pixel_count as u32,
+                orientation_children: self.children as u32,
+                shift_children: self.shift_children as u32,
+                powers: self.powers,
+                values: values.view(),
+            };
+            // SAFETY: pairs, parents and samples are those of the groups, which point into these arrays.
+            device.metered(part, || unsafe {
+                match tiles {
+                    Tiles::EightByFour if is_wide => {
+                        let parents = groups.parents_there().offset(begin);
+                        let sizes = (end - begin, images.starts.len(), layout.host.shifts());
+                        device.launch(&a_thread_a_sample(
+                            differences,
+                            groups.pairs(),
+                            parents,
+                            sizes,
+                        ))
+                    }
+                    Tiles::EightByFour => device.launch(&differences),
+                    Tiles::TwoByFour => {
+                        let parents = begin as u32..end as u32;
+                        device.launch(&of_samples(differences, count, groups.rank(), parents))
+                    }
+                    Tiles::Single => device.launch(&FineDifferences1x1::from(differences)),
+                }
+            })?;
+        }
+        work::count_slices(device, parents.len() * self.children, self.pixel_count);
+        work::count_differences(
+            (device, part),
+            parents,
+            [self.children, self.shift_children],
+            self.pixel_count,
+            values.len(),
+        );
+        Ok(())
+    }
+}
+
+/// Samples an orientation from which on `fine_differences_wide` is the faster kernel (`benches/BENCHMARKING.md`).
+const WIDE_FROM: usize = 64;
+
+/// Whether so many of `samples` share an orientation that a thread each is faster than a block a pair.
+fn is_wide(samples: usize, orientations: usize, layout: &DeviceLayout) -> bool {
+    samples >= WIDE_FROM * orientations && layout.host.shifts() <= WIDE_SHIFTS as usize
+}
+
+/// How many children of an orientation and of a shift go through at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tiles {
+    /// Those of maps.
+    EightByFour,
+    /// Those of class averages, of which psi alone has children.
+    TwoByFour,
+    /// One of each: no oversampling.
+    Single,
+}
+
+impl Tiles {
+    /// For these numbers of children.
+    pub fn of([orientation, shift]: [usize; 2]) -> Self {
+        match (orientation, shift) {
+            (8.., 4..) => Self::EightByFour,
+            (2.., 4..) => Self::TwoByFour,
+            _ => Self::Single,
+        }
+    }
+}
+
+/// The kernel of a warp a sample, for `count` samples and these parents.
+fn of_samples(
+    a: FineDifferences8x4,
+    count: usize,
+    rank: View<u32>,
+    parents: Range<u32>,
+) -> FineDifferences2x4 {
+    FineDifferences2x4 {
+        samples: a.samples,
+        sample_count: count as u32,
+        rank,
+        first_parent: parents.start,
+        parent_count: parents.end - parents.start,
+        slices: a.slices,
+        slice_stride: a.slice_stride,
+        images: a.images,
+        image_stride: a.image_stride,
+        ctf: a.ctf,
+        scales: a.scales,
+        weight: a.weight,
+        phases: a.phases,
+        phase_stride: a.phase_stride,
+        pixel_count: a.pixel_count,
+        orientation_children: a.orientation_children,
+        shift_children: a.shift_children,
+        powers: a.powers,
+        values: a.values,
+    }
+}
+
+/// The kernel of a thread a sample, for these numbers of parents, images and coarse shifts. `pairs` are all there are.
+fn a_thread_a_sample(
+    a: FineDifferences8x4,
+    pairs: View<Pair>,
+    parents: View<Parent>,
+    (parent_count, images, shifts): (usize, usize, usize),
+) -> FineDifferencesWide {
+    FineDifferencesWide {
+        parents,
+        parent_count: parent_count as u32,
+        parts: (images as u32).div_ceil(WIDE_IMAGES),
+        pairs,
+        samples: a.samples,
+        slices: a.slices,
+        slice_stride: a.slice_stride,
+        images: a.images,
+        image_stride: a.image_stride,
+        ctf: a.ctf,
+        scales: a.scales,
+        weight: a.weight,
+        phases: a.phases,
+        phase_stride: a.phase_stride,
+        pixel_count: a.pixel_count,
+        shifts: shifts as u32,
+        orientation_children: a.orientation_children,
+        shift_children: a.shift_children,
+        powers: a.powers,
+        values: a.values,
+    }
+}
