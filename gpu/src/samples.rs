@@ -143,12 +143,3 @@ pub fn residual(sum: [f32; 2], slice: [f32; 2], factor: f32) -> [f32; 2] {
 pub fn product(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
     [a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]]
 }
-
-/// sum + conj(a) · b of complex numbers, in the order that becomes four fused multiply-adds on the device.
-#[inline(always)]
-pub fn add_conjugate_product(sum: [f32; 2], a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
-    [
-        sum[0] + a[0] * b[0] + a[1] * b[1],
-        sum[1] + a[0] * b[1] - a[1] * b[0],
-    ]
-}

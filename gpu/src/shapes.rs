@@ -50,14 +50,23 @@ pub const TENSOR_WORDS: u32 = 2 * TENSOR_TILE * TENSOR_ROW;
 /// Class of an image that visits all classes.
 pub const ALL_CLASSES: u32 = u32::MAX;
 
-/// Children of an orientation that a thread of the store stage does at once, of `children` in all.
-pub const fn children_at_once(children: u32) -> u32 {
-    match children {
-        c if c.is_multiple_of(8) => 8,
-        c if c.is_multiple_of(2) => 2,
+/// Children of an orientation that a thread of the store stage does at once, of `orientation` in all, where a shift has
+/// `shift`.
+pub const fn children_at_once(orientation: u32, shift: u32) -> u32 {
+    match orientation {
+        c if c.is_multiple_of(8) && shift.is_multiple_of(4) => 8,
         _ => 1,
     }
 }
+
+/// Pixels of a block of `store_orientations_*`, one a thread.
+pub const STORE_PIXELS: u32 = 128;
+/// Samples whose weights a warp of `store_orientations_8` brings at once.
+pub const STORE_SAMPLES: u32 = 8;
+/// Words of each of its four warps: 32 weights a sample.
+pub const STORE_WARP_WORDS: u32 = 32 * STORE_SAMPLES;
+/// Words of a block.
+pub const STORE_WORDS: u32 = 4 * STORE_WARP_WORDS;
 
 /// Images of a block of `fine_differences_wide`, one a thread when they are brought.
 pub const WIDE_IMAGES: u32 = 128;

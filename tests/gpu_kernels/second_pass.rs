@@ -77,36 +77,7 @@ impl Batch {
         }
         let differences = device.download(&d_values, d_values.len()).unwrap();
         self.check_differences("fine_differences_8x4", &differences, samples);
-        let d_wide = poisoned(device, samples.len() * per_sample);
-        // SAFETY: array sizes as the kernel demands.
-        unsafe {
-            device
-                .launch(&FineDifferencesWide {
-                    parents: groups.parents.view(),
-                    parent_count: parent_count as u32,
-                    parts: (IMAGES as u32).div_ceil(WIDE_IMAGES),
-                    pairs: groups.pairs.view(),
-                    samples: list.view(),
-                    slices: slices.view(),
-                    slice_stride: stride as u32,
-                    images: d.masked.view(),
-                    image_stride: stride as u32,
-                    ctf: d.ctf.view(),
-                    scales: d.scales.view(),
-                    weight: d.weight.view(),
-                    phases: d.phases.view(),
-                    phase_stride: stride as u32,
-                    pixel_count: self.count(),
-                    shifts: SHIFTS as u32,
-                    orientation_children: CHILDREN as u32,
-                    shift_children: SHIFT_CHILDREN as u32,
-                    powers: View::null(),
-                    values: d_wide.view(),
-                })
-                .unwrap();
-        }
-        let wide = device.download(&d_wide, d_wide.len()).unwrap();
-        self.check_differences("fine_differences_wide", &wide, samples);
+        self.wide_differences(device, d, (samples, &list), &slices, groups);
 
         let best = device.zeros::<u64>(IMAGES).unwrap();
         let alignments = device.upload(&[Alignment::default(); IMAGES]).unwrap();
@@ -152,6 +123,48 @@ impl Batch {
         assert_close("fine_weights", weights.iter().copied(), exact, 1e-5);
         let there = (&list, &d_values);
         self.store(device, d, (samples, &weights), there, groups);
+    }
+
+    /// The same differences by the kernel of a thread a sample.
+    fn wide_differences(
+        &self,
+        device: &Device,
+        d: &Uploaded,
+        (samples, list): (&[Sample], &Buffer<Sample>),
+        slices: &Buffer<[f32; 2]>,
+        groups: &Groups,
+    ) {
+        let (stride, per_sample) = (self.stride, CHILDREN * SHIFT_CHILDREN);
+        let d_wide = poisoned(device, samples.len() * per_sample);
+        // SAFETY: array sizes as the kernel demands.
+        unsafe {
+            device
+                .launch(&FineDifferencesWide {
+                    parents: groups.parents.view(),
+                    parent_count: groups.host_parents.len() as u32,
+                    parts: (IMAGES as u32).div_ceil(WIDE_IMAGES),
+                    pairs: groups.pairs.view(),
+                    samples: list.view(),
+                    slices: slices.view(),
+                    slice_stride: stride as u32,
+                    images: d.masked.view(),
+                    image_stride: stride as u32,
+                    ctf: d.ctf.view(),
+                    scales: d.scales.view(),
+                    weight: d.weight.view(),
+                    phases: d.phases.view(),
+                    phase_stride: stride as u32,
+                    pixel_count: self.count(),
+                    shifts: SHIFTS as u32,
+                    orientation_children: CHILDREN as u32,
+                    shift_children: SHIFT_CHILDREN as u32,
+                    powers: View::null(),
+                    values: d_wide.view(),
+                })
+                .unwrap();
+        }
+        let wide = device.download(&d_wide, d_wide.len()).unwrap();
+        self.check_differences("fine_differences_wide", &wide, samples);
     }
 
     /// Some of the differences against double precision.

@@ -385,7 +385,7 @@ impl Tile {
                     cross += scratch.load(w * 40 + lane);
                     norm += scratch.load(w * 40 + 32 + o);
                 }
-                let row = (s * self.orientation_children + first_o + o) as usize;
+                let row = s as usize * self.orientation_children as usize + (first_o + o) as usize;
                 let at = row * self.shift_children as usize + (first_t + t) as usize;
                 *self.values.add(at) = difference(self.powers, image as usize, norm, cross);
             }

@@ -85,13 +85,8 @@ fn wide(parts: u32) -> impl Fn(FineDifferences8x4, Grouped) {
     }
 }
 
-/// `run` launches a kernel with these arguments.
-fn check(run: impl Fn(FineDifferences8x4, Grouped), children: [usize; 2], shifts: usize) {
-    check_images(run, 3, children, shifts);
-}
-
-/// The same with this number of images.
-fn check_images(
+/// `run` launches a kernel with these arguments, of so many images.
+fn check(
     run: impl Fn(FineDifferences8x4, Grouped),
     images: usize,
     children: [usize; 2],
@@ -183,33 +178,33 @@ fn check_images(
 
 #[test]
 fn differences_follow_the_definition() {
-    check(pairs(|a| a), [8, 4], 4);
-    check(pairs(FineDifferences1x1::from), [1, 1], 4);
+    check(pairs(|a| a), 3, [8, 4], 4);
+    check(pairs(FineDifferences1x1::from), 3, [1, 1], 4);
 }
 
 /// Eight samples of a pair go through at a time, with children of a shift or without.
 #[test]
 fn samples_without_tiles_go_through_in_eights() {
-    check(pairs(FineDifferences1x1::from), [1, 1], 20);
-    check(pairs(FineDifferences1x1::from), [1, 4], 11);
+    check(pairs(FineDifferences1x1::from), 3, [1, 1], 20);
+    check(pairs(FineDifferences1x1::from), 3, [1, 4], 11);
 }
 
 #[test]
 fn children_of_class_averages_follow_the_definition() {
-    check(samples, [2, 4], 7);
+    check(samples, 3, [2, 4], 7);
 }
 
 /// Second-order oversampling is done in tiles.
 #[test]
 fn higher_oversampling_is_tiled() {
-    check(pairs(|a| a), [16, 8], 4);
-    check(samples, [4, 16], 4);
+    check(pairs(|a| a), 3, [16, 8], 4);
+    check(samples, 3, [4, 16], 4);
 }
 
 /// Blocks of 128 images, of which the last is not full; rounds of 128 samples that begin and end within a pair.
 #[test]
 fn many_samples_an_orientation_follow_the_definition() {
-    check_images(wide(1), 3, [8, 4], 4);
-    check_images(wide(1), 140, [8, 4], 9);
-    check_images(wide(2), 140, [16, 8], 3);
+    check(wide(1), 3, [8, 4], 4);
+    check(wide(1), 140, [8, 4], 9);
+    check(wide(2), 140, [16, 8], 3);
 }

@@ -1,8 +1,10 @@
 //! What one image gives to one pixel of a few orientations, for the weighted sums.
 
 use cuda_std::prelude::*;
+use cuda_std::shared::Shared;
 
-use crate::samples::{Pair, Sample, add_conjugate_product};
+use crate::samples::{Pair, Sample, product};
+use crate::shapes::STORE_SAMPLES;
 
 /// Reads C of a pixel; 1 without a CTF.
 ///
@@ -46,15 +48,13 @@ impl<const O: usize> Weighted<O> {
         share: *mut [f32; 2],
         in_scale: Option<*mut [f32; 2]>,
     ) {
-        // F is the same for all children: Σ Re(conj(A)·F·Φ) = Re(F · Σ conj(A)·Φ).
-        let (mut phase, mut power) = ([0.0f32; 2], 0.0f32);
+        let (mut xa, mut aa) = (0.0f32, 0.0f32);
         for o in 0..O {
-            let a = reference[o];
-            phase = add_conjugate_product(phase, a, self.phase[o]);
-            power = self.weight[o].mul_add(a[0] * a[0] + a[1] * a[1], power);
+            let model = reference[o].map(|a| a * factor);
+            let f = product(image, self.phase[o]);
+            xa += model[0] * f[0] + model[1] * f[1];
+            aa += self.weight[o] * (model[0] * model[0] + model[1] * model[1]);
         }
-        let xa = factor * (image[0] * phase[0] - image[1] * phase[1]);
-        let aa = factor * factor * power;
         // SAFETY: the caller's.
         unsafe {
             atomic::add_f32x2(share.cast(), [xa, aa]);
@@ -82,93 +82,126 @@ pub(super) struct Children {
 }
 
 impl Children {
-    /// Sums over the samples of a pair, at `O` orientation children from `first` on.
+    /// Sums over the samples of a pair, at orientation child `child`.
     ///
     /// # Safety
-    /// Samples of the pair have values, and their shifts phases; the orientation has the children.
+    /// Samples of the pair have values, and their shifts phases.
     #[inline(always)]
-    pub unsafe fn weighted<const O: usize>(&self, pair: Pair, first: u32) -> Weighted<O> {
-        let mut sums = Weighted {
-            phase: [[0.0; 2]; O],
-            weight: [0.0; O],
-        };
+    pub unsafe fn weighted(&self, pair: Pair, child: u32) -> Weighted<1> {
+        let (mut phase, mut weight) = ([0.0f32; 2], 0.0f32);
         for s in pair.begin..pair.end {
             // SAFETY: the caller's arrays.
             unsafe {
-                let row = s as usize * self.orientations as usize + first as usize;
+                let row = s as usize * self.orientations as usize + child as usize;
                 let shift = (*self.samples.add(s as usize)).shift * self.shifts;
-                let mut t = 0;
-                if self.shifts.is_multiple_of(4) {
-                    while t < self.shifts {
-                        self.add_shifts::<O, 4>(&mut sums, row, shift, t);
-                        t += 4;
-                    }
-                } else {
-                    while t < self.shifts {
-                        self.add_shifts::<O, 1>(&mut sums, row, shift, t);
-                        t += 1;
+                for t in 0..self.shifts {
+                    // The same for all threads of the block: no divergence.
+                    let w = *self.values.add(row * self.shifts as usize + t as usize);
+                    if w > 0.0 {
+                        let row = (shift + t) as usize * self.stride as usize;
+                        let e = memory::load2(self.phases, row);
+                        phase[0] = w.mul_add(e[0], phase[0]);
+                        phase[1] = w.mul_add(e[1], phase[1]);
+                        weight += w;
                     }
                 }
+            }
+        }
+        Weighted {
+            phase: [phase],
+            weight: [weight],
+        }
+    }
+
+    /// The same for eight orientation children and shift children in fours, by all threads of the block: each warp brings the
+    /// weights of eight samples at once, a child a lane, and passes them on through its part of `scratch`
+    /// ([`STORE_WORDS`](crate::shapes::STORE_WORDS)), so that it waits for memory once a pair and not once a sample.
+    ///
+    /// # Safety
+    /// As [`Children::weighted`]; all threads of the block come here with the same pair.
+    #[inline(always)]
+    pub unsafe fn weighted_by_warp(&self, pair: Pair, first: u32, scratch: Shared) -> Weighted<8> {
+        let mut sums = Weighted {
+            phase: [[0.0; 2]; 8],
+            weight: [0.0; 8],
+        };
+        let lane = warp::lane_id();
+        let mut of_lane = 0.0f32;
+        let mut t = 0;
+        while t < self.shifts {
+            let mut begin = pair.begin;
+            while begin < pair.end {
+                // SAFETY: the caller's arrays; 32 words a sample.
+                unsafe {
+                    let mut weights = [0.0f32; STORE_SAMPLES as usize];
+                    for (k, weight) in weights.iter_mut().enumerate() {
+                        let s = begin + k as u32;
+                        if s < pair.end {
+                            let row = s as usize * self.orientations as usize;
+                            let at = (row + (first + lane / 4) as usize) * self.shifts as usize;
+                            *weight = memory::load(self.values, at + (t + lane % 4) as usize);
+                        }
+                    }
+                    let own = (begin + lane).min(pair.end - 1);
+                    let shift = (*self.samples.add(own as usize)).shift * self.shifts + t;
+                    let mut kept = 0u32;
+                    for (k, &weight) in weights.iter().enumerate() {
+                        kept |= u32::from(warp::ballot(weight > 0.0) != 0) << k;
+                        of_lane += weight;
+                    }
+                    // Most samples have no kept child when poses are well known. The same for all threads of the block.
+                    if kept != 0 {
+                        // Nobody reads the last weights any more.
+                        warp::sync_warp();
+                        for (k, &weight) in weights.iter().enumerate() {
+                            scratch.store(32 * k as u32 + lane, weight);
+                        }
+                        warp::sync_warp();
+                    }
+                    while kept != 0 {
+                        let k = kept.trailing_zeros();
+                        kept &= kept - 1;
+                        let row = warp::broadcast_u32(shift, k) as usize * self.stride as usize;
+                        self.add_four(&mut sums.phase, row, scratch.offset(32 * k));
+                    }
+                }
+                begin += STORE_SAMPLES;
+            }
+            t += 4;
+        }
+        if warp::ballot(of_lane > 0.0) == 0 {
+            return sums;
+        }
+        of_lane += warp::shuffle_xor(of_lane, 1);
+        of_lane += warp::shuffle_xor(of_lane, 2);
+        // SAFETY: as above; barriers separate readers and writers.
+        unsafe {
+            warp::sync_warp();
+            scratch.store(lane, of_lane);
+            warp::sync_warp();
+            for (o, weight) in sums.weight.iter_mut().enumerate() {
+                *weight = scratch.load(4 * o as u32);
             }
         }
         sums
     }
 
-    /// Adds `T` shift children from `t` on: a product of `O` × `T` weights with `T` phases, each of which is read once.
+    /// Adds four shift children, whose phases begin with row `row`, with the weights of eight orientations.
     #[inline(always)]
-    unsafe fn add_shifts<const O: usize, const T: usize>(
-        &self,
-        sums: &mut Weighted<O>,
-        row: usize,
-        shift: u32,
-        t: u32,
-    ) {
-        // SAFETY: the caller's arrays.
+    unsafe fn add_four(&self, sums: &mut [[f32; 2]; 8], row: usize, weights: Shared) {
+        // SAFETY: the caller's rows and weights.
         unsafe {
-            let mut weights = [[0.0f32; T]; O];
-            let mut of_child = [0.0f32; O];
-            for o in 0..O {
-                let at = (row + o) * self.shifts as usize + t as usize;
-                weights[o] = self.weights::<T>(at);
-                of_child[o] = weights[o].iter().sum();
+            let mut phases = [[0.0f32; 2]; 4];
+            for (t, phase) in phases.iter_mut().enumerate() {
+                *phase = memory::load2(self.phases, row + t * self.stride as usize);
             }
-            // Most samples have no kept child when poses are well known. The same for all threads of the block: no divergence.
-            if of_child.iter().sum::<f32>() <= 0.0 {
-                return;
-            }
-            let mut phases = [[0.0f32; 2]; T];
-            for (k, phase) in phases.iter_mut().enumerate() {
-                let row = (shift + t) as usize + k;
-                *phase = memory::load2(self.phases, row * self.stride as usize);
-            }
-            for o in 0..O {
-                sums.weight[o] += of_child[o];
-                for k in 0..T {
-                    let w = weights[o][k];
-                    sums.phase[o][0] = w.mul_add(phases[k][0], sums.phase[o][0]);
-                    sums.phase[o][1] = w.mul_add(phases[k][1], sums.phase[o][1]);
+            for (o, sum) in sums.iter_mut().enumerate() {
+                let weights = weights.load4(4 * o as u32);
+                for t in 0..4 {
+                    sum[0] = weights[t].mul_add(phases[t][0], sum[0]);
+                    sum[1] = weights[t].mul_add(phases[t][1], sum[1]);
                 }
             }
         }
-    }
-
-    /// `T` weights from `at` on; four at once where they are aligned for it.
-    #[inline(always)]
-    unsafe fn weights<const T: usize>(&self, at: usize) -> [f32; T] {
-        let mut weights = [0.0f32; T];
-        // SAFETY: the caller's array; rows of four children begin at multiples of 16 bytes.
-        unsafe {
-            if T == 4 {
-                let four = memory::load4(self.values.add(at).cast(), 0);
-                for (k, weight) in weights.iter_mut().enumerate() {
-                    *weight = four[k];
-                }
-            } else {
-                for (k, weight) in weights.iter_mut().enumerate() {
-                    *weight = memory::load(self.values, at + k);
-                }
-            }
-        }
-        weights
     }
 }

@@ -6,21 +6,24 @@
 //! in registers; phases, images and CTF are read once for all children.
 
 use cuda_std::prelude::*;
+use cuda_std::shared::Shared;
 
-use super::image_share::{Children, ctf_or_one};
+use super::image_share::{Children, Weighted, ctf_or_one};
 use crate::samples::{
     Pair, Parent, Sample, model_factor, product, residual, residual_factor, slice_sum,
 };
+use crate::shapes::{STORE_PIXELS, STORE_WARP_WORDS, STORE_WORDS};
 use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
 
 /// Entry points that differ in the children of an orientation that a block does.
 macro_rules! store_orientations {
-    ($($(#[$doc:meta])* $name:ident = $children:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $children:literal, $words:tt, $threads:ident;)*) => {$(
         $(#[$doc])*
         #[kernel(
             block = 128,
-            grid = [parent_count * (orientation_children / $children), pixel_count.div_ceil(BLOCK), 1],
-            emulate = Apart
+            grid = [parent_count * (orientation_children / $children), pixel_count.div_ceil(STORE_PIXELS), 1],
+            shared = $words,
+            emulate = $threads
         )]
         pub unsafe fn $name(
             #[launch] parent_count: u32,
@@ -54,63 +57,60 @@ macro_rules! store_orientations {
             #[unchecked] sums: *mut [f32; 4],
             #[unchecked] shares: *mut [f32; 2],
         ) {
-            // SAFETY: the pixel is checked; the other indices come from lists the earlier stages made.
+            // SAFETY: passed on; pixels are checked.
             unsafe {
                 let block = thread::block_idx_x();
                 let blocks = orientation_children / $children;
-                let pixel = thread::block_idx_y() * thread::block_dim_x() + thread::thread_idx_x();
-                if pixel >= pixel_count {
-                    return;
-                }
-                let p = pixel as usize;
                 let parent = *parents.add((block / blocks) as usize);
-                let first = block % blocks * $children;
-                let class = *class_of.add(parent.orientation as usize) as usize;
-                let voxels = (*shape).len();
-                let row = parent.orientation as usize * orientation_children as usize + first as usize;
-                let place = Place {
-                    axes: axes.add(row),
-                    xy: (*pixels.add(p)).map(f32::from),
-                    shape,
-                    max_radius2,
+                let class = *class_of.add(parent.orientation as usize);
+                let orientation = Orientation {
+                    parent,
+                    class,
+                    first: block % blocks * $children,
                 };
-                let mut reference = [[0.0f32; 2]; $children];
-                if pixel < projected {
-                    reference = place.reference(references.add(class * voxels));
-                }
-                let images = Images {
-                    pairs,
-                    children: Children {
-                        samples,
-                        values,
-                        orientations: orientation_children,
-                        shifts: shift_children,
-                        phases: phases.add(p),
-                        stride: phase_stride,
-                    },
-                    first,
-                    masked: masked.add(p),
-                    unmasked: unmasked.add(p),
-                    ctf: if ctf.is_null() { ctf } else { ctf.add(p) },
-                    stride: image_stride,
-                    scales,
-                    inverse_variance: memory::load(inverse_variance, p),
-                    flags,
-                    half_of,
-                    is_projected: pixel < projected,
-                    shares: Shares {
-                        sums: shares.add(p),
-                        slots,
-                        count: pixel_count,
-                        in_scale: !in_scale.is_null()
-                            && *in_scale.add(class * pixel_count as usize + p) != 0,
-                    },
-                };
-                let halves = if half_of.is_null() { 1 } else { 2 };
-                for half in 0..halves {
-                    let totals = images.sum(&parent, half, &reference);
-                    let volume = (half * classes) as usize + class;
-                    place.insert(&totals, sums.add(volume * voxels));
+                let end = ((thread::block_idx_y() + 1) * STORE_PIXELS).min(pixel_count);
+                let mut pixel = thread::block_idx_y() * STORE_PIXELS;
+                while pixel < end {
+                    // Threads beyond the last pixel help with the weights, and add nothing.
+                    let own = pixel + thread::thread_idx_x();
+                    let p = own.min(end - 1) as usize;
+                    let images = Images {
+                        pairs,
+                        children: Children {
+                            samples,
+                            values,
+                            orientations: orientation_children,
+                            shifts: shift_children,
+                            phases: phases.add(p),
+                            stride: phase_stride,
+                        },
+                        masked: masked.add(p),
+                        unmasked: unmasked.add(p),
+                        ctf: if ctf.is_null() { ctf } else { ctf.add(p) },
+                        stride: image_stride,
+                        scales,
+                        inverse_variance: memory::load(inverse_variance, p),
+                        flags,
+                        half_of,
+                        is_projected: own < projected.min(end),
+                        shares: Shares {
+                            sums: shares.add(p),
+                            slots,
+                            count: pixel_count,
+                            in_scale: !in_scale.is_null()
+                                && *in_scale.add((class * pixel_count) as usize + p) != 0,
+                        },
+                    };
+                    let row = parent.orientation * orientation_children + orientation.first;
+                    let place = Place {
+                        axes: axes.add(row as usize),
+                        xy: (*pixels.add(p)).map(f32::from),
+                        shape,
+                        max_radius2,
+                        is_there: own < end,
+                    };
+                    images.add::<$children>(&orientation, &place, references, sums, classes);
+                    pixel += thread::block_dim_x();
                 }
             }
         }
@@ -132,56 +132,58 @@ store_orientations! {
     /// `half_of`, where not null, makes it a gradient iteration: it has the pseudo-half of each image (0 or 1), and what is
     /// added is what the reference does not explain, to the volume half · `classes` + class (spec 05 §5). Otherwise all is
     /// of half 0.
-    store_orientations_8 = 8;
-    /// Two children at a time: class averages, of which psi alone has children. Arguments as [`store_orientations_8`].
-    store_orientations_2 = 2;
-    /// One at a time: no oversampling. Arguments as [`store_orientations_8`].
-    store_orientations_1 = 1;
+    store_orientations_8 = 8, STORE_WORDS, OneWarp;
+    /// One at a time: class averages, of which psi alone has children, and no oversampling. Arguments as
+    /// [`store_orientations_8`].
+    store_orientations_1 = 1, 0, Apart;
 }
 
-/// All take the same arguments.
-macro_rules! same_arguments {
-    ($($name:ident)*) => {$(
-        #[cfg(not(target_arch = "nvptx64"))]
-        impl From<StoreOrientations8> for $name {
-            fn from(a: StoreOrientations8) -> Self {
-                Self {
-                    parent_count: a.parent_count,
-                    parents: a.parents,
-                    pairs: a.pairs,
-                    samples: a.samples,
-                    values: a.values,
-                    orientation_children: a.orientation_children,
-                    shift_children: a.shift_children,
-                    axes: a.axes,
-                    class_of: a.class_of,
-                    references: a.references,
-                    shape: a.shape,
-                    max_radius2: a.max_radius2,
-                    pixels: a.pixels,
-                    projected: a.projected,
-                    pixel_count: a.pixel_count,
-                    masked: a.masked,
-                    unmasked: a.unmasked,
-                    ctf: a.ctf,
-                    image_stride: a.image_stride,
-                    scales: a.scales,
-                    inverse_variance: a.inverse_variance,
-                    phases: a.phases,
-                    phase_stride: a.phase_stride,
-                    flags: a.flags,
-                    in_scale: a.in_scale,
-                    slots: a.slots,
-                    half_of: a.half_of,
-                    classes: a.classes,
-                    sums: a.sums,
-                    shares: a.shares,
-                }
-            }
+/// Both take the same arguments.
+#[cfg(not(target_arch = "nvptx64"))]
+impl From<StoreOrientations8> for StoreOrientations1 {
+    fn from(a: StoreOrientations8) -> Self {
+        Self {
+            parent_count: a.parent_count,
+            parents: a.parents,
+            pairs: a.pairs,
+            samples: a.samples,
+            values: a.values,
+            orientation_children: a.orientation_children,
+            shift_children: a.shift_children,
+            axes: a.axes,
+            class_of: a.class_of,
+            references: a.references,
+            shape: a.shape,
+            max_radius2: a.max_radius2,
+            pixels: a.pixels,
+            projected: a.projected,
+            pixel_count: a.pixel_count,
+            masked: a.masked,
+            unmasked: a.unmasked,
+            ctf: a.ctf,
+            image_stride: a.image_stride,
+            scales: a.scales,
+            inverse_variance: a.inverse_variance,
+            phases: a.phases,
+            phase_stride: a.phase_stride,
+            flags: a.flags,
+            in_scale: a.in_scale,
+            slots: a.slots,
+            half_of: a.half_of,
+            classes: a.classes,
+            sums: a.sums,
+            shares: a.shares,
         }
-    )*};
+    }
 }
-same_arguments!(StoreOrientations2 StoreOrientations1);
+
+/// The orientations of a block.
+struct Orientation {
+    parent: Parent,
+    class: u32,
+    /// First child.
+    first: u32,
+}
 
 /// Sums per image, slot and pixel, at the pixel of a thread.
 struct Shares {
@@ -197,8 +199,6 @@ struct Shares {
 struct Images {
     pairs: *const Pair,
     children: Children,
-    /// First child of the orientation.
-    first: u32,
     masked: *const [f32; 2],
     unmasked: *const [f32; 2],
     ctf: *const f32,
@@ -214,18 +214,67 @@ struct Images {
 }
 
 impl Images {
-    /// (re, im, weight) at `O` children, summed over the images of pseudo-half `half` that count at `parent`; adds to the
-    /// shares of each image.
+    /// Adds `O` children of an orientation to the volumes.
+    #[inline(always)]
+    unsafe fn add<const O: usize>(
+        &self,
+        orientation: &Orientation,
+        place: &Place,
+        references: *const [f32; 2],
+        sums: *mut [f32; 4],
+        classes: u32,
+    ) {
+        // SAFETY: volumes of all classes are there, and twice as many sums in a gradient iteration.
+        unsafe {
+            let voxels = (*place.shape).len();
+            let mut reference = [[0.0f32; 2]; O];
+            if self.is_projected {
+                reference = place.reference(references.add(orientation.class as usize * voxels));
+            }
+            let halves = if self.half_of.is_null() { 1 } else { 2 };
+            for half in 0..halves {
+                let totals = self.sum(orientation, half, &reference);
+                let volume = (half * classes + orientation.class) as usize;
+                place.insert(&totals, sums.add(volume * voxels));
+            }
+        }
+    }
+
+    /// Φ and Σ w of one child or eight for one pair.
+    #[inline(always)]
+    unsafe fn weighted<const O: usize>(&self, pair: Pair, first: u32) -> Weighted<O> {
+        // SAFETY: the caller's pair; the words of the warp are its own.
+        unsafe {
+            if O == 1 {
+                let one = self.children.weighted(pair, first);
+                return Weighted {
+                    phase: [one.phase[0]; O],
+                    weight: [one.weight[0]; O],
+                };
+            }
+            let own = thread::thread_idx_x() / warp::WARP_SIZE * STORE_WARP_WORDS;
+            let eight = self
+                .children
+                .weighted_by_warp(pair, first, Shared::dynamic(own));
+            Weighted {
+                phase: core::array::from_fn(|o| eight.phase[o]),
+                weight: core::array::from_fn(|o| eight.weight[o]),
+            }
+        }
+    }
+
+    /// (re, im, weight) at `O` children, summed over the images of pseudo-half `half` that count there; adds to the shares
+    /// of each image.
     #[inline(always)]
     unsafe fn sum<const O: usize>(
         &self,
-        parent: &Parent,
+        orientation: &Orientation,
         half: u32,
         reference: &[[f32; 2]; O],
     ) -> [[f32; 3]; O] {
         let mut totals = [[0.0f32; 3]; O];
         let (v, flags) = (self.inverse_variance, self.flags);
-        for pair in parent.begin..parent.end {
+        for pair in orientation.parent.begin..orientation.parent.end {
             // SAFETY: pairs, images and pixels are those of the lists.
             unsafe {
                 let pair = *self.pairs.add(pair as usize);
@@ -234,7 +283,7 @@ impl Images {
                 if !self.half_of.is_null() && *self.half_of.add(image) != half {
                     continue;
                 }
-                let weighted = self.children.weighted::<O>(pair, self.first);
+                let weighted = self.weighted::<O>(pair, orientation.first);
                 if weighted.is_empty() {
                     continue;
                 }
@@ -242,13 +291,12 @@ impl Images {
                 let scale = *self.scales.add(image);
                 let c = scale * ctf_or_one(self.ctf, at);
                 let f = memory::load2(self.unmasked, at);
-                // What the image adds at Φ = 1, which is the same for all children.
-                let [re, im, power] = slice_sum(f, 1.0, c, v, flags);
                 for o in 0..O {
-                    let added = product([re, im], weighted.phase[o]);
-                    let [x, y, weight] = totals[o];
-                    let weight = weighted.weight[o].mul_add(power, weight);
-                    totals[o] = [x + added[0], y + added[1], weight];
+                    let f = product(f, weighted.phase[o]);
+                    let added = slice_sum(f, weighted.weight[o], c, v, flags);
+                    for (total, added) in totals[o].iter_mut().zip(&added) {
+                        *total += added;
+                    }
                 }
                 if !self.half_of.is_null() {
                     let explained = residual_factor(scale, c, v, flags);
@@ -285,6 +333,8 @@ struct Place {
     xy: [f32; 2],
     shape: *const VolumeShape,
     max_radius2: f32,
+    /// The pixel is the thread's own.
+    is_there: bool,
 }
 
 impl Place {
@@ -313,7 +363,7 @@ impl Place {
     #[inline(always)]
     unsafe fn insert<const O: usize>(&self, totals: &[[f32; 3]; O], sums: *mut [f32; 4]) {
         for (o, &total) in totals.iter().enumerate() {
-            if total[2] > 0.0 {
+            if self.is_there && total[2] > 0.0 {
                 // SAFETY: the child has axes.
                 unsafe {
                     let at = self.position(o);

@@ -12,7 +12,7 @@ use cuda_std::launch::{View, emulate};
 /// Orientations of maps have eight children or a multiple, or none.
 #[test]
 fn sums_follow_the_definition() {
-    for children in [[8, 4], [16, 2], [1, 1], [2, 4], [4, 3]] {
+    for children in [[8, 4], [16, 8], [8, 2], [1, 1], [2, 4], [4, 3]] {
         check(
             solid(),
             project::tests::rotations,
@@ -194,9 +194,8 @@ impl Case {
         };
         // SAFETY: array sizes as the kernel demands.
         unsafe {
-            match children_at_once(self.children[0] as u32) {
+            match children_at_once(self.children[0] as u32, self.children[1] as u32) {
                 8 => emulate(&kernel),
-                2 => emulate(&StoreOrientations2::from(kernel)),
                 _ => emulate(&StoreOrientations1::from(kernel)),
             }
         };

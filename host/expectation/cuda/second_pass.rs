@@ -14,7 +14,7 @@ use crate::device::meter::Part;
 use crate::device::{Buffer, Coming, Staging, View};
 use gpu::kernels::shares::ReduceShares;
 use gpu::kernels::statistics::FineStatistics;
-use gpu::kernels::store::{StoreOrientations1, StoreOrientations2, StoreOrientations8};
+use gpu::kernels::store::{StoreOrientations1, StoreOrientations8};
 use gpu::kernels::weights::FineWeights;
 use gpu::samples::{Alignment, Pair, Sample};
 use gpu::shapes::children_at_once;
@@ -293,9 +293,8 @@ impl SecondPass<'_> {
         };
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         device.metered(Part::Store, || unsafe {
-            match children_at_once(children as u32) {
+            match children_at_once(children as u32, shift_children as u32) {
                 8 => device.launch(&sums),
-                2 => device.launch(&StoreOrientations2::from(sums)),
                 _ => device.launch(&StoreOrientations1::from(sums)),
             }
         })?;
