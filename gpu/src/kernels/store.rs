@@ -294,9 +294,8 @@ impl Images {
                 for o in 0..O {
                     let f = product(f, weighted.phase[o]);
                     let added = slice_sum(f, weighted.weight[o], c, v, flags);
-                    for (total, added) in totals[o].iter_mut().zip(&added) {
-                        *total += added;
-                    }
+                    let [x, y, weight] = totals[o];
+                    totals[o] = [x + added[0], y + added[1], weight + added[2]];
                 }
                 if !self.half_of.is_null() {
                     let explained = residual_factor(scale, c, v, flags);
