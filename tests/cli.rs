@@ -286,18 +286,23 @@ fn a_misspelt_option_stops_the_program_with_the_nearest_name() {
 
 #[test]
 fn help_and_version_end_well() {
-    for words in [&[][..], &["--help"], &["-h"], &["--continue"]] {
+    let help = |words: &[&str]| {
         let output = relion_refine(words);
         assert_eq!(output.status.code(), Some(0), "{words:?}");
-        let text = String::from_utf8_lossy(&output.stdout);
-        for entry in table::all() {
-            assert!(
-                text.contains(entry.name),
-                "{} is not in the help text",
-                entry.name
-            );
-        }
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let all = help(&["--help"]);
+    for entry in table::all() {
+        let is_refused = matches!(entry.treatment, Treatment::Refused(_));
+        let is_named = all.split_whitespace().any(|word| word == entry.name);
+        assert_eq!(is_named, !is_refused, "{}", entry.name);
     }
+    let usual = help(&["-h"]);
+    assert!(usual.lines().count() <= 52 && usual.contains("--particle_diameter"));
+    assert_eq!(help(&[]), usual);
+    assert_eq!(help(&["--continue"]), usual);
+    assert!(help(&["--help", "diameter"]).contains("--particle_diameter"));
+    assert_eq!(relion_refine(&["--help", "xyzzy"]).status.code(), Some(1));
     let output = relion_refine(&["--version"]);
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stdout).contains("RELION version"));
@@ -350,4 +355,56 @@ fn the_job_scheduler_is_told_of_a_failure_even_of_the_command_line() {
     assert_eq!(output.status.code(), Some(1));
     assert!(folder.path().join("RELION_JOB_EXIT_FAILURE").exists());
     assert!(!folder.path().join("RELION_JOB_EXIT_SUCCESS").exists());
+}
+
+/// The pages and scripts that `make install` puts in place: each program has them, the options come from the table.
+#[test]
+fn manual_pages_and_completions_are_made_from_the_option_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let gerelion = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_gerelion"))
+            .args(words)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words:?} {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let read = |path: &str| std::fs::read_to_string(folder.path().join(path)).unwrap();
+    gerelion(&["man", "man1"]);
+    let page = read("man1/relion_refine.1").replace("\\-", "-");
+    for entry in table::all() {
+        let is_refused = matches!(entry.treatment, Treatment::Refused(_));
+        let is_named = page.contains(&format!("\\fB{}\\fR", entry.name));
+        assert_eq!(is_named, !is_refused, "{}", entry.name);
+    }
+    for name in [
+        "relion_refine_mpi",
+        "relion_align_symmetry",
+        "gerelion",
+        "gerelion-report",
+    ] {
+        assert!(
+            read(&format!("man1/{name}.1")).contains(".SH NAME"),
+            "{name}"
+        );
+    }
+    for (shell, file) in [
+        ("bash", "relion_refine.bash"),
+        ("zsh", "_relion_refine"),
+        ("fish", "relion_refine.fish"),
+    ] {
+        gerelion(&["completions", shell, "scripts"]);
+        let script = read(&format!("scripts/{file}"));
+        let names = ["particle_diameter", "healpix_order", "sigma_ang"];
+        assert!(names.iter().all(|name| script.contains(name)), "{script}");
+        assert!(!script.contains("multibody_masks"), "{script}");
+        let printed = gerelion(&["completions", shell]);
+        assert!(printed.contains(&script), "{shell}");
+        if Command::new(shell).arg("--version").output().is_ok() {
+            let path = folder.path().join("scripts").join(file);
+            let read = Command::new(shell).arg("-n").arg(path).status().unwrap();
+            assert!(read.success(), "{shell} does not read {file}");
+        }
+    }
 }

@@ -2,16 +2,17 @@
 
 use super::entry::{Kind, OnContinue, OptionEntry, Treatment};
 use super::error::OptionsError;
+use super::help::{Help, refused_matches};
 use super::table;
 use std::collections::HashMap;
 
 /// What the command line asks the program to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Start or continue a run.
     Run,
-    /// Print the usage text (also for an empty command line).
-    Help,
+    /// Print a help text (also for an empty command line).
+    Help(Help),
     /// Print the version.
     Version,
     /// Print the operators of `--sym`.
@@ -47,8 +48,16 @@ impl CommandLine {
             warnings: Vec::new(),
             notes: Vec::new(),
         };
-        if wants_help(&words) {
-            line.request = Request::Help;
+        if let Some(help) = Help::wanted(&words) {
+            if let Help::Matching(word) = &help
+                && help.text().is_empty()
+            {
+                return Err(OptionsError::NothingMatches {
+                    word: word.clone(),
+                    refused: refused_matches(word),
+                });
+            }
+            line.request = Request::Help(help);
             return Ok(line);
         }
         let mut words = words.into_iter().peekable();
@@ -178,8 +187,8 @@ impl CommandLine {
     }
 
     /// What is asked for.
-    pub fn request(&self) -> Request {
-        self.request
+    pub fn request(&self) -> &Request {
+        &self.request
     }
 
     /// What may be a mistake of the user: repeated options, stray words, options that a continued run ignores.
@@ -254,13 +263,6 @@ const DASHES: [char; 4] = ['-', '–', '—', '−'];
 /// Returns whether a word consists of dashes only.
 fn is_dashes(word: &str) -> bool {
     !word.is_empty() && word.chars().all(|c| DASHES.contains(&c))
-}
-
-/// An empty line, a call for help anywhere, or `--continue` alone (spec 03 §3.1).
-fn wants_help(words: &[String]) -> bool {
-    words.is_empty()
-        || (words.len() == 1 && words[0] == "--continue")
-        || words.iter().any(|word| word == "--help" || word == "-h")
 }
 
 fn is_default(entry: &OptionEntry, value: &str) -> bool {
@@ -440,12 +442,28 @@ mod tests {
 
     #[test]
     fn help_comes_before_errors() {
-        for text in ["", "--help", "-h", "--nonsense --help", "--continue"] {
-            assert_eq!(parse(text).unwrap().request(), Request::Help, "{text}");
+        for text in [
+            "",
+            "--help",
+            "-h",
+            "--nonsense --help",
+            "--continue",
+            "--help mask",
+        ] {
+            let request = parse(text).unwrap().request().clone();
+            assert!(matches!(request, Request::Help(_)), "{text}");
         }
-        assert_eq!(parse("--version").unwrap().request(), Request::Version);
         assert_eq!(
-            parse("--print_symmetry_ops --sym D2").unwrap().request(),
+            message("--help xyzzy"),
+            "no option has 'xyzzy' in its name or description; relion_refine --help lists all options"
+        );
+        assert!(
+            message("--help helix")
+                .contains("options that this program refuses have: docs/options.md says why")
+        );
+        assert_eq!(*parse("--version").unwrap().request(), Request::Version);
+        assert_eq!(
+            *parse("--print_symmetry_ops --sym D2").unwrap().request(),
             Request::SymmetryOperators
         );
     }

@@ -161,6 +161,8 @@ pub struct OptionEntry {
     pub on_continue: OnContinue,
     /// What this program does with it.
     pub treatment: Treatment,
+    /// For options of a usual job: what they do, in a few words, for the short help.
+    pub usual: Option<&'static str>,
 }
 
 impl OptionEntry {
@@ -180,6 +182,7 @@ impl OptionEntry {
             group: Group::General,
             on_continue: OnContinue::FromFile,
             treatment: Treatment::Works,
+            usual: None,
         }
     }
 
@@ -226,6 +229,12 @@ impl OptionEntry {
     /// The same option with another behaviour on `--continue`.
     pub const fn on_continue(mut self, rule: OnContinue) -> Self {
         self.on_continue = rule;
+        self
+    }
+
+    /// Lists the option in the short help, in these words.
+    pub const fn usual(mut self, words: &'static str) -> Self {
+        self.usual = Some(words);
         self
     }
 

@@ -15,6 +15,15 @@ pub enum OptionsError {
         /// The option with the most similar name, if any is similar.
         nearest: Option<&'static str>,
     },
+    /// `--help WORD` with a word that no working option has.
+    #[error("no option has '{word}' in its name or description{}; relion_refine --help lists all options",
+        match refused { 0 => String::new(), n => format!(", but {n} options that this program refuses have: docs/options.md says why") })]
+    NothingMatches {
+        /// The word as given.
+        word: String,
+        /// How many refused options have it.
+        refused: usize,
+    },
     /// Dashes without a name.
     #[error(
         "the word '{word}' has no option name after its dashes. Remove the blank between the dashes and the name, or \
@@ -109,7 +118,9 @@ pub enum OptionsError {
 impl Coded for OptionsError {
     fn code(&self) -> Code {
         match self {
-            Self::Unknown { .. } | Self::DashesAlone { .. } => Code::UNKNOWN_OPTION,
+            Self::Unknown { .. } | Self::NothingMatches { .. } | Self::DashesAlone { .. } => {
+                Code::UNKNOWN_OPTION
+            }
             Self::MissingValue { .. } => Code::MISSING_VALUE,
             Self::NotANumber { .. } | Self::OutOfRange { .. } => Code::BAD_VALUE,
             Self::Refused { .. } => Code::UNSUPPORTED_OPTION,

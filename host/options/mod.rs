@@ -22,5 +22,5 @@ pub mod table;
 pub use command_line::{CommandLine, Request};
 pub use entry::{Group, Kind, OnContinue, OptionEntry, Treatment};
 pub use error::OptionsError;
-pub use help::usage;
+pub use help::Help;
 pub use page::options_page;

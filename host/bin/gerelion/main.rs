@@ -8,6 +8,7 @@ mod explain;
 mod job;
 mod localsym;
 mod mask;
+mod pages;
 mod postprocess;
 mod reconstruct;
 mod relion_tool;
@@ -73,6 +74,12 @@ enum Command {
     Options,
     /// Say what an error's code means, what causes it and what to try; without a code, print the page of all
     Explain(explain::Arguments),
+    /// Write the manual pages of all programs
+    #[command(hide = true)]
+    Man(pages::ManArguments),
+    /// Write or print the shell completions of all programs
+    #[command(hide = true)]
+    Completions(pages::CompletionArguments),
 }
 
 fn main() -> ExitCode {
@@ -117,6 +124,8 @@ fn run(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Man(arguments) => pages::man(&arguments),
+        Command::Completions(arguments) => pages::completions(&arguments),
     }
 }
 

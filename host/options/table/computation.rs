@@ -10,6 +10,7 @@ pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
     Group::Computation,
     [
         OptionEntry::integer("--j", "0", "", "Number of threads; 0 means all cores (RELION's default is 1)")
+        .usual("Threads [all cores]")
             .on_continue(FromCommandLine),
         OptionEntry::integer(
             "--pool",
@@ -34,8 +35,10 @@ pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
             .on_continue(FromCommandLine)
             .without_effect("concerns reading only; images are read in large blocks in stack order"),
         OptionEntry::flag("--preread_images", "Keep all images in memory")
+        .usual("Keep all images in memory")
             .on_continue(FromCommandLine),
         OptionEntry::text("--scratch_dir", "", "Folder on a fast disk of each machine to copy the image stacks to; without effect with --preread_images")
+        .usual("Folder on a fast disk to copy the images to")
             .on_continue(FromCommandLine),
         OptionEntry::real(
             "--keep_free_scratch",
@@ -74,6 +77,7 @@ pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
             "--gpu",
             "Expectation and maximisation on GPUs; the optional value lists device numbers, with : between processes and , between threads",
         )
+        .usual("Use GPUs: all, or those listed, such as 0:1")
         .on_continue(FromCommandLine),
         OptionEntry::bytes("--gpu_memory", "Most device memory to take, such as 20G; 9/10 of what is free if not given (not a RELION option)")
             .on_continue(FromCommandLine),

@@ -31,7 +31,8 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "-1",
             "",
             "Seed of all random choices; -1 takes the clock; 0 means a fixed seed and no shuffling of particles",
-        ),
+        )
+        .usual("Seed of all random choices [from the clock]"),
         OptionEntry::integer(
             "--coarse_size",
             "-1",
@@ -91,6 +92,7 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "--solvent_correct_fsc",
             "Auto-refine: correct the FSC between the halves for the mask (phase randomisation)",
         )
+        .usual("Auto-refine: correct the FSC for the mask")
         .on_continue(SwitchOn),
         OptionEntry::flag(
             "--skip_maximize",

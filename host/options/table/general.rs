@@ -7,18 +7,21 @@ use OnContinue::{FromCommandLine, IfGiven, SwitchOn};
 pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
     Group::General,
     [
-        OptionEntry::text("--i", "", "Particle STAR file (needed for a new run)"),
+        OptionEntry::text("--i", "", "Particle STAR file (needed for a new run)")
+        .usual("Particle STAR file"),
         OptionEntry::text(
             "--o",
             "",
             "Output root; its folder must exist. On --continue, absent or equal to the old root means <old root>_ctN",
         )
+        .usual("Output root, such as Class3D/job001/run")
         .on_continue(IfGiven),
         OptionEntry::text(
             "--continue",
             "",
             "Optimiser file (_optimiser.star) of the run to continue",
         )
+        .usual("Optimiser file of the run to go on with")
         .on_continue(FromCommandLine),
         OptionEntry::integer(
             "--iter",
@@ -26,6 +29,7 @@ pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
             "",
             "Number of the last iteration of a classification; -1 means 50. Auto-refine uses --auto_iter_max",
         )
+        .usual("Last iteration of a classification [50]")
         .on_continue(IfGiven),
         OptionEntry::real(
             "--tau2_fudge",
@@ -33,34 +37,40 @@ pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
             "",
             "Regularisation parameter T; higher gives more weight to the data; a value of 0 or less means 1",
         )
+        .usual("Regularisation T: 4 in 3D, 2 in 2D are usual [1]")
         .on_continue(IfGiven),
         OptionEntry::integer(
             "--K",
             "1",
             "",
             "Number of classes; a STAR file given to --ref sets it",
-        ),
+        )
+        .usual("Number of classes [1]"),
         OptionEntry::real(
             "--particle_diameter",
             "-1",
             "Å",
             "Diameter of the circular mask around the particles; -1 means the box less the mask edge",
         )
+        .usual("Diameter of the mask around particles, Å")
         .on_continue(IfGiven),
         OptionEntry::flag(
             "--zero_mask",
             "Fill the background of particles with its mean instead of noise",
-        ),
+        )
+        .usual("Fill the background with its mean, not noise"),
         OptionEntry::flag(
             "--flatten_solvent",
             "Mask the references in every iteration (sphere, or --solvent_mask)",
         )
+        .usual("Mask the references in every iteration")
         .on_continue(SwitchOn),
         OptionEntry::text(
             "--solvent_mask",
             "None",
             "Map with values 0…1 used as mask for the references",
         )
+        .usual("Map used as that mask")
         .on_continue(IfGiven),
         OptionEntry::text(
             "--solvent_mask2",
@@ -95,17 +105,20 @@ pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
         OptionEntry::flag(
             "--split_random_halves",
             "Refine two random halves of the data independently (gold standard); part of auto-refine",
-        ),
+        )
+        .usual("Two independent half-sets (with --auto_refine)"),
         OptionEntry::real(
             "--low_resol_join_halves",
             "-1",
             "Å",
             "Average the two half maps up to this resolution, so that their orientations do not drift apart; -1 is off",
-        ),
+        )
+        .usual("Average the half maps up to this resolution, Å"),
         OptionEntry::flag(
             "--center_classes",
             "Shift every reference to its centre of mass in every iteration",
         )
+        .usual("Centre the class averages in every iteration")
         .on_continue(FromCommandLine),
         OptionEntry::flag(
             "--print_metadata_labels",
@@ -130,11 +143,12 @@ pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
             "Look at all images before the run, leave out particles whose image is missing in its stack, not finite or all zero, up to this share, and list them in <o>_rejected.star; 0 makes them errors (not a RELION option)",
         ),
         OptionEntry::flag("--version", "Print the version and stop").on_continue(FromCommandLine),
-        OptionEntry::flag("--help", "Print this text and stop; also -h").on_continue(FromCommandLine),
+        OptionEntry::flag("--help", "Print all options and stop; with a word after it, those about it; -h prints the usual ones").on_continue(FromCommandLine),
         OptionEntry::flag(
             "--auto_refine",
             "3D auto-refinement: sampling, convergence and the end of the run are decided by the program",
-        ),
+        )
+        .usual("Auto-refinement, which ends by itself"),
         OptionEntry::integer(
             "--auto_iter_max",
             "999",
@@ -160,11 +174,13 @@ pub const INITIALISATION: [OptionEntry; 8] = OptionEntry::under(
             "--ref",
             "None",
             "Starting reference: a map or 2D image, or a STAR file with one per class. Without it, 2D class averages are made from the images (or maps, with --denovo_3dref)",
-        ),
+        )
+        .usual("Starting map; without it, 2D averages are made"),
         OptionEntry::flag(
             "--denovo_3dref",
             "Without --ref: make the first maps from images in random orientations",
-        ),
+        )
+        .usual("Make the first maps from the particles"),
         OptionEntry::flag(
             "--no_init_blobs",
             "Start from averages of unaligned images themselves, rather than from random blobs of their strength",
@@ -179,13 +195,15 @@ pub const INITIALISATION: [OptionEntry; 8] = OptionEntry::under(
         OptionEntry::flag(
             "--firstiter_cc",
             "Use normalised cross-correlation in iteration 1, for references that are not on the absolute grey scale",
-        ),
+        )
+        .usual("Reference is on another grey scale"),
         OptionEntry::real(
             "--ini_high",
             "-1",
             "Å",
             "Low-pass filter applied to the starting references; -1 is off",
-        ),
+        )
+        .usual("Low-pass the starting maps to this, Å"),
         OptionEntry::real(
             "--ref_angpix",
             "-1",
@@ -196,6 +214,7 @@ pub const INITIALISATION: [OptionEntry; 8] = OptionEntry::under(
             "--trust_ref_size",
             "Rescale and re-box the reference to the particles where its size or pixel size differ",
         )
+        .usual("Rescale the reference to the particles")
         .on_continue(FromCommandLine),
     ],
 );

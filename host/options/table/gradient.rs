@@ -14,7 +14,8 @@ pub const GRADIENT: [OptionEntry; 20] = OptionEntry::under(
         OptionEntry::flag(
             "--grad",
             "Gradient-driven refinement (VDAM): every iteration takes a random subset of the particles",
-        ),
+        )
+        .usual("Gradient refinement (VDAM)"),
         OptionEntry::integer(
             "--grad_em_iters",
             "0",
@@ -125,6 +126,7 @@ pub const GRADIENT: [OptionEntry; 20] = OptionEntry::under(
             "",
             "With --grad, a class with less than this part of an equal share is replaced by a copy of another (0: none is)",
         )
+        .usual("Replace classes below this share of particles")
         .on_continue(IfGiven),
     ],
 );

@@ -16,6 +16,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "",
             "Order of adaptive oversampling: each order halves the steps of the coarse search around its best samples",
         )
+        .usual("Order of adaptive oversampling [1]")
         .on_continue(IfGiven),
         OptionEntry::integer(
             "--healpix_order",
@@ -23,6 +24,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "",
             "HEALPix order of the coarse angular search: 0 is 60°, 1 30°, 2 15°, 3 7.5° apart; the first order in auto-refine",
         )
+        .usual("Angular step: 1 is 30°, 2 15°, 3 7.5° [2]")
         .on_continue(IfGivenNotAuto),
         OptionEntry::real(
             "--psi_step",
@@ -30,6 +32,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "degrees",
             "Coarse in-plane step; -1 means that of the HEALPix order, or 10 for class averages",
         )
+        .usual("In-plane step of 2D averages, degrees [10]")
         .on_continue(IfGivenNotAuto),
         OptionEntry::real(
             "--limit_tilt",
@@ -41,7 +44,8 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "--sym",
             "c1",
             "Point group (C4, D2, T, O, I1, …), or one per class separated by commas",
-        ),
+        )
+        .usual("Point group [C1]"),
         OptionEntry::text(
             "--relax_sym",
             "",
@@ -54,6 +58,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "pixels",
             "Radius of the offset search",
         )
+        .usual("Radius of the offset search, pixels [6]")
         .on_continue(IfGivenNotAuto),
         OptionEntry::real(
             "--offset_step",
@@ -61,6 +66,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "pixels",
             "Step of the offset search before oversampling",
         )
+        .usual("Step of the offset search, pixels [2]")
         .on_continue(IfGivenNotAuto),
         OptionEntry::real("--offset_range_x", "-1", "Å", "Offset range along x")
             .refused(SUBTOMOGRAM_OFFSETS),
@@ -85,6 +91,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "",
             "HEALPix order from which auto-refine searches only around the last orientation",
         )
+        .usual("Order from which auto-refine goes local [4]")
         .on_continue(IfGiven),
         OptionEntry::real(
             "--sigma_ang",
@@ -92,6 +99,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "degrees",
             "Local searches: standard deviation of the prior on all three angles; -1 is off",
         )
+        .usual("Search locally, with this deviation, degrees")
         .on_continue(IfGiven),
         OptionEntry::real(
             "--sigma_rot",
@@ -118,6 +126,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "--skip_align",
             "Classify only: keep the orientations and offsets of the particle file",
         )
+        .usual("Classify only: keep orientations and offsets")
         .on_continue(FromCommandLine),
         OptionEntry::flag(
             "--skip_rotate",
@@ -167,13 +176,15 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
 pub const CORRECTIONS: [OptionEntry; 10] = OptionEntry::under(
     Group::Corrections,
     [
-        OptionEntry::flag("--ctf", "Correct for the contrast transfer function"),
+        OptionEntry::flag("--ctf", "Correct for the contrast transfer function")
+            .usual("Correct for the CTF"),
         OptionEntry::flag("--pad_ctf", "CTF on padded images")
             .refused("--pad_ctf is disabled in RELION too; leave it out"),
         OptionEntry::flag(
             "--ctf_intact_first_peak",
             "Set the CTF to 1 up to its first peak",
-        ),
+        )
+        .usual("Ignore CTF amplitudes up to the first peak"),
         OptionEntry::flag(
             "--ctf_uncorrected_ref",
             "The reference still carries CTF amplitudes (matters in iteration 1 only)",
@@ -187,12 +198,14 @@ pub const CORRECTIONS: [OptionEntry; 10] = OptionEntry::under(
             "Correct the phases only, not the amplitudes",
         ),
         OptionEntry::flag("--norm", "Correct for differences in the norm of images")
+            .usual("Correct for differences in norm")
             .on_continue(IfGiven),
         OptionEntry::flag("--no_norm", "No norm correction, even with --norm").on_continue(IfGiven),
         OptionEntry::flag(
             "--scale",
             "Correct for differences in scale between groups of particles",
         )
+        .usual("Correct for differences in scale of groups")
         .on_continue(IfGiven),
         OptionEntry::flag("--no_scale", "No scale correction, even with --scale")
             .on_continue(IfGiven),

@@ -5,7 +5,7 @@ use crate::comm::{FaultReport, Ranks};
 use crate::dataset::scratch;
 use crate::errors::{Code, Coded, Message, Panicked, catch_panics, tell};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
-use crate::options::{self, CommandLine, OptionsError, Request};
+use crate::options::{CommandLine, OptionsError, Request};
 use crate::refinement::checkpoint::output_lock::{self, OutputLock};
 use crate::refinement::checkpoint::resume;
 use crate::refinement::cli::console::{self, Console};
@@ -200,12 +200,12 @@ fn start(
     match line.request() {
         Request::Run => {}
         _ if !leads => return Ok(()),
-        Request::Help => print!("{}", options::usage()),
+        Request::Help(help) => print!("{}", help.text()),
         Request::Version => println!("{}", console::version_line()),
         Request::SymmetryOperators => print_symmetry_operators(line.text("--sym"))?,
         Request::MetadataLabels => metadata_labels::print(),
     }
-    if line.request() != Request::Run {
+    if line.request() != &Request::Run {
         return Ok(());
     }
     *started = true;
