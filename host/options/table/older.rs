@@ -9,10 +9,10 @@ const MOVIES: &str =
 const ANNEALING: &str =
     "simulated annealing changes the result and was removed from RELION; leave it out";
 const SGD: &str =
-    "RELION 2–3 gradient options; references from nothing belong to RELION's InitialModel job";
+    "gradient options of RELION 2 and 3; first maps from nothing are made by --grad --denovo_3dref, as RELION 4 and 5 do";
 
 /// Accepted.
-pub const OLDER: [OptionEntry; 5] = OptionEntry::under(
+pub const OLDER: [OptionEntry; 6] = OptionEntry::under(
     Group::Older,
     [
         OptionEntry::real(
@@ -27,6 +27,9 @@ pub const OLDER: [OptionEntry; 5] = OptionEntry::under(
             "The reference has been CTF corrected",
         )
         .without_effect("it is the default since RELION 4; the opposite is --ctf_uncorrected_ref"),
+        OptionEntry::flag("--skip_gridding", "RELION 3: reconstruct without iterative gridding")
+            .on_continue(FromCommandLine)
+            .without_effect("it is the default since RELION 4; the opposite is --dont_skip_gridding"),
         OptionEntry::real(
             "--memory_per_thread",
             "2",
@@ -43,7 +46,7 @@ pub const OLDER: [OptionEntry; 5] = OptionEntry::under(
 );
 
 /// Refused: they change results and nothing here does what they did.
-pub const REMOVED: [OptionEntry; 16] = OptionEntry::under(
+pub const REMOVED: [OptionEntry; 27] = OptionEntry::under(
     Group::Older,
     [
         OptionEntry::flag("--sim_anneal", "GeRelion: simulated annealing").refused(ANNEALING),
@@ -127,5 +130,65 @@ pub const REMOVED: [OptionEntry; 16] = OptionEntry::under(
             "RELION 3: last gradient iterations",
         )
         .refused(SGD),
+        OptionEntry::integer(
+            "--sgd_inbetween_iter",
+            "200",
+            "",
+            "RELION 3: gradient iterations in between",
+        )
+        .refused(SGD),
+        OptionEntry::real(
+            "--sgd_ini_resol",
+            "35",
+            "Å",
+            "RELION 3: resolution limit of the first iterations",
+        )
+        .refused(SGD),
+        OptionEntry::real(
+            "--sgd_fin_resol",
+            "15",
+            "Å",
+            "RELION 3: resolution limit of the last iterations",
+        )
+        .refused(SGD),
+        OptionEntry::integer(
+            "--sgd_ini_subset",
+            "100",
+            "",
+            "RELION 3: particles per first iteration",
+        )
+        .refused(SGD),
+        OptionEntry::integer(
+            "--sgd_fin_subset",
+            "500",
+            "",
+            "RELION 3: particles per last iteration",
+        )
+        .refused(SGD),
+        OptionEntry::real("--sgd_stepsize", "0.5", "", "RELION 3: step size").refused(SGD),
+        OptionEntry::real(
+            "--sgd_sigma2fudge_initial",
+            "8",
+            "",
+            "RELION 3: first factor on the noise",
+        )
+        .refused(SGD),
+        OptionEntry::real(
+            "--sgd_sigma2fudge_halflife",
+            "-1",
+            "",
+            "RELION 3: particles in which the factor halves",
+        )
+        .refused(SGD),
+        OptionEntry::flag("--sgd_skip_anneal", "RELION 3: no annealing of classes").refused(SGD),
+        OptionEntry::integer(
+            "--sgd_write_iter",
+            "1",
+            "",
+            "RELION 3: iterations between written results",
+        )
+        .refused(SGD),
+        OptionEntry::flag("--stochastic_em", "RELION 3: stochastic expectation-maximisation")
+            .refused(SGD),
     ],
 );
