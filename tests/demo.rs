@@ -11,6 +11,26 @@ fn gerelion(folder: &Path, words: &str) -> Output {
         .expect("the program starts")
 }
 
+/// From images to a map, its judgement and a page about each of the three runs.
+#[test]
+fn the_demo_goes_the_whole_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = gerelion(folder.path(), "demo --n 100");
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{out:?}");
+    assert!(text.contains("resolution by the gold standard"), "{text}");
+    for file in [
+        "Class2D/run_it010_classes.mrcs",
+        "Class2D/run_report.html",
+        "InitialModel/initial_model.mrc",
+        "InitialModel/run_report.html",
+        "Refine3D/run_class001.mrc",
+        "Refine3D/run_report.html",
+    ] {
+        assert!(folder.path().join("demo").join(file).exists(), "{file}");
+    }
+}
+
 /// Simulated set, classification by the program beside this one, a row that accounts for all of its time.
 #[test]
 fn bench_times_a_job_and_keeps_the_row() {
