@@ -1,15 +1,18 @@
 # make demo   simulate a small particle set, refine it, print resolution and FSC to the truth
 # make test   everything that continuous integration runs
 # Both install first what is missing (make setup).
+# make install PREFIX=/opt/gerelion   programs, manual pages, completions, module files
+# make dist       one archive with all of that for other machines, in dist/
 # make bench-ci   both benchmark presets, small enough for two cores
 
 CARGO ?= cargo
+PREFIX ?= /usr/local
 # Python modules for cross-checks are kept beside the sources and out of the system.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Jobs of several processes are built in where an MPI is installed.
 FEATURES = $(if $(shell command -v mpicc),--features mpi)
 
-.PHONY: all setup build demo test bench-ci options
+.PHONY: all setup build install dist demo test bench-ci options
 
 all: build
 
@@ -18,6 +21,13 @@ setup:
 
 build:
 	$(CARGO) build --release $(FEATURES)
+
+# DESTDIR is put before PREFIX, for those who make packages.
+install: build
+	sh scripts/install.sh target/release "$(DESTDIR)$(PREFIX)"
+
+dist:
+	sh scripts/dist.sh
 
 demo: setup build
 	target/release/gerelion demo
