@@ -5,6 +5,7 @@ mod citations;
 mod dependencies;
 mod floors;
 mod lengths;
+mod links;
 mod pages;
 mod sources;
 mod unsafe_code;

@@ -11,7 +11,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// Programs under RELION's names, each a command of `gerelion`.
-const TWINS: [(&str, &str); 1] = [("relion_align_symmetry", "align-symmetry")];
+const TWINS: [(&str, &str); 4] = [
+    ("relion_align_symmetry", "align-symmetry"),
+    ("relion_reconstruct", "reconstruct"),
+    ("relion_particle_subtract", "subtract"),
+    ("relion_localsym", "localsym"),
+];
 
 /// Options of `gerelion man`.
 #[derive(Args)]
