@@ -26,10 +26,19 @@ fn shell(project: &Path, lines: &str) {
 fn job(project: &Path, folder: &str, command: &str) {
     let directory = project.join(folder);
     std::fs::create_dir_all(&directory).unwrap();
-    std::fs::write(directory.join("job.star"), "\ndata_job\n\n_rlnJobTypeLabel relion.refine3d\n").unwrap();
-    let note = format!(" ++++ Executing new job on Mon Nov 23 10:00:00 2026\n ++++ with the following command(s):\n{command}\n");
+    std::fs::write(
+        directory.join("job.star"),
+        "\ndata_job\n\n_rlnJobTypeLabel relion.refine3d\n",
+    )
+    .unwrap();
+    let note = format!(
+        " ++++ Executing new job on Mon Nov 23 10:00:00 2026\n ++++ with the following command(s):\n{command}\n"
+    );
     std::fs::write(directory.join("note.txt"), &note).unwrap();
-    shell(project, &format!("{command} >> {folder}/run.out 2>> {folder}/run.err"));
+    shell(
+        project,
+        &format!("{command} >> {folder}/run.out 2>> {folder}/run.err"),
+    );
     let left = |name: &str| directory.join(name);
     assert!(left("RELION_JOB_EXIT_SUCCESS").exists(), "{folder}");
     assert!(!left("RELION_JOB_EXIT_FAILURE").exists(), "{folder}");

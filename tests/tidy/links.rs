@@ -19,7 +19,8 @@ fn pages() -> Vec<Page> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let is_ours = ["docs", "method", "pictures", "packaging", "benches"].contains(&name.as_str());
+            let is_ours =
+                ["docs", "method", "pictures", "packaging", "benches"].contains(&name.as_str());
             if path.is_dir() && is_ours {
                 folders.push(path);
             } else if name.ends_with(".md") {
@@ -65,7 +66,9 @@ fn anchors(text: &str) -> HashSet<String> {
     headings
         .map(|line| {
             let title = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = title.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            let kept = title
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
             kept.map(|c| if c == ' ' { '-' } else { c }).collect()
         })
         .collect()
@@ -101,11 +104,17 @@ fn links_lead_somewhere() {
 fn the_table_of_contents_has_every_page() {
     let docs = root().join("docs");
     let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
-    let listed: Vec<&str> = links(&summary).into_iter().map(|(_, target)| target).collect();
+    let listed: Vec<&str> = links(&summary)
+        .into_iter()
+        .map(|(_, target)| target)
+        .collect();
     for entry in fs::read_dir(&docs).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name.ends_with(".md") && name != "SUMMARY.md" {
-            assert!(listed.contains(&name.as_str()), "docs/SUMMARY.md lacks {name}");
+            assert!(
+                listed.contains(&name.as_str()),
+                "docs/SUMMARY.md lacks {name}"
+            );
         }
     }
 }
@@ -132,5 +141,8 @@ fn tests_that_pages_name_exist() {
 }
 
 fn relative(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+    path.strip_prefix(root())
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }

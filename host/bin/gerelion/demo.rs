@@ -75,7 +75,11 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let initial = project.initial_model()?;
     let model = project.symmetrise(&initial)?;
     let refined = project.refine(&model)?;
-    project.judge(&refined, &set.reference, &[classes, initial, refined.clone()])
+    project.judge(
+        &refined,
+        &set.reference,
+        &[classes, initial, refined.clone()],
+    )
 }
 
 /// Returns the settings of the simulated set: more signal than usual in real data, so that a small set is enough.
@@ -90,7 +94,12 @@ fn simulation(particles: usize) -> SimulationSettings {
 impl Project<'_> {
     fn classify(&self) -> Result<PathBuf, Failure> {
         let options = "--K 8 --iter 10 --tau2_fudge 2 --center_classes --psi_step 12 --offset_range 5 --offset_step 2 --norm --scale";
-        self.run_job("2. 2D class averages from nothing", "Class2D", None, options)
+        self.run_job(
+            "2. 2D class averages from nothing",
+            "Class2D",
+            None,
+            options,
+        )
     }
 
     fn initial_model(&self) -> Result<PathBuf, Failure> {
@@ -98,7 +107,12 @@ impl Project<'_> {
             "--grad --denovo_3dref --K 1 --iter {INITIAL_ITERATIONS} --tau2_fudge 4 --sym C1 --pad 1 --healpix_order 1 --offset_range 6 \
              --offset_step 2"
         );
-        self.run_job("3. A first map from nothing, without symmetry", "InitialModel", None, &options)
+        self.run_job(
+            "3. A first map from nothing, without symmetry",
+            "InitialModel",
+            None,
+            &options,
+        )
     }
 
     /// Turns the initial model to the axes of its point group, and averages over the group.
@@ -123,10 +137,16 @@ impl Project<'_> {
             apply_symmetry: true,
             nearest_from: None,
         };
-        self.announce(&format!("4. Its symmetry axes are laid where {} has them", self.symmetry));
+        self.announce(&format!(
+            "4. Its symmetry axes are laid where {} has them",
+            self.symmetry
+        ));
         let found = align_symmetry::run(&settings)?;
         if let Some(turn) = found.turn {
-            println!("   {:.0} % of its power was not symmetric", 100.0 * turn.broken);
+            println!(
+                "   {:.0} % of its power was not symmetric",
+                100.0 * turn.broken
+            );
         }
         Ok(output)
     }
@@ -137,7 +157,12 @@ impl Project<'_> {
              --offset_step 2 --sym {} --low_resol_join_halves 40 --norm --scale",
             self.symmetry
         );
-        self.run_job("5. Auto-refinement of two half-sets", "Refine3D", Some(model), &options)
+        self.run_job(
+            "5. Auto-refinement of two half-sets",
+            "Refine3D",
+            Some(model),
+            &options,
+        )
     }
 
     /// Prints what the refinement reached, and where everything is.
@@ -155,18 +180,31 @@ impl Project<'_> {
         println!("   truth                            {}", truth.display());
         for run in runs {
             let written = report::write(&run.to_string_lossy(), None, None)?;
-            println!("   page                             {}", written.page.display());
+            println!(
+                "   page                             {}",
+                written.page.display()
+            );
         }
         Ok(())
     }
 
     /// Runs one job of `relion_refine` in a folder of its own; returns its output root.
-    fn run_job(&self, title: &str, name: &str, reference: Option<&Path>, options: &str) -> Result<PathBuf, Failure> {
+    fn run_job(
+        &self,
+        title: &str,
+        name: &str,
+        reference: Option<&Path>,
+        options: &str,
+    ) -> Result<PathBuf, Failure> {
         let folder = self.folder.join(name);
         std::fs::create_dir_all(&folder).or_says(Code::CANNOT_WRITE, folder.display())?;
         let root = folder.join("run");
         let mut words = Vec::new();
-        let files = [("--i", Some(&*self.particles)), ("--o", Some(&*root)), ("--ref", reference)];
+        let files = [
+            ("--i", Some(&*self.particles)),
+            ("--o", Some(&*root)),
+            ("--ref", reference),
+        ];
         for (option, path) in files {
             if let Some(path) = path {
                 words.extend([option.to_owned(), path.display().to_string()]);
@@ -189,6 +227,9 @@ impl Project<'_> {
     }
 
     fn announce(&self, title: &str) {
-        println!("{title} (after {:.0} s)", self.started.elapsed().as_secs_f64());
+        println!(
+            "{title} (after {:.0} s)",
+            self.started.elapsed().as_secs_f64()
+        );
     }
 }

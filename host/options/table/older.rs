@@ -8,8 +8,7 @@ const MOVIES: &str =
     "movie processing was removed from RELION; use Bayesian polishing on the particles";
 const ANNEALING: &str =
     "simulated annealing changes the result and was removed from RELION; leave it out";
-const SGD: &str =
-    "gradient options of RELION 2 and 3; first maps from nothing are made by --grad --denovo_3dref, as RELION 4 and 5 do";
+const SGD: &str = "gradient options of RELION 2 and 3; first maps from nothing are made by --grad --denovo_3dref, as RELION 4 and 5 do";
 
 /// Accepted.
 pub const OLDER: [OptionEntry; 6] = OptionEntry::under(
@@ -188,7 +187,10 @@ pub const REMOVED: [OptionEntry; 27] = OptionEntry::under(
             "RELION 3: iterations between written results",
         )
         .refused(SGD),
-        OptionEntry::flag("--stochastic_em", "RELION 3: stochastic expectation-maximisation")
-            .refused(SGD),
+        OptionEntry::flag(
+            "--stochastic_em",
+            "RELION 3: stochastic expectation-maximisation",
+        )
+        .refused(SGD),
     ],
 );
