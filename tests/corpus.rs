@@ -20,7 +20,7 @@ fn corpus(kind: &str) -> Option<Vec<PathBuf>> {
     Some(files)
 }
 
-/// What a Python program prints about the files, as JSON by file name; `None` without Python or the module.
+/// Returns the output of a Python program about the files, as JSON by file name; `None` without Python or the module.
 fn judged(module: &str, program: &str, files: &[PathBuf]) -> Option<Value> {
     if !has_python(&[module]) {
         return None;

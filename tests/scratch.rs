@@ -74,7 +74,7 @@ fn result(root: &str) -> [Vec<u8>; 2] {
     [read("data.star"), read("class001.mrc").split_off(1024)]
 }
 
-/// What lies in the folder of this user, without the lock.
+/// Lists the folder of this user, without the lock.
 fn copies(scratch: &Path) -> Vec<PathBuf> {
     let Some(folder) = fs::read_dir(scratch).unwrap().next() else {
         return Vec::new();

@@ -231,7 +231,7 @@ impl CudaBuilder {
     }
 }
 
-/// Lets the assembler fuse products and sums of single precision, as it does for CUDA C++.
+/// Allows the assembler to fuse products and sums of single precision, as it does for CUDA C++.
 ///
 /// rustc marks every operation as rounded (`mul.rn.f32`), which forbids fusing; without the mark it is allowed.
 /// Arithmetic that needs the rounding says so with `mul_add`.

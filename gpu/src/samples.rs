@@ -92,7 +92,7 @@ pub const PREMULTIPLIED: u32 = 2;
 /// V = 1 in the back-projected sums (`--no_map`).
 pub const NO_MAP: u32 = 4;
 
-/// What one pixel of one image adds to the slice of sums: (re, im, weight), from `image` = F̃·Φ, the weight of the
+/// Returns the contribution of one pixel of one image to the slice of sums: (re, im, weight), from `image` = F̃·Φ, the weight of the
 /// image at this orientation, c = s·C and V (spec 01 §7.1).
 #[inline(always)]
 pub fn slice_sum(
@@ -131,7 +131,7 @@ pub fn residual_factor(scale: f32, c: f32, inverse_variance: f32, flags: u32) ->
     data * model_factor(scale, c, flags)
 }
 
-/// What is left of a sum of images when the reference is taken from it: `factor` is the sum over the images of
+/// Subtracts the reference from a sum of images: `factor` is the sum over the images of
 /// Σγ·[`residual_factor`], `slice` is A.
 #[inline(always)]
 pub fn residual(sum: [f32; 2], slice: [f32; 2], factor: f32) -> [f32; 2] {

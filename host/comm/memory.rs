@@ -29,12 +29,12 @@ fn free_in(ranks: usize, root: &Path, variable: impl Fn(&str) -> Option<String>)
         .min()
 }
 
-/// What the kernel calls available.
+/// Returns the memory that the kernel reports as available.
 fn of_machine(root: &Path) -> Option<usize> {
     kilobytes(&root.join("proc/meminfo"), "MemAvailable:")
 }
 
-/// What is left of the limits of this process's control group and of all groups that it lies in.
+/// Returns the remainders of the limits of this process's control group and of all groups that it lies in.
 fn of_control_groups(root: &Path) -> impl Iterator<Item = usize> {
     control_group_limits(root)
         .into_iter()
@@ -131,7 +131,7 @@ impl Version {
     }
 }
 
-/// What is left of the limits of the address space and of data that the process itself has.
+/// Returns the remainder of the process's own limits of address space and data.
 fn of_shell(root: &Path) -> Option<usize> {
     let limits = fs::read_to_string(root.join("proc/self/limits")).ok()?;
     let status = root.join("proc/self/status");
@@ -147,7 +147,7 @@ fn of_shell(root: &Path) -> Option<usize> {
         .min()
 }
 
-/// What Slurm has given the job on this machine, less what this process takes, as one of `ranks` alike.
+/// Returns the memory that Slurm has allocated to the job on this machine, less what this process takes, as one of `ranks` alike.
 fn of_slurm(root: &Path, ranks: usize, variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
     let number = |name: &str| -> Option<usize> {
         variable(name)?

@@ -43,7 +43,7 @@ pub fn on_ranks<T: Send>(size: usize, work: impl Fn(ThreadRank) -> T + Sync) -> 
 }
 
 impl ThreadRank {
-    /// What each of `members` brought.
+    /// Returns the contribution of each of `members`.
     fn exchange(&self, members: &[usize], bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut barriers = self.shared.barriers.lock().unwrap();
         let barrier = barriers.entry(members.to_vec());

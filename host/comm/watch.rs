@@ -173,7 +173,7 @@ impl Watch {
         self.board.ending.store(true, Relaxed);
     }
 
-    /// What a thread of its own may see and do.
+    /// Returns a handle for another thread.
     pub fn view(&self) -> View {
         View(self.board.clone())
     }
@@ -189,7 +189,7 @@ impl Watch {
 pub struct View(Arc<Board>);
 
 impl View {
-    /// What the rank does now.
+    /// Returns the stage that the rank is in.
     pub fn stage(&self) -> String {
         lock(&self.0.stage).clone()
     }
@@ -204,7 +204,7 @@ impl View {
         self.0.ending.load(Relaxed)
     }
 
-    /// What the user can do after the run was ended: continue from the newest file, or start again.
+    /// Tells the user how to go on after the run was ended: continue from the newest file, or start again.
     pub fn advice(&self) -> String {
         self.0.advice()
     }

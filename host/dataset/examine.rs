@@ -48,7 +48,7 @@ pub fn with_outliers(set: &ParticleSet, examined: Examined) -> Vec<Unusable> {
     unusable
 }
 
-/// What makes an image `width` pixels wide useless whatever the particle: a value that is no number, or nothing but
+/// Returns the reason why an image `width` pixels wide is useless whatever the particle: a value that is no number, or nothing but
 /// zeros.
 pub(super) fn flaw(pixels: &Pixels, width: usize) -> Option<String> {
     if let Some((pixel, value)) = pixels.first_not_finite() {

@@ -30,7 +30,7 @@ pub struct Outlier {
 }
 
 impl Outlier {
-    /// What is wrong with the image, in words.
+    /// Describes in words why the image is unusual.
     pub fn reason(&self) -> String {
         let (more, ratio) = match self.ratio > 1.0 {
             true => ("more", self.ratio),

@@ -17,7 +17,7 @@ enum Source {
     Table,
 }
 
-/// What the program knows about a column of the particle table.
+/// Returns the source of the values of a column of the particle table.
 fn source(label: &str) -> Source {
     match label {
         "rlnOpticsGroup" => Source::Integer(|p| p.optics_group as i64 + 1),

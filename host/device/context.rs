@@ -123,7 +123,7 @@ impl Device {
         self.capability
     }
 
-    /// What tells this card, or part of a card, from all others, in every process.
+    /// Returns the identifier that tells this card, or part of a card, from all others, in every process.
     pub fn identity(&self) -> Result<[u8; 16], DeviceError> {
         self.context
             .uuid()
@@ -231,7 +231,7 @@ impl Device {
             })
     }
 
-    /// What may be freed before a buffer is refused.
+    /// Returns the memory that may be freed before a buffer is refused.
     pub fn spares(&self) -> &Spares {
         &self.spares
     }
@@ -289,7 +289,7 @@ impl Device {
             return Ok(());
         }
         self.make_current()?;
-        // SAFETY: room by the caller's word. From pageable memory the driver reads all of `values` before the call
+        // SAFETY: the caller guarantees the capacity. From pageable memory the driver reads all of `values` before the call
         // returns.
         unsafe {
             sys::cuMemcpyHtoDAsync_v2(
@@ -389,7 +389,7 @@ impl Device {
             .map_err(|e| failed(self.ordinal, "clearing a buffer", e))
     }
 
-    /// What is said of an array of `length` elements that is too long for any device.
+    /// Returns the error for an array of `length` elements, which is too long for any device.
     pub fn too_long<T>(&self, length: u64) -> DeviceError {
         let (room, limit) = self.ledger.room();
         let bytes = length.saturating_mul(size_of::<T>() as u64);
@@ -435,7 +435,7 @@ impl Device {
     }
 }
 
-/// Lets the driver keep memory that buffers free, for the next batch: by default it goes back to the system at every
+/// Makes the driver keep memory that buffers free, for the next batch: by default it goes back to the system at every
 /// synchronisation, and taking it again costs more than most kernels. Without memory pools nothing changes.
 fn keep_freed_memory(context: &CudaContext) {
     if !context.has_async_alloc() {

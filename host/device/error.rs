@@ -148,7 +148,7 @@ fn reason(code: &str) -> String {
     }
 }
 
-/// What the codes that users meet mean.
+/// Explains the codes that users meet.
 fn hint(code: &str) -> &'static str {
     if code.contains("ILLEGAL_ADDRESS") || code.contains("LAUNCH_FAILED") {
         ": a kernel read or wrote where it must not. This is a fault of this program: please report it, with the output of `compute-sanitizer` if you can"

@@ -162,7 +162,7 @@ impl Device {
         Ok(())
     }
 
-    /// What every part took and did since the last call. Waits for the queued work.
+    /// Returns the time and work of every part since the last call. Waits for the queued work.
     pub fn take_work(&self) -> Result<[Work; PARTS], DeviceError> {
         self.synchronise()?;
         self.read_meter()?;

@@ -62,7 +62,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What it means.
+    /// Returns the meaning of the code.
     pub fn meaning(&self) -> &'static str {
         self.meaning.trim()
     }

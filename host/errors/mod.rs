@@ -33,6 +33,6 @@ pub use tell::{line_is_open, tell};
 
 /// An error that knows the code of its kind. Where it wraps another, the inner one's code counts: it is nearer to the cause.
 pub trait Coded: std::error::Error {
-    /// What a user would look up. Implementations match every variant, so that a new one is given a code.
+    /// Returns the code that a user would look up. Implementations match every variant, so that a new one is given a code.
     fn code(&self) -> Code;
 }

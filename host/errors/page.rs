@@ -29,7 +29,7 @@ pub fn errors_page() -> String {
     page
 }
 
-/// What the table says about a code as a user writes it (`GR-0203`, `203`); None: there is no such code.
+/// Returns the table's text about a code as a user writes it (`GR-0203`, `203`); None: there is no such code.
 pub fn explanation(code: &str) -> Option<String> {
     let code = Code::parse(code)?;
     entries().find(|entry| entry.code == code).map(text)

@@ -158,7 +158,7 @@ pub(super) fn corrected(
     })
 }
 
-/// What the mask alone explains is taken off.
+/// Subtracts the part of the FSC that the mask alone explains.
 fn correct(masked: f64, randomised: f64, keep: bool) -> f64 {
     if keep {
         masked

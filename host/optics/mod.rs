@@ -128,7 +128,7 @@ impl Ctf {
         Some(frequency.evaluate(sum, x, y))
     }
 
-    /// What a device kernel needs; `None` for images that are CTF corrected (C = 1).
+    /// Returns the coefficients that a device kernel needs; `None` for images that are CTF corrected (C = 1).
     pub fn coefficients(&self) -> Option<&CtfCoefficients<f64>> {
         self.coefficients.as_ref()
     }

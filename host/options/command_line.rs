@@ -186,12 +186,12 @@ impl CommandLine {
         }
     }
 
-    /// What is asked for.
+    /// Returns the request of the command line.
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// What may be a mistake of the user: repeated options, stray words, options that a continued run ignores.
+    /// Returns warnings about possible mistakes of the user: repeated options, stray words, options that a continued run ignores.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

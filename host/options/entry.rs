@@ -87,7 +87,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What stands for the value in the help text.
+    /// Returns the placeholder of the value in the help text.
     pub fn placeholder(self) -> &'static str {
         match self {
             Kind::Flag => "",

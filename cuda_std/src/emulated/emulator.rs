@@ -79,7 +79,7 @@ pub(super) fn here<R>(f: impl FnOnce(&Context) -> R) -> R {
     f(unsafe { &*context })
 }
 
-/// Lets the other threads of the block go on.
+/// Yields to the other threads of the block.
 pub(super) fn let_others_run() {
     let yielder = YIELDER.get();
     assert!(

@@ -25,7 +25,7 @@ pub(super) const SUBJECTS: &[(&str, &[Entry])] = &[
     ("09xx: the program itself", internal::ENTRIES),
 ];
 
-/// What is told about every code, ascending.
+/// Returns the entries of all codes, ascending.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
     SUBJECTS.iter().flat_map(|(_, entries)| *entries)
 }

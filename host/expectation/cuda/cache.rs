@@ -57,7 +57,7 @@ impl ImageCache {
         })
     }
 
-    /// Lets images stay up to `bytes`; more than that are all let go.
+    /// Limits the cache to `bytes`; where it holds more, it is emptied.
     pub fn allow(&self, bytes: usize) {
         let mut images = self.images();
         images.allowed = bytes;
@@ -74,7 +74,7 @@ impl ImageCache {
         self.images().in_use = in_use;
     }
 
-    /// Lets no more images stay in this iteration; those that do are counted on.
+    /// Stops admitting images to the cache for this iteration; cached images remain valid.
     pub fn stop_growing(&self) {
         self.images().allowed = 0;
     }
@@ -89,7 +89,7 @@ impl ImageCache {
         self.images().staying.places.keys().copied().collect()
     }
 
-    /// Lets the images of these particles go, but for those that stay.
+    /// Releases the images of these particles that are not cached.
     pub fn release<'a>(&self, items: impl Iterator<Item = &'a BatchItem<'a>>) {
         let particles: HashSet<usize> = items.map(|item| item.particle.id).collect();
         self.images()

@@ -55,7 +55,7 @@ impl<'a> Clock<'a> {
         })
     }
 
-    /// What was queued since the last call is `stage`. Where the driver cannot tell the time between marks this waits for
+    /// Assigns the work queued since the last call to `stage`. Where the driver cannot tell the time between marks this waits for
     /// the device, or a stage would be charged with the work of another.
     pub fn end_of(&mut self, stage: Stage) -> Result<(), DeviceError> {
         if let Some((_, ends)) = &mut self.marks {

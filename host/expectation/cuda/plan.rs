@@ -270,7 +270,7 @@ impl Plan {
         self.family_slices = self.family_slices.min(in_use) / 2;
     }
 
-    /// What raw images may take to stay for the next iteration: not what maximisation needs, which comes while they stay.
+    /// Returns the memory for raw images that stay for the next iteration: not what maximisation needs, which comes while they stay.
     pub fn left_for_images(&self, demand: &Demand, limit: usize) -> usize {
         // Sums twice while they are symmetrised; a padded map, its transform and work area are smaller than five volumes.
         let maximization = self.volumes + demand.voxels * (16 + 40);

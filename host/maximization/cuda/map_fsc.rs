@@ -7,7 +7,7 @@ use crate::device::{Buffer, Cube, CubeTransform, DeviceError, Direction};
 use gpu::kernels::solvent::{CorrelateTransforms, RandomisePhases};
 use ndarray::Array3;
 
-/// What [`super::super::map_fsc::solvent_corrected_fsc`] does.
+/// Does on a device the work of [`super::super::map_fsc::solvent_corrected_fsc`].
 pub fn solvent_corrected_fsc(
     halves: [&DeviceMap; 2],
     mask: &Array3<f64>,

@@ -175,7 +175,7 @@ fn sampling_files_of_reference_runs_are_written_alike() {
     }
 }
 
-/// What an optimiser file says, through our structures and back.
+/// Returns an optimiser file that went through our structures and back.
 fn rewritten(table: &Table, file: &Path) -> Document {
     let mut settings = optimiser::settings(table, file, String::new()).unwrap();
     settings.pool = table.integer(0, "rlnMaxNumberOfPooledParticles").unwrap() as usize;

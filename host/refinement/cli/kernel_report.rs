@@ -15,7 +15,7 @@ pub struct KernelReport {
     pub device_memory: usize,
 }
 
-/// What the engines' devices took and did since the last call; None without devices.
+/// Returns the time and work of the engines' devices since the last call; None without devices.
 pub fn take(engines: &[Engine]) -> Result<Option<KernelReport>, RunError> {
     let mut report: Option<KernelReport> = None;
     for device in engines.iter().filter_map(|engine| engine.device()) {

@@ -160,7 +160,7 @@ fn print_failure(message: &Message) {
     );
 }
 
-/// What is done when this rank ends the whole job.
+/// Returns the action by which this rank ends the whole job.
 fn fault_report(pipeline: &Pipeline) -> FaultReport {
     let pipeline = pipeline.clone();
     Arc::new(move |fault| {

@@ -206,7 +206,7 @@ fn join(
     CardGroup::join(id?, devices, first, size)
 }
 
-/// What all sums go through, machine by machine; nothing in a job of one rank without several cards.
+/// Prints, per host, how sums are reduced (NCCL or MPI); prints nothing in a job of one rank without several cards.
 fn report(ranks: &Ranks, offers: &[Offer], ways: &[Way], console: &Console) {
     for (host, way) in ranks.hosts().iter().zip(ways) {
         let mut cards: Vec<&[u8; 16]> = host

@@ -46,7 +46,7 @@ pub fn over_ranks(ranks: &Ranks, routes: &Routes, sums: &mut WeightedSums) -> Re
 /// What was found for a particle: its index in the table, its position in the processing order, the outcome.
 pub type Found = (usize, usize, ParticleOutcome);
 
-/// What all ranks found, in processing order. A collective.
+/// Gathers the outcomes of all ranks, in processing order. A collective.
 pub fn gather_outcomes(ranks: &Ranks, found: Vec<Found>) -> Vec<(usize, ParticleOutcome)> {
     let mut all = found;
     if ranks.size() > 1 {

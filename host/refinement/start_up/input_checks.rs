@@ -187,7 +187,7 @@ pub(crate) fn warn_all(console: &Console, warnings: &[String]) {
     }
 }
 
-/// What columns ask for must be there, or be something that this program does.
+/// Checks that files named in columns exist and that their content is supported.
 pub(crate) fn check_columns(settings: &Settings, set: &ParticleSet) -> Result<(), RunError> {
     MtfCorrection::new(&set.optics, 0)?;
     if settings.auto_refine && set.has_column("rlnReconstructImageName") {

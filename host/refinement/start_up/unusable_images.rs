@@ -121,7 +121,7 @@ fn powers_of_all_ranks(ranks: &Ranks, own: &[(usize, f64)]) -> Vec<(usize, f64)>
     all
 }
 
-/// What all ranks found, in the order of the table, which is that of the ranks' shares.
+/// Gathers the findings of all ranks, in the order of the table, which is that of the ranks' shares.
 fn of_all_ranks(ranks: &Ranks, found: Examined) -> Examined {
     let powers = powers_of_all_ranks(ranks, &found.powers);
     let lines = found

@@ -131,7 +131,7 @@ pub fn nothing(prefix: &str, hint: &str) -> ReportError {
     Code::FILE_MISSING.says(text).into()
 }
 
-/// What may have been meant by a prefix that has no files.
+/// Suggests a prefix that may have been meant instead of one without files.
 fn hint(prefix: &str) -> String {
     let folder = prefix.trim_end_matches('/');
     let runs = names(Path::new(folder)).unwrap_or_default();

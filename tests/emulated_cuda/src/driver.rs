@@ -69,7 +69,7 @@ thread_local! {
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What stands for a context of a device, and for its module.
+/// Returns the handle of a device's context, and of its module.
 fn handle(device: usize) -> *mut c_void {
     std::ptr::without_provenance_mut(device + 1)
 }

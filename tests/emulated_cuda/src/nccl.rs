@@ -50,7 +50,7 @@ impl Communicator {
         self.folder.join(format!("{number}-{member}"))
     }
 
-    /// What this member brings to a call.
+    /// Posts the contribution of this member to a call.
     fn post(&self, number: usize, bytes: &[u8]) -> Result<(), i32> {
         let file = self.file(number, self.member);
         let part = file.with_extension("part");
@@ -64,7 +64,7 @@ impl Communicator {
         Ok(())
     }
 
-    /// What another member brought.
+    /// Waits for the contribution of another member.
     fn wait_for(&self, number: usize, member: usize) -> Result<Vec<u8>, i32> {
         let begin = Instant::now();
         loop {

@@ -157,7 +157,7 @@ pub unsafe fn keep_back(
     })
 }
 
-/// Lets a copy wait, when it is out of pinned memory.
+/// Defers a copy where it comes from pinned memory; returns whether it did.
 pub fn defer(stream: *mut c_void, to: u64, from: *const c_void, bytes: usize) -> bool {
     state(|s| {
         let from = from.addr();
