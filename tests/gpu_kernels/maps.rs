@@ -54,6 +54,7 @@ fn maps_are_finished_as_on_the_host() {
             low_pass,
             centre: centre.map(|limit| Centring { limit, least: 0.0 }),
             flatten,
+            ..Finish::default()
         };
         let [host, found] = falling_sums(&device, 2.0, 6).map(|sums| {
             let mut class = class();

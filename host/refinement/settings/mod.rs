@@ -4,9 +4,9 @@ pub(crate) mod class_averages;
 pub mod continuation;
 pub mod gradient_options;
 pub(crate) mod lengths;
-pub(crate) mod not_repeated;
 pub(crate) mod local_search;
 pub mod map_options;
+pub(crate) mod not_repeated;
 pub(crate) mod option_values;
 
 use crate::device::Precision;
