@@ -49,11 +49,12 @@ impl<const O: usize> Weighted<O> {
         in_scale: Option<*mut [f32; 2]>,
     ) {
         let (mut xa, mut aa) = (0.0f32, 0.0f32);
-        for o in 0..O {
-            let model = reference[o].map(|a| a * factor);
-            let f = product(image, self.phase[o]);
+        let children = self.phase.iter().zip(&self.weight);
+        for (reference, (&phase, weight)) in reference.iter().zip(children) {
+            let model = reference.map(|a| a * factor);
+            let f = product(image, phase);
             xa += model[0] * f[0] + model[1] * f[1];
-            aa += self.weight[o] * (model[0] * model[0] + model[1] * model[1]);
+            aa += weight * (model[0] * model[0] + model[1] * model[1]);
         }
         // SAFETY: the caller's.
         unsafe {

@@ -93,9 +93,8 @@ pub unsafe fn fine_differences_wide(
                     for o in 0..O {
                         let row = s as usize * orientation_children as usize + first_o as usize + o;
                         let out = values.add(row * shift_children as usize + first_t as usize);
-                        for t in 0..T {
-                            *out.add(t) =
-                                difference(powers, pair.image as usize, norm[o], cross[o][t]);
+                        for (t, &cross) in cross[o].iter().enumerate() {
+                            *out.add(t) = difference(powers, pair.image as usize, norm[o], cross);
                         }
                     }
                 }

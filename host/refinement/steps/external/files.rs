@@ -120,7 +120,7 @@ impl Files {
         };
         let name = self.star();
         let written = document.write(Path::new(&name));
-        Ok(written.map_err(|error| OutputError::from(error))?)
+        Ok(written.map_err(OutputError::from)?)
     }
 
     /// Reads the map that the program has made.
