@@ -76,7 +76,7 @@ pub fn completions(arguments: &CompletionArguments) -> Result<(), Failure> {
 }
 
 fn make(folder: &Path) -> Result<(), Failure> {
-    Ok(fs::create_dir_all(folder).or_says(Code::CANNOT_WRITE, folder.display())?)
+    fs::create_dir_all(folder).or_says(Code::CANNOT_WRITE, folder.display())
 }
 
 /// Returns the definitions of all programs.
