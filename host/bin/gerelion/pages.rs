@@ -11,11 +11,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// Programs under RELION's names, each a command of `gerelion`.
-const TWINS: [(&str, &str); 4] = [
+const TWINS: [(&str, &str); 7] = [
     ("relion_align_symmetry", "align-symmetry"),
     ("relion_reconstruct", "reconstruct"),
     ("relion_particle_subtract", "subtract"),
     ("relion_localsym", "localsym"),
+    ("relion_localres", "localres"),
+    ("relion_mask_create", "mask"),
+    ("relion_postprocess", "postprocess"),
 ];
 
 /// Options of `gerelion man`.
