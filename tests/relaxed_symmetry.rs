@@ -29,7 +29,8 @@ fn pseudo_symmetric_set(folder: &Path) {
         particles: PARTICLES,
         box_size: 32,
         pixel_size: PIXEL,
-        snr: 0.1,
+        // With 0.1 noise decides: 60 % are found, which the references of later iterations make no better.
+        snr: 0.4,
         shift: 1.0,
         seed: 5,
         diameter: DIAMETER,
@@ -115,9 +116,9 @@ fn the_odd_arm_is_found() {
     refine(folder, &format!("{common} --o plain"));
     let plain = share_found(folder, "plain_it003");
     refine(folder, &format!("{common} --relax_sym C4 --o relaxed"));
-    let relaxed = share_found(folder, "relaxed_it003");
+    let [first, relaxed] = ["relaxed_it001", "relaxed_it003"].map(|root| share_found(folder, root));
     println!(
-        "{relaxed} of the particles in the right one of four orientations, {plain} without --relax_sym"
+        "{relaxed} of the particles in the right one of four orientations, {first} after iteration 1, {plain} without --relax_sym"
     );
     assert!((0.2..=0.3).contains(&plain), "{plain}");
     assert!(relaxed >= 0.9, "{relaxed}");

@@ -125,7 +125,7 @@ fn wide_posteriors() {
     set.scale_reference(2e-4);
     classify(
         &set,
-        "--healpix_order 0 --offset_range 6 --offset_step 1 --zero_mask",
+        "--iter 1 --healpix_order 0 --offset_range 6 --offset_step 1 --zero_mask",
     );
     if let Ok(printed) = std::fs::read_to_string(set.path().join("device.log")) {
         let (_, done) = printed.split_once("wide differences ").unwrap();

@@ -40,6 +40,10 @@ impl<const O: usize> Weighted<O> {
     /// # Safety
     /// Both places are in the array of sums.
     #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "iterators over children put what is summed into local memory"
+    )]
     pub unsafe fn add_share(
         &self,
         reference: &[[f32; 2]; O],
@@ -49,12 +53,11 @@ impl<const O: usize> Weighted<O> {
         in_scale: Option<*mut [f32; 2]>,
     ) {
         let (mut xa, mut aa) = (0.0f32, 0.0f32);
-        let children = self.phase.iter().zip(&self.weight);
-        for (reference, (&phase, weight)) in reference.iter().zip(children) {
-            let model = reference.map(|a| a * factor);
-            let f = product(image, phase);
+        for o in 0..O {
+            let model = reference[o].map(|a| a * factor);
+            let f = product(image, self.phase[o]);
             xa += model[0] * f[0] + model[1] * f[1];
-            aa += weight * (model[0] * model[0] + model[1] * model[1]);
+            aa += self.weight[o] * (model[0] * model[0] + model[1] * model[1]);
         }
         // SAFETY: the caller's.
         unsafe {

@@ -114,26 +114,7 @@ pub unsafe fn select(
             total = sums[..WAYS].iter().map(|s| f64::from(*s)).sum();
         }
         let target = f64::from(fraction) * total;
-        // The interval where the target is passed, else the last one that holds samples. Its values are carried along: an
-        // index known only at run time would put the sums into slow local memory.
-        let mut chosen = Interval::default();
-        let mut passed = false;
-        let (mut at, mut counted) = (before, count_before);
-        for j in 0..WAYS {
-            let (weight, number) = (f64::from(sums[j]), sums[WAYS + j] as u32);
-            if number > 0 && !passed {
-                chosen = Interval {
-                    way: j as u32,
-                    before: at,
-                    count_before: counted,
-                    weight,
-                    number,
-                };
-                passed = at + weight > target || counted.saturating_add(number) >= limit;
-            }
-            at += weight;
-            counted += number;
-        }
+        let chosen = choose(&sums, before, count_before, target, limit);
         before = chosen.before;
         count_before = chosen.count_before;
         if chosen.way > 0 {
@@ -160,6 +141,37 @@ pub unsafe fn select(
             };
         }
     }
+}
+
+/// The interval where the target is passed, else the last one that holds samples. Its values are carried along: an index known
+/// only at run time would put the sums into slow local memory.
+#[inline(always)]
+fn choose(
+    sums: &[f32; 2 * WAYS],
+    before: f64,
+    count_before: u32,
+    target: f64,
+    limit: u32,
+) -> Interval {
+    let mut chosen = Interval::default();
+    let mut passed = false;
+    let (mut at, mut counted) = (before, count_before);
+    for j in 0..WAYS {
+        let (weight, number) = (f64::from(sums[j]), sums[WAYS + j] as u32);
+        if number > 0 && !passed {
+            chosen = Interval {
+                way: j as u32,
+                before: at,
+                count_before: counted,
+                weight,
+                number,
+            };
+            passed = at + weight > target || counted.saturating_add(number) >= limit;
+        }
+        at += weight;
+        counted += number;
+    }
+    chosen
 }
 
 /// The samples within `tolerance` (a share) of the largest, `max_log`; all threads get the answer.

@@ -266,6 +266,10 @@ impl Images {
     /// (re, im, weight) at `O` children, summed over the images of pseudo-half `half` that count there; adds to the shares
     /// of each image.
     #[inline(always)]
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "iterators over children put what is summed into local memory"
+    )]
     unsafe fn sum<const O: usize>(
         &self,
         orientation: &Orientation,
@@ -291,19 +295,19 @@ impl Images {
                 let scale = *self.scales.add(image);
                 let c = scale * ctf_or_one(self.ctf, at);
                 let f = memory::load2(self.unmasked, at);
-                let children = weighted.phase.iter().zip(&weighted.weight);
-                for (total, (&phase, &of_child)) in totals.iter_mut().zip(children) {
-                    let added = slice_sum(product(f, phase), of_child, c, v, flags);
-                    let [x, y, weight] = *total;
-                    *total = [x + added[0], y + added[1], weight + added[2]];
+                for o in 0..O {
+                    let f = product(f, weighted.phase[o]);
+                    let added = slice_sum(f, weighted.weight[o], c, v, flags);
+                    let [x, y, weight] = totals[o];
+                    totals[o] = [x + added[0], y + added[1], weight + added[2]];
                 }
                 if !self.half_of.is_null() {
                     let explained = residual_factor(scale, c, v, flags);
-                    let children = reference.iter().zip(&weighted.weight);
-                    for (total, (&reference, of_child)) in totals.iter_mut().zip(children) {
-                        let [x, y, weight] = *total;
-                        let [x, y] = residual([x, y], reference, of_child * explained);
-                        *total = [x, y, weight];
+                    for o in 0..O {
+                        let [x, y, weight] = totals[o];
+                        let explained = weighted.weight[o] * explained;
+                        let [x, y] = residual([x, y], reference[o], explained);
+                        totals[o] = [x, y, weight];
                     }
                 }
                 if self.is_projected {

@@ -41,6 +41,44 @@ impl Children {
             prior - *self.values.add(j as usize)
         }
     }
+
+    /// The largest ln W, and the first place of a child that has it; all threads get the answer. `order` gives the place of a
+    /// child.
+    ///
+    /// # Safety
+    /// All threads of the block take part; nobody else uses `best` and `scratch`.
+    #[inline(always)]
+    unsafe fn best(
+        &self,
+        order: &impl Fn(u32) -> u64,
+        best: *mut u64,
+        scratch: Shared,
+    ) -> (f32, u64) {
+        // SAFETY: children up to the count exist; the loop's end is the same for all threads.
+        unsafe {
+            if thread::thread_idx_x() == 0 {
+                *best = u64::MAX;
+            }
+            let (mut largest, mut first_largest) = (f32::NEG_INFINITY, u64::MAX);
+            let mut j = thread::thread_idx_x();
+            while j < self.count {
+                let log = self.log(j);
+                if log > largest {
+                    largest = log;
+                    first_largest = order(j);
+                } else if log == largest {
+                    first_largest = first_largest.min(order(j));
+                }
+                j += thread::block_dim_x();
+            }
+            let best_log = block::max(largest, scratch);
+            if largest == best_log {
+                atomic::fetch_min_u64(best, first_largest);
+            }
+            thread::sync_threads();
+            (best_log, atomic::fetch_min_u64(best, u64::MAX))
+        }
+    }
 }
 
 impl Samples for Children {
@@ -109,28 +147,7 @@ pub unsafe fn fine_weights(
                 | u64::from(sample.shift * shift_children + t)
         };
         let scratch = Shared::dynamic(0);
-        let best = best.add(image);
-        if thread::thread_idx_x() == 0 {
-            *best = u64::MAX;
-        }
-        let (mut largest, mut first_largest) = (f32::NEG_INFINITY, u64::MAX);
-        let mut j = thread::thread_idx_x();
-        while j < count {
-            let log = children.log(j);
-            if log > largest {
-                largest = log;
-                first_largest = order(j);
-            } else if log == largest {
-                first_largest = first_largest.min(order(j));
-            }
-            j += thread::block_dim_x();
-        }
-        let best_log = block::max(largest, scratch);
-        if largest == best_log {
-            atomic::fetch_min_u64(best, first_largest);
-        }
-        thread::sync_threads();
-        let first_best = atomic::fetch_min_u64(best, u64::MAX);
+        let (best_log, first_best) = children.best(&order, best.add(image), scratch);
         let selection = if given.is_null() {
             let fraction = if best_only != 0 { 0.0 } else { fraction };
             significance::select(&children, best_log, fraction, limit, scratch)

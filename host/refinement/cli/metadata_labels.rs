@@ -227,6 +227,26 @@ const LOCAL_SYMMETRY: [&str; 7] = [
     "rlnOriginZAngst",
 ];
 
+/// Labels of the files to and from a program that makes the maps.
+const EXTERNAL: [&str; 16] = [
+    "rlnCurrentImageSize",
+    "rlnExtReconsDataImag",
+    "rlnExtReconsDataReal",
+    "rlnExtReconsResult",
+    "rlnExtReconsResultStarfile",
+    "rlnExtReconsWeight",
+    "rlnFourierShellCorrelation",
+    "rlnGoldStandardFsc",
+    "rlnOriginalImageSize",
+    "rlnPaddingFactor",
+    "rlnParticleDiameter",
+    "rlnPixelSize",
+    "rlnReferenceDimensionality",
+    "rlnReferenceTau2",
+    "rlnSpectralIndex",
+    "rlnTau2FudgeFactor",
+];
+
 /// Print every label under the name of its file.
 pub fn print() {
     let mut data = [REAL_LABELS, &DATA].concat();
@@ -238,6 +258,7 @@ pub fn print() {
         ("_optimiser.star", OPTIMISER.as_slice()),
         ("MTF of a detector", DETECTOR.as_slice()),
         ("local symmetry", LOCAL_SYMMETRY.as_slice()),
+        ("external reconstruction", EXTERNAL.as_slice()),
     ] {
         println!("{file}");
         for label in labels {

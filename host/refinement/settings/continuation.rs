@@ -138,6 +138,12 @@ impl Settings {
             &mut self.force_converge,
             &given.force_converge,
         );
+        changes.switch("--norm", "--no_norm", &mut self.norm, given.norm);
+        changes.switch("--scale", "--no_scale", &mut self.scale, given.scale);
+        self.apply_maps(given, changes);
+    }
+
+    fn apply_maps(&mut self, given: &Settings, changes: &mut Changes) {
         let maps = (&mut self.maps, &given.maps);
         changes.apply(
             "--external_reconstruct",
@@ -155,8 +161,6 @@ impl Settings {
             &mut maps.0.time_limit,
             &maps.1.time_limit,
         );
-        changes.switch("--norm", "--no_norm", &mut self.norm, given.norm);
-        changes.switch("--scale", "--no_scale", &mut self.scale, given.scale);
     }
 
     fn apply_sampling(&mut self, given: &Settings, changes: &mut Changes) {

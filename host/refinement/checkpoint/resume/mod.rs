@@ -148,19 +148,8 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     let mut order_iteration = iteration + 1;
     if let Some(table) = ours {
         let exact = gerelion_state::read(table, &mut state)?;
-        grid = grid.with_steps(
-            grid.healpix_order,
-            grid.psi_step,
-            exact.offset_range,
-            exact.offset_step,
-        );
         settings.relaxed_symmetry = gerelion_state::read_relaxed_symmetry(table)?;
-        if let Some(name) = &settings.relaxed_symmetry {
-            let group =
-                PointGroup::parse(name).map_err(|e| Message::of(&e).about(path.display()))?;
-            grid = grid.relaxing(group);
-        }
-        grid.perturbation = exact.perturbation;
+        grid = exact_grid(grid, &exact, settings.relaxed_symmetry.as_deref(), path)?;
         order_iteration = exact.order_iteration;
         settings.denovo_3d = gerelion_state::read_from_nothing(table)?;
         state.subsets = gerelion_state::read_subsets(&document)?;
@@ -189,6 +178,27 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         notices,
         warnings,
     })
+}
+
+/// Returns the grid with the steps, the relaxed symmetry and the perturbation that our own table of the optimiser file `path` holds.
+fn exact_grid(
+    grid: Sampling,
+    exact: &gerelion_state::Exact,
+    relaxed: Option<&str>,
+    path: &Path,
+) -> Result<Sampling, ResumeError> {
+    let mut grid = grid.with_steps(
+        grid.healpix_order,
+        grid.psi_step,
+        exact.offset_range,
+        exact.offset_step,
+    );
+    if let Some(name) = relaxed {
+        let group = PointGroup::parse(name).map_err(|e| Message::of(&e).about(path.display()))?;
+        grid = grid.relaxing(group);
+    }
+    grid.perturbation = exact.perturbation;
+    Ok(grid)
 }
 
 /// Takes the options that the model and sampling files hold.

@@ -5,6 +5,7 @@ use crate::comm::Ranks;
 use crate::comm::programs::{Ended, Running, find_program};
 use crate::errors::listed::shortened;
 use crate::errors::{Code, Message};
+use crate::refinement::error::RunError;
 use crate::refinement::settings::map_options::MapOptions;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -152,8 +153,9 @@ impl Started {
     /// Waits for the end, and while waiting tells the other ranks that there is progress.
     ///
     /// # Errors
-    /// The program fails, takes too long, or is ended because another rank has failed.
-    pub fn wait(self, limit: Duration, ranks: &Ranks) -> Result<(), Message> {
+    /// The program fails or takes too long. Ended because another rank has failed it is [`RunError::Stopped`], so that the error
+    /// of that rank is told.
+    pub fn wait(self, limit: Duration, ranks: &Ranks) -> Result<(), RunError> {
         let mut last_beat = Instant::now();
         let ended = self.running.wait(limit, || {
             if last_beat.elapsed() > BEAT {
@@ -165,10 +167,10 @@ impl Started {
         let line = &self.line;
         let failed = |what: String| {
             let said = last_lines(&[&self.errors, &self.output]);
-            Code::EXTERNAL_PROGRAM.says(format!(
+            RunError::from(Code::EXTERNAL_PROGRAM.says(format!(
                 "the program that makes the maps {what}. It was called as: {line}. {said} Nothing of the iterations before is lost: \
                  go on with --continue once the program works"
-            ))
+            )))
         };
         match ended {
             Err(error) => Err(failed(format!("cannot be waited for: {error}"))),
@@ -178,8 +180,9 @@ impl Started {
                  with --continue",
                 limit.as_secs_f64(),
                 last_lines(&[&self.errors, &self.output])
-            ))),
-            Ok(Ended::Unwanted) => Err(failed("was ended because another rank has failed".into())),
+            ))
+            .into()),
+            Ok(Ended::Unwanted) => Err(RunError::Stopped),
             Ok(Ended::With(status)) => match self.must_say {
                 None if status.success() => Ok(()),
                 None => Err(failed(format!("failed ({status})"))),
