@@ -1,15 +1,12 @@
 //! Sums as another program gets them, and spectra that it gives back (spec 06 §3.3, §3.6).
 
+use super::spectra::tau2_from_fsc;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::Dimensions;
 use crate::fourier::shells::stored;
 use crate::model::ClassModel;
 use ndarray::Array3;
 use rayon::prelude::*;
-
-/// FSC values that τ² is worked out from lie between these.
-const LOWEST_FSC: f64 = 0.001;
-const HIGHEST_FSC: f64 = 0.999;
 
 /// Half of the transform of the padded box: indices (z, y, x), z and y from 0 to M − 1 (beyond M/2: minus M), x from 0 to M/2;
 /// of class averages z = 0 alone. The origin is at (0, 0, 0), and phases refer to the box centre.
@@ -96,14 +93,8 @@ impl GivenSpectrum {
                 }
                 Self::Fsc(_) => {
                     class.fsc[shell] = value;
-                    let fsc = value.max(LOWEST_FSC);
-                    let fsc = match joined {
-                        true => (2.0 * fsc / (fsc + 1.0)).sqrt(),
-                        false => fsc,
-                    };
-                    let fsc = fsc.min(HIGHEST_FSC);
-                    class.ssnr[shell] = tau2_fudge * fsc / (1.0 - fsc);
-                    class.tau2[shell] = class.ssnr[shell] * sigma2;
+                    let (tau2, ssnr) = tau2_from_fsc(&[value], &[sigma2], tau2_fudge, joined);
+                    (class.tau2[shell], class.ssnr[shell]) = (tau2[0], ssnr[0]);
                 }
             }
         }

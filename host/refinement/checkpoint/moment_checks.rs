@@ -24,11 +24,11 @@ pub fn visited(v: &Array3<f32>, shape: &VolumeShape) -> i64 {
     visited
 }
 
-/// Checks the second moments of a class.
+/// Checks the second moments of a class, and returns the largest squared length of a visited element ([`visited`]).
 ///
 /// # Errors
 /// Values that are not finite or not above 0, imaginary parts that second moments do not have.
-pub fn second(path: &Path, v: &Array3<f32>, shape: &VolumeShape) -> Result<(), ResumeError> {
+pub fn second(path: &Path, v: &Array3<f32>, shape: &VolumeShape) -> Result<i64, ResumeError> {
     map_checks::finite(path, v, "second moments", ADVICE)?;
     let visited = visited(v, shape);
     let imaginary = |column: usize| column % 2 == 1;
@@ -48,21 +48,20 @@ pub fn second(path: &Path, v: &Array3<f32>, shape: &VolumeShape) -> Result<(), R
             return Err(Code::MAP_VALUES.says(text).into());
         }
     }
-    Ok(())
+    Ok(visited)
 }
 
-/// Checks first moments of a class against its second ones.
+/// Checks first moments of a class against its second ones, those of the file `v_path`, which [`second`] has found `visited`.
 ///
 /// # Errors
 /// Values that are not finite, or where the second moments have not been visited.
 pub fn first(
     path: &Path,
     m: &Array3<f32>,
-    (v_path, v): (&Path, &Array3<f32>),
+    (v_path, visited): (&Path, i64),
     shape: &VolumeShape,
 ) -> Result<(), ResumeError> {
     map_checks::finite(path, m, "first moments", ADVICE)?;
-    let visited = visited(v, shape);
     let (mut outside, mut zeros) = (0, 0);
     for ((z, y, column), value) in m.indexed_iter() {
         outside += usize::from(*value != 0.0 && place(shape, z, y, column / 2).0 > visited);
@@ -124,7 +123,7 @@ mod tests {
     fn judge([m, v]: &[Array3<f32>; 2], shape: &VolumeShape) -> Result<(), (Code, String)> {
         let (m_path, v_path) = (Path::new("1moment.mrcs"), Path::new("2moment.mrcs"));
         second(v_path, v, shape)
-            .and_then(|()| first(m_path, m, (v_path, v), shape))
+            .and_then(|visited| first(m_path, m, (v_path, visited), shape))
             .map_err(|error| (error.code(), error.to_string()))
     }
 

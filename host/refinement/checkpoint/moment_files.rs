@@ -147,9 +147,9 @@ pub fn read(
         files.push(read_file(&path, &shape)?);
         paths.push(path);
     }
-    moment_checks::second(&paths[2], &files[2], &shape)?;
+    let visited = moment_checks::second(&paths[2], &files[2], &shape)?;
     for (path, file) in paths[..2].iter().zip(&files) {
-        moment_checks::first(path, file, (&paths[2], &files[2]), &shape)?;
+        moment_checks::first(path, file, (&paths[2], visited), &shape)?;
     }
     Ok(from_files([&files[0], &files[1], &files[2]], shape))
 }

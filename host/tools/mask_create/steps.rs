@@ -1,8 +1,8 @@
 //! The steps of making a mask: combine, extend, soften, cut, and the shell of `--denovo` (spec 02 §7.3, 06 §10).
 
 use super::distance::squared_distances;
+use gpu::mask::background_share;
 use ndarray::{Array3, Axis, Zip};
-use std::f64::consts::PI;
 
 /// How a second map takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub fn soften(mask: &Array3<bool>, width: f64) -> Array3<f64> {
         let distances = squared_distances(mask, true, width.ceil() as usize);
         Zip::from(&mut out).and(&distances).par_for_each(|v, &d| {
             if *v < 1.0 && f64::from(d) < width * width {
-                *v = 0.5 + 0.5 * (PI * f64::from(d).sqrt() / width).cos();
+                *v = 1.0 - background_share(f64::from(d).sqrt(), 0.0, width);
             }
         });
     }
@@ -69,13 +69,7 @@ pub fn cut_helix(mask: &mut Array3<f64>, share: f64, width: f64) {
     let kept = n as f64 * share / 2.0;
     for (z, mut plane) in mask.axis_iter_mut(Axis(0)).enumerate() {
         let beyond = (z as f64 - (n / 2) as f64).abs() - kept;
-        let factor = if beyond < 0.0 {
-            1.0
-        } else if beyond < width {
-            0.5 + 0.5 * (PI * beyond / width).cos()
-        } else {
-            0.0
-        };
+        let factor = 1.0 - background_share(beyond, 0.0, width);
         plane.mapv_inplace(|v| v * factor);
     }
 }
@@ -90,14 +84,10 @@ pub fn shell(n: usize, radii: [f64; 2], centre: [f64; 3], width: f64) -> Array3<
         let at = [x, y, z].map(|i| i as f64 - middle);
         let square: f64 = (0..3).map(|i| (at[i] - centre[i]).powi(2)).sum();
         let d = square.sqrt();
-        *v = if d < inner - width || d > outer + width {
-            0.0
-        } else if d < inner {
-            0.5 - 0.5 * (PI * (d - (inner - width)) / width).cos()
-        } else if d <= outer {
-            1.0
+        *v = if d < inner {
+            background_share(d, inner - width, width)
         } else {
-            0.5 + 0.5 * (PI * (d - outer) / width).cos()
+            1.0 - background_share(d, outer, width)
         };
     });
     out

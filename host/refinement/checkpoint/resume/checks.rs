@@ -175,8 +175,8 @@ fn values_of(model: &Model, path: &Path) -> Result<(), ResumeError> {
 /// random ones for the particles of one iteration, and leaves that out when the run is continued before (spec 03 §5).
 pub fn equal_references(model: &Model, seeds_due: bool) -> Vec<String> {
     let classes = &model.classes;
-    let equal = classes.len() > 1 && classes.iter().all(|class| class.map == classes[0].map);
-    let warning = (equal && !seeds_due).then(|| {
+    let equal = || classes.len() > 1 && classes.iter().all(|class| class.map == classes[0].map);
+    let warning = (!seeds_due && equal()).then(|| {
         format!(
             "the references of all {} classes are the same map, and those of a run that is continued are not made different, so the \
              classes will stay equal. Start the run afresh, or continue from a later iteration.",
