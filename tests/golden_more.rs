@@ -23,6 +23,12 @@ const FIRST: Bounds = Bounds {
 /// Shells 0 to N/2 of the set's images.
 const SHELLS: usize = 17;
 
+/// As for other runs after several iterations.
+const LATER: Bounds = Bounds {
+    poses: 0.985,
+    ..FIRST
+};
+
 /// Root of the output of our run of a command of `golden/more` (the first line of its file), with its folder.
 struct Run {
     folder: tempfile::TempDir,
@@ -113,8 +119,8 @@ impl Run {
         (difference / power).sqrt()
     }
 
-    /// Particles by the multiple of 90° about z by which their best pose is turned from that of the input.
-    fn wedges(&self, root: &str) -> [usize; 4] {
+    /// Particles by the multiple of 90° about z by which their best pose after an iteration is turned from that of the input.
+    fn wedges(&self, root: &str, iteration: usize) -> [usize; 4] {
         let rots = |file: &str| {
             let document = Document::read(Path::new(file)).unwrap();
             let particles = document.require("particles").unwrap();
@@ -126,7 +132,7 @@ impl Run {
         };
         let input = self.reference.join("../input/p32.star");
         let before = rots(&input.to_string_lossy());
-        let after = rots(&format!("{root}_it001_data.star"));
+        let after = rots(&format!("{root}_it{iteration:03}_data.star"));
         let mut wedges = [0; 4];
         for ((name, before), (other, after)) in before.into_iter().zip(after) {
             assert_eq!(name, other);
@@ -143,7 +149,7 @@ fn check_relaxed(name: &str, wedges: [usize; 4]) {
     let found = compare(&run.reference, &run.root, 1, "C1");
     println!("{name}\n{found}");
     check(&found, &FIRST, 1);
-    let [theirs, ours] = [run.reference_root(), run.root.clone()].map(|root| run.wedges(&root));
+    let [theirs, ours] = [run.reference_root(), run.root.clone()].map(|root| run.wedges(&root, 1));
     println!("{name}: wedges {ours:?}, reference {theirs:?}");
     assert_eq!(
         theirs, wedges,
@@ -171,6 +177,24 @@ fn relaxed_symmetry_of_the_default_width() {
 #[test]
 fn relaxed_symmetry_of_three_degrees() {
     check_relaxed("relax_c4_sigma3", [60, 45, 51, 44]);
+}
+
+/// Two iterations on perturbed grids: the second goes around the poses that the first has found, in the wedges that it has found.
+#[test]
+fn relaxed_symmetry_on_perturbed_grids() {
+    let Some(run) = rerun("relax_c4_perturb") else {
+        return;
+    };
+    for (iteration, bounds) in [(1, &FIRST), (2, &LATER)] {
+        let found = compare(&run.reference, &run.root, iteration, "C1");
+        println!("iteration {iteration}\n{found}");
+        check(&found, bounds, iteration);
+        let [theirs, ours] =
+            [run.reference_root(), run.root.clone()].map(|root| run.wedges(&root, iteration));
+        println!("wedges {ours:?}, reference {theirs:?}");
+        let moved: usize = (0..4).map(|i| ours[i].abs_diff(theirs[i])).sum();
+        assert!(moved <= 2 * iteration, "{ours:?} {theirs:?}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::refinement::error::RunError;
 use crate::refinement::memory::host_plan::{self, HostPlan};
 use crate::refinement::settings::class_averages;
 use crate::refinement::settings::lengths;
+use crate::refinement::settings::local_search;
 use crate::refinement::settings::{DEFAULT_OFFSET_RANGE, DEFAULT_OFFSET_STEP, Settings};
 use crate::refinement::start_up::first_references;
 use crate::refinement::start_up::references::{self, References};
@@ -34,12 +35,6 @@ pub(crate) struct Input {
     /// D, Å.
     pub diameter: f64,
 }
-
-/// Said of `--relax_sym`.
-const UNSETTLED_RELAXATION: &str = concat!(
-    "--relax_sym is not settled: single iterations agree with RELION's, but in a test the assignments to the symmetry ",
-    "mates, right after two iterations, fell apart in the third. Compare the result with that of a run without it."
-);
 
 /// Read and check them.
 ///
@@ -69,9 +64,6 @@ pub(crate) fn read_input(
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     check_ctf(&settings, &particles, console)?;
     warn_all(console, &settings.gradient.warnings(&settings));
-    if settings.relaxed_symmetry.is_some() {
-        warn_all(console, &[UNSETTLED_RELAXATION.to_owned()]);
-    }
     let room = RoomOfRun {
         settings: &settings,
         particles: &particles,
@@ -81,6 +73,10 @@ pub(crate) fn read_input(
     tell_references(&references, &settings, console);
     let box_size = references[0].box_size();
     let pixel_size = references[0].pixel_size;
+    warn_all(
+        console,
+        local_search::coarse_offsets(&settings, pixel_size).as_slice(),
+    );
     lengths::check_resolutions(&settings, box_size as f64 * pixel_size)?;
     settings.classes = references[0].maps.len();
     let dimensions = references[0].dimensions();
