@@ -7,6 +7,7 @@ use crate::refinement::checkpoint::resume::Resumed;
 use crate::refinement::checkpoint::{self, FinalFiles};
 use crate::refinement::cli::console::{self, Console};
 use crate::refinement::cli::job_markers::Pipeline;
+use crate::refinement::cli::run_events;
 use crate::refinement::error::RunError;
 use crate::refinement::iteration::{self, Ended};
 use crate::refinement::job::Job;
@@ -20,40 +21,45 @@ use crate::refinement::settings::Settings;
 use crate::refinement::start_up;
 use crate::refinement::start_up::half_sets;
 use crate::refinement::start_up::scratch;
+use crate::refinement::warnings::at_end;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Run a fresh job from files to files, on as many threads as `--j` asks for (0: all cores). A collective of the ranks of
 /// the workers, each of which is given the same settings.
 pub fn run(settings: Settings, workers: &mut Workers) -> Result<(), RunError> {
     let pool = threads::pool(threads::of_rank(&settings, &workers.ranks))?;
-    pool.install(|| {
+    let console = run_events::console(&settings, &workers.ranks)?;
+    let result = pool.install(|| {
         let ranks = workers.ranks.clone();
-        let console = Console::new(settings.verbosity, ranks.leads());
         let stop = stop_sign(&settings, &ranks);
         ranks.watch().enter("start-up");
         let mut job = start_up::fresh(settings, &ranks, &console, &stop)?;
-        let mut writer = Writer::new(ranks.watch().view());
+        let mut writer = Writer::new(ranks.watch().view(), &console);
         lead(&ranks, || writer.begin(&mut job))?;
         iteration::update_resolution(&mut job, 0, &console);
         iterate(&mut job, workers, writer, &console, &stop)?;
+        at_end::tell(&job, &ranks, &console);
         leave_scratch(&mut job)
-    })
+    });
+    run_events::ended(&console, &result);
+    result
 }
 
 /// Go on with a run that was read from its optimiser file. `Settings::apply_continue_options` and
 /// [`Resumed::apply_settings`] have been called on it. A collective, as [`run`].
 pub fn resume(resumed: Resumed, workers: &mut Workers) -> Result<(), RunError> {
     let pool = threads::pool(threads::of_rank(&resumed.settings, &workers.ranks))?;
-    pool.install(|| {
+    let console = run_events::console(&resumed.settings, &workers.ranks)?;
+    let result = pool.install(|| {
         let ranks = workers.ranks.clone();
-        let console = Console::new(resumed.settings.verbosity, ranks.leads());
         let stop = stop_sign(&resumed.settings, &ranks);
         ranks.watch().enter("start-up");
         let exact = resumed.exact;
         let mut job = agree(&ranks, start_up::resumed(resumed, &ranks, &console))?;
         scratch::copy(&mut job.images, &job.settings, &ranks, &console, &stop)?;
-        let mut writer = Writer::new(ranks.watch().view());
+        let mut writer = Writer::new(ranks.watch().view(), &console);
         lead(&ranks, || writer.begin(&mut job))?;
         // RELION evaluates the resolution again here, which counts as one more iteration without gain.
         if !exact {
@@ -61,8 +67,11 @@ pub fn resume(resumed: Resumed, workers: &mut Workers) -> Result<(), RunError> {
             iteration::update_resolution(&mut job, iteration, &console);
         }
         iterate(&mut job, workers, writer, &console, &stop)?;
+        at_end::tell(&job, &ranks, &console);
         leave_scratch(&mut job)
-    })
+    });
+    run_events::ended(&console, &result);
+    result
 }
 
 fn stop_sign(settings: &Settings, ranks: &Arc<Ranks>) -> StopSign {
@@ -125,6 +134,7 @@ fn iterate(
             let forced = job.settings.force_converge && number == first && number > 1;
             check_convergence(job, number, forced, console);
         }
+        let begin = Instant::now();
         let ended = match iteration::run(job, workers, number, console, stop) {
             // Files that could not be written stop the work of the iteration after.
             Err(RunError::Stopped) => {
@@ -140,6 +150,7 @@ fn iterate(
                 Ok(job.particles.write(Path::new(&path), job.halves(), true)?)
             });
         }
+        run_events::iteration_done(console, job, begin.elapsed().as_secs_f64());
         if job.state.converged {
             lead(&ranks, || writer.wait())?;
             return finish(job, &ranks, console);

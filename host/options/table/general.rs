@@ -4,7 +4,7 @@ use super::super::entry::{Group, OnContinue, OptionEntry};
 use OnContinue::{FromCommandLine, IfGiven, SwitchOn};
 
 /// Input, output and the aim of the run.
-pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
+pub const GENERAL: [OptionEntry; 28] = OptionEntry::under(
     Group::General,
     [
         OptionEntry::text("--i", "", "Particle STAR file (needed for a new run)")
@@ -161,6 +161,12 @@ pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
             "1",
             "",
             "How much is printed: 0 nothing, 1 progress, 2 also estimates of memory",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::text(
+            "--json_log",
+            "",
+            "File that gets a line of JSON per stage, for schedulers and dashboards; docs/json-log.md lists the fields (not a RELION option)",
         )
         .on_continue(FromCommandLine),
     ],

@@ -357,6 +357,7 @@ impl Settings {
             &given.keep_scratch,
         );
         changes.apply("--verb", &mut self.verbosity, &given.verbosity);
+        changes.apply("--json_log", &mut self.json_log, &given.json_log);
         changes.apply(
             "--pipeline_control",
             &mut self.pipeline_control,

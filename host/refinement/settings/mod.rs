@@ -166,6 +166,8 @@ pub struct Settings {
     pub fast_subsets: bool,
     /// `--verb`.
     pub verbosity: i32,
+    /// `--json_log`.
+    pub json_log: Option<PathBuf>,
     /// `--random_seed`; None = from the clock.
     pub random_seed: Option<u32>,
     /// `--pad`.
@@ -369,19 +371,11 @@ impl Settings {
             keep_scratch: line.flag("--keep_scratch"),
             fast_subsets: line.flag("--fast_subsets"),
             verbosity: line.integer("--verb") as i32,
+            json_log: path("--json_log"),
             random_seed: u32::try_from(line.integer("--random_seed")).ok(),
             padding: between(line, "--pad", 1.0, 8.0, "it must lie between 1 and 8")?,
             max_coarse_size: optional_count(line, "--coarse_size")?,
-            adaptive_fraction: match above_zero(line, "--adaptive_fraction")? {
-                fraction if fraction <= 1.0 => fraction,
-                _ => {
-                    return Err(refuse(
-                        line,
-                        "--adaptive_fraction",
-                        "it is a fraction, at most 1",
-                    ));
-                }
-            },
+            adaptive_fraction: adaptive_fraction(line)?,
             max_significant: optional_count(line, "--maxsig")?,
             mask_edge: not_negative(line, "--maskedge")?,
             fix_sigma_noise: line.flag("--fix_sigma_noise"),
@@ -506,6 +500,18 @@ impl Settings {
                 root,
                 source,
             })
+    }
+}
+
+fn adaptive_fraction(line: &CommandLine) -> Result<f64, OptionsError> {
+    let fraction = above_zero(line, "--adaptive_fraction")?;
+    match fraction <= 1.0 {
+        true => Ok(fraction),
+        false => Err(refuse(
+            line,
+            "--adaptive_fraction",
+            "it is a fraction, at most 1",
+        )),
     }
 }
 

@@ -11,7 +11,8 @@ use crate::fourier::sums::Parked;
 use crate::maximization::Footprint;
 use crate::refinement::cli::console::{self, Console};
 use crate::refinement::cli::kernel_report::{self, KernelReport};
-use crate::refinement::cli::progress_bar::ProgressBar;
+use crate::refinement::cli::phase::Phase;
+use crate::refinement::cli::stage_log::Stage;
 use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
 use crate::refinement::parallel::load_balance::{CostRule, Dealt, deal};
@@ -19,7 +20,7 @@ use crate::refinement::parallel::reduction;
 use crate::refinement::parallel::workers::{Engine, StopSign, Workers, agree};
 use crate::refinement::steps::fourier_references;
 use crate::refinement::steps::rank_expectation::{self, Course, HalfResult, Source};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What the expectation step of an iteration found; the same on all ranks.
@@ -136,7 +137,8 @@ fn align(
     if workers.ranks.size() > 1 {
         job.images.drop_others(&own);
     }
-    let progress = Mutex::new(ProgressBar::new(own.len(), console.verbosity <= 0));
+    let iteration = Some(job.state.iteration);
+    let progress = Phase::with_bar(console, Stage::Expectation, iteration, own.len());
     let (mut results, mut parked) = (Vec::new(), Vec::new());
     let mut first = Some(references);
     for (half, share) in shares.iter().enumerate() {
@@ -175,10 +177,6 @@ fn align(
             sums.restore(parked).map_err(ExpectationError::from)?;
         }
     }
-    progress
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .finish();
     Ok(results)
 }
 
