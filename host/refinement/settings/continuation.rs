@@ -391,7 +391,9 @@ impl Changes<'_> {
                 false
             }
             Some(OnContinue::IfGivenNotAuto) => on_the_line,
-            Some(OnContinue::FromCommandLine | OnContinue::ContinueOnly) => true,
+            Some(
+                OnContinue::FromCommandLine | OnContinue::MustBeRepeated | OnContinue::ContinueOnly,
+            ) => true,
             Some(OnContinue::FromFile) | None => false,
         };
         if holds && kept != given {
