@@ -107,6 +107,14 @@ fn iterate(
     // The maps have been read already.
     let rest = HostPlan { maps: 0.0, ..plan };
     agree(&ranks, rest.check(free).map_err(RunError::from))?;
+    if let Some(regions) = &job.regions {
+        console.say(" Images are compared without the signal of the unwanted region (--red_mask)");
+        if job.state.iteration + 1 < regions.from_iteration {
+            console.say(
+                "  but not in the first iteration, which has no orientations yet to project that signal with",
+            );
+        }
+    }
     let last = start_up::last_iteration(&job.settings);
     let first = job.state.iteration + 1;
     if first > last {
@@ -176,9 +184,22 @@ fn not_converged(root: &str, last: usize) -> String {
 
 fn check_convergence(job: &mut Job, iteration: usize, forced: bool, console: &Console) {
     console.say(&console::auto_refine_status(iteration, &job.state));
-    if forced || schedule::has_converged(&job.state, &job.schedule()) {
+    let extra = job.settings.regions.extra_iterations;
+    let done = match job.state.iterations_after_convergence {
+        Some(done) => done + 1,
+        None if schedule::has_converged(&job.state, &job.schedule()) => 0,
+        None if forced => extra,
+        None => return,
+    };
+    job.state.iterations_after_convergence = Some(done);
+    if forced || done >= extra {
         job.state.converged = true;
         console.say(&console::converged());
+    } else {
+        let number = done + 1;
+        console.say(&format!(
+            " Auto-refine has converged; iteration {number} of --extra_iter {extra} follows before the last one"
+        ));
     }
 }
 

@@ -91,6 +91,34 @@ fn local_symmetry() {
     classify(&set, &options);
 }
 
+/// Images are compared without the signal of a region: of the current map, or of a map that stays; searched locally, by
+/// cross-correlation, and from particles without orientations, for which the first iteration subtracts nothing.
+#[test]
+fn signal_subtraction() {
+    let set = Set::new("C1", 2).with_regions();
+    let local = "--i poses.star --healpix_order 2 --sigma_ang 5 --offset_range 2 --offset_step 2";
+    let masks = "--red_mask red.mrc --yellow_mask yellow.mrc";
+    classify(&set, &format!("{local} --ref references.star {masks}"));
+    classify(&set, &format!("{local} --zero_mask --skip_align {masks}"));
+    let map = "--red_mask red.mrc --yellow_map yellow_map.mrc";
+    classify(
+        &set,
+        &format!("{SEARCH} --i poses.star --zero_mask --firstiter_cc {map}"),
+    );
+    classify(&set, &format!("{SEARCH} --zero_mask {masks}"));
+}
+
+/// The FSC of half-sets under a mask, and iterations beyond convergence.
+#[test]
+fn half_sets_under_a_mask() {
+    let options = format!(
+        "{SEARCH} --ctf --norm --scale --flatten_solvent --pad 1 --zero_mask --auto_refine --split_random_halves \
+         --low_resol_join_halves 40 --auto_iter_max 2 --fsc_mask red.mrc --red_mask red.mrc --yellow_mask yellow.mrc"
+    );
+    let set = Set::of("C1", 1, 20).with_regions();
+    agree(&set, &options, &Bounds::default());
+}
+
 #[test]
 fn several_references() {
     let options = format!("{SEARCH} --zero_mask --ref references.star");

@@ -83,6 +83,7 @@ fn compare_stages(from: usize) {
         references_ctf_corrected: true,
         priors_from_current: false,
         gradient: false,
+        subtraction: None,
     };
     let layout = GroupLayout::new(&input, 0).unwrap();
     for (shell, &v) in numbers(&stages["inverse_variance_first_shells"])

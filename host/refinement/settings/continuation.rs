@@ -77,6 +77,32 @@ impl Settings {
             &mut self.lowpass_mask,
             &given.lowpass_mask,
         );
+        let (regions, given_regions) = (&mut self.regions, &given.regions);
+        for (option, value, given) in [
+            (
+                "--red_mask",
+                &mut regions.wanted_mask,
+                &given_regions.wanted_mask,
+            ),
+            (
+                "--yellow_mask",
+                &mut regions.unwanted_mask,
+                &given_regions.unwanted_mask,
+            ),
+            (
+                "--yellow_map",
+                &mut regions.unwanted_map,
+                &given_regions.unwanted_map,
+            ),
+            ("--fsc_mask", &mut regions.fsc_mask, &given_regions.fsc_mask),
+        ] {
+            changes.apply(option, value, given);
+        }
+        changes.apply(
+            "--extra_iter",
+            &mut regions.extra_iterations,
+            &given_regions.extra_iterations,
+        );
         changes.apply("--tau", &mut self.tau_spectrum, &given.tau_spectrum);
         changes.apply(
             "--center_classes",
