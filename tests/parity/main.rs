@@ -95,17 +95,23 @@ fn local_symmetry() {
 /// cross-correlation, and from particles without orientations, for which the first iteration subtracts nothing.
 #[test]
 fn signal_subtraction() {
-    let set = Set::new("C1", 2).with_regions();
     let local = "--i poses.star --healpix_order 2 --sigma_ang 5 --offset_range 2 --offset_step 2";
     let masks = "--red_mask red.mrc --yellow_mask yellow.mrc";
-    classify(&set, &format!("{local} --ref references.star {masks}"));
-    classify(&set, &format!("{local} --zero_mask --skip_align {masks}"));
     let map = "--red_mask red.mrc --yellow_map yellow_map.mrc";
-    classify(
-        &set,
-        &format!("{SEARCH} --i poses.star --zero_mask --firstiter_cc {map}"),
-    );
-    classify(&set, &format!("{SEARCH} --zero_mask {masks}"));
+    for (classes, options) in [
+        (2, format!("{local} --ref references.star {masks}")),
+        (
+            1,
+            format!("--i poses.star --zero_mask --skip_align {masks}"),
+        ),
+        (
+            1,
+            format!("{SEARCH} --i poses.star --zero_mask --firstiter_cc {map}"),
+        ),
+        (1, format!("{SEARCH} --zero_mask {masks}")),
+    ] {
+        classify(&Set::new("C1", classes).with_regions(), &options);
+    }
 }
 
 /// The FSC of half-sets under a mask, and iterations beyond convergence.

@@ -64,8 +64,7 @@ fn compare_stages(from: usize) {
         );
     }
     let references = [reference::Reference::Host(prepared.volume)];
-    let options = ExpectationOptions::new(170.0);
-    let fine = size("image_size_fine");
+    let (options, fine) = (ExpectationOptions::new(170.0), size("image_size_fine"));
     let sizes = [ImageSizes {
         full: fine,
         fine,
