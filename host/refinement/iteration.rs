@@ -71,7 +71,7 @@ pub fn run(
     };
     let moves = due(Schedule::looks_at_sampling);
     if !cc && !job.settings.skip_align && due(Schedule::estimates_accuracies) {
-        estimate_accuracies(job, &workers.ranks, &references[0], &sizes, console)?;
+        estimate_accuracies(job, &workers.ranks, &references.whole[0], &sizes, console)?;
     }
     if moves {
         update_sampling(job, iteration, cc, console);

@@ -116,6 +116,7 @@ fn iterate(
     // The maps have been read already.
     let rest = HostPlan { maps: 0.0, ..plan };
     agree(&ranks, rest.check(free).map_err(RunError::from))?;
+    tell_regions(job, console);
     let last = start_up::last_iteration(&job.settings);
     let first = job.state.iteration + 1;
     if first > last {
@@ -176,6 +177,17 @@ fn iterate(
     lead(&ranks, || writer.wait())
 }
 
+/// Says what is subtracted from the images.
+fn tell_regions(job: &Job, console: &Console) {
+    let Some(regions) = &job.regions else { return };
+    console.say(" Images are compared without the signal of the unwanted region (--red_mask)");
+    if job.state.iteration + 1 < regions.from_iteration {
+        console.say(
+            "  but not in the first iteration, which has no orientations yet to project that signal with",
+        );
+    }
+}
+
 /// Says that an auto-refinement has ended before its end, and how to go on.
 fn not_converged(root: &str, last: usize) -> String {
     let optimiser = shell_word(format!("{root}_it{last:03}_optimiser.star"));
@@ -187,9 +199,15 @@ fn not_converged(root: &str, last: usize) -> String {
 
 fn check_convergence(job: &mut Job, iteration: usize, forced: bool, console: &Console) {
     console.say(&console::auto_refine_status(iteration, &job.state));
-    if forced || schedule::has_converged(&job.state, &job.schedule()) {
+    let (extra, rule) = (job.settings.regions.extra_iterations, job.schedule());
+    if schedule::is_last(&mut job.state, &rule, extra, forced) {
         job.state.converged = true;
         console.say(&console::converged());
+    } else if let Some(done) = job.state.iterations_after_convergence {
+        let number = done + 1;
+        console.say(&format!(
+            " Auto-refine has converged: iteration {number} of --extra_iter {extra} before the last one"
+        ));
     }
 }
 

@@ -102,7 +102,7 @@ pub fn global(
     unsafe {
         device.launch(&WeightedColumns {
             image_count: count as u32,
-            images: images.masked.view(),
+            images: images.compared(),
             image_stride: layout.stride as u32,
             ctf: images.comparison_ctf(input),
             scales: images.scales.view(),

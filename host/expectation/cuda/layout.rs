@@ -212,7 +212,7 @@ impl DeviceLayout {
         unsafe {
             device.launch(&ProjectSlices {
                 orientations: rows.len() as u32,
-                volume: iteration.references[0].view(),
+                volume: iteration.compared[0].view(),
                 shape: iteration.shape.view(),
                 axes: grid.rows.coarse_axes.block.view().offset(rows.start),
                 selection: View::null(),

@@ -196,6 +196,7 @@ impl SecondPass<'_> {
                 rows: (count * slots) as u32,
                 shares: self.shares.offset(row * layout.count),
                 masked: images.masked.view().offset(part.start * layout.stride),
+                compared: images.compared().offset(part.start * layout.stride),
                 power_weight: layout.power_weight.view(),
                 image_stride: layout.stride as u32,
                 pixel_count: layout.count as u32,

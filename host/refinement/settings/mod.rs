@@ -8,6 +8,7 @@ pub(crate) mod local_search;
 pub mod map_options;
 pub(crate) mod not_repeated;
 pub(crate) mod option_values;
+pub mod region_options;
 
 use crate::device::Precision;
 use crate::fourier::shape::Dimensions;
@@ -19,6 +20,7 @@ use crate::refinement::settings::option_values::{
     above_zero, below_hundred, between, count, not_negative, optional_count, particle_diameter,
     psi_step, refuse, small,
 };
+use crate::refinement::settings::region_options::RegionOptions;
 use std::path::{Path, PathBuf};
 
 /// Options of a run; from the command line, or from an optimiser file with the command line on top (`--continue`).
@@ -220,6 +222,8 @@ pub struct Settings {
     pub force_converge: bool,
     /// How maps are made from the sums.
     pub maps: MapOptions,
+    /// Regions that are told apart, and the iterations that belong to them.
+    pub regions: RegionOptions,
     /// `--grad` and what belongs to it.
     pub gradient: GradientSettings,
 }
@@ -398,6 +402,7 @@ impl Settings {
             use_all_data: line.flag("--use_all_data"),
             force_converge: line.flag("--force_converge"),
             maps: MapOptions::from_values(line)?,
+            regions: RegionOptions::from_values(line)?,
             gradient: GradientSettings::from_values(line)?,
         })
     }
@@ -420,6 +425,9 @@ impl Settings {
         }
         if let Some(trouble) = self.maps.excluded_by(self) {
             return refuse(&trouble);
+        }
+        if let Some(trouble) = self.regions.excluded_by(self) {
+            return refuse(trouble);
         }
         if self.deterministic && self.gpu.is_some() {
             return refuse(

@@ -15,6 +15,7 @@ use crate::refinement::settings::local_search;
 use crate::refinement::settings::{DEFAULT_OFFSET_RANGE, DEFAULT_OFFSET_STEP, Settings};
 use crate::refinement::start_up::first_references;
 use crate::refinement::start_up::references::{self, References};
+use crate::refinement::start_up::regions::RegionFiles;
 use crate::refinement::start_up::solvent_masks::Solvent;
 use crate::refinement::start_up::starting_poses;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub(crate) struct Input {
     pub references: Vec<References>,
     pub sampling: Sampling,
     pub solvent: Solvent,
+    pub regions: RegionFiles,
     /// D, Å.
     pub diameter: f64,
 }
@@ -126,12 +128,16 @@ pub(crate) fn read_input(
     let (solvent, warnings) =
         Solvent::read(&mut settings, &references[0].maps[0], pixel_size, diameter)?;
     warn_all(console, &warnings);
+    let reference = &references[0].maps[0];
+    let regions = RegionFiles::read(&mut settings, &particles, reference, pixel_size)?;
+    warn_all(console, &regions.warnings);
     Ok(Input {
         settings,
         particles,
         references,
         sampling,
         solvent,
+        regions,
         diameter,
     })
 }

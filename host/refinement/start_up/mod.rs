@@ -6,6 +6,7 @@ pub(crate) mod initial_low_pass;
 pub mod initial_noise;
 pub(crate) mod input_checks;
 pub mod references;
+pub(crate) mod regions;
 pub(crate) mod scratch;
 pub mod solvent_masks;
 pub(crate) mod starting_poses;
@@ -44,6 +45,7 @@ use crate::refinement::start_up::input_checks::{
     warn_all,
 };
 use crate::refinement::start_up::references::References;
+use crate::refinement::start_up::regions::RegionFiles;
 use crate::refinement::start_up::solvent_masks::Solvent;
 use crate::refinement::state::RunState;
 use crate::refinement::steps::external;
@@ -161,6 +163,7 @@ fn first_job(
         references,
         sampling,
         solvent,
+        regions,
         diameter,
     } = input;
     let (box_size, pixel_size) = (references[0].box_size(), references[0].pixel_size);
@@ -193,6 +196,8 @@ fn first_job(
         unmasked: Vec::new(),
         alarms: Alarms::default(),
         local_symmetry: local_symmetry(&settings, box_size, pixel_size)?,
+        regions: regions.regions,
+        fsc_mask: regions.fsc_mask,
         gradient: schedule,
         settings,
         particles,
@@ -243,6 +248,9 @@ pub fn resumed(
         diameter,
     )?;
     warn_all(console, &warnings);
+    let reference = &models[0].classes[0].map;
+    let regions = RegionFiles::read(&mut settings, &particles, reference, pixel_size)?;
+    warn_all(console, &regions.warnings);
     if models.len() == 2 {
         let same_image = particles.first_with_same_image();
         warn_all(console, &half_sets::warnings(&particles, &same_image));
@@ -266,6 +274,8 @@ pub fn resumed(
         unmasked: Vec::new(),
         alarms: Alarms::default(),
         local_symmetry: local_symmetry(&settings, box_size, pixel_size)?,
+        regions: regions.regions,
+        fsc_mask: regions.fsc_mask,
         gradient: schedule,
         settings,
         particles,

@@ -104,6 +104,7 @@ fn better_with_the_negative(
         references_ctf_corrected: job.state.references_ctf_corrected,
         priors_from_current: false,
         gradient: false,
+        subtraction: None,
     };
     let mut engine = CpuEngine::new();
     if engine.begin_iteration(&input).is_err() {
