@@ -12,8 +12,12 @@ pub mod gridding;
 pub mod grouping;
 pub mod halves;
 mod image_share;
+pub mod local;
+#[cfg(test)]
+mod local_tests;
 pub mod map;
 pub mod offsets;
+pub mod own_samples;
 pub mod prepare;
 pub mod product;
 pub mod project;

@@ -13,6 +13,7 @@ mod groups;
 mod images;
 mod layout;
 mod listing;
+mod local;
 mod offsets;
 mod on_host;
 mod own_orientations;
