@@ -49,9 +49,7 @@ impl Batch {
             first.push(own.len() as u32);
         }
         // An order that leaps about.
-        let walk: Vec<u32> = (0..7)
-            .flat_map(|k| (k..count as u32).step_by(7))
-            .collect();
+        let walk: Vec<u32> = (0..7).flat_map(|k| (k..count as u32).step_by(7)).collect();
         let values = poisoned(device, own.len() * SHIFTS);
         let (d_own, d_first) = (device.upload(&own).unwrap(), device.upload(&first).unwrap());
         let (d_axes, d_walk) = (

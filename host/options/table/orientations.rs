@@ -1,7 +1,7 @@
 //! Which orientations and offsets are searched, and corrections of the images.
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
-use OnContinue::{FromCommandLine, IfGiven, IfGivenNotAuto, MustBeRepeated};
+use OnContinue::{IfGiven, IfGivenNotAuto, MustBeRepeated};
 
 const SUBTOMOGRAM_OFFSETS: &str =
     "offset ranges per axis belong to subtomograms; use --offset_range";
