@@ -15,15 +15,18 @@ fn local_differences_follow_the_definition() {
     let Some(device) = device() else { return };
     let batch = Batch::new();
     let d = Uploaded::new(&device, &batch);
-    batch.local(&device, &d, "local_differences_10", |a, device| {
-        device.launch(&a).unwrap();
-    });
-    batch.local(&device, &d, "local_differences_22", |a, device| {
-        device.launch(&LocalDifferences22::from(a)).unwrap();
-    });
-    batch.local(&device, &d, "local_differences_32", |a, device| {
-        device.launch(&LocalDifferences32::from(a)).unwrap();
-    });
+    // SAFETY: array sizes as the kernels demand.
+    unsafe {
+        batch.local(&device, &d, "local_differences_10", |a, device| {
+            device.launch(&a).unwrap();
+        });
+        batch.local(&device, &d, "local_differences_22", |a, device| {
+            device.launch(&LocalDifferences22::from(a)).unwrap();
+        });
+        batch.local(&device, &d, "local_differences_32", |a, device| {
+            device.launch(&LocalDifferences32::from(a)).unwrap();
+        });
+    }
 }
 
 impl Batch {
@@ -49,9 +52,7 @@ impl Batch {
             first.push(own.len() as u32);
         }
         // An order that leaps about.
-        let walk: Vec<u32> = (0..7)
-            .flat_map(|k| (k..count as u32).step_by(7))
-            .collect();
+        let walk: Vec<u32> = (0..7).flat_map(|k| (k..count as u32).step_by(7)).collect();
         let values = poisoned(device, own.len() * SHIFTS);
         let (d_own, d_first) = (device.upload(&own).unwrap(), device.upload(&first).unwrap());
         let (d_axes, d_walk) = (
