@@ -123,7 +123,7 @@ fn directions_in_cone(sampling: &Sampling, centre: [f64; 3], sigma: f64) -> Vec<
     // The margin is for rounding; the angle itself decides.
     let border = cone.cos() - 1e-9;
     let mut inside = Vec::new();
-    for index in sampling.directions_near(&mates, cone) {
+    for index in sampling.views.near(&mates, cone) {
         let cosine = cosine_of(index);
         if cosine > border {
             let angle = cosine.min(1.0).acos().to_degrees();

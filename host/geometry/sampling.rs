@@ -44,7 +44,7 @@ pub struct Sampling {
     /// Coarse translations, Å, unperturbed, in index order.
     pub translations: Vec<[f64; 2]>,
     /// Unit viewing vector of each coarse direction, unperturbed.
-    views: Views,
+    pub(super) views: Views,
 }
 
 impl Sampling {
@@ -189,15 +189,6 @@ impl Sampling {
     /// Unit viewing vectors of the coarse directions, unperturbed.
     pub fn views(&self) -> &[[f64; 3]] {
         self.views.all()
-    }
-
-    /// Indices of coarse directions that may lie within `angle` of one of `centres`, as [`Views::near`].
-    pub fn directions_near<'a>(
-        &'a self,
-        centres: &'a [[f64; 3]],
-        angle: f64,
-    ) -> impl Iterator<Item = usize> + 'a {
-        self.views.near(centres, angle)
     }
 
     /// Coarse angular step in degrees: 360/(6·2^h), or that of psi for class averages.
