@@ -117,12 +117,18 @@ impl PixelList {
         &self.rows
     }
 
-    /// The first `length` pixels in the order of tiles of 8 × 8 pixels, so that those that follow each other are neighbours.
-    pub fn in_tiles(&self, length: usize) -> Vec<u32> {
+    /// The first `length` pixels in the order of squares of 2 × 2 pixels in squares of 4 × 4 and so on, so that those that follow
+    /// each other are neighbours.
+    pub fn in_squares(&self, length: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..length as u32).collect();
         order.sort_by_key(|&i| {
             let (x, y) = (self.x[i as usize], self.y[i as usize]);
-            (y.div_euclid(8), x / 8, y, x)
+            // Rows are counted from the lowest.
+            let [x, y] = [x, y + (self.size / 2) as i32].map(|v| v as u64);
+            (0..16).fold(0u64, |key, bit| {
+                let square = (y >> bit & 1) << 1 | (x >> bit & 1);
+                key | square << (2 * bit)
+            })
         });
         order
     }
@@ -171,20 +177,25 @@ mod tests {
     }
 
     #[test]
-    fn tiles_keep_neighbours_together() {
+    fn squares_keep_neighbours_together() {
         let list = PixelList::new(40);
         let length = list.projected(30);
-        let order = list.in_tiles(length);
+        let order = list.in_squares(length);
         let mut seen = order.clone();
         seen.sort_unstable();
         assert!(seen.iter().copied().eq(0..length as u32));
-        // A tile comes once: it is left for good when the next begins.
-        let tile = |&i: &u32| (list.x[i as usize] / 8, list.y[i as usize].div_euclid(8));
-        let mut tiles: Vec<_> = order.iter().map(tile).collect();
-        tiles.dedup();
-        let number = tiles.len();
-        tiles.sort_unstable();
-        tiles.dedup();
-        assert_eq!(tiles.len(), number);
+        // A square comes once: it is left for good when the next begins.
+        for side in [2, 4, 8] {
+            let square = |&i: &u32| {
+                let (x, y) = (list.x[i as usize], list.y[i as usize] + 20);
+                (x / side, y / side)
+            };
+            let mut squares: Vec<_> = order.iter().map(square).collect();
+            squares.dedup();
+            let number = squares.len();
+            squares.sort_unstable();
+            squares.dedup();
+            assert_eq!(squares.len(), number);
+        }
     }
 }

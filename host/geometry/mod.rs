@@ -7,6 +7,7 @@ pub mod random;
 pub mod relaxation;
 pub mod sampling;
 pub mod symmetry;
+pub mod views;
 
 /// 3×3 matrix, rows first.
 pub type Matrix3 = [[f64; 3]; 3];

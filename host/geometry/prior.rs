@@ -108,23 +108,23 @@ pub fn most_local_orientations(sampling: &Sampling, search: &LocalSearch) -> usi
 }
 
 /// Directions by their angle to the prior direction. Cosines are compared first: the arc cosine is taken of the few
-/// directions inside the cone only, since this runs over the whole grid for every particle.
+/// directions inside the cone only, and of the others none is looked at that lies in a patch far away, since this is done
+/// for every particle.
 fn directions_in_cone(sampling: &Sampling, centre: [f64; 3], sigma: f64) -> Vec<(usize, f64)> {
     let operators = sampling.symmetry.operators();
     let mut mates = vec![centre];
     mates.extend(operators.iter().map(|g| apply(g, centre)));
+    let cosine_of = |index: usize| {
+        let view = sampling.views()[index];
+        let cosines = mates.iter().map(|&mate| dot(view, mate));
+        cosines.fold(f64::NEG_INFINITY, f64::max)
+    };
+    let cone = (CUTOFF * sigma).min(180.0).to_radians();
     // The margin is for rounding; the angle itself decides.
-    let border = (CUTOFF * sigma).min(180.0).to_radians().cos() - 1e-9;
-    let mut nearest = (0, f64::NEG_INFINITY);
+    let border = cone.cos() - 1e-9;
     let mut inside = Vec::new();
-    for (index, &view) in sampling.views().iter().enumerate() {
-        let cosine = mates
-            .iter()
-            .map(|&mate| dot(view, mate))
-            .fold(f64::NEG_INFINITY, f64::max);
-        if cosine > nearest.1 {
-            nearest = (index, cosine);
-        }
+    for index in sampling.views.near(&mates, cone) {
+        let cosine = cosine_of(index);
         if cosine > border {
             let angle = cosine.min(1.0).acos().to_degrees();
             if angle < CUTOFF * sigma {
@@ -132,8 +132,15 @@ fn directions_in_cone(sampling: &Sampling, centre: [f64; 3], sigma: f64) -> Vec<
             }
         }
     }
-    if inside.is_empty() && !sampling.views().is_empty() {
-        inside.push((nearest.0, 1.0));
+    if inside.is_empty() {
+        let mut nearest: Option<(usize, f64)> = None;
+        for index in 0..sampling.views().len() {
+            let cosine = cosine_of(index);
+            if nearest.is_none_or(|(_, largest)| cosine > largest) {
+                nearest = Some((index, cosine));
+            }
+        }
+        inside.extend(nearest.map(|(index, _)| (index, 1.0)));
     }
     normalised(inside)
 }

@@ -2,6 +2,7 @@
 
 mod directions;
 
+use super::views::Views;
 use super::{Matrix3, euler, healpix, symmetry::PointGroup};
 
 /// A coarse direction of the asymmetric unit.
@@ -43,7 +44,7 @@ pub struct Sampling {
     /// Coarse translations, Å, unperturbed, in index order.
     pub translations: Vec<[f64; 2]>,
     /// Unit viewing vector of each coarse direction, unperturbed.
-    views: Vec<[f64; 3]>,
+    pub(super) views: Views,
 }
 
 impl Sampling {
@@ -115,7 +116,7 @@ impl Sampling {
             perturbation: 0.0,
             directions: vec![direction],
             translations: disc_of_translations(offset_range, offset_step),
-            views: vec![euler::viewing_direction(0.0, 0.0)],
+            views: Views::new(vec![euler::viewing_direction(0.0, 0.0)]),
         }
     }
 
@@ -187,7 +188,7 @@ impl Sampling {
 
     /// Unit viewing vectors of the coarse directions, unperturbed.
     pub fn views(&self) -> &[[f64; 3]] {
-        &self.views
+        self.views.all()
     }
 
     /// Coarse angular step in degrees: 360/(6·2^h), or that of psi for class averages.
@@ -326,9 +327,9 @@ impl Sampling {
     }
 }
 
-fn views_of(directions: &[Direction]) -> Vec<[f64; 3]> {
+fn views_of(directions: &[Direction]) -> Views {
     let view = |d: &Direction| euler::viewing_direction(d.rot, d.tilt);
-    directions.iter().map(view).collect()
+    Views::new(directions.iter().map(view).collect())
 }
 
 /// Step of psi for class averages where none is given (`--psi_step`), degrees.

@@ -15,15 +15,18 @@ fn local_differences_follow_the_definition() {
     let Some(device) = device() else { return };
     let batch = Batch::new();
     let d = Uploaded::new(&device, &batch);
-    batch.local(&device, &d, "local_differences_10", |a, device| {
-        device.launch(&a).unwrap();
-    });
-    batch.local(&device, &d, "local_differences_22", |a, device| {
-        device.launch(&LocalDifferences22::from(a)).unwrap();
-    });
-    batch.local(&device, &d, "local_differences_32", |a, device| {
-        device.launch(&LocalDifferences32::from(a)).unwrap();
-    });
+    // SAFETY: array sizes as the kernels demand.
+    unsafe {
+        batch.local(&device, &d, "local_differences_10", |a, device| {
+            device.launch(&a).unwrap();
+        });
+        batch.local(&device, &d, "local_differences_22", |a, device| {
+            device.launch(&LocalDifferences22::from(a)).unwrap();
+        });
+        batch.local(&device, &d, "local_differences_32", |a, device| {
+            device.launch(&LocalDifferences32::from(a)).unwrap();
+        });
+    }
 }
 
 impl Batch {

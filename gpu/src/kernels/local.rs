@@ -4,7 +4,7 @@
 //! all shifts, lies in shared memory, where all threads read the same pixel at the same time. A thread interpolates its
 //! slice at that pixel and keeps the sums of its orientation with all shifts in registers: nothing of a slice goes through
 //! memory, and no sums are put together. Orientations of a local search are neighbours, so their pixels lie side by side in the
-//! reference; `walk` takes the pixels tile by tile, so that the next ones lie there too.
+//! reference; `walk` takes neighbouring pixels after each other, so that the next ones lie there too.
 
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;

@@ -131,7 +131,7 @@ impl DeviceLayout {
             coarse_stride,
             fine_count: host.fine_projected(),
             projected: host.full_projected(),
-            coarse_walk: device.upload(&list.in_tiles(coarse_count))?,
+            coarse_walk: device.upload(&list.in_squares(coarse_count))?,
             coarse_weight: device.upload(&host.coarse_comparison_weight)?,
             fine_weight: device.upload(&host.comparison_weight)?,
             inverse_variance: device.upload(&host.inverse_variance)?,
