@@ -86,21 +86,26 @@ fn table(arguments: &Arguments, rows: &[Row]) -> String {
     let of_machine = doctor::examine();
     // What the engines depend on.
     let told = ["instruction sets", "cores", "memory", "NVIDIA driver"];
-    let found = of_machine.iter().filter(|f| told.contains(&f.name.as_str()));
+    let found = of_machine
+        .iter()
+        .filter(|f| told.contains(&f.name.as_str()));
     lines.extend(found.map(|finding| (finding.name.as_str(), finding.text.clone())));
     let cards = cards::read().unwrap_or_default();
-    lines.push(("cards", match (cards.as_slice(), &arguments.gpu) {
-        ([], _) => "none".to_owned(),
-        (cards, checked) => {
-            let names: Vec<&str> = cards.iter().map(|card| card.name.as_str()).collect();
-            let which = match checked.as_deref() {
-                None => "not checked".to_owned(),
-                Some("") => "all checked".to_owned(),
-                Some(list) => format!("checked: --gpu {list}"),
-            };
-            format!("{} ({which})", names.join(", "))
-        }
-    }));
+    lines.push((
+        "cards",
+        match (cards.as_slice(), &arguments.gpu) {
+            ([], _) => "none".to_owned(),
+            (cards, checked) => {
+                let names: Vec<&str> = cards.iter().map(|card| card.name.as_str()).collect();
+                let which = match checked.as_deref() {
+                    None => "not checked".to_owned(),
+                    Some("") => "all checked".to_owned(),
+                    Some(list) => format!("checked: --gpu {list}"),
+                };
+                format!("{} ({which})", names.join(", "))
+            }
+        },
+    ));
     lines.extend([
         (
             "data",
@@ -254,11 +259,20 @@ mod tests {
         };
         let good = Row::of("all-threads", &found(1.0, 1.0)).unwrap();
         let text = table(&arguments, &[good]);
-        for part in ["program", "tolerances", "40 simulated images", "≥ 0.995", "exit status 0"] {
+        for part in [
+            "program",
+            "tolerances",
+            "40 simulated images",
+            "≥ 0.995",
+            "exit status 0",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         let bad = Row::of("gpu", &found(0.5, 1.0)).unwrap();
         let text = table(&arguments, &[bad]);
-        assert!(text.contains("DIFFERS") && text.contains("exit status 1"), "{text}");
+        assert!(
+            text.contains("DIFFERS") && text.contains("exit status 1"),
+            "{text}"
+        );
     }
 }

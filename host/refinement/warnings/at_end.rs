@@ -12,8 +12,9 @@ use ndarray::Array3;
 const SIDE: usize = 64;
 /// Resolution that compared maps are filtered to at least, Å.
 const COARSE: f64 = 20.0;
-/// A run must have gone so many iterations for its resolution to be judged.
-const ITERATIONS: usize = 3;
+/// A run must have gone so many iterations, the last of them without a gain, for its resolution to be judged.
+const ITERATIONS: usize = 5;
+const WITHOUT_GAIN: usize = 2;
 
 /// Returns a small copy of the reference that a run with `--ref` starts from, to compare its last map with; None for other runs.
 pub fn first_reference(job: &Job) -> Option<Array3<f64>> {
@@ -52,6 +53,7 @@ fn stuck(job: &Job) -> Option<Finding> {
     let settings = &job.settings;
     let judged = settings.reference.is_some()
         && job.state.iteration >= ITERATIONS
+        && (job.state.converged || job.state.iterations_without_gain >= WITHOUT_GAIN)
         && job.gradient.is_none()
         && !settings.skip_align;
     let filter = settings.initial_low_pass.filter(|_| judged)?;
@@ -108,9 +110,9 @@ fn no_mask(job: &Job) -> Option<Finding> {
         return None;
     }
     let diameter = job.expectation.particle_diameter;
-    let radius = diameter / 2.0 / job.models[0].pixel_size + job.settings.mask_edge;
+    let radius = diameter / 2.0 / job.models[0].pixel_size;
     masks::absent(
-        masks::power_outside(&job.models[0].classes[0].map, radius)?,
+        masks::solvent_level(&job.models[0].classes[0].map, radius)?,
         diameter,
     )
 }

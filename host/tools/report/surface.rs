@@ -266,11 +266,10 @@ mod tests {
     fn axes_point_as_in_the_slices() {
         // Off the middle along x (right in the first two views), y (up in the first, right in the last) and z.
         let surface = Surface::of(&ball([28.0, 26.0, 30.0]), 2.0, KNOWN).unwrap();
-        for (image, [right, up]) in
-            surface
-                .images
-                .iter()
-                .zip([[6.0, 2.0], [6.0, 4.0], [2.0, 4.0]])
+        for (image, [right, up]) in surface
+            .images
+            .iter()
+            .zip([[6.0, 2.0], [6.0, 4.0], [2.0, 4.0]])
         {
             let (mut sum, mut count) = ([0.0; 2], 0.0);
             for pixel in (0..SIDE * SIDE).filter(|pixel| image[2 * pixel + 1] > 0) {
