@@ -78,7 +78,7 @@ fn interpolated(map: &Array3<f64>, at: [f64; 3]) -> f64 {
     let low = at.map(|v| v.floor() as i64);
     let mut value = 0.0;
     for corner in 0..8i64 {
-        let place = [0, 1, 2].map(|axis| low[axis] + (corner >> axis & 1));
+        let place = [0, 1, 2].map(|axis| low[axis] + ((corner >> axis) & 1));
         if place.iter().any(|p| *p < 0 || *p >= side) {
             continue;
         }
@@ -89,7 +89,7 @@ fn interpolated(map: &Array3<f64>, at: [f64; 3]) -> f64 {
     value
 }
 
-/// Judges the size of a map beside its reference; pixels of `pixel_size` Å.
+/// Judges the size of a map beside its reference; `pixel_size` is that of the images, Å.
 pub fn differs(found: Magnification, pixel_size: f64) -> Option<Finding> {
     let off = found.factor - 1.0;
     let [best, as_it_is] = found.correlation;
