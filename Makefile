@@ -3,6 +3,8 @@
 # Both install first what is missing (make setup).
 # make install PREFIX=/opt/gerelion   programs, manual pages, completions, module files
 # make dist       one archive with all of that for other machines, in dist/
+# make site       the pages as a site, in target/book (needs mdbook)
+# make evidence   docs/evidence.md, from runs of the programs
 # make bench-ci   both benchmark presets, small enough for two cores
 
 CARGO ?= cargo
@@ -12,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Jobs of several processes are built in where an MPI is installed.
 FEATURES = $(if $(shell command -v mpicc),--features mpi)
 
-.PHONY: all setup build install dist demo test bench-ci options
+.PHONY: all setup build install dist demo test bench-ci options site evidence
 
 all: build
 
@@ -42,6 +44,13 @@ test: setup
 	$(CARGO) test --workspace --doc $(FEATURES)
 	$(CARGO) nextest run --workspace $(FEATURES); status=$$?; \
 	awk -f tests/summary.awk "$${CARGO_TARGET_DIR:-target}/nextest/default/junit.xml"; exit $$status
+	sh tests/first_kernel.sh
+
+site:
+	sh scripts/site.sh
+
+evidence: build
+	sh scripts/evidence.sh
 
 bench-ci: build
 	target/release/gerelion bench --preset trpv1 --n 300 --box 64

@@ -117,8 +117,16 @@ fn resolution(model: &Path) -> String {
 
 /// Six views of each map: three slices, three projections.
 fn check_images(page: &Page, titles: &[&str], side: u32) {
-    let images = page.images();
+    let (surfaces, images): (Vec<_>, Vec<_>) = page
+        .images()
+        .into_iter()
+        .partition(|(name, _)| name.contains("surface seen"));
     assert_eq!(images.len(), 6 * titles.len(), "{images:?}");
+    let first = surfaces
+        .iter()
+        .filter(|(name, _)| name.starts_with(titles[0]));
+    let sides: Vec<[u32; 2]> = first.map(|(_, sides)| *sides).collect();
+    assert_eq!(sides, [[300, 300]; 3], "{surfaces:?}");
     for title in titles {
         let of_map = images.iter().filter(|(name, _)| name.starts_with(title));
         let sides: Vec<[u32; 2]> = of_map.map(|(_, sides)| *sides).collect();
@@ -207,7 +215,7 @@ fn gradient_runs_of_the_reference_program() {
         assert!(words.contains(expected), "{expected}");
     }
     let images = of_3d.images();
-    assert_eq!(images.len(), 6 + 2, "{images:?}");
+    assert_eq!(images.len(), 6 + 3 + 2, "{images:?}");
     assert_eq!(images[0].0, "Class 1 in iteration 0");
 }
 
@@ -387,7 +395,28 @@ fn larger_reference_runs() {
     for name in ["class3d_k2_c4", "class3d_k1_noperturb"] {
         if let Some(folder) = golden(name) {
             let text = page(&folder.join("run"));
-            assert!(!Page::parse(&text).images().is_empty());
+            let page = Page::parse(&text);
+            assert!(!page.images().is_empty());
+            assert!(text.len() < 3_000_000, "{} bytes", text.len());
+            // Everybody can read it: each drawing has words, each column a head.
+            let drawings = page
+                .0
+                .descendants()
+                .filter(|n| n.tag_name().name() == "svg");
+            assert!(drawings.clone().count() > 2);
+            for drawing in drawings {
+                assert!(
+                    drawing
+                        .attribute("aria-label")
+                        .is_some_and(|label| !label.is_empty())
+                );
+            }
+            for head in page.elements("th") {
+                assert!(head.attribute("scope").is_some());
+            }
+            if !page.text().contains("2D classification") {
+                assert!(page.text().contains("Noise of the optics groups"));
+            }
         }
     }
 }

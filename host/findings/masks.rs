@@ -5,8 +5,8 @@ use ndarray::Array3;
 
 /// Share of the signal that may lie outside a mask.
 const OUTSIDE: f64 = 0.1;
-/// Share of a map's power that may lie outside the particle's sphere.
-const SOLVENT: f64 = 0.1;
+/// Level of a map outside the particle's sphere, as a share of that inside (root mean squares).
+const SOLVENT: f64 = 0.05;
 
 /// Share of what two independent half maps have in common that a mask (0 to 1) leaves out. Noise, which they do not share, adds
 /// nothing on average. None where they have nothing in common.
@@ -36,32 +36,35 @@ pub fn too_tight(share: f64) -> Option<Finding> {
     })
 }
 
-/// Share of a map's power beyond `radius` voxels of the centre, within the sphere that the box holds; None for an empty map.
-pub fn power_outside(map: &Array3<f64>, radius: f64) -> Option<f64> {
+/// Root mean square of a map beyond `radius` voxels of the centre, within the sphere that the box holds, as a share of that nearer
+/// to the centre; None for an empty map.
+pub fn solvent_level(map: &Array3<f64>, radius: f64) -> Option<f64> {
     let centre = map.dim().0 as f64 / 2.0;
     let square = |i: usize| (i as f64 - centre).powi(2);
-    let [mut outside, mut all] = [0.0; 2];
+    // Sum of squares and number of voxels, inside and outside.
+    let mut sums = [[0.0; 2]; 2];
     for ((z, y, x), v) in map.indexed_iter() {
         let distance = square(z) + square(y) + square(x);
         if distance < centre * centre {
-            all += v * v;
-            if distance > radius * radius {
-                outside += v * v;
-            }
+            let [sum, count] = &mut sums[usize::from(distance > radius * radius)];
+            *sum += v * v;
+            *count += 1.0;
         }
     }
-    (all > 0.0).then(|| outside / all)
+    let [inside, outside] = sums.map(|[sum, count]| (sum / f64::max(count, 1.0)).sqrt());
+    (inside > 0.0).then(|| outside / inside)
 }
 
-/// Judges a map that was not masked by the share of its power outside the particle of `diameter` Å.
-pub fn absent(share: f64, diameter: f64) -> Option<Finding> {
-    (share > SOLVENT).then(|| {
+/// Judges a map that was not masked by its level outside the particle of `diameter` Å.
+pub fn absent(level: f64, diameter: f64) -> Option<Finding> {
+    (level > SOLVENT).then(|| {
         Finding::new(
             Kind::MaskAbsent,
             format!(
-                "the map is not masked, and {:.0} % of its power lies outside the particle ({diameter:.0} Å): noise that references carry \
-                 from iteration to iteration. Give --flatten_solvent and --zero_mask, or a --solvent_mask.",
-                100.0 * share
+                "the map is not masked: outside the particle ({diameter:.0} Å) its root mean square is {:.0} % of that inside. This is noise, \
+                 which references carry from iteration to iteration and which images are aligned to. Give --flatten_solvent and \
+                 --zero_mask, or a --solvent_mask.",
+                100.0 * level
             ),
         )
     })
@@ -101,8 +104,11 @@ mod tests {
     #[test]
     fn noise_around_a_particle_is_power_outside() {
         let mut random = rand_pcg::Pcg64::seed_from_u64(2);
-        assert_eq!(power_outside(&ball(10.0), 12.0), Some(0.0));
-        let share = power_outside(&noisy(&ball(10.0), &mut random), 12.0).unwrap();
+        assert_eq!(solvent_level(&ball(10.0), 12.0), Some(0.0));
+        let share = solvent_level(&noisy(&ball(10.0), &mut random), 12.0).unwrap();
+        // Uniform noise from -1 to 1, beside a ball that fills 58 % of the sphere.
+        let expected = (1.0f64 / 3.0 / (1.0 / 3.0 + 0.58)).sqrt();
+        assert!((share - expected).abs() < 0.05, "{share} {expected}");
         assert!(
             absent(share, 170.0).unwrap().text.contains("170 Å"),
             "{share}"

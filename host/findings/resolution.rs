@@ -3,7 +3,7 @@
 use super::{Finding, Kind};
 
 /// Share of the reference's resolution that the final one must fall below.
-const BEYOND: f64 = 0.85;
+const BEYOND: f64 = 0.75;
 
 /// Judges the resolution `reached` (Å) of a refinement that started from a reference filtered to `filter` Å.
 pub fn stuck(reached: f64, filter: f64) -> Option<Finding> {
@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn a_resolution_near_that_of_the_reference_is_stuck() {
         assert_eq!(stuck(8.8, 40.0), None);
-        assert_eq!(stuck(33.9, 40.0), None);
+        assert_eq!(stuck(29.9, 40.0), None);
         assert_eq!(stuck(38.0, 0.0), None, "the reference was not filtered");
         assert!(stuck(36.0, 40.0).unwrap().text.contains("36.0 Å, while"));
         assert!(stuck(f64::INFINITY, 40.0).is_some());

@@ -11,6 +11,9 @@ const STEPS: i32 = 15;
 const DIFFERENCE: f64 = 0.025;
 /// Correlation that map and reference must reach: others are of different molecules.
 const ALIKE: f64 = 0.8;
+/// What the rescaled reference lacks to a perfect correlation must be less than this share of what it lacks as it is: a map of
+/// noise fits many sizes about as well.
+const BETTER: f64 = 0.7;
 
 /// How large a map is beside a reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,7 +78,7 @@ fn interpolated(map: &Array3<f64>, at: [f64; 3]) -> f64 {
     let low = at.map(|v| v.floor() as i64);
     let mut value = 0.0;
     for corner in 0..8i64 {
-        let place = [0, 1, 2].map(|axis| low[axis] + (corner >> axis & 1));
+        let place = [0, 1, 2].map(|axis| low[axis] + ((corner >> axis) & 1));
         if place.iter().any(|p| *p < 0 || *p >= side) {
             continue;
         }
@@ -86,11 +89,12 @@ fn interpolated(map: &Array3<f64>, at: [f64; 3]) -> f64 {
     value
 }
 
-/// Judges the size of a map beside its reference; pixels of `pixel_size` Å.
+/// Judges the size of a map beside its reference; `pixel_size` is that of the images, Å.
 pub fn differs(found: Magnification, pixel_size: f64) -> Option<Finding> {
     let off = found.factor - 1.0;
     let [best, as_it_is] = found.correlation;
-    (off.abs() > DIFFERENCE && best > ALIKE).then(|| {
+    let is_better = 1.0 - best < BETTER * (1.0 - as_it_is);
+    (off.abs() > DIFFERENCE && best > ALIKE && is_better).then(|| {
         let (how, other) = match off > 0.0 {
             true => ("larger", "smaller"),
             false => ("smaller", "larger"),
@@ -144,6 +148,11 @@ mod tests {
             text.contains("% larger") && text.contains("smaller than the 2.100 Å"),
             "{text}"
         );
+        let noise = Magnification {
+            factor: 1.035,
+            correlation: [0.871, 0.868],
+        };
+        assert_eq!(differs(noise, 2.0), None, "any size fits noise");
         assert_eq!(
             magnification(&Array3::zeros((8, 8, 8)), &particle(1.0), 3.0),
             None

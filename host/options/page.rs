@@ -57,14 +57,19 @@ fn write_row(page: &mut String, entry: &OptionEntry) {
     };
     let treatment = match entry.treatment {
         Treatment::Works => "works".to_owned(),
-        Treatment::WithoutEffect(reason) => format!("no effect: {reason}"),
-        Treatment::Refused(reason) => format!("**refused**: {reason}"),
+        Treatment::WithoutEffect(reason) => format!("no effect: {}", plain(reason)),
+        Treatment::Refused(reason) => format!("**refused**: {}", plain(reason)),
     };
-    let meaning = entry.meaning.replace('|', "\\|");
+    let meaning = plain(entry.meaning);
     let _ = writeln!(
         page,
         "| `{}{value}` | {default} | {} | {meaning} | {treatment} |",
         entry.name,
         entry.on_continue.mark(),
     );
+}
+
+/// Text in a cell of a table: without what Markdown would take for the end of the cell, or for markup.
+fn plain(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;")
 }

@@ -7,6 +7,7 @@ mod floors;
 mod lengths;
 mod links;
 mod pages;
+mod shell;
 mod sources;
 mod unsafe_code;
 

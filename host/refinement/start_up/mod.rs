@@ -102,28 +102,11 @@ pub fn fresh(
         job.alarms.first_reference = at_end::first_reference(&job);
     }
     let contrast = match ranks.leads() && job.settings.reference.is_some() {
-        true => check_contrast(&job, console, stop),
+        true => contrast::check_showing(&job, console, stop),
         false => Ok(None),
     };
     warn_all(console, agree(ranks, contrast)?.as_slice());
     Ok(job)
-}
-
-/// Returns a warning where the contrast of images and reference seems to differ.
-fn check_contrast(
-    job: &Job,
-    console: &Console,
-    stop: &StopSign,
-) -> Result<Option<String>, RunError> {
-    let total = contrast::images(job);
-    let title = " Comparing the contrast of images and reference ...";
-    let phase = Phase::begin(console, Stage::CheckContrast, None, title, total);
-    let found = contrast::check(job, &mut |done| {
-        phase.set(done);
-        stop.check()
-    });
-    phase.set(total);
-    found
 }
 
 /// Input whose particles are those that will be aligned, with half-sets and images.

@@ -13,7 +13,7 @@ const SIDE: usize = 64;
 /// Resolution that compared maps are filtered to at least, Å.
 const COARSE: f64 = 20.0;
 /// A run must have gone so many iterations for its resolution to be judged.
-const ITERATIONS: usize = 3;
+const ITERATIONS: usize = 5;
 
 /// Returns a small copy of the reference that a run with `--ref` starts from, to compare its last map with; None for other runs.
 pub fn first_reference(job: &Job) -> Option<Array3<f64>> {
@@ -52,7 +52,8 @@ fn stuck(job: &Job) -> Option<Finding> {
     let settings = &job.settings;
     let judged = settings.reference.is_some()
         && job.state.iteration >= ITERATIONS
-        && job.gradient.is_none()
+        // A classification fits noise to its reference, and finds resolution in it.
+        && job.halves()
         && !settings.skip_align;
     let filter = settings.initial_low_pass.filter(|_| judged)?;
     resolution::stuck(1.0 / job.state.current_resolution, filter)
@@ -108,9 +109,9 @@ fn no_mask(job: &Job) -> Option<Finding> {
         return None;
     }
     let diameter = job.expectation.particle_diameter;
-    let radius = diameter / 2.0 / job.models[0].pixel_size + job.settings.mask_edge;
+    let radius = diameter / 2.0 / job.models[0].pixel_size;
     masks::absent(
-        masks::power_outside(&job.models[0].classes[0].map, radius)?,
+        masks::solvent_level(&job.models[0].classes[0].map, radius)?,
         diameter,
     )
 }
@@ -143,7 +144,7 @@ fn size(job: &Job) -> Option<Finding> {
     let (map, _) = coarse(job, averaged(&job.models[0].classes[0].map));
     let radius = 1.1 * job.expectation.particle_diameter / 2.0 / pixel_size;
     let found = scale::magnification(&map, &reference, radius)?;
-    scale::differs(found, job.models[0].pixel_size)
+    scale::differs(found, job.particles.optics[0].pixel_size)
 }
 
 /// A small map filtered to a resolution at which all maps of a run can be compared, and its pixel size.

@@ -10,8 +10,12 @@ use crate::fourier::reference::{self, Reference};
 use crate::fourier::shape::Dimensions;
 use crate::geometry::sampling::Sampling;
 use crate::model::{ClassModel, Model};
+use crate::refinement::cli::console::Console;
+use crate::refinement::cli::phase::Phase;
+use crate::refinement::cli::stage_log::Stage;
 use crate::refinement::error::RunError;
 use crate::refinement::job::{Job, uniform_directions};
+use crate::refinement::parallel::workers::StopSign;
 use crate::refinement::schedule::image_size::{self, PassRule, SizeRule};
 use crate::refinement::start_up::references::resample;
 
@@ -31,14 +35,26 @@ const RESOLUTION: f64 = 30.0;
 /// Shifts on a line from the centre outwards at most.
 const SHIFTS: f64 = 3.0;
 
-/// Returns the number of images that are compared.
-pub fn images(job: &Job) -> usize {
-    job.particles.particles.len().min(IMAGES)
+/// As [`check`], with its progress on the console; `stop` may stop it.
+pub fn check_showing(
+    job: &Job,
+    console: &Console,
+    stop: &StopSign,
+) -> Result<Option<String>, RunError> {
+    let total = job.particles.particles.len().min(IMAGES);
+    let title = " Comparing the contrast of images and reference ...";
+    let phase = Phase::begin(console, Stage::CheckContrast, None, title, total);
+    let found = check(job, &mut |done| {
+        phase.set(done);
+        stop.check()
+    });
+    phase.set(total);
+    found
 }
 
 /// Warns when the images of a new run fit the negative of the (first) reference, or of any class average, better than the
 /// reference itself.
-pub fn check(
+fn check(
     job: &Job,
     poll: &mut dyn FnMut(usize) -> Result<(), RunError>,
 ) -> Result<Option<String>, RunError> {

@@ -3,6 +3,7 @@
 use super::files::{self, SetName};
 use super::film::Film;
 use super::latest::Latest;
+use super::surface::Molecule;
 use super::tables::{Model, Optimiser, Sampling};
 use super::{ReportError, pace};
 use std::path::Path;
@@ -155,15 +156,20 @@ fn read_latest(
     sets: &mut Vec<Set>,
     notes: &mut Vec<String>,
 ) -> Result<Latest, ReportError> {
+    let optimisers = sets.iter().rev().filter_map(|set| set.optimiser.as_ref());
+    let molecule = Molecule {
+        mass,
+        diameter: optimisers.filter_map(|o| o.particle_diameter).next(),
+    };
     let Some(last) = sets.last() else {
         return Err(files::nothing(prefix, "; there are optimiser files only"));
     };
-    match Latest::read(prefix, last, mass, notes) {
+    match Latest::read(prefix, last, molecule, notes) {
         Ok(latest) => Ok(latest),
         Err(error) if sets.len() > 1 => {
             notes.push(unreadable(last.name, &error));
             sets.pop();
-            Latest::read(prefix, &sets[sets.len() - 1], mass, notes)
+            Latest::read(prefix, &sets[sets.len() - 1], molecule, notes)
         }
         Err(error) => Err(error),
     }

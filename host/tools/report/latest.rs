@@ -27,22 +27,17 @@ pub struct Latest {
 }
 
 impl Latest {
-    /// Read the files of a set; missing ones are noted. Surfaces are drawn for a molecule of `mass` kDa, or one of a usual size.
+    /// Read the files of a set; missing ones are noted. Surfaces are those of `molecule`.
     pub fn read(
         prefix: &str,
         set: &Set,
-        mass: Option<f64>,
+        molecule: Molecule,
         notes: &mut Vec<String>,
     ) -> Result<Self, ReportError> {
         let mut missing = Vec::new();
         let mut maps = Vec::new();
         let mut averages = None;
         let mut drawn = 0;
-        let optimiser = set.optimiser.as_ref();
-        let molecule = Molecule {
-            mass,
-            diameter: optimiser.and_then(|optimiser| optimiser.particle_diameter),
-        };
         if set.model.is_2d {
             let stack = set.name.file(prefix, "_classes.mrcs");
             if stack.is_file() {

@@ -50,9 +50,8 @@ fn search(folder: &str, depth: usize, found: &mut BTreeSet<String>) {
         if let Some(root) = root_of(&name) {
             found.insert(format!("{folder}/{root}"));
         } else if name.ends_with(stage_lines::ENDING) {
-            if let Some(root) = stage_lines::root_named_in(Path::new(&path)) {
-                found.insert(format!("{folder}/{root}"));
-            }
+            let roots = stage_lines::roots_named_in(Path::new(&path));
+            found.extend(roots.iter().map(|root| format!("{folder}/{root}")));
         } else if depth > 1 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             search(&path, depth - 1, found);
         }

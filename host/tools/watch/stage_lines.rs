@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 /// Logs are looked for beside the files of a run under names that end so.
 pub const ENDING: &str = ".jsonl";
-/// Longest first line that is looked at, bytes.
-const FIRST_LINE: u64 = 1 << 20;
+/// Logs are looked through so far for runs, bytes.
+const LONGEST: u64 = 1 << 26;
 /// Warnings that are kept, the latest ones.
 const MOST_WARNINGS: usize = 20;
 
 /// What the log says about the latest run in it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StageLines {
+    /// Output root, without its folder.
+    pub root: String,
     /// Process and machine.
     pub process: Option<(u64, String)>,
     /// The iteration that the run was asked for.
@@ -58,17 +60,26 @@ pub struct Progress {
     pub time: f64,
 }
 
-/// Returns the output root named in the first line of a log, without its folder; None for other files.
-pub fn root_named_in(path: &Path) -> Option<String> {
-    let file = std::fs::File::open(path).ok()?;
-    let mut line = String::new();
-    BufReader::new(file.take(FIRST_LINE))
-        .read_line(&mut line)
-        .ok()?;
-    let first: Value = serde_json::from_str(&line).ok()?;
-    let root = first.get("output_root")?.as_str()?;
-    let name = root.rsplit('/').next().filter(|name| !name.is_empty())?;
-    (first.get("event")? == "run").then(|| name.to_owned())
+/// Returns the output roots, without their folders, of the runs in a log; none for other files.
+pub fn roots_named_in(path: &Path) -> Vec<String> {
+    let named = |line: &str| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        let name = line.get("output_root")?.as_str()?.rsplit('/').next()?;
+        (line.get("event")? == "run" && !name.is_empty()).then(|| name.to_owned())
+    };
+    let Ok(file) = std::fs::File::open(path) else {
+        return Vec::new();
+    };
+    let mut lines = BufReader::new(file.take(LONGEST))
+        .lines()
+        .map_while(Result::ok);
+    // A log begins with a run.
+    let Some(first) = lines.next().and_then(|line| named(&line)) else {
+        return Vec::new();
+    };
+    let others = lines.filter(|line| line.contains("output_root"));
+    let others = others.filter_map(|line| named(&line));
+    std::iter::once(first).chain(others).collect()
 }
 
 /// Returns the log of the run with output root `root`: named in its command line, or beside its files.
@@ -82,7 +93,7 @@ pub fn of_root(root: &str, command_line: &str) -> Option<PathBuf> {
     let named = words
         .find(|word| *word == "--json_log")
         .and_then(|_| words.next());
-    let is_of_run = |path: &PathBuf| root_named_in(path).is_some_and(|found| found == name);
+    let is_of_run = |path: &PathBuf| roots_named_in(path).iter().any(|found| found == name);
     if let Some(path) = named.map(PathBuf::from).filter(is_of_run) {
         return Some(path);
     }
@@ -95,19 +106,27 @@ pub fn of_root(root: &str, command_line: &str) -> Option<PathBuf> {
     logs.into_iter().find(is_of_run)
 }
 
-/// Reads a log; None where it cannot be read.
-pub fn read(path: &Path) -> Option<StageLines> {
-    Some(parse(&std::fs::read_to_string(path).ok()?))
+/// Reads what a log says about the run with output root `root`; None where it cannot be read.
+pub fn read(path: &Path, root: &str) -> Option<StageLines> {
+    let name = root.rsplit('/').next()?;
+    Some(parse(&std::fs::read_to_string(path).ok()?, name))
 }
 
-fn parse(text: &str) -> StageLines {
-    let mut found = StageLines::default();
+/// A continued run adds to the log under a name of its own, and its iterations follow those before.
+fn parse(text: &str, name: &str) -> StageLines {
+    let (mut found, mut current) = (StageLines::default(), StageLines::default());
     // Lines that were written in part are passed over.
     for line in text
         .lines()
-        .filter_map(|l| serde_json::from_str::<Value>(l).ok())
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
     {
-        found.take(&line);
+        if line["event"] == "run" && current.root == name {
+            found = current.clone();
+        }
+        current.take(&line);
+    }
+    if current.root == name {
+        found = current;
     }
     found
 }
@@ -121,7 +140,9 @@ impl StageLines {
         match line.get("event").and_then(Value::as_str) {
             Some("run") => {
                 let goes_on = line.get("continues") == Some(&Value::Bool(true));
+                let root = word("output_root").unwrap_or_default();
                 *self = Self {
+                    root: root.rsplit('/').next().unwrap_or_default().to_owned(),
                     iterations: match goes_on {
                         true => std::mem::take(&mut self.iterations),
                         false => Vec::new(),
@@ -173,7 +194,7 @@ impl StageLines {
 mod tests {
     use super::*;
 
-    const LOG: &str = r#"{"event":"run","time":10.0,"process_id":7,"host":"node1","last_iteration":25}
+    const LOG: &str = r#"{"event":"run","output_root":"x/run","time":10.0,"process_id":7,"host":"node1","last_iteration":25}
 {"event":"warning","time":10.5,"text":"look here"}
 {"event":"iteration","time":11.0,"iteration":1,"resolution_angstrom":20.5,"average_pmax":0.25,"seconds":3.5}
 {"event":"progress","time":12.0,"stage":"expectation","iteration":2,"done":5,"total":20,"remaining_s":30.0}
@@ -182,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_latest_lines_say_where_a_run_is() {
-        let found = parse(LOG);
+        let found = parse(LOG, "run");
         assert_eq!(found.process, Some((7, "node1".into())));
         assert_eq!(found.last_iteration, Some(25));
         assert_eq!(found.iterations.len(), 1);
@@ -199,13 +220,18 @@ mod tests {
     #[test]
     fn a_continued_run_keeps_the_iterations_before() {
         let go_on = r#"{"event":"end","status":"failed","message":"GR-0101"}
-{"event":"run","process_id":8,"host":"node1","continues":true}
+{"event":"run","output_root":"run","process_id":8,"host":"node1","continues":true}
 {"event":"iteration","iteration":2,"resolution_angstrom":null}"#;
-        let found = parse(&format!("{LOG}{go_on}"));
+        let found = parse(&format!("{LOG}{go_on}"), "run");
         assert_eq!(found.iterations.len(), 2);
         assert_eq!(found.iterations[1].resolution, None);
         assert_eq!(found.end, None);
-        let anew = parse(&format!("{LOG}{}", go_on.replace("true", "false")));
+        let anew = parse(&format!("{LOG}{}", go_on.replace("true", "false")), "run");
         assert_eq!(anew.iterations.len(), 1);
+        let renamed = go_on.replace("\"run\",\"process_id\"", "\"run_ct1\",\"process_id\"");
+        let log = format!("{LOG}{renamed}");
+        assert_eq!(parse(&log, "run_ct1").iterations.len(), 2);
+        let before = parse(&log, "run");
+        assert_eq!((before.iterations.len(), before.end.is_some()), (1, true));
     }
 }

@@ -61,8 +61,8 @@ impl Standing {
         let _ = pace::fill(&mut sets);
         let optimiser = sets.iter().rev().find_map(|set| set.optimiser.as_ref());
         let command_line = optimiser.map_or("", |optimiser| &optimiser.command_line);
-        let log =
-            stage_lines::of_root(prefix, command_line).and_then(|path| stage_lines::read(&path));
+        let log = stage_lines::of_root(prefix, command_line)
+            .and_then(|path| stage_lines::read(&path, prefix));
         let mut standing = Self::of_files(prefix, &sets, now);
         standing.notes = notes;
         if let Some(log) = log {

@@ -39,7 +39,7 @@ impl Screen {
             lines => format!("\x1b[{lines}F\x1b[J"),
         };
         let mut out = io::stdout().lock();
-        write!(out, "{back}{}\n", shown.join("\n"))?;
+        writeln!(out, "{back}{}", shown.join("\n"))?;
         self.lines = shown.len();
         out.flush()
     }
