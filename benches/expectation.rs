@@ -104,6 +104,7 @@ fn expectation(c: &mut Criterion) {
         references_ctf_corrected: true,
         priors_from_current: false,
         gradient: false,
+        subtraction: None,
     };
     let particles: Vec<Particle> = (0..IMAGES).map(|i| particle(i, &simulation)).collect();
     let batch: Vec<BatchItem> = particles

@@ -9,6 +9,7 @@ pub mod dataset;
 pub mod device;
 pub mod errors;
 pub mod expectation;
+pub mod findings;
 pub mod formats;
 pub mod fourier;
 pub mod geometry;

@@ -195,7 +195,7 @@ fn whole_families_are_refused_with_their_reason() {
         ("--tomograms t.star", "tomography"),
         ("--multibody_masks m.star", "multi-body"),
         ("--realign_movie_frames m.star", "movie"),
-        ("--yellow_map y.mrc", "signal subtraction"),
+        ("--sim_anneal", "simulated annealing"),
         ("--sgd", "gradient"),
         ("--pad_ctf", "disabled"),
     ] {

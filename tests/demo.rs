@@ -118,6 +118,10 @@ fn selfcheck_compares_threads_and_fails_without_the_gpu_it_was_asked_for() {
         out.status.success() && text.contains("all-threads: poses identical 1.0000"),
         "{out:?}"
     );
+    let kept = std::fs::read_to_string(folder.path().join("selfcheck/selfcheck.txt")).unwrap();
+    for part in ["processor", "tolerances", "all-threads", "exit status 0"] {
+        assert!(kept.contains(part) && text.contains(part), "{part}: {kept}");
+    }
     let out = gerelion(folder.path(), "selfcheck --n 8 --gpu 99");
     assert!(!out.status.success(), "{out:?}");
 }

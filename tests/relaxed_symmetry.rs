@@ -63,7 +63,8 @@ fn pseudo_symmetric_set(folder: &Path) {
     document.write(&folder.join("images.star")).unwrap();
 }
 
-/// Share of the particles whose rot is nearer to the true one than to any of its mates.
+/// Share of the particles whose rot is nearer to the true one, turned by the multiple of 90° that most of them have in common, than
+/// to any of its mates. A map that starts from mixed orientations may come out turned as a whole.
 fn share_found(folder: &Path, root: &str) -> f64 {
     let column = |file: &str| {
         let document = Document::read(&folder.join(file)).unwrap();
@@ -79,14 +80,16 @@ fn share_found(folder: &Path, root: &str) -> f64 {
     };
     let (truth, found) = (column("truth.star"), column(&format!("{root}_data.star")));
     assert_eq!((truth.len(), found.len()), (PARTICLES, PARTICLES));
-    let right = truth.iter().zip(&found).filter(|((a, truth), (b, rot))| {
+    let mut turns = [0; 4];
+    for ((a, truth), (b, rot)) in truth.iter().zip(&found) {
         assert_eq!(a, b);
-        ((rot - truth) / 90.0).round().rem_euclid(4.0) == 0.0
-    });
-    right.count() as f64 / PARTICLES as f64
+        turns[((rot - truth) / 90.0).round().rem_euclid(4.0) as usize] += 1;
+    }
+    f64::from(turns.into_iter().max().unwrap()) / PARTICLES as f64
 }
 
-fn refine(folder: &Path, words: &str) {
+/// Runs a refinement and returns what it told.
+fn refine(folder: &Path, words: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_relion_refine"))
         .args(words.split_whitespace())
         .args([
@@ -103,26 +106,52 @@ fn refine(folder: &Path, words: &str) {
         .output()
         .unwrap();
     succeeded(&output);
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
-/// Two iterations: in the third one of this set the assignments fall apart, for a reason that is not known yet, of which the
-/// program warns.
+/// Searches of the tests, but for the step of offsets.
+const SEARCH: &str =
+    "--i images.star --ini_high 15 --healpix_order 3 --sigma_ang 3 --offset_range 3";
+
+/// Steps of 3 Å, well below the resolution of the map (see [`coarse_steps_of_the_offset_mix_the_mates`]).
+const FINE: &str = "--offset_step 0.5";
+
+/// A map of mixed orientations is where a refinement in C4 ends: a quarter of the particles is right. Relaxed, they find the odd arm
+/// within a few iterations, and keep it.
 #[test]
 fn the_odd_arm_is_found() {
+    const ITERATIONS: usize = 9;
+    /// From here on the particles have to be right.
+    const SETTLED: usize = 4;
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     pseudo_symmetric_set(folder);
-    let common = "--i images.star --ref reference.mrc --ini_high 15 --healpix_order 3 --sigma_ang 3 --offset_range 3 \
-                  --offset_step 2 --iter 2";
-    refine(folder, &format!("{common} --o plain"));
-    let plain = share_found(folder, "plain_it002");
-    refine(folder, &format!("{common} --relax_sym C4 --o relaxed"));
-    let [first, relaxed] = ["relaxed_it001", "relaxed_it002"].map(|root| share_found(folder, root));
+    refine(
+        folder,
+        &format!("{SEARCH} {FINE} --ref reference.mrc --iter 1 --o mixed"),
+    );
+    let common = format!("{SEARCH} {FINE} --ref mixed_it001_class001.mrc");
+    refine(folder, &format!("{common} --iter 4 --o plain"));
+    let plain = share_found(folder, "plain_it004");
+    refine(
+        folder,
+        &format!("{common} --iter {ITERATIONS} --relax_sym C4 --o relaxed"),
+    );
+    let shares: Vec<f64> = (1..=ITERATIONS)
+        .map(|iteration| share_found(folder, &format!("relaxed_it{iteration:03}")))
+        .collect();
     println!(
-        "{relaxed} of the particles in the right one of four orientations, {first} after iteration 1, {plain} without --relax_sym"
+        "in the right one of four orientations after each iteration: {shares:?}; {plain} without --relax_sym"
     );
     assert!((0.2..=0.3).contains(&plain), "{plain}");
-    assert!(relaxed >= 0.9, "{relaxed}");
+    assert!(
+        shares[SETTLED - 1..].iter().all(|&share| share >= 0.95),
+        "{shares:?}"
+    );
 
     // Continued, the mates are still searched: the optimiser file knows the group.
     let from = "--continue relaxed_it001_optimiser.star --o continued --iter 2";
@@ -139,16 +168,39 @@ fn the_odd_arm_is_found() {
     assert!(same.count() >= PARTICLES - 1);
 }
 
+/// Mates differ by little, and the first pass of a search chooses among them with the best of its offsets: steps of 12 Å leave it
+/// with errors of 6 Å, which matter more than a missing half of an arm in images of 15 Å. What it has left out the second pass does
+/// not compare. The program warns of such steps.
+#[test]
+fn coarse_steps_of_the_offset_mix_the_mates() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    pseudo_symmetric_set(folder);
+    let common = format!("{SEARCH} --ref reference.mrc --iter 5 --relax_sym C4");
+    for (step, enough) in [("2", false), ("0.5", true)] {
+        let told = refine(folder, &format!("{common} --offset_step {step} --o step"));
+        let shares: Vec<f64> = (1..=5)
+            .map(|iteration| share_found(folder, &format!("step_it{iteration:03}")))
+            .collect();
+        println!("steps of {step} pixels: {shares:?}");
+        let worst = shares.iter().copied().fold(1.0, f64::min);
+        match enough {
+            true => assert!(worst >= 0.95, "{shares:?}"),
+            false => assert!(worst < 0.6, "{shares:?}"),
+        }
+        assert_eq!(told.contains("steps of the offset"), !enough, "{told}");
+    }
+}
+
 /// The same with a group that RELION does not offer: two-fold axes beside the four-fold one are pseudo-symmetry as well.
 #[test]
 fn other_groups_are_searched() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     pseudo_symmetric_set(folder);
-    let words = "--i images.star --ref reference.mrc --ini_high 15 --healpix_order 3 --sigma_ang 3 --offset_range 3 --offset_step 2 \
-                 --iter 2 --relax_sym D4 --o dihedral";
-    refine(folder, words);
-    let found = share_found(folder, "dihedral_it002");
+    let words = format!("{SEARCH} {FINE} --ref reference.mrc --iter 5 --relax_sym D4 --o dihedral");
+    refine(folder, &words);
+    let found = share_found(folder, "dihedral_it005");
     println!("{found} of the particles in the right one of eight orientations, by rot");
-    assert!(found >= 0.85, "{found}");
+    assert!(found >= 0.9, "{found}");
 }

@@ -41,6 +41,20 @@ pub struct Sample {
     pub log_prior: f32,
 }
 
+/// An orientation that an image is compared with in a search with orientations of its own.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct OwnOrientation {
+    /// Image of the batch.
+    pub image: u32,
+    /// Row among the orientations of the batch.
+    pub row: u32,
+    /// Place of its class among those that the image visits.
+    pub place: u32,
+    /// ln of its prior relative to the mean.
+    pub log_prior: f32,
+}
+
 /// Significant samples of one image at one coarse orientation: they stand together in the list.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -89,5 +89,27 @@ pub const fn wide_words(shifts: u32) -> u32 {
         + 1
 }
 
+/// Threads of `local_differences_*`, an orientation each.
+pub const LOCAL_BLOCK: u32 = 256;
+/// Pixels that it has in shared memory at a time.
+pub const LOCAL_PIXELS: u32 = 64;
+/// Words of a pixel there, before its shifted images: x, y, weight, and one that keeps rows aligned.
+pub const LOCAL_HEAD: u32 = 4;
+
+/// Words of a pixel of `local_differences_*` with `shifts` shifts, an even number.
+pub const fn local_row(shifts: u32) -> u32 {
+    LOCAL_HEAD + 2 * shifts
+}
+
+/// Shifts that a thread of `local_differences_*` takes at once when there are `shifts` of them: the smallest kernel that
+/// takes all, else the largest.
+pub const fn local_shifts(shifts: u32) -> u32 {
+    match shifts {
+        0..=10 => 10,
+        11..=22 => 22,
+        _ => 32,
+    }
+}
+
 const _: () = assert!(FINE_WORDS >= reduction_words(8));
 const _: () = assert!(4 * wide_words(WIDE_SHIFTS) <= 48 * 1024);

@@ -79,6 +79,44 @@ pub fn shared_by_halves(first: &[usize], halves: &[u8]) -> Option<Shared> {
 }
 
 impl ParticleSet {
+    /// Returns the number of each particle's micrograph and the particle's centre on it after alignment, Å; None where the table
+    /// lacks micrographs or coordinates. Coordinates of a micrograph that are all the same say nothing: its particles count as
+    /// alone.
+    pub fn centres(&self) -> Option<Vec<(usize, [f64; 2])>> {
+        let x = self.real_column("rlnCoordinateX").ok()?;
+        let y = self.real_column("rlnCoordinateY").ok()?;
+        let mut numbers: HashMap<&str, usize> = HashMap::new();
+        let mut micrographs = Vec::with_capacity(x.len());
+        for name in self.particle_table.texts("rlnMicrographName").ok()? {
+            let next = numbers.len();
+            micrographs.push(*numbers.entry(name).or_insert(next));
+        }
+        let mut first: Vec<Option<[f64; 2]>> = vec![None; numbers.len()];
+        let mut differ = vec![false; numbers.len()];
+        for ((&m, &x), &y) in micrographs.iter().zip(&x).zip(&y) {
+            differ[m] |= *first[m].get_or_insert([x, y]) != [x, y];
+        }
+        let centre = |i: usize| {
+            let particle = &self.particles[i];
+            let group = &self.optics[particle.optics_group];
+            // Micrographs are rarely sampled more finely than the images cut from them.
+            let pixel = group.original_pixel_size.unwrap_or(group.pixel_size);
+            [
+                x[i] * pixel - particle.origin[0],
+                y[i] * pixel - particle.origin[1],
+            ]
+        };
+        let alone = |i: usize| (numbers.len() + i, [0.0; 2]);
+        Some(
+            (0..x.len())
+                .map(|i| match differ[micrographs[i]] {
+                    true => (micrographs[i], centre(i)),
+                    false => alone(i),
+                })
+                .collect(),
+        )
+    }
+
     /// Returns, for each particle, the index of the first particle with the same image; see [`first_of_each_image`].
     pub fn first_with_same_image(&self) -> Vec<usize> {
         match self.particle_table.texts("rlnImageName") {

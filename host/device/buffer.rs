@@ -8,7 +8,7 @@ use gpu::correlation::ExactSample;
 use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
 use gpu::launch::View;
-use gpu::samples::{Alignment, Pair, Parent, Sample, Selection};
+use gpu::samples::{Alignment, OwnOrientation, Pair, Parent, Sample, Selection};
 use gpu::slice::{SliceAxes, VolumeShape};
 use half::f16;
 
@@ -45,6 +45,7 @@ elements!(
     VolumeShape,
     Selection,
     Sample,
+    OwnOrientation,
     Pair,
     Parent,
     Alignment,

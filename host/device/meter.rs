@@ -17,23 +17,26 @@ pub struct Mark(CudaEvent);
 pub enum Part {
     /// Matrix products of the first pass.
     CoarseProducts,
-    /// Differences of the second pass, pair by pair (of image and orientation), and of the first pass of local searches.
+    /// Differences of the first pass of local searches, projection included.
+    LocalDifferences,
+    /// Differences of the second pass, pair by pair (of image and orientation), and of fixed orientations.
     FineDifferences,
     /// Differences of the second pass in batches of which many samples share an orientation.
     WideDifferences,
-    /// Slices for both.
+    /// Slices for the two above.
     Slices,
     /// Weighted sums.
     Store,
 }
 
 /// Number of parts.
-pub const PARTS: usize = 5;
+pub const PARTS: usize = 6;
 
 impl Part {
     /// All parts, in the order of [`Work`].
     pub const ALL: [Part; PARTS] = [
         Part::CoarseProducts,
+        Part::LocalDifferences,
         Part::FineDifferences,
         Part::WideDifferences,
         Part::Slices,
@@ -44,6 +47,7 @@ impl Part {
     pub fn name(self) -> &'static str {
         match self {
             Part::CoarseProducts => "coarse products",
+            Part::LocalDifferences => "local differences",
             Part::FineDifferences => "fine differences",
             Part::WideDifferences => "wide differences",
             Part::Slices => "slices",

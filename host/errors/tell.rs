@@ -12,13 +12,18 @@ pub fn line_is_open(open: bool) {
     LINE_IS_OPEN.store(open, Ordering::Relaxed);
 }
 
-/// Prints lines on standard error (a newline is added). They begin a line also where both streams go to one log and a
-/// progress bar is open. That they cannot be printed changes nothing.
-pub fn tell(text: &str) {
+/// Ends the line of an open progress bar, so that what is printed next begins a line.
+pub fn end_open_line() {
     if LINE_IS_OPEN.swap(false, Ordering::Relaxed) {
         let mut out = io::stdout().lock();
         let _ = out.write_all(b"\n").and_then(|()| out.flush());
     }
+}
+
+/// Prints lines on standard error (a newline is added). They begin a line also where both streams go to one log and a
+/// progress bar is open. That they cannot be printed changes nothing.
+pub fn tell(text: &str) {
+    end_open_line();
     let _ = io::stderr()
         .lock()
         .write_all(format!("{text}\n").as_bytes());

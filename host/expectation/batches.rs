@@ -11,7 +11,8 @@ use gpu::samples::{CTF_CORRECTED, NO_MAP, PREMULTIPLIED};
 impl IterationInput<'_> {
     /// One reference a class.
     pub(super) fn check(&self) -> Result<(), ExpectationError> {
-        if self.references.len() == self.model.classes.len() {
+        let classes = self.model.classes.len();
+        if self.references.len() == classes && self.compared_references().len() == classes {
             return Ok(());
         }
         Err(Message::internal(format!(
@@ -25,7 +26,8 @@ impl IterationInput<'_> {
     /// As [`Self::check`], for an engine that reads references on the host.
     pub(super) fn check_on_host(&self) -> Result<(), ExpectationError> {
         self.check()?;
-        match self.references.iter().all(|r| r.on_host().is_some()) {
+        let mut references = self.references.iter().chain(self.compared_references());
+        match references.all(|r| r.on_host().is_some()) {
             true => Ok(()),
             false => Err(Message::internal(
                 "the references are on a device, but the engine of the host was to compare with them").into()),

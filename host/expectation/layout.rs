@@ -1,5 +1,6 @@
 //! What all particles of an optics group share during an iteration: pixel lists, noise, phases of the shifts.
 
+use super::signal::SignalInImages;
 use super::slices::{ImagePlane, shell_ratio};
 use super::{Criterion, ExpectationError, IterationInput, pixels::PixelList};
 use crate::errors::{Code, Message};
@@ -85,6 +86,8 @@ pub struct GroupLayout {
     pub demodulation: Option<Vec<Complex32>>,
     /// Plans for the images.
     pub transform: ImageTransform,
+    /// How the unwanted signal appears in the images; None where nothing is subtracted.
+    pub signal: Option<SignalInImages>,
     /// R = D/2a, pixels.
     pub mask_radius: f32,
     /// Perturbed coarse shifts, pixels.
@@ -164,6 +167,20 @@ impl GroupLayout {
         let coordinates = pixels.x.iter().copied().zip(pixels.y.iter().copied());
         let demodulation =
             demodulation(input.optics, group, coordinates).map_err(|e| Message::of(&e))?;
+        let padding = input.references[0].shape().padding;
+        let signal = input
+            .subtraction
+            .map(|_| {
+                SignalInImages::new(
+                    input.optics,
+                    group,
+                    model.box_size,
+                    model.pixel_size,
+                    padding,
+                )
+            })
+            .transpose()
+            .map_err(|e| Message::of(&e))?;
         let in_pixels = |s: [f64; 2]| [s[0] / optics.pixel_size, s[1] / optics.pixel_size];
         let (coarse_shifts, fine_shifts, shift_children) = if options.skip_align {
             // The sub-pixel remainder is applied to the image itself: a single, zero shift is left.
@@ -193,14 +210,10 @@ impl GroupLayout {
             coarse_comparison_weight,
             power_weight,
             log_norm,
-            plane: ImagePlane::new(
-                optics,
-                model.box_size,
-                model.pixel_size,
-                input.references[0].shape().padding,
-            ),
+            plane: ImagePlane::new(optics, model.box_size, model.pixel_size, padding),
             demodulation,
             transform: ImageTransform::new(optics.box_size),
+            signal,
             mask_radius: (options.particle_diameter / (2.0 * optics.pixel_size)) as f32,
             coarse_shifts,
             fine_shifts,

@@ -9,8 +9,10 @@ mod orientations;
 mod outcome;
 pub mod pixels;
 mod priors;
+pub mod signal;
 pub mod slices;
 mod start;
+mod subtraction;
 mod totals;
 
 use crate::dataset::{OpticsGroup, Particle, Pixels};
@@ -23,6 +25,7 @@ use crate::model::Model;
 use crate::optics::CtfFlags;
 use std::collections::HashSet;
 use std::sync::Arc;
+pub use subtraction::Subtraction;
 
 /// What went wrong during expectation: on which particle, why, what to try.
 #[derive(Debug, thiserror::Error)]
@@ -183,6 +186,8 @@ pub struct IterationInput<'a> {
     /// Gradient iteration: what is back-projected are residuals, image − CTF·projection, those of the particles of each
     /// pseudo-half into sums of their own (spec 05 §5).
     pub gradient: bool,
+    /// Images are compared without the signal of an unwanted region.
+    pub subtraction: Option<Subtraction<'a>>,
 }
 
 /// One particle handed to the engine.

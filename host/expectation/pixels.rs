@@ -117,6 +117,16 @@ impl PixelList {
         &self.rows
     }
 
+    /// The first `length` pixels in the order of tiles of 8 × 8 pixels, so that those that follow each other are neighbours.
+    pub fn in_tiles(&self, length: usize) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..length as u32).collect();
+        order.sort_by_key(|&i| {
+            let (x, y) = (self.x[i as usize], self.y[i as usize]);
+            (y.div_euclid(8), x / 8, y, x)
+        });
+        order
+    }
+
     /// Value of every listed pixel in a half-complex transform of an n×n image (n ≥ size).
     pub fn gather<T: Copy>(&self, transform: &[T], n: usize) -> Vec<T> {
         let width = n / 2 + 1;
@@ -158,5 +168,23 @@ mod tests {
         assert_eq!(ranges.last().unwrap().end, list.len());
         let n = list.projected(20);
         assert!((0..list.len()).all(|i| (list.x[i].pow(2) + list.y[i].pow(2) <= 100) == (i < n)));
+    }
+
+    #[test]
+    fn tiles_keep_neighbours_together() {
+        let list = PixelList::new(40);
+        let length = list.projected(30);
+        let order = list.in_tiles(length);
+        let mut seen = order.clone();
+        seen.sort_unstable();
+        assert!(seen.iter().copied().eq(0..length as u32));
+        // A tile comes once: it is left for good when the next begins.
+        let tile = |&i: &u32| (list.x[i as usize] / 8, list.y[i as usize].div_euclid(8));
+        let mut tiles: Vec<_> = order.iter().map(tile).collect();
+        tiles.dedup();
+        let number = tiles.len();
+        tiles.sort_unstable();
+        tiles.dedup();
+        assert_eq!(tiles.len(), number);
     }
 }

@@ -56,6 +56,16 @@ impl OffsetLogPriors {
     pub fn of(&self, place: usize) -> &[f64] {
         &self.lists[place.min(self.lists.len() - 1)]
     }
+
+    /// Returns how many lists there are: one, or one for each class that is visited.
+    pub fn lists(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// Returns the priors of all lists, one after the other.
+    pub fn values(&self) -> impl Iterator<Item = f64> + '_ {
+        self.lists.iter().flatten().copied()
+    }
 }
 
 /// Returns the priors of the coarse shifts for a particle that visits `classes` (at least one), for images of `pixel_size` Å.

@@ -1,10 +1,13 @@
 //! Gold-standard halves: low-resolution join, down-sampled averages and their FSC (spec 02 §3.3, §5.6).
 
 use super::MaximizationError;
+use super::map_fsc::map_fsc;
 use super::radial::Radial;
 use crate::errors::Message;
 use crate::fourier::backprojection::BackProjection;
-use crate::fourier::shells::{round, shell};
+use crate::fourier::fft::inverse3;
+use crate::fourier::shells::{round, shell, stored};
+use ndarray::Array3;
 use num_complex::Complex64;
 use rayon::prelude::*;
 
@@ -142,6 +145,53 @@ pub fn fsc(
     Ok(curve(sums, box_size))
 }
 
+/// FSC per shell 0…N/2 between two averages under a mask of N³ voxels (`--fsc_mask`, spec 06 §9.2); 1 in shell 0, 0 beyond R. Nothing
+/// is corrected for what the mask itself correlates.
+pub fn masked_fsc(
+    half1: &HalfAverage,
+    half2: &HalfAverage,
+    mask: &Array3<f64>,
+) -> Result<Vec<f64>, MaximizationError> {
+    same_shape(
+        (half1.data.len(), half1.r_max),
+        (half2.data.len(), half2.r_max),
+    )?;
+    let n = mask.dim().0;
+    let [a, b] = [half1, half2].map(|half| map_of(half, n) * mask);
+    let mut curve = map_fsc(&a, &b)?;
+    for (shell, value) in curve.iter_mut().enumerate() {
+        if shell > half1.r_max || value.is_nan() {
+            *value = 0.0;
+        }
+    }
+    curve[0] = 1.0;
+    Ok(curve)
+}
+
+/// The map of an average, N³ voxels with the origin at N/2. The three axis points of shell N/2, which have no mates on the grid, are
+/// left out.
+fn map_of(average: &HalfAverage, n: usize) -> Array3<f64> {
+    let reach = (average.r_max + 1) as i64;
+    let (side, width) = (2 * average.r_max + 3, average.r_max + 2);
+    let limit = average.r_max.min(n / 2 - 1) as i64;
+    let mut transform = Array3::zeros((n, n, n / 2 + 1));
+    for z in -limit..=limit {
+        for y in -limit..=limit {
+            for x in 0..=limit {
+                if x * x + y * y + z * z > limit * limit {
+                    continue;
+                }
+                let row = (z + reach) as usize * side + (y + reach) as usize;
+                let value = average.data[row * width + x as usize];
+                // Moves the origin from the first voxel to the centre.
+                let sign = if (x + y + z) % 2 == 0 { 1.0 } else { -1.0 };
+                transform[[stored(z, n), stored(y, n), x as usize]] = value * sign;
+            }
+        }
+    }
+    inverse3(transform, n)
+}
+
 /// FSC per shell 0…N/2 from Σ Re(a·b*), Σ|a|², Σ|b|² of each shell.
 pub(super) fn curve(sums: Vec<[f64; 3]>, box_size: usize) -> Vec<f64> {
     let mut curve = vec![0.0; box_size / 2 + 1];
@@ -195,6 +245,47 @@ mod tests {
         negative.weight.iter_mut().for_each(|w| *w *= 2.0);
         let curve = fsc(&average, &half_average(&negative), 16).unwrap();
         assert!(curve[1..=6].iter().all(|v| (v + 1.0).abs() < 1e-12));
+    }
+
+    /// A mask of ones changes nothing but the few points on the border; halves that differ outside of a mask agree under it.
+    #[test]
+    fn a_mask_of_the_fsc_leaves_out_what_lies_beyond() {
+        let half = |seed: f64| {
+            // Averages of real maps: a common blob at the centre, another at one side that differs.
+            let map = Array3::from_shape_fn((16, 16, 16), |(z, y, x)| {
+                let at = |c: [f64; 3]| -> f64 {
+                    let d = [z as f64 - c[0], y as f64 - c[1], x as f64 - c[2]];
+                    (-d.iter().map(|d| d * d).sum::<f64>() / 2.0).exp()
+                };
+                at([8.0, 8.0, 5.0]) + seed * at([8.0, 7.0, 13.0])
+            });
+            let transform = crate::fourier::fft::forward3(&map);
+            let r_max = 6i64;
+            let reach = r_max + 1;
+            let mut data = Vec::new();
+            for z in -reach..=reach {
+                for y in -reach..=reach {
+                    for x in 0..=reach {
+                        let sign = if (x + y + z) % 2 == 0 { 1.0 } else { -1.0 };
+                        data.push(transform[[stored(z, 16), stored(y, 16), x as usize]] * sign);
+                    }
+                }
+            }
+            HalfAverage { data, r_max: 6 }
+        };
+        let (a, b) = (half(1.0), half(-1.0));
+        let ones = Array3::ones((16, 16, 16));
+        let plain = fsc(&a, &b, 16).unwrap();
+        let masked = masked_fsc(&a, &b, &ones).unwrap();
+        assert!(
+            plain.iter().zip(&masked).all(|(a, b)| (a - b).abs() < 1e-9),
+            "{plain:?} {masked:?}"
+        );
+        assert!(plain[1..=6].iter().all(|v| *v < 0.7), "{plain:?}");
+        let mask = Array3::from_shape_fn((16, 16, 16), |(_, _, x)| f64::from(u8::from(x < 9)));
+        let masked = masked_fsc(&a, &b, &mask).unwrap();
+        assert!(masked[..=4].iter().all(|v| *v > 0.98), "{masked:?}");
+        assert_eq!(masked[7..], [0.0, 0.0]);
     }
 
     /// A/W constant: its average is that constant wherever there is weight.

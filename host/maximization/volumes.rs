@@ -74,11 +74,29 @@ pub fn fsc(
             found => return Ok(halves::curve(found?, box_size)),
         }
     }
-    let averages = [
+    let averages = averages(first, second)?;
+    halves::fsc(&averages[0], &averages[1], box_size)
+}
+
+/// Returns the FSC of the same averages under a mask of N³ voxels (spec 06 §9.2), worked out on the host wherever the sums are.
+pub fn masked_fsc(
+    first: &mut Sums,
+    second: &mut Sums,
+    mask: &Array3<f64>,
+) -> Result<Vec<f64>, MaximizationError> {
+    let averages = averages(first, second)?;
+    halves::masked_fsc(&averages[0], &averages[1], mask)
+}
+
+/// The down-sampled averages of both halves, each made while the other one waits on the host where a device is full.
+fn averages(
+    first: &mut Sums,
+    second: &mut Sums,
+) -> Result<[halves::HalfAverage; 2], MaximizationError> {
+    Ok([
         second.make_room_for(MaximizationError::is_full, || average(first))?,
         first.make_room_for(MaximizationError::is_full, || average(second))?,
-    ];
-    halves::fsc(&averages[0], &averages[1], box_size)
+    ])
 }
 
 /// The down-sampled average of a half, on the host.

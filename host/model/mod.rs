@@ -3,6 +3,7 @@
 pub mod local_symmetry;
 pub mod map_checks;
 mod moments;
+pub mod regions;
 
 pub use moments::Moments;
 

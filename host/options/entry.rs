@@ -111,8 +111,10 @@ pub enum OnContinue {
     IfGivenNotAuto,
     /// `c (on only)`: a flag that can be switched on, not off.
     SwitchOn,
-    /// `c!`: always taken from the command line; absent means the default.
+    /// `c!`: always taken from the command line; absent means the default. Results do not depend on it.
     FromCommandLine,
+    /// `c!` likewise, and results depend on it: a continued run that no longer has the option warns that it goes on without.
+    MustBeRepeated,
     /// Has a meaning with `--continue` only.
     ContinueOnly,
 }
@@ -125,7 +127,7 @@ impl OnContinue {
             OnContinue::IfGiven => "c",
             OnContinue::IfGivenNotAuto => "c (not auto)",
             OnContinue::SwitchOn => "c (on only)",
-            OnContinue::FromCommandLine => "c!",
+            OnContinue::FromCommandLine | OnContinue::MustBeRepeated => "c!",
             OnContinue::ContinueOnly => "only",
         }
     }

@@ -9,6 +9,8 @@ use crate::fourier::shells::round;
 use crate::geometry::{prior, random::CRandom};
 use crate::maximization::gradient::schedule::Schedule;
 use crate::refinement::cli::console::{self, Console};
+use crate::refinement::cli::phase::Phase;
+use crate::refinement::cli::stage_log::Stage;
 use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
 use crate::refinement::parallel::broadcast;
@@ -69,7 +71,7 @@ pub fn run(
     };
     let moves = due(Schedule::looks_at_sampling);
     if !cc && !job.settings.skip_align && due(Schedule::estimates_accuracies) {
-        estimate_accuracies(job, &workers.ranks, &references[0], &sizes, console)?;
+        estimate_accuracies(job, &workers.ranks, &references.whole[0], &sizes, console)?;
     }
     if moves {
         update_sampling(job, iteration, cc, console);
@@ -97,7 +99,10 @@ pub fn run(
     }
     let maximizing = Instant::now();
     workers.ranks.watch().enter("maximisation");
+    let title = " Making the maps of this iteration ...";
+    let phase = Phase::begin(console, Stage::Maximization, Some(iteration), title, 0);
     maximization::run(job, &workers.ranks, sums, iteration, console)?;
+    drop(phase);
     if job.class_selection(iteration) == ClassSelection::RandomPerParticle {
         job.state.seeds_due = false;
     }
@@ -178,6 +183,11 @@ fn estimate_accuracies(
         .iter()
         .map(|&i| &job.particles.particles[i])
         .collect();
+    let model = &job.models[0];
+    let trials = accuracy::trials(model.dimensions(), model.classes.len(), particles.len());
+    let title = " Trying how far particles can be moved without being noticed ...";
+    let iteration = Some(job.state.iteration);
+    let phase = Phase::begin(console, Stage::Accuracy, iteration, title, trials);
     let found = accuracy::estimate(&AccuracyInput {
         ranks,
         options: &job.expectation,
@@ -186,7 +196,11 @@ fn estimate_accuracies(
         optics: &job.particles.optics,
         sizes: &sizes,
         particles: &particles,
+        progress: &|trials| phase.advance(trials),
     })?;
+    // Small classes are not tried, nor those of other ranks.
+    phase.set(trials);
+    drop(phase);
     let (mut rotations, mut translations) = (999.0f64, 999.0f64);
     for (class, found) in job.models[0].classes.iter_mut().zip(found) {
         if !job.settings.skip_rotate {

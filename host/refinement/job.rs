@@ -6,6 +6,7 @@ use crate::geometry::{Matrix3, prior::LocalSearch, sampling::Sampling};
 use crate::maximization::{MaximizationOptions, gradient::schedule::Schedule};
 use crate::model::Model;
 use crate::model::local_symmetry::LocalSymmetry;
+use crate::model::regions::Regions;
 use crate::refinement::checkpoint::OriginalSampling;
 use crate::refinement::schedule::{SamplingSteps, ScheduleRule};
 use crate::refinement::settings::Settings;
@@ -38,6 +39,10 @@ pub struct Job {
     pub solvent: Solvent,
     /// Masks and operators that maps are averaged over (`--local_symmetry`).
     pub local_symmetry: Option<LocalSymmetry>,
+    /// Regions that are told apart in the comparison (`--red_mask`).
+    pub regions: Option<Regions>,
+    /// Mask of the gold-standard FSC (`--fsc_mask`).
+    pub fsc_mask: Option<Array3<f64>>,
     /// Symmetry operators (without the identity) of each class, for the sums.
     pub operators: Vec<Vec<Matrix3>>,
     /// τ² comes from `--tau` and stays.
@@ -81,6 +86,12 @@ impl Job {
             1 if cc_first => ClassSelection::First,
             _ => ClassSelection::RandomPerParticle,
         }
+    }
+
+    /// Regions by which an unwanted signal is subtracted in this iteration.
+    pub fn subtracted_regions(&self) -> Option<&Regions> {
+        let regions = self.regions.as_ref()?;
+        (self.state.iteration >= regions.from_iteration).then_some(regions)
     }
 
     /// Poses are not searched, or only shifts.

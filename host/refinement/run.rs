@@ -7,6 +7,7 @@ use crate::refinement::checkpoint::resume::Resumed;
 use crate::refinement::checkpoint::{self, FinalFiles};
 use crate::refinement::cli::console::{self, Console};
 use crate::refinement::cli::job_markers::Pipeline;
+use crate::refinement::cli::run_events;
 use crate::refinement::error::RunError;
 use crate::refinement::iteration::{self, Ended};
 use crate::refinement::job::Job;
@@ -20,40 +21,45 @@ use crate::refinement::settings::Settings;
 use crate::refinement::start_up;
 use crate::refinement::start_up::half_sets;
 use crate::refinement::start_up::scratch;
+use crate::refinement::warnings::at_end;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Run a fresh job from files to files, on as many threads as `--j` asks for (0: all cores). A collective of the ranks of
 /// the workers, each of which is given the same settings.
 pub fn run(settings: Settings, workers: &mut Workers) -> Result<(), RunError> {
     let pool = threads::pool(threads::of_rank(&settings, &workers.ranks))?;
-    pool.install(|| {
+    let console = run_events::console(&settings, &workers.ranks)?;
+    let result = pool.install(|| {
         let ranks = workers.ranks.clone();
-        let console = Console::new(settings.verbosity, ranks.leads());
         let stop = stop_sign(&settings, &ranks);
         ranks.watch().enter("start-up");
         let mut job = start_up::fresh(settings, &ranks, &console, &stop)?;
-        let mut writer = Writer::new(ranks.watch().view());
+        let mut writer = Writer::new(ranks.watch().view(), &console);
         lead(&ranks, || writer.begin(&mut job))?;
         iteration::update_resolution(&mut job, 0, &console);
         iterate(&mut job, workers, writer, &console, &stop)?;
+        at_end::tell(&job, &ranks, &console);
         leave_scratch(&mut job)
-    })
+    });
+    run_events::ended(&console, &result);
+    result
 }
 
 /// Go on with a run that was read from its optimiser file. `Settings::apply_continue_options` and
 /// [`Resumed::apply_settings`] have been called on it. A collective, as [`run`].
 pub fn resume(resumed: Resumed, workers: &mut Workers) -> Result<(), RunError> {
     let pool = threads::pool(threads::of_rank(&resumed.settings, &workers.ranks))?;
-    pool.install(|| {
+    let console = run_events::console(&resumed.settings, &workers.ranks)?;
+    let result = pool.install(|| {
         let ranks = workers.ranks.clone();
-        let console = Console::new(resumed.settings.verbosity, ranks.leads());
         let stop = stop_sign(&resumed.settings, &ranks);
         ranks.watch().enter("start-up");
         let exact = resumed.exact;
         let mut job = agree(&ranks, start_up::resumed(resumed, &ranks, &console))?;
         scratch::copy(&mut job.images, &job.settings, &ranks, &console, &stop)?;
-        let mut writer = Writer::new(ranks.watch().view());
+        let mut writer = Writer::new(ranks.watch().view(), &console);
         lead(&ranks, || writer.begin(&mut job))?;
         // RELION evaluates the resolution again here, which counts as one more iteration without gain.
         if !exact {
@@ -61,8 +67,11 @@ pub fn resume(resumed: Resumed, workers: &mut Workers) -> Result<(), RunError> {
             iteration::update_resolution(&mut job, iteration, &console);
         }
         iterate(&mut job, workers, writer, &console, &stop)?;
+        at_end::tell(&job, &ranks, &console);
         leave_scratch(&mut job)
-    })
+    });
+    run_events::ended(&console, &result);
+    result
 }
 
 fn stop_sign(settings: &Settings, ranks: &Arc<Ranks>) -> StopSign {
@@ -107,6 +116,7 @@ fn iterate(
     // The maps have been read already.
     let rest = HostPlan { maps: 0.0, ..plan };
     agree(&ranks, rest.check(free).map_err(RunError::from))?;
+    tell_regions(job, console);
     let last = start_up::last_iteration(&job.settings);
     let first = job.state.iteration + 1;
     if first > last {
@@ -125,6 +135,7 @@ fn iterate(
             let forced = job.settings.force_converge && number == first && number > 1;
             check_convergence(job, number, forced, console);
         }
+        let begin = Instant::now();
         let ended = match iteration::run(job, workers, number, console, stop) {
             // Files that could not be written stop the work of the iteration after.
             Err(RunError::Stopped) => {
@@ -140,6 +151,7 @@ fn iterate(
                 Ok(job.particles.write(Path::new(&path), job.halves(), true)?)
             });
         }
+        run_events::iteration_done(console, job, begin.elapsed().as_secs_f64());
         if job.state.converged {
             lead(&ranks, || writer.wait())?;
             return finish(job, &ranks, console);
@@ -165,6 +177,17 @@ fn iterate(
     lead(&ranks, || writer.wait())
 }
 
+/// Says what is subtracted from the images.
+fn tell_regions(job: &Job, console: &Console) {
+    let Some(regions) = &job.regions else { return };
+    console.say(" Images are compared without the signal of the unwanted region (--red_mask)");
+    if job.state.iteration + 1 < regions.from_iteration {
+        console.say(
+            "  but not in the first iteration, which has no orientations yet to project that signal with",
+        );
+    }
+}
+
 /// Says that an auto-refinement has ended before its end, and how to go on.
 fn not_converged(root: &str, last: usize) -> String {
     let optimiser = shell_word(format!("{root}_it{last:03}_optimiser.star"));
@@ -176,9 +199,15 @@ fn not_converged(root: &str, last: usize) -> String {
 
 fn check_convergence(job: &mut Job, iteration: usize, forced: bool, console: &Console) {
     console.say(&console::auto_refine_status(iteration, &job.state));
-    if forced || schedule::has_converged(&job.state, &job.schedule()) {
+    let (extra, rule) = (job.settings.regions.extra_iterations, job.schedule());
+    if schedule::is_last(&mut job.state, &rule, extra, forced) {
         job.state.converged = true;
         console.say(&console::converged());
+    } else if let Some(done) = job.state.iterations_after_convergence {
+        let number = done + 1;
+        console.say(&format!(
+            " Auto-refine has converged: iteration {number} of --extra_iter {extra} before the last one"
+        ));
     }
 }
 

@@ -45,6 +45,8 @@ pub struct RunState {
     pub fine_enough: bool,
     /// `rlnHasConverged`.
     pub converged: bool,
+    /// Iterations since the criteria of convergence were met first (`--extra_iter`); None before.
+    pub iterations_after_convergence: Option<usize>,
     /// References count as CTF corrected.
     pub references_ctf_corrected: bool,
     /// Local searches are on.
@@ -96,6 +98,7 @@ impl RunState {
             smallest_classes: NO_CLASS_CHANGE_YET,
             fine_enough: false,
             converged: false,
+            iterations_after_convergence: None,
             references_ctf_corrected: true,
             local_searches: false,
             random_seed,

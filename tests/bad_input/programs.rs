@@ -159,6 +159,83 @@ fn relaxed_symmetry_with_gradient() {
     with("--relax_sym C4 --grad").refuse("GR-0106");
 }
 
+/// A set with two masks and a map of regions that fit, which are then given by these options.
+fn with_regions(words: &str) -> Set {
+    let set = with(words);
+    for name in ["red.mrc", "yellow.mrc", "map.mrc"] {
+        write_map(&set.path(name), blob((BOX, BOX, BOX)).view(), PIXEL).unwrap();
+    }
+    set
+}
+
+#[test]
+fn wanted_region_without_an_unwanted_one() {
+    with_regions("--red_mask red.mrc").refuse("GR-0106");
+}
+
+#[test]
+fn unwanted_region_without_a_wanted_one() {
+    with_regions("--yellow_mask yellow.mrc").refuse("GR-0106");
+}
+
+#[test]
+fn unwanted_region_by_mask_and_map() {
+    with_regions("--red_mask red.mrc --yellow_mask yellow.mrc --yellow_map map.mrc")
+        .refuse("GR-0106");
+}
+
+#[test]
+fn signal_subtraction_with_gradient() {
+    with_regions("--red_mask red.mrc --yellow_mask yellow.mrc --grad").refuse("GR-0106");
+}
+
+#[test]
+fn mask_of_the_fsc_without_half_sets() {
+    with_regions("--fsc_mask red.mrc").refuse("GR-0106");
+}
+
+#[test]
+fn extra_iterations_of_a_classification() {
+    with_regions("--extra_iter 2").refuse("GR-0106");
+}
+
+#[test]
+fn wanted_mask_missing() {
+    with_regions("--red_mask no.mrc --yellow_mask yellow.mrc").refuse("GR-0201");
+}
+
+#[test]
+fn unwanted_mask_empty() {
+    let set = with_regions("--red_mask red.mrc --yellow_mask yellow.mrc");
+    let empty = blob((BOX, BOX, BOX)) * 0.0;
+    write_map(&set.path("yellow.mrc"), empty.view(), PIXEL).unwrap();
+    set.refuse("GR-0408");
+}
+
+#[test]
+fn unwanted_map_of_another_box() {
+    let set = with_regions("--red_mask red.mrc --yellow_map map.mrc");
+    let map = blob((BOX + 4, BOX + 4, BOX + 4));
+    write_map(&set.path("map.mrc"), map.view(), PIXEL).unwrap();
+    set.refuse("GR-0401");
+}
+
+#[test]
+fn unwanted_map_of_other_voxels() {
+    let set = with_regions("--red_mask red.mrc --yellow_map map.mrc");
+    let map = blob((BOX, BOX, BOX));
+    write_map(&set.path("map.mrc"), map.view(), 1.1 * PIXEL).unwrap();
+    set.refuse("GR-0401");
+}
+
+#[test]
+fn unwanted_map_without_contrast() {
+    let set = with_regions("--red_mask red.mrc --yellow_map map.mrc");
+    let map = blob((BOX, BOX, BOX)) * 0.0;
+    write_map(&set.path("map.mrc"), map.view(), PIXEL).unwrap();
+    set.refuse("GR-0404");
+}
+
 #[test]
 fn local_symmetry_missing() {
     with("--local_symmetry local.star").refuse("GR-0201");

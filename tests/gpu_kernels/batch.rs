@@ -91,7 +91,7 @@ pub struct Groups {
 }
 
 impl Batch {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let pixels = pixels();
         let stride = pixels.len().next_multiple_of(32);
         let shape = VolumeShape::new(2 * (2 * HALF as u32 + 1) + 1, HALF as u32, 2.0);
@@ -476,7 +476,7 @@ impl Batch {
 }
 
 impl Uploaded {
-    fn new(device: &Device, b: &Batch) -> Self {
+    pub fn new(device: &Device, b: &Batch) -> Self {
         Self {
             shape: device.upload(&[b.shape]).unwrap(),
             references: device.upload(&b.references).unwrap(),

@@ -110,6 +110,7 @@ impl Start {
             references_ctf_corrected: true,
             priors_from_current: false,
             gradient: false,
+            subtraction: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod batch;
 mod full_device;
+mod local;
 mod maps;
 mod maximization;
 mod second_pass;

@@ -72,6 +72,7 @@ fn images_are_prepared_as_on_the_host() {
                 radius,
                 edge,
                 noise: View::null(),
+                unwanted: View::null(),
                 unmasked: unmasked.view(),
                 masked: masked.view(),
             })

@@ -2,7 +2,9 @@
 
 use crate::job::Job;
 use crate::runs::{Bounds, check, compare, fixture, number};
+use gerelion::formats::mrc::write_map;
 use gerelion::formats::star::Document;
+use gerelion::formats::volume::read_map;
 use gerelion::tools::compare::{CompareOptions, Comparison, compare_runs};
 
 /// As for a single process (tests/class3d.rs).
@@ -67,6 +69,40 @@ fn any_number_of_ranks_classifies_as_the_reference_program() {
             assert!(fsc >= SAME_MAP, "{ranks} ranks: FSC {fsc}");
         } else {
             first = Some(job);
+        }
+    }
+}
+
+/// Images without an unwanted signal, and half-sets compared under a mask: the same particles go the same way on any rank.
+#[test]
+fn any_number_of_ranks_subtracts_the_same_signal() {
+    let options =
+        "--auto_iter_max 2 --red_mask red.mrc --yellow_mask yellow.mrc --fsc_mask red.mrc";
+    let mut first: Option<Job> = None;
+    for ranks in [1, 3] {
+        let job = Job::of("refine3d_c4", options);
+        let map = read_map(&fixture().join("bundle_truth1.mrc")).unwrap();
+        let middle = map.data.dim().0 / 2;
+        for (name, upper) in [("red.mrc", true), ("yellow.mrc", false)] {
+            let mut mask = map.data.clone();
+            for ((z, _, _), value) in mask.indexed_iter_mut() {
+                *value = f32::from(u8::from((z >= middle) == upper));
+            }
+            let path = job.folder.path().join(name);
+            write_map(&path, mask.view(), map.pixel_size.unwrap()).unwrap();
+        }
+        let Some(output) = job.run(ranks) else { return };
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(text.matches("the unwanted region").count(), 1, "{text}");
+        let Some(first) = &first else {
+            first = Some(job);
+            continue;
+        };
+        for iteration in 1..=2 {
+            let found = compared(first, &job, iteration, Some(1));
+            println!("iteration {iteration}\n{found}");
+            assert!(found.poses.identical >= LATER.poses, "{found}");
+            assert!(smallest_fsc(&found) >= FIRST.fsc, "{found}");
         }
     }
 }

@@ -91,6 +91,40 @@ fn local_symmetry() {
     classify(&set, &options);
 }
 
+/// Images are compared without the signal of a region: of the current map, or of a map that stays; searched locally, by
+/// cross-correlation, and from particles without orientations, for which the first iteration subtracts nothing.
+#[test]
+fn signal_subtraction() {
+    let local = "--i poses.star --healpix_order 2 --sigma_ang 5 --offset_range 2 --offset_step 2";
+    let masks = "--red_mask red.mrc --yellow_mask yellow.mrc";
+    let map = "--red_mask red.mrc --yellow_map yellow_map.mrc";
+    for (classes, options) in [
+        (2, format!("{local} --ref references.star {masks}")),
+        (
+            1,
+            format!("--i poses.star --zero_mask --skip_align {masks}"),
+        ),
+        (
+            1,
+            format!("{SEARCH} --i poses.star --zero_mask --firstiter_cc {map}"),
+        ),
+        (1, format!("{SEARCH} --zero_mask {masks}")),
+    ] {
+        classify(&Set::new("C1", classes).with_regions(), &options);
+    }
+}
+
+/// The FSC of half-sets under a mask, and iterations beyond convergence.
+#[test]
+fn half_sets_under_a_mask() {
+    let options = format!(
+        "{SEARCH} --ctf --norm --scale --flatten_solvent --pad 1 --zero_mask --auto_refine --split_random_halves \
+         --low_resol_join_halves 40 --auto_iter_max 2 --fsc_mask red.mrc --red_mask red.mrc --yellow_mask yellow.mrc"
+    );
+    let set = Set::of("C1", 1, 20).with_regions();
+    agree(&set, &options, &Bounds::default());
+}
+
 #[test]
 fn several_references() {
     let options = format!("{SEARCH} --zero_mask --ref references.star");

@@ -109,6 +109,24 @@ impl Set {
         document.write(&self.path().join(file)).unwrap();
     }
 
+    /// Adds masks of two regions, `red.mrc` and `yellow.mrc`, and a map of the second, `yellow_map.mrc`.
+    pub fn with_regions(self) -> Self {
+        let side = |sign: f32| {
+            Array3::from_shape_fn((BOX, BOX, BOX), |(_, _, x)| {
+                let x = sign * (x as f32 - (BOX / 2) as f32);
+                (x / 3.0 + 0.5).clamp(0.0, 1.0)
+            })
+        };
+        let write = |name: &str, map: &Array3<f32>| {
+            write_map(&self.path().join(name), map.view(), PIXEL).unwrap();
+        };
+        write("red.mrc", &side(1.0));
+        write("yellow.mrc", &side(-1.0));
+        let map = read_map(&self.path().join("reference1.mrc")).unwrap().data;
+        write("yellow_map.mrc", &(map * side(-1.0)));
+        self
+    }
+
     /// Adds a description of local symmetry, `local.star`: a ball away from the centre and two copies of it.
     pub fn with_local_symmetry(self) -> Self {
         let ball = Array3::from_shape_fn((BOX, BOX, BOX), |(z, y, x)| {

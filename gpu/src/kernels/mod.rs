@@ -13,8 +13,12 @@ pub mod grouping;
 pub mod half_turns;
 pub mod halves;
 mod image_share;
+pub mod local;
+#[cfg(test)]
+mod local_tests;
 pub mod map;
 pub mod offsets;
+pub mod own_samples;
 pub mod prepare;
 pub mod product;
 pub mod project;

@@ -16,7 +16,8 @@ use crate::volume::frequency;
 /// address of each image, whose pixels are as its task says.
 ///
 /// Grid: x = images; a block an image. Shared memory: 66 words. `noise` holds a background image each, or is null for
-/// the mean of the background. The mask has `radius` and `edge` in pixels.
+/// the mean of the background. `unwanted`, where not null, holds an image each that is subtracted after the norm correction and before
+/// the shift. The mask has `radius` and `edge` in pixels.
 #[kernel(block = 512, grid = [images, 1, 1], shared = PREPARE_WORDS, emulate = OneWarp)]
 pub unsafe fn prepare_images(
     #[launch] images: u32,
@@ -26,6 +27,7 @@ pub unsafe fn prepare_images(
     radius: f32,
     edge: f32,
     #[optional(images * box_size * box_size)] noise: *const f32,
+    #[optional(images * box_size * box_size)] unwanted: *const f32,
     #[len(images * box_size * box_size)] unmasked: *mut f32,
     #[len(images * box_size * box_size)] masked: *mut f32,
 ) {
@@ -50,7 +52,8 @@ pub unsafe fn prepare_images(
         let mut i = thread::thread_idx_x();
         while i < pixels {
             let value = match task.source(i, box_size) {
-                Some(from) => pixel(from) * task.factor,
+                Some(from) if unwanted.is_null() => pixel(from) * task.factor,
+                Some(from) => pixel(from) * task.factor - *unwanted.add(offset + from as usize),
                 None => 0.0,
             };
             *unmasked.add(offset + i as usize) = value;
@@ -277,6 +280,8 @@ mod tests {
         addresses[2] = halves.as_ptr().expose_provenance() as u64;
         let (a, t) = (View::of(&mut addresses), View::of(&mut tasks));
         let (u, m) = (View::of(&mut unmasked), View::of(&mut masked));
+        let mut unwanted = test_data::values(images * n * n, 5);
+        let x = View::of(&mut unwanted);
         let (radius, edge) = (6.0f32, 3.0f32);
         // SAFETY: array sizes as the kernel demands.
         unsafe {
@@ -289,6 +294,7 @@ mod tests {
                     radius,
                     edge,
                     noise: View::null(),
+                    unwanted: x,
                     unmasked: u,
                     masked: m,
                 },
@@ -302,7 +308,7 @@ mod tests {
                 let [sx, sy] = task.shift;
                 if inside(x - sx) && inside(y - sy) {
                     let from = image * n * n + (y - sy) as usize * n + (x - sx) as usize;
-                    f64::from(raw[from]) * f64::from(task.factor)
+                    f64::from(raw[from]) * f64::from(task.factor) - f64::from(unwanted[from])
                 } else {
                     0.0
                 }

@@ -3,7 +3,7 @@
 use cuda_std::prelude::*;
 
 /// Sums over the pixels of each shell: `out[row · shells + s]` = (Σ XA, Σ AA, Σ |F|², Σ v|F|²) for
-/// row = image · slots + slot, |F|² of the masked image, v from `power_weight`.
+/// row = image · slots + slot, |F|² of the masked image or, with v from `power_weight`, of the compared one.
 ///
 /// Grid: x = rows; a warp a shell. Shell s is the pixels `shell_begin[s]`…`shell_begin[s + 1]`.
 #[kernel(block = 256, grid = [rows, 1, 1], emulate = OneWarp)]
@@ -11,6 +11,7 @@ pub unsafe fn reduce_shares(
     #[launch] rows: u32,
     #[len(rows * pixel_count)] shares: *const [f32; 2],
     #[unchecked] masked: *const [f32; 2],
+    #[unchecked] compared: *const [f32; 2],
     #[len(pixel_count)] power_weight: *const f32,
     image_stride: u32,
     pixel_count: u32,
@@ -32,9 +33,9 @@ pub unsafe fn reduce_shares(
                 let f = *masked.add(image * image_stride as usize + p as usize);
                 sums[0] += xa;
                 sums[1] += aa;
-                let power = f[0] * f[0] + f[1] * f[1];
-                sums[2] += power;
-                sums[3] += memory::load(power_weight, p as usize) * power;
+                let c = *compared.add(image * image_stride as usize + p as usize);
+                sums[2] += f[0] * f[0] + f[1] * f[1];
+                sums[3] += memory::load(power_weight, p as usize) * (c[0] * c[0] + c[1] * c[1]);
                 p += warp::WARP_SIZE;
             }
             let sums = sums.map(warp::sum);
@@ -60,7 +61,9 @@ mod tests {
         let mut weight: Vec<f32> = (0..count).map(|p| (p % 3) as f32).collect();
         let mut begin = vec![0u32, 1, 40, 40, 100];
         let mut out = vec![[f32::NAN; 4]; images * 4];
+        let mut compared = test_data::complex(images * count, 7);
         let (s, m) = (View::of(&mut shares), View::of(&mut masked));
+        let c = View::of(&mut compared);
         let (b, o) = (View::of(&mut begin), View::of(&mut out));
         let w = View::of(&mut weight);
         // SAFETY: array sizes as the kernel demands.
@@ -69,6 +72,7 @@ mod tests {
                 rows: 2,
                 shares: s,
                 masked: m,
+                compared: c,
                 power_weight: w,
                 image_stride: 100,
                 pixel_count: 100,
@@ -82,12 +86,12 @@ mod tests {
             let (image, shell) = (i / 4, i % 4);
             let range = begin[shell] as usize..begin[shell + 1] as usize;
             let sum = |f: &dyn Fn(usize) -> f64| range.clone().map(|p| f(image * count + p)).sum();
-            let power = |p: usize| -> f64 { masked[p].iter().map(|v| f64::from(*v).powi(2)).sum() };
+            let power = |of: [f32; 2]| -> f64 { of.iter().map(|v| f64::from(*v).powi(2)).sum() };
             let exact: [f64; 4] = [
                 sum(&|p| f64::from(shares[p][0])),
                 sum(&|p| f64::from(shares[p][1])),
-                sum(&power),
-                sum(&|p| (p % count % 3) as f64 * power(p)),
+                sum(&|p| power(masked[p])),
+                sum(&|p| (p % count % 3) as f64 * power(compared[p])),
             ];
             for (a, b) in sums.iter().zip(exact) {
                 assert!((f64::from(*a) - b).abs() < 1e-5);

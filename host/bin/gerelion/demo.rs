@@ -179,7 +179,13 @@ impl Project<'_> {
         println!("   map                              {}", map.display());
         println!("   truth                            {}", truth.display());
         for run in runs {
-            let written = report::write(&run.to_string_lossy(), None, None)?;
+            let written = report::write(
+                report::Wanted {
+                    prefix: &run.to_string_lossy(),
+                    ..report::Wanted::default()
+                },
+                None,
+            )?;
             println!(
                 "   page                             {}",
                 written.page.display()

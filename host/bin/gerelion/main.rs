@@ -18,6 +18,7 @@ mod simulate;
 mod subset;
 mod subtract;
 mod usage;
+mod watch;
 
 use clap::{Parser, Subcommand};
 use gerelion::allocator::HugePages;
@@ -54,6 +55,8 @@ enum Command {
     Mask(mask::Arguments),
     /// Write a page about a run, finished or going on: progress, FSC, maps, orientations
     Report(report::Arguments),
+    /// Watch runs while they go on, in the terminal or on a page of this machine: resolution, Pmax, time left, GPUs
+    Watch(watch::Arguments),
     /// Turn a map so that its symmetry axes lie where the point group has them, as relion_align_symmetry does
     AlignSymmetry(align_symmetry::Arguments),
     /// Average a map over its local symmetry, or copy its regions, as relion_localsym does
@@ -108,6 +111,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Localres(arguments) => postprocess::run(&arguments, true),
         Command::Mask(arguments) => mask::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
         Command::AlignSymmetry(arguments) => align_symmetry::run(&arguments),
         Command::Subset(arguments) => subset::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),

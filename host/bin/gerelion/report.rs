@@ -2,7 +2,7 @@
 
 use clap::Args;
 use gerelion::errors::{Failure, Message};
-use gerelion::tools::report::{self, Written};
+use gerelion::tools::report::{self, Wanted, Written};
 use std::path::PathBuf;
 
 /// Options of `gerelion report`.
@@ -14,24 +14,36 @@ pub struct Arguments {
     /// Page to write (default: PREFIX_report.html)
     #[arg(long = "o", value_name = "HTML")]
     output: Option<PathBuf>,
+    /// Mass of the molecule, kDa: its surface is drawn at the contour that encloses so much protein
+    #[arg(long, value_name = "KDA", value_parser = mass)]
+    mass: Option<f64>,
     /// Look for new iterations every so many seconds, and write the page again until the run has ended
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,
 }
 
+fn mass(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(mass) if (1.0..=1e6).contains(&mass) => Ok(mass),
+        _ => Err("it is a number of kDa between 1 and 1000000".into()),
+    }
+}
+
 /// Run the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let page = arguments.output.as_deref();
+    let wanted = Wanted {
+        prefix: &arguments.prefix,
+        page: arguments.output.as_deref(),
+        mass: arguments.mass,
+    };
     match arguments.watch {
-        None => tell(&report::write(&arguments.prefix, page, None)?),
-        Some(seconds) => {
-            report::watch(&arguments.prefix, page, seconds, |outcome| match outcome {
-                Ok(written) => tell(written),
-                Err(error) => {
-                    gerelion::errors::tell(&format!("WARNING: {}", Message::of(error).line()))
-                }
-            })?
-        }
+        None => tell(&report::write(wanted, None)?),
+        Some(seconds) => report::watch(wanted, seconds, |outcome| match outcome {
+            Ok(written) => tell(written),
+            Err(error) => {
+                gerelion::errors::tell(&format!("WARNING: {}", Message::of(error).line()))
+            }
+        })?,
     }
     Ok(())
 }

@@ -207,7 +207,7 @@ fn coarse_global(
             coarse::differences(
                 input,
                 layout,
-                input.host_reference(k),
+                input.host_compared(k),
                 matrices,
                 &visiting,
                 &columns,
@@ -269,7 +269,7 @@ fn coarse_own(
                 .iter()
                 .zip(&lists)
                 .map(|(&k, list)| {
-                    let reference = input.host_reference(k);
+                    let reference = input.host_compared(k);
                     coarse::own_differences(
                         input,
                         layout,

@@ -15,7 +15,12 @@ impl WeightedImage {
             Vec::with_capacity(weights.len()),
             Vec::with_capacity(weights.len()),
         );
-        for ((f, m), v) in image.masked.iter().zip(&image.model_factor).zip(weights) {
+        for ((f, m), v) in image
+            .compared()
+            .iter()
+            .zip(&image.model_factor)
+            .zip(weights)
+        {
             re.push(v * m * f.re);
             im.push(v * m * f.im);
         }

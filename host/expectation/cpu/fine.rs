@@ -95,7 +95,7 @@ pub fn differences(
     outputs.into_par_iter().for_each(|(range, out)| {
         let samples = &groups.samples[range.clone()];
         let first = &samples[0];
-        let reference = input.host_reference(first.class as usize);
+        let reference = input.host_compared(first.class as usize);
         let particle = items[first.image as usize].particle;
         let children = matrices(
             input,

@@ -64,8 +64,7 @@ fn compare_stages(from: usize) {
         );
     }
     let references = [reference::Reference::Host(prepared.volume)];
-    let options = ExpectationOptions::new(170.0);
-    let fine = size("image_size_fine");
+    let (options, fine) = (ExpectationOptions::new(170.0), size("image_size_fine"));
     let sizes = [ImageSizes {
         full: fine,
         fine,
@@ -83,6 +82,7 @@ fn compare_stages(from: usize) {
         references_ctf_corrected: true,
         priors_from_current: false,
         gradient: false,
+        subtraction: None,
     };
     let layout = GroupLayout::new(&input, 0).unwrap();
     for (shell, &v) in numbers(&stages["inverse_variance_first_shells"])

@@ -46,7 +46,7 @@ fn correlation(
     image: &PreparedImage,
     sample: Sample,
 ) -> f64 {
-    let reference = input.host_reference(sample.class);
+    let reference = input.host_compared(sample.class);
     let volume: &[[f32; 2]] = bytemuck::cast_slice(&reference.data);
     let shape = reference.shape.for_kernels();
     let matrix = matrices(input, item.particle, sample.orientation, 0)[0];
@@ -54,7 +54,7 @@ fn correlation(
     let mut sums = [0.0; 2];
     for i in 0..layout.coarse_projected() {
         let pixel = [layout.pixels.x[i] as i16, layout.pixels.y[i] as i16];
-        let value = image.masked[i];
+        let value = image.compared()[i];
         let [cross, power] = exact.pixel(
             pixel,
             [value.re, value.im],

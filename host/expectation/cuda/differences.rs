@@ -74,7 +74,7 @@ impl Differences<'_> {
             device.metered(Part::Slices, || unsafe {
                 device.launch(&ProjectSlices {
                     orientations: ((end - begin) * self.children) as u32,
-                    volume: iteration.references[0].view(),
+                    volume: iteration.compared[0].view(),
                     shape: iteration.shape.view(),
                     axes: self.axes,
                     selection: groups.chosen().offset(begin),
@@ -93,7 +93,7 @@ impl Differences<'_> {
                 first_parent: begin as u32,
                 slices: slices.view(),
                 slice_stride: stride as u32,
-                images: images.masked.view(),
+                images: images.compared(),
                 image_stride: layout.stride as u32,
                 ctf: images.comparison_ctf(input),
                 scales: images.scales.view(),

@@ -115,7 +115,7 @@ impl Grid {
             device.launch(&ProjectParts {
                 pairs: self.pairs.view().offset(pairs.start),
                 pair_count: pairs.len() as u32,
-                volume: iteration.references[0].view(),
+                volume: iteration.compared[0].view(),
                 shape: iteration.shape.view(),
                 axes: self.rows.coarse_axes.block.view(),
                 volume_of: self.rows.class_of.view(),
@@ -252,7 +252,7 @@ impl Columns {
         unsafe {
             device.launch(&WeightedColumns {
                 image_count: count as u32,
-                images: images.masked.view(),
+                images: images.compared(),
                 image_stride: layout.stride as u32,
                 ctf: images.comparison_ctf(input),
                 scales: images.scales.view(),

@@ -1,6 +1,7 @@
 //! getImg on the device: a batch of particles up to masked and unmasked transforms, CTF, powers.
 
 use super::super::start::{ParticleStart, noise_image};
+use super::super::subtraction::unwanted_signal;
 use super::super::{BatchItem, Criterion, ExpectationError, IterationInput};
 use super::cache::ImageCache;
 use super::layout::DeviceLayout;
@@ -49,6 +50,8 @@ pub struct Prepared {
     pub masked: Buffer<[f32; 2]>,
     /// F̃.
     pub unmasked: Buffer<[f32; 2]>,
+    /// The images without the unwanted signal, where that is subtracted.
+    wanted: Option<Wanted>,
     /// C; None where it is 1.
     pub ctf: Option<Buffer<f32>>,
     /// The same for the host, where the group is premultiplied (Σ CTF² per shell is collected).
@@ -63,6 +66,14 @@ pub struct Prepared {
     pub shell_powers: Coming<f32>,
     /// Cross-correlation: √Σ|F|² over the box of the first pass and of the second.
     pub box_powers: Option<[Buffer<f32>; 2]>,
+}
+
+/// Images without the unwanted signal.
+struct Wanted {
+    /// F of them.
+    masked: Buffer<[f32; 2]>,
+    /// Σ|F|² per shell of the whole transform, box/2+1 an image.
+    shell_powers: Coming<f32>,
 }
 
 /// The CTF as the host gets it.
@@ -93,6 +104,147 @@ fn backgrounds(
     Ok(Some(device.upload(&values)?))
 }
 
+/// A batch of images that is being prepared.
+struct Batch<'a> {
+    device: &'a Device,
+    transforms: &'a ImageTransforms,
+    input: &'a IterationInput<'a>,
+    layout: &'a DeviceLayout,
+    images: usize,
+    /// Where the raw images are.
+    addresses: Buffer<u64>,
+    tasks: Buffer<ImageTask>,
+    /// What `--skip_align` leaves of the offsets.
+    remainders: Option<Buffer<[f32; 2]>>,
+}
+
+/// Images in real space, box² pixels each.
+struct Moved {
+    unmasked: Buffer<f32>,
+    masked: Buffer<f32>,
+}
+
+impl Batch<'_> {
+    /// Moves the images and masks them, with a background image each or the mean of their own. `unwanted` images are subtracted before.
+    fn moved(
+        &self,
+        noise: Option<Buffer<f32>>,
+        unwanted: Option<Buffer<f32>>,
+    ) -> Result<Moved, DeviceError> {
+        let pixels = self.images * self.layout.host.box_size.pow(2);
+        // SAFETY: filled by the kernel below.
+        let (unmasked, masked) =
+            unsafe { (self.device.buffer(pixels)?, self.device.buffer(pixels)?) };
+        // SAFETY: arrays of the sizes the kernel's documentation asks for.
+        unsafe {
+            self.device.launch(&PrepareImages {
+                images: self.images as u32,
+                raw: self.addresses.view(),
+                tasks: self.tasks.view(),
+                box_size: self.layout.host.box_size as u32,
+                radius: self.layout.host.mask_radius,
+                edge: self.input.options.mask_edge as f32,
+                noise: noise.as_ref().map_or(View::null(), Buffer::view),
+                unwanted: unwanted.as_ref().map_or(View::null(), Buffer::view),
+                unmasked: unmasked.view(),
+                masked: masked.view(),
+            })?;
+        }
+        Ok(Moved { unmasked, masked })
+    }
+
+    /// Transforms the images into `full` and picks the pixels of the list.
+    fn transformed(
+        &self,
+        moved: &Buffer<f32>,
+        full: &mut Buffer<[f32; 2]>,
+    ) -> Result<Buffer<[f32; 2]>, DeviceError> {
+        self.transforms.forward(self.device, moved, full)?;
+        let stride = self.layout.stride;
+        let view =
+            |buffer: &Option<Buffer<[f32; 2]>>| buffer.as_ref().map_or(View::null(), Buffer::view);
+        // SAFETY: filled by the kernel below.
+        let out = unsafe { self.device.buffer(self.images * stride)? };
+        // SAFETY: arrays of the sizes the kernel's documentation asks for.
+        unsafe {
+            self.device.launch(&GatherTransforms {
+                images: self.images as u32,
+                transforms: full.view(),
+                box_size: self.layout.host.box_size as u32,
+                pixels: self.layout.pixels.view(),
+                pixel_count: self.layout.count as u32,
+                factors: view(&self.layout.demodulation),
+                remainders: view(&self.remainders),
+                out: out.view(),
+                stride: stride as u32,
+            })?;
+        }
+        Ok(out)
+    }
+
+    /// Σ|F|² per shell of transforms, box/2+1 an image.
+    fn shell_powers(&self, full: &Buffer<[f32; 2]>) -> Result<Buffer<f32>, DeviceError> {
+        let n = self.layout.host.box_size;
+        // SAFETY: filled by the kernel below.
+        let powers = unsafe { self.device.buffer(self.images * (n / 2 + 1))? };
+        // SAFETY: a power per shell and image.
+        unsafe {
+            self.device.launch(&ShellPowers {
+                images: self.images as u32,
+                transforms: full.view(),
+                box_size: n as u32,
+                out: powers.view(),
+            })?;
+        }
+        Ok(powers)
+    }
+
+    /// √Σ|F|² of transforms over the box of the first pass and of the second, in cross-correlations.
+    fn box_powers(&self, full: &Buffer<[f32; 2]>) -> Result<Option<[Buffer<f32>; 2]>, DeviceError> {
+        if self.input.criterion == Criterion::Likelihood {
+            return Ok(None);
+        }
+        let host = &self.layout.host;
+        let of_box = |size: usize| -> Result<Buffer<f32>, DeviceError> {
+            // SAFETY: filled by the kernel below.
+            let roots = unsafe { self.device.buffer::<f32>(self.images)? };
+            // SAFETY: a root an image.
+            unsafe {
+                self.device.launch(&BoxPowers {
+                    images: self.images as u32,
+                    transforms: full.view(),
+                    box_size: host.box_size as u32,
+                    size: size as u32,
+                    out: roots.view(),
+                })?;
+            }
+            Ok(roots)
+        };
+        Ok(Some([of_box(host.coarse_size)?, of_box(host.fine_size)?]))
+    }
+}
+
+/// Uploads the unwanted signal of each image, which the host works out; None where nothing is subtracted.
+fn unwanted_signals(
+    device: &Device,
+    input: &IterationInput,
+    layout: &DeviceLayout,
+    items: &[&BatchItem],
+    starts: &[ParticleStart],
+) -> Result<Option<Buffer<f32>>, ExpectationError> {
+    if input.subtraction.is_none() {
+        return Ok(None);
+    }
+    let signals = items
+        .par_iter()
+        .zip(starts)
+        .map(|(item, start)| unwanted_signal(input, &layout.host, item, start))
+        .collect::<Result<Vec<_>, _>>()?;
+    let values: Vec<f32> = signals.into_iter().flatten().flatten().collect();
+    // Too much for pinned memory, as backgrounds are.
+    Ok(Some(device.upload(&values)?))
+}
+
 impl Prepared {
     /// Prepares `items`, all of the layout's optics group.
     pub fn new(
@@ -111,6 +263,7 @@ impl Prepared {
             .map(|item| ParticleStart::new(input, host, item))
             .collect::<Result<Vec<_>, _>>()?;
         let noise = backgrounds(device, input, layout, items)?;
+        let unwanted = unwanted_signals(device, input, layout, items, &starts)?;
         let places = cache.bring(items)?;
         let addresses: Vec<u64> = places.iter().map(|place| place.address).collect();
         let tasks: Vec<ImageTask> = starts
@@ -122,95 +275,41 @@ impl Prepared {
                 half: u32::from(place.half),
             })
             .collect();
-        let (addresses, tasks) = (staging.upload(&addresses)?, staging.upload(&tasks)?);
-        let transforms = transforms.of(device, n, images)?;
-        let (stride, half) = (layout.stride, n * (n / 2 + 1));
-        // SAFETY: each is filled by a kernel or transform below before it is read.
-        let (shifted, masked_image, mut full, masked, unmasked, powers) = unsafe {
-            (
-                device.buffer::<f32>(images * n * n)?,
-                device.buffer::<f32>(images * n * n)?,
-                device.buffer::<[f32; 2]>(images * half)?,
-                device.buffer::<[f32; 2]>(images * stride)?,
-                device.buffer::<[f32; 2]>(images * stride)?,
-                device.buffer::<f32>(images * (n / 2 + 1))?,
-            )
-        };
         let remainders: Option<Vec<[f32; 2]>> = input.options.skip_align.then(|| {
             starts
                 .iter()
                 .map(|s| s.remainder.map(|r| r as f32))
                 .collect()
         });
-        let remainders = remainders.map(|r| staging.upload(&r)).transpose()?;
-        let factors = layout
-            .demodulation
-            .as_ref()
-            .map_or(View::null(), Buffer::view);
-        // SAFETY: arrays of the sizes the kernels' documentation asks for.
-        unsafe {
-            device.launch(&PrepareImages {
-                images: images as u32,
-                raw: addresses.view(),
-                tasks: tasks.view(),
-                box_size: n as u32,
-                radius: host.mask_radius,
-                edge: input.options.mask_edge as f32,
-                noise: noise.as_ref().map_or(View::null(), Buffer::view),
-                unmasked: shifted.view(),
-                masked: masked_image.view(),
-            })?;
+        let batch = Batch {
+            device,
+            transforms: transforms.of(device, n, images)?,
+            input,
+            layout,
+            images,
+            addresses: staging.upload(&addresses)?,
+            tasks: staging.upload(&tasks)?,
+            remainders: remainders.map(|r| staging.upload(&r)).transpose()?,
+        };
+        // SAFETY: filled by transforms before it is read.
+        let mut full = unsafe { device.buffer(images * n * (n / 2 + 1))? };
+        let moved = batch.moved(noise, None)?;
+        let unmasked = batch.transformed(&moved.unmasked, &mut full)?;
+        let masked = batch.transformed(&moved.masked, &mut full)?;
+        drop(moved);
+        let powers = batch.shell_powers(&full)?;
+        let shell_powers = staging.fetch(&powers, 0, images * (n / 2 + 1))?;
+        let mut wanted = None;
+        if unwanted.is_some() {
+            let moved = batch.moved(None, unwanted)?;
+            let masked = batch.transformed(&moved.masked, &mut full)?;
+            let powers = batch.shell_powers(&full)?;
+            wanted = Some(Wanted {
+                masked,
+                shell_powers: staging.fetch(&powers, 0, images * (n / 2 + 1))?,
+            });
         }
-        let gather = |full: &Buffer<[f32; 2]>, out: &Buffer<[f32; 2]>| {
-            // SAFETY: arrays of the sizes the kernel's documentation asks for.
-            unsafe {
-                device.launch(&GatherTransforms {
-                    images: images as u32,
-                    transforms: full.view(),
-                    box_size: n as u32,
-                    pixels: layout.pixels.view(),
-                    pixel_count: layout.count as u32,
-                    factors,
-                    remainders: remainders.as_ref().map_or(View::null(), Buffer::view),
-                    out: out.view(),
-                    stride: stride as u32,
-                })
-            }
-        };
-        transforms.forward(device, &shifted, &mut full)?;
-        gather(&full, &unmasked)?;
-        transforms.forward(device, &masked_image, &mut full)?;
-        gather(&full, &masked)?;
-        // SAFETY: a power per shell and image.
-        unsafe {
-            device.launch(&ShellPowers {
-                images: images as u32,
-                transforms: full.view(),
-                box_size: n as u32,
-                out: powers.view(),
-            })?
-        };
-        let box_powers = match input.criterion {
-            Criterion::Likelihood => None,
-            Criterion::CrossCorrelation => {
-                let of_box = |size: usize| -> Result<Buffer<f32>, ExpectationError> {
-                    // SAFETY: filled by the kernel below.
-                    let roots = unsafe { device.buffer::<f32>(images)? };
-                    // SAFETY: a root an image.
-                    unsafe {
-                        device.launch(&BoxPowers {
-                            images: images as u32,
-                            transforms: full.view(),
-                            box_size: n as u32,
-                            size: size as u32,
-                            out: roots.view(),
-                        })?;
-                    }
-                    Ok(roots)
-                };
-                Some([of_box(host.coarse_size)?, of_box(host.fine_size)?])
-            }
-        };
+        let box_powers = batch.box_powers(&full)?;
         let scales: Vec<f32> = starts.iter().map(|s| s.scale as f32).collect();
         let sum_scales: Vec<f32> = starts.iter().map(|s| s.sum_scale as f32).collect();
         let halves = pseudo_halves(input, items);
@@ -218,9 +317,9 @@ impl Prepared {
         let premultiplied = input.optics[items[0].particle.optics_group].ctf_premultiplied;
         let host_ctf = match &ctf {
             Some(ctf) if premultiplied => {
-                HostCtf::Coming(staging.fetch(ctf, 0, images * stride)?)
+                HostCtf::Coming(staging.fetch(ctf, 0, images * layout.stride)?)
             }
-            None if premultiplied => HostCtf::One(vec![1.0; images * stride]),
+            None if premultiplied => HostCtf::One(vec![1.0; images * layout.stride]),
             _ => HostCtf::Unasked,
         };
         Ok(Self {
@@ -228,13 +327,30 @@ impl Prepared {
             host_ctf,
             masked,
             unmasked,
+            wanted,
             scales: staging.upload(&scales)?,
             sum_scales: staging.upload(&sum_scales)?,
             half_of: halves.map(|h| staging.upload(&h)).transpose()?,
-            shell_powers: staging.fetch(&powers, 0, images * (n / 2 + 1))?,
+            shell_powers,
             box_powers,
             starts,
         })
+    }
+
+    /// The masked images that are compared with references.
+    pub fn compared(&self) -> View<[f32; 2]> {
+        match &self.wanted {
+            Some(wanted) => wanted.masked.view(),
+            None => self.masked.view(),
+        }
+    }
+
+    /// Σ|F|² per shell of the whole transforms of the compared images.
+    pub fn compared_powers(&self) -> &Coming<f32> {
+        match &self.wanted {
+            Some(wanted) => &wanted.shell_powers,
+            None => &self.shell_powers,
+        }
     }
 
     /// C of premultiplied groups, when it has come; empty for others.

@@ -27,6 +27,8 @@ pub struct DeviceLayout {
     pub coarse_count: usize,
     /// The same, padded.
     pub coarse_stride: usize,
+    /// Those pixels in the order in which local searches go through them.
+    pub coarse_walk: Buffer<u32>,
     /// Pixels with a projected reference in the second pass.
     pub fine_count: usize,
     /// Pixels with a projected reference in the sums.
@@ -123,6 +125,7 @@ impl DeviceLayout {
             coarse_stride,
             fine_count: host.fine_projected(),
             projected: host.full_projected(),
+            coarse_walk: device.upload(&list.in_tiles(coarse_count))?,
             coarse_weight: device.upload(&host.coarse_comparison_weight)?,
             fine_weight: device.upload(&host.comparison_weight)?,
             inverse_variance: device.upload(&host.inverse_variance)?,

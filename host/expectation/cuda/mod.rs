@@ -14,6 +14,7 @@ mod groups;
 mod images;
 mod layout;
 mod listing;
+mod local;
 mod offsets;
 mod on_host;
 mod own_orientations;
@@ -82,6 +83,8 @@ struct Iteration {
     layouts: Vec<Option<DeviceLayout>>,
     /// References of all classes, one after the other; the first one's address is that of all.
     references: Vec<DeviceVolume<[f32; 2]>>,
+    /// Those that images are compared with, likewise: the same, or their wanted regions.
+    compared: Vec<DeviceVolume<[f32; 2]>>,
     shape: Buffer<VolumeShape>,
     /// Σ (re, im, weight, 0) of all classes, in a gradient iteration of both pseudo-halves.
     volumes: Buffer<[f32; 4]>,
@@ -131,9 +134,11 @@ impl CudaEngine {
     /// Bytes that an iteration may plan with. What is on the device already and stays there, such as the sums of the
     /// other half-set, counts; references that are in place are part of the plan, and images give way.
     fn room(&self, input: &IterationInput) -> usize {
+        let wanted = input.subtraction.map_or(&[][..], |s| s.wanted);
         let in_place: usize = input
             .references
             .iter()
+            .chain(wanted)
             .filter(|r| r.is_on(&self.device))
             .map(|r| 8 * r.shape().voxels())
             .sum();
@@ -152,11 +157,16 @@ impl CudaEngine {
         let host_shape = volume_shape.for_kernels();
         let classes = input.references.len();
         let references = references::side_by_side(device, input.references)?;
+        let compared = match input.subtraction {
+            Some(subtraction) => references::side_by_side(device, subtraction.wanted)?,
+            None => references.clone(),
+        };
         let volumes = device.zeros(input.volumes() * host_shape.len())?;
         let direction_weight = device.zeros(classes * input.sampling.directions.len().max(1))?;
         Ok(Iteration {
             layouts: input.optics.iter().map(|_| None).collect(),
             references,
+            compared,
             shape: device.upload(&[host_shape])?,
             volumes,
             direction_weight,

@@ -2,7 +2,8 @@
 
 use super::super::cpu::CpuEngine;
 use super::super::{
-    BatchItem, ExpectationEngine, ExpectationError, IterationInput, ParticleOutcome, WeightedSums,
+    BatchItem, ExpectationEngine, ExpectationError, IterationInput, ParticleOutcome, Subtraction,
+    WeightedSums,
 };
 use crate::errors::tell;
 use crate::fourier::reference::Reference;
@@ -11,6 +12,8 @@ use crate::fourier::reference::Reference;
 pub struct OnHost {
     engine: CpuEngine,
     references: Vec<Reference>,
+    /// Wanted regions, where an unwanted signal is subtracted.
+    wanted: Vec<Reference>,
     particles: usize,
 }
 
@@ -26,19 +29,23 @@ impl OnHost {
         tell(&format!(
             "WARNING: {what} done on the host, which takes longer: {reason}"
         ));
-        let references = input
-            .references
-            .iter()
-            .map(|reference| Ok(Reference::Host(reference.to_host()?)))
-            .collect::<Result<_, ExpectationError>>()?;
+        let to_host = |references: &[Reference]| -> Result<Vec<Reference>, ExpectationError> {
+            let references = references.iter();
+            references
+                .map(|reference| Ok(Reference::Host(reference.to_host()?)))
+                .collect()
+        };
+        let references = to_host(input.references)?;
+        let wanted = to_host(input.subtraction.map_or(&[], |s| s.wanted))?;
         let mut begun = Self {
             engine: CpuEngine::new(),
             references,
+            wanted,
             particles: 0,
         };
         begun
             .engine
-            .begin_iteration(&with(input, &begun.references))?;
+            .begin_iteration(&with(input, &begun.references, &begun.wanted))?;
         Ok(begun)
     }
 
@@ -55,7 +62,7 @@ impl OnHost {
     ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
         self.particles += batch.len();
         self.engine
-            .process_batch(&with(input, &self.references), batch)
+            .process_batch(&with(input, &self.references, &self.wanted), batch)
     }
 
     /// Particles that were handed over.
@@ -69,10 +76,15 @@ impl OnHost {
     }
 }
 
-/// The same input with other references.
-fn with<'a>(input: &IterationInput<'a>, references: &'a [Reference]) -> IterationInput<'a> {
+/// The same input with other references, and wanted regions of them.
+fn with<'a>(
+    input: &IterationInput<'a>,
+    references: &'a [Reference],
+    wanted: &'a [Reference],
+) -> IterationInput<'a> {
     IterationInput {
         references,
+        subtraction: input.subtraction.map(|s| Subtraction { wanted, ..s }),
         ..*input
     }
 }

@@ -12,13 +12,16 @@ use super::differences::Differences;
 use super::first_pass::{FirstPass, limit};
 use super::groups::{Groups, Listed};
 use super::listing::{Listing, running_sum};
+use super::local;
 use super::rows::Rows;
-use crate::device::{Staging, Uploader, View};
+use crate::device::{Buffer, Staging, Uploader, View};
+use gpu::kernels::own_samples::ListOwnSamples;
 use gpu::kernels::weights::{FineWeights, ListKept};
-use gpu::samples::{Alignment, Parent, Sample, Selection};
+use gpu::samples::{Alignment, OwnOrientation, Parent, Sample, Selection};
 use rayon::prelude::*;
 
-/// Local search and fixed orientations: each particle has orientations of its own; its samples are listed on the host and compared pair by pair.
+/// Local search and fixed orientations: each particle has orientations of its own, which the host lists. Those of local searches
+/// are projected and compared in one kernel; a single one a particle is compared pair by pair.
 /// `capacity` as in [`global`](super::first_pass::global).
 pub fn first_pass(
     batch: &BatchContext,
@@ -32,52 +35,37 @@ pub fn first_pass(
         input,
         layout,
         items,
-        images,
         ..
     } = batch;
     let plane = &layout.host.plane;
-    let offsets = offset_priors(batch);
-    let (rows, of_image) = if Search::of(input) == Search::Fixed {
+    let search = Search::of(input);
+    let (rows, of_image) = if search == Search::Fixed {
         let rows = Rows::fixed(staging, lists, input, plane, items)?;
         (rows, fixed_orientations(input, items))
     } else {
         let (index, of_image) = local_orientations(input, items);
-        let rows = Rows::of_sampling(staging, lists, input, plane, index, &[])?;
+        let rows = Rows::of_particles(staging, lists, input, plane, index)?;
         (rows, of_image)
     };
-    let counts: Vec<usize> = of_image
-        .iter()
-        .zip(&offsets)
-        .map(|(orientations, offsets)| orientations.len() * offsets.of(0).len())
-        .collect();
-    let first = running_sum(counts.iter().map(|&count| count as u32));
+    let shifts = layout.host.shifts();
+    let own_first = running_sum(of_image.iter().map(|own| own.len() as u32));
+    let first: Vec<u32> = own_first.iter().map(|f| f * shifts as u32).collect();
     let total = first[items.len()] as usize;
-    let uploaded = lists.queue(&counts, |image, to: &mut [Sample]| {
-        list_samples(image, &of_image[image], &offsets[image], to);
+    let counts: Vec<usize> = of_image.iter().map(Vec::len).collect();
+    let own = lists.queue(&counts, |image, to: &mut [OwnOrientation]| {
+        to.copy_from_slice(&of_image[image]);
     })?;
-    let samples = &uploaded.block;
+    let samples = list_samples(batch, own.block.view(), staging)?;
     let first_device = staging.upload(&first)?;
-    let listed = Listed {
-        samples: samples.view(),
-        count: total,
-        number: View::null(),
-    };
-    let groups = Groups::of_known(device, listed, rows.count, parents(&of_image, rows.count))?;
     // SAFETY: filled by the kernels below.
     let values = unsafe { device.buffer::<f32>(total)? };
-    Differences {
-        axes: rows.coarse_axes.block.view(),
-        class_of: &rows.class_of,
-        children: 1,
-        shift_children: 1,
-        pixel_count: layout.coarse_count,
-        weight: &layout.coarse_weight,
-        phases: &layout.coarse_phases,
-        phase_stride: layout.coarse_stride,
-        powers: images.powers(0),
+    if search == Search::Fixed {
+        let parents = parents(&of_image, rows.count);
+        compare_single(batch, &rows, parents, &samples, &values)?;
+    } else {
+        let own_first = (&own_first[..], staging.upload(&own_first)?);
+        local::compare(batch, &rows, own.block.view(), own_first, &values)?;
     }
-    .run(batch, &groups, samples.view(), &values)?;
-    drop(groups);
     clock.end_of(Stage::GetDiff)?;
 
     let alignments = device.zeros::<Alignment>(items.len())?;
@@ -147,6 +135,65 @@ pub fn first_pass(
     })
 }
 
+/// Compares particles whose orientations are fixed: one each and class, so that a block takes a pair.
+fn compare_single(
+    batch: &BatchContext,
+    rows: &Rows,
+    parents: Vec<Parent>,
+    samples: &Buffer<Sample>,
+    values: &Buffer<f32>,
+) -> Result<(), ExpectationError> {
+    let layout = batch.layout;
+    let listed = Listed {
+        samples: samples.view(),
+        count: samples.len(),
+        number: View::null(),
+    };
+    let groups = Groups::of_known(batch.device, listed, rows.count, parents)?;
+    Differences {
+        axes: rows.coarse_axes.block.view(),
+        class_of: &rows.class_of,
+        children: 1,
+        shift_children: 1,
+        pixel_count: layout.coarse_count,
+        weight: &layout.coarse_weight,
+        phases: &layout.coarse_phases,
+        phase_stride: layout.coarse_stride,
+        powers: batch.images.powers(0),
+    }
+    .run(batch, &groups, samples.view(), values)
+}
+
+/// Lists the samples of all images on the device: each of their orientations `own` with each shift.
+fn list_samples(
+    batch: &BatchContext,
+    own: View<OwnOrientation>,
+    staging: &mut Staging,
+) -> Result<Buffer<Sample>, ExpectationError> {
+    let offsets = offset_priors(batch);
+    let offset_lists = offsets.first().map_or(1, |of_image| of_image.lists());
+    let log_priors: Vec<f32> = offsets
+        .iter()
+        .flat_map(|of_image| of_image.values().map(|log| log as f32))
+        .collect();
+    let offsets = staging.upload(&log_priors)?;
+    let shifts = batch.layout.host.shifts();
+    // SAFETY: filled by the kernel below.
+    let samples = unsafe { batch.device.buffer::<Sample>(own.len() * shifts)? };
+    // SAFETY: arrays of the sizes the kernel's documentation asks for.
+    unsafe {
+        batch.device.launch(&ListOwnSamples {
+            own,
+            orientations: own.len() as u32,
+            shifts: shifts as u32,
+            offset_log_prior: offsets.view(),
+            offset_lists: offset_lists as u32,
+            out: samples.view(),
+        })?;
+    }
+    Ok(samples)
+}
+
 /// Priors of the coarse shifts of each particle.
 fn offset_priors(batch: &BatchContext) -> Vec<OffsetLogPriors> {
     let (input, pixel_size) = (batch.input, batch.layout.host.pixel_size);
@@ -156,37 +203,6 @@ fn offset_priors(batch: &BatchContext) -> Vec<OffsetLogPriors> {
     };
     let particles = batch.items.par_iter().zip(&batch.images.starts);
     particles.map(of_particle).collect()
-}
-
-/// An orientation of a particle's own.
-#[derive(Debug, Clone, Copy)]
-struct OwnOrientation {
-    /// Row among those of the batch.
-    row: u32,
-    /// ln of its prior relative to the mean.
-    log_prior: f32,
-    /// Place of its class among those that the particle visits.
-    place: usize,
-}
-
-/// All samples of an image: each of its orientations with each shift, whose ln priors are `offsets`.
-fn list_samples(
-    image: usize,
-    orientations: &[OwnOrientation],
-    offsets: &OffsetLogPriors,
-    to: &mut [Sample],
-) {
-    let shifts = offsets.of(0).len();
-    for (own, to) in orientations.iter().zip(to.chunks_exact_mut(shifts)) {
-        for ((shift, &offset), to) in offsets.of(own.place).iter().enumerate().zip(to) {
-            *to = Sample {
-                image: image as u32,
-                orientation: own.row,
-                shift: shift as u32,
-                log_prior: own.log_prior + offset as f32,
-            };
-        }
-    }
 }
 
 /// The orientations that images have among `rows`, in order, with a pair for each image: what grouping their samples gives.
@@ -231,9 +247,11 @@ fn local_orientations(
         .collect();
     index.par_sort_unstable();
     index.dedup();
-    let of_image = lists
-        .par_iter()
-        .map(|(classes, list)| {
+    let of_image = (0u32..)
+        .zip(&lists)
+        .collect::<Vec<_>>()
+        .into_par_iter()
+        .map(|(image, (classes, list))| {
             // All classes have the same list, so the mean over classes is that of one.
             let log_priors = relative_log_priors(input, list, mean_prior([list]));
             let orientations = classes.iter().enumerate().flat_map(|(place, &k)| {
@@ -244,9 +262,10 @@ fn local_orientations(
                 .map(|(place, k, o, log_prior)| {
                     let row = index.binary_search(&(k as u32, o)).expect("listed above");
                     OwnOrientation {
+                        image,
                         row: row as u32,
+                        place: place as u32,
                         log_prior: log_prior as f32,
-                        place,
                     }
                 })
                 .collect()
@@ -265,9 +284,10 @@ fn fixed_orientations(input: &IterationInput, items: &[&BatchItem]) -> Vec<Vec<O
         let of_class = classes.iter().zip(&lists).enumerate();
         of_class
             .map(|(place, (&class, list))| OwnOrientation {
+                image: image as u32,
                 row: (image * all + class) as u32,
+                place: place as u32,
                 log_prior: relative_log_priors(input, list, mean)[0] as f32,
-                place,
             })
             .collect()
     };
@@ -282,8 +302,7 @@ mod tests {
     fn parents_are_the_orientations_that_images_have() {
         let own = |row| OwnOrientation {
             row,
-            log_prior: 0.0,
-            place: 0,
+            ..OwnOrientation::default()
         };
         let of_image = [vec![own(4), own(1)], vec![], vec![own(4), own(5)]];
         let parent = |orientation, begin, end| Parent {

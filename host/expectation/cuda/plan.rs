@@ -30,6 +30,10 @@ pub struct Demand {
     pub own_orientations: usize,
     /// Lists of offset priors of a particle: one, or one per class.
     pub offset_priors: usize,
+    /// References: whole ones, and wanted regions where an unwanted signal is subtracted.
+    pub references: usize,
+    /// Images are compared without an unwanted signal.
+    pub subtracts: bool,
     /// Sums per pixel of a particle in the store stage ([`totals::slots`]).
     pub slots: usize,
     /// Coarse shifts.
@@ -64,6 +68,8 @@ impl Demand {
         };
         Self {
             classes,
+            references: classes * (1 + usize::from(input.subtraction.is_some())),
+            subtracts: input.subtraction.is_some(),
             sums: input.volumes(),
             voxels: input.references[0].shape().voxels(),
             shared_orientations: grid,
@@ -103,7 +109,7 @@ impl Demand {
 
     /// References and sums of all classes.
     fn volumes(&self) -> usize {
-        self.voxels * (8 * self.classes + 16 * self.sums)
+        self.voxels * (8 * self.references + 16 * self.sums)
     }
 
     /// Phases of all shifts, matrices of all orientations.
@@ -136,6 +142,11 @@ impl Demand {
         let half = self.box_size * (self.box_size / 2 + 1);
         // As read, in this batch and in the next one, shifted, masked; its transform and cuFFT's work area.
         let image = 4 * 4 * self.box_size * self.box_size + 2 * 8 * half;
+        // The unwanted signal of the image, and what is left without it.
+        let subtracted = match self.subtracts {
+            true => 4 * self.box_size * self.box_size + 8 * self.full_pixels,
+            false => 0,
+        };
         let listed = self.full_pixels * (2 * 8 + 4 + 8 * self.slots);
         let shells = 4 * self.box_size + 16 * self.slots * self.box_size;
         let priors = 4 * self.offset_priors * self.shifts;
@@ -148,7 +159,7 @@ impl Demand {
             // Samples, pairs, differences; matrices and tables of the orientations.
             self.own_orientations * (self.shifts * (16 + 16 + 4) + 24 * (1 + self.children[0]) + 40)
         };
-        image + listed + shells + priors + comparisons
+        image + subtracted + listed + shells + priors + comparisons
     }
 
     /// The least that will do: one particle, one orientation at a time, a thousand samples of the second pass.
@@ -329,6 +340,8 @@ pub struct Outlook {
     pub oversampling: u32,
     /// `--grad`.
     pub gradient: bool,
+    /// Images are compared without an unwanted signal.
+    pub subtracts: bool,
 }
 
 impl Outlook {
@@ -345,6 +358,8 @@ impl Outlook {
         };
         Demand {
             classes: self.classes,
+            references: self.classes * (1 + usize::from(self.subtracts)),
+            subtracts: self.subtracts,
             sums: self.classes * (1 + usize::from(self.gradient)),
             voxels: shape.voxels(),
             shared_orientations: grid,
@@ -387,6 +402,7 @@ mod tests {
             shifts: 29,
             oversampling: 1,
             gradient: false,
+            subtracts: false,
         }
     }
 

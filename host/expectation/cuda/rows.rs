@@ -4,9 +4,12 @@ use super::super::orientations::{common_classes, current_orientation, global_lis
 use super::super::priors::{mean_prior, relative_log_priors};
 use super::super::slices::ImagePlane;
 use super::super::{BatchItem, ExpectationError, IterationInput};
-use crate::device::{Buffer, Staging, Uploaded, Uploader};
+use crate::device::{Buffer, Device, Staging, Uploaded, Uploader, View};
 use crate::geometry::Matrix3;
+use gpu::kernels::own_samples::PlaceAxes;
+use gpu::samples::Parent;
 use gpu::slice::SliceAxes;
+use rayon::prelude::*;
 
 /// Rows whose slices a thread works out at a time.
 const ROWS_AT_A_TIME: usize = 1024;
@@ -25,8 +28,16 @@ pub struct Rows {
     pub log_prior: Buffer<f32>,
     /// Slices of the orientations themselves.
     pub coarse_axes: Uploaded<SliceAxes>,
-    /// Slices of their children, consecutive.
-    pub fine_axes: Uploaded<SliceAxes>,
+    /// Slices of their children, consecutive; None where they are worked out for parents alone.
+    fine_axes: Option<Uploaded<SliceAxes>>,
+}
+
+/// Slices of the children of orientations, consecutive; at least those of the parents they were asked for.
+pub struct FineAxes {
+    /// On the device.
+    pub view: View<SliceAxes>,
+    /// Keeps those of parents.
+    _of_parents: Option<Buffer<SliceAxes>>,
 }
 
 impl Rows {
@@ -59,29 +70,9 @@ impl Rows {
             let log_priors = relative_log_priors(input, list, mean);
             log_prior.extend(log_priors.into_iter().map(|log| log as f32));
         }
-        Self::of_sampling(staging, uploader, input, plane, index, &log_prior)
-    }
-
-    /// Orientations of the sampling; `log_prior` may be empty.
-    pub fn of_sampling(
-        staging: &mut Staging,
-        uploader: &mut Uploader,
-        input: &IterationInput,
-        plane: &ImagePlane,
-        index: Vec<(u32, u32)>,
-        log_prior: &[f32],
-    ) -> Result<Self, ExpectationError> {
-        let n_psi = input.sampling.n_psi();
-        let matrices = |row: usize, oversampling: u32| {
-            let o = index[row].1 as usize;
-            input
-                .sampling
-                .orientations(o / n_psi, o % n_psi, oversampling)
-        };
-        let children = input
-            .sampling
-            .orientation_children(input.options.oversampling);
-        let priors = (&index[..], log_prior);
+        let children = Some(fine_children(input));
+        let matrices = |row: usize, order| matrices(input, &index, row, order);
+        let priors = (&index[..], &log_prior[..]);
         Self::new(
             staging,
             uploader,
@@ -90,6 +81,61 @@ impl Rows {
             children,
             matrices,
         )
+    }
+
+    /// Orientations of local searches. Few of them have significant samples: children are worked out for those alone.
+    pub fn of_particles(
+        staging: &mut Staging,
+        uploader: &mut Uploader,
+        input: &IterationInput,
+        plane: &ImagePlane,
+        index: Vec<(u32, u32)>,
+    ) -> Result<Self, ExpectationError> {
+        let matrices = |row: usize, order| matrices(input, &index, row, order);
+        let priors = (&index[..], &[][..]);
+        Self::new(staging, uploader, (input, plane), priors, None, matrices)
+    }
+
+    /// Slices of the children of `parents`, which are `chosen` on the device.
+    pub fn fine_axes(
+        &self,
+        device: &Device,
+        staging: &mut Staging,
+        (input, plane): (&IterationInput, &ImagePlane),
+        (parents, chosen): (&[Parent], View<u32>),
+    ) -> Result<FineAxes, ExpectationError> {
+        if let Some(all) = &self.fine_axes {
+            return Ok(FineAxes {
+                view: all.block.view(),
+                _of_parents: None,
+            });
+        }
+        let (children, oversampling) = (fine_children(input), input.options.oversampling);
+        let axes: Vec<SliceAxes> = parents
+            .par_iter()
+            .flat_map_iter(|parent| {
+                let row = parent.orientation as usize;
+                let matrices = matrices(input, &self.index, row, oversampling);
+                matrices.into_iter().map(|matrix| plane.axes(&matrix))
+            })
+            .collect();
+        let axes = staging.upload(&axes)?;
+        // SAFETY: what is read of it is filled by the kernel below.
+        let out = unsafe { device.buffer::<SliceAxes>(self.count * children)? };
+        // SAFETY: arrays of the sizes the kernel's documentation asks for.
+        unsafe {
+            device.launch(&PlaceAxes {
+                chosen,
+                parents: parents.len() as u32,
+                children: children as u32,
+                axes: axes.view(),
+                out: out.view(),
+            })?;
+        }
+        Ok(FineAxes {
+            view: out.view(),
+            _of_parents: Some(out),
+        })
     }
 
     /// The current orientation of each particle, once a class: row image · classes + class.
@@ -109,17 +155,17 @@ impl Rows {
             vec![current_orientation(input, particle)]
         };
         let priors = (&index[..], &[][..]);
-        Self::new(staging, uploader, (input, plane), priors, 1, matrices)
+        Self::new(staging, uploader, (input, plane), priors, Some(1), matrices)
     }
 
     /// `index` and `log_prior` have an element per row. `matrices` gives the children of a row by order of oversampling;
-    /// there are `children` at that of the run.
+    /// there are `children` at that of the run, which are worked out unless that is None.
     fn new(
         staging: &mut Staging,
         uploader: &mut Uploader,
         (input, plane): (&IterationInput, &ImagePlane),
         (index, log_prior): (&[(u32, u32)], &[f32]),
-        children: usize,
+        children: Option<usize>,
         matrices: impl Fn(usize, u32) -> Vec<Matrix3> + Sync,
     ) -> Result<Self, ExpectationError> {
         let n_psi = input.sampling.n_psi();
@@ -149,8 +195,29 @@ impl Rows {
             slot_of: staging.upload(&slot_of)?,
             log_prior: staging.upload(log_prior)?,
             coarse_axes: axes(0, 1)?,
-            fine_axes: axes(input.options.oversampling, children)?,
+            fine_axes: children
+                .map(|children| axes(input.options.oversampling, children))
+                .transpose()?,
             index: index.to_vec(),
         })
     }
+}
+
+/// Children of an orientation of the sampling in the second pass.
+fn fine_children(input: &IterationInput) -> usize {
+    let oversampling = input.options.oversampling;
+    input.sampling.orientation_children(oversampling)
+}
+
+/// The children, by order of oversampling, of row `row` of `index`.
+fn matrices(
+    input: &IterationInput,
+    index: &[(u32, u32)],
+    row: usize,
+    oversampling: u32,
+) -> Vec<Matrix3> {
+    let (o, n_psi) = (index[row].1 as usize, input.sampling.n_psi());
+    input
+        .sampling
+        .orientations(o / n_psi, o % n_psi, oversampling)
 }

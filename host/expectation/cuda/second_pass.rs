@@ -18,6 +18,7 @@ use gpu::kernels::store::{StoreOrientations1, StoreOrientations8};
 use gpu::kernels::weights::FineWeights;
 use gpu::samples::{Alignment, Pair, Sample};
 use gpu::shapes::children_at_once;
+use gpu::slice::SliceAxes;
 use std::ops::Range;
 
 /// The second pass over the significant samples of a batch.
@@ -120,10 +121,16 @@ impl SecondPass<'_> {
             count: total,
             ..
         } = self.listed(&part);
+        let fine_axes = rows.fine_axes(
+            device,
+            staging,
+            (input, &layout.host.plane),
+            (groups.parents(), groups.chosen()),
+        )?;
         // SAFETY: filled by the kernels below.
         let values = unsafe { device.buffer::<f32>(total * children * shift_children)? };
         Differences {
-            axes: rows.fine_axes.block.view(),
+            axes: fine_axes.view,
             class_of: &rows.class_of,
             children,
             shift_children,
@@ -187,7 +194,7 @@ impl SecondPass<'_> {
         }
         clock.end_of(Stage::Convert)?;
         if !input.options.skip_maximize {
-            self.store(groups, samples, &values)?;
+            self.store(groups, fine_axes.view, samples, &values)?;
         }
         let row = part.start * slots;
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
@@ -196,6 +203,7 @@ impl SecondPass<'_> {
                 rows: (count * slots) as u32,
                 shares: self.shares.offset(row * layout.count),
                 masked: images.masked.view().offset(part.start * layout.stride),
+                compared: images.compared().offset(part.start * layout.stride),
                 power_weight: layout.power_weight.view(),
                 image_stride: layout.stride as u32,
                 pixel_count: layout.count as u32,
@@ -236,6 +244,7 @@ impl SecondPass<'_> {
     fn store(
         &self,
         groups: &Groups,
+        axes: View<SliceAxes>,
         samples: View<Sample>,
         values: &Buffer<f32>,
     ) -> Result<(), ExpectationError> {
@@ -267,7 +276,7 @@ impl SecondPass<'_> {
             values: values.view(),
             orientation_children: children as u32,
             shift_children: shift_children as u32,
-            axes: rows.fine_axes.block.view(),
+            axes,
             class_of: rows.class_of.view(),
             references: iteration.references[0].view(),
             shape: iteration.shape.view(),

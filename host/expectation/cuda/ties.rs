@@ -50,11 +50,11 @@ pub fn decide(batch: &BatchContext, found: &mut FirstPass) -> Result<(), Expecta
         device.launch(&TiedCorrelations {
             sample_count: total as u32,
             samples: exact.view(),
-            references: iteration.references[0].view(),
+            references: iteration.compared[0].view(),
             shape: iteration.shape.view(),
             pixels: layout.pixels.view(),
             pixel_count: layout.coarse_count as u32,
-            images: images.masked.view(),
+            images: images.compared(),
             image_stride: layout.stride as u32,
             ctf: images.comparison_ctf(input),
             scales: images.scales.view(),

@@ -29,6 +29,7 @@ pub fn add(
         batch,
         first,
         shell_powers: staging.values(&images.shell_powers),
+        compared_powers: staging.values(images.compared_powers()),
     };
     let host_ctf = images.host_ctf(staging);
     let per_image = slots(input) * layout.shells;
@@ -63,14 +64,17 @@ struct Results<'a> {
     first: &'a FirstPass,
     /// Σ|F|² per shell of the whole transform, of all images.
     shell_powers: &'a [f32],
+    /// The same of the images that are compared.
+    compared_powers: &'a [f32],
 }
 
 impl Results<'_> {
-    /// Σ|F|² of shell `s` above the n_g box, of image `i`.
-    fn high_power(&self, i: usize) -> &[f32] {
+    /// Σ|F|² of the shells above the n_g box, of image `i`.
+    fn high_power(&self, i: usize, shell_powers: &[f32]) -> Vec<f64> {
         let shells = self.batch.layout.host.box_size / 2 + 1;
-        let powers = &self.shell_powers[i * shells..(i + 1) * shells];
-        &powers[self.batch.layout.shells.min(shells)..]
+        let powers = &shell_powers[i * shells..(i + 1) * shells];
+        let above = powers[self.batch.layout.shells.min(shells)..].iter();
+        above.map(|&v| f64::from(v)).collect()
     }
 
     /// Pose, likelihood and probability of particle `i`, its norm still the old one.
@@ -105,7 +109,7 @@ impl Results<'_> {
                     host,
                     f64::from(selection.sum).ln() + f64::from(selection.max_log),
                     1.0 / f64::from(selection.sum),
-                    self.high_power(i).iter().map(|&v| f64::from(v)).sum(),
+                    self.high_power(i, self.compared_powers).iter().sum(),
                     powers.map(|s| f64::from(s[3])).sum::<f64>() / 2.0,
                     counted,
                 )
@@ -141,7 +145,7 @@ impl Results<'_> {
         ShellSums {
             weight: f64::from(alignment.weight),
             power: column(all, 2),
-            high_power: self.high_power(i).iter().map(|&v| f64::from(v)).collect(),
+            high_power: self.high_power(i, self.shell_powers),
             xa: of_all.xa,
             aa: of_all.aa,
             scale,

@@ -45,6 +45,26 @@ pub fn count_differences(
     );
 }
 
+/// Differences of `orientations` orientations of `images` images with `shifts` shifts each over `pixels` pixels, projected where
+/// they are compared.
+///
+/// A pixel of an orientation: interpolation 66, power of the model 5, two fused multiply-adds a shift. Bytes: eight voxels of
+/// the reference; image and CTF once; the differences.
+pub fn count_local(
+    device: &Device,
+    (images, orientations): (usize, usize),
+    shifts: usize,
+    pixels: usize,
+) {
+    let [images, orientations, shifts, pixels] =
+        [images, orientations, shifts, pixels].map(|n| n as f64);
+    device.count_work(
+        Part::LocalDifferences,
+        orientations * pixels * (71.0 + 4.0 * shifts),
+        64.0 * orientations * pixels + 12.0 * images * pixels + 4.0 * orientations * shifts,
+    );
+}
+
 /// `slices` slices of `pixels` pixels: interpolation 66 a pixel; eight voxels of the reference are read, a value written.
 pub fn count_slices(device: &Device, slices: usize, pixels: usize) {
     let values = slices as f64 * pixels as f64;

@@ -1,7 +1,7 @@
 //! Processes, threads, memory, disks. All must be repeated on `--continue`.
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
-use OnContinue::{FromCommandLine, FromFile};
+use OnContinue::{FromCommandLine, FromFile, MustBeRepeated};
 
 const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU engine";
 
@@ -97,7 +97,7 @@ pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
         OptionEntry::flag("--no_nccl", "Sum over the cards of a machine through the host and MPI, not with NCCL (not a RELION option)")
             .on_continue(FromCommandLine),
         OptionEntry::flag("--deterministic", "Equal shares for all processes whatever their speed, so that the same job gives the same files to the last bit; CPU only (not a RELION option)")
-            .on_continue(FromCommandLine),
+            .on_continue(MustBeRepeated),
         OptionEntry::integer(
             "--mode",
             "0",

@@ -1,7 +1,7 @@
 //! Expert options, options hidden from RELION's usage text, and those of continued runs.
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
-use OnContinue::{ContinueOnly, FromCommandLine, IfGiven, SwitchOn};
+use OnContinue::{ContinueOnly, FromCommandLine, IfGiven, MustBeRepeated, SwitchOn};
 
 const DEVELOPER: &str = "a debugging switch of RELION's developers";
 const INTERPOLATION: &str = "only linear interpolation is offered; leave it out";
@@ -87,7 +87,7 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "Do not check that the background of the images has mean 0 and deviation 1",
         ),
         OptionEntry::flag("--always_cc", "Use cross-correlation in every iteration")
-            .on_continue(FromCommandLine),
+            .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--solvent_correct_fsc",
             "Auto-refine: correct the FSC between the halves for the mask (phase randomisation)",
@@ -98,22 +98,22 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "--skip_maximize",
             "Stop after one expectation step: only the data file is written",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--blush",
             "Blush regularisation: RELION's relion_python_blush makes the maps, with arguments from RELION_BLUSH_ARGS",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--blush_skip_spectral_trailing",
             "Blush without spectral trailing",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--external_reconstruct",
             "The program named by RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE (relion_external_reconstruct) makes the maps",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::real(
             "--external_time_limit",
             "14400",
@@ -131,7 +131,7 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "--dont_skip_gridding",
             "Reconstruct with iterative gridding instead of direct division",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
     ],
 );
 
@@ -152,26 +152,26 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
         )
         .refused("use --continue with an _optimiser.star file, or give the sampling by options"),
         OptionEntry::flag("--no_map", "Maximum likelihood without regularisation")
-            .on_continue(FromCommandLine),
+            .on_continue(MustBeRepeated),
         OptionEntry::integer(
             "--minres_map",
             "5",
             "shells",
             "Shells from the origin that are not regularised",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::integer(
             "--gridding_iter",
             "10",
             "",
             "Iterations of the gridding reconstruction (--dont_skip_gridding)",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag("--bfactor", "Estimate B-factors of the references")
             .without_effect("RELION 5 reads it and does nothing with it"),
         OptionEntry::text("--sigma", "", "STAR file with the first noise spectrum"),
         OptionEntry::real("--sigma2_fudge", "1", "", "Factor on the noise spectra")
-            .on_continue(FromCommandLine),
+            .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--accuracy_current_size",
             "Estimate accuracies at the current image size instead of the coarse one",
@@ -180,12 +180,12 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
             "--always_join_random_halves",
             "Join the halves in every iteration",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--use_all_data",
             "Use the data up to Nyquist in every iteration",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag("--only_sample_tilt", "Search the tilt angle only")
             .refused("a search of one axis is for tests of tilt pairs; leave it out"),
         OptionEntry::integer(
@@ -201,7 +201,7 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
             "Å",
             "Stop once the resolution is finer than this; -1 is off",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag("--asymmetric_padding", "Pad volumes on one side only")
             .refused("volumes are padded on all sides; leave it out"),
         OptionEntry::flag(

@@ -1,10 +1,10 @@
 //! Input, output, the aim of the run, and starting references.
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
-use OnContinue::{FromCommandLine, IfGiven, SwitchOn};
+use OnContinue::{FromCommandLine, IfGiven, MustBeRepeated, SwitchOn};
 
 /// Input, output and the aim of the run.
-pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
+pub const GENERAL: [OptionEntry; 28] = OptionEntry::under(
     Group::General,
     [
         OptionEntry::text("--i", "", "Particle STAR file (needed for a new run)")
@@ -83,14 +83,14 @@ pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
             "None",
             "Mask inside which the references are low-passed to --lowpass",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::real(
             "--lowpass",
             "0",
             "Å",
             "Resolution limit inside --lowpass_mask",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::text(
             "--tau",
             "None",
@@ -119,7 +119,7 @@ pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
             "Shift every reference to its centre of mass in every iteration",
         )
         .usual("Centre the class averages in every iteration")
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--print_metadata_labels",
             "List the metadata labels known to the program and stop",
@@ -155,12 +155,18 @@ pub const GENERAL: [OptionEntry; 27] = OptionEntry::under(
             "",
             "Last iteration of auto-refine if it has not converged before",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::integer(
             "--verb",
             "1",
             "",
             "How much is printed: 0 nothing, 1 progress, 2 also estimates of memory",
+        )
+        .on_continue(FromCommandLine),
+        OptionEntry::text(
+            "--json_log",
+            "",
+            "File that gets a line of JSON per stage, for schedulers and dashboards; docs/json-log.md lists the fields (not a RELION option)",
         )
         .on_continue(FromCommandLine),
     ],

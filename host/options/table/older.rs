@@ -1,9 +1,8 @@
 //! Options of GeRelion and of older RELION versions that stand on command lines still in use (spec 03 §3.3, §7.1).
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
-use OnContinue::FromCommandLine;
+use OnContinue::{FromCommandLine, IfGiven};
 
-const SUBTRACTION: &str = "GeRelion's signal subtraction changes the images; subtract first (relion_particle_subtract), then refine the result";
 const MOVIES: &str =
     "movie processing was removed from RELION; use Bayesian polishing on the particles";
 const ANNEALING: &str =
@@ -11,7 +10,7 @@ const ANNEALING: &str =
 const SGD: &str = "gradient options of RELION 2 and 3; first maps from nothing are made by --grad --denovo_3dref, as RELION 4 and 5 do";
 
 /// Accepted.
-pub const OLDER: [OptionEntry; 6] = OptionEntry::under(
+pub const OLDER: [OptionEntry; 10] = OptionEntry::under(
     Group::Older,
     [
         OptionEntry::real(
@@ -37,15 +36,45 @@ pub const OLDER: [OptionEntry; 6] = OptionEntry::under(
         )
         .on_continue(FromCommandLine)
         .without_effect("memory is planned from what the run needs"),
-        OptionEntry::integer("--extra_iter", "0", "", "GeRelion: more iterations after convergence")
-            .without_effect("unknown to RELION 5, which ignores it"),
+        OptionEntry::integer(
+            "--extra_iter",
+            "0",
+            "",
+            "GeRelion: iterations of an auto-refinement between convergence and the last, joined one",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::text(
+            "--red_mask",
+            "None",
+            "GeRelion: mask of the region that particles are aligned by; the signal of --yellow_mask or --yellow_map is subtracted from \
+             the images before they are compared",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::text(
+            "--yellow_mask",
+            "None",
+            "GeRelion: mask of the region of the current map whose signal is subtracted (needs --red_mask)",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::text(
+            "--yellow_map",
+            "None",
+            "GeRelion: map of the signal that is subtracted, on the grey scale of the images (needs --red_mask)",
+        )
+        .on_continue(IfGiven),
+        OptionEntry::text(
+            "--fsc_mask",
+            "None",
+            "GeRelion: mask of both half maps for the gold-standard FSC, without a correction for its effect",
+        )
+        .on_continue(IfGiven),
         OptionEntry::real("--eps_map", "0", "", "RELION 1: smallest weight in the reconstruction")
             .without_effect("unknown to RELION 5, which ignores it"),
     ],
 );
 
 /// Refused: they change results and nothing here does what they did.
-pub const REMOVED: [OptionEntry; 27] = OptionEntry::under(
+pub const REMOVED: [OptionEntry; 23] = OptionEntry::under(
     Group::Older,
     [
         OptionEntry::flag("--sim_anneal", "GeRelion: simulated annealing").refused(ANNEALING),
@@ -63,22 +92,6 @@ pub const REMOVED: [OptionEntry; 27] = OptionEntry::under(
             "GeRelion: last temperature of --sim_anneal",
         )
         .refused(ANNEALING),
-        OptionEntry::text(
-            "--yellow_map",
-            "None",
-            "GeRelion: map of the signal to subtract",
-        )
-        .refused(SUBTRACTION),
-        OptionEntry::text(
-            "--yellow_mask",
-            "None",
-            "GeRelion: mask of the signal to subtract",
-        )
-        .refused(SUBTRACTION),
-        OptionEntry::text("--red_mask", "None", "GeRelion: mask of the signal to keep")
-            .refused(SUBTRACTION),
-        OptionEntry::text("--fsc_mask", "None", "GeRelion: mask for the FSC")
-            .refused("use --solvent_mask with --solvent_correct_fsc"),
         OptionEntry::text(
             "--template",
             "None",

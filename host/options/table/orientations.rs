@@ -1,7 +1,7 @@
 //! Which orientations and offsets are searched, and corrections of the images.
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
-use OnContinue::{FromCommandLine, IfGiven, IfGivenNotAuto};
+use OnContinue::{IfGiven, IfGivenNotAuto, MustBeRepeated};
 
 const SUBTOMOGRAM_OFFSETS: &str =
     "offset ranges per axis belong to subtomograms; use --offset_range";
@@ -127,48 +127,48 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "Classify only: keep the orientations and offsets of the particle file",
         )
         .usual("Classify only: keep orientations and offsets")
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--skip_rotate",
             "Keep the orientations of the particle file, search offsets",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--auto_ignore_angles",
             "Auto-refine: changes in angles do not count for convergence",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--auto_resol_angles",
             "Auto-refine: the resolution may call for a finer sampling than the estimated accuracy does",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--allow_coarser_sampling",
             "Classification: use a coarser sampling where the estimated accuracy allows it",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::real(
             "--minimum_angular_sampling",
             "0",
             "degrees",
             "Automatic sampling does not get finer than this; 0 is off",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::real(
             "--maximum_angular_sampling",
             "0",
             "degrees",
             "Automatic sampling gets at least as fine as this; 0 is off",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
         OptionEntry::real(
             "--min_sigma2_offset",
             "2",
             "Å²",
             "Lowest variance of the offset prior",
         )
-        .on_continue(FromCommandLine),
+        .on_continue(MustBeRepeated),
     ],
 );
 

@@ -9,6 +9,9 @@ use crate::errors::Message;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::refinement::checkpoint::{self, IterationFiles, OriginalSampling, OutputError};
+use crate::refinement::cli::console::Console;
+use crate::refinement::cli::phase::Phase;
+use crate::refinement::cli::stage_log::Stage;
 use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
 use crate::refinement::settings::Settings;
@@ -17,20 +20,24 @@ use ndarray::Array3;
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// Writes sets of files one after the other, each in a thread of its own.
 pub struct Writer {
     writing: Option<JoinHandle<Result<(), OutputError>>>,
     /// Told what the run can be continued from, and that it must stop when files cannot be written.
     view: View,
+    /// Told how long it took.
+    console: Console,
 }
 
 impl Writer {
     /// A writer that has nothing to do yet.
-    pub fn new(view: View) -> Self {
+    pub fn new(view: View, console: &Console) -> Self {
         Self {
             writing: None,
             view,
+            console: console.clone(),
         }
     }
 
@@ -42,9 +49,12 @@ impl Writer {
     pub fn begin(&mut self, job: &mut Job) -> Result<(), RunError> {
         let snapshot = Snapshot::of(job);
         self.wait()?;
-        let view = self.view.clone();
+        let begin = Instant::now();
+        let (view, console) = (self.view.clone(), self.console.clone());
         self.writing = Some(std::thread::spawn(move || match snapshot.write() {
             Ok(optimiser) => {
+                let iteration = Some(snapshot.state.iteration);
+                console.stage_ended(Stage::WriteFiles, iteration, begin.elapsed().as_secs_f64());
                 // Iteration 0 holds only the starting point, which no run is continued from.
                 if snapshot.state.iteration > 0 {
                     view.checkpoint(&optimiser.to_string_lossy());
@@ -65,6 +75,7 @@ impl Writer {
     /// They could not be written.
     pub fn wait(&mut self) -> Result<(), RunError> {
         if let Some(writing) = self.writing.take() {
+            let _bar = (!writing.is_finished()).then(|| Phase::waiting_for_files(&self.console));
             match writing.join() {
                 Ok(written) => written?,
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -168,6 +179,7 @@ mod tests {
     fn errors_surface_at_the_next_call() {
         let mut writer = Writer {
             view: Ranks::single().watch().view(),
+            console: Console::new(0, false),
             writing: Some(std::thread::spawn(|| {
                 Err(OutputError::Io {
                     path: "a/full/disk".into(),

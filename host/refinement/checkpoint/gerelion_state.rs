@@ -24,6 +24,9 @@ pub fn table(state: &RunState, sampling: &Sampling, order_iteration: usize) -> T
     t.push("gerelionCurrentImageSize", state.current_size);
     t.push(SEEDS_DUE, state.seeds_due);
     t.push(REFERENCES_MADE, state.references_made);
+    if let Some(done) = state.iterations_after_convergence {
+        t.push(AFTER_CONVERGENCE, done);
+    }
     for (label, value) in reals(state, sampling) {
         t.push(label, all_digits(value));
     }
@@ -52,6 +55,7 @@ pub fn push_settings(table: &mut Table, settings: &Settings) {
     table.push(SYMMETRY, settings.symmetry.as_str());
     table.push(MASK_EDGE, all_digits(settings.mask_edge));
     table.push(ACCURACY_SIZE, settings.accuracy_current_size);
+    settings.regions.push(table);
 }
 
 /// Takes these options from the table, as far as it has them.
@@ -65,7 +69,7 @@ pub fn read_settings(table: &Table, settings: &mut Settings) -> Result<(), StarE
     if table.has(ACCURACY_SIZE) {
         settings.accuracy_current_size = table.boolean(0, ACCURACY_SIZE)?;
     }
-    Ok(())
+    settings.regions.read(table)
 }
 
 const SYMMETRY: &str = "gerelionSymmetry";
@@ -102,6 +106,7 @@ const RELAXED_SYMMETRY: &str = "gerelionRelaxedSymmetry";
 
 const FROM_NOTHING: &str = "gerelionFromNothing";
 const SEEDS_DUE: &str = "gerelionSeedsDue";
+const AFTER_CONVERGENCE: &str = "gerelionIterationsAfterConvergence";
 const REFERENCES_MADE: &str = "gerelionFirstReferencesMade";
 
 /// Sizes of all subsets so far: the order of the particles follows from them.
@@ -200,6 +205,9 @@ pub fn read(table: &Table, state: &mut RunState) -> Result<Exact, StarError> {
         if table.has(label) {
             *flag = table.boolean(0, label)?;
         }
+    }
+    if table.has(AFTER_CONVERGENCE) {
+        state.iterations_after_convergence = Some(count(AFTER_CONVERGENCE)?);
     }
     state.fine_enough = table.boolean(0, "gerelionFineEnoughSampling")?;
     state.local_searches = table.boolean(0, "gerelionLocalSearches")?;

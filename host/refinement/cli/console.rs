@@ -2,18 +2,26 @@
 
 use crate::errors;
 use crate::expectation::StageTimes;
+use crate::findings::Finding;
 use crate::geometry::sampling::Sampling;
+use crate::refinement::cli::stage_log::{Stage, StageLog, milliseconds};
 use crate::refinement::state::RunState;
+use std::collections::HashMap;
 use std::f64::consts::PI;
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// Prints to standard output unless `--verb 0`. Of several ranks only the first prints: all of them run the same program.
-#[derive(Debug, Clone, Copy)]
+/// Prints to standard output unless `--verb 0`, and writes `--json_log`. Of several ranks only the first does: all of them run
+/// the same program.
+#[derive(Debug, Clone)]
 pub struct Console {
     /// `--verb`; 0 on ranks that do not print.
     pub verbosity: i32,
     /// Warnings are printed.
     warns: bool,
+    log: Option<Arc<StageLog>>,
+    /// Seconds that each stage took the last time.
+    seconds: Arc<Mutex<HashMap<Stage, f64>>>,
 }
 
 impl Console {
@@ -22,14 +30,70 @@ impl Console {
         Self {
             verbosity: if leads { verbosity } else { 0 },
             warns: leads,
+            log: None,
+            seconds: Arc::default(),
         }
+    }
+
+    /// The same console, which writes a log as well.
+    pub fn logging(self, log: StageLog) -> Self {
+        Self {
+            log: Some(Arc::new(log)),
+            ..self
+        }
+    }
+
+    /// Prints a finding about the run, as a warning.
+    pub fn finding(&self, finding: &Finding) {
+        if self.warns {
+            errors::tell(&format!(" + WARNING: {}", finding.text));
+        }
+        if let Some(log) = &self.log {
+            log.write(
+                "finding",
+                [
+                    ("finding", finding.kind.name().into()),
+                    ("text", finding.text.as_str().into()),
+                ],
+            );
+        }
+    }
+
+    /// Returns the log of `--json_log`, on the rank that writes it.
+    pub fn log(&self) -> Option<&Arc<StageLog>> {
+        self.log.as_ref()
+    }
+
+    /// Notes that a stage has ended after `seconds`.
+    pub fn stage_ended(&self, stage: Stage, iteration: Option<usize>, seconds: f64) {
+        let mut all = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(stage, seconds);
+        if let Some(log) = &self.log {
+            log.write(
+                "stage",
+                [
+                    ("stage", stage.name().into()),
+                    ("iteration", iteration.into()),
+                    ("seconds", milliseconds(seconds)),
+                ],
+            );
+        }
+    }
+
+    /// Returns the seconds that a stage took the last time, once it has ended.
+    pub fn seconds_of(&self, stage: Stage) -> Option<f64> {
+        let all = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&stage).copied()
     }
 
     /// Print lines (a newline is added) unless silent. That nobody reads them any more (`| head`) does not end a run; a log
     /// on a full disk does, since the files of the run are probably on it.
     pub fn say(&self, text: &str) {
-        if self.verbosity > 0
-            && let Err(error) = writeln!(io::stdout(), "{text}")
+        if self.verbosity <= 0 {
+            return;
+        }
+        errors::end_open_line();
+        if let Err(error) = writeln!(io::stdout(), "{text}")
             && error.kind() != io::ErrorKind::BrokenPipe
         {
             panic!("failed printing to stdout: {error}");
@@ -40,6 +104,10 @@ impl Console {
     pub fn warn(&self, text: &str) {
         if self.warns {
             errors::tell(text);
+        }
+        if let Some(log) = &self.log {
+            let text = text.trim().trim_start_matches("+ ");
+            log.write("warning", [("text", text.into())]);
         }
     }
 }

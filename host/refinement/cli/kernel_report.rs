@@ -63,7 +63,7 @@ mod tests {
         };
         let text = report.to_string();
         assert!(
-            text.starts_with(" Kernels: coarse products 0.2500 s 3.0000 TFLOP 5.0000 GB, fine")
+            text.starts_with(" Kernels: coarse products 0.2500 s 3.0000 TFLOP 5.0000 GB, local")
         );
         assert!(text.ends_with("store 0.2500 s 3.0000 TFLOP 5.0000 GB, device memory 700 MiB"));
     }

@@ -1,7 +1,7 @@
 //! RELION's progress bar: the mouse that runs to the cheese (spec 03 §4.1).
 
 use crate::errors::line_is_open;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 const MOUSE: &str = r#"~~(,_,">"#;
@@ -11,40 +11,37 @@ const LENGTH: usize = 60;
 
 /// A bar on standard output; nothing is shown when silent.
 pub struct ProgressBar {
-    total: usize,
-    done: usize,
     dots: usize,
     started: Instant,
     silent: bool,
+    /// Bars in a file are not redrawn every second.
+    on_terminal: bool,
 }
 
 impl ProgressBar {
-    /// Show an empty bar for `total` steps.
-    pub fn new(total: usize, silent: bool) -> Self {
+    /// Shows an empty bar of work that was begun at `started`.
+    pub fn since(started: Instant, silent: bool) -> Self {
         let bar = Self {
-            total: total.max(1),
-            done: 0,
             dots: 0,
-            started: Instant::now(),
+            started,
             silent,
+            on_terminal: std::io::stdout().is_terminal(),
         };
         bar.show(&empty());
         bar
     }
 
-    /// Move on by some steps.
-    pub fn advance(&mut self, steps: usize) {
-        self.set(self.done + steps);
-    }
-
-    /// Move on to `done` steps; redraws at most about 60 times in all.
-    pub fn set(&mut self, done: usize) {
-        self.done = done;
-        let dots = LENGTH * done.min(self.total) / self.total;
-        if dots > self.dots {
-            self.dots = dots;
-            let fraction = done as f64 / self.total as f64;
-            self.show(&drawn(self.started.elapsed().as_secs_f64(), fraction));
+    /// Draws the bar for a share of the work done (above 0); None where it is not known. Redraws at most about 60 times in all;
+    /// on a terminal also `by_the_clock`, so that it is seen to live.
+    pub fn draw(&mut self, fraction: Option<f64>, by_the_clock: bool) {
+        let dots = (LENGTH as f64 * fraction.unwrap_or(0.0).min(1.0) + 1e-9) as usize;
+        if dots > self.dots || (by_the_clock && self.on_terminal) {
+            self.dots = self.dots.max(dots);
+            let elapsed = self.started.elapsed().as_secs_f64();
+            self.show(&match fraction {
+                Some(fraction) => drawn(elapsed, fraction.min(1.0)),
+                None => of_unknown_length(elapsed),
+            });
         }
     }
 
@@ -67,6 +64,11 @@ impl ProgressBar {
 /// The bar before the first step.
 fn empty() -> String {
     format!("000/??? sec {MOUSE}{:58}{CHEESE}", "")
+}
+
+/// The bar after `elapsed` seconds of work that nobody knows the length of.
+fn of_unknown_length(elapsed: f64) -> String {
+    format!("\r{:03}/??? sec {MOUSE}{:58}{CHEESE}", elapsed as u64, "")
 }
 
 /// The bar after `elapsed` seconds with `fraction` of the work done (above 0, at most 1).

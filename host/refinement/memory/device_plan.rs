@@ -94,6 +94,7 @@ impl Prospect {
                     shifts: sampling.translations.len(),
                     oversampling: job.expectation.oversampling,
                     gradient: job.gradient.is_some(),
+                    subtracts: job.regions.is_some(),
                 }
             };
         let (step, directions, psis) = (
@@ -285,6 +286,7 @@ mod tests {
             shifts: 29,
             oversampling: 1,
             gradient: false,
+            subtracts: false,
         };
         let last = Outlook {
             size: box_size,

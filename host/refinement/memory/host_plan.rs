@@ -59,6 +59,11 @@ impl HostPlan {
             // Sums of the other pseudo-half, and moments.
             plan.volumes += model.classes.len() as f64 * shape.voxels() as f64 * (24.0 + 40.0);
         }
+        if job.regions.is_some() {
+            // The unwanted regions of a half-set, and the wanted ones where the references are.
+            let regions = if volumes_on_host { 16.0 } else { 8.0 };
+            plan.volumes += model.classes.len() as f64 * shape.voxels() as f64 * regions;
+        }
         plan
     }
 

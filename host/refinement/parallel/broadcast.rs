@@ -154,6 +154,7 @@ pub fn broadcast_state(ranks: &Ranks, state: &mut RunState) {
         step_size: state.step_size,
         subset_size: state.subset_size,
         subsets: std::mem::take(&mut state.subsets),
+        iterations_after_convergence: state.iterations_after_convergence,
         seeds_due: state.seeds_due,
         references_made: state.references_made,
     };

@@ -59,6 +59,21 @@ pub struct AccuracyInput<'a> {
     pub sizes: &'a [usize],
     /// Particles in processing order; the first are tried.
     pub particles: &'a [&'a Particle],
+    /// Told of trials of particles that are done, with their number.
+    pub progress: &'a (dyn Fn(usize) + Sync),
+}
+
+/// Returns the number of trials that an estimate with `classes` references and `particles` makes at most.
+pub fn trials(dimensions: Dimensions, classes: usize, particles: usize) -> usize {
+    classes * particles.min(trials_per_class(dimensions))
+}
+
+fn trials_per_class(dimensions: Dimensions) -> usize {
+    let [of_maps, of_averages] = TRIALS;
+    match dimensions {
+        Dimensions::Two => of_averages,
+        Dimensions::Three => of_maps,
+    }
 }
 
 /// Accuracies of each class. Errors on unusable CTF parameters. A collective.
@@ -72,12 +87,8 @@ pub fn estimate(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
 
 /// Accuracies of the classes that this rank estimates; others are unknown.
 fn estimate_own(input: &AccuracyInput) -> Result<Vec<ClassAccuracy>, RunError> {
-    let [of_maps, of_averages] = TRIALS;
-    let trials = match input.model.dimensions() {
-        Dimensions::Two => of_averages,
-        Dimensions::Three => of_maps,
-    };
-    let trials = &input.particles[..input.particles.len().min(trials)];
+    let most = trials_per_class(input.model.dimensions());
+    let trials = &input.particles[..input.particles.len().min(most)];
     let mut classes = Vec::with_capacity(input.references.len());
     for (k, (class, reference)) in input.model.classes.iter().zip(input.references).enumerate() {
         if !input.ranks.owns(k) || class.fraction < SMALLEST_CLASS || trials.is_empty() {
@@ -109,7 +120,11 @@ fn on_host(
 ) -> Result<ClassAccuracy, RunError> {
     let found: Vec<Found> = trials
         .par_iter()
-        .map(|particle| Trial::new(input, reference, particle).map(|trial| trial.search()))
+        .map(|particle| {
+            let found = Trial::new(input, reference, particle)?.search();
+            (input.progress)(1);
+            Ok(found)
+        })
         .collect::<Result<_, RunError>>()?;
     let mut spectrum = vec![0.0; input.model.box_size / 2 + 1];
     for one in found.iter().filter_map(|f| f.spectrum.as_ref()) {
@@ -421,6 +436,7 @@ mod tests {
             optics: &run.particles.optics,
             sizes: &[current_size],
             particles: &particles,
+            progress: &|_| (),
         };
         estimate(&input).unwrap().remove(0)
     }

@@ -72,6 +72,18 @@ pub fn has_converged(state: &RunState, rule: &ScheduleRule) -> bool {
         && (state.iterations_without_changes >= PATIENCE || rule.ignore_angles)
 }
 
+/// Decides whether the iteration about to run is the last, joined one: when the criteria of convergence have been met, `extra`
+/// further iterations are done (`--extra_iter`), or at once where it is `forced`. Counts them in `state`.
+pub fn is_last(state: &mut RunState, rule: &ScheduleRule, extra: usize, forced: bool) -> bool {
+    let done = match state.iterations_after_convergence {
+        Some(done) => done + 1,
+        None if has_converged(state, rule) => 0,
+        None => return forced,
+    };
+    state.iterations_after_convergence = Some(done);
+    forced || done >= extra
+}
+
 /// Width (degrees) of the priors of local searches: two oversampled steps.
 pub fn local_search_width(healpix_order: u32, oversampling: u32) -> f64 {
     2.0 * angular_step(healpix_order + oversampling)
@@ -276,6 +288,27 @@ mod tests {
         assert_eq!(refine_sampling(&mut state, START, &rule()), None);
         assert!(state.fine_enough);
         assert!(has_converged(&state, &rule()));
+    }
+
+    /// Extra iterations are done even where the criteria are not met any more meanwhile.
+    #[test]
+    fn the_last_iteration_follows_the_extra_ones() {
+        let converged = || {
+            let mut state = stalled(10.1, 2.0);
+            refine_sampling(&mut state, START, &rule());
+            state
+        };
+        assert!(is_last(&mut converged(), &rule(), 0, false));
+        let mut state = converged();
+        assert!(!is_last(&mut state, &rule(), 2, false));
+        state.iterations_without_gain = 0;
+        assert!(!is_last(&mut state, &rule(), 2, false));
+        assert!(is_last(&mut state, &rule(), 2, false));
+        assert!(is_last(&mut converged(), &rule(), 2, true));
+        let mut early = stalled(1.0, 50.0);
+        assert!(!is_last(&mut early, &rule(), 0, false));
+        assert_eq!(early.iterations_after_convergence, None);
+        assert!(is_last(&mut early, &rule(), 0, true));
     }
 
     #[test]

@@ -40,6 +40,12 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Message> {
             "its masks and operators are those of a map",
         );
     }
+    if settings.regions.subtracts() {
+        return refused(
+            "--red_mask",
+            "the signal that is subtracted is that of a region of a map",
+        );
+    }
     if settings.maps.blush {
         return refused("--blush", "its network knows maps only");
     }

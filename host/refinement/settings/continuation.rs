@@ -36,6 +36,7 @@ impl Settings {
             self.output_root = given.output_root.clone();
         }
         self.apply_what_is_refined(&given, &mut changes);
+        self.apply_regions(&given, &mut changes);
         self.apply_sampling(&given, &mut changes);
         self.apply_gradient(&given, &mut changes);
         self.apply_computation(&given, &mut changes);
@@ -160,6 +161,31 @@ impl Settings {
             "--external_time_limit",
             &mut maps.0.time_limit,
             &maps.1.time_limit,
+        );
+    }
+
+    fn apply_regions(&mut self, given: &Settings, changes: &mut Changes) {
+        let (regions, from) = (&mut self.regions, &given.regions);
+        for (option, value, given) in [
+            ("--red_mask", &mut regions.wanted_mask, &from.wanted_mask),
+            (
+                "--yellow_mask",
+                &mut regions.unwanted_mask,
+                &from.unwanted_mask,
+            ),
+            (
+                "--yellow_map",
+                &mut regions.unwanted_map,
+                &from.unwanted_map,
+            ),
+            ("--fsc_mask", &mut regions.fsc_mask, &from.fsc_mask),
+        ] {
+            changes.apply(option, value, given);
+        }
+        changes.apply(
+            "--extra_iter",
+            &mut regions.extra_iterations,
+            &from.extra_iterations,
         );
     }
 
@@ -357,6 +383,7 @@ impl Settings {
             &given.keep_scratch,
         );
         changes.apply("--verb", &mut self.verbosity, &given.verbosity);
+        changes.apply("--json_log", &mut self.json_log, &given.json_log);
         changes.apply(
             "--pipeline_control",
             &mut self.pipeline_control,
@@ -390,7 +417,9 @@ impl Changes<'_> {
                 false
             }
             Some(OnContinue::IfGivenNotAuto) => on_the_line,
-            Some(OnContinue::FromCommandLine | OnContinue::ContinueOnly) => true,
+            Some(
+                OnContinue::FromCommandLine | OnContinue::MustBeRepeated | OnContinue::ContinueOnly,
+            ) => true,
             Some(OnContinue::FromFile) | None => false,
         };
         if holds && kept != given {

@@ -8,6 +8,7 @@ pub(crate) mod local_search;
 pub mod map_options;
 pub(crate) mod not_repeated;
 pub(crate) mod option_values;
+pub mod region_options;
 
 use crate::device::Precision;
 use crate::fourier::shape::Dimensions;
@@ -19,6 +20,7 @@ use crate::refinement::settings::option_values::{
     above_zero, below_hundred, between, count, not_negative, optional_count, particle_diameter,
     psi_step, refuse, small,
 };
+use crate::refinement::settings::region_options::RegionOptions;
 use std::path::{Path, PathBuf};
 
 /// Options of a run; from the command line, or from an optimiser file with the command line on top (`--continue`).
@@ -166,6 +168,8 @@ pub struct Settings {
     pub fast_subsets: bool,
     /// `--verb`.
     pub verbosity: i32,
+    /// `--json_log`.
+    pub json_log: Option<PathBuf>,
     /// `--random_seed`; None = from the clock.
     pub random_seed: Option<u32>,
     /// `--pad`.
@@ -218,6 +222,8 @@ pub struct Settings {
     pub force_converge: bool,
     /// How maps are made from the sums.
     pub maps: MapOptions,
+    /// Regions that are told apart, and the iterations that belong to them.
+    pub regions: RegionOptions,
     /// `--grad` and what belongs to it.
     pub gradient: GradientSettings,
 }
@@ -369,19 +375,11 @@ impl Settings {
             keep_scratch: line.flag("--keep_scratch"),
             fast_subsets: line.flag("--fast_subsets"),
             verbosity: line.integer("--verb") as i32,
+            json_log: path("--json_log"),
             random_seed: u32::try_from(line.integer("--random_seed")).ok(),
             padding: between(line, "--pad", 1.0, 8.0, "it must lie between 1 and 8")?,
             max_coarse_size: optional_count(line, "--coarse_size")?,
-            adaptive_fraction: match above_zero(line, "--adaptive_fraction")? {
-                fraction if fraction <= 1.0 => fraction,
-                _ => {
-                    return Err(refuse(
-                        line,
-                        "--adaptive_fraction",
-                        "it is a fraction, at most 1",
-                    ));
-                }
-            },
+            adaptive_fraction: adaptive_fraction(line)?,
             max_significant: optional_count(line, "--maxsig")?,
             mask_edge: not_negative(line, "--maskedge")?,
             fix_sigma_noise: line.flag("--fix_sigma_noise"),
@@ -404,6 +402,7 @@ impl Settings {
             use_all_data: line.flag("--use_all_data"),
             force_converge: line.flag("--force_converge"),
             maps: MapOptions::from_values(line)?,
+            regions: RegionOptions::from_values(line)?,
             gradient: GradientSettings::from_values(line)?,
         })
     }
@@ -426,6 +425,9 @@ impl Settings {
         }
         if let Some(trouble) = self.maps.excluded_by(self) {
             return refuse(&trouble);
+        }
+        if let Some(trouble) = self.regions.excluded_by(self) {
+            return refuse(trouble);
         }
         if self.deterministic && self.gpu.is_some() {
             return refuse(
@@ -506,6 +508,18 @@ impl Settings {
                 root,
                 source,
             })
+    }
+}
+
+fn adaptive_fraction(line: &CommandLine) -> Result<f64, OptionsError> {
+    let fraction = above_zero(line, "--adaptive_fraction")?;
+    match fraction <= 1.0 {
+        true => Ok(fraction),
+        false => Err(refuse(
+            line,
+            "--adaptive_fraction",
+            "it is a fraction, at most 1",
+        )),
     }
 }
 

@@ -1,37 +1,14 @@
 //! Options that hold in a continued run only where they are given again.
 
-use crate::options::CommandLine;
-
-/// Options that change results and hold in a continued run only when they are given again (spec 03 §3.2, "c!").
-const TO_BE_REPEATED: [&str; 20] = [
-    "--center_classes",
-    "--lowpass_mask",
-    "--lowpass",
-    "--auto_iter_max",
-    "--skip_align",
-    "--skip_rotate",
-    "--auto_ignore_angles",
-    "--auto_resol_angles",
-    "--allow_coarser_sampling",
-    "--minimum_angular_sampling",
-    "--maximum_angular_sampling",
-    "--min_sigma2_offset",
-    "--always_cc",
-    "--dont_skip_gridding",
-    "--gridding_iter",
-    "--no_map",
-    "--minres_map",
-    "--sigma2_fudge",
-    "--always_join_random_halves",
-    "--use_all_data",
-];
+use crate::options::{CommandLine, OnContinue, table};
 
 /// Returns a warning about options of the command line `before`, which the files of the run begin with, that `line` does not
 /// repeat, although they hold only where they are repeated.
 pub(crate) fn not_repeated(before: &str, line: &CommandLine) -> Option<String> {
     let had = |option: &&str| before.split_whitespace().any(|word| word == *option);
-    let dropped: Vec<&str> = TO_BE_REPEATED
-        .into_iter()
+    let dropped: Vec<&str> = table::all()
+        .filter(|entry| entry.on_continue == OnContinue::MustBeRepeated)
+        .map(|entry| entry.name)
         .filter(had)
         .filter(|option| !line.was_given(option))
         .collect();
@@ -50,7 +27,6 @@ pub(crate) fn not_repeated(before: &str, line: &CommandLine) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::{OnContinue, table};
 
     fn line(text: &str) -> CommandLine {
         CommandLine::parse(text.split_whitespace().map(String::from)).unwrap()
@@ -58,10 +34,6 @@ mod tests {
 
     #[test]
     fn options_that_do_not_last_are_missed() {
-        for option in TO_BE_REPEATED {
-            let rule = table::find(option).unwrap().on_continue;
-            assert_eq!(rule, OnContinue::FromCommandLine, "{option}");
-        }
         let again = line("--continue r_it010_optimiser.star --iter 30 --center_classes");
         let before = "--i a.star --o r --center_classes --minres_map 7 --j 4";
         let text = not_repeated(before, &again).unwrap();
@@ -76,5 +48,18 @@ mod tests {
             text.starts_with("--center_classes and --minres_map were given"),
             "{text}"
         );
+    }
+
+    /// Maps made by another program would be followed by our own without a word.
+    #[test]
+    fn programs_that_make_maps_are_missed() {
+        let bare = line("--continue r_it010_optimiser.star");
+        for option in ["--blush", "--external_reconstruct"] {
+            let text = not_repeated(&format!("--i a.star --o r {option} --gpu 0"), &bare).unwrap();
+            assert!(
+                text.starts_with(&format!("{option} was given before")),
+                "{text}"
+            );
+        }
     }
 }

@@ -60,7 +60,7 @@ pub struct Seen<'a> {
 /// Estimates the noise from the first particles of each optics group in `order` (table order; half 1 first when there
 /// are halves): half their mean power less half that of the average image over all groups. Images whose power is out of
 /// proportion are left out.
-/// `poll` is called between chunks and may stop the run; `see` is given every image, in the order in which they are added.
+/// Every image is looked at twice. `poll` is called between chunks with the number of looks so far and may stop the run; `see` is given every image, in the order in which they are added.
 pub fn estimate(
     set: &ParticleSet,
     images: &ImageStore,
@@ -71,6 +71,7 @@ pub fn estimate(
 ) -> Result<NoiseEstimate, RunError> {
     let places = first_of_each_group(set, order, rule.particles);
     let mut used: Vec<usize> = places.iter().map(|&place| order[place]).collect();
+    let examined = used.len();
     let outliers = outliers(set, images, &used, poll)?;
     let kept = |particle: &usize| !outliers.iter().any(|(outlier, _)| outlier == particle);
     let places: Vec<usize> = places.into_iter().filter(|&p| kept(&order[p])).collect();
@@ -87,7 +88,7 @@ pub fn estimate(
         .collect();
     let model_transform = ImageTransform::new(rule.box_size);
     for (chunk_index, (chunk, places)) in used.chunks(CHUNK).zip(places.chunks(CHUNK)).enumerate() {
-        poll(chunk_index * CHUNK)?;
+        poll(examined + chunk_index * CHUNK)?;
         let looks: Vec<Look> = chunk
             .par_iter()
             .map(|&i| look_at(set, images, i, rule, &transforms, &model_transform))

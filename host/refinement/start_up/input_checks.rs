@@ -11,9 +11,11 @@ use crate::refinement::error::RunError;
 use crate::refinement::memory::host_plan::{self, HostPlan};
 use crate::refinement::settings::class_averages;
 use crate::refinement::settings::lengths;
+use crate::refinement::settings::local_search;
 use crate::refinement::settings::{DEFAULT_OFFSET_RANGE, DEFAULT_OFFSET_STEP, Settings};
 use crate::refinement::start_up::first_references;
 use crate::refinement::start_up::references::{self, References};
+use crate::refinement::start_up::regions::RegionFiles;
 use crate::refinement::start_up::solvent_masks::Solvent;
 use crate::refinement::start_up::starting_poses;
 use std::path::PathBuf;
@@ -31,15 +33,10 @@ pub(crate) struct Input {
     pub references: Vec<References>,
     pub sampling: Sampling,
     pub solvent: Solvent,
+    pub regions: RegionFiles,
     /// D, Å.
     pub diameter: f64,
 }
-
-/// Said of `--relax_sym`.
-const UNSETTLED_RELAXATION: &str = concat!(
-    "--relax_sym is not settled: single iterations agree with RELION's, but in a test the assignments to the symmetry ",
-    "mates, right after two iterations, fell apart in the third. Compare the result with that of a run without it."
-);
 
 /// Read and check them.
 ///
@@ -69,9 +66,6 @@ pub(crate) fn read_input(
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     check_ctf(&settings, &particles, console)?;
     warn_all(console, &settings.gradient.warnings(&settings));
-    if settings.relaxed_symmetry.is_some() {
-        warn_all(console, &[UNSETTLED_RELAXATION.to_owned()]);
-    }
     let room = RoomOfRun {
         settings: &settings,
         particles: &particles,
@@ -81,6 +75,10 @@ pub(crate) fn read_input(
     tell_references(&references, &settings, console);
     let box_size = references[0].box_size();
     let pixel_size = references[0].pixel_size;
+    warn_all(
+        console,
+        local_search::coarse_offsets(&settings, pixel_size).as_slice(),
+    );
     lengths::check_resolutions(&settings, box_size as f64 * pixel_size)?;
     settings.classes = references[0].maps.len();
     let dimensions = references[0].dimensions();
@@ -130,12 +128,16 @@ pub(crate) fn read_input(
     let (solvent, warnings) =
         Solvent::read(&mut settings, &references[0].maps[0], pixel_size, diameter)?;
     warn_all(console, &warnings);
+    let reference = &references[0].maps[0];
+    let regions = RegionFiles::read(&mut settings, &particles, reference, pixel_size)?;
+    warn_all(console, &regions.warnings);
     Ok(Input {
         settings,
         particles,
         references,
         sampling,
         solvent,
+        regions,
         diameter,
     })
 }

@@ -6,6 +6,7 @@ pub(crate) mod initial_low_pass;
 pub mod initial_noise;
 pub(crate) mod input_checks;
 pub mod references;
+pub(crate) mod regions;
 pub(crate) mod scratch;
 pub mod solvent_masks;
 pub(crate) mod starting_poses;
@@ -24,6 +25,8 @@ use crate::model::{ClassModel, Model};
 use crate::refinement::checkpoint::OriginalSampling;
 use crate::refinement::checkpoint::resume;
 use crate::refinement::cli::console::{self, Console};
+use crate::refinement::cli::phase::Phase;
+use crate::refinement::cli::stage_log::Stage;
 use crate::refinement::error::RunError;
 use crate::refinement::job::{Job, uniform_directions};
 use crate::refinement::memory::host_memory;
@@ -42,9 +45,11 @@ use crate::refinement::start_up::input_checks::{
     warn_all,
 };
 use crate::refinement::start_up::references::References;
+use crate::refinement::start_up::regions::RegionFiles;
 use crate::refinement::start_up::solvent_masks::Solvent;
 use crate::refinement::state::RunState;
 use crate::refinement::steps::external;
+use crate::refinement::warnings::at_end;
 use crate::refinement::warnings::contrast;
 use crate::refinement::warnings::mismatch::Alarms;
 use ndarray::Array3;
@@ -69,10 +74,13 @@ pub fn fresh(
     )];
     ranks.broadcast(0, &mut seed);
     let seed = seed[0] as u32;
+    let title = " Reading particles, references and masks ...";
+    let phase = Phase::begin(console, Stage::ReadInput, None, title, 0);
     let mut input = agree(
         ranks,
         read_input(settings, ranks.place_on_host().1, console),
     )?;
+    drop(phase);
     input.particles = unusable_images::leave_out_unusable(
         input.particles,
         &input.settings,
@@ -89,13 +97,33 @@ pub fn fresh(
         stop,
     )?;
     let noise = initial_noise(&mut opened, seed, ranks, console, stop)?;
-    let job = agree(ranks, first_job(opened, seed, &noise, ranks))?;
+    let mut job = agree(ranks, first_job(opened, seed, &noise, ranks))?;
+    if ranks.leads() {
+        job.alarms.first_reference = at_end::first_reference(&job);
+    }
     let contrast = match ranks.leads() && job.settings.reference.is_some() {
-        true => contrast::check(&job, &mut |_| stop.check()),
+        true => check_contrast(&job, console, stop),
         false => Ok(None),
     };
     warn_all(console, agree(ranks, contrast)?.as_slice());
     Ok(job)
+}
+
+/// Returns a warning where the contrast of images and reference seems to differ.
+fn check_contrast(
+    job: &Job,
+    console: &Console,
+    stop: &StopSign,
+) -> Result<Option<String>, RunError> {
+    let total = contrast::images(job);
+    let title = " Comparing the contrast of images and reference ...";
+    let phase = Phase::begin(console, Stage::CheckContrast, None, title, total);
+    let found = contrast::check(job, &mut |done| {
+        phase.set(done);
+        stop.check()
+    });
+    phase.set(total);
+    found
 }
 
 /// Input whose particles are those that will be aligned, with half-sets and images.
@@ -135,6 +163,7 @@ fn first_job(
         references,
         sampling,
         solvent,
+        regions,
         diameter,
     } = input;
     let (box_size, pixel_size) = (references[0].box_size(), references[0].pixel_size);
@@ -167,6 +196,8 @@ fn first_job(
         unmasked: Vec::new(),
         alarms: Alarms::default(),
         local_symmetry: local_symmetry(&settings, box_size, pixel_size)?,
+        regions: regions.regions,
+        fsc_mask: regions.fsc_mask,
         gradient: schedule,
         settings,
         particles,
@@ -217,6 +248,9 @@ pub fn resumed(
         diameter,
     )?;
     warn_all(console, &warnings);
+    let reference = &models[0].classes[0].map;
+    let regions = RegionFiles::read(&mut settings, &particles, reference, pixel_size)?;
+    warn_all(console, &regions.warnings);
     if models.len() == 2 {
         let same_image = particles.first_with_same_image();
         warn_all(console, &half_sets::warnings(&particles, &same_image));
@@ -240,6 +274,8 @@ pub fn resumed(
         unmasked: Vec::new(),
         alarms: Alarms::default(),
         local_symmetry: local_symmetry(&settings, box_size, pixel_size)?,
+        regions: regions.regions,
+        fsc_mask: regions.fsc_mask,
         gradient: schedule,
         settings,
         particles,
@@ -416,8 +452,16 @@ fn estimate_noise(
         Some(first) => first.add(set, &seen),
         None => Ok(()),
     };
-    let estimate =
-        initial_noise::estimate(set, images, &order, &rule, &mut |_| stop.check(), &mut see)?;
+    let looks = 2 * order.len().min(rule.particles * set.optics.len());
+    let title = " Reading images for the noise spectra ...";
+    let phase = Phase::begin(console, Stage::InitialNoise, None, title, looks);
+    let mut poll = |looks: usize| {
+        phase.set(looks);
+        stop.check()
+    };
+    let estimate = initial_noise::estimate(set, images, &order, &rule, &mut poll, &mut see)?;
+    phase.set(looks);
+    drop(phase);
     if let Some(spectra) = given {
         return Ok(spectra);
     }

@@ -4,6 +4,8 @@ use crate::comm::Ranks;
 use crate::dataset::ImageStore;
 use crate::dataset::scratch::{Scratch, ScratchRule, Step};
 use crate::refinement::cli::console::Console;
+use crate::refinement::cli::phase::Phase;
+use crate::refinement::cli::stage_log::Stage;
 use crate::refinement::error::RunError;
 use crate::refinement::parallel::workers::{StopSign, agree};
 use crate::refinement::settings::Settings;
@@ -44,15 +46,21 @@ pub fn copy(
         }
         stop.check()
     };
+    let total = images.stacks().count().div_ceil(of);
+    let title = " Copying image stacks ...";
+    let phase = Phase::begin(console, Stage::CopyToScratch, None, title, total);
     let copied =
         Scratch::open(folder, settings.keep_scratch, &mut steps).and_then(|mut scratch| {
             for (number, source) in images.stacks().enumerate() {
                 if number % of == place {
                     scratch.copy_of(source, &rule, &mut steps)?;
+                    phase.advance(1);
                 }
             }
             Ok(scratch)
         });
+    phase.set(total);
+    drop(phase);
     let mut scratch = agree(ranks, copied)?;
     let reuse = ScratchRule {
         only_reuse: true,

@@ -13,7 +13,7 @@ use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
 /// Pixel sizes that differ by less are the same (Å).
-const SAME_PIXEL: f64 = 0.001;
+pub(crate) const SAME_PIXEL: f64 = 0.001;
 
 /// Masks of a run, at the box and pixel size of the references.
 pub struct Solvent {
@@ -125,7 +125,9 @@ fn unused(settings: &Settings) -> Vec<String> {
     warnings
 }
 
-fn read_mask(
+/// Reads a mask and makes it fit references of this shape and of voxels of `pixel_size` Å. One that had to be changed is written to
+/// `saved`, and `path` names that file from then on.
+pub(crate) fn read_mask(
     path: &mut PathBuf,
     saved: &Path,
     (sections, box_size, _): (usize, usize, usize),

@@ -6,6 +6,8 @@ use crate::dataset::examine::{self, Examined, Unusable};
 use crate::dataset::{ImageStore, ParticleSet, rejected};
 use crate::errors::Code;
 use crate::refinement::cli::console::Console;
+use crate::refinement::cli::phase::Phase;
+use crate::refinement::cli::stage_log::Stage;
 use crate::refinement::error::RunError;
 use crate::refinement::parallel::workers::{StopSign, agree};
 use crate::refinement::settings::Settings;
@@ -30,7 +32,14 @@ pub fn leave_out_unusable(
     let share: Vec<usize> = (0..total)
         .filter(|index| index * ranks.size() / total == ranks.rank())
         .collect();
-    let found = examine::images(&set, &share, |_| stop.check());
+    let title = " Reading all images ...";
+    let phase = Phase::begin(console, Stage::CheckImages, None, title, share.len());
+    let found = examine::images(&set, &share, |done| {
+        phase.set(done);
+        stop.check()
+    });
+    phase.set(share.len());
+    drop(phase);
     let examined = of_all_ranks(ranks, agree(ranks, found)?);
     // Every rank finds the same: whether a power is out of proportion depends on those of all images.
     let unusable = examine::with_outliers(&set, examined);

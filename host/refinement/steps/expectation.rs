@@ -5,21 +5,21 @@ use crate::expectation::{
     Criterion, ExpectationError, ImageSizes, IterationInput, ParticleOutcome, StageTimes,
     WeightedSums,
 };
-use crate::fourier::reference::Reference;
 use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::Parked;
 use crate::maximization::Footprint;
 use crate::refinement::cli::console::{self, Console};
 use crate::refinement::cli::kernel_report::{self, KernelReport};
-use crate::refinement::cli::progress_bar::ProgressBar;
+use crate::refinement::cli::phase::Phase;
+use crate::refinement::cli::stage_log::Stage;
 use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
 use crate::refinement::parallel::load_balance::{CostRule, Dealt, deal};
 use crate::refinement::parallel::reduction;
 use crate::refinement::parallel::workers::{Engine, StopSign, Workers, agree};
-use crate::refinement::steps::fourier_references;
+use crate::refinement::steps::fourier_references::{self, HalfReferences};
 use crate::refinement::steps::rank_expectation::{self, Course, HalfResult, Source};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What the expectation step of an iteration found; the same on all ranks.
@@ -75,7 +75,7 @@ pub fn run(
     job: &mut Job,
     workers: &mut Workers,
     alignment: &Alignment,
-    references: Vec<Vec<Reference>>,
+    references: HalfReferences,
     console: &Console,
     stop: &StopSign,
 ) -> Result<Expected, RunError> {
@@ -127,7 +127,7 @@ fn align(
     job: &mut Job,
     workers: &mut Workers,
     alignment: &Alignment,
-    references: Vec<Vec<Reference>>,
+    references: HalfReferences,
     shares: &[Vec<Dealt>],
     console: &Console,
     stop: &StopSign,
@@ -136,7 +136,8 @@ fn align(
     if workers.ranks.size() > 1 {
         job.images.drop_others(&own);
     }
-    let progress = Mutex::new(ProgressBar::new(own.len(), console.verbosity <= 0));
+    let iteration = Some(job.state.iteration);
+    let progress = Phase::with_bar(console, Stage::Expectation, iteration, own.len());
     let (mut results, mut parked) = (Vec::new(), Vec::new());
     let mut first = Some(references);
     for (half, share) in shares.iter().enumerate() {
@@ -144,9 +145,8 @@ fn align(
             Some(references) => references,
             None => fourier_references::prepare(job, half, &workers.engines, console)?,
         };
-        let inputs: Vec<IterationInput> = references
-            .iter()
-            .map(|references| input(job, references, alignment.sizes, half))
+        let inputs: Vec<IterationInput> = (0..workers.engines.len())
+            .map(|engine| input(job, &references, engine, alignment.sizes, half))
             .collect();
         let stage = match job.halves() {
             true => format!(" of half {}", half + 1),
@@ -175,10 +175,6 @@ fn align(
             sums.restore(parked).map_err(ExpectationError::from)?;
         }
     }
-    progress
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner)
-        .finish();
     Ok(results)
 }
 
@@ -214,15 +210,19 @@ fn preparing(input: &IterationInput, device: &Arc<Device>) -> usize {
         model.padding,
         model.current_size,
     );
-    let needed = Footprint::new(&shape, model.box_size, model.classes.len()).prepare;
-    let there = input.references.iter().filter(|r| r.is_on(device));
+    let volumes = input.references.len() + input.subtraction.map_or(0, |s| s.wanted.len());
+    let needed = Footprint::new(&shape, model.box_size, volumes).prepare;
+    let wanted = input.subtraction.map_or(&[][..], |s| s.wanted);
+    let references = input.references.iter().chain(wanted);
+    let there = references.filter(|r| r.is_on(device));
     needed.saturating_sub(there.map(|r| 8 * r.shape().voxels()).sum())
 }
 
-/// Input of an engine for a half-set.
+/// Input of engine `engine` for a half-set.
 fn input<'a>(
     job: &'a Job,
-    references: &'a [Reference],
+    references: &'a HalfReferences,
+    engine: usize,
     sizes: &'a [ImageSizes],
     half: usize,
 ) -> IterationInput<'a> {
@@ -230,7 +230,7 @@ fn input<'a>(
     IterationInput {
         options: &job.expectation,
         model: &job.models[half],
-        references,
+        references: &references.whole[engine],
         optics: &job.particles.optics,
         sizes,
         sampling: &job.sampling,
@@ -243,5 +243,6 @@ fn input<'a>(
         references_ctf_corrected: job.state.references_ctf_corrected,
         priors_from_current: job.priors_from_current(),
         gradient: job.state.gradient,
+        subtraction: references.subtraction(engine),
     }
 }

@@ -1,6 +1,7 @@
 //! The references of a half-set as Fourier volumes, for each engine where it computes (spec 01 §1.5).
 
 use crate::device::Device;
+use crate::expectation::Subtraction;
 use crate::fourier::reference::{
     self, DeviceReference, PreparedReference, Reference, ReferenceVolume,
 };
@@ -12,6 +13,7 @@ use crate::refinement::cli::console::Console;
 use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
 use crate::refinement::parallel::workers::Engine;
+use ndarray::Array3;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -19,48 +21,124 @@ use std::sync::Arc;
 const NO_ROOM: &str =
     " Device memory does not suffice to prepare the references. They were prepared on the host.";
 
-/// Fourier volumes of the references of half `half` for each engine, on its device or on the host; τ² becomes their
-/// power.
+/// Fourier volumes and powers.
+type PreparedMaps = (Vec<Reference>, Vec<Vec<f64>>);
+
+/// The references of a half-set.
+pub struct HalfReferences {
+    /// Of each engine, on its device or on the host.
+    pub whole: Vec<Vec<Reference>>,
+    /// Their wanted regions, likewise; empty where nothing is subtracted.
+    wanted: Vec<Vec<Reference>>,
+    /// Their unwanted regions up to the full radius, on the host.
+    unwanted: Vec<ReferenceVolume>,
+}
+
+impl HalfReferences {
+    /// What is subtracted in the comparisons of an engine.
+    pub fn subtraction(&self, engine: usize) -> Option<Subtraction<'_>> {
+        self.wanted.get(engine).map(|wanted| Subtraction {
+            wanted,
+            unwanted: &self.unwanted,
+        })
+    }
+}
+
+/// Fourier volumes of the references of half `half` for each engine, and of their regions where an unwanted signal is subtracted; τ²
+/// becomes the power of the whole references.
 pub fn prepare(
     job: &mut Job,
     half: usize,
     engines: &[Engine],
     console: &Console,
+) -> Result<HalfReferences, RunError> {
+    let whole = prepare_whole(job, half, engines, console)?;
+    let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+    if let Some(regions) = job.subtracted_regions() {
+        let model = &job.models[half];
+        let maps: Vec<Array3<f64>> = model
+            .classes
+            .iter()
+            .map(|class| regions.wanted_of(&class.map))
+            .collect();
+        let maps: Vec<&Array3<f64>> = maps.iter().collect();
+        wanted = prepare_maps(job, half, &maps, engines, console)?
+            .into_iter()
+            .map(|(references, _)| references)
+            .collect();
+        let unwanted_of = |class: &ClassModel| {
+            let map = regions.unwanted_of(&class.map);
+            reference::prepare(&map, model.padding, model.box_size, None).volume
+        };
+        unwanted = model.classes.iter().map(unwanted_of).collect();
+    }
+    Ok(HalfReferences {
+        whole,
+        wanted,
+        unwanted,
+    })
+}
+
+fn prepare_whole(
+    job: &mut Job,
+    half: usize,
+    engines: &[Engine],
+    console: &Console,
 ) -> Result<Vec<Vec<Reference>>, RunError> {
-    let current_size = job.state.current_size;
     let model = &job.models[half];
-    let low = job
-        .settings
-        .strict_lowres
-        .map(|resolution| round(model.box_size as f64 * model.pixel_size / resolution) as usize);
-    let prepare =
-        |class: &ClassModel| reference::prepare(&class.map, model.padding, current_size, low);
-    let devices: Vec<Option<Arc<Device>>> = engines.iter().map(|e| e.device()).collect();
     if model.dimensions() == Dimensions::Two {
         // They are small and may be many: all at once, a thread a class, for all engines.
+        let prepare = |class: &ClassModel| {
+            let size = job.state.current_size;
+            reference::prepare(&class.map, model.padding, size, lowest_shell(job, half))
+        };
         let prepared: Vec<PreparedReference> = model.classes.par_iter().map(prepare).collect();
         let (volumes, powers): (Vec<_>, Vec<_>) =
             prepared.into_iter().map(|p| (p.volume, p.power)).unzip();
-        let references = devices
+        let references = engines
             .iter()
-            .map(|device| averages_for(device.as_ref(), &volumes, console))
+            .map(|engine| averages_for(engine.device().as_ref(), &volumes, console))
             .collect::<Result<_, _>>()?;
         take_powers(job, half, powers);
         return Ok(references);
     }
+    let maps: Vec<_> = model.classes.iter().map(|class| &class.map).collect();
+    let prepared = prepare_maps(job, half, &maps, engines, console)?;
+    let (references, mut powers): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+    take_powers(job, half, powers.swap_remove(0));
+    Ok(references)
+}
+
+/// Shell up to which references are silent (`--strict_lowres_exp`).
+fn lowest_shell(job: &Job, half: usize) -> Option<usize> {
+    let model = &job.models[half];
+    let width = model.box_size as f64 * model.pixel_size;
+    let resolution = job.settings.strict_lowres?;
+    Some(round(width / resolution) as usize)
+}
+
+/// Fourier volumes of maps for each engine, on its device or on the host, and the power of each of them.
+fn prepare_maps(
+    job: &Job,
+    half: usize,
+    maps: &[&Array3<f64>],
+    engines: &[Engine],
+    console: &Console,
+) -> Result<Vec<PreparedMaps>, RunError> {
+    let (padding, size) = (job.models[half].padding, job.state.current_size);
+    let low = lowest_shell(job, half);
     let on_host = || {
-        let prepare = |class: &ClassModel| {
-            let PreparedReference { volume, power } = prepare(class);
+        let prepare = |map: &&Array3<f64>| {
+            let PreparedReference { volume, power } = reference::prepare(map, padding, size, low);
             (Reference::Host(volume), power)
         };
-        model.classes.iter().map(prepare).unzip()
+        maps.iter().map(prepare).unzip()
     };
     let prepare_for = |device: Option<Arc<Device>>| {
         let Some(device) = device else {
             return Ok(on_host());
         };
-        let maps: Vec<_> = model.classes.iter().map(|class| &class.map).collect();
-        match prepare_on_device(&device, &maps, model.padding, current_size, low) {
+        match prepare_on_device(&device, maps, padding, size, low) {
             Err(error) if error.is_full() => {
                 console.say(NO_ROOM);
                 Ok(on_host())
@@ -68,13 +146,8 @@ pub fn prepare(
             prepared => prepared.map_err(|error| MaximizationError::from(error).into()),
         }
     };
-    let prepared: Vec<(Vec<Reference>, Vec<Vec<f64>>)> = devices
-        .into_par_iter()
-        .map(prepare_for)
-        .collect::<Result<_, RunError>>()?;
-    let (references, mut powers): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
-    take_powers(job, half, powers.swap_remove(0));
-    Ok(references)
+    let devices: Vec<Option<Arc<Device>>> = engines.iter().map(|e| e.device()).collect();
+    devices.into_par_iter().map(prepare_for).collect()
 }
 
 /// Class averages where an engine computes: in one array on its device.

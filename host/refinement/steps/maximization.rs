@@ -239,7 +239,11 @@ fn gold_standard(
     } else {
         console.say(&console::gold_standard_fsc());
         let [a, b] = [&mut first, &mut second].map(|half| &mut half.backprojections[0]);
-        volumes::fsc(a, b, job.maximization.box_size).map_err(RunError::from)
+        match &job.fsc_mask {
+            Some(mask) => volumes::masked_fsc(a, b, mask),
+            None => volumes::fsc(a, b, job.maximization.box_size),
+        }
+        .map_err(RunError::from)
     };
     job.unfiltered = unfiltered.into_iter().map(|half| half.map).collect();
     let mut curve = agree(ranks, curve)?;

@@ -7,7 +7,7 @@ use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::{
     BatchItem, ExpectationEngine, ImageIntake, IterationInput, ParticleOutcome, WeightedSums,
 };
-use crate::refinement::cli::progress_bar::ProgressBar;
+use crate::refinement::cli::phase::Phase;
 use crate::refinement::error::RunError;
 use crate::refinement::parallel::card_sums::Routes;
 use crate::refinement::parallel::engine_shares::Spans;
@@ -50,7 +50,7 @@ pub struct Course<'a> {
     /// " of half 1" in a run with halves, for messages.
     pub stage: &'a str,
     /// Shown to the user, moved on by every batch.
-    pub progress: &'a Mutex<ProgressBar>,
+    pub progress: &'a Phase,
 }
 
 /// A batch that has been read.
@@ -228,7 +228,7 @@ fn process(
         for (dealt, outcome) in batch.share.iter().zip(outcomes) {
             found.push((dealt.index, dealt.position, outcome));
         }
-        lock(course.progress).advance(batch.share.len());
+        course.progress.advance(batch.share.len());
     }
     Ok(found)
 }

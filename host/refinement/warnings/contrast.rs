@@ -31,6 +31,11 @@ const RESOLUTION: f64 = 30.0;
 /// Shifts on a line from the centre outwards at most.
 const SHIFTS: f64 = 3.0;
 
+/// Returns the number of images that are compared.
+pub fn images(job: &Job) -> usize {
+    job.particles.particles.len().min(IMAGES)
+}
+
 /// Warns when the images of a new run fit the negative of the (first) reference, or of any class average, better than the
 /// reference itself.
 pub fn check(
@@ -99,6 +104,7 @@ fn better_with_the_negative(
         references_ctf_corrected: job.state.references_ctf_corrected,
         priors_from_current: false,
         gradient: false,
+        subtraction: None,
     };
     let mut engine = CpuEngine::new();
     if engine.begin_iteration(&input).is_err() {

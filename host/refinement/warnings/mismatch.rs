@@ -6,6 +6,7 @@ use crate::expectation::{ClassSelection, ParticleOutcome, WeightedSums};
 use crate::refinement::cli::console::Console;
 use crate::refinement::job::Job;
 use crate::refinement::start_up::unusable_images;
+use ndarray::Array3;
 
 /// Norm correction that is not one of a normalised image (spec 01 §7.3).
 const HIGH_NORM: f64 = 10.0;
@@ -19,10 +20,12 @@ const BROAD: f64 = 0.08;
 const SEASONED: usize = 10;
 
 /// What has been said, and need not be said again.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Alarms {
     /// That most samples are significant.
     broad: bool,
+    /// A small copy of the first reference, for the end of the run.
+    pub first_reference: Option<Array3<f64>>,
 }
 
 /// Warns about what the expectation step of this iteration found. All ranks have the same sums and outcomes; the console

@@ -1,12 +1,18 @@
 //! Curves in a frame with axes, as inline SVG.
 
-use super::html::escaped;
+use super::html::{escaped, number};
 use super::ticks::{self, Tick};
 use std::fmt::Write;
 
 /// Colours that people with any colour vision tell apart, on white and in print (Okabe and Ito; without the yellow).
 const COLOURS: [&str; 7] = [
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "currentColor",
 ];
 
 /// Strokes for more curves than there are colours.
@@ -133,7 +139,7 @@ impl Chart {
             svg,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
              aria-label=\"{}\">",
-            escaped(&self.title)
+            escaped(&self.in_words())
         );
         self.draw_axes(&mut svg);
         for rule in &self.rules {
@@ -150,6 +156,29 @@ impl Chart {
             "<figure>\n<figcaption>{}</figcaption>\n{svg}\n</figure>\n",
             escaped(&self.title)
         )
+    }
+
+    /// Title and the ends of the curves, for those who hear the page.
+    fn in_words(&self) -> String {
+        let told = |(value, axis): (f64, &Axis)| match axis.scale {
+            Scale::Resolution => format!("{} Å", number(Some(1.0 / value), 2)),
+            _ => number(Some(value), 3),
+        };
+        let ends = self.curves.iter().filter_map(|curve| {
+            let is_known = |(x, y): &&(f64, f64)| x.is_finite() && y.is_finite();
+            let (x, y) = curve.points.iter().rfind(is_known)?;
+            Some(format!(
+                "{}: {} at {}",
+                curve.name,
+                told((*y, &self.y)),
+                told((*x, &self.x))
+            ))
+        });
+        let ends: Vec<String> = ends.collect();
+        match ends.is_empty() {
+            true => self.title.clone(),
+            false => format!("{}. Last values: {}.", self.title, ends.join("; ")),
+        }
     }
 
     fn at(&self, x: f64, y: f64) -> (f64, f64) {

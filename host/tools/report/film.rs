@@ -36,7 +36,9 @@ impl Film {
         if known.len() < 2 {
             return None;
         }
-        let shown: Vec<SetName> = spread(known.len()).map(|i| known[i].name).collect();
+        let shown: Vec<SetName> = spread(known.len(), MOST_SETS)
+            .map(|i| known[i].name)
+            .collect();
         let mut classes = last.by_occupancy();
         classes.truncate(MOST_CLASSES);
         let image = |name: SetName, k: usize| {
@@ -57,9 +59,9 @@ impl Film {
     }
 }
 
-/// Some of the numbers below `count`, evenly spread, the first and the last among them.
-fn spread(count: usize) -> impl Iterator<Item = usize> {
-    let shown = count.min(MOST_SETS);
+/// Returns at most `most` of the numbers below `count`, evenly spread, the first and the last among them.
+pub fn spread(count: usize, most: usize) -> impl Iterator<Item = usize> {
+    let shown = count.min(most);
     (0..shown).map(move |i| match shown {
         1 => 0,
         _ => (i * (count - 1) + (shown - 1) / 2) / (shown - 1),
@@ -72,8 +74,8 @@ mod tests {
 
     #[test]
     fn iterations_are_spread_evenly() {
-        assert_eq!(spread(3).collect::<Vec<_>>(), [0, 1, 2]);
-        let of_21: Vec<usize> = spread(21).collect();
+        assert_eq!(spread(3, 8).collect::<Vec<_>>(), [0, 1, 2]);
+        let of_21: Vec<usize> = spread(21, 8).collect();
         assert_eq!(of_21, [0, 3, 6, 9, 11, 14, 17, 20]);
     }
 }

@@ -5,7 +5,9 @@ use super::maps::Views;
 use super::pace;
 use super::state::State;
 use super::tables::{Class, Model};
-use crate::dataset::copies::Shared;
+use crate::findings::half_sets::{self, GOLD_STANDARD};
+use crate::findings::views;
+use crate::geometry::symmetry::PointGroup;
 use std::time::SystemTime;
 
 /// Share of the particles below which a class is as good as empty.
@@ -19,12 +21,6 @@ const SMALL_OF_MANY: f64 = 0.1;
 
 /// Share of the particles above which one of many classes is worth a word.
 const LARGE_OF_MANY: f64 = 0.5;
-
-/// FSC that means signal (gold standard).
-pub const GOLD_STANDARD: f64 = 0.143;
-
-/// FSC that a curve must not climb to again once it has fallen below [`GOLD_STANDARD`].
-const RISEN_AGAIN: f64 = 0.3;
 
 /// Change of the average Pmax between two iterations of equal sampling that is not settled.
 const PMAX_CHANGE: f64 = 0.2;
@@ -56,7 +52,8 @@ pub fn of(run: &Run, state: State, now: SystemTime) -> Vec<String> {
     found.extend(nyquist(model));
     found.extend(fsc(model));
     let particles = run.latest.particles.as_ref();
-    found.extend(particles.and_then(|p| Some(shared_images(p.shared?, p.count))));
+    found.extend(particles.and_then(|p| Some(half_sets::shared(p.shared?, p.count).text)));
+    found.extend(views_of_classes(run));
     found.extend(resolution_lost(&run.sets));
     // Each iteration of a gradient run has other particles.
     if run.optimiser().is_none_or(|o| o.gradient.is_none()) {
@@ -163,13 +160,16 @@ fn fsc(model: &Model) -> Option<String> {
         .copied()
         .filter(|v| v.is_finite())
         .collect();
-    if let Some(end) = does_not_fall(&curve) {
+    if let Some(level) = half_sets::alike(&curve) {
+        return Some(level.text);
+    }
+    if let Some(end) = half_sets::does_not_fall(&curve) {
         return Some(format!(
             "The FSC does not fall to zero: it is {end:.2} at the highest frequency. Either the pixels limit the resolution, or \
              the half-sets share something (particles extracted twice, a tight mask)."
         ));
     }
-    rises_again(&curve).map(|(shell, value)| {
+    half_sets::rises_again(&curve).map(|(shell, value)| {
         format!(
             "The FSC falls below {GOLD_STANDARD} and rises to {value:.2} again, at {:.2} Å.",
             model.extent() / shell as f64
@@ -177,29 +177,25 @@ fn fsc(model: &Model) -> Option<String> {
     })
 }
 
-/// Returns the last value of a curve whose last three are all above [`GOLD_STANDARD`].
-pub fn does_not_fall(curve: &[f64]) -> Option<f64> {
-    let end = &curve[curve.len().saturating_sub(3)..];
-    let last = *end.last()?;
-    end.iter().all(|v| *v > GOLD_STANDARD).then_some(last)
-}
-
-/// Returns shell and value of the highest point above [`RISEN_AGAIN`] that a curve climbs to after it has fallen below
-/// [`GOLD_STANDARD`].
-pub fn rises_again(curve: &[f64]) -> Option<(usize, f64)> {
-    let fallen = curve.iter().position(|value| *value < GOLD_STANDARD)?;
-    let highest = (fallen..curve.len()).max_by(|a, b| curve[*a].total_cmp(&curve[*b]))?;
-    (curve[highest] > RISEN_AGAIN && highest > 0).then(|| (highest, curve[highest]))
-}
-
-/// Images in both half-sets.
-fn shared_images(shared: Shared, particles: usize) -> String {
-    format!(
-        "{} of {particles} particles have an image that is in both half-sets. The half maps share the noise of these images, so \
-         the FSC is too high and the resolution is overestimated: maps of noise alone would have an FSC of {:.2} instead of 0. \
-         Remove the copies and refine again.",
-        shared.particles, shared.correlation
-    )
+/// Classes whose particles are seen from few sides.
+fn views_of_classes(run: &Run) -> Vec<String> {
+    let model = &run.last().model;
+    let (Some(particles), false) = (&run.latest.particles, model.is_2d) else {
+        return Vec::new();
+    };
+    let group = run
+        .sampling()
+        .and_then(|s| PointGroup::parse(&s.symmetry).ok());
+    let group = group.unwrap_or_else(PointGroup::c1);
+    let judge = |k: usize| {
+        let whose = match model.classes.len() {
+            1 => String::new(),
+            _ => format!(" of class {}", k + 1),
+        };
+        let coverage = views::coverage(&particles.directions_of(k), group.operators())?;
+        Some(views::preferred(coverage, &whose)?.text)
+    };
+    (0..model.classes.len()).filter_map(judge).collect()
 }
 
 fn resolution_lost(sets: &[Set]) -> Option<String> {
@@ -266,6 +262,7 @@ mod tests {
     use super::super::files::SetName;
     use super::super::tables::{Class, Sampling, Spectra};
     use super::*;
+    use crate::dataset::copies::Shared;
     use std::time::Duration;
 
     fn model(resolution: f64, occupancies: &[f64], fsc: &[f64]) -> Model {
@@ -278,6 +275,7 @@ mod tests {
             current_size: 64,
             average_pmax: 0.5,
             local_searches: false,
+            noise: Vec::new(),
             classes: occupancies
                 .iter()
                 .map(|occupancy| Class {
@@ -370,7 +368,7 @@ mod tests {
             first: 3,
             correlation: 0.104,
         };
-        let text = shared_images(shared, 200);
+        let text = half_sets::shared(shared, 200).text;
         assert!(text.starts_with("20 of 200 particles"), "{text}");
         assert!(text.contains("an FSC of 0.10 instead of 0"), "{text}");
     }

@@ -42,24 +42,11 @@ pub struct Run {
 
 impl Run {
     /// Read what there is. A run that goes on may be writing its latest files: where these cannot be read, the iteration before
-    /// is the latest.
-    pub fn read(prefix: &str) -> Result<Self, ReportError> {
+    /// is the latest. `mass` is that of the molecule, kDa.
+    pub fn read(prefix: &str, mass: Option<f64>) -> Result<Self, ReportError> {
         let mut notes = Vec::new();
-        let mut names = files::sets(prefix)?;
-        leave_out_what_is_being_written(prefix, &mut names, &mut notes);
-        let last = names.len().saturating_sub(1);
-        let mut sets = Vec::new();
-        for (i, name) in names.into_iter().enumerate() {
-            match Set::read(prefix, name) {
-                Ok(Some(set)) => sets.push(set),
-                Ok(None) => notes.push(format!(
-                    "Iteration {name} has no model file and is left out."
-                )),
-                Err(error) if i == last && !sets.is_empty() => notes.push(unreadable(name, &error)),
-                Err(error) => return Err(error),
-            }
-        }
-        let latest = read_latest(prefix, &mut sets, &mut notes)?;
+        let mut sets = read_sets(prefix, usize::MAX, &mut notes)?;
+        let latest = read_latest(prefix, mass, &mut sets, &mut notes)?;
         note_missing(prefix, &sets, &mut notes);
         let from_nothing = |set: &Set| {
             let by_gradient = set.optimiser.as_ref().is_some_and(|o| o.gradient.is_some());
@@ -102,6 +89,33 @@ impl Run {
     }
 }
 
+/// Reads the tables of the latest iterations, at most so many. The latest is left out where it is being written.
+///
+/// # Errors
+/// There is no iteration; a file of one before the latest cannot be read.
+pub fn read_sets(
+    prefix: &str,
+    most: usize,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Set>, ReportError> {
+    let mut names = files::sets(prefix)?;
+    leave_out_what_is_being_written(prefix, &mut names, notes);
+    names.drain(..names.len().saturating_sub(most));
+    let last = names.len().saturating_sub(1);
+    let mut sets = Vec::new();
+    for (i, name) in names.into_iter().enumerate() {
+        match Set::read(prefix, name) {
+            Ok(Some(set)) => sets.push(set),
+            Ok(None) => notes.push(format!(
+                "Iteration {name} has no model file and is left out."
+            )),
+            Err(error) if i == last && !sets.is_empty() => notes.push(unreadable(name, &error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sets)
+}
+
 /// The optimiser is the last file of a set. Where the iteration before has one and the latest does not, that one is being written.
 fn leave_out_what_is_being_written(
     prefix: &str,
@@ -137,18 +151,19 @@ fn unreadable(name: SetName, error: &ReportError) -> String {
 /// Maps and particles of the last set, or of the one before where those cannot be read.
 fn read_latest(
     prefix: &str,
+    mass: Option<f64>,
     sets: &mut Vec<Set>,
     notes: &mut Vec<String>,
 ) -> Result<Latest, ReportError> {
     let Some(last) = sets.last() else {
         return Err(files::nothing(prefix, "; there are optimiser files only"));
     };
-    match Latest::read(prefix, last, notes) {
+    match Latest::read(prefix, last, mass, notes) {
         Ok(latest) => Ok(latest),
         Err(error) if sets.len() > 1 => {
             notes.push(unreadable(last.name, &error));
             sets.pop();
-            Latest::read(prefix, &sets[sets.len() - 1], notes)
+            Latest::read(prefix, &sets[sets.len() - 1], mass, notes)
         }
         Err(error) => Err(error),
     }

@@ -54,7 +54,7 @@ pub fn table(id: &str, heads: &[String], rows: &[Vec<String>]) -> String {
     let cells = |tag: &str, texts: &[String]| -> String {
         let cells: String = texts
             .iter()
-            .map(|text| format!("<{tag}>{}</{tag}>", escaped(text)))
+            .map(|text| format!("<{tag}>{}</{}>", escaped(text), &tag[..2]))
             .collect();
         format!("<tr>{cells}</tr>\n")
     };
@@ -62,7 +62,7 @@ pub fn table(id: &str, heads: &[String], rows: &[Vec<String>]) -> String {
     format!(
         "<div class=\"scroll\"><table id=\"{}\">\n<thead>\n{}</thead>\n<tbody>\n{body}</tbody>\n</table></div>\n",
         escaped(id),
-        cells("th", heads)
+        cells("th scope=\"col\"", heads)
     )
 }
 

@@ -10,6 +10,15 @@ pub fn grey(width: usize, height: usize, pixels: &[u8]) -> Result<String, Report
     encode(width, height, ColorType::Grayscale, pixels)
 }
 
+/// 8-bit grey and opacity, rows from the top.
+pub fn grey_with_opacity(
+    width: usize,
+    height: usize,
+    pixels: &[u8],
+) -> Result<String, ReportError> {
+    encode(width, height, ColorType::GrayscaleAlpha, pixels)
+}
+
 /// 8-bit red, green, blue and opacity, rows from the top.
 pub fn coloured(width: usize, height: usize, pixels: &[u8]) -> Result<String, ReportError> {
     encode(width, height, ColorType::Rgba, pixels)

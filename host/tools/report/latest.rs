@@ -6,10 +6,14 @@ use super::files::{SetName, folder};
 use super::history::Set;
 use super::maps::Views;
 use super::particles::Particles;
+use super::surface::{Molecule, Surface};
 use crate::formats::star::Document;
 use crate::formats::volume::read_map_if;
 use crate::model::map_checks;
 use std::path::PathBuf;
+
+/// Maps whose surface is drawn at most.
+const MOST_SURFACES: usize = 4;
 
 /// What the page shows of the latest iteration alone.
 #[derive(Debug)]
@@ -23,11 +27,22 @@ pub struct Latest {
 }
 
 impl Latest {
-    /// Read the files of a set; missing ones are noted.
-    pub fn read(prefix: &str, set: &Set, notes: &mut Vec<String>) -> Result<Self, ReportError> {
+    /// Read the files of a set; missing ones are noted. Surfaces are drawn for a molecule of `mass` kDa, or one of a usual size.
+    pub fn read(
+        prefix: &str,
+        set: &Set,
+        mass: Option<f64>,
+        notes: &mut Vec<String>,
+    ) -> Result<Self, ReportError> {
         let mut missing = Vec::new();
         let mut maps = Vec::new();
         let mut averages = None;
+        let mut drawn = 0;
+        let optimiser = set.optimiser.as_ref();
+        let molecule = Molecule {
+            mass,
+            diameter: optimiser.and_then(|optimiser| optimiser.particle_diameter),
+        };
         if set.model.is_2d {
             let stack = set.name.file(prefix, "_classes.mrcs");
             if stack.is_file() {
@@ -41,7 +56,13 @@ impl Latest {
             if path.is_file() {
                 let map = read_map_if(&path, &map_checks::fits)?;
                 let pixel_size = map.pixel_size.unwrap_or(set.model.pixel_size);
-                maps.push(Views::of(title, path, &map.data, pixel_size));
+                let mut views = Views::of(title, path, &map.data, pixel_size);
+                // Half maps are noisier, and of the same shape.
+                if drawn < MOST_SURFACES && (drawn == 0 || !views.title.starts_with("Half map")) {
+                    views.surface = Surface::of(&map.data, pixel_size, molecule);
+                    drawn += 1;
+                }
+                maps.push(views);
             } else {
                 missing.push(path);
             }

@@ -1,5 +1,6 @@
 //! Central slices and projections of a map, as grey images.
 
+use super::surface::Surface;
 use super::{ReportError, image};
 use ndarray::{Array2, Array3, Axis};
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub struct Views {
     pub slices: [Array2<f32>; 3],
     /// Sums along the axis.
     pub projections: [Array2<f32>; 3],
+    /// Views of its surface, where they are drawn.
+    pub surface: Option<Surface>,
     /// Why the map shows nothing, if it does not.
     pub flaw: Option<String>,
 }
@@ -45,6 +48,7 @@ impl Views {
             widths: [width, width, height].map(|side| side as f64 * pixel_size),
             slices: [0, 1, 2].map(slice),
             projections: [0, 1, 2].map(projection),
+            surface: None,
             flaw: flaw(map.iter(), "voxel"),
         }
     }

@@ -5,23 +5,24 @@
 //! anything. Files are only read: the run does not notice, and may be one of RELION or of this program.
 
 mod averages;
-mod chart;
+pub(crate) mod chart;
 mod directions;
-mod files;
+pub(crate) mod files;
 mod film;
 mod findings;
-mod history;
-mod html;
+pub(crate) mod history;
+pub(crate) mod html;
 mod image;
 mod job;
 mod latest;
 mod maps;
 mod mollweide;
-mod pace;
+pub(crate) mod pace;
 mod page;
 mod particles;
-mod state;
-mod tables;
+pub(crate) mod state;
+mod surface;
+pub(crate) mod tables;
 mod ticks;
 mod watch;
 
@@ -72,21 +73,29 @@ pub struct Written {
     pub ended: bool,
 }
 
-/// Write the page of the run with output root `prefix` (its `--o`) to `page`, by default `PREFIX_report.html`.
+/// What is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted<'a> {
+    /// Output root of the run (its `--o`).
+    pub prefix: &'a str,
+    /// Page to write; by default `PREFIX_report.html`.
+    pub page: Option<&'a Path>,
+    /// Mass of the molecule, kDa, which says at which contour its surface is drawn.
+    pub mass: Option<f64>,
+}
+
+/// Write the page of a run.
 ///
 /// With `refresh` (seconds) a browser loads the page again while the run goes on. The page is written to a temporary
 /// name and renamed.
 ///
 /// # Errors
 /// There is no iteration at all; a file of an iteration before the latest, or of both last ones, cannot be read; the page cannot be written.
-pub fn write(
-    prefix: &str,
-    page: Option<&Path>,
-    refresh: Option<u64>,
-) -> Result<Written, ReportError> {
+pub fn write(wanted: Wanted, refresh: Option<u64>) -> Result<Written, ReportError> {
+    let Wanted { prefix, page, mass } = wanted;
     let now = SystemTime::now();
-    let run = history::Run::read(prefix)?;
-    let state = state::State::of(&run);
+    let run = history::Run::read(prefix, mass)?;
+    let state = state::State::of(&run.prefix, &run.sets);
     let path = page.map_or_else(
         || PathBuf::from(format!("{prefix}_report.html")),
         Path::to_path_buf,

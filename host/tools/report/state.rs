@@ -1,7 +1,7 @@
 //! Whether a run goes on.
 
 use super::files::{SetName, folder};
-use super::history::{Run, modified};
+use super::history::{Set, modified};
 
 /// What has become of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +19,14 @@ pub enum State {
 impl State {
     /// State of a run by its files: a final set or last iteration, else a mark for the job scheduler (spec 03 §4.3) newer than
     /// its latest iteration.
-    pub fn of(run: &Run) -> Self {
+    pub fn of(prefix: &str, sets: &[Set]) -> Self {
+        let optimiser = sets.iter().rev().find_map(|set| set.optimiser.as_ref());
+        let Some(last) = sets.last() else {
+            return Self::Running;
+        };
         // That of an auto-refinement is the most it may do.
-        let asked_for = run.optimiser().map(|optimiser| optimiser.iterations);
-        let complete = match run.last().name {
+        let asked_for = optimiser.map(|optimiser| optimiser.iterations);
+        let complete = match last.name {
             SetName::Final => true,
             SetName::Iteration(number) => asked_for.is_some_and(|n| number >= n),
         };
@@ -36,7 +40,7 @@ impl State {
         ];
         marks
             .into_iter()
-            .find(|(mark, _)| is_marked(run, mark))
+            .find(|(mark, _)| is_marked(prefix, last, mark))
             .map_or(Self::Running, |(_, state)| state)
     }
 
@@ -57,9 +61,9 @@ impl State {
 }
 
 /// The scheduler's marks of an earlier job in the same folder are older than the files of this one.
-fn is_marked(run: &Run, mark: &str) -> bool {
-    let path = folder(&run.prefix).join(format!("RELION_JOB_EXIT_{mark}"));
-    match (modified(&path), run.last().written) {
+fn is_marked(prefix: &str, last: &Set, mark: &str) -> bool {
+    let path = folder(prefix).join(format!("RELION_JOB_EXIT_{mark}"));
+    match (modified(&path), last.written) {
         (Some(marked), Some(written)) => marked >= written,
         (marked, _) => marked.is_some(),
     }

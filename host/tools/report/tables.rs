@@ -27,6 +27,8 @@ pub struct Model {
     pub tau_fudge: Option<f64>,
     /// Classes in order.
     pub classes: Vec<Class>,
+    /// Noise of each optics group: spatial frequency (1/Å) and σ² of each shell. Empty in files of older versions.
+    pub noise: Vec<Vec<(f64, f64)>>,
 }
 
 /// One class of a model.
@@ -139,6 +141,10 @@ impl Model {
             classes: (0..classes.len())
                 .map(|k| Class::read(&document, classes, k))
                 .collect::<Result<_, _>>()?,
+            noise: (1..)
+                .map_while(|group| document.table(&format!("model_optics_group_{group}")))
+                .map(noise)
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -156,6 +162,15 @@ impl Model {
     pub fn extent(&self) -> f64 {
         self.box_size as f64 * self.pixel_size
     }
+}
+
+/// Spatial frequencies and σ² of a noise spectrum.
+fn noise(table: &Table) -> Result<Vec<(f64, f64)>, StarError> {
+    let frequencies = table.real_column("rlnResolution")?;
+    Ok(frequencies
+        .into_iter()
+        .zip(table.real_column("rlnSigma2Noise")?)
+        .collect())
 }
 
 /// A number that must be above zero.

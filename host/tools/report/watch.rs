@@ -1,7 +1,6 @@
 //! Write the page again whenever the run has written more.
 
-use super::{ReportError, Written, files, write};
-use std::path::Path;
+use super::{ReportError, Wanted, Written, files, write};
 use std::time::{Duration, SystemTime};
 
 /// What tells that a run has written more: the last file of each set, and the marks for the job scheduler.
@@ -15,13 +14,13 @@ type Traces = Vec<Option<(SystemTime, u64)>>;
 /// # Errors
 /// The first page cannot be written; see [`write`].
 pub fn watch(
-    prefix: &str,
-    page: Option<&Path>,
+    wanted: Wanted,
     seconds: u64,
     mut tell: impl FnMut(Result<&Written, &ReportError>),
 ) -> Result<(), ReportError> {
+    let prefix = wanted.prefix;
     let mut seen = traces(prefix);
-    let mut written = write(prefix, page, Some(seconds))?;
+    let mut written = write(wanted, Some(seconds))?;
     tell(Ok(&written));
     let mut complaint = String::new();
     while !written.ended {
@@ -30,7 +29,7 @@ pub fn watch(
         if traces == seen && complaint.is_empty() {
             continue;
         }
-        match write(prefix, page, Some(seconds)) {
+        match write(wanted, Some(seconds)) {
             Ok(now) => {
                 written = now;
                 seen = traces;

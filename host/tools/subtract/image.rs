@@ -4,16 +4,12 @@ use super::SubtractError;
 use super::finished_run::{FinishedRun, RunModel};
 use crate::dataset::{OpticsGroup, Particle, ParticleSet};
 use crate::errors::{Code, Message};
-use crate::expectation::pixels::PixelList;
-use crate::expectation::slices::{ImagePlane, project};
-use crate::fourier::image::ImageTransform;
+use crate::expectation::signal::SignalInImages;
 use crate::fourier::reference::{ReferenceVolume, prepare};
-use crate::fourier::shells::{round, stored};
+use crate::fourier::shells::round;
 use crate::geometry::euler;
-use crate::optics::{Ctf, demodulation};
-use gpu::image::shift_phase;
+use crate::optics::Ctf;
 use ndarray::Array3;
-use num_complex::Complex32;
 
 /// Transforms of what is subtracted: per half-set, per class.
 pub struct Signal(Vec<Vec<ReferenceVolume>>);
@@ -49,10 +45,8 @@ pub struct GroupSubtraction<'a> {
     signal: &'a Signal,
     set: &'a ParticleSet,
     group: &'a OpticsGroup,
-    transform: ImageTransform,
-    pixels: PixelList,
-    /// Multiply the model as the optics multiplied the images.
-    modulation: Option<Vec<Complex32>>,
+    /// How references appear in the images; of every model.
+    in_images: Vec<SignalInImages>,
     /// Take the first class whatever the particle's.
     ignore_class: bool,
     /// New centre, voxels from the centre of the map (x, y, z).
@@ -92,19 +86,19 @@ impl<'a> GroupSubtraction<'a> {
                 ))
                 .into());
         }
-        let pixels = PixelList::new(n);
-        let coordinates = pixels.x.iter().copied().zip(pixels.y.iter().copied());
-        let factors =
-            demodulation(&set.optics, number, coordinates).map_err(|e| Message::of(&e))?;
-        let inverse = |factor: &Complex32| factor.conj() / factor.norm_sqr();
+        let in_images = |model: &RunModel| {
+            let (size, pixel_size) = (model.box_size, model.pixel_size);
+            SignalInImages::new(&set.optics, number, size, pixel_size, model.padding)
+        };
+        let in_images = run.models.iter().map(in_images);
         Ok(Self {
             run,
             signal,
             set,
             group,
-            transform: ImageTransform::new(n),
-            modulation: factors.map(|factors| factors.iter().map(inverse).collect()),
-            pixels,
+            in_images: in_images
+                .collect::<Result<_, _>>()
+                .map_err(|e| Message::of(&e))?,
             ignore_class: wanted.ignore_class,
             centre: wanted.centre,
             new_box,
@@ -121,18 +115,8 @@ impl<'a> GroupSubtraction<'a> {
             true => (model.average_norm / particle.norm) as f32,
             false => 1.0,
         };
-        let image: Vec<f32> = image.iter().map(|v| v * factor).collect();
-        let mut transform = self.transform.forward(&image, n / 2);
-        let width = n / 2 + 1;
-        for (i, value) in unwanted.into_iter().enumerate() {
-            let (x, y) = (self.pixels.x[i], self.pixels.y[i]);
-            transform[stored(i64::from(y), n) * width + x as usize] -= value;
-            // The list leaves out the mates of the column x = 0.
-            if x == 0 && y > 0 && (y as usize) < n / 2 {
-                transform[(n - y as usize) * width] -= value.conj();
-            }
-        }
-        let mut pixels = self.transform.inverse(&transform);
+        let pixels = image.iter().zip(unwanted);
+        let mut pixels: Vec<f32> = pixels.map(|(v, signal)| v * factor - signal).collect();
         let origin = self.centre.map(|centre| {
             let (shift, origin) = self.recentred(particle, model, centre);
             pixels = wrapped(&pixels, n, shift);
@@ -157,10 +141,9 @@ impl<'a> GroupSubtraction<'a> {
         }
     }
 
-    /// What is subtracted, for the pixels of the list: scale·C·projection with the optics' aberrations, moved to where the particle
-    /// is.
-    fn unwanted(&self, particle: &Particle, half: usize) -> Result<Vec<Complex32>, SubtractError> {
-        let (model, n) = (&self.run.models[half], self.group.box_size);
+    /// What is subtracted, as an image.
+    fn unwanted(&self, particle: &Particle, half: usize) -> Result<Vec<f32>, SubtractError> {
+        let model = &self.run.models[half];
         let class = match self.ignore_class || particle.class == 0 {
             true => 1,
             false => particle.class,
@@ -175,11 +158,6 @@ impl<'a> GroupSubtraction<'a> {
                 ))
                 .into());
         };
-        let plane = ImagePlane::new(self.group, model.box_size, model.pixel_size, model.padding);
-        let a = euler::matrix(particle.rot, particle.tilt, particle.psi);
-        let count = self.pixels.len();
-        let mut slice = vec![0.0; 2 * count];
-        project(reference, &plane.axes(&a), &self.pixels, count, &mut slice);
         let ctf = match self.run.ctf {
             true => Some(
                 Ctf::new(&particle.ctf, self.group, self.run.flags)
@@ -191,21 +169,7 @@ impl<'a> GroupSubtraction<'a> {
             true => model.scale(&self.set.scale_groups[particle.scale_group].name)?,
             false => 1.0,
         };
-        let back = particle.origin.map(|o| -o / self.group.pixel_size);
-        Ok((0..count)
-            .map(|i| {
-                let (x, y) = (self.pixels.x[i], self.pixels.y[i]);
-                let [cos, sin] = shift_phase(x, y, back, n as u32);
-                let factor = (scale * ctf.as_ref().map_or(1.0, |ctf| ctf.value(x, y))) as f32;
-                let value = Complex32::new(slice[i], slice[count + i])
-                    * Complex32::new(cos as f32, sin as f32)
-                    * factor;
-                match &self.modulation {
-                    Some(factors) => value * factors[i],
-                    None => value,
-                }
-            })
-            .collect())
+        Ok(self.in_images[half].image(particle, reference, ctf.as_ref(), scale))
     }
 
     /// Whole pixels by which the image is moved, and the offset (Å) that is left.

@@ -12,9 +12,14 @@ pub fn name(cards: &[(usize, String)]) -> String {
 }
 
 fn processor_and_cores() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    format!("{}-{cores}cores", slug(processor(&info)))
+    format!("{}-{cores}cores", slug(&processor_name()))
+}
+
+/// Returns what the processor calls itself.
+pub fn processor_name() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    processor(&info).to_owned()
 }
 
 fn processor(cpuinfo: &str) -> &str {

@@ -1,7 +1,7 @@
 //! `gerelion bench`: run a job as a user would, as a process of its own, and print where its time went.
 
 mod kernels;
-mod machine;
+pub mod machine;
 mod row;
 
 use crate::job::{self, JobKind};

@@ -164,6 +164,10 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     take_settings(&mut settings, &state, &models[0], &grid);
     if let Some(table) = ours {
         gerelion_state::read_settings(table, &mut settings)?;
+        for (_, file) in settings.regions.files() {
+            let recorded = file.take();
+            *file = recorded.map(|recorded| paths::locate_or_keep(recorded, path, &mut notices));
+        }
     }
     Ok(Resumed {
         old_root: settings.output_root.clone(),

@@ -181,6 +181,7 @@ pub fn state(table: &Table, iteration: usize, pixel_size: f64) -> Result<RunStat
         smallest_classes: table.integer(0, "rlnSmallestChangesClasses")?,
         fine_enough: false,
         converged: false,
+        iterations_after_convergence: None,
         references_ctf_corrected: table.boolean(0, "rlnRefsAreCtfCorrected")?,
         local_searches: false,
         random_seed: table.integer(0, "rlnRandomSeed")? as u32,

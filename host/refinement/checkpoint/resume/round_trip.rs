@@ -85,7 +85,8 @@ impl Run {
         let directions = sampling.directions.len();
         let command = format!(
             "--i in.star --o {} --ref a.mrc --auto_refine --split_random_halves --particle_diameter 12 \
-             --sym C2 --low_resol_join_halves 40 --random_seed 11 --norm --scale --pool 3 --j 2",
+             --sym C2 --low_resol_join_halves 40 --random_seed 11 --norm --scale --pool 3 --j 2 \
+             --red_mask red.mrc --yellow_mask yellow.mrc --fsc_mask fsc.mrc --extra_iter 3",
             folder.path().join("run").display()
         );
         Self {
@@ -99,6 +100,7 @@ impl Run {
                 local_searches: true,
                 changes_offsets: 0.123_456_789_012,
                 smallest_classes: 0,
+                iterations_after_convergence: Some(1),
                 ..RunState::new(11)
             },
             particles,
@@ -202,6 +204,7 @@ fn our_own_files_bring_everything_back() {
     );
     assert_eq!(resumed.models[0].local_search, run.models[0].local_search);
     assert_eq!(resumed.settings.symmetry, "C2");
+    assert_eq!(resumed.settings.regions, run.settings.regions);
     for (ours, theirs) in resumed.models.iter().zip(&run.models) {
         let prior = &theirs.classes[0].direction_prior;
         assert_eq!(&ours.classes[0].direction_prior, prior, "all digits");

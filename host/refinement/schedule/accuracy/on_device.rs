@@ -27,6 +27,7 @@ pub fn estimate(
             .collect();
         if !members.is_empty() {
             errors.extend(of_group(input, reference, &members, &mut spectrum)?);
+            (input.progress)(members.len());
         }
     }
     Ok(ClassAccuracy::of(&errors, &spectrum))

@@ -14,13 +14,13 @@ pub fn section(run: &Run) -> Result<String, ReportError> {
     };
     // Writing to a string cannot fail.
     let mut body =
-        String::from("<div class=\"scroll\"><table id=\"film\">\n<thead>\n<tr><th></th>");
+        String::from("<div class=\"scroll\"><table id=\"film\">\n<thead>\n<tr><td></td>");
     for name in &film.sets {
-        let _ = write!(body, "<th>{}</th>", escaped(&name.title()));
+        let _ = write!(body, "<th scope=\"col\">{}</th>", escaped(&name.title()));
     }
     body.push_str("</tr>\n</thead>\n<tbody>\n");
     for (k, row) in &film.rows {
-        let _ = write!(body, "<tr><th>class {}</th>", k + 1);
+        let _ = write!(body, "<tr><th scope=\"row\">class {}</th>", k + 1);
         for (name, image) in film.sets.iter().zip(row) {
             body.push_str("<td>");
             if let Some(image) = image {

@@ -3,7 +3,9 @@
 use crate::tools::report::ReportError;
 use crate::tools::report::history::Run;
 use crate::tools::report::html::{escaped, paragraph, section as html_section};
+use crate::tools::report::image::grey_with_opacity;
 use crate::tools::report::maps::{Views, images, scale_bar};
+use crate::tools::report::surface::{SIDE, Surface};
 use std::fmt::Write;
 
 /// What is seen in each image, for slices and for projections.
@@ -29,6 +31,29 @@ pub fn section(run: &Run) -> Result<String, ReportError> {
     ))
 }
 
+/// Three views of a map's surface, with the contour.
+fn surfaces(surface: &Surface, title: &str) -> Result<String, ReportError> {
+    let mut cells = String::new();
+    for (pixels, name) in surface.images.iter().zip(PROJECTIONS) {
+        let image = grey_with_opacity(SIDE, SIDE, pixels)?;
+        let text = format!("{title}, surface seen {name}");
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            cells,
+            "<div class=\"view\"><img class=\"surface\" src=\"{image}\" alt=\"{}\"/>surface {name}</div>",
+            escaped(&text)
+        );
+    }
+    let contour = format!(
+        "Surface at {:.4}, which encloses {:.0} Å³: {}.",
+        surface.level, surface.volume, surface.reason
+    );
+    Ok(format!(
+        "<div class=\"surfaces\">\n{cells}</div>\n{}",
+        paragraph(&contour)
+    ))
+}
+
 fn figure(views: &Views) -> Result<String, ReportError> {
     let mut cells = String::new();
     let kinds = [(&views.slices, SLICES), (&views.projections, PROJECTIONS)];
@@ -44,12 +69,16 @@ fn figure(views: &Views) -> Result<String, ReportError> {
             );
         }
     }
+    let surface = match &views.surface {
+        Some(surface) => surfaces(surface, &views.title)?,
+        None => String::new(),
+    };
     let file = views
         .path
         .file_name()
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     Ok(format!(
-        "<figure>\n<figcaption>{} ({})</figcaption>\n<div class=\"views\">\n{cells}</div>\n</figure>\n",
+        "<figure>\n<figcaption>{} ({})</figcaption>\n{surface}<div class=\"views\">\n{cells}</div>\n</figure>\n",
         escaped(&views.title),
         escaped(&file)
     ))

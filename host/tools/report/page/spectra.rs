@@ -1,14 +1,18 @@
 //! The latest iteration: figures of each class, FSC between the halves, signal-to-noise ratio.
 
+use crate::findings::half_sets::GOLD_STANDARD;
 use crate::tools::report::chart::{Axis, Chart, Curve, Rule, Scale};
-use crate::tools::report::findings::GOLD_STANDARD;
-use crate::tools::report::history::Run;
+use crate::tools::report::film::spread;
+use crate::tools::report::history::{Run, Set};
 use crate::tools::report::html::{number, section as html_section, table};
-use crate::tools::report::page::shown_classes;
+use crate::tools::report::page::{MOST_CURVES, shown_classes};
 use crate::tools::report::tables::Model;
 
 /// Signal-to-noise ratios below this are not shown: nothing is seen there.
 const LOWEST_SSNR: f64 = 1e-2;
+
+/// Iterations whose FSC is shown, the first and the latest among them.
+const MOST_FSC: usize = 6;
 
 /// Rows from which a table is folded away until the reader asks for it.
 const LONG_TABLE: usize = 20;
@@ -20,7 +24,7 @@ pub fn section(run: &Run) -> String {
     if model.classes.len() > 1 {
         body.push_str(&classes_table(run));
     }
-    let charts: String = [fsc(model), ssnr(model)]
+    let charts: String = [fsc(run), ssnr(model), noise(model)]
         .iter()
         .flatten()
         .map(Chart::figure)
@@ -99,18 +103,25 @@ fn resolution(model: &Model) -> Option<Rule> {
 }
 
 /// Gold-standard FSC; None in a classification, whose files hold zeros.
-fn fsc(model: &Model) -> Option<Chart> {
-    let spectra = &model.classes.first()?.spectra;
-    if !spectra.fsc.iter().skip(1).any(|value| *value != 0.0) {
+fn fsc(run: &Run) -> Option<Chart> {
+    let model = &run.last().model;
+    let known: Vec<&Set> = run.sets.iter().filter(|set| has_fsc(&set.model)).collect();
+    if !has_fsc(model) {
         return None;
     }
-    let points: Vec<(f64, f64)> = spectra
-        .frequency
-        .iter()
-        .copied()
-        .zip(spectra.fsc.iter().copied())
+    // The latest first: it has the colour of a single curve.
+    let mut shown: Vec<usize> = spread(known.len(), MOST_FSC).collect();
+    shown.reverse();
+    let curves: Vec<Curve> = shown
+        .into_iter()
+        .map(|i| Curve {
+            name: known[i].name.title(),
+            points: fsc_points(&known[i].model),
+            dots: false,
+        })
         .collect();
-    let lowest = points.iter().map(|(_, y)| *y).fold(0.0, f64::min);
+    let all = curves.iter().flat_map(|curve| &curve.points);
+    let lowest = all.map(|(_, y)| *y).fold(0.0, f64::min);
     let mut rules = vec![Rule::Across(GOLD_STANDARD, GOLD_STANDARD.to_string())];
     rules.extend(resolution(model));
     Some(Chart {
@@ -122,12 +133,57 @@ fn fsc(model: &Model) -> Option<Chart> {
             1.0,
             Scale::Linear,
         ),
-        curves: vec![Curve {
-            name: "FSC".into(),
-            points,
-            dots: false,
-        }],
+        curves,
         rules,
+    })
+}
+
+fn has_fsc(model: &Model) -> bool {
+    let first = model.classes.first();
+    first.is_some_and(|class| class.spectra.fsc.iter().skip(1).any(|value| *value != 0.0))
+}
+
+fn fsc_points(model: &Model) -> Vec<(f64, f64)> {
+    let spectra = &model.classes[0].spectra;
+    let frequencies = spectra.frequency.iter().copied();
+    frequencies.zip(spectra.fsc.iter().copied()).collect()
+}
+
+/// Noise spectra of the optics groups.
+fn noise(model: &Model) -> Option<Chart> {
+    let curves: Vec<Curve> = model
+        .noise
+        .iter()
+        .take(MOST_CURVES)
+        .enumerate()
+        .map(|(group, spectrum)| Curve {
+            name: format!("group {}", group + 1),
+            // The mean of an image is no noise.
+            points: spectrum
+                .iter()
+                .skip(1)
+                .copied()
+                .filter(|(_, s)| *s > 0.0)
+                .collect(),
+            dots: false,
+        })
+        .collect();
+    let values = || {
+        curves
+            .iter()
+            .flat_map(|curve| &curve.points)
+            .map(|(_, y)| *y)
+    };
+    let (lowest, highest) = (
+        values().fold(f64::INFINITY, f64::min),
+        values().fold(0.0, f64::max),
+    );
+    (highest > 0.0 && highest.is_finite()).then(|| Chart {
+        title: "Noise of the optics groups, σ²".into(),
+        x: frequencies(model),
+        y: Axis::new("σ²", lowest / 1.5, 1.5 * highest, Scale::Logarithmic),
+        curves,
+        rules: Vec::new(),
     })
 }
 

@@ -1,0 +1,295 @@
+//! getDiff, first pass of local searches (spec 01 §5): projects and compares in one go.
+//!
+//! A block has one image and up to 256 of its orientations, a thread each. Of 64 pixels at a time the image, weighted and at
+//! all shifts, lies in shared memory, where all threads read the same pixel at the same time. A thread interpolates its
+//! slice at that pixel and keeps the sums of its orientation with all shifts in registers: nothing of a slice goes through
+//! memory, and no sums are put together. Orientations of a local search are neighbours, so their pixels lie side by side in the
+//! reference; `walk` takes the pixels tile by tile, so that the next ones lie there too.
+
+use cuda_std::prelude::*;
+use cuda_std::shared::Shared;
+
+use super::fine::difference;
+use super::image_share::ctf_or_one;
+use crate::samples::{OwnOrientation, product};
+use crate::shapes::{LOCAL_HEAD, LOCAL_PIXELS, local_row};
+use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
+
+/// Entry points that differ in the number of shifts of a thread only.
+macro_rules! local_differences {
+    ($($(#[$doc:meta])* $name:ident = $shifts:literal;)*) => {$(
+        $(#[$doc])*
+        #[kernel(
+            block = 256,
+            grid = [images, most.div_ceil(BLOCK), shifts.div_ceil($shifts)],
+            shared = LOCAL_PIXELS * local_row($shifts)
+        )]
+        pub unsafe fn $name(
+            #[launch] images: u32,
+            #[launch] most: u32,
+            #[len(images + 1)] first: *const u32,
+            #[unchecked] own: *const OwnOrientation,
+            #[unchecked] axes: *const SliceAxes,
+            #[unchecked] class_of: *const u32,
+            #[unchecked] volume: *const [f32; 2],
+            #[len(1)] shape: *const VolumeShape,
+            #[len(pixel_count)] walk: *const u32,
+            #[unchecked] pixels: *const [i16; 2],
+            pixel_count: u32,
+            #[unchecked] masked: *const [f32; 2],
+            image_stride: u32,
+            #[unchecked] ctf: *const f32,
+            #[len(images)] scales: *const f32,
+            #[unchecked] weight: *const f32,
+            #[unchecked] phases: *const [f32; 2],
+            phase_stride: u32,
+            shifts: u32,
+            #[optional(images)] powers: *const f32,
+            #[unchecked] values: *mut f32,
+        ) {
+            // SAFETY: passed on.
+            unsafe {
+                let image = thread::block_idx_x() as usize;
+                let at = image * image_stride as usize;
+                Neighbourhood {
+                    orientations: Range::of_block(*first.add(image), *first.add(image + 1)),
+                    own,
+                    axes,
+                    class_of,
+                    volume,
+                    shape: *shape,
+                    pixels: Pixels {
+                        walk,
+                        pixels,
+                        count: pixel_count,
+                        image: masked.add(at),
+                        ctf: if ctf.is_null() { ctf } else { ctf.add(at) },
+                        scale: *scales.add(image),
+                        weight,
+                        phases,
+                        phase_stride,
+                        shifts,
+                        first_shift: thread::block_idx_z() * $shifts,
+                    },
+                    powers,
+                    values,
+                }
+                .compare::<$shifts>(image)
+            }
+        }
+    )*};
+}
+
+local_differences! {
+    /// Up to ten shifts at once.
+    ///
+    /// Grid: x = images, y = tiles of orientations, of which an image has `most` at most, z = tiles of shifts. The orientations of
+    /// image i are `own[first[i]…first[i+1]]`, their rows those of `axes` and `class_of`. `volume` holds the references of all
+    /// classes. `walk` has the compared pixels in the order in which they are gone through. The other arrays as in
+    /// `weighted_columns`; where not null, `powers` has √Σ|F|² of each image.
+    /// `values[orientation · shifts + t]`, the orientation counted over all images, receives the difference without the
+    /// constants of the image, or minus the correlation.
+    local_differences_10 = 10;
+    /// Up to 22 shifts at once; arguments as [`local_differences_10`].
+    local_differences_22 = 22;
+    /// 32 shifts at once; arguments as [`local_differences_10`].
+    local_differences_32 = 32;
+}
+
+/// Both take the same arguments.
+#[cfg(not(target_arch = "nvptx64"))]
+macro_rules! from_ten_shifts {
+    ($($kernel:ident)*) => {$(
+        impl From<LocalDifferences10> for $kernel {
+            fn from(a: LocalDifferences10) -> Self {
+                Self {
+                    images: a.images,
+                    most: a.most,
+                    first: a.first,
+                    own: a.own,
+                    axes: a.axes,
+                    class_of: a.class_of,
+                    volume: a.volume,
+                    shape: a.shape,
+                    walk: a.walk,
+                    pixels: a.pixels,
+                    pixel_count: a.pixel_count,
+                    masked: a.masked,
+                    image_stride: a.image_stride,
+                    ctf: a.ctf,
+                    scales: a.scales,
+                    weight: a.weight,
+                    phases: a.phases,
+                    phase_stride: a.phase_stride,
+                    shifts: a.shifts,
+                    powers: a.powers,
+                    values: a.values,
+                }
+            }
+        }
+    )*};
+}
+
+#[cfg(not(target_arch = "nvptx64"))]
+from_ten_shifts! { LocalDifferences22 LocalDifferences32 }
+
+/// Orientations of a block.
+struct Range {
+    begin: u32,
+    end: u32,
+}
+
+impl Range {
+    /// The share of this block in `begin`…`end`: as many as the other blocks have, in whole warps.
+    #[inline(always)]
+    fn of_block(begin: u32, end: u32) -> Self {
+        let count = end - begin;
+        let tiles = count.div_ceil(thread::block_dim_x()).max(1);
+        let share = count.div_ceil(tiles).next_multiple_of(warp::WARP_SIZE);
+        let begin = (begin + thread::block_idx_y() * share).min(end);
+        Self {
+            begin,
+            end: (begin + share).min(end),
+        }
+    }
+}
+
+/// The image of a block.
+struct Pixels {
+    walk: *const u32,
+    pixels: *const [i16; 2],
+    count: u32,
+    image: *const [f32; 2],
+    ctf: *const f32,
+    scale: f32,
+    weight: *const f32,
+    phases: *const [f32; 2],
+    phase_stride: u32,
+    shifts: u32,
+    first_shift: u32,
+}
+
+impl Pixels {
+    /// Brings `count` pixels of the walk from `begin` on into shared memory: x, y, ½·(sC)²·V, and the weighted image at `T` shifts
+    /// from the block's first on; zeros beyond the last shift.
+    #[inline(always)]
+    unsafe fn bring<const T: usize>(&self, begin: u32, count: u32, tile: Shared) {
+        let mut i = thread::thread_idx_x();
+        while i < count * T as u32 {
+            let (q, t) = (i / T as u32, i % T as u32);
+            // SAFETY: pixel and shift are checked.
+            unsafe {
+                let p = *self.walk.add((begin + q) as usize) as usize;
+                let m = self.scale * ctf_or_one(self.ctf, p);
+                let v = memory::load(self.weight, p);
+                let row = q * local_row(T as u32);
+                let shift = self.first_shift + t;
+                let mut shifted = [0.0, 0.0];
+                if shift < self.shifts {
+                    let f = memory::load2(self.image, p).map(|f| f * m * v);
+                    let at = shift as usize * self.phase_stride as usize + p;
+                    shifted = product(f, memory::load2(self.phases, at));
+                }
+                tile.store2(row + LOCAL_HEAD + 2 * t, shifted);
+                if t == 0 {
+                    let [x, y] = *self.pixels.add(p);
+                    let power = 0.5 * m * m * v;
+                    tile.store4(row, [f32::from(x), f32::from(y), power, 0.0]);
+                }
+            }
+            i += thread::block_dim_x();
+        }
+    }
+}
+
+/// An image and the orientations that a block compares with it.
+struct Neighbourhood {
+    orientations: Range,
+    own: *const OwnOrientation,
+    axes: *const SliceAxes,
+    class_of: *const u32,
+    volume: *const [f32; 2],
+    shape: VolumeShape,
+    pixels: Pixels,
+    powers: *const f32,
+    values: *mut f32,
+}
+
+impl Neighbourhood {
+    /// Compares each orientation with `T` shifts of the image, a thread an orientation.
+    #[inline(always)]
+    unsafe fn compare<const T: usize>(&self, image: usize) {
+        let Range { begin, end } = self.orientations;
+        if begin >= end {
+            return;
+        }
+        let rank = thread::thread_idx_x();
+        // Warps beyond the last orientation only help to bring pixels; threads beyond it repeat it, and do not write.
+        let is_busy = begin + rank / warp::WARP_SIZE * warp::WARP_SIZE < end;
+        let o = begin + rank;
+        // SAFETY: the orientation is checked, and its row exists; all threads come to the barriers.
+        unsafe {
+            let row = (*self.own.add(o.min(end - 1) as usize)).row as usize;
+            let axes = *self.axes.add(row);
+            let class = *self.class_of.add(row) as usize;
+            let volume = self.volume.add(class * self.shape.len());
+            let tile = Shared::dynamic(0);
+            let (mut cross, mut norm) = ([0.0f32; T], 0.0f32);
+            let mut p = 0;
+            while p < self.pixels.count {
+                let count = LOCAL_PIXELS.min(self.pixels.count - p);
+                // Nobody reads the last pixels any more.
+                thread::sync_threads();
+                self.pixels.bring::<T>(p, count, tile);
+                thread::sync_threads();
+                if is_busy {
+                    self.add(volume, &axes, tile, count, &mut cross, &mut norm);
+                }
+                p += LOCAL_PIXELS;
+            }
+            if o < end {
+                let first = self.pixels.first_shift as usize;
+                let shifts = self.pixels.shifts as usize;
+                for (t, &cross) in cross.iter().enumerate() {
+                    if first + t < shifts {
+                        let at = o as usize * shifts + first + t;
+                        *self.values.add(at) = difference(self.powers, image, norm, cross);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds the `count` pixels that are in shared memory.
+    #[inline(always)]
+    unsafe fn add<const T: usize>(
+        &self,
+        volume: *const [f32; 2],
+        axes: &SliceAxes,
+        tile: Shared,
+        count: u32,
+        cross: &mut [f32; T],
+        norm: &mut f32,
+    ) {
+        let mut q = 0;
+        while q < count {
+            let row = q * local_row(T as u32);
+            // SAFETY: a row a pixel; voxels are those of the shape.
+            unsafe {
+                let [x, y, power, _] = tile.load4(row);
+                let at = axes.position(x, y);
+                let a = slice_value_from(|i| memory::load2(volume, i), &self.shape, at);
+                *norm = power.mul_add(a[0] * a[0] + a[1] * a[1], *norm);
+                for t in 0..T / 2 {
+                    let e = tile.load4(row + LOCAL_HEAD + 4 * t as u32);
+                    for k in 0..2 {
+                        let sum = &mut cross[2 * t + k];
+                        *sum = a[0].mul_add(e[2 * k], *sum);
+                        *sum = a[1].mul_add(e[2 * k + 1], *sum);
+                    }
+                }
+            }
+            q += 1;
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Differences of the first pass of local searches on the device: each image with orientations of its own, projected where
+//! they are compared.
+
+use super::super::ExpectationError;
+use super::batch::BatchContext;
+use super::rows::Rows;
+use super::work;
+use crate::device::meter::Part;
+use crate::device::{Buffer, View};
+use gpu::kernels::local::{LocalDifferences10, LocalDifferences22, LocalDifferences32};
+use gpu::samples::OwnOrientation;
+use gpu::shapes::local_shifts;
+
+/// Fills `values`: the differences of each of the orientations `own` with each shift. Those of image i are
+/// `first[i]`…`first[i+1]`, on the host and on the device.
+pub fn compare(
+    batch: &BatchContext,
+    rows: &Rows,
+    own: View<OwnOrientation>,
+    (first, first_there): (&[u32], Buffer<u32>),
+    values: &Buffer<f32>,
+) -> Result<(), ExpectationError> {
+    let &BatchContext {
+        device,
+        input,
+        iteration,
+        layout,
+        items,
+        images,
+    } = batch;
+    let shifts = layout.host.shifts();
+    let numbers = first.windows(2).map(|range| range[1] - range[0]);
+    let differences = LocalDifferences10 {
+        images: items.len() as u32,
+        most: numbers.max().unwrap_or(0),
+        first: first_there.view(),
+        own,
+        axes: rows.coarse_axes.block.view(),
+        class_of: rows.class_of.view(),
+        volume: iteration.references[0].view(),
+        shape: iteration.shape.view(),
+        walk: layout.coarse_walk.view(),
+        pixels: layout.pixels.view(),
+        pixel_count: layout.coarse_count as u32,
+        masked: images.masked.view(),
+        image_stride: layout.stride as u32,
+        ctf: images.comparison_ctf(input),
+        scales: images.scales.view(),
+        weight: layout.coarse_weight.view(),
+        phases: layout.coarse_phases.view(),
+        phase_stride: layout.coarse_stride as u32,
+        shifts: shifts as u32,
+        powers: images.powers(0),
+        values: values.view(),
+    };
+    // SAFETY: arrays of the sizes the kernel's documentation asks for.
+    device.metered(Part::LocalDifferences, || unsafe {
+        match local_shifts(shifts as u32) {
+            10 => device.launch(&differences),
+            22 => device.launch(&LocalDifferences22::from(differences)),
+            _ => device.launch(&LocalDifferences32::from(differences)),
+        }
+    })?;
+    work::count_local(
+        device,
+        (items.len(), own.len()),
+        shifts,
+        layout.coarse_count,
+    );
+    Ok(())
+}

@@ -1,0 +1,120 @@
+#!/bin/sh
+# evidence.sh [FOLDER-OF-PROGRAMS]: writes docs/evidence.md: what the results of this program were compared with, with the figures.
+# Every figure comes from a command of this script, none is typed. RELION's reference runs are those of tests/data, and those of
+# ../shared/golden where they are at hand. GPU=LIST (as for --gpu; empty for all cards) compares cards as well; MPI is compared
+# where mpirun is found and the programs are built with it.
+set -eu
+cd "$(dirname "$0")/.."
+PATH="$(cd "${1:-target/release}" && pwd):$PATH"
+export PATH
+fixture="$PWD/tests/data/fixture"
+golden="$PWD/../shared/golden"
+out="$PWD/docs/evidence.md"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+page="$work/page.md"
+
+# run REFERENCE NAME [OPTIONS]: runs the command of a reference run in $work/NAME, with further options.
+run() {
+    reference="$1" folder="$work/$2"
+    shift 2
+    words="$(sed 's/^.*relion_refine[_a-z]* //; s/--j [0-9]*//' "$reference/command.txt")"
+    mkdir -p "$folder"
+    for input in "$(dirname "$reference")"/*.star "$(dirname "$reference")"/*.mrc* "$(dirname "$reference")"/input/*; do
+        [ ! -f "$input" ] || ln -sf "$input" "$folder/"
+    done
+    root="$(echo "$words" | sed 's/.*--o \([^ ]*\).*/\1/')"
+    mkdir -p "$folder/$(dirname "$root")"
+    # shellcheck disable=SC2086 # words of a command line
+    (cd "$folder" && ${launch:-} relion_refine $words "$@" >run.log 2>&1) || { cat "$folder/run.log" >&2; exit 1; }
+    root="$folder/$root"
+}
+
+heads='| compared | resolution of the first, the second, Å | same poses | largest difference of σ² up to the resolution | lowest FSC of the maps up to the resolution | relative L2 of the maps |
+|---|---|---|---|---|---|'
+
+# row LABEL FIRST SECOND SYMMETRY [OPTIONS]: compares one iteration of two runs.
+row() {
+    label="$1" first="$2" second="$3" symmetry="$4"
+    shift 4
+    gerelion compare "$first" "$second" --sym "$symmetry" "$@" >"$work/compared" || { cat "$work/compared" >&2; exit 1; }
+    awk -v label="$label" '
+        $1 == "CurrentResolution" { resolution = sprintf("%.2f, %.2f", $3, $5) }
+        /Sigma2Noise/ && /relative difference/ { s = $0; sub(/.*relative difference /, "", s); sub(/ .*/, "", s); if (s + 0 >= sigma + 0) sigma = s }
+        /pose identical/ { p = $0; sub(/.*identical \(<0.01 deg\) /, "", p); sub(/,.*/, "", p); poses = sprintf("%.2f %%", 100 * p) }
+        /relative L2/ {
+            l = $0; sub(/.*relative L2 /, "", l); sub(/,.*/, "", l); if (l + 0 >= l2 + 0) l2 = l
+            f = $0; sub(/.*up to the resolution /, "", f); if (fsc == "" || f < fsc) fsc = f
+        }
+        END { print "| " label " | " resolution " | " poses " | " sigma " | " fsc " | " l2 " |" }' "$work/compared" >>"$page"
+}
+
+say() { printf '%s\n' "$@" >>"$page"; }
+
+say "# Evidence" "" \
+    "What the results of this program were compared with. \`scripts/evidence.sh\` wrote this page: it ran the commands and took every figure from their" \
+    "output; none is typed. The tests compare more, with bounds ([numerics](numerics.md) says which)." "" \
+    "| | |" "|---|---|" \
+    "| program | $(gerelion --version) |" \
+    "| sources | $(git describe --always --dirty --abbrev=12) |" \
+    "| machine | $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores |" \
+    "| written | $(date -u +%Y-%m-%d) |"
+
+say "" "## RELION's iterations" "" \
+    "The same command from the same start; first RELION 5.0.1 (double precision, CPU), second this program." "" "$heads"
+run "$fixture/class3d_c4" class3d
+for iteration in 1 3; do
+    row "3D classification, helix bundle, 400 × 48², C4, iteration $iteration" "$fixture/class3d_c4/run_it00$iteration" "${root}_it00$iteration" C4
+done
+one="$root"
+if [ -d "$golden/class3d_k2_c4" ]; then
+    run "$golden/class3d_k2_c4" class3d_k2 --iter 2
+    for iteration in 1 2; do
+        row "3D classification, two classes, C4, iteration $iteration" "$golden/class3d_k2_c4/run_it00$iteration" "${root}_it00$iteration" C4
+    done
+fi
+
+say "" "## RELION beside itself" "" \
+    "How far two builds of RELION are apart in one iteration from the same start: what agreement can be asked for." "" \
+    "| compared | same poses |" "|---|---|" \
+    "| 5.0.1, plain CPU path, and 3.1.3, vectorised path: 3D classification, helix bundle, iteration 1 | $(python3 scripts/evidence.py poses \
+        "$fixture/class3d_c4/run_it001_data.star" "$fixture/class3d_c4_vectorised/run_it001_data.star") |"
+
+say "" "## This program beside itself" "" \
+    "The run of the first table on one thread, on several processes, on cards, and continued, each beside the same run on all threads of one process." "" "$heads"
+run "$fixture/class3d_c4" one_thread --j 1
+row "one thread" "${one}_it003" "${root}_it003" C4
+run "$fixture/class3d_c4" stopped --iter 1
+(cd "$folder" && relion_refine --continue "${root#"$folder"/}_it001_optimiser.star" --o "${root#"$folder"/}_on" --iter 3 >>run.log 2>&1)
+row "continued after iteration 1" "${one}_it003" "${root}_on_it003" C4
+ranks="not compared: no MPI on the machine, or programs without it"
+if command -v mpirun >/dev/null && launch="mpirun --allow-run-as-root --oversubscribe -n 3" run "$fixture/class3d_c4" ranks 2>/dev/null; then
+    row "three processes (MPI)" "${one}_it003" "${root}_it003" C4
+    ranks=""
+fi
+cards="not compared: GPU was not set when this page was written"
+if [ -n "${GPU+set}" ]; then
+    run "$fixture/class3d_c4" cards --gpu "$GPU"
+    row "$(nvidia-smi --query-gpu=name --format=csv,noheader | sort | uniq -c | sed 's/^ *//' | paste -sd, -)" "${one}_it003" "${root}_it003" C4
+    cards=""
+fi
+[ -z "$ranks" ] || say "" "Processes: $ranks."
+[ -z "$cards" ] || say "" "Cards: $cards."
+
+say "" "## Known truth" "" \
+    "Auto-refinement of the same 400 images, whose map is known; RELION 5.0.1 beside it." "" \
+    "| program | resolution by the gold standard, Å | FSC to the truth 0.5 at, Å | mean FSC over all shells |" "|---|---|---|---|"
+truth_row() {
+    resolution="$(sed -n 's/^_rlnCurrentResolution *//p' "$2_model.star")"
+    gerelion fsc "$fixture/bundle_truth1.mrc" "$2_class001.mrc" >"$work/fsc"
+    say "| $1 | $resolution | $(sed -n 's/^FSC0.5 \([0-9.]*\).*/\1/p' "$work/fsc") | $(sed -n 's/.*mean //p' "$work/fsc") |"
+}
+truth_row "RELION 5.0.1" "$fixture/refine3d_c4/run"
+run "$fixture/refine3d_c4" refine3d
+truth_row "this program" "$root"
+
+say "" "## Whole jobs on cards" "" \
+    "Rows that \`gerelion bench\` measured, from \`benches/runs\` (the latest of each card and job): the answer beside the time ([how](../benches/BENCHMARKING.md))." ""
+python3 scripts/evidence.py bench benches/runs >>"$page"
+mv "$page" "$out"
+echo "evidence: $out"
