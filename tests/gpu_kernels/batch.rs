@@ -144,8 +144,8 @@ impl Batch {
         self.pixels.len() as u32
     }
 
-    /// Projection of the first child of every orientation, products, selection.
-    fn coarse(&self, device: &Device, d: &Uploaded) -> Vec<Selection> {
+    /// Projects the first child of every orientation, and fills the products; returns the slices.
+    fn products(&self, device: &Device, d: &Uploaded) -> Vec<[f32; 2]> {
         let (count, stride) = (self.pixels.len(), self.stride);
         let [real, imaginary, powers] = [0; 3].map(|_| poisoned(device, ORIENTATIONS * stride));
         let columns = [0; 2].map(|_| poisoned(device, IMAGES * SHIFTS * stride));
@@ -230,11 +230,14 @@ impl Batch {
         }
         let [real, imaginary] =
             [real, imaginary].map(|part| device.download(&part, ORIENTATIONS * stride).unwrap());
-        let slices: Vec<[f32; 2]> = real
-            .into_iter()
-            .zip(imaginary)
-            .map(|(r, i)| [r, i])
-            .collect();
+        let parts = real.into_iter().zip(imaginary);
+        parts.map(|(re, im)| [re, im]).collect()
+    }
+
+    /// Products of all orientations and their selection.
+    fn coarse(&self, device: &Device, d: &Uploaded) -> Vec<Selection> {
+        let (count, stride) = (self.pixels.len(), self.stride);
+        let slices = self.products(device, d);
         let expected: Vec<[f32; 2]> = (0..ORIENTATIONS)
             .flat_map(|o| {
                 self.slice(o * CHILDREN, o)
