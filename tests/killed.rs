@@ -1,5 +1,5 @@
-//! Runs of all kinds that are killed at moments spread over their whole time, and continued: they must come to what the
-//! undisturbed run gives. One kill of each kind; `GERELION_KILLS=10` for more, with their figures (`--no-capture`).
+//! Runs of all kinds that are killed at moments spread over the time between their first written iteration and their end, and
+//! continued: they must come to what the undisturbed run gives. One kill of each kind; `GERELION_KILLS=10` for more, with their figures (`--no-capture`).
 
 mod runs;
 
@@ -115,18 +115,16 @@ impl Job {
         numbers.filter(|number| *number > 0).max()
     }
 
-    /// Goes on after a kill with nothing but what has to be repeated, or starts again where there is nothing yet.
-    fn go_on(&mut self, kind: &Kind) -> Option<usize> {
-        let newest = self.newest();
-        if let Some(number) = newest {
-            let words = format!(
-                "--continue run_it{number:03}_optimiser.star --j 1 {}",
-                kind.repeated
-            );
-            self.words = words.split_whitespace().map(String::from).collect();
-        }
+    /// Goes on after a kill with nothing but what has to be repeated. Returns the iteration it went on from.
+    fn go_on(&mut self, kind: &Kind) -> usize {
+        let number = self.newest().expect("killed after its first iteration");
+        let words = format!(
+            "--continue run_it{number:03}_optimiser.star --j 1 {}",
+            kind.repeated
+        );
+        self.words = words.split_whitespace().map(String::from).collect();
         self.finish();
-        newest
+        number
     }
 
     fn poses(&self, kind: &Kind) -> Poses {
@@ -183,27 +181,41 @@ fn moments(kind: &Kind) -> impl Iterator<Item = f64> {
     (first..).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11) as f64 / (1u64 << 53) as f64)
 }
 
-/// Kills a run after this time. None where it had ended before.
+/// Waits until an iteration is there that the run can be continued from. None where the run ends before that.
+fn first_written(job: &Job, running: &mut Child) -> Option<()> {
+    while job.newest().is_none() {
+        if running.try_wait().unwrap().is_some() {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Some(())
+}
+
+/// Kills a run this long after it wrote its first iteration. None where it had ended before.
 fn killed(job: &Job, moment: Duration) -> Option<()> {
     let mut running = job.start();
+    let under_way = first_written(job, &mut running);
     std::thread::sleep(moment);
     let ended_before = running.try_wait().unwrap().is_some();
     running.kill().unwrap();
     let status = running.wait().unwrap();
-    (!ended_before && status.code().is_none()).then_some(())
+    under_way.filter(|()| !ended_before && status.code().is_none())
 }
 
 fn goes_on(kind: &Kind) {
     let rounds = std::env::var("GERELION_KILLS").map_or(1, |n| n.parse().unwrap());
     let undisturbed = Job::new(kind);
+    let mut running = undisturbed.start();
+    first_written(&undisturbed, &mut running).expect("an iteration is written before the end");
     let begin = Instant::now();
-    undisturbed.finish();
-    let whole = begin.elapsed();
+    succeeded(&running.wait_with_output().unwrap());
+    let rest = begin.elapsed();
     let (poses, maps) = (undisturbed.poses(kind), undisturbed.maps(kind));
     for mut fraction in moments(kind).take(rounds) {
         let (job, from) = loop {
             let mut job = Job::new(kind);
-            match killed(&job, whole.mul_f64(fraction)) {
+            match killed(&job, rest.mul_f64(fraction)) {
                 Some(()) => {
                     let from = job.go_on(kind);
                     break (job, from);
@@ -216,10 +228,10 @@ fn goes_on(kind: &Kind) {
         let found = compare_poses(&poses, &job.poses(kind), &same, kind.step).unwrap();
         let difference = relative(&maps, &job.maps(kind));
         println!(
-            "{}: killed at {:.2} of {:.1} s, went on from {from:?}: {:.2} % of poses identical, maps differ by {difference:.1e}",
+            "{}: killed at {:.2} of {:.1} s after its first files, went on from {from}: {:.2} % of poses identical, maps differ by {difference:.1e}",
             kind.name,
             fraction,
-            whole.as_secs_f64(),
+            rest.as_secs_f64(),
             100.0 * found.identical,
         );
         assert_eq!(found.common, poses.names.len());

@@ -5,8 +5,8 @@ use gerelion::device::View;
 use gpu::kernels::coarse::CoarseBounds;
 use gpu::kernels::columns::WeightedColumns;
 use gpu::kernels::grouping::{CountPairs, ListParents, PlacePairs};
+use gpu::kernels::half_turns::{JoinHalfTurns, ProjectParts};
 use gpu::kernels::product::InnerProducts;
-use gpu::kernels::project::ProjectSlices;
 use gpu::kernels::scan::ExclusiveScan;
 use gpu::samples::{Pair, Parent, Sample, Selection};
 use gpu::shapes::ALL_CLASSES;
@@ -144,32 +144,33 @@ impl Batch {
         self.pixels.len() as u32
     }
 
-    /// Projection of the first child of every orientation, products, selection.
-    fn coarse(&self, device: &Device, d: &Uploaded) -> Vec<Selection> {
+    /// Projects the first child of every orientation, and fills the products; returns the slices.
+    fn products(&self, device: &Device, d: &Uploaded) -> Vec<[f32; 2]> {
         let (count, stride) = (self.pixels.len(), self.stride);
-        let slices = poisoned2(device, ORIENTATIONS * stride);
-        let powers = poisoned(device, ORIENTATIONS * stride);
-        let columns = poisoned2(device, IMAGES * SHIFTS * stride);
+        let [real, imaginary, powers] = [0; 3].map(|_| poisoned(device, ORIENTATIONS * stride));
+        let columns = [0; 2].map(|_| poisoned(device, IMAGES * SHIFTS * stride));
         let column_powers = poisoned(device, IMAGES * stride);
         let coarse_axes: Vec<SliceAxes> = self.axes.iter().step_by(CHILDREN).copied().collect();
         let d_axes = device.upload(&coarse_axes).unwrap();
+        // No two of these orientations differ by a half turn.
+        let pairs: Vec<[u32; 2]> = (0..ORIENTATIONS as u32).map(|o| [o, o]).collect();
+        let pairs = device.upload(&pairs).unwrap();
         // SAFETY: array sizes as the kernels demand.
         unsafe {
             device
-                .launch(&ProjectSlices {
-                    orientations: ORIENTATIONS as u32,
+                .launch(&ProjectParts {
+                    pairs: pairs.view(),
+                    pair_count: ORIENTATIONS as u32,
                     volume: d.references.view(),
                     shape: d.shape.view(),
                     axes: d_axes.view(),
-                    selection: View::null(),
                     volume_of: d.class_of.view(),
-                    children: 1,
                     pixels: d.pixels.view(),
                     pixel_count: count as u32,
-                    out: slices.view(),
-                    stride: stride as u32,
+                    real: real.view(),
+                    imaginary: imaginary.view(),
                     half_power: powers.view(),
-                    power_stride: stride as u32,
+                    stride: stride as u32,
                 })
                 .unwrap();
             // The coarse shifts are every fourth row of the phases.
@@ -185,36 +186,58 @@ impl Batch {
                     phase_stride: (stride * SHIFT_CHILDREN) as u32,
                     pixel_count: count as u32,
                     shifts: SHIFTS as u32,
-                    columns: columns.view(),
+                    real: columns[0].view(),
+                    imaginary: columns[1].view(),
                     column_stride: stride as u32,
                     powers: column_powers.view(),
                     power_stride: stride as u32,
                 })
                 .unwrap();
+        }
+        let product = |left: &Buffer<f32>, right: &Buffer<f32>, columns: usize| {
+            let out = poisoned(device, ORIENTATIONS * columns);
+            let product = InnerProducts {
+                left: left.view(),
+                right: right.view(),
+                rows: ORIENTATIONS as u32,
+                columns: columns as u32,
+                length: stride as u32,
+                out: out.view(),
+                out_stride: columns as u32,
+            };
+            // SAFETY: array sizes as the kernel demands.
+            unsafe { device.launch(&product).unwrap() };
+            out
+        };
+        let of_real = product(&real, &columns[0], IMAGES * SHIFTS);
+        let of_imaginary = product(&imaginary, &columns[1], IMAGES * SHIFTS);
+        let of_powers = product(&powers, &column_powers, IMAGES);
+        // SAFETY: array sizes as the kernel demands.
+        unsafe {
             device
-                .launch(&InnerProducts {
-                    left: slices.view().cast(),
-                    right: columns.view().cast(),
-                    rows: ORIENTATIONS as u32,
+                .launch(&JoinHalfTurns {
+                    pairs: pairs.view(),
+                    pair_count: ORIENTATIONS as u32,
+                    real: of_real.view(),
+                    imaginary: of_imaginary.view(),
                     columns: (IMAGES * SHIFTS) as u32,
-                    length: 2 * stride as u32,
-                    out: d.cross.view(),
-                    out_stride: (IMAGES * SHIFTS) as u32,
-                })
-                .unwrap();
-            device
-                .launch(&InnerProducts {
-                    left: powers.view(),
-                    right: column_powers.view(),
-                    rows: ORIENTATIONS as u32,
-                    columns: IMAGES as u32,
-                    length: stride as u32,
-                    out: d.norm.view(),
-                    out_stride: IMAGES as u32,
+                    power: of_powers.view(),
+                    images: IMAGES as u32,
+                    cross: d.cross.view(),
+                    norm: d.norm.view(),
                 })
                 .unwrap();
         }
-        let slices = device.download(&slices, ORIENTATIONS * stride).unwrap();
+        let [real, imaginary] =
+            [real, imaginary].map(|part| device.download(&part, ORIENTATIONS * stride).unwrap());
+        let parts = real.into_iter().zip(imaginary);
+        parts.map(|(re, im)| [re, im]).collect()
+    }
+
+    /// Products of all orientations and their selection.
+    fn coarse(&self, device: &Device, d: &Uploaded) -> Vec<Selection> {
+        let (count, stride) = (self.pixels.len(), self.stride);
+        let slices = self.products(device, d);
         let expected: Vec<[f32; 2]> = (0..ORIENTATIONS)
             .flat_map(|o| {
                 self.slice(o * CHILDREN, o)
@@ -223,7 +246,7 @@ impl Batch {
             })
             .collect();
         assert_close(
-            "project_slices",
+            "project_parts",
             flat(&slices),
             flat(&expected).map(f64::from),
             position_rounding(&self.shape),

@@ -48,8 +48,6 @@ impl Batch {
                     pixel_count: self.count(),
                     out: slices.view(),
                     stride: stride as u32,
-                    half_power: View::null(),
-                    power_stride: 0,
                 })
                 .unwrap();
             device

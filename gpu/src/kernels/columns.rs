@@ -4,8 +4,8 @@ use cuda_std::prelude::*;
 
 use crate::samples::product;
 
-/// `columns[(image · shifts + t) · column_stride + p]` = m·V·F·e^{iφ_t} and `powers[image · power_stride + p]` = m²·V,
-/// both 0 beyond `pixel_count`, with m = scale · CTF.
+/// Real and imaginary parts of m·V·F·e^{iφ_t} in `real[(image · shifts + t) · column_stride + p]` and `imaginary[…]`, and
+/// `powers[image · power_stride + p]` = m²·V, all 0 beyond `pixel_count`, with m = scale · CTF.
 ///
 /// Grid: x = images, y = blocks of pixels (up to `column_stride`). `ctf` is null where references are not corrected;
 /// `weight` is V per pixel (0 where a pixel is not compared); `phases` has rows of `phase_stride`.
@@ -21,7 +21,8 @@ pub unsafe fn weighted_columns(
     phase_stride: u32,
     pixel_count: u32,
     shifts: u32,
-    #[len(image_count * shifts * column_stride)] columns: *mut [f32; 2],
+    #[len(image_count * shifts * column_stride)] real: *mut f32,
+    #[len(image_count * shifts * column_stride)] imaginary: *mut f32,
     column_stride: u32,
     #[len(image_count * power_stride)] powers: *mut f32,
     power_stride: u32,
@@ -53,7 +54,8 @@ pub unsafe fn weighted_columns(
                 [0.0, 0.0]
             };
             let row = image * shifts as usize + t;
-            memory::store2(columns, row * column_stride as usize + p, shifted);
+            *real.add(row * column_stride as usize + p) = shifted[0];
+            *imaginary.add(row * column_stride as usize + p) = shifted[1];
         }
     }
 }
@@ -72,7 +74,8 @@ mod tests {
         let mut scales = vec![1.5f32, 0.5];
         let mut weight = test_data::values(count, 3);
         let mut phases = test_data::complex(shifts * count, 4);
-        let mut columns = vec![[f32::NAN; 2]; images * shifts * stride];
+        let mut real = vec![f32::NAN; images * shifts * stride];
+        let mut imaginary = real.clone();
         let mut powers = vec![f32::NAN; images * (count + 2)];
         let (pf, pc, ps, pw) = (
             View::of(&mut f),
@@ -80,11 +83,7 @@ mod tests {
             View::of(&mut scales),
             View::of(&mut weight),
         );
-        let (pp, out, power) = (
-            View::of(&mut phases),
-            View::of(&mut columns),
-            View::of(&mut powers),
-        );
+        let (pp, power) = (View::of(&mut phases), View::of(&mut powers));
         // SAFETY: array sizes as the kernel demands.
         unsafe {
             emulate_as(
@@ -99,7 +98,8 @@ mod tests {
                     phase_stride: count as u32,
                     pixel_count: count as u32,
                     shifts: shifts as u32,
-                    columns: out,
+                    real: View::of(&mut real),
+                    imaginary: View::of(&mut imaginary),
                     column_stride: stride as u32,
                     powers: power,
                     power_stride: count as u32 + 2,
@@ -115,11 +115,12 @@ mod tests {
                 for t in 0..shifts {
                     let value = f[image * count + p].map(|v| v * m * weight[p]);
                     let expected = product(value, phases[t * count + p]);
-                    assert_eq!(columns[(image * shifts + t) * stride + p], expected);
+                    let at = (image * shifts + t) * stride + p;
+                    assert_eq!([real[at], imaginary[at]], expected);
                 }
             }
         }
-        assert_eq!(columns[stride - 1], [0.0; 2]);
+        assert_eq!([real[stride - 1], imaginary[stride - 1]], [0.0; 2]);
         assert_eq!(powers[count], 0.0);
     }
 }

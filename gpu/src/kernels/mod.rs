@@ -10,6 +10,7 @@ pub mod fine;
 mod fine_tests;
 pub mod gridding;
 pub mod grouping;
+pub mod half_turns;
 pub mod halves;
 mod image_share;
 pub mod local;

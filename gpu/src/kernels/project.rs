@@ -10,7 +10,6 @@ use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
 /// 8 bytes, `pixels` the (x, y) of each participating pixel. Orientation `o` takes the axes
 /// `selection[o / children] · children + o mod children`, or `o` itself where `selection` is null. `volume_of`, where
 /// not null, says for every parent (axes index / children) which of the consecutive volumes is cut.
-/// `half_power`, where not null, receives ½|A|² with row length `power_stride` ≤ `stride`.
 #[kernel(block = 128, grid = [orientations, stride.div_ceil(BLOCK), 1], emulate = Apart)]
 pub unsafe fn project_slices(
     #[launch] orientations: u32,
@@ -24,8 +23,6 @@ pub unsafe fn project_slices(
     pixel_count: u32,
     #[len(orientations * stride)] out: *mut [f32; 2],
     stride: u32,
-    #[optional(orientations * power_stride)] half_power: *mut f32,
-    power_stride: u32,
 ) {
     // SAFETY: the host passes arrays of the sizes said above; indices are checked against the strides.
     unsafe {
@@ -51,10 +48,6 @@ pub unsafe fn project_slices(
         }
         let row = orientation as usize;
         memory::store2(out, row * stride as usize + pixel as usize, value);
-        if !half_power.is_null() && pixel < power_stride {
-            let power = 0.5 * (value[0] * value[0] + value[1] * value[1]);
-            *half_power.add(row * power_stride as usize + pixel as usize) = power;
-        }
     }
 }
 
@@ -108,10 +101,9 @@ pub(super) mod tests {
         let mut volume_of = vec![1u32, 0, 0];
         let mut pixels = test_data::pixels(8);
         let mut axes = rotations(6, 2.0);
-        let (count, stride, power_stride) = (pixels.len(), pixels.len() + 5, pixels.len() + 2);
+        let (count, stride) = (pixels.len(), pixels.len() + 5);
         let mut selection = vec![2u32, 0];
         let mut out = vec![[f32::NAN; 2]; 4 * stride];
-        let mut power = vec![f32::NAN; 4 * power_stride];
         let (v, s, a) = (
             View::of(&mut volume),
             View::of(std::slice::from_mut(&mut shape)),
@@ -119,7 +111,7 @@ pub(super) mod tests {
         );
         let (sel, px) = (View::of(&mut selection), View::of(&mut pixels));
         let of = View::of(&mut volume_of);
-        let (o, h) = (View::of(&mut out), View::of(&mut power));
+        let o = View::of(&mut out);
         let blocks = stride.div_ceil(64) as u32;
         // SAFETY: array sizes as the kernel demands.
         unsafe {
@@ -136,8 +128,6 @@ pub(super) mod tests {
                     pixel_count: count as u32,
                     out: o,
                     stride: stride as u32,
-                    half_power: h,
-                    power_stride: power_stride as u32,
                 },
                 [4, blocks, 1],
                 [64, 1, 1],
@@ -149,15 +139,12 @@ pub(super) mod tests {
                 let first = if chosen < 2 { voxels } else { 0 };
                 let expected = slice_value(&volume[first..first + voxels], &shape, at);
                 assert_eq!(out[row * stride + p], expected);
-                let half = 0.5 * (expected[0] * expected[0] + expected[1] * expected[1]);
-                assert_eq!(power[row * power_stride + p], half);
             }
             assert!(
                 out[row * stride + count..(row + 1) * stride]
                     .iter()
                     .all(|v| *v == [0.0; 2])
             );
-            assert_eq!(power[row * power_stride + count], 0.0);
         }
     }
 }

@@ -84,8 +84,6 @@ impl Differences<'_> {
                     pixel_count: self.pixel_count as u32,
                     out: slices.view(),
                     stride: stride as u32,
-                    half_power: View::null(),
-                    power_stride: 0,
                 })
             })?;
             let differences = FineDifferences8x4 {

@@ -8,13 +8,10 @@ use super::clock::{Clock, Stage};
 use super::layout::DeviceLayout;
 use super::listing::{Listing, Significant};
 use super::rows::Rows;
-use super::{ties, work};
-use crate::device::meter::Part;
-use crate::device::{MatrixProduct, Precision, Staging, View};
+use super::ties;
+use crate::device::{MatrixProduct, Precision, Staging};
 use gpu::correlation::TIE_TOLERANCE;
 use gpu::kernels::coarse::CoarseBounds;
-use gpu::kernels::columns::WeightedColumns;
-use gpu::kernels::product::InnerProducts;
 use gpu::samples::Selection;
 use gpu::shapes::ALL_CLASSES;
 
@@ -52,28 +49,11 @@ fn visited_classes(input: &IterationInput, items: &[&BatchItem]) -> Vec<u32> {
     }
 }
 
-/// The product of (rows, columns, length) whose rows follow each other in `out` without gaps.
-fn whole_rows(
-    [left, right]: [View<f32>; 2],
-    (rows, columns, length): (usize, usize, usize),
-    out: View<f32>,
-) -> InnerProducts {
-    InnerProducts {
-        left,
-        right,
-        rows: rows as u32,
-        columns: columns as u32,
-        length: length as u32,
-        out,
-        out_stride: columns as u32,
-    }
-}
-
 /// Global search: matrix products of the grid's slices with all images and shifts. Room is made for `capacity` significant
 /// samples before their number is known.
 pub fn global(
     batch: &BatchContext,
-    (product, precision): (&MatrixProduct, Precision),
+    product: (&MatrixProduct, Precision),
     capacity: usize,
     staging: &mut Staging,
     clock: &mut Clock,
@@ -88,70 +68,7 @@ pub fn global(
     } = batch;
     let grid = layout.grid.as_ref().expect("a global search has a grid");
     let (rows, count, shifts) = (grid.rows.count, items.len(), layout.host.shifts());
-    let stride = layout.coarse_stride;
-    // SAFETY: each is filled by a kernel below before it is read.
-    let (columns, powers, cross, norm) = unsafe {
-        (
-            device.buffer::<[f32; 2]>(count * shifts * stride)?,
-            device.buffer::<f32>(count * stride)?,
-            device.buffer::<f32>(rows * count * shifts)?,
-            device.buffer::<f32>(rows * count)?,
-        )
-    };
-    // SAFETY: arrays of the sizes the kernels' documentation asks for.
-    unsafe {
-        device.launch(&WeightedColumns {
-            image_count: count as u32,
-            images: images.compared(),
-            image_stride: layout.stride as u32,
-            ctf: images.comparison_ctf(input),
-            scales: images.scales.view(),
-            weight: layout.coarse_weight.view(),
-            phases: layout.coarse_phases.view(),
-            phase_stride: stride as u32,
-            pixel_count: layout.coarse_count as u32,
-            shifts: shifts as u32,
-            columns: columns.view(),
-            column_stride: stride as u32,
-            powers: powers.view(),
-            power_stride: stride as u32,
-        })?;
-    }
-    for begin in (0..rows).step_by(grid.chunk.max(1)) {
-        let part = begin..(begin + grid.chunk).min(rows);
-        if !grid.is_whole() {
-            layout.project(device, iteration, grid, part.clone())?;
-        }
-        let sizes = [
-            (part.len(), count * shifts, 2 * stride),
-            (part.len(), count, stride),
-        ];
-        // SAFETY: slices of the part are there; its rows exist in both products.
-        device.metered(Part::CoarseProducts, || unsafe {
-            product.run(
-                device,
-                precision,
-                whole_rows(
-                    [grid.slices.view().cast(), columns.view().cast()],
-                    sizes[0],
-                    cross.view().offset(begin * count * shifts),
-                ),
-            )?;
-            product.run(
-                device,
-                precision,
-                whole_rows(
-                    [grid.half_powers.view(), powers.view()],
-                    sizes[1],
-                    norm.view().offset(begin * count),
-                ),
-            )
-        })?;
-        for size in sizes {
-            work::count_product(device, size);
-        }
-    }
-    drop((columns, powers));
+    let products = grid.products(batch, product)?;
     clock.end_of(Stage::GetDiff)?;
 
     let visited = staging.upload(&visited_classes(input, items))?;
@@ -166,8 +83,8 @@ pub fn global(
     // SAFETY: filled by the first kernel below.
     let largest = unsafe { device.buffer::<f32>(count * rows)? };
     let bounds = CoarseBounds {
-        cross: cross.view(),
-        norm: norm.view(),
+        cross: products.cross.view(),
+        norm: products.norm.view(),
         log_prior: grid.rows.log_prior.view(),
         class_of: grid.rows.class_of.view(),
         offset_log_prior: offset_priors.view(),

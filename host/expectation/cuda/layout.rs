@@ -4,12 +4,11 @@ use super::super::layout::{GroupLayout, PhaseTable};
 use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
 use super::Iteration;
-use super::rows::Rows;
+use super::grid::Grid;
 use super::totals;
-use crate::device::{Buffer, Device, Staging, Uploader, View};
+use crate::device::{Buffer, Device, Staging, Uploader};
 use crate::optics::Ctf;
-use gpu::kernels::project::ProjectSlices;
-use std::ops::Range;
+use rayon::prelude::*;
 
 /// Rows of vectors are padded with zeros to a multiple of this many elements, as the matrix products want.
 const LANES: usize = 32;
@@ -62,18 +61,6 @@ pub struct DeviceLayout {
     pub grid: Option<Grid>,
 }
 
-/// The grid of a global search and its slices in the first pass.
-pub struct Grid {
-    /// Orientations of all classes.
-    pub rows: Rows,
-    /// Orientations that have slices at a time.
-    pub chunk: usize,
-    /// Slices, rows of `coarse_stride` complex values.
-    pub slices: Buffer<[f32; 2]>,
-    /// ½|A|², rows of `coarse_stride`.
-    pub half_powers: Buffer<f32>,
-}
-
 impl DeviceLayout {
     /// Layout of optics group `group`.
     pub(super) fn new(
@@ -97,8 +84,15 @@ impl DeviceLayout {
             count.next_multiple_of(LANES),
             coarse_count.next_multiple_of(LANES),
         );
+        // There may be a million, and the device waits for them.
         let phases = |shifts: &[[f64; 2]], length: usize, stride: usize| {
-            PhaseTable::new(list, length, host.box_size, shifts).interleaved(stride)
+            let mut rows = vec![[0.0; 2]; shifts.len() * stride];
+            let row_of = rows.par_chunks_exact_mut(stride.max(1)).zip(shifts);
+            row_of.for_each(|(row, &shift)| {
+                let table = PhaseTable::new(list, length, host.box_size, &[shift]);
+                row.copy_from_slice(&table.interleaved(stride));
+            });
+            rows
         };
         let demodulation = host
             .demodulation
@@ -153,7 +147,8 @@ impl DeviceLayout {
             host,
         };
         if Search::of(input) == Search::Global {
-            layout.grid = Some(layout.grid(device, staging, lists, input, iteration)?);
+            let device = (device, staging, lists);
+            layout.grid = Some(Grid::new(device, input, iteration, &layout)?);
         }
         Ok(layout)
     }
@@ -172,70 +167,5 @@ impl DeviceLayout {
             .map(|(&x, &y)| ctf.aberration(x, y))
             .collect();
         Ok(phases.map(|p| staging.upload(&p)).transpose()?)
-    }
-
-    fn grid(
-        &self,
-        device: &Device,
-        staging: &mut Staging,
-        lists: &mut Uploader,
-        input: &IterationInput,
-        iteration: &Iteration,
-    ) -> Result<Grid, ExpectationError> {
-        let rows = Rows::of_grid(staging, lists, input, &self.host.plane)?;
-        let chunk = rows.count.min(iteration.plan.orientations);
-        // SAFETY: filled by `project` before they are read.
-        let (slices, half_powers) = unsafe {
-            (
-                device.buffer(chunk * self.coarse_stride)?,
-                device.buffer(chunk * self.coarse_stride)?,
-            )
-        };
-        let grid = Grid {
-            rows,
-            chunk,
-            slices,
-            half_powers,
-        };
-        if grid.is_whole() {
-            self.project(device, iteration, &grid, 0..grid.rows.count)?;
-        }
-        Ok(grid)
-    }
-
-    /// Cuts the slices of `rows` of the grid.
-    pub(super) fn project(
-        &self,
-        device: &Device,
-        iteration: &Iteration,
-        grid: &Grid,
-        rows: Range<usize>,
-    ) -> Result<(), ExpectationError> {
-        // SAFETY: arrays of the sizes the kernel's documentation asks for; there is room for `chunk` rows.
-        unsafe {
-            device.launch(&ProjectSlices {
-                orientations: rows.len() as u32,
-                volume: iteration.compared[0].view(),
-                shape: iteration.shape.view(),
-                axes: grid.rows.coarse_axes.block.view().offset(rows.start),
-                selection: View::null(),
-                volume_of: grid.rows.class_of.view().offset(rows.start),
-                children: 1,
-                pixels: self.pixels.view(),
-                pixel_count: self.coarse_count as u32,
-                out: grid.slices.view(),
-                stride: self.coarse_stride as u32,
-                half_power: grid.half_powers.view(),
-                power_stride: self.coarse_stride as u32,
-            })?;
-        }
-        Ok(())
-    }
-}
-
-impl Grid {
-    /// All slices are kept; otherwise they are cut anew for every batch, chunk by chunk.
-    pub fn is_whole(&self) -> bool {
-        self.chunk == self.rows.count
     }
 }

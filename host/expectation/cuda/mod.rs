@@ -9,6 +9,7 @@ mod cache;
 mod clock;
 mod differences;
 mod first_pass;
+mod grid;
 mod groups;
 mod images;
 mod layout;

@@ -2,6 +2,7 @@
 
 use super::super::orientations::Search;
 use super::super::{ExpectationError, IterationInput};
+use super::grid::pairs_at_once;
 use super::totals;
 use crate::errors::Code;
 use crate::fourier::shape::{Dimensions, VolumeShape};
@@ -23,6 +24,8 @@ pub struct Demand {
     pub voxels: usize,
     /// Coarse orientations that all particles share, all classes; 0 in searches with orientations of their own.
     pub shared_orientations: usize,
+    /// Of those, the ones that are projected: one of each pair that differs by a half turn in the plane.
+    pub projected_orientations: usize,
     /// Coarse orientations of one particle in such searches, all classes.
     pub own_orientations: usize,
     /// Lists of offset priors of a particle: one, or one per class.
@@ -59,18 +62,18 @@ impl Demand {
             let largest = input.sizes.iter().map(f).max().unwrap_or(0);
             listed_pixels(largest)
         };
-        let grid = sampling.directions.len() * sampling.n_psi();
+        let grid = match search {
+            Search::Global => classes * sampling.directions.len() * sampling.n_psi(),
+            _ => 0,
+        };
         Self {
             classes,
             references: classes * (1 + usize::from(input.subtraction.is_some())),
             subtracts: input.subtraction.is_some(),
             sums: input.volumes(),
             voxels: input.references[0].shape().voxels(),
-            shared_orientations: if search == Search::Global {
-                grid * classes
-            } else {
-                0
-            },
+            shared_orientations: grid,
+            projected_orientations: projected(grid, sampling.n_psi()),
             own_orientations: match &input.model.local_search {
                 Some(widths) if search == Search::Local => {
                     most_local_orientations(sampling, widths) * classes
@@ -121,7 +124,7 @@ impl Demand {
 
     /// The grid's slices in the first pass and their powers.
     fn grid_slices(&self) -> usize {
-        self.groups * self.shared_orientations * self.slice()
+        self.groups * self.projected_orientations * self.slice()
     }
 
     /// A slice of the first pass and its powers.
@@ -148,8 +151,9 @@ impl Demand {
         let shells = 4 * self.box_size + 16 * self.slots * self.box_size;
         let priors = 4 * self.offset_priors * self.shifts;
         let comparisons = if self.shared_orientations > 0 {
-            // Both products, and the largest of each orientation.
+            // Both products, and the largest of each orientation; parts of products that are put in place.
             4 * self.shared_orientations * (self.shifts + 2)
+                + 4 * pairs_at_once(self.projected_orientations) * (2 * self.shifts + 1)
                 + (8 * self.shifts + 4) * self.coarse_pixels
         } else {
             // Samples, pairs, differences; matrices and tables of the orientations.
@@ -171,6 +175,15 @@ impl Demand {
     /// One significant sample in the second pass: itself, its pair, the weights of its children.
     pub fn sample(&self) -> usize {
         16 + 16 + 4 * self.children[0] * self.children[1]
+    }
+}
+
+/// Orientations of a grid with `psis` in-plane angles of which slices are cut (`grid.rs`).
+fn projected(orientations: usize, psis: usize) -> usize {
+    if psis.is_multiple_of(2) {
+        orientations / 2
+    } else {
+        orientations
     }
 }
 
@@ -228,14 +241,14 @@ impl Plan {
             )).into());
         }
         let mut given_up = Vec::new();
-        let (mut orientations, mut slices) = (demand.shared_orientations, demand.grid_slices());
+        let (mut orientations, mut slices) = (demand.projected_orientations, demand.grid_slices());
         if slices > room / 5 * 2 {
             let row = demand.groups * demand.slice();
             orientations = (room / 10 / row.max(1)).clamp(1, orientations.max(1));
             slices = orientations * row;
             given_up.push(format!(
                 "to fit: slices of the first pass are projected anew for every batch, {orientations} of {} at a time",
-                demand.shared_orientations
+                demand.projected_orientations
             ));
         }
         let left = room - slices;
@@ -339,14 +352,18 @@ impl Outlook {
             Dimensions::Two => 2,
             Dimensions::Three => 8,
         };
-        let grid = self.directions * self.psis * self.classes;
+        let grid = match self.own {
+            Some(_) => 0,
+            None => self.directions * self.psis * self.classes,
+        };
         Demand {
             classes: self.classes,
             references: self.classes * (1 + usize::from(self.subtracts)),
             subtracts: self.subtracts,
             sums: self.classes * (1 + usize::from(self.gradient)),
             voxels: shape.voxels(),
-            shared_orientations: if self.own.is_some() { 0 } else { grid },
+            shared_orientations: grid,
+            projected_orientations: projected(grid, self.psis),
             own_orientations: self.own.unwrap_or(1) * self.classes,
             offset_priors: offset_priors(self.dimensions, self.classes),
             // Scales are estimated apart from the rest.
@@ -401,8 +418,8 @@ mod tests {
     #[test]
     fn plans_stay_within_their_limit() {
         let global = Outlook {
-            size: 60,
-            coarse_size: 60,
+            size: 80,
+            coarse_size: 80,
             directions: 768,
             psis: 48,
             own: None,
@@ -450,7 +467,7 @@ mod tests {
                 let plan = Plan::new(&demand, gib * GIB).unwrap();
                 assert!(plan.total() <= gib * GIB, "{plan:?}");
                 assert!(plan.given_up.is_empty(), "{plan:?}");
-                assert_eq!(plan.orientations, classes * 32);
+                assert_eq!(plan.orientations, classes * 16);
                 assert!(plan.batch >= batch, "{box_size}, {classes}: {plan:?}");
             }
         }

@@ -212,6 +212,8 @@ fn larger_groups_lose_more_and_wrong_ones_are_told() {
     let (less, more) = (of_group("I"), of_group("Ih"));
     assert!(less.0 <= more.0 + 0.01, "I {less:?}, Ih {more:?}");
     assert!(less.0 > 0.25 && less.1 == 1, "{less:?}");
+    let (less, more) = (of_group("T"), of_group("O"));
+    assert!(less.0 <= more.0 + 0.001, "T {less:?}, O {more:?}");
 }
 
 #[test]

@@ -5,19 +5,20 @@ use crate::geometry::{Matrix3, euler};
 use rayon::prelude::*;
 
 /// Orientations of the even set that are followed up with the cheap cost.
-const FOLLOWED: usize = 16;
+const FOLLOWED: usize = 32;
 
 /// The best of the even set, among which these are looked for.
 const CANDIDATES: usize = 2000;
 
-/// Of these, the ones that are followed up with the whole cost.
-const FINALISTS: usize = 3;
+/// Of these, the ones that are followed up with the whole cost: with groups that a map does not have, whose minima are many and
+/// nearly equal, the cheap cost does not tell which is the lowest.
+const FINALISTS: usize = 8;
 
 /// Moves at one step width: enough to walk to the next orientation of the even set.
 const MOST_MOVES: usize = 20;
 
 /// Gain of a move, as a share of the cost, below which it is the last one of its step width.
-const LEAST_GAIN: f64 = 1e-3;
+const LEAST_GAIN: f64 = 1e-4;
 
 /// Halvings of the step after the round over a grid of [`Search::step`].
 const FINER: usize = 3;
