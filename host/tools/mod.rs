@@ -18,3 +18,4 @@ pub mod rotation;
 pub mod simulate;
 pub mod subset;
 pub mod subtract;
+pub mod validate;
