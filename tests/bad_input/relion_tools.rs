@@ -134,6 +134,12 @@ fn reconstruction_of_a_helix() {
 }
 
 #[test]
+fn reconstruction_on_a_card() {
+    let words = "--i particles.star --o a.mrc --gpu 0";
+    refuse(&Set::new(), RECONSTRUCT, words, "GR-0104");
+}
+
+#[test]
 fn subtraction_from_a_run_that_is_not_there() {
     let words = "--i Refine3D/job009/run_optimiser.star --o sub";
     refuse(&Set::new(), SUBTRACT, words, "GR-0201");
