@@ -70,7 +70,10 @@ fn the_ordered_mass_gives_an_fsc_of_the_particle() {
     let of_mass = of("rlnFourierShellCorrelationParticleMolWeight");
     for (c, found) in unmasked.iter().zip(&of_mass) {
         let expected = f * c / (1.0 + (f - 1.0) * c);
-        assert!((found - expected).abs() < 2e-5, "{found} for {expected}");
+        // Negative numbers have five decimals in the file, and f times the rounding of c is that of the result.
+        let digits = 5e-6 * (1.0 + f / (1.0 + (f - 1.0) * c).powi(2));
+        let error = (found - expected).abs();
+        assert!(error < 1.1 * digits, "{found} for {expected}");
     }
     // Without the option neither figure nor column is there.
     text(&run(
