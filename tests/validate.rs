@@ -1,4 +1,5 @@
-//! Checks before deposition: none is raised on good maps, each is on the set that was spoilt for it.
+//! Checks before deposition: none is raised on good maps, and most are on a set that was spoilt for them (phase-randomised FSC and
+//! local resolution are not).
 //!
 //! Half maps are reconstructed from simulated particles with their true poses, so that a test takes seconds.
 
