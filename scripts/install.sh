@@ -17,6 +17,10 @@ sed -n '/^\[\[bin\]\]/,/^name/s/^name = "\(.*\)"/\1/p' Cargo.toml | while read -
     *) install -m 755 "$from/$name" "$prefix/bin/$name" ;;
     esac
 done
+# RELION's MPI names of the programs after a refinement: rank 0 works with all cores, the others end at once.
+for name in relion_reconstruct relion_particle_subtract relion_localsym relion_postprocess; do
+    ln -sf "$name" "$prefix/bin/${name}_mpi"
+done
 
 share="$prefix/share"
 "$prefix/bin/gerelion" man "$share/man/man1"

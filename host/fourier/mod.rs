@@ -1,6 +1,7 @@
 //! Fourier transforms, shells, projection and back-projection volumes, masks (spec 01 §1, 02 §1–2, §6).
 
 pub mod backprojection;
+pub mod circle;
 pub mod fft;
 pub mod image;
 pub mod masks;

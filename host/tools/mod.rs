@@ -18,4 +18,5 @@ pub mod rotation;
 pub mod simulate;
 pub mod subset;
 pub mod subtract;
+pub mod validate;
 pub mod watch;

@@ -1,8 +1,10 @@
 //! Programs that RELION's interface calls after a refinement, under RELION's names.
 
-use super::set::{Set, failure};
+use super::set::{BOX, PIXEL, Set, blob, failure};
 use super::snapshot;
+use gerelion::formats::mrc::write_map;
 use gerelion::formats::volume::read_map;
+use ndarray::Array3;
 use std::fs;
 use std::process::{Command, Output};
 
@@ -132,6 +134,12 @@ fn reconstruction_of_a_helix() {
 }
 
 #[test]
+fn reconstruction_on_a_card() {
+    let words = "--i particles.star --o a.mrc --gpu 0";
+    refuse(&Set::new(), RECONSTRUCT, words, "GR-0104");
+}
+
+#[test]
 fn subtraction_from_a_run_that_is_not_there() {
     let words = "--i Refine3D/job009/run_optimiser.star --o sub";
     refuse(&Set::new(), SUBTRACT, words, "GR-0201");
@@ -165,4 +173,83 @@ fn region_without_a_copy() {
 fn search_for_local_symmetry() {
     let words = "--search --i_map ref.mrc --i_mask_info local.star --o_map a.mrc";
     refuse(&Set::new(), LOCALSYM, words, "GR-0104");
+}
+
+const MASK: &str = env!("CARGO_BIN_EXE_relion_mask_create");
+const LOCALRES: &str = env!("CARGO_BIN_EXE_relion_localres");
+
+/// Two half maps that differ by noise, and a map of another box.
+fn with_half_maps() -> Set {
+    let set = Set::new();
+    for half in 1..=2 {
+        let noise = |at: usize| ((at * 7919 * half) % 101) as f32 / 1000.0;
+        let map =
+            Array3::from_shape_fn((BOX, BOX, BOX), |(z, y, x)| noise((z * BOX + y) * BOX + x));
+        let map = blob((BOX, BOX, BOX)) + map;
+        let path = set.path(&format!("run_half{half}_class001_unfil.mrc"));
+        write_map(&path, map.view(), PIXEL).unwrap();
+    }
+    write_map(&set.path("small.mrc"), blob((16, 16, 16)).view(), PIXEL).unwrap();
+    set
+}
+
+const HALF: &str = "run_half1_class001_unfil.mrc";
+
+#[test]
+fn mask_above_all_densities() {
+    let words = "--i ref.mrc --o job/mask.mrc --ini_threshold 9";
+    refuse(&Set::new(), MASK, words, "GR-0404");
+}
+
+#[test]
+fn mask_of_maps_with_two_boxes() {
+    let words = "--i ref.mrc --and small.mrc --o job/mask.mrc --ini_threshold 0.1";
+    refuse(&with_half_maps(), MASK, words, "GR-0407");
+}
+
+#[test]
+fn shell_in_an_odd_box() {
+    let words = "--denovo --box_size 33 --outer_radius 8 --o job/mask.mrc";
+    refuse(&Set::new(), MASK, words, "GR-0103");
+}
+
+#[test]
+fn helix_that_is_cut_to_nothing() {
+    let words = "--i ref.mrc --o job/mask.mrc --ini_threshold 0.1 --helix --z_percentage 0.01 --width_soft_edge 3";
+    refuse(&Set::new(), MASK, words, "GR-0103");
+}
+
+#[test]
+fn mask_of_a_map_that_is_not_there() {
+    refuse(&Set::new(), MASK, "--i no.mrc --o job/mask.mrc", "GR-0201");
+}
+
+#[test]
+fn local_resolution_of_no_points() {
+    let words = format!("--i {HALF} --o job/local --locres_sampling 0");
+    refuse(&with_half_maps(), LOCALRES, &words, "GR-0103");
+}
+
+#[test]
+fn local_resolution_in_spheres_larger_than_the_box() {
+    let words = format!("--i {HALF} --o job/local --locres_maskrad 500");
+    refuse(&with_half_maps(), LOCALRES, &words, "GR-0103");
+}
+
+#[test]
+fn local_resolution_with_a_fitted_b_factor() {
+    let words = format!("--i {HALF} --o job/local --auto_bfac");
+    refuse(&with_half_maps(), LOCALRES, &words, "GR-0104");
+}
+
+#[test]
+fn local_resolution_in_a_mask_of_another_box() {
+    let words = format!("--i {HALF} --o job/local --mask small.mrc");
+    refuse(&with_half_maps(), LOCALRES, &words, "GR-0407");
+}
+
+#[test]
+fn local_resolution_of_one_map_with_itself() {
+    let words = "--i ref.mrc --o job/local";
+    refuse(&Set::new(), LOCALRES, words, "GR-0407");
 }

@@ -124,6 +124,34 @@ fn report_on_a_run_that_is_not_there() {
 }
 
 #[test]
+fn validation_of_a_run_that_is_not_there() {
+    refuse(&Set::new(), "validate run", "GR-0201");
+}
+
+#[test]
+fn validation_with_a_mask_of_another_box() {
+    let set = Set::new();
+    for half in 1..=2 {
+        let mut map = blob((BOX, BOX, BOX));
+        map[[half, 2, 3]] = 0.1;
+        let path = set.path(&format!("run_half{half}_class001_unfil.mrc"));
+        write_map(&path, map.view(), PIXEL).unwrap();
+    }
+    write_map(&set.path("small.mrc"), blob((16, 16, 16)).view(), PIXEL).unwrap();
+    refuse(&set, "validate run --mask small.mrc", "GR-0407");
+}
+
+#[test]
+fn validation_of_half_maps_that_are_one() {
+    let set = Set::new();
+    for half in 1..=2 {
+        let path = set.path(&format!("run_half{half}_class001_unfil.mrc"));
+        fs::copy(set.path("ref.mrc"), path).unwrap();
+    }
+    refuse(&set, "validate run", "GR-0407");
+}
+
+#[test]
 fn report_on_a_run_with_a_broken_model() {
     let set = Set::new();
     let model = "data_model_general\n\n_rlnOriginalImageSize 32\n_rlnPixelSize none\n\ndata_model_classes\n\n_rlnReferenceImage a.mrc\n";

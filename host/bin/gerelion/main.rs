@@ -18,6 +18,7 @@ mod simulate;
 mod subset;
 mod subtract;
 mod usage;
+mod validate;
 mod watch;
 
 use clap::{Parser, Subcommand};
@@ -57,6 +58,8 @@ enum Command {
     Report(report::Arguments),
     /// Watch runs while they go on, in the terminal or on a page of this machine: resolution, Pmax, time left, GPUs
     Watch(watch::Arguments),
+    /// Check a finished auto-refinement before its map is deposited: half maps, mask, orientations, particles
+    Validate(validate::Arguments),
     /// Turn a map so that its symmetry axes lie where the point group has them, as relion_align_symmetry does
     AlignSymmetry(align_symmetry::Arguments),
     /// Average a map over its local symmetry, or copy its regions, as relion_localsym does
@@ -91,7 +94,7 @@ fn main() -> ExitCode {
         Err(error) => return usage::refuse(&error),
     };
     match catch_panics(|| run(command)).unwrap_or_else(|panic| Err(panic.into())) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(Failure(message)) => {
             gerelion::errors::tell(&message.printed());
             ExitCode::FAILURE
@@ -99,8 +102,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Validate(arguments) => return validate::run(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Fsc(arguments) => compare::fsc(&arguments),
         Command::Compare(arguments) => compare::runs(&arguments),
@@ -130,7 +134,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Man(arguments) => pages::man(&arguments),
         Command::Completions(arguments) => pages::completions(&arguments),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -114,6 +114,9 @@ struct EwaldArguments {
 #[derive(Args)]
 #[command(rename_all = "snake_case", allow_negative_numbers = true)]
 struct Unsupported {
+    /// Refused
+    #[arg(long, hide = true, num_args = 0..=1)]
+    gpu: Option<Option<String>>,
     #[arg(long, hide = true)]
     img: Option<String>,
     #[arg(long, hide = true)]
@@ -170,6 +173,11 @@ impl Unsupported {
         let helix =
             self.nr_helical_asu != 1 || self.helical_rise != 0.0 || self.helical_twist != 0.0;
         refuse(&[
+            (
+                "--gpu",
+                self.gpu.is_some(),
+                "slices are inserted on the processor, on all cores; leave it out",
+            ),
             (
                 "--img",
                 self.img.is_some(),

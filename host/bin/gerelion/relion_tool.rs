@@ -2,8 +2,11 @@
 //! by name.
 
 use clap::Args;
-use gerelion::errors::{Code, Failure, OnFailure};
+use gerelion::comm::cores;
+use gerelion::errors::{Code, Failure, OnFailure, tell};
 use gerelion::refinement::cli::job_markers::{Ending, Pipeline};
+use gerelion::refinement::cli::launcher;
+use std::path::Path;
 
 /// Options that all these programs have.
 #[derive(Args)]
@@ -19,7 +22,16 @@ pub struct Common {
 
 impl Common {
     /// Does `work` with the threads of `--j`, and leaves RELION's marker files where `--pipeline_control` asks for them.
+    ///
+    /// Under a name of RELION's MPI programs (`relion_reconstruct_mpi`), rank 0 does all of the work with all cores and the
+    /// other ranks end at once: the programs work in one process, and copies of it would write the same files.
     pub fn run(&self, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        if is_mpi_name() && launcher::is_launched() {
+            if !launcher::is_first() {
+                return Ok(());
+            }
+            warn_of_binding();
+        }
         let pipeline = Pipeline::new(self.pipeline_control.clone());
         pipeline.start();
         let result = self.with_threads(work);
@@ -38,6 +50,25 @@ impl Common {
             .build_global()
             .or_says(Code::SYSTEM_LIMIT, "the threads of --j cannot be started")?;
         work()
+    }
+}
+
+/// Whether this program was called by a name that ends with `_mpi`, which is a link to the program.
+fn is_mpi_name() -> bool {
+    let name = std::env::args_os().next();
+    let stem = name.as_deref().and_then(|name| Path::new(name).file_name());
+    stem.is_some_and(|stem| stem.to_string_lossy().ends_with("_mpi"))
+}
+
+/// Says that the launcher leaves this process only some of the cores, as mpirun does by default.
+fn warn_of_binding() {
+    if let (Some(allowed), Some(online)) = (cores::allowed(), cores::online())
+        && allowed < online
+    {
+        tell(&format!(
+            "WARNING: one process does the work of all ranks, but the launcher binds it to {allowed} of {online} cores; start one \
+             process without mpirun, or give mpirun --bind-to none"
+        ));
     }
 }
 

@@ -5,12 +5,12 @@
 //! the references depend neither on ranks nor on threads.
 
 mod blobs;
-mod circle;
 
 use crate::dataset::{OpticsGroup, ParticleSet};
 use crate::expectation::cpu::{SumSlice, insert_slices};
 use crate::expectation::slices::ImagePlane;
 use crate::fourier::backprojection::BackProjection;
+use crate::fourier::circle::Circle;
 use crate::fourier::image::ImageTransform;
 use crate::fourier::masks::fill_outside;
 use crate::fourier::shape::{Dimensions, VolumeShape};
@@ -21,7 +21,6 @@ use crate::optics::{Ctf, CtfFlags};
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
 use crate::refinement::start_up::initial_noise::Seen;
-use circle::Circle;
 use ndarray::Array3;
 use rayon::prelude::*;
 

@@ -3,6 +3,8 @@
 mod distance;
 mod steps;
 
+pub(super) use steps::{extend, soften};
+
 pub use steps::Logic;
 
 use super::density::read_cube;

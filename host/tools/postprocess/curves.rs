@@ -27,7 +27,7 @@ pub struct Curves {
 
 impl Curves {
     /// Curves of two half maps (spec 02 §7.1 steps 1–3).
-    pub(super) fn new(
+    pub(in crate::tools) fn new(
         halves: &[Array3<f64>; 2],
         mask: Option<&Array3<f64>>,
         settings: &PostprocessSettings,

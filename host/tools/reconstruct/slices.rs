@@ -6,6 +6,7 @@ use crate::dataset::{OpticsGroup, Particle, ParticleSet};
 use crate::errors::{Code, Message};
 use crate::expectation::cpu::{Bend, SumSlice};
 use crate::expectation::slices::{ImagePlane, shell_ratio};
+use crate::fourier::circle::Circle;
 use crate::fourier::image::ImageTransform;
 use crate::fourier::shape::VolumeShape;
 use crate::fourier::shells::stored;
@@ -26,6 +27,8 @@ pub struct GroupSlices<'a> {
     plane: ImagePlane,
     /// Å per voxel of the map.
     pixel_size: f64,
+    /// The grid that slices are inserted into, where image pixels are its shells: then some lie exactly on the outermost one.
+    shared_grid: Option<VolumeShape>,
     /// Steps of the reference per image pixel, for directions out of the plane.
     out_of_plane: f64,
     demodulation: Option<Vec<Complex32>>,
@@ -59,6 +62,7 @@ impl<'a> GroupSlices<'a> {
             limit2: radius * radius,
             plane: ImagePlane::new(group, shape.box_size, pixel_size, shape.padding),
             pixel_size,
+            shared_grid: (ratio == 1.0 && is_identity(&group.magnification)).then_some(*shape),
             out_of_plane: shape.padding * ratio,
             demodulation,
             directions: matches!(correction, Correction::Ewald(..)).then(|| Directions::new(n)),
@@ -105,7 +109,18 @@ impl<'a> GroupSlices<'a> {
         let transform = self.transform.forward(image, self.size / 2);
         let phases = Phases::new(self.shift(particle), self.group.box_size, self.size);
         let premultiplied = self.group.ctf_premultiplied;
+        let angles = [particle.rot, particle.tilt, particle.psi];
+        let circle = self
+            .shared_grid
+            .map(|shape| (Circle::new(&shape, angles), shape.r_max));
         let values = self.values(|x, y, index| {
+            // Rounding decides in the reference program on pixels exactly on the outermost shell.
+            if let Some((circle, r_max)) = &circle
+                && (x * x + y * y) as usize == r_max * r_max
+                && !circle.takes(x, y)
+            {
+                return [0.0; 3];
+            }
             let c = ctf.map_or(1.0, |ctf| ctf.value(x, y));
             // C of premultiplied images is C² already.
             let (factor, weight) = match ctf.is_some() && premultiplied {
@@ -232,6 +247,10 @@ impl<'a> GroupSlices<'a> {
         }
         values
     }
+}
+
+fn is_identity(magnification: &[[f64; 2]; 2]) -> bool {
+    *magnification == [[1.0, 0.0], [0.0, 1.0]]
 }
 
 /// Refuses optics groups whose images cannot be corrected for the curvature.

@@ -66,11 +66,9 @@ fn by_shell(ours: &Array3<f64>, theirs: &Array3<f64>) -> Vec<f64> {
     sums.iter().map(|[d, w]| (d / w).sqrt()).collect()
 }
 
-/// The reference runs with the same command lines. Pixels exactly on the outermost circle are all kept here, and some of them in
-/// the reference, as rounding decides (spec 02 §1.3): without regularisation the voxels there are divided by weights close to 0, which
-/// decides the outermost shells and reaches into the others, since the map is cut out of a larger one. Maps that an independent
-/// program makes with and without all these pixels differ by 10 %, and each of them from the reference by 7 %. With masks, pixels on the
-/// border of two sectors fall to either side (spec 06 §8.3).
+/// The reference runs with the same command lines, in all shells. Without regularisation the voxels of the outermost shell are divided
+/// by weights close to 0, so that it matters which of the pixels exactly on the circle are inserted: with all of them the plain map
+/// would differ by 7 % (`fourier::circle`). With masks, pixels on the border of two sectors fall to either side (spec 06 §8.3).
 #[test]
 fn maps_are_those_of_the_reference_runs() {
     let Some(golden) = material::golden("more") else {
@@ -94,7 +92,7 @@ fn maps_are_those_of_the_reference_runs() {
         ..bare_ewald()
     };
     for (name, input, correction, bound) in [
-        ("plain", &plain, Correction::Ctf(flags), 0.02),
+        ("plain", &plain, Correction::Ctf(flags), 1e-4),
         (
             "ewald_bare",
             &curved,
@@ -125,10 +123,7 @@ fn maps_are_those_of_the_reference_runs() {
                     assert!(other[6..].iter().all(|d| *d > 0.09), "{name}: {other:?}");
                 }
             }
-            _ => {
-                assert!(ours[..13].iter().all(|d| *d < bound), "{name}: {ours:?}");
-                assert!(ours.iter().all(|d| *d < 0.2), "{name}: {ours:?}");
-            }
+            _ => assert!(ours.iter().all(|d| *d < bound), "{name}: {ours:?}"),
         }
     }
 }

@@ -8,6 +8,7 @@ mod maps;
 mod orientations;
 mod spectra;
 mod summary;
+mod validation;
 
 use super::ReportError;
 use super::findings;
@@ -35,6 +36,7 @@ pub fn html(
         summary::header(run, state, now),
         boxed("look", "Worth a look", &findings::of(run, state, now)),
         boxed("notes", "What this page lacks", &run.notes),
+        validation::section(run)?,
         averages::section(run)?,
         iterations::sections(run),
         film::section(run)?,
