@@ -4,7 +4,7 @@ use crate::errors::{Code, Coded};
 use pdbtbx::{ReadOptions, StrictnessLevel};
 use std::path::Path;
 
-/// What went wrong with an atomic model: which file, why, and what to try.
+/// Error of an atomic model: which file, why, and what to try.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct AtomsError {

@@ -68,7 +68,7 @@ pub struct CudaEngine {
     /// Batches stay as small as they had to be made when the device was full.
     largest_batch: usize,
     iteration: Option<Iteration>,
-    /// What the batches of the iteration have added, volumes apart.
+    /// Sums of the batches of the iteration, volumes apart.
     sums: Option<WeightedSums>,
     /// An iteration that does not fit into the device.
     on_host: Option<OnHost>,
@@ -77,7 +77,7 @@ pub struct CudaEngine {
     times: StageTimes,
 }
 
-/// What lives as long as one iteration.
+/// State of one iteration.
 struct Iteration {
     layouts: Vec<Option<DeviceLayout>>,
     /// References of all classes, one after the other; the first one's address is that of all.

@@ -26,7 +26,7 @@ pub use writer::{LoopWriter, VERSION, replace_file};
 
 use crate::errors::{Code, Coded};
 
-/// What went wrong while reading or writing a STAR file; the text names file, line and column.
+/// Error of reading or writing a STAR file; the text names file, line and column.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct StarError {
