@@ -37,7 +37,7 @@ pub enum ExpectationError {
         code: Code,
         /// `slice@stack` of the particle.
         image: String,
-        /// What failed and what to try.
+        /// Failed action and remedy.
         message: String,
     },
     /// A device failed.

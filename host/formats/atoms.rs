@@ -10,7 +10,7 @@ use std::path::Path;
 pub struct AtomsError {
     /// File concerned.
     pub path: String,
-    /// What failed, why and what to try.
+    /// Failed action, cause and remedy.
     pub message: String,
 }
 

@@ -1,4 +1,4 @@
-//! What this machine offers: processor, memory, and the libraries that are loaded at run time.
+//! Equipment of this machine: processor, memory, and the libraries that are loaded at run time.
 
 use crate::comm;
 use std::fmt;

@@ -10,7 +10,7 @@ use crate::maximization::local_averaging::{average, duplicate};
 use crate::model::local_symmetry::{LocalSymmetry, mask_files};
 use std::path::PathBuf;
 
-/// What went wrong: on which file, why, what to try.
+/// Error of local symmetry: on which file, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalSymmetryError {
     /// A map.
@@ -39,7 +39,7 @@ pub enum Action {
     Copy,
 }
 
-/// What to do.
+/// Options of a run.
 #[derive(Debug, Clone)]
 pub struct LocalSymmetrySettings {
     /// What is made.
@@ -66,7 +66,7 @@ pub struct RegionDone {
     pub copies: usize,
 }
 
-/// What was done.
+/// Results of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalSymmetryDone {
     /// In the order of the description file.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What went wrong in choosing a subset.
+/// Error of choosing a subset.
 #[derive(Debug, thiserror::Error)]
 pub enum SubsetError {
     /// STAR file.

@@ -58,7 +58,7 @@ pub fn add(
         .collect()
 }
 
-/// What has come back of a batch.
+/// Results of a batch on the host.
 struct Results<'a> {
     batch: &'a BatchContext<'a>,
     first: &'a FirstPass,

@@ -27,7 +27,7 @@ pub struct MrcError {
     pub code: Code,
     /// File concerned.
     pub path: String,
-    /// What failed, why and what to try.
+    /// Failed action, cause and remedy.
     pub message: String,
 }
 

@@ -34,7 +34,7 @@ pub struct StarError {
     pub code: Code,
     /// File concerned.
     pub path: String,
-    /// What failed, where, why and what to try.
+    /// Failed action, place, cause and remedy.
     pub message: String,
 }
 
