@@ -11,7 +11,7 @@ pub struct Finding {
     pub name: String,
     /// Whether it is as good as it can be.
     pub good: bool,
-    /// What was found, and what to do where it is not good.
+    /// Finding, and the remedy where it is not good.
     pub text: String,
 }
 

@@ -30,19 +30,19 @@ impl Coded for LocalSymmetryError {
     }
 }
 
-/// What is made of a map.
+/// Operation on a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Regions and their copies become their mean (`--apply`).
     Average,
-    /// What lies under the masks, and copies of it (`--duplicate`).
+    /// The density under the masks, and copies of it (`--duplicate`).
     Copy,
 }
 
 /// Options of a run.
 #[derive(Debug, Clone)]
 pub struct LocalSymmetrySettings {
-    /// What is made.
+    /// Operation to do.
     pub action: Action,
     /// The map; None for copies of the masks alone.
     pub map: Option<PathBuf>,

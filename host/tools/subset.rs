@@ -43,7 +43,7 @@ pub fn check_output(input: &Path, output: &Path) -> Result<(), SubsetError> {
     Err(Code::BAD_VALUE.says(text).about(output.display()).into())
 }
 
-/// What is drawn.
+/// Unit that is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Single particles.

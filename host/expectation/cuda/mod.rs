@@ -63,7 +63,7 @@ pub struct CudaEngine {
     lists: Uploader,
     /// Everything else that passes between host and device in a batch.
     staging: Staging,
-    /// Significant samples a particle for which lists have room before their number is known.
+    /// Significant samples per particle for which lists have room before their number is known.
     foreseen: usize,
     /// Batches stay as small as they had to be made when the device was full.
     largest_batch: usize,

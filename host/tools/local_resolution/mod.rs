@@ -78,7 +78,7 @@ pub struct Point {
     pub masked: Vec<f64>,
     /// The same with random phases.
     pub randomised: Vec<f64>,
-    /// What is left of the first without the second.
+    /// Rest of the first without the second.
     pub corrected: Vec<f64>,
 }
 

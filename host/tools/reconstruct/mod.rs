@@ -66,7 +66,7 @@ impl Coded for ReconstructError {
     }
 }
 
-/// What is done about the microscope.
+/// Correction for the microscope.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Correction {
     /// Nothing: images are added as they are.
