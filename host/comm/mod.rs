@@ -14,7 +14,7 @@ mod watch;
 pub use ranks::{Ended, Fault, Host, Ranks, Trouble};
 pub use watch::{FaultReport, View, WatchRule};
 
-/// What ranks exchange: collectives, which all ranks call in the same order, and notes, which one rank's watch thread
+/// Communication between ranks: collectives, which all ranks call in the same order, and notes, which one rank's watch thread
 /// sends another's at any time.
 ///
 /// All numbers travel as they are: ranks run the same program on machines of the same byte order.

@@ -21,7 +21,7 @@ pub struct Host {
 pub struct Fault {
     /// Rank and machine, in words.
     pub name: String,
-    /// What went wrong.
+    /// Description of the error.
     pub message: Message,
 }
 
@@ -31,7 +31,7 @@ impl Coded for Fault {
     }
 }
 
-/// What a rank brings to an agreement instead of success.
+/// Failure of a rank at a synchronisation point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// It failed, in words.

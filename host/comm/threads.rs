@@ -7,11 +7,11 @@ use std::sync::{Arc, Barrier, Mutex};
 /// Notes that wait for a rank, with their senders.
 type Notes = VecDeque<(usize, Vec<u8>)>;
 
-/// What the threads share.
+/// State that the threads share.
 struct Shared {
     /// A barrier for each list of ranks that have met.
     barriers: Mutex<HashMap<Vec<usize>, Arc<Barrier>>>,
-    /// What each rank brought to the collective under way.
+    /// Contribution of each rank to the current collective.
     board: Mutex<Vec<Vec<u8>>>,
     notes: Mutex<Vec<Notes>>,
 }

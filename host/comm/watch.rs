@@ -19,7 +19,7 @@ const BEAT: Duration = Duration::from_secs(1);
 /// The thread that notices a silent rank 0 gives rank 0 this much longer to notice others.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is done with a fault before all ranks are ended: print it, leave the scheduler's marker file.
+/// Action on a fault before all ranks are ended: print it, leave the scheduler's marker file.
 pub type FaultReport = Arc<dyn Fn(&Message) + Send + Sync>;
 
 /// When the watch thread steps in.
@@ -69,7 +69,7 @@ type Reason = Option<Message>;
 const BEAT_NOTE: u8 = 0;
 const STOP_NOTE: u8 = 1;
 
-/// What the rank's own threads and its watch thread share.
+/// State that the rank's own threads and its watch thread share.
 #[derive(Default)]
 struct Board {
     steps: AtomicU64,
@@ -227,7 +227,7 @@ impl Drop for Watch {
     }
 }
 
-/// What is known of a rank.
+/// Last known state of a rank.
 #[derive(Clone)]
 struct Seen {
     place: Place,
@@ -247,13 +247,13 @@ impl Seen {
     }
 }
 
-/// What the watch thread knows.
+/// State of the watch thread.
 struct Watcher {
     comm: Arc<dyn Communicator>,
     board: Arc<Board>,
     names: Vec<String>,
     rule: WatchRule,
-    /// What is known of each rank.
+    /// Last known state of each rank.
     seen: Vec<Seen>,
     /// When the job is ended by force, and why.
     deadline: Option<(Instant, Message)>,

@@ -15,11 +15,11 @@ const CHUNK: usize = 4096;
 pub struct Unusable {
     /// Index in the table.
     pub particle: usize,
-    /// What is wrong with its image, in words.
+    /// Fault of its image, in words.
     pub reason: String,
 }
 
-/// What was found in the images of some particles, each list in the order of the table.
+/// Faults in the images of some particles, each list in the order of the table.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Examined {
     /// Those that cannot be used.

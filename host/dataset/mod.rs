@@ -23,7 +23,7 @@ pub use pixels::Pixels;
 
 use crate::errors::{Code, Coded, Message};
 
-/// What went wrong with the data set: file, particle, why, what to try.
+/// Error of a data set: file, particle, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// STAR syntax or content.

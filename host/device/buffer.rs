@@ -14,7 +14,7 @@ use half::f16;
 
 use super::ledger::Ledger;
 
-/// What arrays on the device are made of.
+/// Element of an array on the device.
 ///
 /// # Safety
 /// `#[repr(C)]` or primitive, the same on host and device, and valid for every pattern of bits.

@@ -1,4 +1,4 @@
-//! What a card could do at most, from what its driver says of it.
+//! Peak performance of a card, from the properties that its driver reports.
 
 use cudarc::driver::{result, sys};
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a GPU, and what to try.
+//! Errors of a GPU, with remedies.
 
 use crate::errors::{Code, Coded};
 
@@ -81,7 +81,7 @@ pub enum DeviceError {
         "--gpu {text}: '{part}' is not a device number. Write the devices of a rank with commas and ranks with colons, as in 0,1:2,3"
     )]
     Map {
-        /// What was given.
+        /// Value that was given.
         text: String,
         /// The part that is wrong.
         part: String,
@@ -89,7 +89,7 @@ pub enum DeviceError {
     /// NCCL is missing or reports something.
     #[error("NCCL, {doing}: {message}. With --no_nccl sums go through the host")]
     Nccl {
-        /// What was being done.
+        /// Operation that failed.
         doing: &'static str,
         /// In NCCL's words.
         message: String,
@@ -109,7 +109,7 @@ pub enum DeviceError {
     Call {
         /// Number of the device.
         ordinal: usize,
-        /// What was being done.
+        /// Operation that failed.
         doing: String,
         /// Name of the error code.
         code: String,

@@ -105,7 +105,7 @@ impl ImageTransforms {
         self.batch
     }
 
-    /// Transforms all images of `from` into `to` (side · (side/2+1) values an image). Unscaled.
+    /// Transforms all images of `from` into `to` (side · (side/2+1) values per image). Unscaled.
     pub fn forward(
         &self,
         device: &Device,

@@ -1,4 +1,4 @@
-//! What the main kernels take and do: seconds by events in the stream, operations and bytes from the sizes of the problem
+//! Times and work of the main kernels: seconds by events in the stream, operations and bytes from the sizes of the problem
 //! (`benches/BENCHMARKING.md` has the model).
 
 use std::ops::AddAssign;
@@ -56,7 +56,7 @@ impl Part {
     }
 }
 
-/// What a part took and did.
+/// Time and work of a part.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Work {
     /// On the device.

@@ -1,4 +1,4 @@
-//! What host and device exchange in the course of a batch without waiting for each other: through pinned memory, in the
+//! Data that host and device exchange in the course of a batch without waiting for each other: through pinned memory, in the
 //! order of the device's stream.
 
 use super::driver::failed;
@@ -108,7 +108,7 @@ impl Staging {
         Ok(buffer)
     }
 
-    /// Lets `length` elements of `buffer`, from `begin` on, come to the host after what was queued so far.
+    /// Copies `length` elements of `buffer`, from `begin` on, to the host after the work queued so far.
     pub fn fetch<T: Element>(
         &mut self,
         buffer: &Buffer<T>,

@@ -46,18 +46,18 @@ impl fmt::Display for Code {
     }
 }
 
-/// What is told about a code.
+/// Explanation of a code.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
     /// The code.
     pub code: Code,
     /// The trouble in a few words.
     pub title: &'static str,
-    /// What it means; lines of a doc comment, each with a blank before it.
+    /// Meaning: lines of a doc comment, each with a blank before it.
     pub(super) meaning: &'static str,
     /// Usual causes.
     pub causes: &'static [&'static str],
-    /// What to try.
+    /// Remedies to try.
     pub remedies: &'static [&'static str],
 }
 

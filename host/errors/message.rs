@@ -5,13 +5,13 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-/// What went wrong, in words for the user, and the code of its kind. Displayed without the code, which stands before the
+/// Error in words for the user, and the code of its kind. Displayed without the code, which stands before the
 /// whole message when it is printed ([`Message::line`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Kind of trouble.
     pub code: Code,
-    /// What failed, on what, why, what to try.
+    /// Text: the failed action, its object, the cause and the remedy.
     pub text: String,
 }
 

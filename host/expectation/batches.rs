@@ -1,4 +1,4 @@
-//! What every engine does around its stages: checks before an iteration, empty sums, a batch by optics groups.
+//! Tasks of every engine around its stages: checks before an iteration, empty sums, a batch by optics groups.
 
 use super::layout::GroupLayout;
 use super::{BatchItem, ExpectationError, IterationInput, ParticleOutcome, WeightedSums};

@@ -1,4 +1,4 @@
-//! What all particles of an optics group share during an iteration: pixel lists, noise, phases of the shifts.
+//! Data that all particles of an optics group share during an iteration: pixel lists, noise, phases of the shifts.
 
 use super::signal::SignalInImages;
 use super::slices::{ImagePlane, shell_ratio};

@@ -27,7 +27,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 pub use subtraction::Subtraction;
 
-/// What went wrong during expectation: on which particle, why, what to try.
+/// Error of the expectation step: on which particle, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum ExpectationError {
     /// A particle cannot be compared with any reference.
@@ -37,7 +37,7 @@ pub enum ExpectationError {
         code: Code,
         /// `slice@stack` of the particle.
         image: String,
-        /// What failed and what to try.
+        /// Failed action and remedy.
         message: String,
     },
     /// A device failed.
@@ -202,7 +202,7 @@ pub struct BatchItem<'a> {
     pub name: String,
 }
 
-/// What the expectation step found for one particle (spec 01 §7.6).
+/// Results of the expectation step for one particle (spec 01 §7.6).
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParticleOutcome {
     /// Degrees.

@@ -1,4 +1,4 @@
-//! What is written for a particle: the pose of its best sample, likelihood and probability (spec 01 §6.4, §7.6).
+//! Values that are written for a particle: the pose of its best sample, likelihood and probability (spec 01 §6.4, §7.6).
 
 use super::layout::GroupLayout;
 use super::orientations::Search;
@@ -18,7 +18,7 @@ pub struct BestSample {
     pub shift: usize,
 }
 
-/// What the weights of all samples of a particle say about it.
+/// Statistics of the weights of all samples of a particle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
     /// Contribution to the log-likelihood.

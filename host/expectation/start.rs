@@ -1,4 +1,4 @@
-//! What is known of a particle before its image is looked at: checked numbers, and the noise that may fill its
+//! Data of a particle before its image is read: checked numbers, and the noise that may fill its
 //! background (spec 01 §3).
 
 use super::layout::GroupLayout;

@@ -7,7 +7,7 @@ use super::{BatchItem, Criterion, IterationInput, ParticleOutcome, WeightedSums}
 /// SSNR above which a shell takes part in the scale estimate (spec 01 §7.4).
 const SCALE_SSNR: f64 = 3.0;
 
-/// What one particle adds, per image shell.
+/// Sums of one particle, per image shell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShellSums {
     /// Σw of its samples that count.
@@ -64,7 +64,7 @@ impl ShellSums {
     }
 }
 
-/// What the alignment of a particle has found of it.
+/// Results of the alignment of a particle.
 #[derive(Clone, Copy)]
 pub(super) struct ParticleSums<'a> {
     pub start: &'a ParticleStart,

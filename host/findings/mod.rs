@@ -11,7 +11,7 @@ pub mod resolution;
 pub mod scale;
 pub mod views;
 
-/// What kind of trouble a finding is about.
+/// Kind of trouble that a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The resolution has not got beyond that of the first reference.
@@ -63,7 +63,7 @@ impl Kind {
 /// One finding.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// What it is about.
+    /// Kind of the trouble.
     pub kind: Kind,
     /// In words and numbers, with what to try.
     pub text: String,

@@ -4,13 +4,13 @@ use crate::errors::{Code, Coded};
 use pdbtbx::{ReadOptions, StrictnessLevel};
 use std::path::Path;
 
-/// What went wrong with an atomic model: which file, why, and what to try.
+/// Error of an atomic model: which file, why, and what to try.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct AtomsError {
     /// File concerned.
     pub path: String,
-    /// What failed, why and what to try.
+    /// Failed action, cause and remedy.
     pub message: String,
 }
 

@@ -131,7 +131,7 @@ pub fn shift_by_pixels(image: &[f32], n: usize, shift: [i32; 2]) -> Vec<f32> {
     out
 }
 
-/// What the outside of the particle is replaced by.
+/// Replacement of the outside of the particle.
 pub enum Background<'a> {
     /// The mean of the outside, weighted by the mask's edge (`--zero_mask`).
     Mean,

@@ -1,4 +1,4 @@
-//! What happens to a map between its reconstruction and the next iteration: local symmetry (spec 06 §2.3), low-pass, centring,
+//! Steps between the reconstruction of a map and the next iteration: local symmetry (spec 06 §2.3), low-pass, centring,
 //! solvent (spec 02 §3.8, §6.1, §6.3).
 
 use super::gradient;
@@ -16,11 +16,11 @@ pub struct Flattening {
     pub radius: f64,
     /// Width of its soft edge, pixels.
     pub edge: f64,
-    /// What is kept.
+    /// Region that is kept.
     pub mask: Option<Array3<f64>>,
-    /// What is brought to its mean afterwards.
+    /// Region that is set to its mean afterwards.
     pub second: Option<Array3<f64>>,
-    /// What is added again, low-passed.
+    /// Region that is added again, low-passed.
     pub low_pass: Option<(Array3<f64>, LowPass)>,
 }
 
@@ -52,7 +52,7 @@ impl Flattening {
     }
 }
 
-/// What is done to every new map, in this order.
+/// Steps that every new map goes through, in this order.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Finish<'a> {
     /// Average over local symmetry.

@@ -1,4 +1,4 @@
-//! What follows the cross-correlation iteration: low-pass again, copy the first class (spec 02 §3.8 end).
+//! End of the cross-correlation iteration: low-pass again, copy the first class (spec 02 §3.8 end).
 
 use super::LowPass;
 use crate::model::Model;

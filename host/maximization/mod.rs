@@ -43,7 +43,7 @@ use crate::model::ClassModel;
 /// Σ W up to which sums count as empty.
 const EMPTY_SUMS: f64 = 1e-6;
 
-/// What stops a maximisation.
+/// Errors of a maximisation.
 #[derive(Debug, thiserror::Error)]
 pub enum MaximizationError {
     /// Weights of a shell are neither zero nor usable (spec 02 §3.1).

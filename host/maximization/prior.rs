@@ -4,7 +4,7 @@
 use crate::fourier::shape::VolumeShape;
 use gpu::volume::{NO_POWER, evidence_ratio, regularised};
 
-/// What stands for 1/(c_p·T·τ²) where a shell has no prior power.
+/// Stands for 1/(c_p·T·τ²) where a shell has no prior power.
 const NO_PRIOR: f64 = -1.0;
 
 /// Returns a thousandth of the mean weight, given the sum and number of the weights of a shell.

@@ -25,7 +25,7 @@ pub struct CtfFlags {
     pub only_flip_phases: bool,
 }
 
-/// What went wrong with CTF parameters.
+/// Error of CTF parameters.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct OpticsError(#[from] Message);

@@ -6,7 +6,7 @@ use super::help::{Help, refused_matches};
 use super::table;
 use std::collections::HashMap;
 
-/// What the command line asks the program to do.
+/// Task that a command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// Start or continue a run.

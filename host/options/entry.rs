@@ -1,4 +1,4 @@
-//! What the option table says about one option.
+//! A row of the option table.
 
 /// Heading under which an option is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +69,7 @@ impl Group {
     }
 }
 
-/// What kind of word follows the option.
+/// Kind of the word that follows an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// None: on when present.
@@ -100,7 +100,7 @@ impl Kind {
     }
 }
 
-/// What happens to the option when a run is continued (spec 03 §3.2 and §5).
+/// Treatment of an option when a run is continued (spec 03 §3.2 and §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnContinue {
     /// Not honoured: the value of the optimiser file stays.
@@ -133,7 +133,7 @@ impl OnContinue {
     }
 }
 
-/// What this program does with the option.
+/// Relation of this program to RELION in an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Treatment {
     /// Does what RELION does.
@@ -149,7 +149,7 @@ pub enum Treatment {
 pub struct OptionEntry {
     /// With its two dashes.
     pub name: &'static str,
-    /// What follows the name.
+    /// Kind of the word after the name.
     pub kind: Kind,
     /// Value when absent, as it would be typed; empty for flags and for options without default.
     pub default: &'static str,
@@ -161,7 +161,7 @@ pub struct OptionEntry {
     pub group: Group,
     /// Behaviour with `--continue`.
     pub on_continue: OnContinue,
-    /// What this program does with it.
+    /// Relation to RELION.
     pub treatment: Treatment,
     /// For options of a usual job: what they do, in a few words, for the short help.
     pub usual: Option<&'static str>,

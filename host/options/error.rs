@@ -1,4 +1,4 @@
-//! What can be wrong with a command line.
+//! Errors of a command line.
 
 use crate::errors::{Code, Coded, shell_word};
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ pub enum OptionsError {
         option: &'static str,
         /// The word found.
         next: String,
-        /// What stands for the value.
+        /// Placeholder of the value in the help.
         placeholder: &'static str,
     },
     /// The value is not a number, or not of the right kind.
@@ -64,7 +64,7 @@ pub enum OptionsError {
         option: &'static str,
         /// The value found.
         value: String,
-        /// What is possible.
+        /// Rule that the value breaks.
         reason: &'static str,
     },
     /// An option whose meaning this program does not have.
@@ -110,7 +110,7 @@ pub enum OptionsError {
         folder: PathBuf,
         /// `--o`.
         root: String,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! What can stop a run.
+//! Errors that stop a run.
 
 use crate::errors::{Code, Coded, Message};
 

@@ -29,7 +29,7 @@ use crate::refinement::steps::rank_expectation;
 use crate::refinement::warnings::mismatch;
 use std::time::Instant;
 
-/// What ends an iteration other than an error.
+/// Ways in which an iteration ends without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// The models were updated.

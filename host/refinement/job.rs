@@ -17,7 +17,7 @@ use ndarray::Array3;
 
 /// A run between two iterations.
 pub struct Job {
-    /// What the user asked for.
+    /// Options of the user.
     pub settings: Settings,
     /// Options of the expectation step.
     pub expectation: ExpectationOptions,
@@ -57,7 +57,7 @@ pub struct Job {
     pub unmasked: Vec<Array3<f64>>,
     /// Warnings that were given.
     pub alarms: Alarms,
-    /// What every iteration of a gradient run is (`--grad`).
+    /// Schedule of the iterations of a gradient run (`--grad`).
     pub gradient: Option<Schedule>,
 }
 

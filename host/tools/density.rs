@@ -33,7 +33,7 @@ pub(super) struct Mask {
     pub map: Map,
     /// Some values lay outside.
     pub clipped: bool,
-    /// What is odd about it, for the user.
+    /// Warning about it, for the user.
     pub warnings: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What this machine offers: processor, memory, and the libraries that are loaded at run time.
+//! Equipment of this machine: processor, memory, and the libraries that are loaded at run time.
 
 use crate::comm;
 use std::fmt;
@@ -11,7 +11,7 @@ pub struct Finding {
     pub name: String,
     /// Whether it is as good as it can be.
     pub good: bool,
-    /// What was found, and what to do where it is not good.
+    /// Finding, and the remedy where it is not good.
     pub text: String,
 }
 

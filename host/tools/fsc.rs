@@ -9,7 +9,7 @@ use ndarray::Array3;
 use std::fmt;
 use std::path::Path;
 
-/// What went wrong in a comparison: on which file, why, what to try.
+/// Error of a comparison: on which file, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum FscError {
     /// A map cannot be read.
@@ -44,7 +44,7 @@ pub struct MapComparison {
     pub at_0143: f64,
     /// Mean over the shells 1…N/2.
     pub mean: f64,
-    /// What is odd about the mask, for the user.
+    /// Warning about the mask, for the user.
     pub warnings: Vec<String>,
 }
 

@@ -10,7 +10,7 @@ use crate::maximization::local_averaging::{average, duplicate};
 use crate::model::local_symmetry::{LocalSymmetry, mask_files};
 use std::path::PathBuf;
 
-/// What went wrong: on which file, why, what to try.
+/// Error of local symmetry: on which file, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalSymmetryError {
     /// A map.
@@ -30,19 +30,19 @@ impl Coded for LocalSymmetryError {
     }
 }
 
-/// What is made of a map.
+/// Operation on a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Regions and their copies become their mean (`--apply`).
     Average,
-    /// What lies under the masks, and copies of it (`--duplicate`).
+    /// The density under the masks, and copies of it (`--duplicate`).
     Copy,
 }
 
-/// What to do.
+/// Options of a run.
 #[derive(Debug, Clone)]
 pub struct LocalSymmetrySettings {
-    /// What is made.
+    /// Operation to do.
     pub action: Action,
     /// The map; None for copies of the masks alone.
     pub map: Option<PathBuf>,
@@ -66,7 +66,7 @@ pub struct RegionDone {
     pub copies: usize,
 }
 
-/// What was done.
+/// Results of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalSymmetryDone {
     /// In the order of the description file.

@@ -1,4 +1,4 @@
-//! What a program run as a child process takes of the machine: wall time, processor time, peak memory (Linux).
+//! Resources that a child process takes: wall time, processor time, peak memory (Linux).
 
 use std::io;
 use std::process::{Command, ExitStatus};
@@ -9,7 +9,7 @@ const TICKS: f64 = 100.0;
 /// How often the child's peak memory is read; the kernel keeps the peak, so that only the very end can be missed.
 const POLL: Duration = Duration::from_millis(20);
 
-/// What a child process took.
+/// Resources that a child process took.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measured {
     /// How it ended.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What went wrong in choosing a subset.
+/// Error of choosing a subset.
 #[derive(Debug, thiserror::Error)]
 pub enum SubsetError {
     /// STAR file.
@@ -43,7 +43,7 @@ pub fn check_output(input: &Path, output: &Path) -> Result<(), SubsetError> {
     Err(Code::BAD_VALUE.says(text).about(output.display()).into())
 }
 
-/// What is drawn.
+/// Unit that is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Single particles.

@@ -1,4 +1,4 @@
-//! What commands that stand in for a program of RELION share: threads, marker files of the pipeline, options that are refused
+//! Parts shared by the commands that replace a program of RELION: threads, marker files of the pipeline, options that are refused
 //! by name.
 
 use clap::Args;

@@ -6,7 +6,7 @@ use gerelion::errors::{Code, Failure, tell};
 use gerelion::tools::subtract::{self, Centre, SubtractSettings};
 use std::path::{Path, PathBuf};
 
-/// What RELION takes for a coordinate that was not given.
+/// RELION's value of a coordinate that was not given.
 const NOT_GIVEN: f64 = 9999.0;
 
 /// Options, named as in `relion_particle_subtract`.

@@ -15,7 +15,7 @@ const BETWEEN_SYNCS: u64 = 256 << 20;
 pub struct Copying<'a> {
     from: &'a mut File,
     length: u64,
-    /// What has been copied so far.
+    /// Images copied so far.
     part: File,
     part_path: PathBuf,
     /// Holds the number of bytes of the part that are on the disk for certain. After a power failure the part itself may

@@ -25,7 +25,7 @@ const NAME: usize = 100;
 /// How often a lock that another job holds is tried.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// What to copy and what to spare.
+/// Limits on copying: space to leave free, and whether only existing copies are used.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScratchRule {
     /// Bytes to leave free on the disk.
@@ -34,7 +34,7 @@ pub struct ScratchRule {
     pub only_reuse: bool,
 }
 
-/// What happens next; who is told so may stop the work.
+/// Next step of the copy, reported before it is done; the receiver may stop the work.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step<'a> {
     /// A part of a stack is copied.

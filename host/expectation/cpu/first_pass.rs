@@ -80,7 +80,7 @@ impl Samples for CoarseSamples<'_> {
     }
 }
 
-/// What the first pass found for one image.
+/// Results of the first pass for one image.
 pub struct CoarseResult {
     /// Significant samples.
     pub significant: Vec<Significant>,

@@ -38,7 +38,7 @@ pub struct CpuEngine {
     times: StageTimes,
 }
 
-/// What lives as long as one iteration.
+/// State of one iteration.
 struct Iteration {
     layouts: Vec<Option<GroupLayout>>,
     /// Global searches: orientations of every class, and their matrices.

@@ -45,7 +45,7 @@ impl Samples for FineSamples<'_> {
 
 /// Scalars of one particle after the second pass.
 pub struct ParticleTotals {
-    /// What is written for the particle (norm still the old one).
+    /// Values that are written for the particle (norm still the old one).
     pub outcome: ParticleOutcome,
     /// Σ w.
     pub weight: f64,
@@ -55,7 +55,7 @@ pub struct ParticleTotals {
     pub sigma2_offset: f64,
 }
 
-/// What a particle gives to a direction of a class.
+/// Weight of a particle in a direction of a class.
 pub struct Share {
     /// 0-based class.
     pub class: usize,
@@ -82,7 +82,7 @@ impl Share {
     }
 }
 
-/// What is known about one image after the second pass.
+/// Results of the second pass for one image.
 pub struct Aligned {
     /// Outcome and scalar sums.
     pub totals: ParticleTotals,

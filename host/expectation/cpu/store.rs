@@ -30,7 +30,7 @@ pub struct Kept {
     pub weight: f32,
 }
 
-/// What one image contributes at one orientation, per image shell.
+/// Contribution of one image at one orientation, per image shell.
 pub struct ImageShare {
     /// Image of the batch.
     pub image: usize,

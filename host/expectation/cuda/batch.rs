@@ -1,4 +1,4 @@
-//! What all stages of a batch have in common.
+//! Data that all stages of a batch share.
 
 use super::super::{BatchItem, IterationInput};
 use super::Iteration;

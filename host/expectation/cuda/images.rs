@@ -114,7 +114,7 @@ struct Batch<'a> {
     /// Where the raw images are.
     addresses: Buffer<u64>,
     tasks: Buffer<ImageTask>,
-    /// What `--skip_align` leaves of the offsets.
+    /// Offsets that `--skip_align` leaves.
     remainders: Option<Buffer<[f32; 2]>>,
 }
 

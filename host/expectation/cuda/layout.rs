@@ -1,4 +1,4 @@
-//! What all particles of an optics group share on the device during an iteration.
+//! Data that all particles of an optics group share on the device during an iteration.
 
 use super::super::layout::{GroupLayout, PhaseTable};
 use super::super::orientations::Search;

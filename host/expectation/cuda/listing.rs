@@ -23,7 +23,7 @@ pub struct Significant {
     pub samples: Buffer<Sample>,
     /// Where each image begins in it, and its end.
     pub first: Vec<u32>,
-    /// What was selected of each image.
+    /// Selection of each image.
     pub selections: Vec<Selection>,
     /// All of them grouped; None where that has to be done in parts, or again.
     pub groups: Option<Groups>,

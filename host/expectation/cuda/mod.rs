@@ -64,12 +64,12 @@ pub struct CudaEngine {
     lists: Uploader,
     /// Everything else that passes between host and device in a batch.
     staging: Staging,
-    /// Significant samples a particle for which lists have room before their number is known.
+    /// Significant samples per particle for which lists have room before their number is known.
     foreseen: usize,
     /// Batches stay as small as they had to be made when the device was full.
     largest_batch: usize,
     iteration: Option<Iteration>,
-    /// What the batches of the iteration have added, volumes apart.
+    /// Sums of the batches of the iteration, volumes apart.
     sums: Option<WeightedSums>,
     /// An iteration that does not fit into the device.
     on_host: Option<OnHost>,
@@ -78,7 +78,7 @@ pub struct CudaEngine {
     times: StageTimes,
 }
 
-/// What lives as long as one iteration.
+/// State of one iteration.
 struct Iteration {
     layouts: Vec<Option<DeviceLayout>>,
     /// References of all classes, one after the other; the first one's address is that of all.

@@ -10,7 +10,7 @@ use crate::device::{Buffer, Device, DeviceError, Staging, View};
 use crate::fourier::shape::Dimensions;
 use gpu::kernels::offsets::OffsetLogPriors;
 
-/// What an iteration knows of offset priors. Class averages have a list of priors each, around their mean offset; maps have
+/// Offset priors of an iteration. Class averages have a list of priors each, around their mean offset; maps have
 /// one for all, around the prior offset of the particle.
 pub struct Offsets {
     /// µ of each list, pixels; (0, 0) for maps, where it is taken off the offset of the particle.

@@ -1,4 +1,4 @@
-//! What does not fit into the memory of a device, worked out by the engine of the host: an iteration, or single particles.
+//! Work that does not fit into the memory of a device and is done by the engine of the host: an iteration, or single particles.
 
 use super::super::cpu::CpuEngine;
 use super::super::{

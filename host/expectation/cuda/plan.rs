@@ -13,7 +13,7 @@ const LARGEST_BATCH: usize = 1024;
 /// Slices waiting for comparison take no more than this.
 const SLICE_BUFFER: usize = 1 << 30;
 
-/// What an iteration asks for.
+/// Requirements of an iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Demand {
     /// Classes.
@@ -220,7 +220,7 @@ pub struct Plan {
     pub second_pass: usize,
     /// Slices of the second pass at a time, bytes.
     pub family_slices: usize,
-    /// What would have been done with more memory.
+    /// Features that would be used with more memory.
     pub given_up: Vec<String>,
 }
 

@@ -29,7 +29,7 @@ pub struct SecondPass<'a> {
     pub shares: View<[f32; 2]>,
 }
 
-/// What the second pass finds for some images of a batch.
+/// Results of the second pass for some images of a batch.
 pub struct Found {
     /// The images.
     pub part: Range<usize>,

@@ -1,4 +1,4 @@
-//! What a batch adds to the sums that are not volumes, and the outcome of each particle (spec 01 §6.4, §7.2–7.6).
+//! Contribution of a batch to the sums that are not volumes, and the outcome of each particle (spec 01 §6.4, §7.2–7.6).
 
 use super::super::outcome::{BestSample, Evidence};
 use super::super::totals::{ClassShells, ParticleSums, ShellSums, estimates_scale};
@@ -58,7 +58,7 @@ pub fn add(
         .collect()
 }
 
-/// What has come back of a batch.
+/// Results of a batch on the host.
 struct Results<'a> {
     batch: &'a BatchContext<'a>,
     first: &'a FirstPass,

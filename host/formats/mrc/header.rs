@@ -9,7 +9,7 @@ pub const LENGTH: usize = 1024;
 /// Bytes of each of its ten labels, which end it.
 const LABEL: usize = 80;
 
-/// What a reader needs of a header.
+/// Fields of a header that a reader needs.
 #[derive(Debug, Clone)]
 pub struct Header {
     /// Columns (x), rows (y), sections (z) or images.
@@ -163,7 +163,7 @@ impl Header {
     }
 }
 
-/// What a written header says beside the fixed parts.
+/// Fields of a written header beside the fixed ones.
 pub struct NewHeader {
     /// Columns, rows, sections.
     pub size: [usize; 3],

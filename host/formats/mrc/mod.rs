@@ -19,7 +19,7 @@ pub use stack_writer::{StackMode, StackWriter};
 use crate::errors::{Code, Coded, Message};
 use std::path::Path;
 
-/// What went wrong with an image file, which file, why, and what to try.
+/// Error of an image file: which file, why, and what to try.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct MrcError {
@@ -27,7 +27,7 @@ pub struct MrcError {
     pub code: Code,
     /// File concerned.
     pub path: String,
-    /// What failed, why and what to try.
+    /// Failed action, cause and remedy.
     pub message: String,
 }
 

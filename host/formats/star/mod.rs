@@ -26,7 +26,7 @@ pub use writer::{LoopWriter, VERSION, replace_file};
 
 use crate::errors::{Code, Coded};
 
-/// What went wrong while reading or writing a STAR file; the text names file, line and column.
+/// Error of reading or writing a STAR file; the text names file, line and column.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct StarError {
@@ -34,7 +34,7 @@ pub struct StarError {
     pub code: Code,
     /// File concerned.
     pub path: String,
-    /// What failed, where, why and what to try.
+    /// Failed action, place, cause and remedy.
     pub message: String,
 }
 

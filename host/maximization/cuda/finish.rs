@@ -9,7 +9,7 @@ use gpu::kernels::solvent::{
     AddMap, BlendMap, LowPassTransform, MapMoments, MaskedSums, MultiplyMaps, ShiftMap,
 };
 
-/// What [`Finish::on_host`] does. The average over local symmetry is made on the host: its masks are as large as the map, and
+/// Does the steps of [`Finish::on_host`]. The average over local symmetry is made on the host: its masks are as large as the map, and
 /// there can be many.
 pub fn finish(mut map: DeviceMap, finish: &Finish) -> Result<DeviceMap, DeviceError> {
     if let Some(symmetry) = finish.local_symmetry {

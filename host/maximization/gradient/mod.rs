@@ -18,7 +18,7 @@ use crate::fourier::sums::Sums;
 use crate::geometry::Matrix3;
 use crate::model::{ClassModel, Moments};
 
-/// What the sums of a gradient iteration say of a class, before its step.
+/// Direction and statistics of a class from the sums of a gradient iteration, before its step.
 pub struct Advanced {
     /// Where the moments point.
     pub direction: Direction,

@@ -82,7 +82,7 @@ impl Scheme {
     }
 }
 
-/// What the user asked for.
+/// Options that the schedule depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScheduleOptions {
     /// `--iter`.
@@ -111,7 +111,7 @@ pub struct ScheduleOptions {
     pub first_iteration_cc: bool,
 }
 
-/// What kind of job it is.
+/// Kind of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobKind {
     /// Of the references.
@@ -124,7 +124,7 @@ pub struct JobKind {
     pub classes: usize,
 }
 
-/// What every iteration of a gradient run is.
+/// Kind, size and step of every iteration of a gradient run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     options: ScheduleOptions,

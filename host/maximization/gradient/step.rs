@@ -7,7 +7,7 @@ use crate::fourier::reference;
 use ndarray::Array3;
 use rayon::prelude::*;
 
-/// What the length of a step depends on.
+/// Parameters of the length of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct StepRule<'a> {
     /// η_k: [`class_step_size`].

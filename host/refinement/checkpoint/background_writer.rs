@@ -94,7 +94,7 @@ impl Drop for Writer {
     }
 }
 
-/// What the files of an iteration hold.
+/// Copy of the state that the files of an iteration hold.
 struct Snapshot {
     settings: Settings,
     state: RunState,
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
     use crate::comm::Ranks;
 
-    /// What could not be written is said when the next files are begun, or at the end.
+    /// An error of writing is reported when the next files are begun, or at the end.
     #[test]
     fn errors_surface_at_the_next_call() {
         let mut writer = Writer {

@@ -39,7 +39,7 @@ use ndarray::Array3;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What went wrong while writing the files of an iteration; the causes name the file.
+/// Errors of writing the files of an iteration; the causes name the file.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// A STAR table.
@@ -102,7 +102,7 @@ impl OriginalSampling {
     }
 }
 
-/// What the files of one iteration are made of.
+/// Contents of the files of one iteration.
 pub struct IterationFiles<'a> {
     /// Options; `output_root` is the root of all names.
     pub settings: &'a Settings,
@@ -143,7 +143,7 @@ pub fn write_iteration(files: &IterationFiles) -> Result<PathBuf, OutputError> {
     .write()
 }
 
-/// What the files of a converged auto-refinement are made of.
+/// Contents of the files of a converged auto-refinement.
 pub struct FinalFiles<'a> {
     /// Options.
     pub settings: &'a Settings,

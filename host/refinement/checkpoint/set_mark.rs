@@ -117,7 +117,7 @@ fn after_prefix(bytes: &[u8]) -> Option<&[u8]> {
     Some(&bytes[at + prefix.len()..])
 }
 
-/// What follows the number of the iteration in the name of a file, as `half1_class001.mrc`; None in other names.
+/// Returns the part after the number of the iteration in the name of a file, as `half1_class001.mrc`; None in other names.
 fn part(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let (_, numbered) = name.rsplit_once("_it")?;

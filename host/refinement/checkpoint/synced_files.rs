@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 /// Files under way at a time.
 const AT_A_TIME: usize = 8;
 
-/// What writes one file.
+/// Closure that writes one file.
 type Writing<'a> = Box<dyn FnOnce() -> Result<(), OutputError> + Send + 'a>;
 
 /// Files still to be written, in any order.

@@ -1,4 +1,4 @@
-//! What is left when a library ends the program: MPI's exits by itself when its launcher has been killed, in the middle of
+//! Marker file where a library ends the program: MPI's exits by itself when its launcher has been killed, in the middle of
 //! whatever the other threads do.
 
 use crate::dataset::scratch;

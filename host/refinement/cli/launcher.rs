@@ -1,4 +1,4 @@
-//! What mpirun or srun says about the number of processes, and the ranks of the job that follow from it.
+//! Number of processes according to mpirun or srun, and the ranks of the job that follow from it.
 
 use crate::comm::{FaultReport, Ranks};
 use crate::errors::{Code, Coded};

@@ -39,7 +39,7 @@ struct Place {
     name: String,
 }
 
-/// What is done when a signal comes.
+/// Actions on a signal.
 pub struct Ways {
     /// Prints a fault and leaves the marker file.
     pub report: FaultReport,

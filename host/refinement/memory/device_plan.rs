@@ -17,7 +17,7 @@ const FINEST_ORDER: u32 = 7;
 /// Orientations of a particle in the local searches that an auto-refinement turns to: about 180 at any order.
 const AUTOMATIC_ORIENTATIONS: usize = 300;
 
-/// What the plan is made from.
+/// Inputs of the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prospect {
     /// First iteration.
@@ -45,7 +45,7 @@ pub struct Stage {
     pub host: usize,
     /// In files.
     pub disk: usize,
-    /// What was given up to fit.
+    /// Features that were given up to fit.
     pub given_up: Vec<String>,
 }
 

@@ -96,7 +96,7 @@ fn free_memory(devices: &[Device]) -> Result<Vec<(usize, usize)>, RunError> {
         .collect()
 }
 
-/// What tells cards apart.
+/// Identifier of a card.
 type Identity = [u8; 16];
 
 /// Number of ranks among `host` that use each card of rank `own`; `all` lists the cards of every rank.

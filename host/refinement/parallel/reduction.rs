@@ -43,7 +43,7 @@ pub fn over_ranks(ranks: &Ranks, routes: &Routes, sums: &mut WeightedSums) -> Re
     failed.map_or(Ok(()), Err)
 }
 
-/// What was found for a particle: its index in the table, its position in the processing order, the outcome.
+/// Result for a particle: its index in the table, its position in the processing order, the outcome.
 pub type Found = (usize, usize, ParticleOutcome);
 
 /// Gathers the outcomes of all ranks, in processing order. A collective.

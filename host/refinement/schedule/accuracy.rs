@@ -43,7 +43,7 @@ pub struct ClassAccuracy {
     pub orientability: Option<Vec<f64>>,
 }
 
-/// What the estimate looks at.
+/// Inputs of the estimate.
 pub struct AccuracyInput<'a> {
     /// Ranks that divide the classes among them.
     pub ranks: &'a Ranks,

@@ -1,4 +1,4 @@
-//! What a gradient run does at the beginning of an iteration: schedule, subset, cap on significant samples (spec 05 §0, §3–5).
+//! Beginning of an iteration of a gradient run: schedule, subset, cap on significant samples (spec 05 §0, §3–5).
 
 use crate::fourier::shape::Dimensions;
 use crate::maximization::gradient::schedule::{JobKind, Schedule};

@@ -6,7 +6,7 @@ use crate::fourier::shape::Dimensions;
 use crate::fourier::shells::round;
 use std::f64::consts::PI;
 
-/// What the data-versus-prior spectra say about the resolution.
+/// Resolution according to the data-versus-prior spectra.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResolutionShell {
     /// Highest shell supported by the data.
@@ -54,7 +54,7 @@ pub fn resolution_shell(
     best
 }
 
-/// What decides the current size S.
+/// Parameters of the current size S.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SizeRule {
     /// Box N of the references, pixels.
@@ -87,7 +87,7 @@ pub fn current_size(rule: &SizeRule) -> usize {
     (2 * shell).min(rule.box_size)
 }
 
-/// What decides the boxes of both passes for an optics group.
+/// Parameters of the boxes of both passes for an optics group.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PassRule {
     /// Box N of the references, pixels.
@@ -152,7 +152,7 @@ fn even_ceiling(half: f64) -> usize {
     2 * half.ceil() as usize
 }
 
-/// What a gold-standard FSC curve says about the next image size (spec 02 §4.2).
+/// Shells that a gold-standard FSC curve adds to the next image size (spec 02 §4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FscReach {
     /// Shells to add to the current resolution.

@@ -1,4 +1,4 @@
-//! What options mean, or cannot mean, where the references are 2D class averages (spec 04 §1, §12).
+//! Meaning and limits of options where the references are 2D class averages (spec 04 §1, §12).
 
 use crate::errors::{Code, Message};
 use crate::refinement::settings::Settings;

@@ -8,7 +8,7 @@ use crate::refinement::settings::option_values::{
     between, count, optional_count, positive_or_default, refuse,
 };
 
-/// What the user asked for.
+/// Options of gradient refinement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GradientSettings {
     /// `--grad`.
@@ -141,7 +141,7 @@ impl GradientSettings {
         warnings
     }
 
-    /// What an optimiser file says; what older files lack has its default.
+    /// Reads the options from an optimiser file; those that older files lack have their defaults.
     pub(crate) fn read(table: &Table) -> Result<Self, StarError> {
         let mut found = Settings::default().gradient;
         found.on = table.has("rlnDoGradientRefine") && table.boolean(0, "rlnDoGradientRefine")?;

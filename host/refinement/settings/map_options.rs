@@ -1,4 +1,4 @@
-//! What is done to a map beyond the reconstruction: programs that make it instead, and local symmetry (spec 06 §2, §3).
+//! Options of a map beyond the reconstruction: programs that make it instead, and local symmetry (spec 06 §2, §3).
 
 use crate::formats::star::{StarError, Table};
 use crate::options::{CommandLine, OptionsError};
@@ -33,7 +33,7 @@ impl MapOptions {
         })
     }
 
-    /// What an optimiser file says.
+    /// Reads the options from an optimiser file.
     pub(crate) fn read(table: &Table) -> Result<Self, StarError> {
         let flag = |label: &str| Ok::<_, StarError>(table.has(label) && table.boolean(0, label)?);
         Ok(Self {

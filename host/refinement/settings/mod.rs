@@ -1,4 +1,4 @@
-//! What the user asked for: every option of a run in its working form (spec 01 §9, spec 03 §3).
+//! Settings: every option of a run in its working form (spec 01 §9, spec 03 §3).
 
 pub(crate) mod class_averages;
 pub mod continuation;

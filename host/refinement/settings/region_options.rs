@@ -6,7 +6,7 @@ use crate::refinement::settings::Settings;
 use crate::refinement::settings::option_values::count;
 use std::path::PathBuf;
 
-/// What of the particle is aligned, compared between half-sets, and how long.
+/// Regions of the particle that are aligned and compared between half-sets, and for how many iterations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionOptions {
     /// `--red_mask`: the wanted region.

@@ -1,4 +1,4 @@
-//! What a fresh run reads before its images, and the checks that do without them.
+//! Input of a fresh run other than its images, and the checks that do without them.
 
 use crate::dataset::{OpticsGroup, ParticleSet, ReadOptions};
 use crate::errors::{Code, Message};
@@ -26,7 +26,7 @@ const DEFAULT_ORDER: u32 = 2;
 /// Seed that the C library starts from: the first perturbation is drawn before the run's own seed is set.
 pub(crate) const UNSEEDED: u32 = 1;
 
-/// What a fresh run reads, but for the images.
+/// Input of a fresh run other than its images.
 pub(crate) struct Input {
     pub settings: Settings,
     pub particles: ParticleSet,
@@ -156,7 +156,7 @@ fn tell_references(references: &[References], settings: &Settings, console: &Con
     }
 }
 
-/// What there is room for: as many classes as particles, and references that fit into memory.
+/// Limits on the references: as many classes as particles, and references that fit into memory.
 struct RoomOfRun<'a> {
     settings: &'a Settings,
     particles: &'a ParticleSet,

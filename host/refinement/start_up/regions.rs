@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Columns of the orientations that an unwanted signal is projected with.
 const ANGLES: [&str; 3] = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
 
-/// What the files of the options hold.
+/// Contents of the files of the options.
 pub struct RegionFiles {
     /// Of `--red_mask` and its counterpart.
     pub regions: Option<Regions>,

@@ -12,11 +12,11 @@ const ANGLES: [[&str; 2]; 3] = [
     ["rlnAnglePsi", "rlnAnglePsiPrior"],
 ];
 
-/// What the options need of the angles in the file.
+/// Angles of the file that options need.
 struct Need {
     /// Options that need them, as the user knows them.
     options: &'static str,
-    /// What these options do with the angles.
+    /// Use that these options make of the angles.
     use_of_angles: &'static str,
     /// Which angles.
     angles: [bool; 3],

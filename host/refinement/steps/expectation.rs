@@ -22,7 +22,7 @@ use crate::refinement::steps::rank_expectation::{self, Course, HalfResult, Sourc
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What the expectation step of an iteration found; the same on all ranks.
+/// Results of the expectation step of an iteration; the same on all ranks.
 pub struct Expected {
     /// Weighted sums of each half-set.
     pub sums: Vec<WeightedSums>,
@@ -30,7 +30,7 @@ pub struct Expected {
     pub outcomes: Vec<(usize, ParticleOutcome)>,
     /// Where the time of this rank's engines went: the mean over its engines, which work at the same time.
     pub times: StageTimes,
-    /// What the main kernels of this rank's devices took and did.
+    /// Times and work of the main kernels of this rank's devices.
     pub kernels: Option<KernelReport>,
 }
 
@@ -61,7 +61,7 @@ fn shares(job: &Job, workers: &Workers, orders: &[Vec<usize>]) -> Shares {
     Shares { own, costs }
 }
 
-/// What is to be aligned.
+/// Particles to be aligned.
 pub struct Alignment<'a> {
     /// Particles of each half-set, in processing order.
     pub orders: &'a [Vec<usize>],

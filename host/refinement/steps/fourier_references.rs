@@ -17,7 +17,7 @@ use ndarray::Array3;
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// What is said when a device has no room for references.
+/// Warning that a device has no memory for references.
 const NO_ROOM: &str =
     " Device memory does not suffice to prepare the references. They were prepared on the host.";
 
@@ -35,7 +35,7 @@ pub struct HalfReferences {
 }
 
 impl HalfReferences {
-    /// What is subtracted in the comparisons of an engine.
+    /// Signal that is subtracted in the comparisons of an engine.
     pub fn subtraction(&self, engine: usize) -> Option<Subtraction<'_>> {
         self.wanted.get(engine).map(|wanted| Subtraction {
             wanted,

@@ -19,11 +19,11 @@ use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What this rank found in a half-set.
+/// Results of this rank for a half-set.
 pub struct HalfResult {
     /// Weighted sums of its particles.
     pub sums: WeightedSums,
-    /// What was found for each of them.
+    /// Results of each of them.
     pub found: Vec<Found>,
 }
 
@@ -59,7 +59,7 @@ struct Batch<'a> {
     items: Vec<BatchItem<'a>>,
 }
 
-/// What reads the batches of one engine.
+/// Reader of the batches of one engine.
 struct Reader<'r, 'a> {
     source: Source<'a>,
     /// Particles that nobody has begun to read.

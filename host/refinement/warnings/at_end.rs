@@ -1,4 +1,4 @@
-//! What deserves a look once a run has ended: the rules of [`findings`](crate::findings) on what the run has in memory.
+//! Warnings at the end of a run: the rules of [`findings`](crate::findings) on what the run has in memory.
 
 use crate::comm::Ranks;
 use crate::findings::{Finding, contrast, duplicates, half_sets, masks, resolution, scale, views};

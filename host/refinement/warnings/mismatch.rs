@@ -19,7 +19,7 @@ const BROAD: f64 = 0.08;
 /// Iteration from which references that were made from nothing are judged like others.
 const SEASONED: usize = 10;
 
-/// What has been said, and need not be said again.
+/// Warnings that were given and need not be repeated.
 #[derive(Debug, Clone, Default)]
 pub struct Alarms {
     /// That most samples are significant.

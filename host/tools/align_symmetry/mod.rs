@@ -40,7 +40,7 @@ const DOUBTFUL: f64 = 0.25;
 /// Largest box that is searched in: more has no use, and takes long.
 const LARGEST_BOX: usize = 512;
 
-/// What went wrong: on which file, why, what to try.
+/// Error of an alignment: on which file, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum AlignError {
     /// The model file.
@@ -68,7 +68,7 @@ impl Coded for AlignError {
     }
 }
 
-/// What to align and how.
+/// Options of an alignment.
 #[derive(Debug, Clone)]
 pub struct AlignSettings {
     /// Map, or model file that names maps.
@@ -97,7 +97,7 @@ pub struct AlignSettings {
     pub nearest_from: Option<f64>,
 }
 
-/// What was found and written.
+/// Results of an alignment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Aligned {
     /// Map that was taken.

@@ -21,7 +21,7 @@ use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
-/// What went wrong in a comparison of runs.
+/// Error of a comparison of runs.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
     /// A STAR file.

@@ -6,7 +6,7 @@ use crate::formats::star::Table;
 use crate::geometry::{Matrix3, euler, symmetry::PointGroup};
 use std::collections::HashMap;
 
-/// What a particle table says about its particles.
+/// Particles of a particle table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Poses {
     /// `rlnImageName`.

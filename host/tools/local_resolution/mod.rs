@@ -48,7 +48,7 @@ impl Default for LocalSettings {
     }
 }
 
-/// What was found.
+/// Results of the estimate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LocalResolution {
     /// Å per voxel of the box; 0 where no sphere reaches.
@@ -78,7 +78,7 @@ pub struct Point {
     pub masked: Vec<f64>,
     /// The same with random phases.
     pub randomised: Vec<f64>,
-    /// What is left of the first without the second.
+    /// Rest of the first without the second.
     pub corrected: Vec<f64>,
 }
 
@@ -172,7 +172,7 @@ fn grid(local: &LocalSettings, n: usize, pixel_size: f64) -> Result<Grid, Postpr
     Ok(grid)
 }
 
-/// What all points share.
+/// Data that all points share.
 struct Work {
     n: usize,
     extent: f64,
@@ -191,7 +191,7 @@ struct Work {
     lowest: f64,
 }
 
-/// What one point adds.
+/// Contribution of one point.
 struct Measured {
     point: Point,
     range: Range3,

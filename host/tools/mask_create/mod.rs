@@ -16,7 +16,7 @@ use crate::fourier::shells::round;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
-/// What went wrong with a mask: on which file, why, what to try.
+/// Error of making a mask: on which file, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum MaskError {
     /// A map.
@@ -80,7 +80,7 @@ pub struct MaskSettings {
     pub invert: bool,
 }
 
-/// What was made.
+/// Results of making a mask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Made {
     /// Values from 0 to 1.

@@ -108,7 +108,7 @@ impl Curves {
     }
 }
 
-/// What the mask alone explains is taken off from two shells behind the start of randomisation on.
+/// The FSC that the mask alone explains is subtracted from two shells behind the start of randomisation on.
 pub(crate) fn correct(masked: &[f64], randomised: &[f64], from: usize) -> Vec<f64> {
     masked
         .iter()

@@ -21,7 +21,7 @@ const COLOURS: [&str; 6] = [
     "0.5 0 0.6",
 ];
 
-/// What PDF's operators mean in PostScript.
+/// PostScript definitions of PDF's operators.
 const PROLOGUE: &str = "/m{moveto}bind def /l{lineto}bind def /S{stroke}bind def /RG{setrgbcolor}bind def \
 /w{setlinewidth}bind def /BT{}def /ET{}def /Tf{selectfont}bind def /Td{moveto}bind def \
 /Tj{show}bind def /rg{setrgbcolor}bind def\n";

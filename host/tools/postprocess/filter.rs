@@ -1,4 +1,4 @@
-//! What is done to the averaged map in Fourier space: MTF, FSC weighting, B-factor, low-pass (spec 02 §7.1 steps 4–8).
+//! Filters of the averaged map in Fourier space: MTF, FSC weighting, B-factor, low-pass (spec 02 §7.1 steps 4–8).
 
 use super::{PostprocessError, PostprocessSettings, Sharpening};
 use crate::errors::{Code, Message};

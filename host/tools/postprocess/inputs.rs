@@ -1,4 +1,4 @@
-//! What post-processing and local resolution read: two half maps, their pixel size, a mask.
+//! Inputs of post-processing and local resolution: two half maps, their pixel size, a mask.
 
 use super::{PostprocessError, PostprocessSettings};
 use crate::errors::Code;

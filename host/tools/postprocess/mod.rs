@@ -27,7 +27,7 @@ use crate::fourier::fft::{forward3, inverse3};
 use crate::maximization::MaximizationError;
 use std::path::PathBuf;
 
-/// What went wrong in post-processing: on which file, why, what to try.
+/// Error of post-processing: on which file, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum PostprocessError {
     /// A map.
@@ -147,7 +147,7 @@ impl PostprocessSettings {
     }
 }
 
-/// What post-processing found.
+/// Results of post-processing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Postprocessed {
     /// Final resolution, Å.

@@ -30,7 +30,7 @@ const WAITING: usize = 256 << 20;
 /// Largest even box of a map, voxels.
 const LARGEST_BOX: usize = 4096;
 
-/// What went wrong: on which file or particle, why, what to try.
+/// Error of a reconstruction: on which file or particle, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconstructError {
     /// Particles or their images.
@@ -66,7 +66,7 @@ impl Coded for ReconstructError {
     }
 }
 
-/// What is done about the microscope.
+/// Correction for the microscope.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Correction {
     /// Nothing: images are added as they are.
@@ -77,7 +77,7 @@ pub enum Correction {
     Ewald(CtfFlags, EwaldSettings),
 }
 
-/// What to reconstruct and how.
+/// Options of a reconstruction.
 #[derive(Debug, Clone)]
 pub struct ReconstructSettings {
     /// Particle file.
@@ -108,7 +108,7 @@ pub struct ReconstructSettings {
     pub gridding_iterations: Option<usize>,
 }
 
-/// What was made.
+/// Results of a reconstruction.
 #[derive(Debug, Clone)]
 pub struct Reconstructed {
     /// Particles in the map.

@@ -15,7 +15,7 @@ use crate::optics::{Ctf, demodulation, wavelength};
 use num_complex::{Complex32, Complex64};
 use std::f64::consts::TAU;
 
-/// What all images of an optics group share.
+/// Data that all images of an optics group share.
 pub struct GroupSlices<'a> {
     group: &'a OpticsGroup,
     correction: &'a Correction,

@@ -7,7 +7,7 @@ use crate::formats::mrc::StackReader;
 use ndarray::{Array2, Array3, ArrayView3, Axis};
 use std::path::{Path, PathBuf};
 
-/// Averages are shown with at most so many pixels a side, and with fewer where there are many of them.
+/// Averages are shown with at most this many pixels along a side, and with fewer where there are many averages.
 const LARGEST_SIDE: usize = 128;
 const SIDE_OF_MANY: usize = 72;
 const MANY: usize = 150;

@@ -24,7 +24,7 @@ const PLOT: [f64; 4] = [64.0, 14.0, 440.0, 230.0];
 const LEGEND_COLUMNS: usize = 4;
 const LEGEND_ROW: f64 = 18.0;
 
-/// What the values of an axis mean.
+/// Meaning of the values of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Scale {
     /// Numbers.
@@ -46,7 +46,7 @@ pub struct Axis {
     pub low: f64,
     /// Last value.
     pub high: f64,
-    /// What values mean.
+    /// Meaning of the values.
     pub scale: Scale,
 }
 
@@ -112,7 +112,7 @@ pub enum Rule {
 /// A chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chart {
-    /// What it shows.
+    /// Content of the chart.
     pub title: String,
     /// Horizontal.
     pub x: Axis,

@@ -1,4 +1,4 @@
-//! What deserves a look: signs of a run that goes wrong or of results that say less than they seem to.
+//! Findings: signs of a run that goes wrong or of results that say less than they seem to.
 
 use super::history::{Run, Set};
 use super::maps::Views;

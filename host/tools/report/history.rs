@@ -37,7 +37,7 @@ pub struct Run {
     pub latest: Latest,
     /// Classes in some of the iterations, of runs that start from nothing.
     pub film: Option<Film>,
-    /// What is missing or was left out, for the reader of the page.
+    /// Notes on missing or omitted data, for the reader of the page.
     pub notes: Vec<String>,
 }
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// Maps whose surface is drawn at most.
 const MOST_SURFACES: usize = 4;
 
-/// What the page shows of the latest iteration alone.
+/// Data of the latest iteration that the page shows.
 #[derive(Debug)]
 pub struct Latest {
     /// Views of each map.

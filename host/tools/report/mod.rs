@@ -34,7 +34,7 @@ use crate::formats::star::{StarError, replace_file};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What went wrong with a report: on which file, why, what to try.
+/// Error of a report: on which file, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// A table of the run, or the page.
@@ -62,7 +62,7 @@ impl Coded for ReportError {
     }
 }
 
-/// What was written.
+/// Files that were written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// The page.
@@ -73,7 +73,7 @@ pub struct Written {
     pub ended: bool,
 }
 
-/// What is asked for.
+/// Options of a report.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted<'a> {
     /// Output root of the run (its `--o`).

@@ -1,4 +1,4 @@
-//! What the particle table of an iteration says.
+//! Particle table of an iteration.
 
 use crate::dataset::copies::{self, Shared};
 use crate::formats::star::{StarError, Table};

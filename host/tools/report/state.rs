@@ -3,7 +3,7 @@
 use super::files::{SetName, folder};
 use super::history::{Set, modified};
 
-/// What has become of a run.
+/// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// More iterations are to come.

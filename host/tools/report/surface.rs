@@ -34,7 +34,7 @@ pub struct Surface {
     pub images: [Vec<u8>; 3],
 }
 
-/// What is known of the molecule.
+/// Known properties of the molecule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Molecule {
     /// kDa.

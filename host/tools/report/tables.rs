@@ -1,6 +1,6 @@
 //! The model, optimiser and sampling files of one iteration, as far as the page shows them.
 //!
-//! What every version of RELION writes is required; columns that came later or are left out at times are options.
+//! Columns that every version of RELION writes are required; columns that came later or are left out at times are options.
 
 use crate::errors::Code;
 use crate::formats::star::{Document, StarError, Table};

@@ -3,7 +3,7 @@
 use super::{ReportError, Wanted, Written, files, write};
 use std::time::{Duration, SystemTime};
 
-/// What tells that a run has written more: the last file of each set, and the marks for the job scheduler.
+/// Files whose change shows that a run has written more: the last file of each set, and the marks for the job scheduler.
 type Traces = Vec<Option<(SystemTime, u64)>>;
 
 /// Write the page, look every `seconds` for new files, and write it again for new ones, until the run has ended.

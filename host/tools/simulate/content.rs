@@ -1,4 +1,4 @@
-//! What an image shows: a particle from anywhere or from a preferred direction, a contaminant, or nothing.
+//! Content of an image: a particle from anywhere or from a preferred direction, a contaminant, or nothing.
 
 use super::phantom::{HelixBundle, helix_bundle};
 use super::{SimulationSettings, Stream, random};
@@ -15,7 +15,7 @@ const CONTAMINANT_SIZE: f64 = 0.6;
 /// Directions among which preferred ones are chosen.
 const CANDIDATES: usize = 500;
 
-/// What an image shows.
+/// Content of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// A particle of one of the classes.

@@ -34,7 +34,7 @@ use rand_pcg::Pcg64;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// What went wrong in a simulation, on which file or setting, and what to try.
+/// Error of a simulation: on which file or setting, and what to try.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct SimulationError(#[from] Message);
@@ -57,7 +57,7 @@ impl From<StarError> for SimulationError {
     }
 }
 
-/// What a simulated set looks like.
+/// Options of a simulated set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulationSettings {
     /// Number of images.
@@ -103,7 +103,7 @@ pub struct SimulationSettings {
     pub empty: f64,
 }
 
-/// What was simulated for one particle.
+/// Simulated values of one particle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrueParticle {
     /// 0-based micrograph.

@@ -1,4 +1,4 @@
-//! What a refinement left that its signal is subtracted with: references, options, scales.
+//! Files of a refinement that its signal is subtracted with: references, options, scales.
 
 use super::SubtractError;
 use crate::errors::{Code, Message};

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// Images that are worked on at a time.
 const BATCH: usize = 512;
 
-/// What went wrong: on which file or particle, why, what to try.
+/// Error of a subtraction: on which file or particle, why, what to try.
 #[derive(Debug, thiserror::Error)]
 pub enum SubtractError {
     /// Particles or their images.
@@ -59,7 +59,7 @@ pub enum Centre {
     At([f64; 3]),
 }
 
-/// What to subtract and how.
+/// Options of a subtraction.
 #[derive(Debug, Clone)]
 pub struct SubtractSettings {
     /// Optimiser file of the run.
@@ -80,7 +80,7 @@ pub struct SubtractSettings {
     pub half_precision: bool,
 }
 
-/// What was made.
+/// Results of a subtraction.
 #[derive(Debug, Clone)]
 pub struct SubtractedParticles {
     /// The particle file.

@@ -19,7 +19,7 @@ use cards::Card;
 use standing::Standing;
 use std::time::SystemTime;
 
-/// What is seen at one moment.
+/// State of the runs at one moment.
 #[derive(Debug, Clone)]
 pub struct View {
     now: SystemTime,

@@ -101,7 +101,7 @@ impl Server {
     }
 }
 
-/// What is answered.
+/// Answer to a request.
 struct Site {
     word: String,
     port: u16,
@@ -165,7 +165,7 @@ impl Site {
     }
 }
 
-/// What browsers may load: the style that the page holds, and nothing from anywhere.
+/// Content-Security-Policy: the style that the page holds, and nothing from anywhere.
 fn policy() -> String {
     let style = BASE64_STANDARD.encode(Sha256::digest(page::STYLE.as_bytes()));
     format!(

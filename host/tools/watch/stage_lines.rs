@@ -1,4 +1,4 @@
-//! What `--json_log` of a run says (`docs/json-log.md`).
+//! Lines of the `--json_log` of a run (`docs/json-log.md`).
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +11,7 @@ const LONGEST: u64 = 1 << 26;
 /// Warnings that are kept, the latest ones.
 const MOST_WARNINGS: usize = 20;
 
-/// What the log says about the latest run in it.
+/// State of the latest run in a log.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StageLines {
     /// Output root, without its folder.

@@ -34,7 +34,7 @@ pub struct Standing {
     pub written: Option<SystemTime>,
     /// Warnings, findings, what cannot be read.
     pub notes: Vec<String>,
-    /// What tells that the run has written more.
+    /// Files whose change shows that the run has written more.
     traces: Vec<Option<(SystemTime, u64)>>,
 }
 

@@ -1,4 +1,4 @@
-//! What the machine is called in the names of folders of measurements.
+//! Name of the machine in the names of folders of measurements.
 
 use std::fs;
 

@@ -57,7 +57,7 @@ impl IterationTimes {
 /// One row: a whole run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// What was run.
+    /// Job that was run.
     pub job: String,
     /// Iterations finished.
     pub iterations: usize,
@@ -73,7 +73,7 @@ pub struct Row {
     pub peak_memory: u64,
     /// Work of the main kernels, of a run on GPUs.
     pub kernels: Option<KernelTotals>,
-    /// What its (first) card could do at most.
+    /// Peak performance of its (first) card.
     pub ceilings: Option<Ceilings>,
     /// Final resolution (Å) and mean FSC to the truth, where known.
     pub resolution: Option<f64>,

@@ -77,7 +77,7 @@ pub struct Resumed {
     pub old_root: String,
     /// Messages for the user.
     pub notices: Vec<String>,
-    /// What the user should look at.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 

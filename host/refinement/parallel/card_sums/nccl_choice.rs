@@ -5,7 +5,7 @@ use crate::device::{Device, DeviceError, nccl};
 use crate::refinement::error::RunError;
 use std::sync::Arc;
 
-/// What a rank has to sum with NCCL.
+/// Cards and libraries that a rank has for sums with NCCL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     /// Its cards.

@@ -19,7 +19,7 @@ const EXTERNAL_PROGRAM: &str = "relion_external_reconstruct";
 pub const BLUSH_PROGRAM: &str = "relion_python_blush";
 /// Further arguments of Blush.
 const BLUSH_VARIABLE: &str = "RELION_BLUSH_ARGS";
-/// What Blush prints when it has made the map, and nothing else.
+/// Output of Blush when it has made the map.
 const BLUSH_SUCCESS: &str = "success";
 /// How often the watch of the ranks is told that there is progress.
 const BEAT: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// What the options and the environment ask for; Blush wins.
+    /// Returns the program that the options and the environment ask for; Blush takes precedence.
     pub fn of(maps: &MapOptions) -> Self {
         let variable = |name| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
         if !maps.blush {
@@ -77,7 +77,7 @@ impl Call {
         })
     }
 
-    /// What is printed while the program runs.
+    /// Returns the line that is printed while the program runs.
     pub fn announcement(&self, line: &str) -> String {
         match self {
             Self::External(_) => {
@@ -87,7 +87,7 @@ impl Call {
         }
     }
 
-    /// What is printed when it has ended.
+    /// Returns the line that is printed when it has ended.
     pub fn success(&self) -> &'static str {
         match self {
             Self::External(_) => {

@@ -49,12 +49,12 @@ impl Files {
         self.with(".star")
     }
 
-    /// What the program prints to its standard output.
+    /// Returns the file of the standard output of the program.
     pub fn output(&self) -> PathBuf {
         self.with(".out").into()
     }
 
-    /// What it prints to its standard error.
+    /// Returns the file of its standard error.
     pub fn errors(&self) -> PathBuf {
         self.with(".err").into()
     }

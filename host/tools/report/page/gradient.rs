@@ -1,4 +1,4 @@
-//! What a gradient run changes by its schedule: step size, particles per iteration, T.
+//! Schedule of a gradient run: step size, particles per iteration, T.
 
 use super::iterations::{blank, curve, largest, position};
 use crate::tools::report::chart::{Axis, Chart, Scale};

@@ -8,7 +8,7 @@ use crate::tools::report::maps::{Views, images, scale_bar};
 use crate::tools::report::surface::{SIDE, Surface};
 use std::fmt::Write;
 
-/// What is seen in each image, for slices and for projections.
+/// Content of each image, for slices and for projections.
 const SLICES: [&str; 3] = ["slice xy", "slice xz", "slice yz"];
 const PROJECTIONS: [&str; 3] = ["along z", "along y", "along x"];
 

@@ -1,4 +1,4 @@
-//! What kind of run it is, how far it is, and how long it will take.
+//! Kind of the run, its progress and the time left.
 
 use crate::tools::moment;
 use crate::tools::report::files::SetName;
