@@ -4,6 +4,7 @@ pub mod angstrom;
 pub mod atoms;
 pub mod file_name;
 pub mod mrc;
+pub mod open;
 pub mod replace;
 mod spider;
 pub mod star;

@@ -3,9 +3,9 @@
 use super::mrc::{self, Map, MrcError};
 use super::{file_name, spider};
 use crate::errors::{Code, Message};
+use crate::formats::open::open_to_read;
 use file_name::{Format, ImageName};
 use ndarray::Array3;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -63,15 +63,7 @@ pub fn read_map_if(path: &Path, judge: Judge) -> Result<Map, MrcError> {
         Format::Refused(reason) => return Err(MrcError::new(Code::IMAGE_FORMAT, path, reason)),
         Format::Mrc | Format::MrcStack | Format::Spider => {}
     }
-    let failed = |e: std::io::Error| MrcError::of(path, Message::unopened("the map", &e));
-    let file = File::open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_dir() {
-        return Err(MrcError::new(
-            Code::FILE_UNREADABLE,
-            path,
-            "this is a folder, not a map; give the file in it",
-        ));
-    }
+    let file = open_to_read(path, "the map").map_err(|message| MrcError::of(path, message))?;
     parse_map_if(file, path, &name.format, judge)
 }
 

@@ -4,6 +4,7 @@
 use super::density::read_density;
 use crate::errors::{Code, Coded, Message};
 use crate::formats::mrc::{MrcError, write_map};
+use crate::formats::replace::check_output;
 use crate::formats::volume::read_map;
 use crate::fourier::masks::soft_sphere;
 use crate::maximization::local_averaging::{average, duplicate};
@@ -79,7 +80,10 @@ pub struct LocalSymmetryDone {
 /// Files cannot be read or written, or do not fit together; nothing tells the pixel size.
 pub fn run(settings: &LocalSymmetrySettings) -> Result<LocalSymmetryDone, LocalSymmetryError> {
     let read = match &settings.map {
-        Some(path) => Some(read_density(path)?),
+        Some(path) => {
+            check_output(&[path], &settings.output)?;
+            Some(read_density(path)?)
+        }
         None => None,
     };
     let like = match &read {

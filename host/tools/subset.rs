@@ -6,8 +6,6 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 /// Error of choosing a subset.
 #[derive(Debug, thiserror::Error)]
@@ -27,20 +25,6 @@ impl Coded for SubsetError {
             Self::Invalid(message) => message.code,
         }
     }
-}
-
-/// Refuses an output that is the input: by name, or by a link of either kind.
-pub fn check_output(input: &Path, output: &Path) -> Result<(), SubsetError> {
-    let (Ok(from), Ok(to)) = (input.metadata(), output.metadata()) else {
-        // One of them is not there; reading and writing tell the rest.
-        return Ok(());
-    };
-    if (from.dev(), from.ino()) != (to.dev(), to.ino()) {
-        return Ok(());
-    }
-    let text =
-        "--o names the file that --i reads, which would be lost; give the subset another name";
-    Err(Code::BAD_VALUE.says(text).about(output.display()).into())
 }
 
 /// Unit that is drawn.

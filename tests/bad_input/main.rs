@@ -7,6 +7,7 @@ mod continuation;
 mod files;
 mod gradient;
 mod machine;
+mod outputs;
 mod particles;
 mod programs;
 mod references;

@@ -24,6 +24,7 @@ mod watch;
 use clap::{Parser, Subcommand};
 use gerelion::allocator::HugePages;
 use gerelion::errors::{Failure, catch_panics};
+use gerelion::refinement::cli::fail_beyond_file_size_limit;
 use gerelion::{options::options_page, tools::doctor};
 use std::process::ExitCode;
 
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => return usage::refuse(&error),
     };
+    fail_beyond_file_size_limit();
     match catch_panics(|| run(command)).unwrap_or_else(|panic| Err(panic.into())) {
         Ok(status) => status,
         Err(Failure(message)) => {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use gerelion::errors::Failure;
+use gerelion::formats::replace::check_output;
 use gerelion::formats::star::Document;
 use gerelion::tools::subset::{self, Unit};
 use std::path::PathBuf;
@@ -29,7 +30,7 @@ pub struct Arguments {
 
 /// Run the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    subset::check_output(&arguments.input, &arguments.output)?;
+    check_output(&[&arguments.input], &arguments.output)?;
     let document = Document::read(&arguments.input)?;
     let table = subset::particle_table(&document)?;
     let unit = if arguments.by_micrograph {

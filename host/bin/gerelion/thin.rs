@@ -3,6 +3,7 @@
 use super::usage;
 use clap::{Args, Parser};
 use gerelion::errors::{Failure, catch_panics, tell};
+use gerelion::refinement::cli::fail_beyond_file_size_limit;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -18,6 +19,7 @@ pub fn main<A: Args>(run: fn(&A) -> Result<(), Failure>) -> ExitCode {
         Ok(cli) => cli.arguments,
         Err(error) => return usage::refuse(&error),
     };
+    fail_beyond_file_size_limit();
     match catch_panics(|| run(&arguments)).unwrap_or_else(|panic| Err(panic.into())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(message)) => {

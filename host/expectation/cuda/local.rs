@@ -42,7 +42,7 @@ pub fn compare(
         walk: layout.coarse_walk.view(),
         pixels: layout.pixels.view(),
         pixel_count: layout.coarse_count as u32,
-        masked: images.masked.view(),
+        masked: images.compared(),
         image_stride: layout.stride as u32,
         ctf: images.comparison_ctf(input),
         scales: images.scales.view(),

@@ -4,6 +4,7 @@ use super::MrcError;
 use super::element::{ByteOrder, Element};
 use super::header::{self, Header};
 use crate::errors::{Code, Message};
+use crate::formats::open::open_to_read;
 use half::f16;
 use std::fs::File;
 use std::io;
@@ -38,22 +39,9 @@ impl StackReader {
         let error = |code, message: String| MrcError::new(code, path, message);
         let unopened = |e: io::Error| MrcError::of(path, Message::unopened("the image stack", &e));
         let odd = |message| error(Code::IMAGE_FORMAT, message);
-        // Looked at before it is opened: opening a pipe waits for a writer.
-        let metadata = std::fs::metadata(path).map_err(unopened)?;
-        if !metadata.is_file() && !metadata.is_dir() {
-            return Err(error(
-                Code::FILE_UNREADABLE,
-                "this is a pipe or device, not a file; images are read in any order, so copy the stack to a file".into(),
-            ));
-        }
-        let file = File::open(path).map_err(unopened)?;
+        let file =
+            open_to_read(path, "the image stack").map_err(|message| MrcError::of(path, message))?;
         let metadata = file.metadata().map_err(unopened)?;
-        if metadata.is_dir() {
-            return Err(error(
-                Code::FILE_UNREADABLE,
-                "this is a folder, not an image stack; name a file in it".into(),
-            ));
-        }
         let mut start = Vec::with_capacity(header::LENGTH);
         (&file)
             .take(header::LENGTH as u64)

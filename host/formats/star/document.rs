@@ -3,7 +3,7 @@
 use super::{StarError, Table, reader, writer};
 use crate::errors::listed::listed;
 use crate::errors::{Code, Message};
-use std::fs::File;
+use crate::formats::open::open_to_read;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,12 +24,7 @@ impl Document {
             path: path.display().to_string(),
             message: message.text,
         };
-        let failed = |e| error(Message::unopened("the STAR file", &e));
-        let file = File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.is_dir() {
-            let text = "this is a folder, not a STAR file; name a file in it";
-            return Err(error(Code::FILE_UNREADABLE.says(text)));
-        }
+        let file = open_to_read(path, "the STAR file").map_err(error)?;
         Self::parse(BufReader::with_capacity(1 << 20, file), path)
     }
     /// Read from a stream; `path` is for messages and [`Document::path`].

@@ -12,3 +12,5 @@ pub mod progress_bar;
 pub mod run_events;
 pub(crate) mod signals;
 pub mod stage_log;
+
+pub use signals::fail_beyond_file_size_limit;

@@ -13,6 +13,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::signal_name;
 use std::fs;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
@@ -47,6 +48,13 @@ pub struct Ways {
     pub pipeline: Pipeline,
     /// This process speaks for its job before the ranks know of each other.
     pub speaks_first: bool,
+}
+
+/// Makes a file that grows beyond `ulimit -f` fail to be written, with an error of the program, where the signal for it would end
+/// the program without a word. For programs that do not [`listen`].
+pub fn fail_beyond_file_size_limit() {
+    // Without a handler the program still works; only its last words would be missing.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 /// Listen from now on: from before the ranks are brought together, since a launcher ends them all when one dies meanwhile.

@@ -149,7 +149,15 @@ pub(crate) fn read_mask(
     }
     let (mut mask, mut changed, found) = map_checks::mask(path, file.data.mapv(f64::from))?;
     warnings.extend(found);
-    let own = file.pixel_size.filter(|&a| a > 0.0).unwrap_or(pixel_size);
+    warnings.extend(file.warnings);
+    let own = file.pixel_size.filter(|&a| a > 0.0).unwrap_or_else(|| {
+        warnings.push(format!(
+            "{}: the header of the mask gives no pixel size, so that of the references, {} Å, is taken.",
+            path.display(),
+            Angstrom(pixel_size)
+        ));
+        pixel_size
+    });
     if (own - pixel_size).abs() > SAME_PIXEL {
         let side = round(x as f64 * own / pixel_size) as usize;
         mask = resample(&mask, side + side % 2);

@@ -12,7 +12,8 @@ use ndarray::Array3;
 const SIDE: usize = 64;
 /// Resolution that compared maps are filtered to at least, Å.
 const COARSE: f64 = 20.0;
-/// A run must have gone so many iterations for its resolution to be judged.
+/// A run must have gone so many iterations for its resolution and the size of its map to be judged: the first ones search coarse
+/// grids, which blur the map and change its apparent size.
 const ITERATIONS: usize = 5;
 
 /// Returns a small copy of the reference that a run with `--ref` starts from, to compare its last map with; None for other runs.
@@ -139,7 +140,8 @@ fn of_classes(job: &Job) -> Vec<Finding> {
 
 /// The last map beside the first reference.
 fn size(job: &Job) -> Option<Finding> {
-    let reference = job.alarms.first_reference.clone()?;
+    let judged = job.state.iteration >= ITERATIONS;
+    let reference = job.alarms.first_reference.clone().filter(|_| judged)?;
     let (reference, pixel_size) = coarse(job, reference);
     let (map, _) = coarse(job, averaged(&job.models[0].classes[0].map));
     let radius = 1.1 * job.expectation.particle_diameter / 2.0 / pixel_size;

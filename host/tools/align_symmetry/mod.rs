@@ -12,6 +12,7 @@ use super::density::read_density;
 use super::rotation::{search, turner::Turner};
 use crate::errors::{Code, Coded, Message};
 use crate::formats::mrc::{MrcError, write_map};
+use crate::formats::replace::check_output;
 use crate::formats::star::StarError;
 use crate::fourier::shells::ceil;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
@@ -138,6 +139,9 @@ pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
     settings.check()?;
     let is_c1 = group.order() == 1;
     let candidates = choice::candidates(&settings.input, settings.choice, is_c1)?;
+    for candidate in &candidates {
+        check_output(&[&candidate.path], &settings.output)?;
+    }
     if is_c1 {
         let candidate = &candidates[0];
         let loaded = load(settings, candidate, false)?;

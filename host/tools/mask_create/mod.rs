@@ -11,6 +11,7 @@ use super::density::read_cube;
 use crate::errors::{Code, Coded, Message};
 use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::{Map, MrcError, write_map};
+use crate::formats::replace::check_output;
 use crate::fourier::masks::low_pass;
 use crate::fourier::shells::round;
 use ndarray::Array3;
@@ -103,6 +104,9 @@ impl Made {
 pub fn run(settings: &MaskSettings) -> Result<Made, MaskError> {
     let mut warnings = Vec::new();
     check(settings)?;
+    if let Origin::Map { map, .. } = &settings.origin {
+        check_output(&[map], &settings.output)?;
+    }
     let (mut mask, pixel_size) = match &settings.origin {
         Origin::Map { map, .. } => from_map(settings, map, &mut warnings)?,
         Origin::Shell {

@@ -10,6 +10,7 @@ use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
 use crate::errors::{Code, Coded, Message};
 use crate::expectation::cpu::{SumSlice, insert_slices};
 use crate::formats::mrc::{MrcError, write_map};
+use crate::formats::replace::check_output;
 use crate::formats::star::{Document, StarError, Table};
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::{Dimensions, VolumeShape};
@@ -133,6 +134,7 @@ pub fn run(
     progress: impl FnMut(usize, usize),
 ) -> Result<Reconstructed, ReconstructError> {
     settings.check()?;
+    check_output(&[&settings.input], &settings.output)?;
     let group = PointGroup::parse(&settings.symmetry)?;
     let set = read_particles(settings)?;
     let chosen = chosen(settings, &set)?;

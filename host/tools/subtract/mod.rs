@@ -10,6 +10,7 @@ use super::density::read_mask;
 use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
 use crate::errors::{Code, Coded, Message};
 use crate::formats::mrc::{MrcError, StackMode, StackWriter};
+use crate::formats::replace::check_output;
 use crate::formats::star::{Document, StarError, Value};
 use finished_run::FinishedRun;
 use image::{GroupSubtraction, Signal, Subtracted, Wanted};
@@ -127,6 +128,7 @@ pub fn run(
     std::fs::create_dir_all(&folder).map_err(|e| {
         Code::CANNOT_WRITE.says(format!("cannot make the folder {}: {e}", folder.display()))
     })?;
+    let sources: Vec<&Path> = images.stacks().collect();
     let mut made = NewParticles::new(&set, &settings.folder);
     for group in 0..set.optics.len() {
         let of_group = |p: &&crate::dataset::Particle| p.optics_group == group;
@@ -145,6 +147,7 @@ pub fn run(
             true => StackMode::Float16,
             false => StackMode::Float32,
         };
+        check_output(&sources, &name)?;
         let pixel_size = set.optics[group].pixel_size;
         let mut stack =
             StackWriter::create(&name, subtraction.new_box, members.len(), pixel_size, mode)?;
