@@ -37,7 +37,7 @@ pub fn compare(
         own,
         axes: rows.coarse_axes.block.view(),
         class_of: rows.class_of.view(),
-        volume: iteration.references[0].view(),
+        volume: iteration.compared[0].view(),
         shape: iteration.shape.view(),
         walk: layout.coarse_walk.view(),
         pixels: layout.pixels.view(),
