@@ -42,7 +42,7 @@ test: setup
 	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	$(CARGO) check --workspace
 	$(CARGO) test --workspace --doc $(FEATURES)
-	$(CARGO) nextest run --workspace $(FEATURES); status=$$?; \
+	$(CARGO) nextest run --workspace --no-fail-fast $(FEATURES); status=$$?; \
 	awk -f tests/summary.awk "$${CARGO_TARGET_DIR:-target}/nextest/default/junit.xml"; exit $$status
 	sh tests/first_kernel.sh
 

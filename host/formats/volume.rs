@@ -158,7 +158,7 @@ mod tests {
         let error = |name: &str| read_map(&folder.path().join(name)).unwrap_err().to_string();
         assert!(error("missing.mrc").contains("cannot open the map"));
         std::fs::create_dir(folder.path().join("maps")).unwrap();
-        assert!(error("maps").contains("this is a folder"));
+        assert!(error("maps").contains("is a folder, not a file"));
         std::fs::write(folder.path().join("map"), &bytes).unwrap();
         assert_eq!(read_map(&folder.path().join("map")).unwrap().data, data);
         assert!(error("a.tif").contains("TIFF"));
