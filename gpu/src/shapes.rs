@@ -93,6 +93,8 @@ pub const fn wide_words(shifts: u32) -> u32 {
 pub const LOCAL_BLOCK: u32 = 256;
 /// Pixels that it has in shared memory at a time.
 pub const LOCAL_PIXELS: u32 = 64;
+/// Pixels that a thread sums up before it adds its sums to those in device memory and begins anew.
+pub const LOCAL_SUM: u32 = 8 * LOCAL_PIXELS;
 /// Words of a pixel there, before its shifted images: x, y, weight, and one that keeps rows aligned.
 pub const LOCAL_HEAD: u32 = 4;
 

@@ -12,7 +12,7 @@ use cuda_std::shared::Shared;
 use super::fine::difference;
 use super::image_share::ctf_or_one;
 use crate::samples::{OwnOrientation, product};
-use crate::shapes::{LOCAL_HEAD, LOCAL_PIXELS, local_row};
+use crate::shapes::{LOCAL_HEAD, LOCAL_PIXELS, LOCAL_SUM, local_row};
 use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
 
 /// Entry points that differ in the number of shifts of a thread only.
@@ -235,8 +235,14 @@ impl Neighbourhood {
             let volume = self.volume.add(class * self.shape.len());
             let tile = Shared::dynamic(0);
             let (mut cross, mut norm) = ([0.0f32; T], 0.0f32);
+            let mut norm_before = 0.0;
             let mut p = 0;
             while p < self.pixels.count {
+                if p > 0 && p.is_multiple_of(LOCAL_SUM) {
+                    self.put_down(o, p > LOCAL_SUM, &mut cross);
+                    norm_before += norm;
+                    norm = 0.0;
+                }
                 let count = LOCAL_PIXELS.min(self.pixels.count - p);
                 // Nobody reads the last pixels any more.
                 thread::sync_threads();
@@ -247,16 +253,44 @@ impl Neighbourhood {
                 }
                 p += LOCAL_PIXELS;
             }
+            self.put_down(o, p > LOCAL_SUM, &mut cross);
             if o < end {
-                let first = self.pixels.first_shift as usize;
-                let shifts = self.pixels.shifts as usize;
-                for (t, &cross) in cross.iter().enumerate() {
-                    if first + t < shifts {
-                        let at = o as usize * shifts + first + t;
-                        *self.values.add(at) = difference(self.powers, image, norm, cross);
+                for t in 0..T {
+                    if let Some(at) = self.value_at(o, t) {
+                        let value = self.values.add(at);
+                        *value = difference(self.powers, image, norm_before + norm, *value);
                     }
                 }
             }
+        }
+    }
+
+    /// Index of the value of orientation `o` and shift `t` of the block, `None` beyond the last shift.
+    #[inline(always)]
+    fn value_at(&self, o: u32, t: usize) -> Option<usize> {
+        let (t, shifts) = (
+            self.pixels.first_shift as usize + t,
+            self.pixels.shifts as usize,
+        );
+        (t < shifts).then(|| o as usize * shifts + t)
+    }
+
+    /// Adds `cross` to the values of orientation `o`, or writes it there where `has_some` is false, and sets it to zero.
+    ///
+    /// One sum in single precision over all pixels would lose too many digits (`docs/numerics.md`).
+    #[inline(always)]
+    unsafe fn put_down<const T: usize>(&self, o: u32, has_some: bool, cross: &mut [f32; T]) {
+        for (t, cross) in cross.iter_mut().enumerate() {
+            if o < self.orientations.end
+                && let Some(at) = self.value_at(o, t)
+            {
+                // SAFETY: there is a value per orientation and shift, and only this thread has those of the orientation.
+                unsafe {
+                    let value = self.values.add(at);
+                    *value = if has_some { *value + *cross } else { *cross };
+                }
+            }
+            *cross = 0.0;
         }
     }
 
