@@ -3,6 +3,7 @@
 
 use std::ops::AddAssign;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use cudarc::driver::{CudaEvent, result::event, sys};
 
@@ -12,7 +13,7 @@ use super::{Device, DeviceError};
 /// A point in a device's queue, of which the time can be told when the work before it is done.
 pub struct Mark(CudaEvent);
 
-/// A kernel, or a group of them, that is metered.
+/// A kernel, a group of them, or work of the host, that is metered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Matrix products of the first pass.
@@ -27,10 +28,12 @@ pub enum Part {
     Slices,
     /// Weighted sums.
     Store,
+    /// Orientations of local searches and their slices' axes, which the host works out while the device waits.
+    Orientations,
 }
 
 /// Number of parts.
-pub const PARTS: usize = 6;
+pub const PARTS: usize = 7;
 
 impl Part {
     /// All parts, in the order of [`Work`].
@@ -41,6 +44,7 @@ impl Part {
         Part::WideDifferences,
         Part::Slices,
         Part::Store,
+        Part::Orientations,
     ];
 
     /// As it is printed.
@@ -52,6 +56,7 @@ impl Part {
             Part::WideDifferences => "wide differences",
             Part::Slices => "slices",
             Part::Store => "store",
+            Part::Orientations => "orientations",
         }
     }
 }
@@ -59,7 +64,7 @@ impl Part {
 /// Time and work of a part.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Work {
-    /// On the device.
+    /// On the device, or of the host.
     pub seconds: f64,
     /// Floating-point operations.
     pub operations: f64,
@@ -144,6 +149,14 @@ impl Device {
         let end = self.mark()?;
         let span = Span { part, begin, end };
         self.meter().state().waiting.push(span);
+        result
+    }
+
+    /// Does `work` of the host, for which the device waits, and enters its time.
+    pub fn metered_on_host<R>(&self, part: Part, work: impl FnOnce() -> R) -> R {
+        let begin = Instant::now();
+        let result = work();
+        self.meter().state().totals[part as usize].seconds += begin.elapsed().as_secs_f64();
         result
     }
 

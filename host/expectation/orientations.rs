@@ -128,15 +128,40 @@ pub fn matrices(
     index: u32,
     oversampling: u32,
 ) -> Vec<Matrix3> {
+    let mut matrices = Vec::with_capacity(input.sampling.orientation_children(oversampling));
+    each_matrix(input, particle, &[index], oversampling, |matrix| {
+        matrices.push(matrix)
+    });
+    matrices
+}
+
+/// Calls `take` with the matrices that [`matrices`] returns, of one of the orientations `indices` after the other.
+pub fn each_matrix(
+    input: &IterationInput,
+    particle: &Particle,
+    indices: &[u32],
+    oversampling: u32,
+    mut take: impl FnMut(Matrix3),
+) {
     match Search::of(input) {
-        Search::Fixed => vec![current_orientation(input, particle)],
-        _ => {
-            let n_psi = input.sampling.n_psi();
-            input.sampling.orientations(
-                index as usize / n_psi,
-                index as usize % n_psi,
-                oversampling,
-            )
+        Search::Fixed => {
+            let current = current_orientation(input, particle);
+            indices.iter().for_each(|_| take(current));
         }
+        _ => each_of_grid(input, indices.iter().copied(), oversampling, take),
     }
+}
+
+/// Calls `take` with the matrices of the children of one of the grid's orientations `indices` after the other.
+pub fn each_of_grid(
+    input: &IterationInput,
+    indices: impl Iterator<Item = u32>,
+    oversampling: u32,
+    take: impl FnMut(Matrix3),
+) {
+    let n_psi = input.sampling.n_psi();
+    let of_grid = |index: u32| (index as usize / n_psi, index as usize % n_psi);
+    input
+        .sampling
+        .each_orientation(indices.map(of_grid), oversampling, take);
 }

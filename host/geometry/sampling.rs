@@ -221,27 +221,38 @@ impl Sampling {
     /// in child order (direction child outer, psi child inner).
     pub fn orientations(&self, direction: usize, psi: usize, oversampling: u32) -> Vec<Matrix3> {
         let mut matrices = Vec::with_capacity(self.orientation_children(oversampling));
-        self.orientation_into(direction, psi, oversampling, &mut matrices);
+        self.each_orientation([(direction, psi)], oversampling, |matrix| {
+            matrices.push(matrix)
+        });
         matrices
     }
 
-    /// Append what [`Sampling::orientations`] returns to `matrices`.
-    pub fn orientation_into(
+    /// Calls `take` with the matrices that [`Sampling::orientations`] returns, of one (direction, psi) after the other. What the
+    /// angles of a direction have in common is worked out once where they follow each other.
+    pub fn each_orientation(
         &self,
-        direction: usize,
-        psi: usize,
+        orientations: impl IntoIterator<Item = (usize, usize)>,
         oversampling: u32,
-        matrices: &mut Vec<Matrix3>,
+        mut take: impl FnMut(Matrix3),
     ) {
         let perturbation = self.angular_perturbation();
-        for (rot, tilt) in self.direction_children(direction, oversampling) {
-            let frame = euler::direction_frame(rot, tilt);
-            for psi in self.psi_children(psi, oversampling) {
-                let unperturbed = euler::turn_in_plane(&frame, psi);
-                matrices.push(match &perturbation {
-                    Some(perturbation) => euler::multiply(&unperturbed, perturbation),
-                    None => unperturbed,
-                });
+        let mut frames: Vec<Matrix3> = Vec::new();
+        let mut of_frames = None;
+        for (direction, psi) in orientations {
+            if of_frames != Some(direction) {
+                let children = self.direction_children(direction, oversampling);
+                frames.clear();
+                frames.extend(children.map(|(rot, tilt)| euler::direction_frame(rot, tilt)));
+                of_frames = Some(direction);
+            }
+            for frame in &frames {
+                for psi in self.psi_children(psi, oversampling) {
+                    let unperturbed = euler::turn_in_plane(frame, psi);
+                    take(match &perturbation {
+                        Some(perturbation) => euler::multiply(&unperturbed, perturbation),
+                        None => unperturbed,
+                    });
+                }
             }
         }
     }
@@ -546,9 +557,7 @@ mod tests {
         let mut s = sampling(2, "C4");
         s.perturbation = 0.3;
         let turn = euler::matrix(4.5, 4.5, 4.5);
-        let mut all = Vec::new();
-        s.orientation_into(7, 2, 0, &mut all);
-        s.orientation_into(7, 2, 1, &mut all);
+        let all = [s.orientations(7, 2, 0), s.orientations(7, 2, 1)].concat();
         assert_eq!(all.len(), 9);
         let d = s.directions[7];
         assert_eq!(
@@ -564,6 +573,19 @@ mod tests {
                 .map(|(a, b)| (a - b).abs())
                 .fold(0.0, f64::max);
             assert!(distance < 1e-12);
+        }
+    }
+
+    #[test]
+    fn orientations_in_turn_are_those_one_by_one() {
+        let mut s = sampling(2, "C4");
+        s.perturbation = 0.3;
+        let wanted = [(7, 2), (7, 5), (3, 5), (7, 2)];
+        for oversampling in [0, 1] {
+            let mut in_turn = Vec::new();
+            s.each_orientation(wanted, oversampling, |matrix| in_turn.push(matrix));
+            let alone = wanted.map(|(direction, psi)| s.orientations(direction, psi, oversampling));
+            assert_eq!(in_turn, alone.concat());
         }
     }
 

@@ -4,7 +4,7 @@
 //! What depends on the image alone (½X_high, ½ΣV|F|²) is left out here and added where likelihoods are reported.
 
 use super::super::layout::GroupLayout;
-use super::super::orientations::matrices;
+use super::super::orientations::each_matrix;
 use super::super::slices::project;
 use super::super::{BatchItem, Criterion, IterationInput};
 use super::columns::{WeightedImage, half_power, power_column};
@@ -87,24 +87,16 @@ pub fn own_differences(
     image: &PreparedImage,
     columns: &Columns,
 ) -> Vec<f32> {
-    let orientations: Vec<Matrix3> = orientations
-        .iter()
-        .map(|&o| matrices(input, item.particle, o, 0)[0])
-        .collect();
-    let mut out = vec![0.0f32; orientations.len() * columns.shifts];
-    for (out, orientations) in out
+    let mut matrices: Vec<Matrix3> = Vec::with_capacity(orientations.len());
+    each_matrix(input, item.particle, orientations, 0, |matrix| {
+        matrices.push(matrix)
+    });
+    let mut out = vec![0.0f32; matrices.len() * columns.shifts];
+    for (out, matrices) in out
         .chunks_mut(CHUNK * columns.shifts)
-        .zip(orientations.chunks(CHUNK))
+        .zip(matrices.chunks(CHUNK))
     {
-        chunk_differences(
-            input,
-            layout,
-            reference,
-            orientations,
-            &[image],
-            columns,
-            out,
-        );
+        chunk_differences(input, layout, reference, matrices, &[image], columns, out);
     }
     out
 }

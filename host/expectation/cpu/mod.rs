@@ -64,16 +64,9 @@ impl Iteration {
             Search::Global => (0..input.model.classes.len())
                 .map(|k| {
                     let list = orientations::global_list(input, k);
-                    let n_psi = input.sampling.n_psi();
-                    let matrices = list
-                        .index
-                        .iter()
-                        .map(|&o| {
-                            input
-                                .sampling
-                                .orientations(o as usize / n_psi, o as usize % n_psi, 0)[0]
-                        })
-                        .collect();
+                    let mut matrices = Vec::with_capacity(list.index.len());
+                    let indices = list.index.iter().copied();
+                    orientations::each_of_grid(input, indices, 0, |matrix| matrices.push(matrix));
                     (list, matrices)
                 })
                 .collect(),

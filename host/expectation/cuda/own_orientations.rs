@@ -1,6 +1,6 @@
 //! The first pass of local searches and fixed orientations: each particle has orientations of its own.
 
-use super::super::orientations::{OrientationList, Search, classes_of, fixed_list, local_list};
+use super::super::orientations::{OrientationList, Search, classes_of, fixed_list};
 use super::super::priors::{
     OffsetLogPriors, mean_prior, relative_log_priors, relative_offset_log_priors,
 };
@@ -14,6 +14,8 @@ use super::groups::{Groups, Listed};
 use super::listing::{Listing, running_sum};
 use super::local;
 use super::rows::Rows;
+use super::searched::SearchedOrientations;
+use crate::device::meter::Part;
 use crate::device::{Buffer, Staging, Uploader, View};
 use gpu::kernels::own_samples::ListOwnSamples;
 use gpu::kernels::weights::{FineWeights, ListKept};
@@ -39,28 +41,33 @@ pub fn first_pass(
     } = batch;
     let plane = &layout.host.plane;
     let search = Search::of(input);
-    let (rows, of_image) = if search == Search::Fixed {
+    let (rows, counts, own, parents) = if search == Search::Fixed {
         let rows = Rows::fixed(staging, lists, input, plane, items)?;
-        (rows, fixed_orientations(input, items))
+        let of_image = fixed_orientations(input, items);
+        let counts: Vec<usize> = of_image.iter().map(Vec::len).collect();
+        let own = lists.queue(&counts, |image, to: &mut [OwnOrientation]| {
+            to.copy_from_slice(&of_image[image]);
+        })?;
+        let parents = parents(&of_image, rows.count);
+        (rows, counts, own, Some(parents))
     } else {
-        let (index, of_image) = local_orientations(input, items);
-        let rows = Rows::of_particles(staging, lists, input, plane, index)?;
-        (rows, of_image)
+        device.metered_on_host(Part::Orientations, || {
+            let searched = SearchedOrientations::of(input, items);
+            let rows = Rows::of_particles(staging, lists, input, plane, searched.index())?;
+            let counts = searched.counts();
+            let own = lists.queue(&counts, |image, to| searched.write(image, to))?;
+            Ok::<_, ExpectationError>((rows, counts, own, None))
+        })?
     };
     let shifts = layout.host.shifts();
-    let own_first = running_sum(of_image.iter().map(|own| own.len() as u32));
+    let own_first = running_sum(counts.iter().map(|&count| count as u32));
     let first: Vec<u32> = own_first.iter().map(|f| f * shifts as u32).collect();
     let total = first[items.len()] as usize;
-    let counts: Vec<usize> = of_image.iter().map(Vec::len).collect();
-    let own = lists.queue(&counts, |image, to: &mut [OwnOrientation]| {
-        to.copy_from_slice(&of_image[image]);
-    })?;
     let samples = list_samples(batch, own.block.view(), staging)?;
     let first_device = staging.upload(&first)?;
     // SAFETY: filled by the kernels below.
     let values = unsafe { device.buffer::<f32>(total)? };
-    if search == Search::Fixed {
-        let parents = parents(&of_image, rows.count);
+    if let Some(parents) = parents {
         compare_single(batch, &rows, parents, &samples, &values)?;
     } else {
         let own_first = (&own_first[..], staging.upload(&own_first)?);
@@ -221,57 +228,6 @@ fn parents(of_image: &[Vec<OwnOrientation>], rows: usize) -> Vec<Parent> {
             end: range[1],
         })
         .collect()
-}
-
-/// Orientations of all particles of the batch (each once), and those of each particle.
-fn local_orientations(
-    input: &IterationInput,
-    items: &[&BatchItem],
-) -> (Vec<(u32, u32)>, Vec<Vec<OwnOrientation>>) {
-    let lists: Vec<_> = items
-        .par_iter()
-        .map(|item| {
-            (
-                classes_of(input, item.position),
-                local_list(input, item.particle),
-            )
-        })
-        .collect();
-    let mut index: Vec<(u32, u32)> = lists
-        .iter()
-        .flat_map(|(classes, list)| {
-            classes
-                .iter()
-                .flat_map(|&k| list.index.iter().map(move |&o| (k as u32, o)))
-        })
-        .collect();
-    index.par_sort_unstable();
-    index.dedup();
-    let of_image = (0u32..)
-        .zip(&lists)
-        .collect::<Vec<_>>()
-        .into_par_iter()
-        .map(|(image, (classes, list))| {
-            // All classes have the same list, so the mean over classes is that of one.
-            let log_priors = relative_log_priors(input, list, mean_prior([list]));
-            let orientations = classes.iter().enumerate().flat_map(|(place, &k)| {
-                let priors = list.index.iter().zip(&log_priors);
-                priors.map(move |(&o, &log_prior)| (place, k, o, log_prior))
-            });
-            orientations
-                .map(|(place, k, o, log_prior)| {
-                    let row = index.binary_search(&(k as u32, o)).expect("listed above");
-                    OwnOrientation {
-                        image,
-                        row: row as u32,
-                        place: place as u32,
-                        log_prior: log_prior as f32,
-                    }
-                })
-                .collect()
-        })
-        .collect();
-    (index, of_image)
 }
 
 /// Orientations of particles whose orientation is fixed, one row a particle and class.

@@ -1,6 +1,6 @@
 //! The coarse orientations a batch or iteration deals with: one row each, of all classes.
 
-use super::super::orientations::{common_classes, current_orientation, global_list};
+use super::super::orientations::{common_classes, current_orientation, each_of_grid, global_list};
 use super::super::priors::{mean_prior, relative_log_priors};
 use super::super::slices::ImagePlane;
 use super::super::{BatchItem, ExpectationError, IterationInput};
@@ -71,15 +71,13 @@ impl Rows {
             log_prior.extend(log_priors.into_iter().map(|log| log as f32));
         }
         let children = Some(fine_children(input));
-        let matrices = |row: usize, order| matrices(input, &index, row, order);
-        let priors = (&index[..], &log_prior[..]);
         Self::new(
             staging,
             uploader,
             (input, plane),
-            priors,
+            (index, &log_prior),
             children,
-            matrices,
+            |rows, _, order, take| each_of_rows(input, rows, order, take),
         )
     }
 
@@ -91,9 +89,15 @@ impl Rows {
         plane: &ImagePlane,
         index: Vec<(u32, u32)>,
     ) -> Result<Self, ExpectationError> {
-        let matrices = |row: usize, order| matrices(input, &index, row, order);
-        let priors = (&index[..], &[][..]);
-        Self::new(staging, uploader, (input, plane), priors, None, matrices)
+        let rows = (index, &[][..]);
+        Self::new(
+            staging,
+            uploader,
+            (input, plane),
+            rows,
+            None,
+            |rows, _, order, take| each_of_rows(input, rows, order, take),
+        )
     }
 
     /// Slices of the children of `parents`, which are `chosen` on the device.
@@ -112,11 +116,15 @@ impl Rows {
         }
         let (children, oversampling) = (fine_children(input), input.options.oversampling);
         let axes: Vec<SliceAxes> = parents
-            .par_iter()
-            .flat_map_iter(|parent| {
-                let row = parent.orientation as usize;
-                let matrices = matrices(input, &self.index, row, oversampling);
-                matrices.into_iter().map(|matrix| plane.axes(&matrix))
+            .par_chunks(ROWS_AT_A_TIME)
+            .flat_map_iter(|parents| {
+                let rows = parents.iter().map(|p| self.index[p.orientation as usize]);
+                let rows: Vec<(u32, u32)> = rows.collect();
+                let mut axes = Vec::with_capacity(parents.len() * children);
+                each_of_rows(input, &rows, oversampling, &mut |matrix| {
+                    axes.push(plane.axes(&matrix))
+                });
+                axes
             })
             .collect();
         let axes = staging.upload(&axes)?;
@@ -150,23 +158,31 @@ impl Rows {
         let index: Vec<(u32, u32)> = (0..items.len() * classes)
             .map(|row| ((row % classes) as u32, 0))
             .collect();
-        let matrices = |row: usize, _| {
-            let particle = items[row / classes].particle;
-            vec![current_orientation(input, particle)]
-        };
-        let priors = (&index[..], &[][..]);
-        Self::new(staging, uploader, (input, plane), priors, Some(1), matrices)
+        let rows = (index, &[][..]);
+        Self::new(
+            staging,
+            uploader,
+            (input, plane),
+            rows,
+            Some(1),
+            |rows, first, _, take| {
+                for row in first..first + rows.len() {
+                    take(current_orientation(input, items[row / classes].particle));
+                }
+            },
+        )
     }
 
-    /// `index` and `log_prior` have an element per row. `matrices` gives the children of a row by order of oversampling;
-    /// there are `children` at that of the run, which are worked out unless that is None.
+    /// `index` and `log_prior` have an element per row. `each_matrix` is given some elements of `index`, the number of the first,
+    /// and an order of oversampling, and passes on the matrices of their children at that order. There are `children` at that of
+    /// the run, which are worked out unless that is None.
     fn new(
         staging: &mut Staging,
         uploader: &mut Uploader,
         (input, plane): (&IterationInput, &ImagePlane),
-        (index, log_prior): (&[(u32, u32)], &[f32]),
+        (index, log_prior): (Vec<(u32, u32)>, &[f32]),
         children: Option<usize>,
-        matrices: impl Fn(usize, u32) -> Vec<Matrix3> + Sync,
+        each_matrix: impl Fn(&[(u32, u32)], usize, u32, &mut dyn FnMut(Matrix3)) + Sync,
     ) -> Result<Self, ExpectationError> {
         let n_psi = input.sampling.n_psi();
         let directions = input.sampling.directions.len() as u32;
@@ -177,16 +193,17 @@ impl Rows {
                 .collect();
             uploader.queue(&counts, |part, to: &mut [SliceAxes]| {
                 let first = part * ROWS_AT_A_TIME;
-                for (row, to) in (first..).zip(to.chunks_exact_mut(children)) {
-                    for (to, matrix) in to.iter_mut().zip(matrices(row, oversampling)) {
-                        *to = plane.axes(&matrix);
-                    }
-                }
+                let rows = &index[first..first + to.len() / children];
+                let mut to = to.iter_mut();
+                each_matrix(rows, first, oversampling, &mut |matrix| {
+                    let to = to.next().expect("as many as there are children");
+                    *to = plane.axes(&matrix);
+                });
             })
         };
-        let class_of: Vec<u32> = index.iter().map(|i| i.0).collect();
+        let class_of: Vec<u32> = index.par_iter().map(|i| i.0).collect();
         let slot_of: Vec<u32> = index
-            .iter()
+            .par_iter()
             .map(|&(k, o)| k * directions + o / n_psi as u32)
             .collect();
         Ok(Self {
@@ -198,7 +215,7 @@ impl Rows {
             fine_axes: children
                 .map(|children| axes(input.options.oversampling, children))
                 .transpose()?,
-            index: index.to_vec(),
+            index,
         })
     }
 }
@@ -209,15 +226,13 @@ fn fine_children(input: &IterationInput) -> usize {
     input.sampling.orientation_children(oversampling)
 }
 
-/// The children, by order of oversampling, of row `row` of `index`.
-fn matrices(
+/// Calls `take` with the children, at an order of oversampling, of one of the `rows` after the other.
+fn each_of_rows(
     input: &IterationInput,
-    index: &[(u32, u32)],
-    row: usize,
+    rows: &[(u32, u32)],
     oversampling: u32,
-) -> Vec<Matrix3> {
-    let (o, n_psi) = (index[row].1 as usize, input.sampling.n_psi());
-    input
-        .sampling
-        .orientations(o / n_psi, o % n_psi, oversampling)
+    take: &mut dyn FnMut(Matrix3),
+) {
+    let orientations = rows.iter().map(|&(_, orientation)| orientation);
+    each_of_grid(input, orientations, oversampling, take);
 }

@@ -121,12 +121,14 @@ impl SecondPass<'_> {
             count: total,
             ..
         } = self.listed(&part);
-        let fine_axes = rows.fine_axes(
-            device,
-            staging,
-            (input, &layout.host.plane),
-            (groups.parents(), groups.chosen()),
-        )?;
+        let fine_axes = device.metered_on_host(Part::Orientations, || {
+            rows.fine_axes(
+                device,
+                staging,
+                (input, &layout.host.plane),
+                (groups.parents(), groups.chosen()),
+            )
+        })?;
         // SAFETY: filled by the kernels below.
         let values = unsafe { device.buffer::<f32>(total * children * shift_children)? };
         Differences {

@@ -65,6 +65,8 @@ mod tests {
         assert!(
             text.starts_with(" Kernels: coarse products 0.2500 s 3.0000 TFLOP 5.0000 GB, local")
         );
-        assert!(text.ends_with("store 0.2500 s 3.0000 TFLOP 5.0000 GB, device memory 700 MiB"));
+        assert!(
+            text.ends_with("orientations 0.2500 s 3.0000 TFLOP 5.0000 GB, device memory 700 MiB")
+        );
     }
 }
