@@ -53,7 +53,7 @@ impl Iteration {
     }
 }
 
-/// What must hold for one iteration.
+/// Bounds of one iteration.
 struct Bounds {
     /// Share of particles in the same class.
     classes: f64,

@@ -117,7 +117,7 @@ fn paper_classification_rag() {
     assert_eq!((settings.classes, settings.tau2_fudge), (4, Some(2.0)));
 }
 
-/// What the RELION GUI writes for a Refine3D job with an empty GPU field.
+/// Command line of the RELION GUI for a Refine3D job with an empty GPU field.
 #[test]
 fn the_gui_command_is_accepted() {
     let words = [

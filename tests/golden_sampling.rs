@@ -8,7 +8,7 @@ use gerelion::geometry::symmetry::PointGroup;
 use material::shared;
 use std::path::Path;
 
-/// What a sampling file holds.
+/// Contents of a sampling file.
 struct SamplingFile {
     text: String,
 }

@@ -12,7 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// What every run is given. Few particles in few orientations, since the emulator runs every thread of every kernel.
+/// Options of every run. Few particles in few orientations, since the emulator runs every thread of every kernel.
 const OPTIONS: &str = "--ctf --particle_diameter 170 --flatten_solvent --zero_mask --norm --healpix_order 0 --offset_range 0 \
                        --offset_step 1 --oversampling 0 --random_seed 1 --j 2";
 const AUTO_REFINE: &str =

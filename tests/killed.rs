@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What all kinds have in common.
+/// Options of all kinds.
 const COMMON: &str = "--i bundle.star --ctf --particle_diameter 160 --flatten_solvent --zero_mask --oversampling 1 --pad 2 \
                       --random_seed 1 --j 1";
 
@@ -22,7 +22,7 @@ struct Kind {
     name: &'static str,
     options: &'static str,
     iterations: usize,
-    /// What holds in a continued run only when it is given again (spec 03 §3.2).
+    /// Options that hold in a continued run only when they are given again (spec 03 §3.2).
     repeated: &'static str,
     /// Degrees within which poses are the same.
     step: f64,

@@ -1,4 +1,4 @@
-//! What is written passes `mrcfile.validate`, and `mrcfile` finds the same numbers in it.
+//! Files that are written pass `mrcfile.validate`, and `mrcfile` finds the same numbers in them.
 
 use gerelion::formats::mrc::{StackMode, StackWriter, write_map};
 use gerelion::formats::volume::read_map;

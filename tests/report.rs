@@ -31,7 +31,7 @@ fn page(prefix: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// What the tests look at; the page must be well-formed.
+/// Parts of the page that the tests look at; the page must be well-formed.
 struct Page<'a>(Xml<'a>);
 
 impl<'a> Page<'a> {

@@ -159,7 +159,7 @@ fn jobs_that_share_a_folder_use_one_copy_until_the_last_has_left() {
     assert!(run.copies().is_empty());
 }
 
-/// What a killed job had copied is not copied again.
+/// Stacks that a killed job had copied are not copied again.
 #[test]
 fn a_copy_that_was_interrupted_goes_on() {
     let run = Run::new();

@@ -15,7 +15,7 @@ const BOX: usize = 48;
 const PIXEL: f64 = 4.5;
 const PARTICLES: usize = 400;
 
-/// What these warnings say; none of it may be said about a good set.
+/// Words of these warnings; none of them may be said about a good set.
 const NEW: [&str; 8] = [
     "power is out of proportion",
     "in both half-sets",
@@ -405,7 +405,7 @@ fn defoci_that_no_file_should_have() {
     }
 }
 
-/// What is taken, and what is not, is said of options that contradict each other.
+/// Of options that contradict each other, the run says which it takes and which it does not.
 #[test]
 fn options_that_contradict_each_other() {
     let job = Job::new();

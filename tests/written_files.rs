@@ -1,4 +1,4 @@
-//! What a run writes: RELION's tables and columns, readable by Python's `starfile`, maps valid for `mrcfile`.
+//! Files of a run: RELION's tables and columns, readable by Python's `starfile`, maps valid for `mrcfile`.
 
 mod runs;
 

@@ -11,7 +11,7 @@ use crate::{KernelCompiler, MissingCompiler, NvvmArch};
 /// A compiled module.
 #[derive(Debug, Clone)]
 pub struct PtxModule {
-    /// What it was compiled for.
+    /// Architecture that it was compiled for.
     pub arch: NvvmArch,
     /// The PTX text.
     pub path: PathBuf,
@@ -26,7 +26,7 @@ pub enum BuildError {
     Compile {
         /// For which architecture.
         arch: NvvmArch,
-        /// What the compiler said.
+        /// Output of the compiler.
         message: String,
     },
     /// Files cannot be read or written.

@@ -13,7 +13,7 @@ use cuda_builder::{BuildError, CudaBuilder, NvvmArch, PtxModule};
 use gpu::launch::KERNELS;
 use material::Need;
 
-/// What ptxas says of one kernel.
+/// Figures of ptxas for one kernel.
 #[derive(Debug, Default, Clone)]
 struct Usage {
     registers: u32,
@@ -117,7 +117,7 @@ fn read(report: &str) -> BTreeMap<String, Usage> {
     entries
 }
 
-/// What one ptxas makes of one module: a table for the reader, and what must not be.
+/// Figures of one ptxas for one module: a table for the reader, and what must not be.
 #[derive(Default)]
 struct Report {
     table: String,

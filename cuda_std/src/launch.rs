@@ -1,4 +1,4 @@
-//! What a launch needs to know of a kernel; `#[kernel]` derives all of it from the kernel's own signature.
+//! The description of a kernel that a launch needs; `#[kernel]` derives all of it from the kernel's own signature.
 //!
 //! A kernel `gather_transforms` comes with a struct `GatherTransforms`, which has a field for each of its arguments. The
 //! struct knows its entry point, the shape of its launch and the lengths of its arrays ([`Launch`]), and is listed in

@@ -1,4 +1,4 @@
-//! What a kernel written in Rust needs of the device.
+//! The device as a kernel written in Rust sees it.
 //!
 //! Names and shapes follow the `cuda_std` crate of Rust-CUDA: [`thread`] (indices, barrier), [`shared`] (dynamic
 //! shared memory), [`warp`] (shuffles, reductions), [`atomic`], [`mma`] (tensor cores), [`memory`] (wide loads),
@@ -36,7 +36,7 @@ pub use device::{atomic, memory, mma, shared, thread, warp};
 pub use emulated::{atomic, emulator, memory, mma, shared, thread, warp};
 pub use float::GpuFloat;
 
-/// What most kernels import.
+/// Imports of most kernels.
 pub mod prelude {
     pub use crate::{GpuFloat, atomic, kernel, memory, mma, shared, thread, warp};
 }

@@ -8,7 +8,7 @@ use crate::slice::VolumeShape;
 /// tell samples apart to about 1e-6.
 pub const TIE_TOLERANCE: f32 = 4e-6;
 
-/// What an orientation and a shift mean for a pixel.
+/// A sample with its orientation and shift, as its exact correlation is computed.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExactSample {

@@ -2,7 +2,7 @@
 
 use crate::math::Real;
 
-/// What is done to one raw image before its transform.
+/// Steps from one raw image to the one that is transformed.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ImageTask {

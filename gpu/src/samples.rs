@@ -3,7 +3,7 @@
 /// Weights below e^−CUTOFF of the largest cannot change a sum and are dropped.
 pub const CUTOFF: f32 = 45.0;
 
-/// What a selection over all weights of one image found (spec 01 §6.3). Weights are relative to the largest.
+/// Result of a selection over all weights of one image (spec 01 §6.3). Weights are relative to the largest.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Selection {
@@ -81,7 +81,7 @@ pub struct Parent {
     pub end: u32,
 }
 
-/// What the second pass found for one image.
+/// Result of the second pass for one image.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Alignment {

@@ -2,7 +2,7 @@
 //! always with the same spelling.
 
 use super::ParticleSet;
-use super::images::locate;
+use super::located::locate;
 use crate::formats::file_name::ImageName;
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};

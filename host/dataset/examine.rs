@@ -1,6 +1,6 @@
 //! Images that cannot be used: found one by one when they are read, or all of them before a run begins.
 
-use super::images::locate;
+use super::located::locate;
 use super::{DatasetError, ParticleSet, Pixels, power};
 use crate::errors::Message;
 use crate::formats::file_name::ImageName;

@@ -1,18 +1,16 @@
 //! Reading particle images in stack order.
 
 use super::examine::flaw;
+use super::located::locate;
+use super::open_stacks::OpenStacks;
 use super::scratch::Scratch;
 use super::{DatasetError, Particle, ParticleSet, Pixels, power};
 use crate::errors::{Code, Message};
 use crate::formats::file_name::{Format, ImageName};
-use crate::formats::mrc::{MrcError, StackReader};
 use half::f16;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-
-/// Most stacks kept open at a time: well below the usual limit of 1024 open files of a process.
-const MOST_OPEN: usize = 256;
+use std::sync::OnceLock;
 
 /// Gives out images of particles; keeps stacks open and, where they fit, images in memory.
 ///
@@ -20,7 +18,7 @@ const MOST_OPEN: usize = 256;
 #[derive(Debug)]
 pub struct ImageStore {
     paths: Vec<PathBuf>,
-    open: Mutex<OpenStacks>,
+    open: OpenStacks,
     /// Stacks of 16-bit floats.
     half: Vec<bool>,
     /// A place for the image of each particle, where images are kept once they were read.
@@ -32,55 +30,13 @@ pub struct ImageStore {
     warnings: Vec<String>,
 }
 
-/// The stacks that are open now; the one unused for longest is closed first.
-#[derive(Debug, Default)]
-struct OpenStacks {
-    readers: HashMap<usize, (u64, Arc<StackReader>)>,
-    clock: u64,
-}
-
-/// Where an image file was found.
-pub(super) struct Located {
-    pub path: PathBuf,
-    /// Not in the current folder but beside the STAR file.
-    pub beside_star_file: bool,
-}
-
-/// Find an image file of a STAR file; an error says where it was looked for.
-pub(super) fn locate(image: &str, star_file: &Path) -> Result<Located, Message> {
-    let path = PathBuf::from(image);
-    if path.exists() {
-        return Ok(Located {
-            path,
-            beside_star_file: false,
-        });
-    }
-    let folder = star_file.parent().unwrap_or(Path::new(""));
-    let beside = folder.join(image);
-    if path.is_relative() && beside.exists() {
-        return Ok(Located {
-            path: beside,
-            beside_star_file: true,
-        });
-    }
-    let current = std::env::current_dir().unwrap_or_default();
-    Err(Code::STACK_MISSING.says(match path.is_relative() {
-        true => format!(
-            "the image file {image} is neither in the current folder ({}) nor in that of the STAR file; paths are \
-             relative to the folder in which the program is started: start it in the project folder",
-            current.display()
-        ),
-        false => format!("the image file {image} does not exist; was the data set moved?"),
-    }))
-}
-
 impl ImageStore {
     /// Open every stack of the set, checking that each slice exists and that boxes agree with the optics table.
     /// With `keep`, images are kept in memory once they were read.
     pub fn open(set: &ParticleSet, keep: bool) -> Result<Self, DatasetError> {
         let mut store = ImageStore {
             paths: Vec::new(),
-            open: Mutex::default(),
+            open: OpenStacks::default(),
             half: Vec::new(),
             kept: None,
             powers: set.particles.iter().map(|_| OnceLock::new()).collect(),
@@ -160,7 +116,7 @@ impl ImageStore {
             }
         }
         // Readers of the stacks themselves.
-        *lock(&self.open) = OpenStacks::default();
+        self.open = OpenStacks::default();
         Ok(found)
     }
 
@@ -254,7 +210,8 @@ impl ImageStore {
         }
         self.paths.push(located.path);
         let reader = self
-            .reader(stack)
+            .open
+            .reader(&self.paths, stack)
             .map_err(|e| blame(first, Message::of(&e)))?;
         self.half.push(reader.is_half());
         let (width, height) = reader.shape();
@@ -312,7 +269,8 @@ impl ImageStore {
         let particle = &set.particles[index];
         let blame = |message: Message| DatasetError::from(message.about(set.describe(index)));
         let reader = self
-            .reader(particle.stack)
+            .open
+            .reader(&self.paths, particle.stack)
             .map_err(|e| blame(Message::of(&e)))?;
         let count = set.optics[particle.optics_group].box_size.pow(2);
         let pixels =
@@ -328,38 +286,9 @@ impl ImageStore {
             )))),
         }
     }
-
-    /// The open reader of a stack.
-    fn reader(&self, stack: usize) -> Result<Arc<StackReader>, MrcError> {
-        let mut open = lock(&self.open);
-        open.clock += 1;
-        let now = open.clock;
-        if let Some((used, reader)) = open.readers.get_mut(&stack) {
-            *used = now;
-            return Ok(reader.clone());
-        }
-        let reader = Arc::new(StackReader::open_partial(&self.paths[stack])?);
-        if open.readers.len() >= MOST_OPEN {
-            let oldest = open
-                .readers
-                .iter()
-                .min_by_key(|(_, (used, _))| *used)
-                .map(|(&stack, _)| stack);
-            oldest.map(|stack| open.readers.remove(&stack));
-        }
-        open.readers.insert(stack, (now, reader.clone()));
-        Ok(reader)
-    }
 }
 
-/// A thread that panicked while holding the lock leaves a map that is still valid.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// Particles of each stack in slice order.
+/// Returns the particles of each stack in slice order.
 fn particles_of_stacks(set: &ParticleSet) -> Vec<Vec<usize>> {
     let mut of_stack = vec![Vec::new(); set.stacks.len()];
     for (index, particle) in set.particles.iter().enumerate() {
@@ -526,27 +455,5 @@ mod tests {
         );
         file.set_len(1024 + 16).unwrap();
         assert!(refused(&whole).contains("image 2 is missing and 1 are complete"));
-    }
-
-    #[test]
-    fn the_stack_unused_for_longest_is_closed() {
-        let folder = tempfile::tempdir().unwrap();
-        let set = set(folder.path(), &[[1.0; 4]], &["1@a.mrcs"]);
-        let store = ImageStore {
-            paths: vec![folder.path().join("a.mrcs"); MOST_OPEN + 2],
-            open: Mutex::default(),
-            kept: None,
-            half: vec![false; MOST_OPEN + 2],
-            powers: Vec::new(),
-            scratch: None,
-            warnings: Vec::new(),
-        };
-        (0..MOST_OPEN).for_each(|stack| drop(store.reader(stack).unwrap()));
-        store.reader(0).unwrap();
-        store.reader(MOST_OPEN).unwrap();
-        let open = lock(&store.open);
-        assert_eq!(open.readers.len(), MOST_OPEN);
-        assert!(open.readers.contains_key(&0) && !open.readers.contains_key(&1));
-        assert_eq!(set.stacks.len(), 1);
     }
 }

@@ -32,55 +32,91 @@ pub(super) fn read_optics(
         groups: Vec::new(),
         index: HashMap::new(),
     };
-    let mut without_box = false;
+    let without_box = !table.has("rlnImageSize");
     for row in 0..table.len() {
-        let fail = |code, table: &Table, message: String| {
-            DatasetError::about(
-                code,
-                path,
-                format!("{}: {message}", table.place(row, "rlnOpticsGroup")),
-            )
-        };
-        let number = match table.has("rlnOpticsGroup") {
-            true => table.integer(row, "rlnOpticsGroup")?,
-            false if table.len() == 1 => 1,
-            false => {
-                return Err(fail(
-                    Code::OPTICS_GROUPS,
-                    table,
-                    "several optics groups need the column rlnOpticsGroup".into(),
-                ));
-            }
-        };
-        if optics.index.insert(number, row).is_some() {
-            return Err(fail(
+        let row = Row { path, table, row };
+        let number = row.number()?;
+        if optics.index.insert(number, row.row).is_some() {
+            return Err(row.fail(
                 Code::OPTICS_GROUPS,
-                table,
                 format!(
                     "optics group {number} is there twice; give each group a number of its own"
                 ),
             ));
         }
-        if table.has("rlnImageDimensionality") && table.integer(row, "rlnImageDimensionality")? != 2
-        {
-            return Err(fail(
+        let pixel_size = row.pixel_size(number, options, warnings)?;
+        let box_size = row.box_size(|| box_of(number))?;
+        let group = group(table, row.row, number, pixel_size, box_size)?;
+        if options.need_ctf && !group.ctf_corrected {
+            let missing = missing_microscope(&group);
+            if !missing.is_empty() {
+                return Err(row.fail(
+                    Code::CTF_PARAMETERS,
+                    format!(
+                        "CTF correction (--ctf) needs {} in the optics table; add it, or run without --ctf",
+                        missing.join(", ")
+                    ),
+                ));
+            }
+        }
+        optics.groups.push(group);
+    }
+    complete(table, &optics, without_box, warnings);
+    Ok(optics)
+}
+
+/// A row of the optics table.
+struct Row<'a> {
+    path: &'a Path,
+    table: &'a Table,
+    row: usize,
+}
+
+impl Row<'_> {
+    fn fail(&self, code: Code, message: String) -> DatasetError {
+        let place = self.table.place(self.row, "rlnOpticsGroup");
+        DatasetError::about(code, self.path, format!("{place}: {message}"))
+    }
+
+    /// Returns the number of the group, whose images must be 2D.
+    fn number(&self) -> Result<i64, DatasetError> {
+        let number = match self.table.has("rlnOpticsGroup") {
+            true => self.table.integer(self.row, "rlnOpticsGroup")?,
+            false if self.table.len() == 1 => 1,
+            false => {
+                return Err(self.fail(
+                    Code::OPTICS_GROUPS,
+                    "several optics groups need the column rlnOpticsGroup".into(),
+                ));
+            }
+        };
+        let label = "rlnImageDimensionality";
+        if self.table.has(label) && self.table.integer(self.row, label)? != 2 {
+            return Err(self.fail(
                 Code::PARTICLE_KIND,
-                table,
                 "the particles are not 2D images; subtomograms cannot be refined by this program. Refine them with RELION"
                     .into(),
             ));
         }
-        let pixel_size = pixel_size(table, row, options)?.ok_or_else(|| {
-            fail(
+        Ok(number)
+    }
+
+    /// Returns Å per pixel; warns where `--angpix` says otherwise.
+    fn pixel_size(
+        &self,
+        number: i64,
+        options: &ReadOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<f64, DatasetError> {
+        let pixel_size = pixel_size(self.table, self.row, options)?.ok_or_else(|| {
+            self.fail(
                 Code::PIXEL_SIZE,
-                table,
                 "the pixel size is missing (rlnImagePixelSize); give it with --angpix".into(),
             )
         })?;
         if !(pixel_size.is_finite() && pixel_size > 0.0) {
-            return Err(fail(
+            return Err(self.fail(
                 Code::PIXEL_SIZE,
-                table,
                 format!(
                     "the pixel size is {} Å; it must be positive: correct rlnImagePixelSize",
                     Angstrom(pixel_size)
@@ -93,44 +129,32 @@ pub(super) fn read_optics(
             warnings.push(format!(
                 "--angpix gives {} Å per pixel, {} gives {} for optics group {number}: the file counts",
                 Angstrom(given),
-                path.display(),
+                self.path.display(),
                 Angstrom(pixel_size)
             ));
         }
-        let box_size = match table.has("rlnImageSize") {
-            true => table.integer(row, "rlnImageSize")?,
-            false => {
-                without_box = true;
-                box_of(number)? as i64
-            }
+        Ok(pixel_size)
+    }
+
+    /// Returns the box in pixels; `of_image` gives that of the first image where the table lacks it.
+    fn box_size(
+        &self,
+        of_image: impl FnOnce() -> Result<usize, DatasetError>,
+    ) -> Result<usize, DatasetError> {
+        let box_size = match self.table.has("rlnImageSize") {
+            true => self.table.integer(self.row, "rlnImageSize")?,
+            false => of_image()? as i64,
         };
         if box_size < 2 || box_size % 2 != 0 || box_size > 1 << 15 {
-            return Err(fail(
+            return Err(self.fail(
                 Code::IMAGE_SIZE,
-                table,
                 format!(
                     "the images have {box_size} pixels a side; an even number is needed: extract or crop them again"
                 ),
             ));
         }
-        let group = group(table, row, number, pixel_size, box_size as usize)?;
-        if options.need_ctf && !group.ctf_corrected {
-            let missing = missing_microscope(&group);
-            if !missing.is_empty() {
-                return Err(fail(
-                    Code::CTF_PARAMETERS,
-                    table,
-                    format!(
-                        "CTF correction (--ctf) needs {} in the optics table; add it, or run without --ctf",
-                        missing.join(", ")
-                    ),
-                ));
-            }
-        }
-        optics.groups.push(group);
+        Ok(box_size as usize)
     }
-    complete(table, &optics, without_box, warnings);
-    Ok(optics)
 }
 
 /// Labels of the microscope's values that the CTF needs and the group lacks.

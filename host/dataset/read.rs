@@ -1,9 +1,9 @@
 //! From STAR tables to particles.
 
-use super::columns::Columns;
-use super::images::{Located, locate};
-use super::optics::{Optics, read_optics};
-use super::{CtfFields, DatasetError, Particle, ParticleSet, ReadOptions, groups, legacy};
+use super::located::{Located, locate};
+use super::optics::read_optics;
+use super::particle_columns::read_particles;
+use super::{DatasetError, Particle, ParticleSet, ReadOptions, groups, legacy};
 use crate::errors::listed::listed;
 use crate::errors::{Code, Message};
 use crate::formats::file_name::ImageName;
@@ -178,144 +178,6 @@ fn order_by_micrograph(table: &Table) -> Result<Vec<usize>, DatasetError> {
         order.sort_by_key(|&row| names[row]);
     }
     Ok(order)
-}
-
-/// Particles in table order; stacks, scale groups and ids are set later.
-fn read_particles(
-    path: &Path,
-    table: &Table,
-    optics: &Optics,
-    options: &ReadOptions,
-) -> Result<Vec<Particle>, DatasetError> {
-    let columns = Columns { path, table };
-    let ctf_is_used = options.need_ctf && optics.groups.iter().any(|g| !g.ctf_corrected);
-    if ctf_is_used && !table.has("rlnDefocusU") {
-        return Err(DatasetError::about(
-            Code::CTF_PARAMETERS,
-            path,
-            format!(
-                "CTF correction (--ctf) needs the column rlnDefocusU (and rlnDefocusV, rlnDefocusAngle) in table \
-                 data_{}; estimate the CTF first, or run without --ctf",
-                table.name()
-            ),
-        ));
-    }
-    let optics_group = optics_groups(&columns, optics)?;
-    let half = halves(&columns)?;
-    let defocus_u = columns.reals("rlnDefocusU", 0.0)?;
-    let defocus_v = match table.has("rlnDefocusV") {
-        true => columns.reals("rlnDefocusV", 0.0)?,
-        false => defocus_u.clone(),
-    };
-    let defocus_angle = columns.reals("rlnDefocusAngle", 0.0)?;
-    let b_factor = columns.reals("rlnCtfBfactor", 0.0)?;
-    let scale = columns.reals("rlnCtfScalefactor", 1.0)?;
-    let phase_shift = columns.reals("rlnPhaseShift", 0.0)?;
-    let rot = columns.angles("rlnAngleRot")?;
-    let tilt = columns.angles("rlnAngleTilt")?;
-    let psi = columns.angles("rlnAnglePsi")?;
-    let x = columns.reals("rlnOriginXAngst", 0.0)?;
-    let y = columns.reals("rlnOriginYAngst", 0.0)?;
-    let rot_prior = columns.priors("rlnAngleRotPrior")?;
-    let tilt_prior = columns.priors("rlnAngleTiltPrior")?;
-    let psi_prior = columns.priors("rlnAnglePsiPrior")?;
-    let x_prior = columns.priors("rlnOriginXPriorAngst")?;
-    let y_prior = columns.priors("rlnOriginYPriorAngst")?;
-    let class = columns.integers("rlnClassNumber", 0)?;
-    let norm = columns.reals("rlnNormCorrection", 1.0)?;
-    let log_likelihood = columns.reals("rlnLogLikeliContribution", 0.0)?;
-    let max_probability = columns.reals("rlnMaxValueProbDistribution", 0.0)?;
-    let significant_samples = columns.integers("rlnNrOfSignificantSamples", 0)?;
-    Ok((0..table.len())
-        .map(|row| Particle {
-            id: row,
-            stack: 0,
-            slice: 0,
-            optics_group: optics_group[row],
-            scale_group: 0,
-            half: half[row],
-            ctf: CtfFields {
-                defocus_u: defocus_u[row],
-                defocus_v: defocus_v[row],
-                defocus_angle: defocus_angle[row],
-                b_factor: b_factor[row],
-                scale: scale[row],
-                phase_shift: phase_shift[row],
-            },
-            rot: rot[row],
-            tilt: tilt[row],
-            psi: psi[row],
-            origin: [x[row], y[row]],
-            angle_prior: [rot_prior[row], tilt_prior[row], psi_prior[row]],
-            origin_prior: [x_prior[row], y_prior[row]],
-            class: class[row] as usize,
-            norm: norm[row],
-            log_likelihood: log_likelihood[row],
-            max_probability: max_probability[row],
-            significant_samples: significant_samples[row] as usize,
-        })
-        .collect())
-}
-
-/// Index of each row's optics group.
-fn optics_groups(columns: &Columns, optics: &Optics) -> Result<Vec<usize>, DatasetError> {
-    let table = columns.table;
-    if !table.has("rlnOpticsGroup") {
-        return match optics.groups.len() {
-            1 => Ok(vec![0; table.len()]),
-            n => Err(DatasetError::about(
-                Code::OPTICS_GROUPS,
-                columns.path,
-                format!(
-                    "there are {n} optics groups, but table data_{} has no column rlnOpticsGroup that says which \
-                     particle belongs to which; add it",
-                    table.name()
-                ),
-            )),
-        };
-    }
-    let numbers = table.integer_column("rlnOpticsGroup")?;
-    let index = |(row, number): (usize, i64)| {
-        optics.index.get(&number).copied().ok_or_else(|| {
-            let message = format!(
-                "optics group {number} is not in the optics table, which has {}; add it there, or correct the number",
-                known(&optics.index)
-            );
-            columns.blame(Code::OPTICS_GROUPS, row, "rlnOpticsGroup", &message)
-        })
-    };
-    numbers.into_iter().enumerate().map(index).collect()
-}
-
-/// The numbers of groups, in words.
-fn known(groups: &HashMap<i64, usize>) -> String {
-    let mut numbers: Vec<i64> = groups.keys().copied().collect();
-    numbers.sort_unstable();
-    let words: Vec<String> = numbers.iter().map(i64::to_string).collect();
-    words.join(", ")
-}
-
-/// Half-set of each row: 1 or 2 for all, or 0 for all.
-fn halves(columns: &Columns) -> Result<Vec<u8>, DatasetError> {
-    let label = "rlnRandomSubset";
-    let numbers = columns.integers(label, 0)?;
-    if let Some(row) = numbers.iter().position(|&n| n > 2) {
-        let message = format!(
-            "the half-set is {}; it must be 1 or 2. Correct it, or remove the column to have half-sets drawn",
-            numbers[row]
-        );
-        return Err(columns.blame(Code::HALF_SETS, row, label, &message));
-    }
-    let assigned = numbers.iter().filter(|&&n| n > 0).count();
-    if assigned > 0
-        && let Some(row) = numbers.iter().position(|&n| n == 0)
-    {
-        let message = format!(
-            "this particle has no half-set (0), but {assigned} others have one; assign all, or remove the column"
-        );
-        return Err(columns.blame(Code::HALF_SETS, row, label, &message));
-    }
-    Ok(numbers.into_iter().map(|n| n as u8).collect())
 }
 
 /// Split image names; gives the stacks in order of first appearance.

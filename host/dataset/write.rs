@@ -1,61 +1,12 @@
 //! From particles to STAR tables.
 
 use super::labels::{carry, kind};
+use super::particle_columns::{Added, COLUMNS, Written, written};
 use super::{DatasetError, Particle, ParticleSet};
 use crate::errors::Code;
 use crate::formats::star::{LoopWriter, StarError, Table, replace_file};
 use std::io::{self, Write};
 use std::path::Path;
-
-/// Where the cells of an output column come from.
-enum Source {
-    /// From the particle as it is now.
-    Real(fn(&Particle) -> f64),
-    /// From the particle as it is now.
-    Integer(fn(&Particle) -> i64),
-    /// From the table that was read.
-    Table,
-}
-
-/// Returns the source of the values of a column of the particle table.
-fn source(label: &str) -> Source {
-    match label {
-        "rlnOpticsGroup" => Source::Integer(|p| p.optics_group as i64 + 1),
-        "rlnGroupNumber" => Source::Integer(|p| p.scale_group as i64 + 1),
-        "rlnAngleRot" => Source::Real(|p| p.rot),
-        "rlnAngleTilt" => Source::Real(|p| p.tilt),
-        "rlnAnglePsi" => Source::Real(|p| p.psi),
-        "rlnOriginXAngst" => Source::Real(|p| p.origin[0]),
-        "rlnOriginYAngst" => Source::Real(|p| p.origin[1]),
-        "rlnClassNumber" => Source::Integer(|p| p.class as i64),
-        "rlnNormCorrection" => Source::Real(|p| p.norm),
-        "rlnRandomSubset" => Source::Integer(|p| i64::from(p.half)),
-        "rlnLogLikeliContribution" => Source::Real(|p| p.log_likelihood),
-        "rlnMaxValueProbDistribution" => Source::Real(|p| p.max_probability),
-        "rlnNrOfSignificantSamples" => Source::Integer(|p| p.significant_samples as i64),
-        _ => Source::Table,
-    }
-}
-
-/// Columns added when the input lacks them, in RELION's order (spec 03 §1.3).
-const ADDED: &[&str] = &[
-    "rlnOpticsGroup",
-    "rlnGroupNumber",
-    "rlnAngleRot",
-    "rlnAngleTilt",
-    "rlnAnglePsi",
-    "rlnOriginXAngst",
-    "rlnOriginYAngst",
-    "rlnClassNumber",
-    "rlnNormCorrection",
-];
-
-/// Added once the particles have results.
-const STATISTICS: &[&str] = &[
-    "rlnLogLikeliContribution",
-    "rlnMaxValueProbDistribution",
-    "rlnNrOfSignificantSamples",
-];
 
 pub(super) fn write(
     set: &ParticleSet,
@@ -71,12 +22,15 @@ pub(super) fn write(
             labels.push(label);
         }
     };
-    ADDED.iter().copied().for_each(&mut add);
-    if with_halves {
-        add("rlnRandomSubset");
-    }
-    if with_statistics {
-        STATISTICS.iter().copied().for_each(&mut add);
+    for (when, holds) in [
+        (Added::Always, true),
+        (Added::WithHalves, with_halves),
+        (Added::WithResults, with_statistics),
+    ] {
+        let added = COLUMNS
+            .iter()
+            .filter(|column| holds && column.added == when);
+        added.map(|column| column.label).for_each(&mut add);
     }
     if set.particles.len() != input.len() {
         return Err(StarError {
@@ -122,19 +76,19 @@ fn write_particles(
 ) -> io::Result<()> {
     let mut columns = Vec::new();
     for label in labels {
-        let texts = match source(label) {
-            Source::Table => Some(input.texts(label).map_err(io::Error::other)?),
-            _ => None,
+        let texts = match written(label) {
+            None => Some(input.texts(label).map_err(io::Error::other)?),
+            Some(_) => None,
         };
-        columns.push((source(label), kind(label), texts));
+        columns.push((written(label), kind(label), texts));
     }
     let mut rows = LoopWriter::begin(out, "particles", labels)?;
     for particle in particles {
-        for (source, kind, texts) in &mut columns {
-            match source {
-                Source::Real(value) => rows.real(value(particle)),
-                Source::Integer(value) => rows.integer(value(particle)),
-                Source::Table => {
+        for (written, kind, texts) in &mut columns {
+            match written {
+                Some(Written::Real(value)) => rows.real(value(particle)),
+                Some(Written::Integer(value)) => rows.integer(value(particle)),
+                None => {
                     let text = texts.as_mut().and_then(Iterator::next);
                     carry(&mut rows, *kind, text.unwrap_or(""));
                 }

@@ -21,6 +21,7 @@ mod panics;
 mod shell;
 mod table;
 mod tell;
+mod wrapping;
 
 pub use entry::{Code, Entry};
 pub use failure::{Failure, OnFailure};
@@ -30,6 +31,7 @@ pub use panics::{Panicked, catch_panics};
 pub use shell::shell_word;
 pub use table::entries;
 pub use tell::{end_open_line, line_is_open, tell};
+pub(crate) use wrapping::wrapping_error;
 
 /// An error that knows the code of its kind. Where it wraps another, the inner one's code counts: it is nearer to the cause.
 pub trait Coded: std::error::Error {

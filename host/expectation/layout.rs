@@ -114,6 +114,54 @@ fn correlation_weights(pixels: &PixelList, size: usize) -> Vec<f32> {
     pixels.x.iter().zip(&pixels.y).map(weight).collect()
 }
 
+/// Returns 1/σ² of each listed pixel, with the factor of `--sigma2_fudge`; 0 beyond the model's box.
+fn inverse_variance(
+    input: &IterationInput,
+    group: usize,
+    pixels: &PixelList,
+    model_shell: &[usize],
+) -> Result<Vec<f32>, ExpectationError> {
+    let noise = &input.model.noise[group];
+    let mut inverse_variance = Vec::with_capacity(pixels.len());
+    for &shell in &pixels.shell {
+        let value = match noise.get(model_shell[shell]) {
+            Some(&sigma2) if sigma2 > 0.0 && sigma2.is_finite() => {
+                1.0 / (input.options.sigma2_fudge * sigma2)
+            }
+            Some(sigma2) => {
+                return Err(Code::NOISE_SPECTRUM.says(format!(
+                    "the noise spectrum of optics group '{}' is {sigma2} in shell {} (of {}), so images cannot be \
+                     compared there. Likely causes: too few particles in the group, images that were filtered or \
+                     are constant, or a wrong pixel size. Merge small optics groups or check their images.",
+                    input.optics[group].name,
+                    model_shell[shell],
+                    noise.len().saturating_sub(1),
+                )).into());
+            }
+            None => 0.0,
+        };
+        inverse_variance.push(value as f32);
+    }
+    Ok(inverse_variance)
+}
+
+/// Returns the coarse shifts and those of all their children, pixels of `pixel_size` Å, and the children per shift.
+fn shifts(input: &IterationInput, pixel_size: f64) -> (Vec<[f64; 2]>, Vec<[f64; 2]>, usize) {
+    if input.options.skip_align {
+        // The sub-pixel remainder is applied to the image itself: a single, zero shift is left.
+        return (vec![[0.0; 2]], vec![[0.0; 2]], 1);
+    }
+    let (sampling, oversampling) = (input.sampling, input.options.oversampling);
+    let all = |oversampling| -> Vec<[f64; 2]> {
+        (0..sampling.translations.len())
+            .flat_map(|t| sampling.shifts(t, oversampling))
+            .map(|shift| shift.map(|angstrom| angstrom / pixel_size))
+            .collect()
+    };
+    let children = sampling.translation_children(oversampling);
+    (all(0), all(oversampling), children)
+}
+
 impl GroupLayout {
     /// Layout of optics group `group`.
     pub fn new(input: &IterationInput, group: usize) -> Result<Self, ExpectationError> {
@@ -125,26 +173,7 @@ impl GroupLayout {
         let model_shell: Vec<usize> = (0..=optics.box_size / 2)
             .map(|s| shells::round(remap * s as f64).max(0) as usize)
             .collect();
-        let mut inverse_variance = Vec::with_capacity(pixels.len());
-        for &shell in &pixels.shell {
-            let value = match noise.get(model_shell[shell]) {
-                Some(&sigma2) if sigma2 > 0.0 && sigma2.is_finite() => {
-                    1.0 / (options.sigma2_fudge * sigma2)
-                }
-                Some(sigma2) => {
-                    return Err(Code::NOISE_SPECTRUM.says(format!(
-                        "the noise spectrum of optics group '{}' is {sigma2} in shell {} (of {}), so images cannot be \
-                         compared there. Likely causes: too few particles in the group, images that were filtered or \
-                         are constant, or a wrong pixel size. Merge small optics groups or check their images.",
-                        optics.name,
-                        model_shell[shell],
-                        noise.len().saturating_sub(1),
-                    )).into());
-                }
-                None => 0.0,
-            };
-            inverse_variance.push(value as f32);
-        }
+        let inverse_variance = inverse_variance(input, group, &pixels, &model_shell)?;
         let weights = |size: usize| match input.criterion {
             Criterion::Likelihood => {
                 let mut weight = inverse_variance.clone();
@@ -181,24 +210,7 @@ impl GroupLayout {
             })
             .transpose()
             .map_err(|e| Message::of(&e))?;
-        let in_pixels = |s: [f64; 2]| [s[0] / optics.pixel_size, s[1] / optics.pixel_size];
-        let (coarse_shifts, fine_shifts, shift_children) = if options.skip_align {
-            // The sub-pixel remainder is applied to the image itself: a single, zero shift is left.
-            (vec![[0.0; 2]], vec![[0.0; 2]], 1)
-        } else {
-            let sampling = input.sampling;
-            let all = |oversampling| -> Vec<[f64; 2]> {
-                (0..sampling.translations.len())
-                    .flat_map(|t| sampling.shifts(t, oversampling))
-                    .map(in_pixels)
-                    .collect()
-            };
-            (
-                all(0),
-                all(options.oversampling),
-                sampling.translation_children(options.oversampling),
-            )
-        };
+        let (coarse_shifts, fine_shifts, shift_children) = shifts(input, optics.pixel_size);
         Ok(Self {
             box_size: optics.box_size,
             pixel_size: optics.pixel_size,

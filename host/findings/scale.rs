@@ -11,7 +11,7 @@ const STEPS: i32 = 15;
 const DIFFERENCE: f64 = 0.025;
 /// Correlation that map and reference must reach: others are of different molecules.
 const ALIKE: f64 = 0.8;
-/// What the rescaled reference lacks to a perfect correlation must be less than this share of what it lacks as it is: a map of
+/// The rescaled reference must lack less than this share of what the reference as it is lacks to a perfect correlation: a map of
 /// noise fits many sizes about as well.
 const BETTER: f64 = 0.7;
 

@@ -10,3 +10,4 @@ pub mod reference;
 pub mod shape;
 pub mod shells;
 pub mod sums;
+pub mod window;

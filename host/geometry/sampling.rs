@@ -1,9 +1,12 @@
 //! The grid of orientations and translations and its oversampling (spec 01 §4).
 
 mod directions;
+mod perturbation;
+mod translations;
 
 use super::views::Views;
 use super::{Matrix3, euler, healpix, symmetry::PointGroup};
+use translations::disc_of_translations;
 
 /// A coarse direction of the asymmetric unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -290,17 +293,6 @@ impl Sampling {
             .collect()
     }
 
-    /// Draw the next perturbation (spec 01 §4.6) from a generator already seeded: x + U(f/2, f), wrapped into [−f, f].
-    /// Without a perturbation factor nothing is drawn.
-    pub fn perturb(&mut self, random: &mut super::random::CRandom) {
-        let factor = self.perturbation_factor;
-        if factor <= 0.0 {
-            return;
-        }
-        let step = random.uniform(0.5 * factor as f32, factor as f32);
-        self.perturbation = wrap(self.perturbation + f64::from(step), -factor, factor);
-    }
-
     /// E(xΔ, xΔ, xΔ), by which orientation matrices are multiplied from the right. Class averages have none: their psi is
     /// perturbed itself.
     fn angular_perturbation(&self) -> Option<Matrix3> {
@@ -364,38 +356,9 @@ fn centred_children(centre: f64, step: f64, oversampling: u32) -> impl Iterator<
     })
 }
 
-/// Grid points (x outer, y inner) with x² + y² < range² + 0.001 Å².
-fn disc_of_translations(range: f64, step: f64) -> Vec<[f64; 2]> {
-    // A step of nothing has no grid; the negated comparison also catches NaN.
-    if !(step > 0.0 && range > 0.0) {
-        return vec![[0.0, 0.0]];
-    }
-    let m = (range / step).ceil() as i64;
-    let mut translations = Vec::new();
-    for i in -m..=m {
-        for j in -m..=m {
-            let (x, y) = (i as f64 * step, j as f64 * step);
-            if x * x + y * y < range * range + 0.001 {
-                translations.push([x, y]);
-            }
-        }
-    }
-    translations
-}
-
-/// Add or subtract whole periods until x lies in [low, high] (spec 01 §0.1).
-fn wrap(x: f64, low: f64, high: f64) -> f64 {
-    if (low..=high).contains(&x) {
-        return x;
-    }
-    let period = high - low;
-    x - ((x - low) / period).floor() * period
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::geometry::random::CRandom;
 
     fn sampling(order: u32, group: &str) -> Sampling {
         let group = PointGroup::parse(group).unwrap();
@@ -449,87 +412,6 @@ mod tests {
         assert_eq!(s.orientations(0, 3, 0), [euler::matrix(0.0, 0.0, 39.0)]);
         let finer = s.with_steps(2, 6.0, 12.0, 4.0);
         assert!(finer.in_plane && finer.n_psi() == 60 && finer.perturbation == 0.25);
-    }
-
-    #[test]
-    fn numbers_of_translations() {
-        // Range and step in pixels of 1 Å (spec 01 §4.2).
-        let table = [
-            (3.0, 2.0, 9),
-            (4.0, 2.0, 13),
-            (5.0, 2.0, 21),
-            (6.0, 2.0, 29),
-            (5.0, 1.0, 81),
-            (6.0, 1.0, 113),
-            (3.0, 1.0, 29),
-            (10.0, 2.0, 81),
-        ];
-        for (range, step, n) in table {
-            assert_eq!(disc_of_translations(range, step).len(), n, "{range}/{step}");
-        }
-        let list = disc_of_translations(5.0, 2.0);
-        assert_eq!(list[..3], [[-4.0, -2.0], [-4.0, 0.0], [-4.0, 2.0]]);
-        assert_eq!(disc_of_translations(5.0, 0.0), [[0.0, 0.0]]);
-        assert_eq!(disc_of_translations(0.0, 1.0), [[0.0, 0.0]]);
-    }
-
-    #[test]
-    fn perturbations_of_the_specification() {
-        let sequences = [
-            (
-                1u32,
-                [
-                    -0.114708960,
-                    0.275636077,
-                    -0.245249450,
-                    0.073436946,
-                    0.357296646,
-                    -0.270977318,
-                ],
-            ),
-            (
-                1399,
-                [
-                    -0.237170815,
-                    0.155443490,
-                    -0.362790048,
-                    0.085173130,
-                    0.372050583,
-                    -0.252280116,
-                ],
-            ),
-            (
-                0,
-                [
-                    -0.079906106,
-                    0.345337987,
-                    -0.264316976,
-                    0.214797497,
-                    -0.466516107,
-                    -0.182656407,
-                ],
-            ),
-        ];
-        for (seed, expected) in sequences {
-            let mut s = sampling(0, "C1");
-            s.perturb(&mut CRandom::new(1));
-            assert!((s.perturbation - 0.460046947).abs() < 5e-10);
-            for (iteration, expected) in (1..).zip(expected) {
-                s.perturb(&mut CRandom::new(seed + iteration));
-                assert!(
-                    (s.perturbation - expected).abs() < 5e-10,
-                    "seed {seed} iteration {iteration}: {} is not {expected}",
-                    s.perturbation
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn no_factor_no_perturbation() {
-        let mut s = Sampling::new(0, -1.0, PointGroup::c1(), -91.0, 1.0, 1.0, 0.0);
-        s.perturb(&mut CRandom::new(1));
-        assert_eq!(s.perturbation, 0.0);
     }
 
     #[test]
@@ -604,13 +486,5 @@ mod tests {
             s.shifts(i, 1),
             [[0.0, 8.0], [0.0, 12.0], [4.0, 8.0], [4.0, 12.0]]
         );
-    }
-
-    #[test]
-    fn wrapping_keeps_both_ends() {
-        assert_eq!(wrap(0.5, -0.5, 0.5), 0.5);
-        assert_eq!(wrap(-0.5, -0.5, 0.5), -0.5);
-        assert_eq!(wrap(0.75, -0.5, 0.5), -0.25);
-        assert_eq!(wrap(-0.75, -0.5, 0.5), 0.25);
     }
 }

@@ -4,6 +4,7 @@ use super::entry::{Kind, OnContinue, OptionEntry, Treatment};
 use super::error::OptionsError;
 use super::help::{Help, refused_matches};
 use super::table;
+use super::values::{check_value, is_default, parse_bytes, parse_integer, parse_real};
 use std::collections::HashMap;
 
 /// Task that a command line asks for.
@@ -254,74 +255,12 @@ fn row(name: &'static str) -> &'static OptionEntry {
     table::find(name).unwrap_or_else(|| unreachable!("{name} is not in the option table"))
 }
 
-/// Beyond it no RELION option has a meaning, and RELION's own integers end there.
-const LARGEST_INTEGER: f64 = i32::MAX as f64;
-
 /// Dashes that begin a word, those of typesetting among them.
 const DASHES: [char; 4] = ['-', '–', '—', '−'];
 
 /// Returns whether a word consists of dashes only.
 fn is_dashes(word: &str) -> bool {
     !word.is_empty() && word.chars().all(|c| DASHES.contains(&c))
-}
-
-fn is_default(entry: &OptionEntry, value: &str) -> bool {
-    match entry.kind {
-        Kind::Integer | Kind::Real => parse_real(value) == parse_real(entry.default),
-        _ => value == entry.default,
-    }
-}
-
-fn check_value(entry: &'static OptionEntry, value: &str) -> Result<(), OptionsError> {
-    let (fits, expected) = match entry.kind {
-        Kind::Flag | Kind::Text | Kind::OptionalText => (true, ""),
-        Kind::Integer => match parse_real(value) {
-            Some(number) if number.abs() > LARGEST_INTEGER => {
-                (false, "a whole number of at most 2147483647")
-            }
-            _ => (parse_integer(value).is_some(), "a whole number"),
-        },
-        Kind::Real => (parse_real(value).is_some(), "a number"),
-        Kind::Bytes => (
-            parse_bytes(value).is_some(),
-            "a number of bytes such as 20G",
-        ),
-    };
-    if fits {
-        Ok(())
-    } else {
-        Err(OptionsError::NotANumber {
-            option: entry.name,
-            expected,
-            value: value.to_owned(),
-        })
-    }
-}
-
-/// A finite decimal number.
-fn parse_real(text: &str) -> Option<f64> {
-    text.trim().parse::<f64>().ok().filter(|v| v.is_finite())
-}
-
-/// A whole number, also written as 25.0; RELION's C parser takes both.
-fn parse_integer(text: &str) -> Option<i64> {
-    let value = parse_real(text)?;
-    (value.fract() == 0.0 && value.abs() <= LARGEST_INTEGER).then_some(value as i64)
-}
-
-/// A number with an optional suffix (K, M, G, T, with or without B or iB), in powers of 1024.
-fn parse_bytes(text: &str) -> Option<u64> {
-    let text = text.trim().to_ascii_uppercase();
-    let digits = text.trim_end_matches('B').trim_end_matches('I').trim_end();
-    let (number, exponent) = match digits.char_indices().next_back()? {
-        (at, 'K') => (&digits[..at], 1),
-        (at, 'M') => (&digits[..at], 2),
-        (at, 'G') => (&digits[..at], 3),
-        (at, 'T') => (&digits[..at], 4),
-        _ => (digits, 0),
-    };
-    let value = parse_real(number)? * 1024f64.powi(exponent);
-    (value > 0.0 && value < 1e18).then_some(value as u64)
 }
 
 #[cfg(test)]
@@ -475,20 +414,6 @@ mod tests {
         assert!(line.warnings()[0].starts_with("--zero_mask is taken from the optimiser file"));
         let line = parse("--i a.star --force_converge").unwrap();
         assert!(line.warnings()[0].contains("only together with --continue"));
-    }
-
-    #[test]
-    fn bytes_have_suffixes() {
-        for (text, bytes) in [
-            ("20G", Some(20 << 30)),
-            ("512M", Some(512 << 20)),
-            ("1.5GiB", Some(3 << 29)),
-            ("4096", Some(4096)),
-            ("lots", None),
-            ("-1G", None),
-        ] {
-            assert_eq!(parse_bytes(text), bytes, "{text}");
-        }
     }
 
     proptest! {

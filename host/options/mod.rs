@@ -18,6 +18,7 @@ mod error;
 mod help;
 mod page;
 pub mod table;
+mod values;
 
 pub use command_line::{CommandLine, Request};
 pub use entry::{Group, Kind, OnContinue, OptionEntry, Treatment};

@@ -1,7 +1,7 @@
 //! FSC of two maps in figures a reader looks for: crossings and mean.
 
 use super::density::{read_density, read_mask};
-use crate::errors::{Code, Coded, Message};
+use crate::errors::{Code, wrapping_error};
 use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::{Map, MrcError};
 use crate::maximization::{MaximizationError, map_fsc::map_fsc};
@@ -9,27 +9,13 @@ use ndarray::Array3;
 use std::fmt;
 use std::path::Path;
 
-/// Error of a comparison: on which file, why, what to try.
-#[derive(Debug, thiserror::Error)]
-pub enum FscError {
-    /// A map cannot be read.
-    #[error(transparent)]
-    Map(#[from] MrcError),
-    /// Maps that cannot be compared.
-    #[error(transparent)]
-    Shapes(#[from] MaximizationError),
-    /// Anything else, in words for the user.
-    #[error(transparent)]
-    Invalid(#[from] Message),
-}
-
-impl Coded for FscError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Map(error) => error.code(),
-            Self::Shapes(error) => error.code(),
-            Self::Invalid(message) => message.code,
-        }
+wrapping_error! {
+    /// Error of a comparison: on which file, why, what to try.
+    pub enum FscError {
+        /// A map cannot be read.
+        Map(MrcError),
+        /// Maps that cannot be compared.
+        Shapes(MaximizationError),
     }
 }
 

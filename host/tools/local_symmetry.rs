@@ -2,7 +2,7 @@
 //! (spec 06 §2.4).
 
 use super::density::read_density;
-use crate::errors::{Code, Coded, Message};
+use crate::errors::{Code, wrapping_error};
 use crate::formats::mrc::{MrcError, write_map};
 use crate::formats::replace::check_output;
 use crate::formats::volume::read_map;
@@ -11,23 +11,11 @@ use crate::maximization::local_averaging::{average, duplicate};
 use crate::model::local_symmetry::{LocalSymmetry, mask_files};
 use std::path::PathBuf;
 
-/// Error of local symmetry: on which file, why, what to try.
-#[derive(Debug, thiserror::Error)]
-pub enum LocalSymmetryError {
-    /// A map.
-    #[error(transparent)]
-    Map(#[from] MrcError),
-    /// Anything else, in words for the user.
-    #[error(transparent)]
-    Invalid(#[from] Message),
-}
-
-impl Coded for LocalSymmetryError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Map(error) => error.code(),
-            Self::Invalid(message) => message.code,
-        }
+wrapping_error! {
+    /// Error of local symmetry: on which file, why, what to try.
+    pub enum LocalSymmetryError {
+        /// A map.
+        Map(MrcError),
     }
 }
 

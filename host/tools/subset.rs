@@ -1,29 +1,17 @@
 //! Reproducible subsets of particle files.
 
-use crate::errors::{Code, Coded, Message};
+use crate::errors::{Code, wrapping_error};
 use crate::formats::star::{Document, StarError, Table};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 use std::collections::BTreeSet;
 
-/// Error of choosing a subset.
-#[derive(Debug, thiserror::Error)]
-pub enum SubsetError {
-    /// STAR file.
-    #[error(transparent)]
-    Star(#[from] StarError),
-    /// Anything else, in words for the user.
-    #[error(transparent)]
-    Invalid(#[from] Message),
-}
-
-impl Coded for SubsetError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Star(error) => error.code(),
-            Self::Invalid(message) => message.code,
-        }
+wrapping_error! {
+    /// Error of choosing a subset.
+    pub enum SubsetError {
+        /// STAR file.
+        Star(StarError),
     }
 }
 

@@ -167,7 +167,7 @@ fn particle_of_no_size() {
         .refuse("GR-0103");
 }
 
-/// What the job scheduler asks for is no error, but has a code to look up.
+/// A stop that the job scheduler asks for is no error, but has a code to look up.
 #[test]
 fn abort_on_request() {
     let set = Set::new();

@@ -161,7 +161,7 @@ fn files_of_two_runs() {
     }
 }
 
-/// What other programs have written carries no mark, and is taken.
+/// Files of other programs carry no mark, and are taken.
 #[test]
 fn files_written_again_by_another_program() {
     let set = finished(OPTIMISER);

@@ -1,6 +1,6 @@
 //! Bad input ends with one paragraph that names the file or particle, with a code that `gerelion explain` explains, a status
 //! other than 0, and no files that look like a finished run. Every case spoils one thing of a set that runs well (first test).
-//! What the programs say is compared, to the letter, with `messages.txt`.
+//! The words of the programs are compared, to the letter, with `messages.txt`.
 
 mod command_line;
 mod continuation;

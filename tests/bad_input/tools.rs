@@ -355,7 +355,7 @@ fn one_map_as_both_half_maps() {
     assert!(text.contains("mean 1.000"), "{text}");
 }
 
-/// What cannot run is refused before a folder is made for it.
+/// Work that cannot run is refused before a folder is made for it.
 #[test]
 fn bench_that_cannot_run_leaves_no_folder() {
     let set = Set::new();

@@ -115,7 +115,7 @@ impl Start {
     }
 }
 
-/// What an iteration of one batch gave, and the bytes that the batch took at most.
+/// Returns the results of an iteration of one batch, and the bytes that the batch took at most.
 struct Outcome {
     outcomes: Vec<ParticleOutcome>,
     sums: WeightedSums,

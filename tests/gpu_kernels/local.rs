@@ -1,6 +1,7 @@
 //! The first pass of local searches: images projected onto and compared with orientations of their own.
 
-use super::batch::{Batch, Uploaded};
+use super::batch::Batch;
+use super::uploaded::Uploaded;
 use super::*;
 use gerelion::device::View;
 use gpu::kernels::local::{LocalDifferences10, LocalDifferences22, LocalDifferences32};

@@ -8,6 +8,7 @@ mod maps;
 mod maximization;
 mod second_pass;
 mod single_stages;
+mod uploaded;
 mod waits;
 
 use gerelion::device::{Buffer, Device, DeviceError};
@@ -79,7 +80,7 @@ fn axes(count: usize) -> Vec<SliceAxes> {
         .collect()
 }
 
-/// What rounding positions in the volume to single precision may change, relative to the largest value: positions go up to
+/// Largest change by rounding positions in the volume to single precision, relative to the largest value: positions go up to
 /// the radius of the sphere, both sides round them in different order, and a value changes by about as much as its position.
 fn position_rounding(shape: &VolumeShape) -> f64 {
     4.0 * f64::from(f32::EPSILON) * f64::from(shape.max_radius2.sqrt())

@@ -1,6 +1,7 @@
 //! The second pass of the batch, and its sums.
 
-use super::batch::{Batch, Groups, Uploaded};
+use super::batch::{Batch, Groups};
+use super::uploaded::Uploaded;
 use super::*;
 use gerelion::device::View;
 use gpu::kernels::fine::FineDifferences8x4;
@@ -13,6 +14,35 @@ use gpu::shapes::WIDE_IMAGES;
 use gpu::slice::insertion;
 use rayon::prelude::*;
 use std::time::Instant;
+
+/// Checks weights against the exponentials of the differences.
+fn check_weights(
+    weights: &[f32],
+    alignments: &[Alignment],
+    samples: &[Sample],
+    first: &[u32],
+    differences: &[f32],
+) {
+    let per_sample = CHILDREN * SHIFT_CHILDREN;
+    let mut exact = vec![0.0f64; weights.len()];
+    for i in 0..IMAGES {
+        let range = first[i] as usize * per_sample..first[i + 1] as usize * per_sample;
+        let log = |j: usize| f64::from(samples[j / per_sample].log_prior - differences[j]);
+        let largest = range.clone().map(log).fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = range.clone().map(|j| (log(j) - largest).exp()).sum();
+        for j in range.clone() {
+            exact[j] = if weights[j] > 0.0 {
+                (log(j) - largest).exp() / sum
+            } else {
+                0.0
+            };
+        }
+        let kept: f64 = range.clone().map(|j| exact[j]).sum();
+        assert!(kept > 0.9989 && kept < 1.0 + 1e-6, "image {i}: {kept}");
+        assert!(log(alignments[i].best as usize) >= largest - 1e-6);
+    }
+    assert_close("fine_weights", weights.iter().copied(), exact, 1e-5);
+}
 
 impl Batch {
     pub fn fine_and_store(
@@ -101,24 +131,7 @@ impl Batch {
         }
         let weights = device.download(&d_values, differences.len()).unwrap();
         let alignments = device.download(&alignments, IMAGES).unwrap();
-        let mut exact = vec![0.0f64; weights.len()];
-        for i in 0..IMAGES {
-            let range = first[i] as usize * per_sample..first[i + 1] as usize * per_sample;
-            let log = |j: usize| f64::from(samples[j / per_sample].log_prior - differences[j]);
-            let largest = range.clone().map(log).fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = range.clone().map(|j| (log(j) - largest).exp()).sum();
-            for j in range.clone() {
-                exact[j] = if weights[j] > 0.0 {
-                    (log(j) - largest).exp() / sum
-                } else {
-                    0.0
-                };
-            }
-            let kept: f64 = range.clone().map(|j| exact[j]).sum();
-            assert!(kept > 0.9989 && kept < 1.0 + 1e-6, "image {i}: {kept}");
-            assert!(log(alignments[i].best as usize) >= largest - 1e-6);
-        }
-        assert_close("fine_weights", weights.iter().copied(), exact, 1e-5);
+        check_weights(&weights, &alignments, samples, first, &differences);
         let there = (&list, &d_values);
         self.store(device, d, (samples, &weights), there, groups);
     }

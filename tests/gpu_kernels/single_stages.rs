@@ -15,6 +15,35 @@ use half::f16;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Returns transforms of the masked images at the listed pixels, padded to whole rows, and their powers per shell.
+fn prepared_on_host(
+    raw: &[f32],
+    tasks: &[ImageTask],
+    pixels: &[[i16; 2]],
+    (radius, edge): (f32, f32),
+) -> (Vec<f64>, Vec<f64>) {
+    let stride = pixels.len().next_multiple_of(32);
+    let transform = ImageTransform::new(BOX);
+    let (mut expected, mut expected_powers) = (Vec::new(), Vec::new());
+    for (i, task) in tasks.iter().enumerate() {
+        let own = raw[i * BOX * BOX..][..BOX * BOX].iter();
+        let scaled: Vec<f32> = own.map(|v| v * task.factor).collect();
+        let mut image = shift_by_pixels(&scaled, BOX, task.shift);
+        mask_particle(&mut image, BOX, radius, edge, Background::Mean);
+        let f = transform.forward(&image, BOX / 2);
+        expected_powers.extend(shell_power(&f, BOX));
+        for p in 0..stride {
+            let value = pixels.get(p).map_or([0.0; 2], |[x, y]| {
+                let row = (i32::from(*y) + BOX as i32) as usize % BOX;
+                let v = f[row * (BOX / 2 + 1) + *x as usize];
+                [f64::from(v.re), f64::from(v.im)]
+            });
+            expected.extend(value);
+        }
+    }
+    (expected, expected_powers)
+}
+
 #[test]
 fn images_are_prepared_as_on_the_host() {
     let Some(device) = device() else { return };
@@ -102,24 +131,7 @@ fn images_are_prepared_as_on_the_host() {
     }
     let packed = device.download(&packed, IMAGES * stride).unwrap();
     let powers = device.download(&powers, IMAGES * (BOX / 2 + 1)).unwrap();
-    let transform = ImageTransform::new(BOX);
-    let (mut expected, mut expected_powers) = (Vec::new(), Vec::new());
-    for (i, task) in tasks.iter().enumerate() {
-        let own = raw[i * BOX * BOX..][..BOX * BOX].iter();
-        let scaled: Vec<f32> = own.map(|v| v * task.factor).collect();
-        let mut image = shift_by_pixels(&scaled, BOX, task.shift);
-        mask_particle(&mut image, BOX, radius, edge, Background::Mean);
-        let f = transform.forward(&image, BOX / 2);
-        expected_powers.extend(shell_power(&f, BOX));
-        for p in 0..stride {
-            let value = pixels.get(p).map_or([0.0; 2], |[x, y]| {
-                let row = (i32::from(*y) + BOX as i32) as usize % BOX;
-                let v = f[row * (BOX / 2 + 1) + *x as usize];
-                [f64::from(v.re), f64::from(v.im)]
-            });
-            expected.extend(value);
-        }
-    }
+    let (expected, expected_powers) = prepared_on_host(&raw, &tasks, &pixels, (radius, edge));
     assert_close("prepare, transform, gather", flat(&packed), expected, 2e-6);
     assert_close("shell_powers", powers, expected_powers, 1e-5);
 }

@@ -1,4 +1,4 @@
-//! What is searched and what is not: skipped alignment and rotation, angular priors.
+//! Searches and their limits: skipped alignment and rotation, angular priors.
 
 use crate::images::{Exposure, Set};
 use gerelion::geometry::{euler, random::CRandom};

@@ -38,7 +38,7 @@ pub const DIAMETER: f64 = 130.0;
 /// Deviation of the signal against noise of deviation 1.
 const SIGNAL: f32 = 5.0;
 
-/// What to do with the transform of one image: C, frequency (1/Å), value → new value.
+/// Change of the transform of one image: C, frequency (1/Å), value → new value.
 pub type Change = fn(f64, [f64; 2], Complex32) -> Complex32;
 
 /// Images that share an optics group: what the optics table says of them, and how they were really made.
@@ -52,9 +52,9 @@ pub struct Exposure {
     pub flags: CtfFlags,
     /// Defocus of the images minus that in the table, Å.
     pub more_defocus: f64,
-    /// What is done to each image after the CTF, before noise.
+    /// Change of each image after the CTF, before noise.
     pub before_noise: Change,
-    /// What is done to each image after noise.
+    /// Change of each image after noise.
     pub after_noise: Change,
     /// Images carry a CTF.
     pub ctf: bool,

@@ -1,4 +1,4 @@
-//! What the microscope and earlier programs did to the images: CTF, aberrations, magnification, flipped phases.
+//! Effects of the microscope and of earlier programs on the images: CTF, aberrations, magnification, flipped phases.
 //!
 //! Images are reconstructed from their true poses (`--skip_align`). With the right description the map is the truth,
 //! without it it is not: each test would fail if the description were ignored.

@@ -53,7 +53,7 @@ impl Job {
     }
 }
 
-/// What happens to a job of two ranks.
+/// Disturbance of a job of two ranks.
 #[derive(Debug, Clone, Copy)]
 enum Blow {
     /// This rank is killed.

@@ -1,4 +1,4 @@
-//! What several ranks compute is what one computes.
+//! Several ranks compute the same as one.
 
 use crate::job::Job;
 use crate::runs::{Bounds, check, compare, fixture, number};
@@ -192,7 +192,7 @@ fn any_number_of_ranks_refines_both_halves_alike() {
     }
 }
 
-/// What the other half-set holds is of no concern to a half: with the images of half 2 in another order, half 1 gives the
+/// A half-set does not depend on the other: with the images of half 2 in another order, half 1 gives the
 /// same map, on any number of ranks.
 #[test]
 fn no_particle_of_one_half_reaches_the_sums_of_the_other() {

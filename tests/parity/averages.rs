@@ -3,7 +3,7 @@
 use crate::agreement::{Bounds, agree};
 use crate::particles::Set;
 
-/// What the rows have in common: Class2D with its usual corrections, and a search coarse enough for the emulator. The number
+/// Options of all rows: Class2D with its usual corrections, and a search coarse enough for the emulator. The number
 /// of in-plane angles is one that a device does not raise.
 const AVERAGES: &str =
     "--ctf --norm --scale --flatten_solvent --center_classes --zero_mask --tau2_fudge 2 --iter 2";

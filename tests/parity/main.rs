@@ -2,7 +2,7 @@
 //! few particles, and every number that they write compared.
 //!
 //! The GPU is emulated (`tests/emulated_cuda`), so this runs everywhere; kernels, launches and arrays are the real ones.
-//! What is compared and how closely is in `agreement.rs`.
+//! `agreement.rs` says how closely each quantity must agree.
 
 mod agreement;
 mod averages;
@@ -13,7 +13,7 @@ mod particles;
 use agreement::{Bounds, agree, agree_on, run_both};
 use particles::Set;
 
-/// What the rows of the matrix have in common: Class3D with its usual corrections.
+/// Options of all rows of the matrix: Class3D with its usual corrections.
 const CORRECTIONS: &str = "--ctf --norm --scale --flatten_solvent --pad 1 --tau2_fudge 2";
 /// A search coarse enough for the emulator.
 const SEARCH: &str = "--healpix_order 0 --offset_range 2 --offset_step 2";

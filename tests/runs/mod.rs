@@ -85,7 +85,7 @@ pub fn compare(reference: &Path, ours: &str, iteration: usize, symmetry: &str) -
     compare_runs(&reference.to_string_lossy(), &ours, &options).unwrap()
 }
 
-/// What must hold for one iteration.
+/// Bounds of one iteration.
 pub struct Bounds {
     /// Share of particles with the same pose.
     pub poses: f64,

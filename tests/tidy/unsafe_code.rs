@@ -45,7 +45,7 @@ impl Unsafe {
         self.to_explain.push((line, begin));
     }
 
-    /// What is given to a macro has no syntax yet; blocks and implementations in it need a reason nearby.
+    /// The tokens given to a macro have no syntax yet; blocks and implementations in them need a reason nearby.
     fn follow_tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for (i, token) in tokens.iter().enumerate() {

@@ -41,7 +41,7 @@ impl Parse for Shape {
     }
 }
 
-/// What a kernel states about one argument.
+/// Statements of a kernel about one argument.
 pub enum Kind {
     /// Shapes the launch only.
     Launch,

@@ -15,12 +15,12 @@ use super::gate::Gate;
 
 /// Words a lane can show to its warp at once.
 const SLOTS: usize = 16;
-/// What shared memory holds at the start of a block: a NaN, so that reading what nobody wrote is seen.
+/// Content of shared memory at the start of a block: a NaN, so that reading what nobody wrote is seen.
 const POISON: u32 = 0x7fc0_dead;
 /// Bytes of the stack of an emulated thread; what is not touched takes no memory.
 const STACK: usize = 256 << 10;
 
-/// What the threads of a block have in common.
+/// State that the threads of a block share.
 pub(super) struct Block {
     pub(super) shared: Vec<AtomicU32>,
     pub(super) barrier: Gate,
@@ -64,7 +64,7 @@ pub(super) struct Context {
 thread_local! {
     /// The emulated thread that is running; null between launches.
     static CONTEXT: Cell<*const Context> = const { Cell::new(std::ptr::null()) };
-    /// What hands over to the other threads of the block; null where there are none.
+    /// Hands over to the other threads of the block; null where there are none.
     static YIELDER: Cell<*const Yielder<(), ()>> = const { Cell::new(std::ptr::null()) };
 }
 
@@ -322,7 +322,7 @@ mod tests {
         }
     }
 
-    /// What hangs on a device is found out.
+    /// A kernel that would hang on a device is found out.
     #[test]
     #[should_panic(expected = "wait for others that never come")]
     fn threads_that_wait_for_nobody_are_noticed() {

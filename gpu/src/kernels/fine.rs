@@ -83,33 +83,6 @@ fine_differences! {
     fine_differences_1x1 = singles, 1 x 1;
 }
 
-/// Both take the same arguments.
-#[cfg(not(target_arch = "nvptx64"))]
-impl From<FineDifferences8x4> for FineDifferences1x1 {
-    fn from(a: FineDifferences8x4) -> Self {
-        Self {
-            pair_count: a.pair_count,
-            pairs: a.pairs,
-            samples: a.samples,
-            first_parent: a.first_parent,
-            slices: a.slices,
-            slice_stride: a.slice_stride,
-            images: a.images,
-            image_stride: a.image_stride,
-            ctf: a.ctf,
-            scales: a.scales,
-            weight: a.weight,
-            phases: a.phases,
-            phase_stride: a.phase_stride,
-            pixel_count: a.pixel_count,
-            orientation_children: a.orientation_children,
-            shift_children: a.shift_children,
-            powers: a.powers,
-            values: a.values,
-        }
-    }
-}
-
 /// Two orientations by four shifts a sample: class averages, whose psi alone has children (`--oversampling 1`, and tiles of
 /// higher orders; spec 04 §3). A warp a sample.
 ///

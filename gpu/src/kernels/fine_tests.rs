@@ -1,7 +1,6 @@
 //! Differences of the second pass against their definition, in the emulator.
 
 use super::fine::*;
-use super::wide::FineDifferencesWide;
 use crate::kernels::grouping;
 use crate::kernels::test_data::{self, assert_close};
 use crate::samples::{Parent, Sample};
@@ -29,27 +28,12 @@ fn pairs<L: Launch>(
 fn samples(a: FineDifferences8x4, grouped: Grouped) {
     for (first_parent, parent_count) in [(0, 2), (2, 10)] {
         let stride = a.slice_stride as usize * a.orientation_children as usize;
-        let kernel = FineDifferences2x4 {
-            samples: a.samples,
-            sample_count: a.samples.len() as u32,
-            rank: grouped.rank,
-            first_parent,
-            parent_count,
+        let part = FineDifferences8x4 {
             slices: a.slices.offset(first_parent as usize * stride),
-            slice_stride: a.slice_stride,
-            images: a.images,
-            image_stride: a.image_stride,
-            ctf: a.ctf,
-            scales: a.scales,
-            weight: a.weight,
-            phases: a.phases,
-            phase_stride: a.phase_stride,
-            pixel_count: a.pixel_count,
-            orientation_children: a.orientation_children,
-            shift_children: a.shift_children,
-            powers: a.powers,
-            values: a.values,
+            ..a
         };
+        let parents = first_parent..first_parent + parent_count;
+        let kernel = part.of_samples(a.samples.len() as u32, grouped.rank, parents);
         // SAFETY: array sizes as the kernel demands.
         unsafe { emulate(&kernel) };
     }
@@ -58,28 +42,9 @@ fn samples(a: FineDifferences8x4, grouped: Grouped) {
 /// A thread a sample; the images of a parent go through in `parts`.
 fn wide(parts: u32) -> impl Fn(FineDifferences8x4, Grouped) {
     move |a, grouped| {
-        let kernel = FineDifferencesWide {
-            parents: grouped.parents,
-            parent_count: grouped.parents.len() as u32,
-            parts,
-            pairs: a.pairs,
-            samples: a.samples,
-            slices: a.slices,
-            slice_stride: a.slice_stride,
-            images: a.images,
-            image_stride: a.image_stride,
-            ctf: a.ctf,
-            scales: a.scales,
-            weight: a.weight,
-            phases: a.phases,
-            phase_stride: a.phase_stride,
-            pixel_count: a.pixel_count,
-            shifts: grouped.shifts,
-            orientation_children: a.orientation_children,
-            shift_children: a.shift_children,
-            powers: a.powers,
-            values: a.values,
-        };
+        let sizes = [grouped.parents.len() as u32, parts, grouped.shifts];
+        let pairs = a.pairs;
+        let kernel = a.wide(pairs, grouped.parents, sizes);
         // SAFETY: array sizes as the kernel demands.
         unsafe { emulate(&kernel) };
     }
@@ -179,14 +144,14 @@ fn check(
 #[test]
 fn differences_follow_the_definition() {
     check(pairs(|a| a), 3, [8, 4], 4);
-    check(pairs(FineDifferences1x1::from), 3, [1, 1], 4);
+    check(pairs(FineDifferences8x4::single), 3, [1, 1], 4);
 }
 
 /// Eight samples of a pair go through at a time, with children of a shift or without.
 #[test]
 fn samples_without_tiles_go_through_in_eights() {
-    check(pairs(FineDifferences1x1::from), 3, [1, 1], 20);
-    check(pairs(FineDifferences1x1::from), 3, [1, 4], 11);
+    check(pairs(FineDifferences8x4::single), 3, [1, 1], 20);
+    check(pairs(FineDifferences8x4::single), 3, [1, 4], 11);
 }
 
 #[test]

@@ -148,7 +148,7 @@ mod tests {
         check(VolumeShape::flat(2 * (16 + 1) + 1, 8, 2.0), turns);
     }
 
-    /// What the pairs rest on: turned by 180° in the plane, a slice is conjugate, and so the cross term is P − Q.
+    /// The pairs rest on this: turned by 180° in the plane, a slice is conjugate, and so the cross term is P − Q.
     #[test]
     fn a_half_turn_makes_the_slice_conjugate() {
         let shape = VolumeShape::new(2 * (16 + 1) + 1, 8, 2.0);

@@ -1,4 +1,4 @@
-//! What one image gives to one pixel of a few orientations, for the weighted sums.
+//! The share of one image in one pixel of a few orientations, for the weighted sums.
 
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;

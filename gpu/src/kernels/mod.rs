@@ -6,6 +6,8 @@ pub mod coarse;
 mod coarse_samples;
 pub mod columns;
 pub mod fine;
+#[cfg(not(target_arch = "nvptx64"))]
+mod fine_launches;
 #[cfg(test)]
 mod fine_tests;
 pub mod gridding;

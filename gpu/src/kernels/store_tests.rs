@@ -154,7 +154,7 @@ impl Case {
         }
     }
 
-    /// What the kernel makes of it.
+    /// Returns the sums of the kernel.
     fn stored(&mut self) -> Stored<f32> {
         let count = self.pixels.len();
         let (mut parents, mut pairs) = grouping::tests::group(&mut self.samples, ORIENTATIONS);

@@ -57,7 +57,7 @@ fn copies_are_found_again_until_their_source_changes() {
     assert!(files(folder.path()).is_empty());
 }
 
-/// What was noted as being on the disk is not copied again; what may be zeros after a power failure is.
+/// Copies noted as being on the disk are not made again; those that may be zeros after a power failure are.
 #[test]
 fn interrupted_copying_goes_on_from_what_was_synced() {
     let bytes: Vec<u8> = (0..100_000u32).map(|i| i as u8).collect();

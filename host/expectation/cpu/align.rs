@@ -13,6 +13,7 @@ use super::prepare::{PreparedImage, prepare};
 use super::second_pass::{Aligned, FinePass, ParticleTotals};
 use super::store::{Kept, StoreImage};
 use super::{Iteration, coarse, fine, insert, store};
+use crate::fourier::backprojection::BackProjection;
 use rayon::prelude::*;
 use std::time::Instant;
 
@@ -86,8 +87,26 @@ pub(super) fn align_batch(
     times.convert += clock.elapsed().as_secs_f64();
 
     let clock = Instant::now();
+    let outcomes = add_to_sums(&fine_pass, group, items, images, aligned, volumes, sums);
+    times.store += clock.elapsed().as_secs_f64();
+    Ok(outcomes)
+}
+
+/// Adds what the particles of a batch weigh to the sums; returns their outcomes.
+fn add_to_sums(
+    pass: &FinePass,
+    group: usize,
+    items: &[&BatchItem],
+    images: Vec<PreparedImage>,
+    aligned: Vec<Aligned>,
+    volumes: &mut [BackProjection],
+    sums: &mut WeightedSums,
+) -> Vec<ParticleOutcome> {
+    let (input, layout) = (pass.input, pass.layout);
     let mut outcomes: Vec<ParticleOutcome> = Vec::with_capacity(items.len());
-    if !input.options.skip_maximize {
+    if input.options.skip_maximize {
+        outcomes.extend(aligned.into_iter().map(|a| a.totals.outcome));
+    } else {
         let mut kept: Vec<Kept> = aligned
             .iter()
             .flat_map(|a| a.kept.iter().copied())
@@ -97,7 +116,15 @@ pub(super) fn align_batch(
             .par_iter()
             .map(|image| StoreImage::new(input, layout, group, image))
             .collect();
-        let shares = add_to_volumes(input, layout, items, &store_images, &groups, &kept, volumes);
+        let shares = add_to_volumes(
+            input,
+            layout,
+            items,
+            &store_images,
+            pass.groups,
+            &kept,
+            volumes,
+        );
         let mut classes: Vec<Vec<ClassShells>> = vec![Vec::new(); items.len()];
         for share in shares {
             classes[share.image].push(share.shells);
@@ -115,11 +142,8 @@ pub(super) fn align_batch(
                 sums,
             ));
         }
-    } else {
-        outcomes.extend(aligned.into_iter().map(|a| a.totals.outcome));
     }
-    times.store += clock.elapsed().as_secs_f64();
-    Ok(outcomes)
+    outcomes
 }
 
 /// Adds values to sums, one by one.
@@ -310,7 +334,7 @@ fn add_to_volumes(
     images: &[StoreImage],
     groups: &Groups,
     kept: &[Kept],
-    volumes: &mut [crate::fourier::backprojection::BackProjection],
+    volumes: &mut [BackProjection],
 ) -> Vec<store::ImageShare> {
     let size = layout.pixels.size();
     let slice_bytes = size * (size / 2 + 1) * 12;

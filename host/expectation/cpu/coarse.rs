@@ -1,7 +1,7 @@
 //! getDiff, first pass: squared differences of images with every coarse orientation and shift, as matrix products
 //! orientations × pixels × (images · shifts) (spec 01 §5).
 //!
-//! What depends on the image alone (½X_high, ½ΣV|F|²) is left out here and added where likelihoods are reported.
+//! Terms of the image alone (½X_high, ½ΣV|F|²) are left out here and added where likelihoods are reported.
 
 use super::super::layout::GroupLayout;
 use super::super::orientations::each_matrix;

@@ -85,6 +85,26 @@ fn compare_stages(from: usize) {
         subtraction: None,
     };
     let layout = GroupLayout::new(&input, 0).unwrap();
+    compare_layout(&layout, &stages);
+    let (store, mut items) = (ImageStore::open(&set, false).unwrap(), Vec::new());
+    let expected = stages["particles"].as_array().unwrap();
+    for particle in expected {
+        let row = particle["row_in_data_file_1based"].as_u64().unwrap() as usize - 1;
+        items.push(BatchItem {
+            particle: &set.particles[row],
+            position: row,
+            image: store.image(&set, row).unwrap(),
+            name: set.image_name(row),
+        });
+    }
+    compare_images(&input, &layout, &items, &stages);
+    let mut engine = CpuEngine::new();
+    engine.begin_iteration(&input).unwrap();
+    let outcomes = engine.process_batch(&input, &items).unwrap();
+    compare_outcomes(&outcomes, expected);
+}
+
+fn compare_layout(layout: &GroupLayout, stages: &Value) {
     for (shell, &v) in numbers(&stages["inverse_variance_first_shells"])
         .iter()
         .enumerate()
@@ -108,7 +128,14 @@ fn compare_stages(from: usize) {
         stages["lognorm_sum_ln_2pi_sigma2"].as_f64().unwrap(),
         1e-5,
     );
+}
 
+fn compare_images(
+    input: &IterationInput,
+    layout: &GroupLayout,
+    items: &[BatchItem],
+    stages: &Value,
+) {
     let probes: Vec<usize> = stages["probe_pixels_xy"]
         .as_array()
         .unwrap()
@@ -121,19 +148,9 @@ fn compare_stages(from: usize) {
         })
         .map(|i| i.unwrap_or(usize::MAX))
         .collect();
-    let (store, mut items) = (ImageStore::open(&set, false).unwrap(), Vec::new());
     let expected = stages["particles"].as_array().unwrap();
-    for particle in expected {
-        let row = particle["row_in_data_file_1based"].as_u64().unwrap() as usize - 1;
-        items.push(BatchItem {
-            particle: &set.particles[row],
-            position: row,
-            image: store.image(&set, row).unwrap(),
-            name: set.image_name(row),
-        });
-    }
     for (item, particle) in items.iter().zip(expected) {
-        let image = prepare(&input, &layout, item).unwrap();
+        let image = prepare(input, layout, item).unwrap();
         let pre = &particle["preprocess"];
         assert_eq!(
             image.start.old_offset.to_vec(),
@@ -156,9 +173,9 @@ fn compare_stages(from: usize) {
             }
         }
     }
-    let mut engine = CpuEngine::new();
-    engine.begin_iteration(&input).unwrap();
-    let outcomes = engine.process_batch(&input, &items).unwrap();
+}
+
+fn compare_outcomes(outcomes: &[ParticleOutcome], expected: &[Value]) {
     for (outcome, particle) in outcomes.iter().zip(expected) {
         let best = &particle["fine"]["best"][0];
         let angles = numbers(&best["angles"]);

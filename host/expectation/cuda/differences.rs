@@ -7,13 +7,11 @@ use super::layout::DeviceLayout;
 use super::work;
 use crate::device::meter::Part;
 use crate::device::{Buffer, View};
-use gpu::kernels::fine::{FineDifferences1x1, FineDifferences2x4, FineDifferences8x4};
+use gpu::kernels::fine::FineDifferences8x4;
 use gpu::kernels::project::ProjectSlices;
-use gpu::kernels::wide::FineDifferencesWide;
-use gpu::samples::{Pair, Parent, Sample};
+use gpu::samples::Sample;
 use gpu::shapes::{WIDE_IMAGES, WIDE_SHIFTS};
 use gpu::slice::SliceAxes;
-use std::ops::Range;
 
 /// One pass of differences over grouped samples.
 pub struct Differences<'a> {
@@ -111,20 +109,16 @@ impl Differences<'_> {
                 match tiles {
                     Tiles::EightByFour if is_wide => {
                         let parents = groups.parents_there().offset(begin);
-                        let sizes = (end - begin, images.starts.len(), layout.host.shifts());
-                        device.launch(&a_thread_a_sample(
-                            differences,
-                            groups.pairs(),
-                            parents,
-                            sizes,
-                        ))
+                        let parts = (images.starts.len() as u32).div_ceil(WIDE_IMAGES);
+                        let sizes = [(end - begin) as u32, parts, layout.host.shifts() as u32];
+                        device.launch(&differences.wide(groups.pairs(), parents, sizes))
                     }
                     Tiles::EightByFour => device.launch(&differences),
                     Tiles::TwoByFour => {
                         let parents = begin as u32..end as u32;
-                        device.launch(&of_samples(differences, count, groups.rank(), parents))
+                        device.launch(&differences.of_samples(count as u32, groups.rank(), parents))
                     }
-                    Tiles::Single => device.launch(&FineDifferences1x1::from(differences)),
+                    Tiles::Single => device.launch(&differences.single()),
                 }
             })?;
         }
@@ -167,66 +161,5 @@ impl Tiles {
             (2.., 4..) => Self::TwoByFour,
             _ => Self::Single,
         }
-    }
-}
-
-/// The kernel of a warp a sample, for `count` samples and these parents.
-fn of_samples(
-    a: FineDifferences8x4,
-    count: usize,
-    rank: View<u32>,
-    parents: Range<u32>,
-) -> FineDifferences2x4 {
-    FineDifferences2x4 {
-        samples: a.samples,
-        sample_count: count as u32,
-        rank,
-        first_parent: parents.start,
-        parent_count: parents.end - parents.start,
-        slices: a.slices,
-        slice_stride: a.slice_stride,
-        images: a.images,
-        image_stride: a.image_stride,
-        ctf: a.ctf,
-        scales: a.scales,
-        weight: a.weight,
-        phases: a.phases,
-        phase_stride: a.phase_stride,
-        pixel_count: a.pixel_count,
-        orientation_children: a.orientation_children,
-        shift_children: a.shift_children,
-        powers: a.powers,
-        values: a.values,
-    }
-}
-
-/// The kernel of a thread a sample, for these numbers of parents, images and coarse shifts. `pairs` are all there are.
-fn a_thread_a_sample(
-    a: FineDifferences8x4,
-    pairs: View<Pair>,
-    parents: View<Parent>,
-    (parent_count, images, shifts): (usize, usize, usize),
-) -> FineDifferencesWide {
-    FineDifferencesWide {
-        parents,
-        parent_count: parent_count as u32,
-        parts: (images as u32).div_ceil(WIDE_IMAGES),
-        pairs,
-        samples: a.samples,
-        slices: a.slices,
-        slice_stride: a.slice_stride,
-        images: a.images,
-        image_stride: a.image_stride,
-        ctf: a.ctf,
-        scales: a.scales,
-        weight: a.weight,
-        phases: a.phases,
-        phase_stride: a.phase_stride,
-        pixel_count: a.pixel_count,
-        shifts: shifts as u32,
-        orientation_children: a.orientation_children,
-        shift_children: a.shift_children,
-        powers: a.powers,
-        values: a.values,
     }
 }

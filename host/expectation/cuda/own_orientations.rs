@@ -75,29 +75,7 @@ pub fn first_pass(
     }
     clock.end_of(Stage::GetDiff)?;
 
-    let alignments = device.zeros::<Alignment>(items.len())?;
-    let best = device.zeros::<u64>(items.len())?;
-    // SAFETY: filled by the kernel below.
-    let kept = unsafe { device.buffer::<u32>(items.len())? };
-    let only_best = input.criterion == Criterion::CrossCorrelation;
-    // SAFETY: arrays of the sizes the kernel's documentation asks for.
-    unsafe {
-        device.launch(&FineWeights {
-            images: items.len() as u32,
-            samples: samples.view(),
-            first: first_device.view(),
-            orientation_children: 1,
-            shift_children: 1,
-            fraction: input.options.adaptive_fraction as f32,
-            limit: limit(input),
-            best_only: u32::from(only_best),
-            given: View::null(),
-            values: values.view(),
-            best: best.view(),
-            out: alignments.view(),
-            kept: kept.view(),
-        })?;
-    }
+    let (alignments, kept) = weigh(batch, &samples, &first_device, &values)?;
     let (chosen, numbers) = (
         staging.fetch(&alignments, 0, items.len())?,
         staging.fetch(&kept, 0, items.len())?,
@@ -140,6 +118,45 @@ pub fn first_pass(
         list,
         own_rows: Some(rows),
     })
+}
+
+/// Turns the differences of all samples into weights; returns the best of each image and how many it keeps.
+fn weigh(
+    batch: &BatchContext,
+    samples: &Buffer<Sample>,
+    first: &Buffer<u32>,
+    values: &Buffer<f32>,
+) -> Result<(Buffer<Alignment>, Buffer<u32>), ExpectationError> {
+    let &BatchContext {
+        device,
+        input,
+        items,
+        ..
+    } = batch;
+    let alignments = device.zeros::<Alignment>(items.len())?;
+    let best = device.zeros::<u64>(items.len())?;
+    // SAFETY: filled by the kernel below.
+    let kept = unsafe { device.buffer::<u32>(items.len())? };
+    let only_best = input.criterion == Criterion::CrossCorrelation;
+    // SAFETY: arrays of the sizes the kernel's documentation asks for.
+    unsafe {
+        device.launch(&FineWeights {
+            images: items.len() as u32,
+            samples: samples.view(),
+            first: first.view(),
+            orientation_children: 1,
+            shift_children: 1,
+            fraction: input.options.adaptive_fraction as f32,
+            limit: limit(input),
+            best_only: u32::from(only_best),
+            given: View::null(),
+            values: values.view(),
+            best: best.view(),
+            out: alignments.view(),
+            kept: kept.view(),
+        })?;
+    }
+    Ok((alignments, kept))
 }
 
 /// Compares particles whose orientations are fixed: one each and class, so that a block takes a pair.

@@ -198,11 +198,35 @@ impl SecondPass<'_> {
         if !input.options.skip_maximize {
             self.store(groups, fine_axes.view, samples, &values)?;
         }
+        self.reduce_shares(&part, &shell_sums)?;
+        let found = Found {
+            alignments: staging.fetch(&alignments, 0, count)?,
+            shares: staging.fetch(&shell_sums, 0, count * slots * layout.shells)?,
+            part,
+        };
+        clock.end_of(Stage::Store)?;
+        Ok(found)
+    }
+
+    /// Adds up the shares of the images of `part` by shell.
+    fn reduce_shares(
+        &self,
+        part: &Range<usize>,
+        shell_sums: &Buffer<[f32; 4]>,
+    ) -> Result<(), ExpectationError> {
+        let &BatchContext {
+            device,
+            input,
+            layout,
+            images,
+            ..
+        } = &self.batch;
+        let slots = totals::slots(input);
         let row = part.start * slots;
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         unsafe {
             device.launch(&ReduceShares {
-                rows: (count * slots) as u32,
+                rows: (part.len() * slots) as u32,
                 shares: self.shares.offset(row * layout.count),
                 masked: images.masked.view().offset(part.start * layout.stride),
                 compared: images.compared().offset(part.start * layout.stride),
@@ -215,13 +239,7 @@ impl SecondPass<'_> {
                 out: shell_sums.view(),
             })?;
         }
-        let found = Found {
-            alignments: staging.fetch(&alignments, 0, count)?,
-            shares: staging.fetch(&shell_sums, 0, count * slots * layout.shells)?,
-            part,
-        };
-        clock.end_of(Stage::Store)?;
-        Ok(found)
+        Ok(())
     }
 
     /// Where the samples of each image of `part` begin among those of the part, and r of each as the statistics take it.

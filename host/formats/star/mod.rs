@@ -11,6 +11,7 @@
 //! assert_eq!(document.tables[0].real(0, "rlnDefocusU").unwrap(), 17515.6);
 //! ```
 
+pub(crate) mod columns;
 mod document;
 pub mod number;
 mod reader;

@@ -2,134 +2,87 @@
 //! two runs. With them a continued run is the run that it would have been without the interruption.
 
 use crate::errors::{Code, Message};
+use crate::formats::star::columns::{columns, loop_of, push_cells};
 use crate::formats::star::{Document, StarError, Table, Value};
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::refinement::settings::Settings;
-use crate::refinement::state::{RunState, Subset};
-use std::path::Path;
+use crate::refinement::state::{Declared, RunState, Subset, all_digits, declare_state};
+use std::path::{Path, PathBuf};
 
 /// Name of the table.
 pub const TABLE: &str = "gerelion_state";
 /// Stands in the first line of our files.
 pub const OWN: &str = "GeRelion-";
 
-/// The table for a state; reals are written with all their digits.
-pub fn table(state: &RunState, sampling: &Sampling, order_iteration: usize) -> Table {
+columns! {
+    /// Options that RELION's tables do not hold, or round. Files of earlier versions, and of runs without them, lack them.
+    pub(crate) struct Options(settings: Settings) {
+        Optional "gerelionSymmetry" = settings.symmetry;
+        Optional "gerelionWidthMaskEdge" [Some(all_digits(settings.mask_edge))] => |width: f64| settings.mask_edge = width;
+        Optional "gerelionAccuracyAtCurrentSize" = settings.accuracy_current_size;
+        Optional "gerelionRedMask" [name(&settings.regions.wanted_mask)]
+            => |file: Option<PathBuf>| settings.regions.wanted_mask = file;
+        Optional "gerelionYellowMask" [name(&settings.regions.unwanted_mask)]
+            => |file: Option<PathBuf>| settings.regions.unwanted_mask = file;
+        Optional "gerelionYellowMap" [name(&settings.regions.unwanted_map)]
+            => |file: Option<PathBuf>| settings.regions.unwanted_map = file;
+        Optional "gerelionFscMask" [name(&settings.regions.fsc_mask)]
+            => |file: Option<PathBuf>| settings.regions.fsc_mask = file;
+        Optional "gerelionExtraIterations" [Some(settings.regions.extra_iterations).filter(|n| *n > 0).map(Value::from)]
+            => |iterations: usize| settings.regions.extra_iterations = iterations;
+        // The group of --relax_sym, which RELION forgets (spec 06 §1.1).
+        Optional "gerelionRelaxedSymmetry" [settings.relaxed_symmetry.as_deref().map(Value::from)]
+            => |group: String| settings.relaxed_symmetry = Some(group);
+        // The first maps were made from nothing, which RELION forgets although its schedules depend on it (spec 05 §18).
+        Optional "gerelionFromNothing" [settings.gradient.on.then(|| Value::from(settings.denovo_3d))]
+            => |from_nothing: bool| settings.denovo_3d = from_nothing;
+    }
+}
+
+/// Returns the cell of a file; none where there is no file.
+fn name(file: &Option<PathBuf>) -> Option<Value> {
+    file.as_deref()
+        .map(|path| Value::from(path.to_string_lossy().as_ref()))
+}
+
+/// Returns the table for a run; reals are written with all their digits.
+pub fn table(settings: &Settings, state: &RunState, exact: &Exact) -> Table {
     let mut t = Table::new_list(TABLE);
     t.push("gerelionVersion", env!("CARGO_PKG_VERSION"));
-    t.push("gerelionOrderIteration", order_iteration);
-    t.push("gerelionFineEnoughSampling", state.fine_enough);
-    t.push("gerelionLocalSearches", state.local_searches);
-    t.push("gerelionCurrentImageSize", state.current_size);
-    t.push(SEEDS_DUE, state.seeds_due);
-    t.push(REFERENCES_MADE, state.references_made);
-    if let Some(done) = state.iterations_after_convergence {
-        t.push(AFTER_CONVERGENCE, done);
-    }
-    for (label, value) in reals(state, sampling) {
-        t.push(label, all_digits(value));
-    }
+    exact.push_columns(&mut t);
+    state.push_columns(&mut t);
+    push_cells(&mut t, Options::cells(settings));
     t
 }
 
-fn reals(state: &RunState, sampling: &Sampling) -> [(&'static str, f64); 12] {
-    [
-        ("gerelionCurrentResolution", state.current_resolution),
-        ("gerelionBestResolution", state.best_resolution),
-        ("gerelionAccuracyRotations", state.accuracy_rotations),
-        ("gerelionAccuracyTranslations", state.accuracy_translations),
-        ("gerelionChangesOrientations", state.changes_orientations),
-        ("gerelionChangesOffsets", state.changes_offsets),
-        ("gerelionChangesClasses", state.changes_classes),
-        ("gerelionSmallestOrientations", state.smallest_orientations),
-        ("gerelionSmallestOffsets", state.smallest_offsets),
-        ("gerelionPerturbation", sampling.perturbation),
-        ("gerelionOffsetRange", sampling.offset_range),
-        ("gerelionOffsetStep", sampling.offset_step),
-    ]
-}
-
-/// Options that RELION's tables do not hold, or round.
-pub fn push_settings(table: &mut Table, settings: &Settings) {
-    table.push(SYMMETRY, settings.symmetry.as_str());
-    table.push(MASK_EDGE, all_digits(settings.mask_edge));
-    table.push(ACCURACY_SIZE, settings.accuracy_current_size);
-    settings.regions.push(table);
-}
-
-/// Takes these options from the table, as far as it has them.
-pub fn read_settings(table: &Table, settings: &mut Settings) -> Result<(), StarError> {
-    if table.has(SYMMETRY) {
-        table.text(0, SYMMETRY)?.clone_into(&mut settings.symmetry);
-    }
-    if table.has(MASK_EDGE) {
-        settings.mask_edge = table.real(0, MASK_EDGE)?;
-    }
-    if table.has(ACCURACY_SIZE) {
-        settings.accuracy_current_size = table.boolean(0, ACCURACY_SIZE)?;
-    }
-    settings.regions.read(table)
-}
-
-const SYMMETRY: &str = "gerelionSymmetry";
-const MASK_EDGE: &str = "gerelionWidthMaskEdge";
-const ACCURACY_SIZE: &str = "gerelionAccuracyAtCurrentSize";
-
-/// What a gradient run adds to the table.
-pub fn push_gradient(table: &mut Table, settings: &Settings) {
-    table.push(FROM_NOTHING, settings.denovo_3d);
-}
-
-/// The first maps were made from nothing, which RELION forgets although its schedules depend on it (spec 05 §18). False where
-/// the table does not say.
-pub fn read_from_nothing(table: &Table) -> Result<bool, StarError> {
-    Ok(table.has(FROM_NOTHING) && table.boolean(0, FROM_NOTHING)?)
-}
-
-/// The group of `--relax_sym`, which RELION forgets (spec 06 §1.1). A run without it has no such entry.
-pub fn push_relaxed_symmetry(table: &mut Table, settings: &Settings) {
-    if let Some(name) = &settings.relaxed_symmetry {
-        table.push(RELAXED_SYMMETRY, name.as_str());
+columns! {
+    /// Sizes of all subsets so far: the order of the particles follows from them.
+    struct SubsetColumns(subset: Subset) {
+        Required "gerelionIteration" = subset.iteration;
+        Required "gerelionSubsetSize" [subset.size.map_or(-1, |size| size as i64)]
+            => |size: i64| subset.size = usize::try_from(size).ok();
     }
 }
 
-/// The group that the run relaxes, if it does.
-pub fn read_relaxed_symmetry(table: &Table) -> Result<Option<String>, StarError> {
-    match table.has(RELAXED_SYMMETRY) {
-        true => Ok(Some(table.text(0, RELAXED_SYMMETRY)?.to_owned())),
-        false => Ok(None),
-    }
-}
-
-const RELAXED_SYMMETRY: &str = "gerelionRelaxedSymmetry";
-
-const FROM_NOTHING: &str = "gerelionFromNothing";
-const SEEDS_DUE: &str = "gerelionSeedsDue";
-const AFTER_CONVERGENCE: &str = "gerelionIterationsAfterConvergence";
-const REFERENCES_MADE: &str = "gerelionFirstReferencesMade";
-
-/// Sizes of all subsets so far: the order of the particles follows from them.
+/// Returns the table of all subsets so far.
 pub fn subsets_table(subsets: &[Subset]) -> Table {
-    let mut t = Table::new_loop(SUBSETS, &["gerelionIteration", "gerelionSubsetSize"]);
-    for subset in subsets {
-        let size = subset.size.map_or(-1, |size| size as i64);
-        t.push_row(vec![subset.iteration.into(), size.into()]);
-    }
-    t
+    loop_of::<SubsetColumns>(SUBSETS, subsets.iter().map(SubsetColumns::cells))
 }
 
-/// The subsets so far, if the file is one of ours.
+/// Reads the subsets so far, if the file is one of ours.
+///
+/// # Errors
+/// A column is missing, or a cell is no number.
 pub fn read_subsets(document: &Document) -> Result<Vec<Subset>, StarError> {
     let Some(table) = document.table(SUBSETS) else {
         return Ok(Vec::new());
     };
     (0..table.len())
         .map(|row| {
-            Ok(Subset {
-                iteration: table.integer(row, "gerelionIteration")?.max(0) as usize,
-                size: usize::try_from(table.integer(row, "gerelionSubsetSize")?).ok(),
-            })
+            let mut subset = Subset::default();
+            SubsetColumns::read(table, row, &mut subset)?;
+            Ok(subset)
         })
         .collect()
 }
@@ -180,100 +133,107 @@ fn cut_short(path: &Path) -> Message {
     ))
 }
 
-/// What the table adds to RELION's columns.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Exact {
-    /// Iteration whose number seeded the processing order.
-    pub order_iteration: usize,
-    /// Current perturbation of the sampling.
-    pub perturbation: f64,
-    /// Range of translations, Å.
-    pub offset_range: f64,
-    /// Coarse step of translations, Å.
-    pub offset_step: f64,
+declare_state! {
+    /// Numbers of the sampling and the order of the particles that RELION's files round or lack.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    pub struct Exact {
+        shared {
+            /// Iteration whose number seeded the processing order.
+            order_iteration: usize = 0, Required("gerelionOrderIteration");
+            /// Current perturbation of the sampling.
+            perturbation: f64 = 0.0, Required("gerelionPerturbation");
+            /// Range of translations, Å.
+            offset_range: f64 = 0.0, Required("gerelionOffsetRange");
+            /// Coarse step of translations, Å.
+            offset_step: f64 = 0.0, Required("gerelionOffsetStep");
+        }
+        local {}
+    }
 }
 
-/// Read the table, overwriting the rounded values in `state`.
-pub fn read(table: &Table, state: &mut RunState) -> Result<Exact, StarError> {
-    let real = |label: &str| table.real(0, label);
-    let count = |label: &str| table.integer(0, label).map(|n| n.max(0) as usize);
-    // Files of earlier versions have no such columns.
-    for (label, flag) in [
-        (SEEDS_DUE, &mut state.seeds_due),
-        (REFERENCES_MADE, &mut state.references_made),
-    ] {
-        if table.has(label) {
-            *flag = table.boolean(0, label)?;
+impl Exact {
+    /// Returns the numbers of a sampling, and the iteration whose number seeded the processing order.
+    pub fn of(sampling: &Sampling, order_iteration: usize) -> Self {
+        Self {
+            order_iteration,
+            perturbation: sampling.perturbation,
+            offset_range: sampling.offset_range,
+            offset_step: sampling.offset_step,
         }
     }
-    if table.has(AFTER_CONVERGENCE) {
-        state.iterations_after_convergence = Some(count(AFTER_CONVERGENCE)?);
-    }
-    state.fine_enough = table.boolean(0, "gerelionFineEnoughSampling")?;
-    state.local_searches = table.boolean(0, "gerelionLocalSearches")?;
-    state.current_size = count("gerelionCurrentImageSize")?;
-    state.current_resolution = real("gerelionCurrentResolution")?;
-    state.best_resolution = real("gerelionBestResolution")?;
-    state.accuracy_rotations = real("gerelionAccuracyRotations")?;
-    state.accuracy_translations = real("gerelionAccuracyTranslations")?;
-    state.changes_orientations = real("gerelionChangesOrientations")?;
-    state.changes_offsets = real("gerelionChangesOffsets")?;
-    state.changes_classes = real("gerelionChangesClasses")?;
-    state.smallest_orientations = real("gerelionSmallestOrientations")?;
-    state.smallest_offsets = real("gerelionSmallestOffsets")?;
-    Ok(Exact {
-        order_iteration: count("gerelionOrderIteration")?,
-        perturbation: real("gerelionPerturbation")?,
-        offset_range: real("gerelionOffsetRange")?,
-        offset_step: real("gerelionOffsetStep")?,
-    })
 }
 
-/// Direction priors of a class (counted from 1) with all their digits; RELION's six decimals leave three or four.
+/// Reads the table, overwriting the rounded values in `settings` and `state`.
+///
+/// # Errors
+/// A column that every file of ours has is missing, or a cell is no value of its kind.
+pub fn read(
+    table: &Table,
+    settings: &mut Settings,
+    state: &mut RunState,
+) -> Result<Exact, StarError> {
+    // The command line tells of RELION's files alone.
+    settings.denovo_3d = false;
+    Options::read(table, 0, settings)?;
+    state.read_columns(table)?;
+    let mut exact = Exact::initial();
+    exact.read_columns(table)?;
+    Ok(exact)
+}
+
+columns! {
+    /// Priors with all their digits: one row per direction of a class, of which RELION's six decimals leave three or four, or
+    /// one row per class average, which RELION does not write at all (spec 04 §17).
+    struct Priors(prior: f64) {
+        Required "gerelionOrientationDistribution" [Some(all_digits(*prior))] => |read: f64| *prior = read;
+    }
+}
+
+/// Returns the table of the direction priors of a class (counted from 1).
 pub fn direction_priors_table(class: usize, priors: &[f64]) -> Table {
-    let mut t = Table::new_loop(&direction_priors_name(class), &[DIRECTION_PRIOR]);
-    for &prior in priors {
-        t.push_row(vec![all_digits(prior)]);
-    }
-    t
+    let rows = priors.iter().map(Priors::cells);
+    loop_of::<Priors>(&direction_priors_name(class), rows)
 }
 
-/// The direction priors of a class (counted from 1), if the model file is one of ours.
+/// Reads the direction priors of a class (counted from 1), if the model file is one of ours.
+///
+/// # Errors
+/// The column is missing, or a cell is no number.
 pub fn read_direction_priors(
     document: &Document,
     class: usize,
 ) -> Result<Option<Vec<f64>>, StarError> {
-    document
-        .table(&direction_priors_name(class))
-        .map(|table| table.real_column(DIRECTION_PRIOR))
-        .transpose()
+    read_priors(document, &direction_priors_name(class))
 }
 
-/// Priors of the class averages, which RELION does not write at all (spec 04 §17).
+/// Returns the table of the priors of the class averages.
 pub fn class_priors_table(model: &Model) -> Table {
-    let mut t = Table::new_loop(CLASS_PRIORS, &[DIRECTION_PRIOR]);
-    for class in &model.classes {
-        t.push_row(vec![all_digits(class.direction_prior[0])]);
-    }
-    t
+    let classes = model.classes.iter();
+    let rows = classes.map(|class| Priors::cells(&class.direction_prior[0]));
+    loop_of::<Priors>(CLASS_PRIORS, rows)
 }
 
-/// The priors of the class averages, if the model file is one of ours.
+/// Reads the priors of the class averages, if the model file is one of ours.
+///
+/// # Errors
+/// The column is missing, or a cell is no number.
 pub fn read_class_priors(document: &Document) -> Result<Option<Vec<f64>>, StarError> {
-    document
-        .table(CLASS_PRIORS)
-        .map(|table| table.real_column(DIRECTION_PRIOR))
-        .transpose()
+    read_priors(document, CLASS_PRIORS)
+}
+
+fn read_priors(document: &Document, name: &str) -> Result<Option<Vec<f64>>, StarError> {
+    let Some(table) = document.table(name) else {
+        return Ok(None);
+    };
+    let mut priors = vec![0.0; table.len()];
+    for (row, prior) in priors.iter_mut().enumerate() {
+        Priors::read(table, row, prior)?;
+    }
+    Ok(Some(priors))
 }
 
 const CLASS_PRIORS: &str = "gerelion_class_priors";
-const DIRECTION_PRIOR: &str = "gerelionOrientationDistribution";
 
 fn direction_priors_name(class: usize) -> String {
     format!("gerelion_pdf_orient_class_{class}")
-}
-
-/// The shortest text that is read back as the same number.
-fn all_digits(value: f64) -> Value {
-    Value::Text(format!("{value:?}"))
 }

@@ -78,7 +78,7 @@ impl Coded for OutputError {
 /// The sampling at the start of the program run: what the `…Original` columns of `_sampling.star` hold and what the
 /// change limits of spec 02 §5.3 and `--allow_coarser_sampling` refer to. On `--continue` of a RELION file it is the
 /// sampling of that file (spec 03 §5); our own files bring back the one of the first run.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct OriginalSampling {
     /// HEALPix order.
     pub healpix_order: u32,
@@ -308,18 +308,19 @@ impl FileSet<'_> {
         optimiser_star::Contents {
             settings: self.settings,
             state: self.state,
-            iteration: self.iteration,
-            box_size: model.box_size,
-            pixel_size: model.pixel_size,
-            scale_groups: self.particles.scale_groups.len(),
-            sampling: self.sampling,
-            order_iteration: self.order_iteration,
-            named: optimiser_star::Named {
+            files: optimiser_star::Files {
                 model: self.names.model(self.half(0)),
-                model2: self.half(1).map(|half| self.names.model(Some(half))),
+                model2: self.half(1).map(|half| self.names.model(Some(half)).into()),
                 data: self.names.data(),
                 sampling: self.names.sampling(),
+                iteration: self.iteration.map_or(-1, |iteration| iteration as i64),
+                default_diameter: (model.box_size as f64 - self.settings.mask_edge)
+                    * model.pixel_size,
+                scale_groups: self.particles.scale_groups.len(),
+                accuracy_translations: None,
             },
+            sampling: self.sampling,
+            order_iteration: self.order_iteration,
         }
     }
 }

@@ -6,10 +6,11 @@ use crate::formats::star::{Document, Table};
 use crate::geometry::sampling::Sampling;
 use crate::geometry::symmetry::PointGroup;
 use crate::refinement::checkpoint::gerelion_state;
-use crate::refinement::checkpoint::optimiser_star::{self, Contents, Named};
+use crate::refinement::checkpoint::optimiser_star::{self, Contents};
 use crate::refinement::checkpoint::resume::{model, optimiser, sampling};
 use crate::refinement::checkpoint::set_mark::SetMark;
 use crate::refinement::checkpoint::{model_star, sampling_star};
+use crate::refinement::settings::Settings;
 use crate::refinement::state::RunState;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
@@ -177,27 +178,21 @@ fn sampling_files_of_reference_runs_are_written_alike() {
 
 /// Returns an optimiser file that went through our structures and back.
 fn rewritten(table: &Table, file: &Path) -> Document {
-    let mut settings = optimiser::settings(table, file, String::new()).unwrap();
+    let optimiser::Stored {
+        mut settings,
+        mut state,
+        mut files,
+    } = optimiser::read(table, file, String::new()).unwrap();
     settings.pool = table.integer(0, "rlnMaxNumberOfPooledParticles").unwrap() as usize;
-    let mut state = optimiser::state(table, 0, 1.0).unwrap();
     state.converged = table.boolean(0, "rlnHasConverged").unwrap();
-    let text = |label: &str| table.text(0, label).unwrap().to_string();
-    let iteration = table.integer(0, "rlnCurrentIteration").unwrap();
+    state.accuracy_translations = files.accuracy_translations.unwrap().angstrom(1.0);
+    files.scale_groups = 2;
     optimiser_star::document(&Contents {
         settings: &settings,
         state: &state,
-        iteration: usize::try_from(iteration).ok(),
-        box_size: 64,
-        pixel_size: 1.0,
-        scale_groups: 2,
+        files,
         sampling: &small_sampling(),
         order_iteration: 1,
-        named: Named {
-            model: text("rlnModelStarFile"),
-            model2: optimiser::stored_path(table, "rlnModelStarFile2").unwrap(),
-            data: text("rlnExperimentalDataStarFile"),
-            sampling: text("rlnOrientSamplingStarFile"),
-        },
     })
 }
 
@@ -232,7 +227,11 @@ fn our_own_table_keeps_every_digit() {
         ..RunState::new(3)
     };
     let mut back = RunState::new(3);
-    let table = gerelion_state::table(&state, &sampling, 5);
+    let table = gerelion_state::table(
+        &Settings::default(),
+        &state,
+        &gerelion_state::Exact::of(&sampling, 5),
+    );
     let document = Document {
         tables: vec![table],
         ..Document::default()
@@ -241,8 +240,12 @@ fn our_own_table_keeps_every_digit() {
     let path = folder.path().join("a.star");
     document.write(&path).unwrap();
     let document = Document::read(&path).unwrap();
-    let read =
-        gerelion_state::read(document.require(gerelion_state::TABLE).unwrap(), &mut back).unwrap();
+    let read = gerelion_state::read(
+        document.require(gerelion_state::TABLE).unwrap(),
+        &mut Settings::default(),
+        &mut back,
+    )
+    .unwrap();
     assert_eq!(back, state);
     assert_eq!(read.perturbation, 0.1 + 0.2);
     assert_eq!((read.order_iteration, read.offset_range), (5, 4.0));

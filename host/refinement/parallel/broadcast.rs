@@ -3,7 +3,7 @@
 use crate::comm::Ranks;
 use crate::fourier::shape::VolumeShape;
 use crate::model::{ClassModel, Moments};
-use crate::refinement::state::RunState;
+use crate::refinement::state::{Declared, RunState};
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -79,85 +79,9 @@ pub fn broadcast_moments(
 /// Give all ranks the counters and flags of rank 0: machines of another kind may round what they follow from
 /// differently. A collective.
 pub fn broadcast_state(ranks: &Ranks, state: &mut RunState) {
-    let flag = |value: bool| f64::from(u8::from(value));
-    let mut numbers = [
-        state.current_resolution,
-        state.best_resolution,
-        state.accuracy_rotations,
-        state.accuracy_translations,
-        state.changes_orientations,
-        state.changes_offsets,
-        state.changes_classes,
-        state.smallest_orientations,
-        state.smallest_offsets,
-        state.iteration as f64,
-        state.current_size as f64,
-        state.increment_size as f64,
-        state.iterations_without_gain as f64,
-        state.iterations_without_changes as f64,
-        state.smallest_classes as f64,
-        flag(state.high_fsc_at_limit),
-        flag(state.fine_enough),
-        flag(state.converged),
-        flag(state.references_ctf_corrected),
-        flag(state.local_searches),
-        f64::from(state.random_seed),
-    ];
+    let mut numbers = state.numbers();
     ranks.broadcast(0, &mut numbers);
-    let [
-        current_resolution,
-        best_resolution,
-        accuracy_rotations,
-        accuracy_translations,
-        changes_orientations,
-        changes_offsets,
-        changes_classes,
-        smallest_orientations,
-        smallest_offsets,
-        iteration,
-        current_size,
-        increment_size,
-        iterations_without_gain,
-        iterations_without_changes,
-        smallest_classes,
-        high_fsc_at_limit,
-        fine_enough,
-        converged,
-        references_ctf_corrected,
-        local_searches,
-        random_seed,
-    ] = numbers;
-    *state = RunState {
-        iteration: iteration as usize,
-        current_resolution,
-        current_size: current_size as usize,
-        increment_size: increment_size as usize,
-        high_fsc_at_limit: high_fsc_at_limit != 0.0,
-        iterations_without_gain: iterations_without_gain as usize,
-        iterations_without_changes: iterations_without_changes as usize,
-        best_resolution,
-        accuracy_rotations,
-        accuracy_translations,
-        changes_orientations,
-        changes_offsets,
-        changes_classes,
-        smallest_orientations,
-        smallest_offsets,
-        smallest_classes: smallest_classes as i64,
-        fine_enough: fine_enough != 0.0,
-        converged: converged != 0.0,
-        references_ctf_corrected: references_ctf_corrected != 0.0,
-        local_searches: local_searches != 0.0,
-        random_seed: random_seed as u32,
-        // They follow from the schedule.
-        gradient: state.gradient,
-        step_size: state.step_size,
-        subset_size: state.subset_size,
-        subsets: std::mem::take(&mut state.subsets),
-        iterations_after_convergence: state.iterations_after_convergence,
-        seeds_due: state.seeds_due,
-        references_made: state.references_made,
-    };
+    state.set_numbers(&numbers);
 }
 
 #[cfg(test)]
@@ -187,6 +111,7 @@ mod tests {
         expected.current_resolution = 1.0 / 3.0;
         expected.smallest_classes = -3;
         expected.local_searches = true;
+        expected.iterations_after_convergence = Some(2);
         let found = on_ranks(2, |ranks| {
             let mut state = match ranks.rank() {
                 0 => expected.clone(),

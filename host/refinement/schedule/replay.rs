@@ -95,18 +95,7 @@ fn replay(folder: &Path, initial_low_pass: f64) -> usize {
         }
         let sampling = read(format!("run_it{iteration:03}_sampling.star"));
         let sampling = general(&sampling, "sampling_general");
-        assert_eq!(
-            f64::from(steps.healpix_order),
-            real(&sampling, "rlnHealpixOrder"),
-            "iteration {iteration}: order"
-        );
-        let offsets = [
-            (steps.offset_range, "rlnOffsetRange"),
-            (steps.offset_step, "rlnOffsetStep"),
-        ];
-        for (ours, label) in offsets {
-            close(ours, real(&sampling, label), label, iteration);
-        }
+        compare_sampling(steps, &sampling, iteration);
         let width_of_priors = if state.local_searches {
             schedule::local_search_width(steps.healpix_order, rule.oversampling)
         } else {
@@ -139,38 +128,58 @@ fn replay(folder: &Path, initial_low_pass: f64) -> usize {
         };
         changes::count(&mut state, found, reference_steps);
 
-        for (ours, label) in [
-            (state.increment_size as f64, "rlnIncrementImageSize"),
-            (
-                f64::from(u8::from(state.high_fsc_at_limit)),
-                "rlnHasHighFscAtResolLimit",
-            ),
-            (
-                state.iterations_without_gain as f64,
-                "rlnNumberOfIterWithoutResolutionGain",
-            ),
-            (
-                state.iterations_without_changes as f64,
-                "rlnNumberOfIterWithoutChangingAssignments",
-            ),
-            (state.best_resolution, "rlnBestResolutionThusFar"),
-            (state.smallest_classes as f64, "rlnSmallestChangesClasses"),
-            (
-                state.smallest_orientations,
-                "rlnSmallestChangesOrientations",
-            ),
-            (state.smallest_offsets, "rlnSmallestChangesOffsets"),
-        ] {
-            close(ours, real(&optimiser, label), label, iteration);
-        }
-        close(
-            1.0 / state.current_resolution,
-            real(&model, "rlnCurrentResolution"),
-            "rlnCurrentResolution",
-            iteration,
-        );
+        compare_state(&state, &optimiser, &model, iteration);
     }
     unreachable!("the run converges")
+}
+
+fn compare_sampling(steps: SamplingSteps, sampling: &Table, iteration: usize) {
+    assert_eq!(
+        f64::from(steps.healpix_order),
+        real(sampling, "rlnHealpixOrder"),
+        "iteration {iteration}: order"
+    );
+    let offsets = [
+        (steps.offset_range, "rlnOffsetRange"),
+        (steps.offset_step, "rlnOffsetStep"),
+    ];
+    for (ours, label) in offsets {
+        close(ours, real(sampling, label), label, iteration);
+    }
+}
+
+/// Compares counters and resolution with those that the reference run wrote after an iteration.
+fn compare_state(state: &RunState, optimiser: &Table, model: &Table, iteration: usize) {
+    for (ours, label) in [
+        (state.increment_size as f64, "rlnIncrementImageSize"),
+        (
+            f64::from(u8::from(state.high_fsc_at_limit)),
+            "rlnHasHighFscAtResolLimit",
+        ),
+        (
+            state.iterations_without_gain as f64,
+            "rlnNumberOfIterWithoutResolutionGain",
+        ),
+        (
+            state.iterations_without_changes as f64,
+            "rlnNumberOfIterWithoutChangingAssignments",
+        ),
+        (state.best_resolution, "rlnBestResolutionThusFar"),
+        (state.smallest_classes as f64, "rlnSmallestChangesClasses"),
+        (
+            state.smallest_orientations,
+            "rlnSmallestChangesOrientations",
+        ),
+        (state.smallest_offsets, "rlnSmallestChangesOffsets"),
+    ] {
+        close(ours, real(optimiser, label), label, iteration);
+    }
+    close(
+        1.0 / state.current_resolution,
+        real(model, "rlnCurrentResolution"),
+        "rlnCurrentResolution",
+        iteration,
+    );
 }
 
 #[test]

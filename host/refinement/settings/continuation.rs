@@ -5,7 +5,7 @@ use crate::refinement::settings::Settings;
 use std::fmt::Debug;
 
 impl Settings {
-    /// Apply the options of a `--continue` command line to settings recovered from an optimiser file, by the rules of the
+    /// Applies the options of a `--continue` command line to settings recovered from an optimiser file, by the rules of the
     /// option table. Returns one line per changed option, to be printed.
     ///
     /// `--o` is only carried over; the rule that turns an old root into `<old>_ctN` is
@@ -17,7 +17,8 @@ impl Settings {
         &mut self,
         line: &CommandLine,
     ) -> Result<Vec<String>, OptionsError> {
-        let given = Settings::from_values(line)?;
+        let mut given = Settings::from_values(line)?;
+        given.padding = given.padding.trunc();
         if line.was_given("--tau2_fudge") && given.tau2_fudge.is_none() {
             return Err(OptionsError::OutOfRange {
                 option: "--tau2_fudge",
@@ -25,199 +26,23 @@ impl Settings {
                 reason: "it must be above 0 when a run is continued",
             });
         }
-        let mut changes = Changes {
-            line,
-            automatic: self.auto_refine || self.auto_sampling,
-            log: Vec::new(),
-        };
+        let mut changes = Changes::on(line, self.auto_refine || self.auto_sampling);
         self.command_line = given.command_line.clone();
         self.continue_from = given.continue_from.clone();
         if line.name_given("--o").is_some() {
             self.output_root = given.output_root.clone();
         }
-        self.apply_what_is_refined(&given, &mut changes);
-        self.apply_regions(&given, &mut changes);
-        self.apply_sampling(&given, &mut changes);
-        self.apply_gradient(&given, &mut changes);
-        self.apply_computation(&given, &mut changes);
+        self.apply_given(&given, &mut changes);
+        changes.switch("--norm", "--no_norm", &mut self.norm, given.norm);
+        changes.switch("--scale", "--no_scale", &mut self.scale, given.scale);
+        self.apply_widths(&given, &mut changes);
         let log = changes.log;
         self.check_combinations()?;
         Ok(log)
     }
 
-    fn apply_what_is_refined(&mut self, given: &Settings, changes: &mut Changes) {
-        changes.apply("--iter", &mut self.iterations, &given.iterations);
-        changes.apply(
-            "--auto_iter_max",
-            &mut self.auto_iter_max,
-            &given.auto_iter_max,
-        );
-        changes.apply("--tau2_fudge", &mut self.tau2_fudge, &given.tau2_fudge);
-        changes.apply(
-            "--particle_diameter",
-            &mut self.particle_diameter,
-            &given.particle_diameter,
-        );
-        changes.apply(
-            "--flatten_solvent",
-            &mut self.flatten_solvent,
-            &given.flatten_solvent,
-        );
-        changes.apply(
-            "--solvent_mask",
-            &mut self.solvent_mask,
-            &given.solvent_mask,
-        );
-        changes.apply(
-            "--solvent_mask2",
-            &mut self.solvent_mask2,
-            &given.solvent_mask2,
-        );
-        changes.apply(
-            "--lowpass_mask",
-            &mut self.lowpass_mask,
-            &given.lowpass_mask,
-        );
-        changes.apply("--tau", &mut self.tau_spectrum, &given.tau_spectrum);
-        changes.apply(
-            "--center_classes",
-            &mut self.center_classes,
-            &given.center_classes,
-        );
-        changes.apply(
-            "--trust_ref_size",
-            &mut self.trust_reference_size,
-            &given.trust_reference_size,
-        );
-        changes.apply("--angpix", &mut self.pixel_size, &given.pixel_size);
-        changes.apply("--always_cc", &mut self.always_cc, &given.always_cc);
-        changes.apply(
-            "--strict_highres_exp",
-            &mut self.strict_highres,
-            &given.strict_highres,
-        );
-        changes.apply(
-            "--solvent_correct_fsc",
-            &mut self.solvent_correct_fsc,
-            &given.solvent_correct_fsc,
-        );
-        changes.apply(
-            "--skip_maximize",
-            &mut self.skip_maximize,
-            &given.skip_maximize,
-        );
-        changes.apply("--pad", &mut self.padding, &given.padding.trunc());
-        changes.apply(
-            "--dont_skip_gridding",
-            &mut self.gridding_iterations,
-            &given.gridding_iterations,
-        );
-        changes.apply("--no_map", &mut self.no_map, &given.no_map);
-        changes.apply(
-            "--sigma2_fudge",
-            &mut self.sigma2_fudge,
-            &given.sigma2_fudge,
-        );
-        changes.apply("--minres_map", &mut self.minres_map, &given.minres_map);
-        changes.apply(
-            "--abort_at_resolution",
-            &mut self.abort_at_resolution,
-            &given.abort_at_resolution,
-        );
-        changes.apply(
-            "--always_join_random_halves",
-            &mut self.always_join_halves,
-            &given.always_join_halves,
-        );
-        changes.apply(
-            "--use_all_data",
-            &mut self.use_all_data,
-            &given.use_all_data,
-        );
-        changes.apply(
-            "--force_converge",
-            &mut self.force_converge,
-            &given.force_converge,
-        );
-        changes.switch("--norm", "--no_norm", &mut self.norm, given.norm);
-        changes.switch("--scale", "--no_scale", &mut self.scale, given.scale);
-        self.apply_maps(given, changes);
-    }
-
-    fn apply_maps(&mut self, given: &Settings, changes: &mut Changes) {
-        let maps = (&mut self.maps, &given.maps);
-        changes.apply(
-            "--external_reconstruct",
-            &mut maps.0.external,
-            &maps.1.external,
-        );
-        changes.apply("--blush", &mut maps.0.blush, &maps.1.blush);
-        changes.apply(
-            "--blush_skip_spectral_trailing",
-            &mut maps.0.skip_spectral_trailing,
-            &maps.1.skip_spectral_trailing,
-        );
-        changes.apply(
-            "--external_time_limit",
-            &mut maps.0.time_limit,
-            &maps.1.time_limit,
-        );
-    }
-
-    fn apply_regions(&mut self, given: &Settings, changes: &mut Changes) {
-        let (regions, from) = (&mut self.regions, &given.regions);
-        for (option, value, given) in [
-            ("--red_mask", &mut regions.wanted_mask, &from.wanted_mask),
-            (
-                "--yellow_mask",
-                &mut regions.unwanted_mask,
-                &from.unwanted_mask,
-            ),
-            (
-                "--yellow_map",
-                &mut regions.unwanted_map,
-                &from.unwanted_map,
-            ),
-            ("--fsc_mask", &mut regions.fsc_mask, &from.fsc_mask),
-        ] {
-            changes.apply(option, value, given);
-        }
-        changes.apply(
-            "--extra_iter",
-            &mut regions.extra_iterations,
-            &from.extra_iterations,
-        );
-    }
-
-    fn apply_sampling(&mut self, given: &Settings, changes: &mut Changes) {
-        changes.apply(
-            "--offset",
-            &mut self.initial_sigma_offset,
-            &given.initial_sigma_offset,
-        );
-        changes.apply(
-            "--oversampling",
-            &mut self.oversampling,
-            &given.oversampling,
-        );
-        changes.apply(
-            "--healpix_order",
-            &mut self.healpix_order,
-            &given.healpix_order,
-        );
-        changes.apply("--psi_step", &mut self.psi_step, &given.psi_step);
-        changes.apply(
-            "--offset_range",
-            &mut self.offset_range,
-            &given.offset_range,
-        );
-        changes.apply("--offset_step", &mut self.offset_step, &given.offset_step);
-        changes.apply("--perturb", &mut self.perturbation, &given.perturbation);
-        changes.apply(
-            "--auto_local_healpix_order",
-            &mut self.auto_local_healpix_order,
-            &given.auto_local_healpix_order,
-        );
+    /// Applies the widths of local searches: one for all angles, or one for each.
+    fn apply_widths(&mut self, given: &Settings, changes: &mut Changes) {
         if changes.line.was_given("--sigma_ang") {
             changes.apply("--sigma_ang", &mut self.sigma_angles, &given.sigma_angles);
         } else {
@@ -232,175 +57,31 @@ impl Settings {
                 );
             }
         }
-        changes.apply(
-            "--relax_sym",
-            &mut self.relaxed_symmetry,
-            &given.relaxed_symmetry,
-        );
         if changes.line.was_given("--relax_sym") && self.sigma_angles.iter().all(|&s| s <= 0.0) {
             self.sigma_angles = given.sigma_angles;
         }
-        changes.apply("--skip_align", &mut self.skip_align, &given.skip_align);
-        changes.apply("--skip_rotate", &mut self.skip_rotate, &given.skip_rotate);
-        changes.apply(
-            "--auto_ignore_angles",
-            &mut self.auto_ignore_angles,
-            &given.auto_ignore_angles,
-        );
-        changes.apply(
-            "--auto_resol_angles",
-            &mut self.auto_resol_angles,
-            &given.auto_resol_angles,
-        );
-        changes.apply(
-            "--allow_coarser_sampling",
-            &mut self.allow_coarser_sampling,
-            &given.allow_coarser_sampling,
-        );
-        changes.apply(
-            "--minimum_angular_sampling",
-            &mut self.minimum_angular_sampling,
-            &given.minimum_angular_sampling,
-        );
-        changes.apply(
-            "--maximum_angular_sampling",
-            &mut self.maximum_angular_sampling,
-            &given.maximum_angular_sampling,
-        );
-        changes.apply(
-            "--min_sigma2_offset",
-            &mut self.min_sigma2_offset,
-            &given.min_sigma2_offset,
-        );
-        changes.apply(
-            "--maxsig",
-            &mut self.max_significant,
-            &given.max_significant,
-        );
-    }
-
-    fn apply_gradient(&mut self, given: &Settings, changes: &mut Changes) {
-        let (kept, given) = (&mut self.gradient, &given.gradient);
-        changes.apply(
-            "--grad_em_iters",
-            &mut kept.em_iterations,
-            &given.em_iterations,
-        );
-        changes.apply(
-            "--grad_ini_frac",
-            &mut kept.initial_fraction,
-            &given.initial_fraction,
-        );
-        changes.apply(
-            "--grad_fin_frac",
-            &mut kept.last_fraction,
-            &given.last_fraction,
-        );
-        changes.apply(
-            "--grad_ini_resol",
-            &mut kept.initial_resolution,
-            &given.initial_resolution,
-        );
-        changes.apply(
-            "--grad_fin_resol",
-            &mut kept.last_resolution,
-            &given.last_resolution,
-        );
-        changes.apply(
-            "--grad_ini_subset",
-            &mut kept.initial_subset,
-            &given.initial_subset,
-        );
-        changes.apply(
-            "--grad_fin_subset",
-            &mut kept.last_subset,
-            &given.last_subset,
-        );
-        changes.apply("--mu", &mut kept.momentum, &given.momentum);
-        changes.apply("--grad_stepsize", &mut kept.step_size, &given.step_size);
-        changes.apply(
-            "--grad_stepsize_scheme",
-            &mut kept.step_scheme,
-            &given.step_scheme,
-        );
-        changes.apply(
-            "--tau2_fudge_scheme",
-            &mut kept.tau2_scheme,
-            &given.tau2_scheme,
-        );
-        changes.apply(
-            "--grad_write_iter",
-            &mut kept.write_every,
-            &given.write_every,
-        );
-        changes.apply(
-            "--class_inactivity_threshold",
-            &mut kept.inactivity,
-            &given.inactivity,
-        );
-    }
-
-    fn apply_computation(&mut self, given: &Settings, changes: &mut Changes) {
-        changes.apply("--j", &mut self.threads, &given.threads);
-        changes.apply("--pool", &mut self.pool, &given.pool);
-        changes.apply("--gpu", &mut self.gpu, &given.gpu);
-        changes.apply("--gpu_memory", &mut self.gpu_memory, &given.gpu_memory);
-        changes.apply(
-            "--gpu_precision",
-            &mut self.gpu_precision,
-            &given.gpu_precision,
-        );
-        changes.apply(
-            "--free_gpu_memory",
-            &mut self.free_gpu_memory,
-            &given.free_gpu_memory,
-        );
-        changes.apply("--no_nccl", &mut self.no_nccl, &given.no_nccl);
-        changes.apply(
-            "--deterministic",
-            &mut self.deterministic,
-            &given.deterministic,
-        );
-        changes.apply(
-            "--preread_images",
-            &mut self.preread_images,
-            &given.preread_images,
-        );
-        changes.apply("--scratch_dir", &mut self.scratch_dir, &given.scratch_dir);
-        changes.apply(
-            "--keep_free_scratch",
-            &mut self.keep_free_scratch,
-            &given.keep_free_scratch,
-        );
-        changes.apply(
-            "--reuse_scratch",
-            &mut self.reuse_scratch,
-            &given.reuse_scratch,
-        );
-        changes.apply(
-            "--keep_scratch",
-            &mut self.keep_scratch,
-            &given.keep_scratch,
-        );
-        changes.apply("--verb", &mut self.verbosity, &given.verbosity);
-        changes.apply("--json_log", &mut self.json_log, &given.json_log);
-        changes.apply(
-            "--pipeline_control",
-            &mut self.pipeline_control,
-            &given.pipeline_control,
-        );
     }
 }
 
 /// Applies single options by the rule of the table and keeps the log.
-struct Changes<'a> {
+pub(crate) struct Changes<'a> {
     line: &'a CommandLine,
     automatic: bool,
     log: Vec<String>,
 }
 
-impl Changes<'_> {
-    fn apply<T: Clone + PartialEq + Debug>(
+impl<'a> Changes<'a> {
+    /// Begins with the options of a line; `automatic`: the run chooses its sampling itself.
+    pub(super) fn on(line: &'a CommandLine, automatic: bool) -> Self {
+        Self {
+            line,
+            automatic,
+            log: Vec::new(),
+        }
+    }
+
+    /// Takes a value of the command line where the rule of its option says so.
+    pub(super) fn apply<T: Clone + PartialEq + Debug>(
         &mut self,
         option: &'static str,
         kept: &mut T,

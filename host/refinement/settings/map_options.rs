@@ -1,49 +1,30 @@
 //! Options of a map beyond the reconstruction: programs that make it instead, and local symmetry (spec 06 §2, §3).
 
-use crate::formats::star::{StarError, Table};
-use crate::options::{CommandLine, OptionsError};
 use crate::refinement::settings::Settings;
-use crate::refinement::settings::option_values::above_zero;
+use crate::refinement::settings::declare::option_group;
+use crate::refinement::settings::option_values::{above_zero, file, flag};
 use std::path::PathBuf;
 
-/// Options about how maps are made from the sums.
-#[derive(Debug, Clone)]
-pub struct MapOptions {
-    /// `--external_reconstruct`.
-    pub external: bool,
-    /// `--blush`, which takes the place of an external program.
-    pub blush: bool,
-    /// `--blush_skip_spectral_trailing`.
-    pub skip_spectral_trailing: bool,
-    /// `--external_time_limit`, seconds: a program that takes longer for one map is ended.
-    pub time_limit: f64,
-    /// `--local_symmetry`: the description file.
-    pub local_symmetry: Option<PathBuf>,
+option_group! {
+    /// Options about how maps are made from the sums.
+    #[derive(Debug, Clone)]
+    pub struct MapOptions {
+        options {
+            "--external_reconstruct" external: bool = flag;
+            /// Which takes the place of an external program.
+            "--blush" blush: bool = flag;
+            "--blush_skip_spectral_trailing" skip_spectral_trailing: bool = flag;
+            /// Seconds: a program that takes longer for one map is ended.
+            "--external_time_limit" time_limit: f64 = above_zero;
+            /// The description file.
+            "--local_symmetry" local_symmetry: Option<PathBuf> = file;
+        }
+        others {}
+        groups {}
+    }
 }
 
 impl MapOptions {
-    /// Options of a command line.
-    pub(crate) fn from_values(line: &CommandLine) -> Result<Self, OptionsError> {
-        Ok(Self {
-            external: line.flag("--external_reconstruct"),
-            blush: line.flag("--blush"),
-            skip_spectral_trailing: line.flag("--blush_skip_spectral_trailing"),
-            time_limit: above_zero(line, "--external_time_limit")?,
-            local_symmetry: line.name_given("--local_symmetry").map(PathBuf::from),
-        })
-    }
-
-    /// Reads the options from an optimiser file.
-    pub(crate) fn read(table: &Table) -> Result<Self, StarError> {
-        let flag = |label: &str| Ok::<_, StarError>(table.has(label) && table.boolean(0, label)?);
-        Ok(Self {
-            external: flag("rlnDoExternalReconstruct")?,
-            blush: flag("rlnDoBlush")?,
-            skip_spectral_trailing: flag("rlnBlushNoSpectralTrailing")?,
-            ..Settings::default().maps
-        })
-    }
-
     /// A program makes the regularised maps.
     pub fn by_program(&self) -> bool {
         self.external || self.blush

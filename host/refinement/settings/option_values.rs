@@ -1,6 +1,7 @@
 //! Values of options, each checked by itself.
 
 use crate::options::{CommandLine, OptionsError};
+use std::path::PathBuf;
 
 /// Finest in-plane step, degrees: it moves the edge of a box of 5000 pixels by less than one.
 const FINEST_PSI_STEP: f64 = 0.02;
@@ -33,6 +34,70 @@ pub(crate) fn psi_step(line: &CommandLine) -> Result<Option<f64>, OptionsError> 
             Err(refuse(line, "--psi_step", "a full turn has 360 degrees"))
         }
         step => Ok(step),
+    }
+}
+
+/// Returns whether a flag is on.
+pub(crate) fn flag(line: &CommandLine, option: &'static str) -> Result<bool, OptionsError> {
+    Ok(line.flag(option))
+}
+
+/// Returns the name of a file; None where none is given.
+pub(crate) fn file(
+    line: &CommandLine,
+    option: &'static str,
+) -> Result<Option<PathBuf>, OptionsError> {
+    Ok(line.name_given(option).map(PathBuf::from))
+}
+
+/// Returns a text.
+pub(crate) fn text(line: &CommandLine, option: &'static str) -> Result<String, OptionsError> {
+    Ok(line.text(option).to_owned())
+}
+
+/// Returns any number.
+pub(crate) fn real(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
+    Ok(line.real(option))
+}
+
+/// Returns a number above 0; None for any other.
+pub(crate) fn positive(
+    line: &CommandLine,
+    option: &'static str,
+) -> Result<Option<f64>, OptionsError> {
+    Ok(line.positive(option))
+}
+
+/// Returns the devices of `--gpu`: an empty text for any, also with `--mode 1`; None for the CPU.
+pub(crate) fn gpu(
+    line: &CommandLine,
+    option: &'static str,
+) -> Result<Option<String>, OptionsError> {
+    let mode = match line.integer("--mode") {
+        mode @ (0 | 1) => mode,
+        _ => return Err(refuse(line, "--mode", "0 is the CPU, 1 the GPU")),
+    };
+    // RELION's own word for a bare --gpu is "default".
+    Ok(match (line.was_given(option), mode) {
+        (true, _) => Some(line.text(option).to_owned()).map(|map| match map.as_str() {
+            "default" => String::new(),
+            _ => map,
+        }),
+        (false, 1) => Some(String::new()),
+        (false, _) => None,
+    })
+}
+
+/// Returns `--adaptive_fraction`.
+pub(crate) fn adaptive_fraction(line: &CommandLine) -> Result<f64, OptionsError> {
+    let fraction = above_zero(line, "--adaptive_fraction")?;
+    match fraction <= 1.0 {
+        true => Ok(fraction),
+        false => Err(refuse(
+            line,
+            "--adaptive_fraction",
+            "it is a fraction, at most 1",
+        )),
     }
 }
 

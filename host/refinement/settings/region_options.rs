@@ -1,79 +1,45 @@
 //! Options of GeRelion's dynamic signal subtraction, and of the auto-refinement that it belongs to (spec 06 §9.2).
 
-use crate::formats::star::{StarError, Table};
-use crate::options::{CommandLine, OptionsError};
 use crate::refinement::settings::Settings;
-use crate::refinement::settings::option_values::count;
+use crate::refinement::settings::declare::option_group;
+use crate::refinement::settings::option_values::{count, file};
 use std::path::PathBuf;
 
-/// Regions of the particle that are aligned and compared between half-sets, and for how many iterations.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegionOptions {
-    /// `--red_mask`: the wanted region.
-    pub wanted_mask: Option<PathBuf>,
-    /// `--yellow_mask`: the unwanted region of the current map.
-    pub unwanted_mask: Option<PathBuf>,
-    /// `--yellow_map`: the unwanted signal as a map that stays as it is.
-    pub unwanted_map: Option<PathBuf>,
-    /// `--fsc_mask`: the gold-standard FSC is that of the half maps under this mask.
-    pub fsc_mask: Option<PathBuf>,
-    /// `--extra_iter`: iterations of an auto-refinement between convergence and the last, joined one.
-    pub extra_iterations: usize,
+option_group! {
+    /// Regions of the particle that are aligned and compared between half-sets, and for how many iterations.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct RegionOptions {
+        options {
+            /// The wanted region.
+            "--red_mask" wanted_mask: Option<PathBuf> = file;
+            /// The unwanted region of the current map.
+            "--yellow_mask" unwanted_mask: Option<PathBuf> = file;
+            /// The unwanted signal as a map that stays as it is.
+            "--yellow_map" unwanted_map: Option<PathBuf> = file;
+            /// The gold-standard FSC is that of the half maps under this mask.
+            "--fsc_mask" fsc_mask: Option<PathBuf> = file;
+            /// Iterations of an auto-refinement between convergence and the last, joined one.
+            "--extra_iter" extra_iterations: usize = |line, option| count(line, option, 0);
+        }
+        others {}
+        groups {}
+    }
 }
 
-const EXTRA_ITERATIONS: &str = "gerelionExtraIterations";
-
 impl RegionOptions {
-    /// Options of a command line.
-    pub(crate) fn from_values(line: &CommandLine) -> Result<Self, OptionsError> {
-        let path = |name| line.name_given(name).map(PathBuf::from);
-        Ok(Self {
-            wanted_mask: path("--red_mask"),
-            unwanted_mask: path("--yellow_mask"),
-            unwanted_map: path("--yellow_map"),
-            fsc_mask: path("--fsc_mask"),
-            extra_iterations: count(line, "--extra_iter", 0)?,
-        })
-    }
-
     /// An unwanted signal is subtracted.
     pub fn subtracts(&self) -> bool {
         self.wanted_mask.is_some()
     }
 
-    /// The files, each with the column of `gerelion_state` that names it.
-    pub(crate) fn files(&mut self) -> [(&'static str, &mut Option<PathBuf>); 4] {
+    /// Returns the files that are named.
+    pub(crate) fn files(&mut self) -> [&mut Option<PathBuf>; 4] {
         [
-            ("gerelionRedMask", &mut self.wanted_mask),
-            ("gerelionYellowMask", &mut self.unwanted_mask),
-            ("gerelionYellowMap", &mut self.unwanted_map),
-            ("gerelionFscMask", &mut self.fsc_mask),
+            &mut self.wanted_mask,
+            &mut self.unwanted_mask,
+            &mut self.unwanted_map,
+            &mut self.fsc_mask,
         ]
-    }
-
-    /// Adds what RELION's tables do not hold to ours.
-    pub(crate) fn push(&self, table: &mut Table) {
-        for (label, file) in self.clone().files() {
-            if let Some(file) = file {
-                table.push(label, file.to_string_lossy().as_ref());
-            }
-        }
-        if self.extra_iterations > 0 {
-            table.push(EXTRA_ITERATIONS, self.extra_iterations);
-        }
-    }
-
-    /// Takes it from there, as far as it is there.
-    pub(crate) fn read(&mut self, table: &Table) -> Result<(), StarError> {
-        for (label, file) in self.files() {
-            if table.has(label) {
-                *file = Some(PathBuf::from(table.text(0, label)?));
-            }
-        }
-        if table.has(EXTRA_ITERATIONS) {
-            self.extra_iterations = table.integer(0, EXTRA_ITERATIONS)?.max(0) as usize;
-        }
-        Ok(())
     }
 
     /// Why an option cannot be combined with others.

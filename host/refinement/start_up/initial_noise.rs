@@ -6,6 +6,7 @@ use crate::errors::{Code, Message};
 use crate::formats::star::Document;
 use crate::fourier::image::{Background, ImageTransform, logical_row, mask_particle, mean_power};
 use crate::fourier::shells::round;
+use crate::fourier::window::window_image;
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
 use num_complex::Complex32;
@@ -43,7 +44,7 @@ pub struct NoiseRule {
 pub struct NoiseEstimate {
     /// σ² per optics group and shell; zeros for groups without particles.
     pub spectra: Vec<Vec<f64>>,
-    /// What is wrong with images, in words for the user.
+    /// Faults of images, in words for the user.
     pub warnings: Vec<String>,
 }
 
@@ -238,7 +239,7 @@ fn without_negatives(mut spectrum: Vec<f64>) -> Vec<f64> {
     spectrum
 }
 
-/// What one image contributes.
+/// Contribution of one image.
 struct Look {
     image: Vec<f32>,
     power: Vec<f64>,
@@ -283,7 +284,7 @@ fn look_at(
         image = resampler.apply(&image);
     }
     let side = (image.len() as f64).sqrt().round() as usize;
-    let image = window(image, side, rule.box_size);
+    let image = window_image(&image, side, rule.box_size);
     let power = mean_power(
         &model_transform.forward(&image, rule.box_size / 2),
         rule.box_size,
@@ -366,22 +367,6 @@ impl Resampler {
     }
 }
 
-/// Crop or zero-pad an image around its centre.
-fn window(image: Vec<f32>, from: usize, to: usize) -> Vec<f32> {
-    if from == to {
-        return image;
-    }
-    let common = from.min(to);
-    let (old, new) = (from / 2 - common / 2, to / 2 - common / 2);
-    let mut out = vec![0.0; to * to];
-    for y in 0..common {
-        let source = (y + old) * from + old;
-        let target = (y + new) * to + new;
-        out[target..target + common].copy_from_slice(&image[source..source + common]);
-    }
-    out
-}
-
 /// A spectrum from a STAR table (`rlnSpectralIndex` and `label`), shells 0…`shells`−1; missing shells are 0.
 pub fn read_spectrum(path: &Path, label: &str, shells: usize) -> Result<Vec<f64>, RunError> {
     let document = Document::read(path)?;
@@ -446,9 +431,9 @@ mod tests {
         let small = Resampler::new(32, 16).apply(&image);
         assert!((small[10 * 16 + 8] - 1.0).abs() < 1e-3);
         assert!((small[8 * 16 + 8] - image[16 * 32 + 16]).abs() < 1e-3);
-        let padded = window(small.clone(), 16, 20);
+        let padded = window_image(&small, 16, 20);
         assert_eq!(padded[12 * 20 + 10], small[10 * 16 + 8]);
-        assert_eq!(window(padded, 20, 16), small);
+        assert_eq!(window_image(&padded, 20, 16), small);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! From options to a run that is ready for its first iteration (spec 01 §0.2, §2; spec 02 §4.0).
 
+mod continued_run;
 pub(crate) mod first_references;
 pub mod half_sets;
 pub(crate) mod initial_low_pass;
 pub mod initial_noise;
 pub(crate) mod input_checks;
+mod new_run;
 pub mod references;
 pub(crate) mod regions;
 pub(crate) mod scratch;
@@ -12,267 +14,82 @@ pub mod solvent_masks;
 pub(crate) mod starting_poses;
 pub(crate) mod unusable_images;
 
+pub use continued_run::resumed;
+pub use new_run::fresh;
+
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::ExpectationOptions;
 use crate::fourier::shape::Dimensions;
-use crate::geometry::{
-    Matrix3, prior::LocalSearch, random::CRandom, sampling::Sampling, symmetry::PointGroup,
-};
-use crate::maximization::{MaximizationOptions, initial};
+use crate::geometry::{Matrix3, prior::LocalSearch, sampling::Sampling, symmetry::PointGroup};
+use crate::maximization::{MaximizationOptions, gradient::schedule::Schedule};
+use crate::model::Model;
 use crate::model::local_symmetry::LocalSymmetry;
-use crate::model::{ClassModel, Model};
 use crate::refinement::checkpoint::OriginalSampling;
-use crate::refinement::checkpoint::resume;
-use crate::refinement::cli::console::{self, Console};
-use crate::refinement::cli::phase::Phase;
-use crate::refinement::cli::stage_log::Stage;
+use crate::refinement::cli::console::Console;
 use crate::refinement::error::RunError;
-use crate::refinement::job::{Job, uniform_directions};
+use crate::refinement::job::Job;
 use crate::refinement::memory::host_memory;
-use crate::refinement::parallel::broadcast::broadcast_map;
-use crate::refinement::parallel::workers::{StopSign, agree};
-use crate::refinement::schedule::gradient_iterations;
-use crate::refinement::schedule::local_search_width;
-use crate::refinement::settings::Settings;
-use crate::refinement::settings::class_averages;
-use crate::refinement::settings::gradient_options;
-use crate::refinement::settings::lengths;
-use crate::refinement::start_up::first_references::{FirstReferences, FirstRule};
-use crate::refinement::start_up::initial_noise::NoiseRule;
-use crate::refinement::start_up::input_checks::{
-    Input, UNSEEDED, check_columns, check_ctf, drop_corrected_ctf, group_names, read_input,
-    warn_all,
-};
-use crate::refinement::start_up::references::References;
+use crate::refinement::schedule::{gradient_iterations, local_search_width};
+use crate::refinement::settings::{Settings, gradient_options};
+use crate::refinement::start_up::input_checks::group_names;
 use crate::refinement::start_up::regions::RegionFiles;
 use crate::refinement::start_up::solvent_masks::Solvent;
 use crate::refinement::state::RunState;
-use crate::refinement::steps::external;
-use crate::refinement::warnings::at_end;
-use crate::refinement::warnings::contrast;
 use crate::refinement::warnings::mismatch::Alarms;
-use ndarray::Array3;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Read everything a fresh run needs, estimate the noise and low-pass the references. `stop` may stop the run.
-/// A collective.
-pub fn fresh(
+/// Everything that a run begins with, new or continued.
+struct Beginning {
     settings: Settings,
-    ranks: &Ranks,
-    console: &Console,
-    stop: &StopSign,
-) -> Result<Job, RunError> {
-    agree(
-        ranks,
-        external::check(&settings.maps).map_err(RunError::from),
-    )?;
-    // Clocks differ between machines.
-    let mut seed = [f64::from(
-        settings.random_seed.unwrap_or_else(seconds_since_epoch),
-    )];
-    ranks.broadcast(0, &mut seed);
-    let seed = seed[0] as u32;
-    let title = " Reading particles, references and masks ...";
-    let phase = Phase::begin(console, Stage::ReadInput, None, title, 0);
-    let mut input = agree(
-        ranks,
-        read_input(settings, ranks.place_on_host().1, console),
-    )?;
-    drop(phase);
-    input.particles = unusable_images::leave_out_unusable(
-        input.particles,
-        &input.settings,
-        ranks,
-        console,
-        stop,
-    )?;
-    let mut opened = agree(ranks, open(input, seed, ranks, console))?;
-    scratch::copy(
-        &mut opened.images,
-        &opened.input.settings,
-        ranks,
-        console,
-        stop,
-    )?;
-    let noise = initial_noise(&mut opened, seed, ranks, console, stop)?;
-    let mut job = agree(ranks, first_job(opened, seed, &noise, ranks))?;
-    if ranks.leads() {
-        job.alarms.first_reference = at_end::first_reference(&job);
-    }
-    let contrast = match ranks.leads() && job.settings.reference.is_some() {
-        true => contrast::check_showing(&job, console, stop),
-        false => Ok(None),
-    };
-    warn_all(console, agree(ranks, contrast)?.as_slice());
-    Ok(job)
-}
-
-/// Input whose particles are those that will be aligned, with half-sets and images.
-struct Opened {
-    input: Input,
+    particles: ParticleSet,
     images: ImageStore,
+    models: Vec<Model>,
+    sampling: Sampling,
+    original_sampling: OriginalSampling,
+    order_iteration: usize,
+    state: RunState,
+    solvent: Solvent,
+    regions: RegionFiles,
+    /// Å.
+    diameter: f64,
+    schedule: Option<Schedule>,
+    tau2_fudge: f64,
 }
 
-fn open(mut input: Input, seed: u32, ranks: &Ranks, console: &Console) -> Result<Opened, RunError> {
-    let Input {
-        settings,
-        particles,
-        ..
-    } = &mut input;
-    disable_scale_of_one_group(settings, particles, console);
-    if settings.split_random_halves {
-        let same_image = particles.first_with_same_image();
-        let found = half_sets::assign(&mut particles.particles, &same_image, seed)
-            .map_err(|why| why.about(settings.particles.display()))?;
-        console.say(&found.to_string());
-        warn_all(console, &half_sets::warnings(particles, &same_image));
+impl Beginning {
+    /// Returns the run, ready for its next iteration.
+    fn job(self, ranks: &Ranks) -> Result<Job, RunError> {
+        let (settings, model) = (&self.settings, &self.models[0]);
+        let (box_size, pixel_size) = (model.box_size, model.pixel_size);
+        let seed = self.state.random_seed;
+        let mut job = Job {
+            expectation: expectation_options(settings, self.diameter, box_size, seed, ranks),
+            maximization: maximization_options(settings, self.tau2_fudge, box_size),
+            operators: operators(settings, model.dimensions())?,
+            fixed_tau2: settings.tau_spectrum.is_some(),
+            local_symmetry: local_symmetry(settings, box_size, pixel_size)?,
+            orders: half_sets::members(&self.particles.particles, self.models.len() == 2),
+            unfiltered: Vec::new(),
+            unmasked: Vec::new(),
+            alarms: Alarms::default(),
+            regions: self.regions.regions,
+            fsc_mask: self.regions.fsc_mask,
+            gradient: self.schedule,
+            settings: self.settings,
+            particles: self.particles,
+            images: self.images,
+            models: self.models,
+            sampling: self.sampling,
+            original_sampling: self.original_sampling,
+            state: self.state,
+            solvent: self.solvent,
+            order_iteration: self.order_iteration,
+        };
+        gradient_iterations::prepare(&mut job);
+        start_local_searches(&mut job);
+        Ok(job)
     }
-    let images = open_images(particles, settings.preread_images, ranks)?;
-    Ok(Opened { input, images })
-}
-
-fn first_job(
-    opened: Opened,
-    seed: u32,
-    noise: &[Vec<f64>],
-    ranks: &Ranks,
-) -> Result<Job, RunError> {
-    let Opened { input, images } = opened;
-    let Input {
-        mut settings,
-        particles,
-        references,
-        sampling,
-        solvent,
-        regions,
-        diameter,
-    } = input;
-    let (box_size, pixel_size) = (references[0].box_size(), references[0].pixel_size);
-    let dimensions = references[0].dimensions();
-    let schedule =
-        gradient_iterations::schedule(&mut settings, dimensions, particles.particles.len());
-    let fudge = gradient_iterations::tau2_fudge(schedule.as_ref(), &settings, 0);
-    let members = half_sets::members(&particles.particles, settings.split_random_halves);
-    let mut models = Vec::new();
-    for (list, reference) in members.iter().zip(references.iter().cycle()) {
-        models.push(initial_model(
-            &settings, fudge, reference, &particles, list, noise, &sampling,
-        )?);
-    }
-    let mut state = RunState::new(seed);
-    state.increment_size = settings.increment_size;
-    state.references_ctf_corrected =
-        !settings.ctf_uncorrected_reference || settings.from_nothing().is_some();
-    state.references_made = settings.from_nothing().is_some();
-    state.seeds_due = references[0].generate_seeds;
-    let mut job = Job {
-        expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
-        maximization: maximization_options(&settings, fudge, box_size),
-        operators: operators(&settings, dimensions)?,
-        fixed_tau2: settings.tau_spectrum.is_some(),
-        original_sampling: OriginalSampling::of(&sampling),
-        orders: members,
-        order_iteration: 1,
-        unfiltered: Vec::new(),
-        unmasked: Vec::new(),
-        alarms: Alarms::default(),
-        local_symmetry: local_symmetry(&settings, box_size, pixel_size)?,
-        regions: regions.regions,
-        fsc_mask: regions.fsc_mask,
-        gradient: schedule,
-        settings,
-        particles,
-        images,
-        models,
-        sampling,
-        state,
-        solvent,
-    };
-    gradient_iterations::prepare(&mut job);
-    start_local_searches(&mut job);
-    Ok(job)
-}
-
-/// A run as its optimiser file left it. Its notices are the caller's to print.
-pub fn resumed(
-    resumed: resume::Resumed,
-    ranks: &Ranks,
-    console: &Console,
-) -> Result<Job, RunError> {
-    let resume::Resumed {
-        mut settings,
-        state,
-        particles,
-        models,
-        mut sampling,
-        original_sampling,
-        order_iteration,
-        exact,
-        ..
-    } = resumed;
-    if sampling.in_plane {
-        class_averages::check(&settings)?;
-    }
-    external::check(&settings.maps)?;
-    check_columns(&settings, &particles)?;
-    drop_corrected_ctf(&mut settings, &particles.optics, console);
-    check_ctf(&settings, &particles, console)?;
-    let (box_size, pixel_size) = (models[0].box_size, models[0].pixel_size);
-    lengths::check_resolutions(&settings, box_size as f64 * pixel_size)?;
-    let diameter = lengths::particle_diameter(&settings, box_size, pixel_size, console)?;
-    disable_scale_of_one_group(&mut settings, &particles, console);
-    let images = open_images(&particles, settings.preread_images, ranks)?;
-    let (solvent, warnings) = Solvent::read(
-        &mut settings,
-        &models[0].classes[0].map,
-        pixel_size,
-        diameter,
-    )?;
-    warn_all(console, &warnings);
-    let reference = &models[0].classes[0].map;
-    let regions = RegionFiles::read(&mut settings, &particles, reference, pixel_size)?;
-    warn_all(console, &regions.warnings);
-    if models.len() == 2 {
-        let same_image = particles.first_with_same_image();
-        warn_all(console, &half_sets::warnings(&particles, &same_image));
-    }
-    if !exact {
-        sampling.perturbation = 0.0;
-        sampling.perturb(&mut CRandom::new(UNSEEDED));
-    }
-    let seed = state.random_seed;
-    let dimensions = models[0].dimensions();
-    let schedule =
-        gradient_iterations::schedule(&mut settings, dimensions, particles.particles.len());
-    let fudge = gradient_iterations::tau2_fudge(schedule.as_ref(), &settings, state.iteration);
-    let mut job = Job {
-        expectation: expectation_options(&settings, diameter, box_size, seed, ranks),
-        maximization: maximization_options(&settings, fudge, box_size),
-        operators: operators(&settings, dimensions)?,
-        fixed_tau2: settings.tau_spectrum.is_some(),
-        orders: half_sets::members(&particles.particles, models.len() == 2),
-        unfiltered: Vec::new(),
-        unmasked: Vec::new(),
-        alarms: Alarms::default(),
-        local_symmetry: local_symmetry(&settings, box_size, pixel_size)?,
-        regions: regions.regions,
-        fsc_mask: regions.fsc_mask,
-        gradient: schedule,
-        settings,
-        particles,
-        images,
-        models,
-        sampling,
-        original_sampling,
-        state,
-        solvent,
-        order_iteration,
-    };
-    gradient_iterations::prepare(&mut job);
-    start_local_searches(&mut job);
-    Ok(job)
 }
 
 /// Number of the last iteration of a classification, or the limit of an auto-refinement.
@@ -285,12 +102,6 @@ pub fn last_iteration(settings: &Settings) -> usize {
         true => gradient_options::DEFAULT_ITERATIONS,
         false => DEFAULT_ITERATIONS,
     })
-}
-
-fn seconds_since_epoch() -> u32 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(1, |d| d.as_secs() as u32)
 }
 
 /// The images, kept in memory from their first use on where there is room.
@@ -341,189 +152,6 @@ fn local_symmetry(
         .as_ref()
         .map(read)
         .transpose()?)
-}
-
-/// Noise spectra of the optics groups, and references where they are made from nothing. The first rank works them out. A
-/// collective.
-fn initial_noise(
-    opened: &mut Opened,
-    seed: u32,
-    ranks: &Ranks,
-    console: &Console,
-    stop: &StopSign,
-) -> Result<Vec<Vec<f64>>, RunError> {
-    let shells = opened.input.references[0].box_size() / 2 + 1;
-    let mut first = first_references(&opened.input, seed);
-    let estimated = match ranks.leads() {
-        true => estimate_noise(opened, first.as_mut(), console, stop),
-        false => Ok(vec![vec![0.0; shells]; opened.input.particles.optics.len()]),
-    };
-    let mut spectra = agree(ranks, estimated)?;
-    for spectrum in &mut spectra {
-        ranks.broadcast(0, spectrum);
-    }
-    if let Some(first) = first {
-        let maps = &mut opened.input.references[0].maps;
-        if ranks.leads() {
-            *maps = first.finish();
-        }
-        for map in maps {
-            broadcast_map(ranks, 0, map);
-        }
-    }
-    Ok(spectra)
-}
-
-/// References to be made from nothing, if the run starts so.
-fn first_references(input: &Input, seed: u32) -> Option<FirstReferences> {
-    let (settings, references) = (&input.settings, &input.references[0]);
-    settings.from_nothing().map(|dimensions| {
-        let (box_size, pixel_size) = (references.box_size(), references.pixel_size);
-        FirstReferences::new(FirstRule {
-            dimensions,
-            classes: settings.classes,
-            box_size,
-            pixel_size,
-            padding: settings.padding,
-            resolution: first_references::resolution(settings, box_size, pixel_size),
-            particle_diameter: input.diameter,
-            mask_edge: settings.mask_edge,
-            ctf: settings.ctf.then_some(settings.ctf_flags),
-            blobs: settings.initial_blobs,
-            seed,
-        })
-    })
-}
-
-fn estimate_noise(
-    opened: &Opened,
-    first: Option<&mut FirstReferences>,
-    console: &Console,
-    stop: &StopSign,
-) -> Result<Vec<Vec<f64>>, RunError> {
-    let Opened { input, images } = opened;
-    let Input {
-        settings,
-        particles: set,
-        references,
-        ..
-    } = input;
-    let rule = NoiseRule {
-        box_size: references[0].box_size(),
-        pixel_size: references[0].pixel_size,
-        particle_diameter: input.diameter,
-        mask_edge: settings.mask_edge,
-        zero_mask: settings.zero_mask,
-        check_norm: settings.check_norm,
-        particles: settings.noise_particles,
-    };
-    let given = match &settings.sigma_spectrum {
-        Some(path) => {
-            let spectrum =
-                initial_noise::read_spectrum(path, "rlnSigma2Noise", rule.box_size / 2 + 1)?;
-            Some(vec![spectrum; set.optics.len()])
-        }
-        None => None,
-    };
-    if let (Some(spectra), None) = (&given, &first) {
-        return Ok(spectra.clone());
-    }
-    console.say(&console::estimating_noise(rule.particles));
-    let order = half_sets::members(&set.particles, settings.split_random_halves).concat();
-    let mut first = first;
-    let mut see = |seen: initial_noise::Seen| match &mut first {
-        Some(first) => first.add(set, &seen),
-        None => Ok(()),
-    };
-    let looks = 2 * order.len().min(rule.particles * set.optics.len());
-    let title = " Reading images for the noise spectra ...";
-    let phase = Phase::begin(console, Stage::InitialNoise, None, title, looks);
-    let mut poll = |looks: usize| {
-        phase.set(looks);
-        stop.check()
-    };
-    let estimate = initial_noise::estimate(set, images, &order, &rule, &mut poll, &mut see)?;
-    phase.set(looks);
-    drop(phase);
-    if let Some(spectra) = given {
-        return Ok(spectra);
-    }
-    warn_all(console, &estimate.warnings);
-    for (group, spectrum) in set.optics.iter().zip(&estimate.spectra) {
-        if spectrum.iter().all(|&v| v <= 0.0) {
-            console.warn(&format!(
-                " + WARNING: optics group {} has no particles, hence no noise spectrum.",
-                group.name
-            ));
-        }
-    }
-    Ok(estimate.spectra)
-}
-
-fn initial_model(
-    settings: &Settings,
-    tau2_fudge: f64,
-    references: &References,
-    set: &ParticleSet,
-    members: &[usize],
-    noise: &[Vec<f64>],
-    sampling: &Sampling,
-) -> Result<Model, RunError> {
-    let box_size = references.box_size();
-    let shells = box_size / 2 + 1;
-    let fixed_tau2 = initial_noise::fixed_tau2(settings, shells)?;
-    let k = references.maps.len();
-    // References from nothing have been filtered, and masked.
-    let filter = settings.initial_filter(0, references.pixel_size);
-    let filter = filter.filter(|_| settings.from_nothing().is_none());
-    let filtered = |map: &Array3<f64>| match filter {
-        Some(filter) => filter.on_host(map),
-        None => map.clone(),
-    };
-    let class = |map: Array3<f64>| ClassModel {
-        map,
-        fraction: 1.0 / k as f64,
-        tau2: fixed_tau2.clone().unwrap_or_else(|| vec![0.0; shells]),
-        sigma2: vec![0.0; shells],
-        ssnr: vec![0.0; shells],
-        coverage: vec![0.0; shells],
-        fsc: vec![0.0; shells],
-        orientability: None,
-        direction_prior: Vec::new(),
-        offset_prior: [0.0; 2],
-        accuracy_rotations: 0.0,
-        accuracy_translations: 0.0,
-        moments: None,
-    };
-    let classes = if references.generate_seeds {
-        vec![class(filtered(&references.maps[0])); k]
-    } else {
-        references.maps.iter().map(|m| class(filtered(m))).collect()
-    };
-    let mut group_particles = vec![0; set.scale_groups.len()];
-    for &i in members {
-        group_particles[set.particles[i].scale_group] += 1;
-    }
-    let mut model = Model {
-        box_size,
-        pixel_size: references.pixel_size,
-        padding: settings.padding,
-        tau2_fudge,
-        classes,
-        noise: noise.to_vec(),
-        scales: vec![1.0; set.scale_groups.len()],
-        group_particles,
-        average_norm: 1.0,
-        sigma2_offset: settings.initial_sigma_offset.powi(2),
-        average_pmax: 0.0,
-        log_likelihood: 0.0,
-        current_resolution: 0.0,
-        current_size: 0,
-        local_search: None,
-    };
-    uniform_directions(&mut model, sampling.directions.len());
-    initial::initialize_spectra(&mut model, members.len(), fixed_tau2.is_some());
-    Ok(model)
 }
 
 /// Local searches that the options ask for from the beginning: given widths, or an auto-refinement that starts at the

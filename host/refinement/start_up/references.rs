@@ -6,11 +6,11 @@ use crate::formats::angstrom::Angstrom;
 use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::StackReader;
 use crate::formats::{star::Document, volume};
-use crate::fourier::{fft, shape::Dimensions, shells::round};
+use crate::fourier::{fft, shape::Dimensions, shells::round, window::window_map};
 use crate::model::map_checks;
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
-use ndarray::{Array3, s};
+use ndarray::Array3;
 use num_complex::Complex64;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ pub struct References {
     pub generate_seeds: bool,
     /// They are listed, or stacked, in `--ref`: one class for each.
     pub listed: bool,
-    /// What was changed, for the user.
+    /// Changes to the maps, for the user.
     pub warnings: Vec<String>,
 }
 
@@ -270,7 +270,7 @@ fn fit_to_images(
         real_pixel = side as f64 * pixel_size / scaled as f64;
         *map = resample(map, scaled);
     }
-    *map = window(map, group.box_size);
+    *map = window_map(map, group.box_size);
     warnings.push(format!(
         "{}: {}",
         path.display(),
@@ -339,23 +339,6 @@ fn stored(frequency: i64, side: usize) -> usize {
     frequency.rem_euclid(side as i64) as usize
 }
 
-/// Crop or zero-pad a map, or a class average of one section, around its centre to `side` pixels.
-pub fn window(map: &Array3<f64>, side: usize) -> Array3<f64> {
-    let (sections, from, _) = map.dim();
-    let depth = Dimensions::of_sections(sections).sections(side);
-    // (in the old box, in the new box) along an axis.
-    let ranges = |from: usize, to: usize| {
-        let common = to.min(from);
-        let (old, new) = (from / 2 - common / 2, to / 2 - common / 2);
-        (old..old + common, new..new + common)
-    };
-    let ((old_z, new_z), (old, new)) = (ranges(sections, depth), ranges(from, side));
-    let mut out = Array3::zeros((depth, side, side));
-    out.slice_mut(s![new_z, new.clone(), new])
-        .assign(&map.slice(s![old_z, old.clone(), old]));
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,9 +359,9 @@ mod tests {
     #[test]
     fn windowing_keeps_the_centre() {
         let small = blob(8, 1.0, [0.0; 3]);
-        let large = window(&small, 14);
+        let large = window_map(&small, 14);
         assert_eq!(large[[7, 7, 7]], 1.0);
-        assert_eq!(window(&large, 8), small);
+        assert_eq!(window_map(&large, 8), small);
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
 use crate::formats::{mrc, volume};
-use crate::fourier::{shape::Dimensions, shells::round};
+use crate::fourier::{shape::Dimensions, shells::round, window::window_map};
 use crate::maximization::{Flattening, LowPass};
 use crate::model::map_checks;
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
-use crate::refinement::start_up::references::{resample, window};
+use crate::refinement::start_up::references::resample;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
@@ -170,7 +170,7 @@ pub(crate) fn read_mask(
         ));
     }
     if mask.dim().1 != box_size {
-        mask = window(&mask, box_size);
+        mask = window_map(&mask, box_size);
         changed = true;
         warnings.push(format!(
             "{}: the mask has another box than the references ({box_size} pixels): it was cropped or padded.",

@@ -10,7 +10,7 @@ pub use choice::Choice;
 
 use super::density::read_density;
 use super::rotation::{search, turner::Turner};
-use crate::errors::{Code, Coded, Message};
+use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::mrc::{MrcError, write_map};
 use crate::formats::replace::check_output;
 use crate::formats::star::StarError;
@@ -41,31 +41,15 @@ const DOUBTFUL: f64 = 0.25;
 /// Largest box that is searched in: more has no use, and takes long.
 const LARGEST_BOX: usize = 512;
 
-/// Error of an alignment: on which file, why, what to try.
-#[derive(Debug, thiserror::Error)]
-pub enum AlignError {
-    /// The model file.
-    #[error(transparent)]
-    Star(#[from] StarError),
-    /// A map.
-    #[error(transparent)]
-    Map(#[from] MrcError),
-    /// The point group.
-    #[error(transparent)]
-    Symmetry(#[from] SymmetryError),
-    /// Anything else, in words for the user.
-    #[error(transparent)]
-    Invalid(#[from] Message),
-}
-
-impl Coded for AlignError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Star(error) => error.code(),
-            Self::Map(error) => error.code(),
-            Self::Symmetry(error) => error.code(),
-            Self::Invalid(message) => message.code,
-        }
+wrapping_error! {
+    /// Error of an alignment: on which file, why, what to try.
+    pub enum AlignError {
+        /// The model file.
+        Star(StarError),
+        /// A map.
+        Map(MrcError),
+        /// The point group.
+        Symmetry(SymmetryError),
     }
 }
 

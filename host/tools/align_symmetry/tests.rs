@@ -1,4 +1,5 @@
 use super::*;
+use crate::errors::Coded;
 use crate::formats::atoms;
 use crate::formats::volume::read_map;
 use crate::maximization::map_fsc::map_fsc;
@@ -195,7 +196,7 @@ fn values_that_cannot_work_are_refused() {
     assert_eq!(refused(&|_| ()), Code::FILE_MISSING);
 }
 
-/// What a group loses, each of its subgroups loses at most; groups that a map does not have are told.
+/// A map loses no more under a subgroup than under the group; groups that it does not have are told.
 #[test]
 fn larger_groups_lose_more_and_wrong_ones_are_told() {
     let folder = tempfile::tempdir().unwrap();

@@ -14,42 +14,24 @@ pub use report::{Comparison, Divisions};
 
 use super::density::read_cube;
 use super::fsc::{FscError, compare_maps, same_boxes};
-use crate::errors::{Code, Coded, Message};
+use crate::errors::{Code, wrapping_error};
 use crate::formats::mrc::MrcError;
 use crate::formats::star::{Document, StarError, Table};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
-/// Error of a comparison of runs.
-#[derive(Debug, thiserror::Error)]
-pub enum CompareError {
-    /// A STAR file.
-    #[error(transparent)]
-    Star(#[from] StarError),
-    /// A map.
-    #[error(transparent)]
-    Map(#[from] MrcError),
-    /// Maps that cannot be compared.
-    #[error(transparent)]
-    Shapes(#[from] FscError),
-    /// The point group of poses.
-    #[error(transparent)]
-    Symmetry(#[from] SymmetryError),
-    /// Anything else, in words for the user.
-    #[error(transparent)]
-    Invalid(#[from] Message),
-}
-
-impl Coded for CompareError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Star(error) => error.code(),
-            Self::Map(error) => error.code(),
-            Self::Shapes(error) => error.code(),
-            Self::Symmetry(error) => error.code(),
-            Self::Invalid(message) => message.code,
-        }
+wrapping_error! {
+    /// Error of a comparison of runs.
+    pub enum CompareError {
+        /// A STAR file.
+        Star(StarError),
+        /// A map.
+        Map(MrcError),
+        /// Maps that cannot be compared.
+        Shapes(FscError),
+        /// The point group of poses.
+        Symmetry(SymmetryError),
     }
 }
 

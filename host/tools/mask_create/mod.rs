@@ -8,7 +8,7 @@ pub(super) use steps::{extend, soften};
 pub use steps::Logic;
 
 use super::density::read_cube;
-use crate::errors::{Code, Coded, Message};
+use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::{Map, MrcError, write_map};
 use crate::formats::replace::check_output;
@@ -17,23 +17,11 @@ use crate::fourier::shells::round;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
-/// Error of making a mask: on which file, why, what to try.
-#[derive(Debug, thiserror::Error)]
-pub enum MaskError {
-    /// A map.
-    #[error(transparent)]
-    Map(#[from] MrcError),
-    /// Anything else, in words for the user.
-    #[error(transparent)]
-    Invalid(#[from] Message),
-}
-
-impl Coded for MaskError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Map(error) => error.code(),
-            Self::Invalid(message) => message.code,
-        }
+wrapping_error! {
+    /// Error of making a mask: on which file, why, what to try.
+    pub enum MaskError {
+        /// A map.
+        Map(MrcError),
     }
 }
 
@@ -253,6 +241,7 @@ fn pixel_size(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::errors::Coded;
     use crate::formats::volume::read_map;
 
     fn settings(map: PathBuf, output: PathBuf) -> MaskSettings {

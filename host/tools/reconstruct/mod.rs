@@ -7,7 +7,7 @@ pub use ewald::EwaldSettings;
 
 use crate::comm::memory;
 use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
-use crate::errors::{Code, Coded, Message};
+use crate::errors::{Code, Coded, Message, wrapping_error};
 use crate::expectation::cpu::{SumSlice, insert_slices};
 use crate::formats::mrc::{MrcError, write_map};
 use crate::formats::replace::check_output;
@@ -31,39 +31,19 @@ const WAITING: usize = 256 << 20;
 /// Largest even box of a map, voxels.
 const LARGEST_BOX: usize = 4096;
 
-/// Error of a reconstruction: on which file or particle, why, what to try.
-#[derive(Debug, thiserror::Error)]
-pub enum ReconstructError {
-    /// Particles or their images.
-    #[error(transparent)]
-    Particles(#[from] DatasetError),
-    /// The map.
-    #[error(transparent)]
-    Map(#[from] MrcError),
-    /// The file of the FSC.
-    #[error(transparent)]
-    Star(#[from] StarError),
-    /// The point group.
-    #[error(transparent)]
-    Symmetry(#[from] SymmetryError),
-    /// Weights that cannot be divided by.
-    #[error(transparent)]
-    Maximization(#[from] MaximizationError),
-    /// Anything else, in words for the user.
-    #[error(transparent)]
-    Invalid(#[from] Message),
-}
-
-impl Coded for ReconstructError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Particles(error) => error.code(),
-            Self::Map(error) => error.code(),
-            Self::Star(error) => error.code(),
-            Self::Symmetry(error) => error.code(),
-            Self::Maximization(error) => error.code(),
-            Self::Invalid(message) => message.code,
-        }
+wrapping_error! {
+    /// Error of a reconstruction: on which file or particle, why, what to try.
+    pub enum ReconstructError {
+        /// Particles or their images.
+        Particles(DatasetError),
+        /// The map.
+        Map(MrcError),
+        /// The file of the FSC.
+        Star(StarError),
+        /// The point group.
+        Symmetry(SymmetryError),
+        /// Weights that cannot be divided by.
+        Maximization(MaximizationError),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::fourier::shape::VolumeShape;
 use crate::fourier::shells::stored;
 use crate::geometry::{Matrix3, euler};
 use crate::optics::{Ctf, demodulation, wavelength};
+use gpu::image::shift_phase;
 use num_complex::{Complex32, Complex64};
-use std::f64::consts::TAU;
 
 /// Data that all images of an optics group share.
 pub struct GroupSlices<'a> {
@@ -275,7 +275,7 @@ fn slice_radius(group: &OpticsGroup, shells: f64) -> f64 {
     shells / smallest2.sqrt().max(0.1) * (1.0 + 1e-5)
 }
 
-/// exp(−2πi(x·s_x + y·s_y)/N) of a shift, by column and row.
+/// [`shift_phase`] of a shift as the product of a factor per column and one per row.
 struct Phases {
     columns: Vec<Complex64>,
     /// Rows −size/2+1…size/2.
@@ -285,11 +285,14 @@ struct Phases {
 
 impl Phases {
     fn new(shift: [f64; 2], box_size: usize, size: usize) -> Self {
-        let phase = |k: i32, s: f64| Complex64::cis(-TAU * f64::from(k) * s / box_size as f64);
+        let phase = |x: i32, y: i32| {
+            let [re, im] = shift_phase(x, y, shift, box_size as u32);
+            Complex64::new(re, im)
+        };
         let half = (size / 2) as i32;
         Self {
-            columns: (0..=half).map(|x| phase(x, shift[0])).collect(),
-            rows: (1 - half..=half).map(|y| phase(y, shift[1])).collect(),
+            columns: (0..=half).map(|x| phase(x, 0)).collect(),
+            rows: (1 - half..=half).map(|y| phase(0, y)).collect(),
             first_row: 1 - half,
         }
     }

@@ -7,6 +7,7 @@ use crate::errors::{Code, Message};
 use crate::expectation::signal::SignalInImages;
 use crate::fourier::reference::{ReferenceVolume, prepare};
 use crate::fourier::shells::round;
+use crate::fourier::window::window_image;
 use crate::geometry::euler;
 use crate::optics::Ctf;
 use ndarray::Array3;
@@ -39,7 +40,7 @@ pub struct Subtracted {
     pub origin: Option<[f64; 2]>,
 }
 
-/// What all images of an optics group share.
+/// Data that all images of an optics group share.
 pub struct GroupSubtraction<'a> {
     run: &'a FinishedRun,
     signal: &'a Signal,
@@ -55,7 +56,7 @@ pub struct GroupSubtraction<'a> {
     pub new_box: usize,
 }
 
-/// What is asked for, for all images.
+/// Options for all images.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
     /// `--ignore_class`.
@@ -123,7 +124,7 @@ impl<'a> GroupSubtraction<'a> {
             origin
         });
         Ok(Subtracted {
-            pixels: window(&pixels, n, self.new_box),
+            pixels: window_image(&pixels, n, self.new_box),
             origin,
         })
     }
@@ -141,7 +142,7 @@ impl<'a> GroupSubtraction<'a> {
         }
     }
 
-    /// What is subtracted, as an image.
+    /// Signal that is subtracted, as an image.
     fn unwanted(&self, particle: &Particle, half: usize) -> Result<Vec<f32>, SubtractError> {
         let model = &self.run.models[half];
         let class = match self.ignore_class || particle.class == 0 {
@@ -201,31 +202,16 @@ fn wrapped(image: &[f32], n: usize, shift: [i64; 2]) -> Vec<f32> {
         .collect()
 }
 
-/// Central `new` × `new` pixels of an image.
-fn window(image: &[f32], n: usize, new: usize) -> Vec<f32> {
-    let from = n / 2 - new / 2;
-    image
-        .chunks_exact(n)
-        .skip(from)
-        .take(new)
-        .flat_map(|row| row[from..from + new].iter().copied())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn images_wrap_and_are_cropped_about_their_centre() {
+    fn images_wrap() {
         let image: Vec<f32> = (0..36).map(|v| v as f32).collect();
         let moved = wrapped(&image, 6, [1, -2]);
         assert_eq!(moved[0], image[2 * 6 + 5]);
         assert_eq!(moved[5 * 6 + 1], image[6]);
         assert_eq!(wrapped(&image, 6, [7, 4]), moved);
-        let middle = window(&image, 6, 2);
-        assert_eq!(middle, [14.0, 15.0, 20.0, 21.0]);
-        // The centre voxel 3 becomes the centre voxel 1.
-        assert_eq!(middle[3], image[3 * 6 + 3]);
     }
 }

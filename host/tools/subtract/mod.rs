@@ -8,7 +8,7 @@ pub use revert::revert;
 
 use super::density::read_mask;
 use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
-use crate::errors::{Code, Coded, Message};
+use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::mrc::{MrcError, StackMode, StackWriter};
 use crate::formats::replace::check_output;
 use crate::formats::star::{Document, StarError, Value};
@@ -21,31 +21,15 @@ use std::path::{Path, PathBuf};
 /// Images that are worked on at a time.
 const BATCH: usize = 512;
 
-/// Error of a subtraction: on which file or particle, why, what to try.
-#[derive(Debug, thiserror::Error)]
-pub enum SubtractError {
-    /// Particles or their images.
-    #[error(transparent)]
-    Particles(#[from] DatasetError),
-    /// A map or an image stack.
-    #[error(transparent)]
-    Map(#[from] MrcError),
-    /// Files of the run.
-    #[error(transparent)]
-    Star(#[from] StarError),
-    /// Anything else, in words for the user.
-    #[error(transparent)]
-    Invalid(#[from] Message),
-}
-
-impl Coded for SubtractError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Particles(error) => error.code(),
-            Self::Map(error) => error.code(),
-            Self::Star(error) => error.code(),
-            Self::Invalid(message) => message.code,
-        }
+wrapping_error! {
+    /// Error of a subtraction: on which file or particle, why, what to try.
+    pub enum SubtractError {
+        /// Particles or their images.
+        Particles(DatasetError),
+        /// A map or an image stack.
+        Map(MrcError),
+        /// Files of the run.
+        Star(StarError),
     }
 }
 

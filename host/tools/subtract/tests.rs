@@ -1,6 +1,7 @@
 //! Images and tables against the reference run.
 
 use super::*;
+use crate::errors::Coded;
 use crate::formats::mrc::StackReader;
 use std::io::Read;
 

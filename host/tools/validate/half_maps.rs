@@ -10,7 +10,7 @@ use crate::tools::postprocess::{
 };
 use std::path::PathBuf;
 
-/// What was measured on the half maps.
+/// Measurements on the half maps.
 pub struct Measured {
     /// FSC per shell, with and without the mask.
     pub curves: Curves,

@@ -1,4 +1,4 @@
-//! What a finished refinement left: half maps, particles, options.
+//! Files of a finished refinement: half maps, particles, options.
 
 use super::support::Support;
 use super::{ValidateError, ValidateSettings};
@@ -11,7 +11,7 @@ use crate::tools::fsc::common_pixel_size;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
-/// What the checks read. Everything but the half maps may be missing.
+/// Inputs of the checks. Everything but the half maps may be missing.
 pub struct Inputs {
     /// File of half map 1.
     pub half1: PathBuf,

@@ -21,7 +21,7 @@ use crate::errors::{Code, Coded, Message};
 use std::fmt;
 use std::path::PathBuf;
 
-/// What went wrong in a validation: on which file, why, what to try.
+/// Error of a validation: on which file, why, what to try.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ValidateError(#[from] Message);
@@ -88,7 +88,7 @@ impl Verdict {
 /// One check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Check {
-    /// What was checked.
+    /// Name of the check.
     pub name: String,
     /// The figure, with its unit.
     pub figure: String,
@@ -96,7 +96,7 @@ pub struct Check {
     pub verdict: Verdict,
     /// Why.
     pub reason: String,
-    /// What to do; empty where there is nothing to do.
+    /// Advice; empty where there is nothing to do.
     pub advice: String,
 }
 

@@ -2,7 +2,7 @@
 //! `EMULATED_DEVICES` says (1), each with memory of its own: contexts, streams, functions and arrays know their device, and
 //! using them with another ends the program.
 //!
-//! What goes wrong with a card can be asked for:
+//! Faults of a card can be asked for:
 //! * `EMULATED_FULL`: `kernel:n`, the device is full for the next array after the n-th launch of that kernel (from 1 on);
 //! * `EMULATED_FAULT`: `kernel:n`, the n-th launch of that kernel fails.
 //!
@@ -23,9 +23,9 @@ const LAUNCH_FAILED: i32 = 719;
 /// Bytes before and after every array, and what they hold.
 const GUARD: usize = 64;
 const MARK: u8 = 0xa5;
-/// What fresh memory holds: as a float a NaN.
+/// Bytes of fresh memory: as a float a NaN.
 const POISON: u8 = 0xff;
-/// What a device has.
+/// Memory of a device, bytes.
 const MEMORY: usize = 8 << 30;
 
 /// True for a launch of `kernel` that `variable` names as `kernel:n` or `kernel:n+`; `launches` counts those of the kernel.

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 const SUCCESS: i32 = 0;
 const ALIGNMENT: usize = 64;
-/// What fresh memory holds: as a float a NaN.
+/// Bytes of fresh memory: as a float a NaN.
 const POISON: u8 = 0xff;
 
 /// A copy out of pinned memory that waits.

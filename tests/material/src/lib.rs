@@ -1,4 +1,4 @@
-//! What tests use that a machine may lack: reference runs, a GPU, an MPI, an assembler of kernels, Python modules.
+//! Material of tests that a machine may lack: reference runs, a GPU, an MPI, an assembler of kernels, Python modules.
 //!
 //! A test asks for it here. Where it is missing, the test prints `skipped (need): why` and returns; `make test` counts
 //! these lines and ends with how many tests passed, failed and were skipped, by need. A skip is a failure where the need

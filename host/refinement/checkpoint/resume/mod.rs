@@ -9,45 +9,30 @@ mod round_trip;
 pub(crate) mod sampling;
 
 use crate::dataset::{DatasetError, ParticleSet, ReadOptions};
-use crate::errors::{Code, Coded, Message};
+use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::mrc::MrcError;
-use crate::formats::star::{Document, StarError, Table};
+use crate::formats::star::{Document, StarError};
 use crate::geometry::prior::LocalSearch;
 use crate::geometry::sampling::Sampling;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::model::Model;
+use crate::refinement::checkpoint::optimiser_star::Files;
 use crate::refinement::checkpoint::set_mark::SetMark;
 use crate::refinement::checkpoint::{OriginalSampling, gerelion_state};
 use crate::refinement::job::uniform_directions;
 use crate::refinement::settings::Settings;
 use crate::refinement::state::RunState;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Why a run cannot be continued: which file, what is wrong with it, what to try.
-#[derive(Debug, thiserror::Error)]
-pub enum ResumeError {
-    /// STAR syntax or content.
-    #[error(transparent)]
-    Star(#[from] StarError),
-    /// A reference map.
-    #[error(transparent)]
-    Map(#[from] MrcError),
-    /// The particle table.
-    #[error(transparent)]
-    Particles(#[from] DatasetError),
-    /// Anything else, in words for the user.
-    #[error(transparent)]
-    Invalid(#[from] Message),
-}
-
-impl Coded for ResumeError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Star(error) => error.code(),
-            Self::Map(error) => error.code(),
-            Self::Particles(error) => error.code(),
-            Self::Invalid(message) => message.code,
-        }
+wrapping_error! {
+    /// Why a run cannot be continued: which file, what is wrong with it, what to try.
+    pub enum ResumeError {
+        /// STAR syntax or content.
+        Star(StarError),
+        /// A reference map.
+        Map(MrcError),
+        /// The particle table.
+        Particles(DatasetError),
     }
 }
 
@@ -89,35 +74,15 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     let iteration = optimiser::check(table, path)?;
     let mut notices = Vec::new();
     let command_line = document.header.get(1).map_or("", |line| line.trim());
-    let mut settings = optimiser::settings(table, path, command_line.to_string())?;
+    let optimiser::Stored {
+        mut settings,
+        mut state,
+        files,
+    } = optimiser::read(table, path, command_line.to_string())?;
 
-    let mut locate = |label: &str, what: &str| -> Result<_, ResumeError> {
-        paths::locate(table.text(0, label)?, path, what, &mut notices)
-    };
-    settings.particles = locate("rlnExperimentalDataStarFile", "particle table")?;
-    let sampling_path = locate("rlnOrientSamplingStarFile", "sampling file")?;
-    let mut model_paths = vec![locate("rlnModelStarFile", "model file")?];
-    if settings.split_random_halves {
-        require_second_half(table, path)?;
-        model_paths.push(locate("rlnModelStarFile2", "model file of half 2")?);
-    }
     let mark = SetMark::of_header(&document.header);
-    for file in [&settings.particles, &sampling_path]
-        .into_iter()
-        .chain(&model_paths)
-    {
-        mark.check(file, path)?;
-    }
-    for file in [
-        &mut settings.solvent_mask,
-        &mut settings.solvent_mask2,
-        &mut settings.tau_spectrum,
-        &mut settings.maps.local_symmetry,
-    ] {
-        *file = file
-            .take()
-            .map(|recorded| paths::locate_or_keep(recorded, path, &mut notices));
-    }
+    let (sampling_path, model_paths) =
+        locate_files(&mut settings, &files, path, &mark, &mut notices)?;
     let mut particles = ParticleSet::read(
         &settings.particles,
         &ReadOptions {
@@ -137,7 +102,10 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     checks::particle_numbers(&models, &particles, &model_paths)?;
     checks::model_values(&models, &model_paths)?;
 
-    let mut state = optimiser::state(table, iteration, models[0].pixel_size)?;
+    state.iteration = iteration;
+    if let Some(accuracy) = files.accuracy_translations {
+        state.accuracy_translations = accuracy.angstrom(models[0].pixel_size);
+    }
     state.references_made = optimiser::references_made(&settings.command_line);
     state.current_resolution = models[0].current_resolution;
     state.current_size = models[0].current_size;
@@ -146,12 +114,11 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     let mut grid = stored.sampling;
     let mut original_sampling = OriginalSampling::of(&grid);
     let mut order_iteration = iteration + 1;
+    settings.symmetry = grid.symmetry.name().to_string();
     if let Some(table) = ours {
-        let exact = gerelion_state::read(table, &mut state)?;
-        settings.relaxed_symmetry = gerelion_state::read_relaxed_symmetry(table)?;
+        let exact = gerelion_state::read(table, &mut settings, &mut state)?;
         grid = exact_grid(grid, &exact, settings.relaxed_symmetry.as_deref(), path)?;
         order_iteration = exact.order_iteration;
-        settings.denovo_3d = gerelion_state::read_from_nothing(table)?;
         state.subsets = gerelion_state::read_subsets(&document)?;
         gerelion_state::check_subsets(&state, path)?;
         original_sampling = stored.original.unwrap_or(original_sampling);
@@ -162,12 +129,9 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     }
     let warnings = checks::equal_references(&models[0], state.seeds_due);
     take_settings(&mut settings, &state, &models[0], &grid);
-    if let Some(table) = ours {
-        gerelion_state::read_settings(table, &mut settings)?;
-        for (_, file) in settings.regions.files() {
-            let recorded = file.take();
-            *file = recorded.map(|recorded| paths::locate_or_keep(recorded, path, &mut notices));
-        }
+    for file in settings.regions.files() {
+        let recorded = file.take();
+        *file = recorded.map(|recorded| paths::locate_or_keep(recorded, path, &mut notices));
     }
     Ok(Resumed {
         old_root: settings.output_root.clone(),
@@ -182,6 +146,42 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         notices,
         warnings,
     })
+}
+
+/// Finds the files that an optimiser file names: puts particles and masks into the settings, returns those of the sampling and
+/// of the models.
+fn locate_files(
+    settings: &mut Settings,
+    files: &Files,
+    path: &Path,
+    mark: &SetMark,
+    notices: &mut Vec<String>,
+) -> Result<(PathBuf, Vec<PathBuf>), ResumeError> {
+    let mut locate = |recorded: &str, what: &str| paths::locate(recorded, path, what, notices);
+    settings.particles = locate(&files.data, "particle table")?;
+    let sampling_path = locate(&files.sampling, "sampling file")?;
+    let mut model_paths = vec![locate(&files.model, "model file")?];
+    if settings.split_random_halves {
+        let recorded = second_half(files, path)?;
+        model_paths.push(locate(&recorded, "model file of half 2")?);
+    }
+    for file in [&settings.particles, &sampling_path]
+        .into_iter()
+        .chain(&model_paths)
+    {
+        mark.check(file, path)?;
+    }
+    for file in [
+        &mut settings.solvent_mask,
+        &mut settings.solvent_mask2,
+        &mut settings.tau_spectrum,
+        &mut settings.maps.local_symmetry,
+    ] {
+        *file = file
+            .take()
+            .map(|recorded| paths::locate_or_keep(recorded, path, notices));
+    }
+    Ok((sampling_path, model_paths))
 }
 
 /// Returns the grid with the steps, the relaxed symmetry and the perturbation that our own table of the optimiser file `path` holds.
@@ -210,7 +210,6 @@ fn take_settings(settings: &mut Settings, state: &RunState, model: &Model, grid:
     settings.classes = model.classes.len();
     settings.padding = model.padding;
     settings.initial_sigma_offset = model.sigma2_offset.sqrt();
-    settings.symmetry = grid.symmetry.name().to_string();
     settings.limit_tilt = grid.limit_tilt;
     settings.perturbation = grid.perturbation_factor;
     settings.sigma_angles = stored_widths(settings, state, model, grid);
@@ -231,10 +230,10 @@ fn stored_widths(
     }
 }
 
-/// Half-set runs need the models of both halves.
-fn require_second_half(table: &Table, path: &Path) -> Result<(), ResumeError> {
-    match optimiser::stored_path(table, "rlnModelStarFile2")? {
-        Some(_) => Ok(()),
+/// Returns the name of the model of half 2, which half-set runs need.
+fn second_half(files: &Files, path: &Path) -> Result<String, ResumeError> {
+    match &files.model2 {
+        Some(recorded) => Ok(recorded.display().to_string()),
         None => Err(Code::CANNOT_CONTINUE.says(format!(
             "{}: this half-set run names no model of half 2 (rlnModelStarFile2), as if its halves had been joined after \
              convergence. Give the optimiser file of an earlier iteration.",

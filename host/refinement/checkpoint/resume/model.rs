@@ -1,17 +1,21 @@
-//! A `_model.star` and the maps that it names (spec 03 §1.4, with the fallbacks for older files).
+//! The model that a run is continued from: its file and the maps that it names.
 
 use crate::errors::Code;
 use crate::formats::file_name::ImageName;
 use crate::formats::star::{Document, StarError, Table};
 use crate::formats::volume::read_reference_if;
 use crate::fourier::shape::{Dimensions, VolumeShape};
-use crate::geometry::prior::LocalSearch;
 use crate::model::{ClassModel, Model, Moments, map_checks};
 use crate::refinement::checkpoint::gerelion_state;
+use crate::refinement::checkpoint::model_star::{
+    ClassFacts, Classes, Counts, General, Noise, SCALE_GROUPS, Shell, noise_name,
+    read_direction_priors, read_scale_groups, read_spectra, spectra_name,
+};
 use crate::refinement::checkpoint::moment_files;
 use crate::refinement::checkpoint::resume::ResumeError;
 use crate::refinement::checkpoint::resume::paths::locate;
 use crate::refinement::checkpoint::set_mark::SetMark;
+use ndarray::Array3;
 use std::path::Path;
 
 /// Read a model with its maps. `optics_groups` and `scale_groups` are the numbers of them in the particle table; `mark` is
@@ -26,11 +30,22 @@ pub fn read(
     let document = Document::read(path)?;
     let general = document.require("model_general")?;
     refuse_unsupported(general, path)?;
-    let box_size = general.integer(0, "rlnOriginalImageSize")?.max(0) as usize;
-    let pixel_size = general.real(0, "rlnPixelSize")?;
-    let noise = noise_spectra(&document, path, general, box_size, optics_groups, notices)?;
-    check_maps(&document, path, mark)?;
-    let groups = document.require("model_groups")?;
+    let (mut model, mut counts) = (nothing(), Counts::default());
+    General::read(general, 0, &mut model, &mut counts)?;
+    let file = ModelFile {
+        document: &document,
+        path,
+        box_size: model.box_size,
+        pixel_size: model.pixel_size,
+        dimensions: match counts.dimensions {
+            2 => Dimensions::Two,
+            _ => Dimensions::Three,
+        },
+        padding: model.padding,
+    };
+    model.noise = file.noise_spectra(counts.optics_groups, optics_groups, notices)?;
+    file.check_maps(mark)?;
+    let groups = document.require(SCALE_GROUPS)?;
     if groups.len() != scale_groups {
         return refuse(
             Code::RUN_FILES_DIFFER,
@@ -42,32 +57,49 @@ pub fn read(
             ),
         );
     }
-    let rows = 0..groups.len();
-    Ok(Model {
-        box_size,
-        pixel_size,
-        padding: general.real(0, "rlnPaddingFactor")?,
-        tau2_fudge: general.real(0, "rlnTau2FudgeFactor")?,
-        classes: classes(&document, path, box_size, pixel_size, notices)?,
-        noise,
-        scales: groups.real_column("rlnGroupScaleCorrection")?,
-        group_particles: rows
-            .map(|row| {
-                let n = groups.integer(row, "rlnGroupNrParticles")?;
-                Ok(n.max(0) as usize)
-            })
-            .collect::<Result<_, StarError>>()?,
-        average_norm: general.real(0, "rlnNormCorrectionAverage")?,
-        sigma2_offset: angstrom(general, 0, "rlnSigmaOffsets", pixel_size)?.powi(2),
-        average_pmax: general.real(0, "rlnAveragePmax")?,
-        log_likelihood: general.real(0, "rlnLogLikelihood")?,
-        current_resolution: frequency(
-            general.real(0, "rlnCurrentResolution")?,
-            box_size as f64 * pixel_size,
-        ),
-        current_size: general.integer(0, "rlnCurrentImageSize")?.max(0) as usize,
-        local_search: local_search(general)?,
-    })
+    read_scale_groups(groups, &mut model)?;
+    model.classes = file.classes(notices)?;
+    Ok(model)
+}
+
+/// Returns a model without any value, to be read into.
+fn nothing() -> Model {
+    Model {
+        box_size: 0,
+        pixel_size: 0.0,
+        padding: 0.0,
+        tau2_fudge: 0.0,
+        classes: Vec::new(),
+        noise: Vec::new(),
+        scales: Vec::new(),
+        group_particles: Vec::new(),
+        average_norm: 0.0,
+        sigma2_offset: 0.0,
+        average_pmax: 0.0,
+        log_likelihood: 0.0,
+        current_resolution: 0.0,
+        current_size: 0,
+        local_search: None,
+    }
+}
+
+/// Returns a class without any value, to be read into.
+fn no_class() -> ClassModel {
+    ClassModel {
+        map: Array3::zeros((0, 0, 0)),
+        fraction: 0.0,
+        tau2: Vec::new(),
+        sigma2: Vec::new(),
+        ssnr: Vec::new(),
+        coverage: Vec::new(),
+        fsc: Vec::new(),
+        orientability: None,
+        direction_prior: Vec::new(),
+        offset_prior: [0.0; 2],
+        accuracy_rotations: 0.0,
+        accuracy_translations: 0.0,
+        moments: None,
+    }
 }
 
 fn refuse<T>(code: Code, path: &Path, why: &str) -> Result<T, ResumeError> {
@@ -106,170 +138,201 @@ fn refuse_unsupported(general: &Table, path: &Path) -> Result<(), ResumeError> {
     Ok(())
 }
 
-/// A length in Å: the column `<label>Angst`, or `<label>` in pixels in files before RELION 3.1.
-fn angstrom(table: &Table, row: usize, label: &str, pixel_size: f64) -> Result<f64, StarError> {
-    let in_angstrom = format!("{label}Angst");
-    if table.has(&in_angstrom) {
-        table.real(row, &in_angstrom)
-    } else {
-        table.real(row, label).map(|pixels| pixels * pixel_size)
-    }
-}
-
-/// Frequency (1/Å) of a resolution (Å) as written with six decimals: exactly that of its shell in a box of `width` Å.
-fn frequency(resolution: f64, width: f64) -> f64 {
-    if !resolution.is_finite() || resolution <= 0.0 {
-        return 0.0;
-    }
-    (width / resolution).round() / width
-}
-
-fn local_search(general: &Table) -> Result<Option<LocalSearch>, StarError> {
-    if general.integer(0, "rlnOrientationalPriorMode")? == 0 {
-        return Ok(None);
-    }
-    Ok(Some(LocalSearch {
-        sigma_rot: general.real(0, "rlnSigmaPriorRotAngle")?,
-        sigma_tilt: general.real(0, "rlnSigmaPriorTiltAngle")?,
-        sigma_psi: general.real(0, "rlnSigmaPriorPsiAngle")?,
-    }))
-}
-
-fn classes(
-    document: &Document,
-    path: &Path,
+/// A model file, and the values of it that the reading of others depends on.
+struct ModelFile<'a> {
+    document: &'a Document,
+    path: &'a Path,
     box_size: usize,
     pixel_size: f64,
-    notices: &mut Vec<String>,
-) -> Result<Vec<ClassModel>, ResumeError> {
-    let table = document.require("model_classes")?;
-    (0..table.len())
-        .map(|k| class(document, table, k, path, box_size, pixel_size, notices))
-        .collect()
+    dimensions: Dimensions,
+    padding: f64,
 }
 
-/// The maps, and the moments of a gradient run, must be of the set of files that the model belongs to.
-fn check_maps(document: &Document, path: &Path, mark: &SetMark) -> Result<(), ResumeError> {
-    let classes = document.require("model_classes")?;
-    for (label, what) in [
-        ("rlnReferenceImage", "reference"),
-        ("rlnGradMoment1", "moments"),
-        ("rlnGradMoment2", "moments"),
-    ] {
-        if label != "rlnReferenceImage" && !classes.has(label) {
-            continue;
+impl ModelFile<'_> {
+    fn classes(&self, notices: &mut Vec<String>) -> Result<Vec<ClassModel>, ResumeError> {
+        let table = self.document.require("model_classes")?;
+        (0..table.len())
+            .map(|k| self.class(table, k, notices))
+            .collect()
+    }
+
+    /// Checks that the maps, and the moments of a gradient run, are of the set of files that the model belongs to.
+    fn check_maps(&self, mark: &SetMark) -> Result<(), ResumeError> {
+        let classes = self.document.require("model_classes")?;
+        for (label, what) in [
+            ("rlnReferenceImage", "reference"),
+            ("rlnGradMoment1", "moments"),
+            ("rlnGradMoment2", "moments"),
+        ] {
+            if label != "rlnReferenceImage" && !classes.has(label) {
+                continue;
+            }
+            for recorded in classes.texts(label)? {
+                // What is odd about their places is told when they are read.
+                let map = locate(recorded, self.path, what, &mut Vec::new())?;
+                let map = ImageName::parse(&map.to_string_lossy());
+                mark.check(map.path.as_ref(), self.path)?;
+            }
         }
-        for recorded in classes.texts(label)? {
-            // What is odd about their places is told when they are read.
-            let map = locate(recorded, path, what, &mut Vec::new())?;
-            let map = ImageName::parse(&map.to_string_lossy());
-            mark.check(map.path.as_ref(), path)?;
+        Ok(())
+    }
+
+    /// Reads class `k` (from 0) with its map.
+    fn class(
+        &self,
+        table: &Table,
+        k: usize,
+        notices: &mut Vec<String>,
+    ) -> Result<ClassModel, ResumeError> {
+        let name = spectra_name(k + 1);
+        let spectra = self.document.require(&name)?;
+        let shells = self.box_size / 2 + 1;
+        if spectra.len() != shells {
+            return refuse(
+                Code::RUN_FILES_DIFFER,
+                self.path,
+                &format!(
+                    "table {name} has {} rows; a box of {} pixels needs {shells}. Restore the file, or continue from an earlier iteration",
+                    spectra.len(),
+                    self.box_size,
+                ),
+            );
         }
+        let mut facts = ClassFacts {
+            pixel_size: self.pixel_size,
+            ..ClassFacts::default()
+        };
+        let mut class = no_class();
+        Classes::read(table, k, &mut class, &mut facts)?;
+        class.map = self.map(&facts.map, notices)?;
+        read_spectra(spectra, &mut class)?;
+        class.direction_prior = match self.dimensions {
+            Dimensions::Two => vec![class_prior(self.document, k, self.path)?],
+            Dimensions::Three => direction_priors(self.document, k + 1, self.path)?,
+        };
+        class.moments = match &facts.moments {
+            Some(recorded) => Some(self.moments(recorded, table.len(), notices)?),
+            None => None,
+        };
+        Ok(class)
     }
-    Ok(())
-}
 
-fn class(
-    document: &Document,
-    table: &Table,
-    k: usize,
-    path: &Path,
-    box_size: usize,
-    pixel_size: f64,
-    notices: &mut Vec<String>,
-) -> Result<ClassModel, ResumeError> {
-    let name = format!("model_class_{}", k + 1);
-    let spectra = document.require(&name)?;
-    if spectra.len() != box_size / 2 + 1 {
-        return refuse(
-            Code::RUN_FILES_DIFFER,
-            path,
-            &format!(
-                "table {name} has {} rows; a box of {box_size} pixels needs {}. Restore the file, or continue from an earlier iteration",
-                spectra.len(),
-                box_size / 2 + 1
-            ),
-        );
+    /// Reads the map that a class names.
+    fn map(&self, recorded: &str, notices: &mut Vec<String>) -> Result<Array3<f64>, ResumeError> {
+        let path = locate(recorded, self.path, "reference", notices)?;
+        let box_size = self.box_size;
+        let map = read_reference_if(&path, &|size| map_checks::size(size, box_size))?;
+        let advice = "Restore it, or continue from an earlier iteration";
+        map_checks::finite(&path, &map.data, "reference", advice)?;
+        let map = map.data.mapv(f64::from);
+        if map.dim() != (self.dimensions.sections(box_size), box_size, box_size) {
+            return refuse(
+                Code::RUN_FILES_DIFFER,
+                &path,
+                &format!(
+                    "the reference has {:?} voxels (z, y, x), but its model file {} says a box of {box_size}. Restore it, or continue from an earlier iteration",
+                    map.shape(),
+                    self.path.display()
+                ),
+            );
+        }
+        Ok(map)
     }
-    let map_path = locate(
-        table.text(k, "rlnReferenceImage")?,
-        path,
-        "reference",
-        notices,
-    )?;
-    let dimensions = match document
-        .require("model_general")?
-        .integer(0, "rlnReferenceDimensionality")?
-    {
-        2 => Dimensions::Two,
-        _ => Dimensions::Three,
-    };
-    let padding = document
-        .require("model_general")?
-        .real(0, "rlnPaddingFactor")?;
-    let shape = VolumeShape::new(dimensions, box_size, padding, 0);
-    let map = read_reference_if(&map_path, &|size| map_checks::size(size, box_size))?;
-    let advice = "Restore it, or continue from an earlier iteration";
-    map_checks::finite(&map_path, &map.data, "reference", advice)?;
-    let map = map.data.mapv(f64::from);
-    if map.dim() != (dimensions.sections(box_size), box_size, box_size) {
-        return refuse(
-            Code::RUN_FILES_DIFFER,
-            &map_path,
-            &format!(
-                "the reference has {:?} voxels (z, y, x), but its model file {} says a box of {box_size}. Restore it, or continue from an earlier iteration",
-                map.shape(),
-                path.display()
-            ),
-        );
-    }
-    let orientability = "rlnSpectralOrientabilityContribution";
-    Ok(ClassModel {
-        map,
-        fraction: table.real(k, "rlnClassDistribution")?,
-        tau2: spectra.real_column("rlnReferenceTau2")?,
-        sigma2: spectra.real_column("rlnReferenceSigma2")?,
-        ssnr: spectra.real_column("rlnSsnrMap")?,
-        coverage: column_or_zero(spectra, "rlnFourierCompleteness")?,
-        fsc: column_or_zero(spectra, "rlnGoldStandardFsc")?,
-        orientability: spectra
-            .has(orientability)
-            .then(|| spectra.real_column(orientability))
-            .transpose()?,
-        direction_prior: match dimensions {
-            Dimensions::Two => vec![class_prior(document, k, path)?],
-            Dimensions::Three => direction_priors(document, k + 1, path)?,
-        },
-        offset_prior: match table.has("rlnClassPriorOffsetX") {
-            true => [
-                table.real(k, "rlnClassPriorOffsetX")?,
-                table.real(k, "rlnClassPriorOffsetY")?,
-            ],
-            false => [0.0; 2],
-        },
-        accuracy_rotations: table.real(k, "rlnAccuracyRotations")?,
-        accuracy_translations: angstrom(table, k, "rlnAccuracyTranslations", pixel_size)?,
-        moments: moments(table, k, path, shape, notices)?,
-    })
-}
 
-/// Moments of class `k` (from 0) of a gradient run.
-fn moments(
-    table: &Table,
-    k: usize,
-    path: &Path,
-    shape: VolumeShape,
-    notices: &mut Vec<String>,
-) -> Result<Option<Moments>, ResumeError> {
-    if !table.has("rlnGradMoment1") {
-        return Ok(None);
+    /// Reads the moments that a class of a gradient run names.
+    fn moments(
+        &self,
+        recorded: &[String; 2],
+        classes: usize,
+        notices: &mut Vec<String>,
+    ) -> Result<Moments, ResumeError> {
+        let shape = VolumeShape::new(self.dimensions, self.box_size, self.padding, 0);
+        let find = |name: &str| locate(name, self.path, "moments", notices);
+        moment_files::read(
+            recorded.each_ref().map(String::as_str),
+            classes,
+            shape,
+            find,
+        )
     }
-    let recorded = [
-        table.text(k, "rlnGradMoment1")?,
-        table.text(k, "rlnGradMoment2")?,
-    ];
-    let find = |name: &str| locate(name, path, "moments", notices);
-    moment_files::read(recorded, table.len(), shape, find).map(Some)
+
+    /// Reads one spectrum per optics group. Files up to RELION 3.0 have one per micrograph group: their mean over particles is
+    /// taken.
+    fn noise_spectra(
+        &self,
+        written: Option<i64>,
+        optics_groups: usize,
+        notices: &mut Vec<String>,
+    ) -> Result<Vec<Vec<f64>>, ResumeError> {
+        if let Some(written) = written
+            && written != optics_groups as i64
+        {
+            return refuse(
+                Code::RUN_FILES_DIFFER,
+                self.path,
+                &format!(
+                    "the model has {written} optics groups but the particle table {optics_groups}: \
+                     these files do not belong together. Restore them, or continue from an earlier iteration"
+                ),
+            );
+        }
+        if self.document.table("model_group_1").is_none() {
+            return (1..=optics_groups)
+                .map(|g| match self.document.table(&noise_name(g)) {
+                    Some(table) => self.noise_spectrum(table),
+                    None => Ok(vec![0.0; self.box_size / 2 + 1]),
+                })
+                .collect();
+        }
+        notices.push(format!(
+            "{}: noise spectra are given per micrograph group; using their mean for every optics group",
+            self.path.display()
+        ));
+        let groups = self.document.require(SCALE_GROUPS)?;
+        let mut mean = vec![0.0; self.box_size / 2 + 1];
+        let mut particles = 0.0;
+        for row in 0..groups.len() {
+            let Some(table) = self.document.table(&format!("model_group_{}", row + 1)) else {
+                continue;
+            };
+            let weight = groups.real(row, "rlnGroupNrParticles")?;
+            particles += weight;
+            for (sum, power) in mean.iter_mut().zip(self.noise_spectrum(table)?) {
+                *sum += weight * power;
+            }
+        }
+        if particles > 0.0 {
+            mean.iter_mut().for_each(|power| *power /= particles);
+        }
+        Ok(vec![mean; optics_groups])
+    }
+
+    /// Reads a spectrum; shells that are not listed have no power.
+    fn noise_spectrum(&self, table: &Table) -> Result<Vec<f64>, ResumeError> {
+        let mut spectrum = vec![0.0; self.box_size / 2 + 1];
+        for row in 0..table.len() {
+            let (mut shell, mut power) = (Shell::default(), 0.0);
+            Noise::read(table, row, &mut shell, &mut power)?;
+            let place = usize::try_from(shell.index).ok();
+            match place.and_then(|s| spectrum.get_mut(s)) {
+                Some(place) => *place = power,
+                None => {
+                    return refuse(
+                        Code::RUN_FILES_DIFFER,
+                        self.path,
+                        &format!(
+                            "table {} lists shell {}; a box of {} pixels ends at {}",
+                            table.name(),
+                            shell.index,
+                            self.box_size,
+                            self.box_size / 2
+                        ),
+                    );
+                }
+            }
+        }
+        Ok(spectrum)
+    }
 }
 
 /// Priors of the directions of a class, with all their digits in our files.
@@ -278,9 +341,7 @@ fn direction_priors(
     class: usize,
     path: &Path,
 ) -> Result<Vec<f64>, ResumeError> {
-    let rounded = document
-        .require(&format!("model_pdf_orient_class_{class}"))?
-        .real_column("rlnOrientationDistribution")?;
+    let rounded = read_direction_priors(document, class)?;
     match gerelion_state::read_direction_priors(document, class)? {
         Some(priors) if priors.len() == rounded.len() => Ok(priors),
         None if !is_ours(document) => Ok(rounded),
@@ -310,106 +371,5 @@ fn class_prior(document: &Document, k: usize, path: &Path) -> Result<f64, Resume
         Some(Some(prior)) => Ok(prior),
         None if !is_ours(document) => Ok(1.0),
         _ => cut_short(path),
-    }
-}
-
-fn column_or_zero(table: &Table, label: &str) -> Result<Vec<f64>, StarError> {
-    if table.has(label) {
-        table.real_column(label)
-    } else {
-        Ok(vec![0.0; table.len()])
-    }
-}
-
-/// One spectrum an optics group. Files up to RELION 3.0 have one a micrograph group: their mean over particles is taken.
-fn noise_spectra(
-    document: &Document,
-    path: &Path,
-    general: &Table,
-    box_size: usize,
-    optics_groups: usize,
-    notices: &mut Vec<String>,
-) -> Result<Vec<Vec<f64>>, ResumeError> {
-    if general.has("rlnNrOpticsGroups") {
-        let written = general.integer(0, "rlnNrOpticsGroups")?;
-        if written != optics_groups as i64 {
-            return refuse(
-                Code::RUN_FILES_DIFFER,
-                path,
-                &format!(
-                    "the model has {written} optics groups but the particle table {optics_groups}: \
-                     these files do not belong together. Restore them, or continue from an earlier iteration"
-                ),
-            );
-        }
-    }
-    if document.table("model_group_1").is_none() {
-        return (1..=optics_groups)
-            .map(|g| {
-                let name = format!("model_optics_group_{g}");
-                match document.table(&name) {
-                    Some(table) => noise_spectrum(table, path, box_size),
-                    None => Ok(vec![0.0; box_size / 2 + 1]),
-                }
-            })
-            .collect();
-    }
-    notices.push(format!(
-        "{}: noise spectra are given per micrograph group; using their mean for every optics group",
-        path.display()
-    ));
-    let groups = document.require("model_groups")?;
-    let mut mean = vec![0.0; box_size / 2 + 1];
-    let mut particles = 0.0;
-    for row in 0..groups.len() {
-        let Some(table) = document.table(&format!("model_group_{}", row + 1)) else {
-            continue;
-        };
-        let weight = groups.real(row, "rlnGroupNrParticles")?;
-        particles += weight;
-        for (sum, power) in mean.iter_mut().zip(noise_spectrum(table, path, box_size)?) {
-            *sum += weight * power;
-        }
-    }
-    if particles > 0.0 {
-        mean.iter_mut().for_each(|power| *power /= particles);
-    }
-    Ok(vec![mean; optics_groups])
-}
-
-/// Shells that are not listed have no power.
-fn noise_spectrum(table: &Table, path: &Path, box_size: usize) -> Result<Vec<f64>, ResumeError> {
-    let mut spectrum = vec![0.0; box_size / 2 + 1];
-    for row in 0..table.len() {
-        let shell = table.integer(row, "rlnSpectralIndex")?;
-        match usize::try_from(shell)
-            .ok()
-            .and_then(|s| spectrum.get_mut(s))
-        {
-            Some(power) => *power = table.real(row, "rlnSigma2Noise")?,
-            None => {
-                return refuse(
-                    Code::RUN_FILES_DIFFER,
-                    path,
-                    &format!(
-                        "table {} lists shell {shell}; a box of {box_size} pixels ends at {}",
-                        table.name(),
-                        box_size / 2
-                    ),
-                );
-            }
-        }
-    }
-    Ok(spectrum)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn written_resolutions_return_to_their_shell() {
-        assert_eq!(frequency(14.222222, 256.0), 18.0 / 256.0);
-        assert_eq!(frequency(f64::INFINITY, 256.0), 0.0);
     }
 }

@@ -1,5 +1,7 @@
 //! Files written, read back and written again; reference runs read and written alike; what is refused.
 
+mod refusals;
+
 use crate::dataset::{ParticleSet, ReadOptions};
 use crate::geometry::prior::LocalSearch;
 use crate::geometry::sampling::Sampling;
@@ -7,9 +9,7 @@ use crate::geometry::symmetry::PointGroup;
 use crate::model::{ClassModel, Model};
 use crate::options::CommandLine;
 use crate::refinement::checkpoint::resume::{Resumed, continuation_root, read_optimiser};
-use crate::refinement::checkpoint::{
-    FinalFiles, IterationFiles, OriginalSampling, write_final, write_iteration,
-};
+use crate::refinement::checkpoint::{IterationFiles, OriginalSampling, write_iteration};
 use crate::refinement::schedule::replay::golden;
 use crate::refinement::settings::Settings;
 use crate::refinement::state::RunState;
@@ -272,81 +272,6 @@ fn temporary_files_of_a_killed_run_do_no_harm() {
     }
     let optimiser = run.write().unwrap();
     assert_eq!(read_optimiser(&optimiser).unwrap().state, run.state);
-}
-
-#[test]
-fn files_missing_from_a_set_are_named() {
-    for file in ["half2_model.star", "half1_class001.mrc", "sampling.star"] {
-        let run = Run::new();
-        let optimiser = run.write().unwrap();
-        std::fs::remove_file(run.folder.path().join(format!("run_it003_{file}"))).unwrap();
-        let error = read_optimiser(&optimiser).unwrap_err().to_string();
-        assert!(error.contains(&format!("run_it003_{file}")), "{error}");
-    }
-}
-
-#[test]
-fn a_second_half_that_is_not_named_is_explained() {
-    let run = Run::new();
-    let optimiser = run.write().unwrap();
-    let without: Vec<String> = text(&optimiser)
-        .lines()
-        .filter(|line| !line.starts_with("_rlnModelStarFile2"))
-        .map(String::from)
-        .collect();
-    std::fs::write(&optimiser, without.join("\n")).unwrap();
-    let error = read_optimiser(&optimiser).unwrap_err().to_string();
-    assert!(error.contains("rlnModelStarFile2"), "{error}");
-}
-
-#[test]
-fn missing_labels_are_listed() {
-    let run = Run::new();
-    let optimiser = run.write().unwrap();
-    let without: Vec<String> = text(&optimiser)
-        .lines()
-        .filter(|line| !line.contains("RandomSeed") && !line.contains("rlnDoZeroMask"))
-        .map(String::from)
-        .collect();
-    std::fs::write(&optimiser, without.join("\n")).unwrap();
-    let error = read_optimiser(&optimiser).unwrap_err().to_string();
-    assert!(
-        error.contains("rlnRandomSeed, rlnDoZeroMask missing"),
-        "{error}"
-    );
-}
-
-#[test]
-fn starting_points_and_converged_files_are_refused() {
-    let mut run = Run::new();
-    run.state.iteration = 0;
-    let error = read_optimiser(&run.write().unwrap())
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("iteration 0"), "{error}");
-
-    run.state.converged = true;
-    let map = Array3::zeros([BOX; 3]);
-    let last = write_final(&FinalFiles {
-        settings: &run.settings,
-        state: &run.state,
-        particles: &run.particles,
-        model: &run.models[0],
-        sampling: &run.sampling,
-        original_sampling: OriginalSampling::of(&run.sampling),
-        order_iteration: 1,
-        unfiltered: [&map, &map],
-    })
-    .unwrap();
-    assert!(
-        run.folder
-            .path()
-            .join("run_half2_class001_unfil.mrc")
-            .is_file()
-    );
-    assert!(!text(&last).contains("rlnModelStarFile2"));
-    let error = read_optimiser(&last).unwrap_err().to_string();
-    assert!(error.contains("has converged"), "{error}");
 }
 
 #[test]

@@ -1,15 +1,13 @@
-//! A `_sampling.star` (spec 03 §1.4).
+//! The sampling that a run is continued from.
 
 use crate::errors::{Code, Message};
-use crate::formats::star::{Document, StarError, Table};
+use crate::formats::star::{Document, Table};
 use crate::geometry::sampling::Sampling;
 use crate::geometry::symmetry::PointGroup;
 use crate::refinement::checkpoint::OriginalSampling;
 use crate::refinement::checkpoint::resume::ResumeError;
+use crate::refinement::checkpoint::sampling_star::{DIRECTIONS, General, Grid};
 use std::path::Path;
-
-/// Table of the directions of maps.
-const DIRECTIONS: &str = "sampling_directions";
 
 /// The grid of a file and the one that its run started with.
 pub struct Stored {
@@ -23,52 +21,47 @@ pub struct Stored {
 /// used; RELION resets it to that of the directions.
 pub fn read(path: &Path, ours: bool) -> Result<Stored, ResumeError> {
     let document = Document::read(path)?;
-    let general = document.require("sampling_general")?;
     let refuse = |why: Message| Err(why.about(path.display()).into());
-    let original = original(general)?;
+    let mut grid = Grid::default();
+    General::read(document.require("sampling_general")?, 0, &mut grid)?;
+    let original = grid.original;
     if ours && original.is_none() {
         return refuse(cut_short(
             "the steps that the run started with (rlnHealpixOrderOriginal …) are missing",
         ));
     }
-    if !general.boolean(0, "rlnIs3DSampling")? {
+    if !grid.of_maps {
         // The step of psi is kept, and the order is not in the file.
         return Ok(Stored {
             sampling: Sampling::in_plane(
                 original.map_or(0, |o| o.healpix_order),
-                general.real(0, "rlnPsiStep")?,
-                general.real(0, "rlnOffsetRange")?,
-                general.real(0, "rlnOffsetStep")?,
-                general.real(0, "rlnSamplingPerturbFactor")?,
+                grid.psi_step,
+                grid.offset_range,
+                grid.offset_step,
+                grid.perturbation_factor,
             ),
             original,
         });
     }
-    let name = general.text(0, "rlnSymmetryGroup")?;
+    let (name, order) = (&grid.symmetry, grid.healpix_order);
     let symmetry = match PointGroup::parse(name) {
         Ok(symmetry) => symmetry,
         Err(error) => return refuse(Message::of(&error)),
     };
-    let order = general.integer(0, "rlnHealpixOrder")?;
     if !(0..=12).contains(&order) {
         return refuse(
             Code::RUN_FILES_DIFFER
                 .says(format!("rlnHealpixOrder is {order}; 0 to 12 are possible. Restore the file, or continue from an earlier iteration")),
         );
     }
-    let psi_step = if ours {
-        general.real(0, "rlnPsiStep")?
-    } else {
-        -1.0
-    };
     let sampling = Sampling::new(
         order as u32,
-        psi_step,
+        if ours { grid.psi_step } else { -1.0 },
         symmetry,
-        general.real(0, "rlnTiltAngleLimit")?,
-        general.real(0, "rlnOffsetRange")?,
-        general.real(0, "rlnOffsetStep")?,
-        general.real(0, "rlnSamplingPerturbFactor")?,
+        grid.limit_tilt,
+        grid.offset_range,
+        grid.offset_step,
+        grid.perturbation_factor,
     );
     let (listed, needed) = (
         document.table(DIRECTIONS).map_or(0, Table::len),
@@ -86,16 +79,4 @@ fn cut_short(what: &str) -> Message {
     Code::RUN_FILES_DIFFER.says(format!(
         "{what}: the file was cut short or changed. Restore it, or continue from an earlier iteration"
     ))
-}
-
-fn original(general: &Table) -> Result<Option<OriginalSampling>, StarError> {
-    if !general.has("rlnHealpixOrderOriginal") {
-        return Ok(None);
-    }
-    Ok(Some(OriginalSampling {
-        healpix_order: general.integer(0, "rlnHealpixOrderOriginal")?.max(0) as u32,
-        psi_step: general.real(0, "rlnPsiStepOriginal")?,
-        offset_range: general.real(0, "rlnOffsetRangeOriginal")?,
-        offset_step: general.real(0, "rlnOffsetStepOriginal")?,
-    }))
 }
