@@ -213,3 +213,40 @@ fn point_groups_of_classes_are_kept() {
     succeeded(&parts.continued(2, "--iter 3"));
     whole.check_same(&format!("{}_ct2", parts.root), 3, None);
 }
+
+/// A rerun that ends earlier than the first leaves files that look like its last iteration.
+#[test]
+fn files_of_a_longer_run_before_are_told() {
+    let run = Run::fresh("class3d_c4", "--iter 2");
+    let mut words = command(&fixture().join("class3d_c4"));
+    words.extend(["--iter", "1"].map(String::from));
+    let output = run.program(&words);
+    succeeded(&output);
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("files of iterations up to 2 of an earlier run"),
+        "{said}"
+    );
+    assert!(run.exists("_it002_optimiser.star"));
+}
+
+/// A reference whose grey scale was changed between two parts of a run: what a new run says of it.
+#[test]
+fn alarms_are_raised_in_a_continued_run() {
+    for (factor, alarm) in [
+        (1000.0, "the norm correction of 400 of 400"),
+        (0.001, "significant orientations and shifts of"),
+    ] {
+        let run = Run::fresh("class3d_c4", "--iter 1");
+        let path = format!("{}_it001_class001.mrc", run.root);
+        let mut bytes = std::fs::read(&path).unwrap();
+        for value in bytes[1024..].as_chunks_mut::<4>().0 {
+            *value = (f32::from_le_bytes(*value) * factor).to_le_bytes();
+        }
+        std::fs::write(&path, bytes).unwrap();
+        let output = run.continued(1, "--iter 2");
+        succeeded(&output);
+        let said = text(&output.stderr);
+        assert!(said.contains(alarm), "{factor}: {said}");
+    }
+}

@@ -23,20 +23,30 @@ fn within(kilobytes: usize, folder: &std::path::Path, words: &str) -> Output {
         .unwrap()
 }
 
-fn ends_with_message_and_marker(kilobytes: usize, words: &str) {
+/// Returns the message.
+fn ends_with_message_and_marker(kilobytes: usize, words: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let output = within(kilobytes, folder.path(), words);
-    let text = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("ERROR:\nGR-0511: "), "{text}");
     assert!(text.contains("gerelion explain GR-0511"), "{text}");
     assert!(folder.path().join("RELION_JOB_EXIT_FAILURE").is_file());
+    text
 }
 
 /// Refused by the plan of host memory, before anything is taken.
 #[test]
 fn classes_and_padding_beyond_all_memory() {
-    ends_with_message_and_marker(3_000_000, "--K 400 --pad 8");
+    let text = ends_with_message_and_marker(3_000_000, "--K 400 --pad 8");
+    assert!(text.contains("this run needs"), "{text}");
+}
+
+/// The copies of the reference for all classes would not fit, which is found before the first is made.
+#[test]
+fn maps_of_all_classes_beyond_memory() {
+    let text = ends_with_message_and_marker(480_000, "--K 400 --pad 1");
+    assert!(text.contains("this run needs"), "{text}");
 }
 
 /// Met by an allocation that fails.

@@ -374,19 +374,21 @@ fn more_threads_than_help_are_not_started() {
     assert!(text.contains("(--j 100000 would be slower"), "{text}");
 }
 
-/// Defocus of 0, and of both signs, in the file of the particles.
+/// Defocus of 0, of both signs, and along one axis only, in the file of the particles.
 #[test]
 fn defoci_that_no_file_should_have() {
-    for (defocus, share, words) in [
-        ("0", 1, "400 of 400 particles (optics group"),
-        ("-15000", 2, "have a negative defocus"),
+    let both = ["rlnDefocusU", "rlnDefocusV"];
+    for (columns, defocus, share, words) in [
+        (&both[..], "0", 1, "400 of 400 particles (optics group"),
+        (&both[..], "-15000", 2, "have a negative defocus"),
+        (&both[..1], "1.5", 1, "that differ by more than 1 µm"),
     ] {
         let job = Job::new();
         let document = Document::read(&job.path("bundle.star")).unwrap();
         let text = fs::read_to_string(job.path("bundle.star")).unwrap();
         let table = document.require("particles").unwrap();
-        let columns = ["rlnDefocusU", "rlnDefocusV"];
-        let at = columns.map(|label| table.labels().iter().position(|l| *l == label).unwrap());
+        let place = |label: &&str| table.labels().iter().position(|l| l == label).unwrap();
+        let at: Vec<usize> = columns.iter().map(place).collect();
         let mut row = 0;
         let lines = text.lines().map(|line| {
             let mut words: Vec<&str> = line.split_whitespace().collect();

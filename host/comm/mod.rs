@@ -5,6 +5,7 @@ pub mod cores;
 pub mod memory;
 #[cfg(feature = "mpi")]
 pub mod mpi;
+pub mod open_files;
 pub mod programs;
 mod ranks;
 #[cfg(test)]

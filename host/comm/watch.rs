@@ -151,9 +151,13 @@ impl Watch {
 pub struct View(Arc<Board>);
 
 impl View {
-    /// Returns the stage that the rank is in.
+    /// Returns the stage that the rank is in: before its first one it reads what it is to do.
     pub fn stage(&self) -> String {
-        lock(&self.0.stage).clone()
+        let stage = lock(&self.0.stage).clone();
+        match stage.as_str() {
+            "" => "reading the command line".to_owned(),
+            _ => stage,
+        }
     }
 
     /// The run can be continued from this file.
@@ -212,6 +216,15 @@ mod tests {
             report: Arc::new(move |fault: &Message| lock(&seen).push(fault.line())),
         };
         (Watch::start(Arc::new(comm), names, rule), reports)
+    }
+
+    /// A signal may come before the first stage, and its message names one.
+    #[test]
+    fn a_stage_has_a_name_from_the_start() {
+        let view = View(Arc::new(Board::default()));
+        assert_eq!(view.stage(), "reading the command line");
+        "start-up".clone_into(&mut lock(&view.0.stage));
+        assert_eq!(view.stage(), "start-up");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Image stacks that are kept open while images are read from them.
 
+use crate::comm::open_files;
 use crate::formats::mrc::{MrcError, StackReader};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -7,6 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Most stacks kept open at a time: well below the usual limit of 1024 open files of a process.
 const MOST_OPEN: usize = 256;
+/// Where fewer files may be open, stacks have this part of them.
+const SHARE_OF_OPEN: u64 = 4;
+
+/// Returns how many stacks may be kept open at a time.
+fn most_open() -> usize {
+    MOST_OPEN.min((open_files::limit() / SHARE_OF_OPEN) as usize)
+}
 
 /// The stacks that are open now; the one unused for longest is closed first.
 #[derive(Debug, Default)]
@@ -30,7 +38,7 @@ impl OpenStacks {
             return Ok(reader.clone());
         }
         let reader = Arc::new(StackReader::open_partial(&paths[stack])?);
-        if open.of_stack.len() >= MOST_OPEN {
+        if open.of_stack.len() >= most_open() {
             let oldest = open
                 .of_stack
                 .iter()
@@ -62,13 +70,13 @@ mod tests {
         let mut stack = StackWriter::create(&path, 2, 1, 1.0, StackMode::Float32).unwrap();
         stack.push(&[1.0; 4]).unwrap();
         stack.finish().unwrap();
-        let paths = vec![path; MOST_OPEN + 2];
+        let paths = vec![path; most_open() + 2];
         let open = OpenStacks::default();
-        (0..MOST_OPEN).for_each(|stack| drop(open.reader(&paths, stack).unwrap()));
+        (0..most_open()).for_each(|stack| drop(open.reader(&paths, stack).unwrap()));
         open.reader(&paths, 0).unwrap();
-        open.reader(&paths, MOST_OPEN).unwrap();
+        open.reader(&paths, most_open()).unwrap();
         let readers = open.lock();
-        assert_eq!(readers.of_stack.len(), MOST_OPEN);
+        assert_eq!(readers.of_stack.len(), most_open());
         assert!(readers.of_stack.contains_key(&0) && !readers.of_stack.contains_key(&1));
     }
 }

@@ -1,6 +1,7 @@
 //! Optics groups and particles in memory, and their STAR tables.
 
 use super::{DatasetError, read, write};
+use crate::errors::{Code, Message};
 use crate::formats::star::Table;
 use std::path::{Path, PathBuf};
 
@@ -199,6 +200,31 @@ impl ParticleSet {
         let name = self.particle_table.text(particle, "rlnImageName");
         name.unwrap_or("(unknown image)").to_string()
     }
+    /// Refuses a particle table without a column that `what` needs.
+    ///
+    /// # Errors
+    /// The column is missing; the error has this code.
+    pub fn require(&self, what: &str, label: &str, code: Code) -> Result<(), Message> {
+        match self.has_column(label) {
+            true => Ok(()),
+            false => Err(code.says(format!(
+                "{}: {what} needs the column {label}, which the particle table does not have; give the _data.star file of the \
+                 refinement that found it",
+                self.source().display()
+            ))),
+        }
+    }
+
+    /// Refuses a particle table without orientations, which would all be taken for 0.
+    ///
+    /// # Errors
+    /// One of the three angles is missing.
+    pub fn require_poses(&self, what: &str) -> Result<(), Message> {
+        ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+            .into_iter()
+            .try_for_each(|label| self.require(what, label, Code::MISSING_POSES))
+    }
+
     /// The particle table has a column `label`.
     pub fn has_column(&self, label: &str) -> bool {
         self.particle_table.has(label)

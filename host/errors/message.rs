@@ -1,6 +1,7 @@
 //! An error in words with its code, as it is printed and as ranks pass it on.
 
 use super::{Code, Coded};
+use rustix::io::Errno;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -39,6 +40,24 @@ impl Message {
             _ => format!("cannot open {what}: {error}"),
         };
         Code::of_reading(error).says(text)
+    }
+
+    /// Says why a file (`what` it is for the user) cannot be written, and what to try.
+    pub fn unwritten(what: &str, error: &io::Error) -> Self {
+        // Our own refusals say what to do.
+        if error.get_ref().is_some() {
+            return Code::CANNOT_WRITE.says(format!("cannot write {what}: {error}"));
+        }
+        let advice = match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::MFILE | Errno::NFILE) => {
+                "raise the limit on open files (ulimit -n), and look at what else holds files open"
+            }
+            Some(Errno::IO) => {
+                "the disk or the file system of the network has failed: look at the log of the system (dmesg), and write elsewhere"
+            }
+            _ => "check that the folder exists, may be written to and has room",
+        };
+        Code::CANNOT_WRITE.says(format!("cannot write {what}: {error}; {advice}"))
     }
 
     /// The code and all that the error and its causes say.
@@ -107,6 +126,20 @@ pub fn explain(error: &(impl Error + ?Sized)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_advice_on_writing_is_that_of_the_fault() {
+        for (number, advice) in [
+            (Errno::MFILE, "ulimit -n"),
+            (Errno::IO, "dmesg"),
+            (Errno::NOSPC, "has room"),
+        ] {
+            let error = io::Error::from_raw_os_error(number.raw_os_error());
+            let message = Message::unwritten("the map", &error);
+            assert_eq!(message.code, Code::CANNOT_WRITE);
+            assert!(message.text.contains(advice), "{message}");
+        }
+    }
 
     #[test]
     fn messages_survive_the_way_to_another_rank() {

@@ -15,8 +15,7 @@ pub fn errors_page() -> String {
          why, and what to try. `gerelion explain GR-0203` prints what this page says about a code. \
          A code keeps its meaning in all later versions. There are {}.\n\
          \n\
-         The exit status is 1 after an error, 2 after an abort on request ({}); `gerelion` ends with 2 after a command line that \
-         it does not understand.\n",
+         The exit status is 1 after an error, 2 after an abort on request ({}).\n",
         entries().count(),
         Code::ABORTED
     );

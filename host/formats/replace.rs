@@ -1,16 +1,28 @@
 //! Files that are whole or not there: written under a temporary name, brought to the disk, and renamed.
 
-use crate::errors::{Code, Message};
+use crate::errors::{Code, Message, shell_word};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Refuses an output that is one of the inputs, by name or by a link of either kind, before a program begins its work.
+/// Refuses an output whose folder is not there, or that is one of the inputs, by name or by a link of either kind, before a
+/// program begins its work.
 ///
 /// # Errors
-/// The output is one of the inputs, or is there and no file: the message names it.
+/// There is no such folder; the output is one of the inputs, or is there and no file: the message names it.
 pub fn check_output(inputs: &[&Path], output: &Path) -> Result<(), Message> {
+    let folder = output
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(Code::OUTPUT_FOLDER.says(format!(
+            "the output folder {} of {} does not exist; make it first: mkdir -p {}",
+            folder.display(),
+            output.display(),
+            shell_word(folder)
+        )));
+    }
     // A file that is not there yet, or that may not be looked at: writing tells the rest.
     let Ok(there) = output.metadata() else {
         return Ok(());
@@ -28,6 +40,51 @@ pub fn check_output(inputs: &[&Path], output: &Path) -> Result<(), Message> {
             let text = "this file is read by the program and would be lost if its output took its place; give the output another name";
             Err(Code::BAD_VALUE.says(text).about(output.display()))
         }
+    }
+}
+
+/// Whether a folder is one in which the kernel shows devices and processes, not a disk; memory under /dev/shm may be used.
+pub fn is_of_the_kernel(folder: &Path) -> bool {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let within = |name: &str| folder.starts_with(name);
+    (within("/dev") && !within("/dev/shm")) || within("/proc") || within("/sys")
+}
+
+/// Content of a file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// A table or another text.
+    Text,
+    /// A page, which begins with a tag.
+    Page,
+    /// A map or images.
+    Binary,
+}
+
+/// Refuses to put a file in the place of one of another kind, such as a table in the place of the images that it names. An
+/// empty file, or one of zeros that a full disk has left, is no loss.
+///
+/// # Errors
+/// There is a file of another kind.
+pub fn check_kind(path: &Path, content: Content) -> io::Result<()> {
+    only_files(path)?;
+    let mut begin = Vec::new();
+    let begun = File::open(path).and_then(|file| file.take(1024).read_to_end(&mut begin));
+    // A file that is not there, or that may not be read: writing tells the rest.
+    if begun.is_err() || begin.iter().all(|byte| *byte == 0) {
+        return Ok(());
+    }
+    let is_text = !begin.contains(&0);
+    let (fits, there) = match content {
+        Content::Text => (is_text, "of binary data"),
+        Content::Page => (begin.starts_with(b"<"), "that is no page"),
+        Content::Binary => (!is_text, "of text"),
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(io::Error::other(format!(
+            "there is a file {there} of this name, which would be lost; give another name, or remove it"
+        ))),
     }
 }
 
@@ -99,6 +156,57 @@ mod tests {
             1,
             "no leftovers"
         );
+    }
+
+    #[test]
+    fn a_file_of_another_kind_stays() {
+        use Content::{Binary, Page, Text};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        for (there, fits) in [
+            (&b"data_particles\n"[..], &[Text][..]),
+            (b"<!DOCTYPE html>", &[Text, Page]),
+            (b"\x20\0\0\0\x20\0\0\0", &[Binary]),
+            (b"", &[Text, Page, Binary]),
+            (b"\0\0\0\0", &[Text, Page, Binary]),
+        ] {
+            fs::write(&path, there).unwrap();
+            for content in [Text, Page, Binary] {
+                let may = check_kind(&path, content).is_ok();
+                assert_eq!(may, fits.contains(&content), "{there:?} {content:?}");
+            }
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(check_kind(&path, Text).is_ok());
+    }
+
+    #[test]
+    fn devices_are_no_disk() {
+        for (folder, is_kernels) in [
+            ("/dev", true),
+            ("/dev/../dev/pts", true),
+            ("/proc/self", true),
+            ("/dev/shm", false),
+            ("/tmp", false),
+            ("development", false),
+        ] {
+            assert_eq!(is_of_the_kernel(Path::new(folder)), is_kernels, "{folder}");
+        }
+    }
+
+    /// A file that cannot be brought to the disk, as a pipe cannot, does not get its name.
+    #[test]
+    fn what_is_not_on_the_disk_has_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.star");
+        fs::write(&path, b"first").unwrap();
+        fs::write(temporary_name(&path), b"second").unwrap();
+        let (_reader, writer) = io::pipe().unwrap();
+        let unsynced = File::from(std::os::fd::OwnedFd::from(writer));
+        assert!(finish(&unsynced, &path).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        let refused = check_output(&[], &folder.path().join("b/a.star")).unwrap_err();
+        assert_eq!(refused.code, Code::OUTPUT_FOLDER);
     }
 
     #[test]

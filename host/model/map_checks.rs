@@ -3,6 +3,7 @@
 use crate::comm::memory;
 use crate::errors::{Code, Message};
 use ndarray::Array3;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// A mask whose largest value lies below this is scaled wrongly.
@@ -16,6 +17,11 @@ const LEAST_POWER: f64 = 0.05;
 const MOST_OUTSIDE: f64 = 0.6;
 /// Distance of the centre of mass from the box centre, as a share of the box, above which a map is called far from it.
 const FARTHEST_CENTRE: f64 = 0.2;
+
+/// Largest values of a map that is given, whose squared transform single precision can hold with the sums over a box of 1000.
+pub const GREYS: RangeInclusive<f64> = 1e-12..=1e12;
+/// Largest values of the references of a run that is continued, which have the scale of its images, whatever that is.
+pub const OWN_GREYS: RangeInclusive<f64> = 1e-24..=1e24;
 
 /// A reference or mask has at most this many times as many voxels a side as the images have pixels, however it is
 /// resampled.
@@ -259,6 +265,29 @@ pub fn finite(path: &Path, map: &Array3<f32>, what: &str, advice: &str) -> Resul
     }
 }
 
+/// Checks that the largest value of a map, or of another `what`, whatever its sign, lies in `possible`: one of [`GREYS`] and
+/// [`OWN_GREYS`].
+///
+/// # Errors
+/// It is absurd. A map of zeros has its own error.
+pub fn grey_scale(
+    path: &Path,
+    map: &Array3<f64>,
+    what: &str,
+    possible: RangeInclusive<f64>,
+) -> Result<(), Message> {
+    let (low, high) = range(map);
+    let largest = high.max(-low);
+    if largest == 0.0 || possible.contains(&largest) {
+        return Ok(());
+    }
+    Err(Code::MAP_VALUES.says(format!(
+        "{}: the largest value of the {what} is {largest:e}, which cannot be compared with images in single precision. Divide the \
+         map by about that number, and start with --firstiter_cc.",
+        path.display()
+    )))
+}
+
 /// Checks that a reference has contrast.
 ///
 /// # Errors
@@ -320,6 +349,24 @@ mod tests {
             assert_eq!(error.code, Code::MAP_VALUES);
             assert!(error.to_string().contains("voxel (3, 2, 1)"), "{error}");
         }
+    }
+
+    #[test]
+    fn grey_scales_beyond_single_precision_are_told() {
+        let map = ball([8.0; 3], 4.0);
+        let of = |factor: f64| grey_scale(path(), &(&map * factor), "reference", GREYS);
+        for factor in [1.0, -1.0, 1e9, 1e-9, 0.0] {
+            assert!(of(factor).is_ok(), "{factor}");
+        }
+        for factor in [1e30, -1e30, 1e-30] {
+            let refused = of(factor).unwrap_err();
+            assert_eq!(refused.code, Code::MAP_VALUES);
+            assert!(
+                refused.text.contains("e30") || refused.text.contains("e-30"),
+                "{refused}"
+            );
+        }
+        assert!(grey_scale(path(), &(&map * 1e18), "reference", OWN_GREYS).is_ok());
     }
 
     /// Unsigned bytes as signed ones: with 128 subtracted, hard or soft, and with 255 as −1.

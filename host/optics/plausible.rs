@@ -16,6 +16,8 @@ const USUAL_CS: f64 = 10.0;
 const POSSIBLE_DEFOCUS: f64 = 1e6;
 const USUAL_DEFOCUS: f64 = 1e5;
 const LEAST_DEFOCUS: f64 = 20.0;
+/// Difference of both defoci, Å.
+const USUAL_ASTIGMATISM: f64 = 1e4;
 /// Share of particles in focus above which their defocus is taken for one in µm: files of two programs may be joined.
 const MOST_TINY: f64 = 0.01;
 /// Amplitude contrast.
@@ -144,6 +146,14 @@ fn check_defocus(set: &ParticleSet, warnings: &mut Vec<String>) -> Result<(), Me
         warnings.push(format!(
             "{found} have a negative defocus, and others a positive one. Underfocus is positive in rlnDefocusU and rlnDefocusV: \
              are files of two conventions joined?"
+        ));
+    }
+    if let Some(found) = Holders::of(set, |p| {
+        (p.ctf.defocus_u - p.ctf.defocus_v).abs() > USUAL_ASTIGMATISM
+    }) {
+        warnings.push(format!(
+            "{found} have an rlnDefocusU and rlnDefocusV that differ by more than 1 µm. Microscopes have astigmatisms of up to some \
+             1000 Å: are both columns right, and in Å?"
         ));
     }
     if let Some(found) = Holders::of(set, |p| largest_defocus(p) > USUAL_DEFOCUS) {

@@ -171,6 +171,12 @@ impl CommandLine {
                 self.notes
                     .push(format!("{} has no effect: {reason}", entry.name));
             }
+            if let Some(other) = entry.needs.filter(|other| !self.given.contains_key(other)) {
+                self.warnings.push(format!(
+                    "{} has an effect only together with {other}; it is ignored",
+                    entry.name
+                ));
+            }
             match entry.on_continue {
                 OnContinue::FromFile if continuing && entry.treatment == Treatment::Works => {
                     self.warnings.push(format!(
@@ -243,6 +249,26 @@ impl CommandLine {
     pub fn integer(&self, name: &'static str) -> i64 {
         let text = self.text(name);
         parse_integer(text).unwrap_or_else(|| unreachable!("{name} was checked: {text}"))
+    }
+
+    /// The value of an option of whole numbers that are not negative.
+    pub fn count(&self, name: &'static str) -> usize {
+        usize::try_from(self.integer(name))
+            .unwrap_or_else(|_| unreachable!("{name} has a range without negative numbers"))
+    }
+
+    /// The same, or None for the −1 that stands for "off" or the default.
+    pub fn optional_count(&self, name: &'static str) -> Option<usize> {
+        usize::try_from(self.integer(name)).ok()
+    }
+
+    /// Returns an error: the value of an option is not possible, and why.
+    pub fn impossible(&self, name: &'static str, reason: &str) -> OptionsError {
+        OptionsError::OutOfRange {
+            option: name,
+            value: self.text(name).to_owned(),
+            reason: reason.to_owned(),
+        }
     }
 
     /// The value of an option of bytes; None when absent.
@@ -380,6 +406,20 @@ mod tests {
     }
 
     #[test]
+    fn options_that_need_another_one_are_told_without_it() {
+        let line = parse("--i a.star --keep_scratch --lowpass 20").unwrap();
+        assert_eq!(
+            line.warnings(),
+            [
+                "--lowpass has an effect only together with --lowpass_mask; it is ignored",
+                "--keep_scratch has an effect only together with --scratch_dir; it is ignored"
+            ]
+        );
+        let line = parse("--i a.star --keep_scratch --scratch_dir /tmp").unwrap();
+        assert!(line.warnings().is_empty());
+    }
+
+    #[test]
     fn help_comes_before_errors() {
         for text in [
             "",
@@ -432,7 +472,7 @@ mod tests {
         }
 
         #[test]
-        fn numbers_come_back_as_given(value in -1e6f64..1e6) {
+        fn numbers_come_back_as_given(value in 0.001f64..1e6) {
             let line = CommandLine::parse(["--tau2_fudge".into(), format!("{value}")]).unwrap();
             prop_assert_eq!(line.real("--tau2_fudge"), value);
         }

@@ -1,5 +1,7 @@
 //! A row of the option table.
 
+use super::range::Range;
+
 /// Heading under which an option is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
@@ -155,6 +157,8 @@ pub struct OptionEntry {
     pub default: &'static str,
     /// Unit of the value; empty for plain numbers and words.
     pub unit: &'static str,
+    /// Numbers that are possible; any finite one where nothing else is said.
+    pub range: Range,
     /// One sentence.
     pub meaning: &'static str,
     /// Heading.
@@ -163,6 +167,8 @@ pub struct OptionEntry {
     pub on_continue: OnContinue,
     /// Relation to RELION.
     pub treatment: Treatment,
+    /// Option without which this one has no effect.
+    pub needs: Option<&'static str>,
     /// For options of a usual job: what they do, in a few words, for the short help.
     pub usual: Option<&'static str>,
 }
@@ -180,10 +186,12 @@ impl OptionEntry {
             kind,
             default,
             unit,
+            range: Range::ANY,
             meaning,
             group: Group::General,
             on_continue: OnContinue::FromFile,
             treatment: Treatment::Works,
+            needs: None,
             usual: None,
         }
     }
@@ -231,6 +239,18 @@ impl OptionEntry {
     /// The same option with another behaviour on `--continue`.
     pub const fn on_continue(mut self, rule: OnContinue) -> Self {
         self.on_continue = rule;
+        self
+    }
+
+    /// The same option, whose value must be one of these numbers.
+    pub const fn within(mut self, range: Range) -> Self {
+        self.range = range;
+        self
+    }
+
+    /// The same option, which has an effect only together with another.
+    pub const fn with(mut self, other: &'static str) -> Self {
+        self.needs = Some(other);
         self
     }
 

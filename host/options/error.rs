@@ -65,7 +65,7 @@ pub enum OptionsError {
         /// The value found.
         value: String,
         /// Rule that the value breaks.
-        reason: &'static str,
+        reason: String,
     },
     /// An option whose meaning this program does not have.
     #[error("{option} is not supported by this program: {reason}")]

@@ -155,6 +155,10 @@ fn write_entry(text: &mut String, entry: &OptionEntry) {
         let unit = if entry.unit.is_empty() { "" } else { " " };
         let _ = write!(body, " [{}{unit}{}]", entry.default, entry.unit);
     }
+    let numbers = entry.range.stated();
+    if !numbers.is_empty() && entry.treatment == Treatment::Works {
+        let _ = write!(body, " ({numbers})");
+    }
     if let Treatment::WithoutEffect(reason) = entry.treatment {
         let _ = write!(body, ". No effect: {reason}");
     }

@@ -17,6 +17,7 @@ mod entry;
 mod error;
 mod help;
 mod page;
+mod range;
 pub mod table;
 mod values;
 
@@ -25,3 +26,4 @@ pub use entry::{Group, Kind, OnContinue, OptionEntry, Treatment};
 pub use error::OptionsError;
 pub use help::Help;
 pub use page::options_page;
+pub use range::Range;

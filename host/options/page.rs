@@ -23,6 +23,8 @@ pub fn options_page() -> String {
          Words that begin with a dash and are no options are errors, and the nearest name is suggested; \
          RELION only warns. A refused option that is given with its default value is accepted.\n\
          \n\
+         The column *possible* gives the numbers that an option takes; another one is an error.\n\
+         \n\
          The column *continue* tells what holds with `--continue`: empty, the value of the optimiser file; \
          *c*, the value given, or that of the optimiser file; *c (not auto)*, the same, but never in auto-refine; \
          *c (on only)*, the flag can be switched on, not off; \
@@ -34,7 +36,7 @@ pub fn options_page() -> String {
     for group in Group::ALL {
         let _ = write!(
             page,
-            "\n## {}\n\n| option | default | continue | meaning | treatment |\n|---|---|---|---|---|\n",
+            "\n## {}\n\n| option | default | possible | continue | meaning | treatment |\n|---|---|---|---|---|---|\n",
             group.title()
         );
         for entry in table::all().filter(|entry| entry.group == group) {
@@ -60,10 +62,14 @@ fn write_row(page: &mut String, entry: &OptionEntry) {
         Treatment::WithoutEffect(reason) => format!("no effect: {}", plain(reason)),
         Treatment::Refused(reason) => format!("**refused**: {}", plain(reason)),
     };
+    let possible = match entry.treatment {
+        Treatment::Works => entry.range.stated(),
+        _ => String::new(),
+    };
     let meaning = plain(entry.meaning);
     let _ = writeln!(
         page,
-        "| `{}{value}` | {default} | {} | {meaning} | {treatment} |",
+        "| `{}{value}` | {default} | {possible} | {} | {meaning} | {treatment} |",
         entry.name,
         entry.on_continue.mark(),
     );

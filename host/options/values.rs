@@ -14,7 +14,7 @@ pub(super) fn is_default(entry: &OptionEntry, value: &str) -> bool {
     }
 }
 
-/// Checks that a value is of the kind that its option takes.
+/// Checks that a value is of the kind that its option takes, and a number in its range.
 pub(super) fn check_value(entry: &'static OptionEntry, value: &str) -> Result<(), OptionsError> {
     let (fits, expected) = match entry.kind {
         Kind::Flag | Kind::Text | Kind::OptionalText => (true, ""),
@@ -30,14 +30,21 @@ pub(super) fn check_value(entry: &'static OptionEntry, value: &str) -> Result<()
             "a number of bytes such as 20G",
         ),
     };
-    if fits {
-        Ok(())
-    } else {
-        Err(OptionsError::NotANumber {
+    if !fits {
+        return Err(OptionsError::NotANumber {
             option: entry.name,
             expected,
             value: value.to_owned(),
-        })
+        });
+    }
+    let is_number = matches!(entry.kind, Kind::Integer | Kind::Real);
+    match parse_real(value).filter(|_| is_number) {
+        Some(number) if !entry.range.holds(number) => Err(OptionsError::OutOfRange {
+            option: entry.name,
+            value: value.to_owned(),
+            reason: entry.range.rule(entry.unit),
+        }),
+        _ => Ok(()),
     }
 }
 

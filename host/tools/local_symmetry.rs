@@ -9,7 +9,7 @@ use crate::formats::volume::read_map;
 use crate::fourier::masks::soft_sphere;
 use crate::maximization::local_averaging::{average, duplicate};
 use crate::model::local_symmetry::{LocalSymmetry, mask_files};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 wrapping_error! {
     /// Error of local symmetry: on which file, why, what to try.
@@ -67,18 +67,19 @@ pub struct LocalSymmetryDone {
 /// # Errors
 /// Files cannot be read or written, or do not fit together; nothing tells the pixel size.
 pub fn run(settings: &LocalSymmetrySettings) -> Result<LocalSymmetryDone, LocalSymmetryError> {
+    let masks = mask_files(&settings.description)?;
+    let mut inputs: Vec<&Path> = masks.iter().map(PathBuf::as_path).collect();
+    inputs.push(&settings.description);
+    inputs.extend(settings.map.as_deref());
+    check_output(&inputs, &settings.output)?;
     let read = match &settings.map {
-        Some(path) => {
-            check_output(&[path], &settings.output)?;
-            Some(read_density(path)?)
-        }
+        Some(path) => Some(read_density(path)?),
         None => None,
     };
     let like = match &read {
         Some(map) => (map.data.dim().0, map.pixel_size),
         None => {
-            let first = mask_files(&settings.description)?.into_iter().next();
-            let first = read_map(&first.unwrap_or_default())?;
+            let first = read_map(&masks.first().cloned().unwrap_or_default())?;
             (first.data.dim().0, first.pixel_size)
         }
     };

@@ -219,9 +219,7 @@ fn initial_filter_beyond_the_box() {
 
 #[test]
 fn offset_range_of_many_steps() {
-    Set::new()
-        .option("--offset_range", "1e30")
-        .refuse("GR-0106");
+    Set::new().option("--offset_range", "900").refuse("GR-0106");
 }
 
 #[test]
@@ -281,4 +279,72 @@ fn psi_step_of_zero() {
 #[test]
 fn psi_step_below_zero() {
     Set::new().option("--psi_step", "-12").refuse("GR-0103");
+}
+
+/// Every option of numbers states its range; these are the ends of some, and what once was taken without a word.
+#[test]
+fn numbers_that_no_run_can_use() {
+    for (option, value) in [
+        ("--tau2_fudge", "0"),
+        ("--tau2_fudge", "-4"),
+        ("--limit_tilt", "200"),
+        ("--ini_high", "0.0001"),
+        ("--ini_high", "-5"),
+        ("--strict_highres_exp", "0.01"),
+        ("--angpix", "0"),
+        ("--ref_angpix", "-2"),
+        ("--particle_diameter", "-170"),
+        ("--sigma_ang", "-3"),
+        ("--sigma_ang", "1000"),
+        ("--healpix_order", "10"),
+        ("--maskedge", "-1"),
+        ("--offset_range", "1e30"),
+        ("--adaptive_fraction", "1.5"),
+        ("--reject_limit", "100"),
+        ("--stall_limit", "0"),
+        ("--random_seed", "-2"),
+        ("--verb", "-1"),
+    ] {
+        let message = Set::new().option(option, value).message();
+        let begin = format!("GR-0103: {option} {value} is not possible: it must ");
+        assert!(message.starts_with(&begin), "{message}");
+    }
+}
+
+/// The options are at fault, not the first particle.
+#[test]
+fn resolutions_that_leave_nothing_between_them() {
+    let set = Set::new().option("--strict_lowres_exp", "10");
+    set.option("--strict_highres_exp", "20").refuse("GR-0103");
+}
+
+#[test]
+fn samplings_that_exclude_each_other() {
+    let set = Set::new().option("--minimum_angular_sampling", "20");
+    set.option("--maximum_angular_sampling", "5")
+        .refuse("GR-0106");
+}
+
+#[test]
+fn regularisation_of_nothing() {
+    Set::new().option("--tau2_fudge", "0").refuse("GR-0103");
+}
+
+#[test]
+fn filter_beyond_all_maps() {
+    Set::new().option("--ini_high", "0.0001").refuse("GR-0103");
+}
+
+/// Memory of the machine and its devices, and no disk.
+#[test]
+fn scratch_folder_of_the_system() {
+    Set::new().option("--scratch_dir", "/dev").refuse("GR-0210");
+}
+
+#[test]
+fn output_among_the_devices() {
+    if fs::write("/dev/gerelion_probe", b"").is_ok() {
+        fs::remove_file("/dev/gerelion_probe").unwrap();
+        Set::new().option("--o", "/dev/run").refuse("GR-0209");
+    }
 }

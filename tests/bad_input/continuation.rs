@@ -372,3 +372,25 @@ fn second_moments_of_nothing() {
     fs::write(set.path(MOMENTS[1]), bytes).unwrap();
     refuse(&set, "GR-0404");
 }
+
+/// The ranges of the options hold for the files that keep them.
+#[test]
+fn numbers_of_the_files_that_no_run_could_have() {
+    for (label, value) in [
+        ("_rlnAdaptiveOversampleOrder", "9"),
+        ("_rlnAdaptiveOversampleFraction", "0"),
+        ("_rlnWidthMaskEdge", "-5"),
+        ("_gerelionOffsetStep", "-3"),
+        ("_gerelionOffsetRange", "1e30"),
+        ("_gerelionPerturbation", "nan"),
+    ] {
+        let set = finished(OPTIMISER);
+        change_number(&set, label, value);
+        let message = super::set::failure(&set.run());
+        let begin = format!("GR-0704: {OPTIMISER}: {} is ", &label[1..]);
+        assert!(message.starts_with(&begin), "{message}");
+    }
+    let set = finished(OPTIMISER);
+    change_number(&set, "_rlnAdaptiveOversampleOrder", "9");
+    refuse(&set, "GR-0704");
+}

@@ -138,3 +138,141 @@ fn map_beyond_the_limit_of_file_sizes() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// Programs that write files make no folders for them: a misspelt name would hide the result.
+#[test]
+fn outputs_into_a_folder_that_is_not_there() {
+    let set = Set::new();
+    fs::copy(set.path("ref.mrc"), set.path("half2.mrc")).unwrap();
+    for words in [
+        "postprocess --i ref.mrc --i2 half2.mrc --o nowhere/post",
+        "localres --i ref.mrc --i2 half2.mrc --o nowhere/post",
+        "mask --i ref.mrc --o nowhere/mask.mrc --ini_threshold 0.1",
+        "reconstruct --i particles.star --o nowhere/map.mrc",
+        "align-symmetry --i ref.mrc --o nowhere/map.mrc --sym C2",
+        "subset --i particles.star --n 1 --o nowhere/some.star",
+    ] {
+        let message = failure(&gerelion(&set, words));
+        assert!(message.starts_with("GR-0208: "), "{words}: {message}");
+        assert!(!set.path("nowhere").exists(), "{words}");
+    }
+    let words = "postprocess --i ref.mrc --i2 half2.mrc --o nowhere/post";
+    refuse(&set, words, "GR-0208");
+}
+
+/// A limit on open files (`ulimit -n`) that is too low is told as such, before anything is written.
+#[test]
+fn too_few_open_files() {
+    let set = Set::new();
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg("ulimit -n 12; exec \"$0\" \"$@\"")
+        .arg(env!("CARGO_BIN_EXE_relion_refine"))
+        .args(&set.options)
+        .current_dir(set.folder.path())
+        .output()
+        .unwrap();
+    snapshot::check("GR-0510", &failure(&output));
+    assert!(set.path("out/RELION_JOB_EXIT_FAILURE").exists());
+}
+
+/// A run that starts from the files of another one, with its root: the first iteration would take their place.
+#[test]
+fn run_over_the_particles_that_it_starts_from() {
+    let set = Set::new().option("--i", "out/run_it000_data.star");
+    let input = set.path("out/run_it000_data.star");
+    fs::copy(set.path("particles.star"), &input).unwrap();
+    let before = fs::read(&input).unwrap();
+    set.refuse("GR-0103");
+    assert_eq!(fs::read(&input).unwrap(), before);
+    // Of a later iteration than this run has.
+    fs::rename(&input, set.path("out/run_it007_data.star")).unwrap();
+    let set = set.option("--i", "out/run_it007_data.star");
+    assert!(set.run().status.success());
+}
+
+#[test]
+fn stage_log_over_the_particles() {
+    let set = Set::new().option("--json_log", "particles.star");
+    let before = fs::read(set.path("particles.star")).unwrap();
+    set.refuse("GR-0209");
+    assert_eq!(fs::read(set.path("particles.star")).unwrap(), before);
+}
+
+/// Files that an input names are inputs, too.
+#[test]
+fn outputs_over_files_that_inputs_name() {
+    let set = Set::new();
+    for (name, factor) in [("half1.mrc", 1.0), ("half2.mrc", 1.1), ("mask.mrc", 0.9)] {
+        let map = super::set::blob((super::set::BOX, super::set::BOX, super::set::BOX)) * factor;
+        gerelion::formats::mrc::write_map(&set.path(name), map.view(), super::set::PIXEL).unwrap();
+    }
+    let angles = "_rlnAngleRot #7\n_rlnAngleTilt #8\n_rlnAnglePsi #9\n";
+    let star = fs::read_to_string(set.path("particles.star")).unwrap();
+    let star = star.replace(
+        "_rlnDefocusAngle #6\n",
+        &format!("_rlnDefocusAngle #6\n{angles}"),
+    );
+    set.write_star(&star.replace(" 15000 15200 30\n", " 15000 15200 30 1 2 3\n"));
+    for (file, words) in [
+        (
+            "stack.mrcs",
+            "reconstruct --i particles.star --o stack.mrcs",
+        ),
+        (
+            "mask.mrc",
+            "postprocess --i half1.mrc --o mask --mask mask.mrc",
+        ),
+        (
+            "mask.mrc",
+            "mask --i ref.mrc --and mask.mrc --o mask.mrc --ini_threshold 0.1",
+        ),
+    ] {
+        let before = fs::read(set.path(file)).unwrap();
+        let message = failure(&gerelion(&set, words));
+        assert!(
+            message.starts_with(&format!("GR-0103: {file}: ")),
+            "{words}: {message}"
+        );
+        assert_eq!(fs::read(set.path(file)).unwrap(), before, "{words}");
+    }
+}
+
+/// A table in the place of images, a page in that of a table, a map in that of a table.
+#[test]
+fn outputs_over_files_of_another_kind() {
+    let set = Set::new();
+    assert!(set.run().status.success());
+    for (file, words) in [
+        (
+            "stack.mrcs",
+            "subset --i particles.star --n 2 --o stack.mrcs",
+        ),
+        ("particles.star", "report out/run --o particles.star"),
+        ("ref.mrc", "report out/run --o ref.mrc"),
+        (
+            "particles.star",
+            "mask --i ref.mrc --o particles.star --ini_threshold 0.1",
+        ),
+    ] {
+        let before = fs::read(set.path(file)).unwrap();
+        let message = failure(&gerelion(&set, words));
+        assert!(message.starts_with("GR-0209: "), "{words}: {message}");
+        assert!(
+            message.contains("which would be lost"),
+            "{words}: {message}"
+        );
+        assert_eq!(fs::read(set.path(file)).unwrap(), before, "{words}");
+    }
+    let words = "subset --i particles.star --n 2 --o stack.mrcs";
+    refuse(&set, words, "GR-0209");
+}
+
+#[test]
+fn shell_larger_than_the_memory() {
+    let message = failure(&gerelion(&Set::new(), "mask --denovo --box_size 10000"));
+    assert!(
+        message.starts_with("GR-0511: the map of 10000 × "),
+        "{message}"
+    );
+}

@@ -306,3 +306,32 @@ fn gridding_of_class_averages() {
     set.options.push("--dont_skip_gridding".into());
     set.refuse("GR-0106");
 }
+
+/// Powers of it overflow, or vanish, in single precision: the reference is at fault, not the first particle.
+#[test]
+fn reference_of_an_absurd_grey_scale() {
+    for factor in [1e30, 1e38, 1e-20] {
+        let set = Set::new();
+        let map = blob((BOX, BOX, BOX)) * factor;
+        write_map(&set.path("ref.mrc"), map.view(), PIXEL).unwrap();
+        let message = set.message();
+        assert!(
+            message.starts_with("GR-0404: ref.mrc: the largest value of the reference is "),
+            "{message}"
+        );
+    }
+    let set = Set::new();
+    let map = blob((BOX, BOX, BOX)) * 1e30;
+    write_map(&set.path("ref.mrc"), map.view(), PIXEL).unwrap();
+    set.refuse("GR-0404");
+}
+
+#[test]
+fn reference_whose_header_gives_the_largest_number_as_its_size() {
+    let set = Set::new();
+    let mut bytes = fs::read(set.path("ref.mrc")).unwrap();
+    bytes[..4].copy_from_slice(&i32::MAX.to_le_bytes());
+    fs::write(set.path("ref.mrc"), bytes).unwrap();
+    let message = set.message();
+    assert!(message.contains("2147483647"), "{message}");
+}

@@ -253,3 +253,94 @@ fn local_resolution_of_one_map_with_itself() {
     let words = "--i ref.mrc --o job/local";
     refuse(&Set::new(), LOCALRES, words, "GR-0407");
 }
+
+/// The number that is wrong is named, with those that are possible, as `relion_refine` names them.
+#[test]
+fn numbers_that_no_program_can_use() {
+    let postprocess = env!("CARGO_BIN_EXE_relion_postprocess");
+    let mask = env!("CARGO_BIN_EXE_relion_mask_create");
+    let align = env!("CARGO_BIN_EXE_relion_align_symmetry");
+    for (program, words, option) in [
+        (RECONSTRUCT, "--i particles.star", "--angpix 0"),
+        (RECONSTRUCT, "--i particles.star", "--maxres -5"),
+        (RECONSTRUCT, "--i particles.star", "--class 0"),
+        (postprocess, "--i ref.mrc", "--angpix -2"),
+        (postprocess, "--i ref.mrc", "--low_pass 0.0001"),
+        (postprocess, "--i ref.mrc", "--randomize_at_fsc 3"),
+        (mask, "--i ref.mrc", "--lowpass 0.01"),
+        (mask, "--i ref.mrc", "--width_soft_edge -3"),
+        (align, "--i ref.mrc", "--angpix 0"),
+        (SUBTRACT, "--i run_optimiser.star", "--new_box 1"),
+        (
+            LOCALSYM,
+            "--apply --i_map ref.mrc --i_mask_info a --o_map b",
+            "--angpix nan",
+        ),
+    ] {
+        let set = Set::new();
+        fs::create_dir_all(set.path("job")).unwrap();
+        let words = format!("{words} {option} --pipeline_control job/");
+        let message = failure(&run(&set, program, &words));
+        let begin = format!("GR-0103: {option} is not possible: it must ");
+        assert!(message.starts_with(&begin), "{message}");
+        // Without it RELION's interface shows the job as running for ever.
+        assert!(set.path("job/RELION_JOB_EXIT_FAILURE").exists());
+    }
+}
+
+#[test]
+fn resolution_below_zero() {
+    let words = "--i particles.star --o a.mrc --maxres -5";
+    refuse(&Set::new(), RECONSTRUCT, words, "GR-0103");
+}
+
+/// The first run's images and table would be lost while they are read.
+#[test]
+fn subtraction_over_its_own_input() {
+    let set = refined();
+    let words = "--i out/run_it001_optimiser.star --o job --mask ref.mrc";
+    succeeds(&set, SUBTRACT, words);
+    let stack = set.path("job/Particles/subtracted_opticsgroup1.mrcs");
+    let table = set.path("job/particles_subtracted.star");
+    let before = [fs::read(&stack).unwrap(), fs::read(&table).unwrap()];
+    let again = format!("{words} --data job/particles_subtracted.star");
+    refuse(&set, SUBTRACT, &again, "GR-0103");
+    assert_eq!(
+        [fs::read(&stack).unwrap(), fs::read(&table).unwrap()],
+        before
+    );
+    // The table alone, whose images lie elsewhere.
+    fs::create_dir_all(set.path("own")).unwrap();
+    fs::copy(
+        set.path("out/run_it001_data.star"),
+        set.path("own/particles_subtracted.star"),
+    )
+    .unwrap();
+    let own = "--i out/run_it001_optimiser.star --o own --data own/particles_subtracted.star";
+    assert!(
+        failure(&run(&set, SUBTRACT, own)).starts_with("GR-0103: own/particles_subtracted.star: ")
+    );
+    assert!(
+        !set.path("own/Particles/subtracted_opticsgroup1.mrcs")
+            .exists()
+    );
+    fs::copy(&table, set.path("own/original.star")).unwrap();
+    let back = "--revert own/original.star --o own";
+    assert!(failure(&run(&set, SUBTRACT, back)).starts_with("GR-0103: own/original.star: "));
+}
+
+/// Orientations of 0 would be taken for all of them.
+#[test]
+fn subtraction_from_particles_without_orientations() {
+    let set = refined();
+    let words = "--i out/run_it001_optimiser.star --o job --data particles.star";
+    refuse(&set, SUBTRACT, words, "GR-0315");
+}
+
+#[test]
+fn new_centre_outside_the_map() {
+    let set = refined();
+    let words =
+        "--i out/run_it001_optimiser.star --o job --center_x 1000 --center_y 0 --center_z 0";
+    refuse(&set, SUBTRACT, words, "GR-0103");
+}

@@ -1,8 +1,9 @@
 //! `gerelion align-symmetry` and `relion_align_symmetry`.
 
 use clap::Args;
-use gerelion::errors::{Code, Failure, Message, OnFailure, tell};
+use gerelion::errors::{Code, Failure, OnFailure, tell};
 use gerelion::geometry::euler;
+use gerelion::options::Range;
 use gerelion::refinement::cli::job_markers::{Ending, Pipeline};
 use gerelion::tools::align_symmetry::{self, AlignSettings, Aligned, Choice};
 use gerelion::tools::rotation::search::Search;
@@ -34,25 +35,25 @@ pub struct Arguments {
     #[arg(long)]
     keep_centre: bool,
     /// Pixel size, Å (-1: from the header)
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::PIXEL_SIZE.or(&[-1.0], "from the header").real("Å"))]
     angpix: f64,
     /// Turn about z only
     #[arg(long)]
     only_rot: bool,
     /// Orientations that are tried first, spread evenly over all
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 400, value_parser = Range::between(1.0, 100_000.0).whole::<usize>("orientations"))]
     nr_uniform: usize,
     /// Highest resolution of the search, Å (-1: that of the box)
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::RESOLUTION.or(&[-1.0], "that of the box").real("Å"))]
     maxres: f64,
     /// Steps of the local search to each side
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = Range::between(0.0, 20.0).whole::<usize>("steps"))]
     local_search_range: usize,
     /// Step of the local search, degrees; smaller ones follow
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = Range::between(0.001, 180.0).real("degrees"))]
     local_search_step: f64,
     /// Padding factor
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = Range::between(1.0, 8.0).real(""))]
     pad: f64,
     /// Replace the map by its mean over the point group
     #[arg(long)]
@@ -72,8 +73,9 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    fn settings(&self) -> Result<AlignSettings, Message> {
-        Ok(AlignSettings {
+    fn settings(&self) -> AlignSettings {
+        let positive = |value: f64| Some(value).filter(|v| *v > 0.0);
+        AlignSettings {
             input: self.input.clone(),
             output: self.output.clone(),
             symmetry: self.sym.clone(),
@@ -84,8 +86,8 @@ impl Arguments {
             },
             box_size: self.box_size,
             keep_centre: self.keep_centre,
-            pixel_size: length("--angpix", self.angpix)?,
-            resolution: length("--maxres", self.maxres)?,
+            pixel_size: positive(self.angpix),
+            resolution: positive(self.maxres),
             search: Search {
                 uniform: self.nr_uniform,
                 axis_only: self.only_rot,
@@ -95,18 +97,7 @@ impl Arguments {
             padding: self.pad,
             apply_symmetry: self.apply_sym,
             nearest_from: self.nearest.then_some(self.r_min_nn),
-        })
-    }
-}
-
-/// A length in Å; None for −1.
-fn length(option: &str, value: f64) -> Result<Option<f64>, Message> {
-    match value {
-        -1.0 => Ok(None),
-        value if value > 0.0 && value.is_finite() => Ok(Some(value)),
-        value => Err(Code::BAD_VALUE.says(format!(
-            "{option} is {value}, but is a length in Å, above 0; leave it out, or give -1, for the default"
-        ))),
+        }
     }
 }
 
@@ -129,7 +120,7 @@ fn align(arguments: &Arguments) -> Result<(), Failure> {
         .num_threads(arguments.j)
         .build_global()
         .or_says(Code::SYSTEM_LIMIT, "the threads of --j cannot be started")?;
-    let settings = arguments.settings()?;
+    let settings = arguments.settings();
     report(&settings, &align_symmetry::run(&settings)?);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use gerelion::errors::{Failure, tell};
+use gerelion::options::Range;
 use gerelion::tools::compare::{CompareOptions, aligned, compare_runs};
 use gerelion::tools::density::is_of_one_map;
 use gerelion::tools::fsc::compare_files;
@@ -36,7 +37,7 @@ pub struct RunArguments {
     #[arg(long, default_value = "C1")]
     sym: String,
     /// Angular step in degrees, for the share of poses within one step
-    #[arg(long, default_value_t = 7.5)]
+    #[arg(long, default_value_t = 7.5, value_parser = Range::between(0.01, 360.0).real("degrees"))]
     step: f64,
     /// Compare the model and maps of this half-set
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]

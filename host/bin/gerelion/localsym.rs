@@ -3,6 +3,7 @@
 use super::relion_tool::{Common, refuse};
 use clap::{ArgGroup, Args};
 use gerelion::errors::Failure;
+use gerelion::options::Range;
 use gerelion::tools::local_symmetry::{self, Action, LocalSymmetrySettings};
 use std::path::PathBuf;
 
@@ -26,7 +27,7 @@ pub struct Arguments {
     #[arg(long, hide = true)]
     debug: bool,
     /// Pixel size, Å (-1: from the header of the map, or of the first mask)
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::PIXEL_SIZE.or(&[-1.0], "from the header").real("Å"))]
     angpix: f64,
     /// Map
     #[arg(long, value_name = "MAP", required_if_eq("apply", "true"))]
@@ -38,10 +39,10 @@ pub struct Arguments {
     #[arg(long, value_name = "MAP")]
     o_map: PathBuf,
     /// Diameter of a soft sphere around what is kept of an averaged map, as a share of the box (-1: no sphere)
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::between(0.001, 1.0).or(&[-1.0], "no sphere").real(""))]
     sphere_percentage: f64,
     /// Width of its soft edge, voxels
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = Range::between(0.0, 10_000.0).real("voxels"))]
     width: f64,
     #[command(flatten)]
     common: Common,

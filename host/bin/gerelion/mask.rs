@@ -3,6 +3,7 @@
 use crate::relion_tool::{Common, refuse};
 use clap::Args;
 use gerelion::errors::{Code, Failure, tell};
+use gerelion::options::Range;
 use gerelion::tools::mask_create::{self, Logic, MaskSettings, Origin};
 use std::path::PathBuf;
 
@@ -29,13 +30,13 @@ pub struct Arguments {
     #[arg(long, value_name = "MAP")]
     or_not: Option<PathBuf>,
     /// Threshold of the map
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = 0.01, value_parser = Range::ANY.real(""))]
     ini_threshold: f64,
     /// Grow the mask by so many voxels (negative: shrink)
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(-10_000.0, 10_000.0).real("voxels"))]
     extend_inimask: f64,
     /// Width of the raised-cosine edge, voxels
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 10_000.0).real("voxels"))]
     width_soft_edge: f64,
     /// Mask the inside instead
     #[arg(long)]
@@ -44,34 +45,34 @@ pub struct Arguments {
     #[arg(long)]
     helix: bool,
     /// Central share of the box along z for --helix
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = 0.3, value_parser = Range::between(0.1, 0.9).real(""))]
     z_percentage: f64,
     /// Low-pass filter the map first, Å
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::RESOLUTION_OR_OFF.real("Å"))]
     lowpass: f64,
     /// Pixel size, Å (-1: from the header)
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::PIXEL_SIZE.or(&[-1.0], "from the header").real("Å"))]
     angpix: f64,
     /// Make a spherical shell from nothing
     #[arg(long)]
     denovo: bool,
     /// Side of the box for --denovo, voxels
-    #[arg(long, requires = "denovo")]
+    #[arg(long, requires = "denovo", value_parser = Range::between(2.0, 10_000.0).whole::<usize>("voxels"))]
     box_size: Option<usize>,
     /// Inner radius for --denovo, voxels
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 100_000.0).real("voxels"))]
     inner_radius: f64,
     /// Outer radius for --denovo, voxels
-    #[arg(long, default_value_t = 99999.0)]
+    #[arg(long, default_value_t = 99999.0, value_parser = Range::between(0.0, 100_000.0).real("voxels"))]
     outer_radius: f64,
     /// Centre for --denovo, voxels from the box centre
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(-10_000.0, 10_000.0).real("voxels"))]
     center_x: f64,
     /// Centre for --denovo, voxels from the box centre
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(-10_000.0, 10_000.0).real("voxels"))]
     center_y: f64,
     /// Centre for --denovo, voxels from the box centre
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(-10_000.0, 10_000.0).real("voxels"))]
     center_z: f64,
     /// Refused
     #[arg(long, hide = true, num_args = 0..=1)]
@@ -95,23 +96,6 @@ impl Arguments {
     }
 
     fn settings(&self) -> Result<MaskSettings, Failure> {
-        let numbers = [
-            ("--ini_threshold", self.ini_threshold),
-            ("--extend_inimask", self.extend_inimask),
-            ("--width_soft_edge", self.width_soft_edge),
-            ("--lowpass", self.lowpass),
-            ("--angpix", self.angpix),
-            ("--inner_radius", self.inner_radius),
-            ("--outer_radius", self.outer_radius),
-            ("--center_x", self.center_x),
-            ("--center_y", self.center_y),
-            ("--center_z", self.center_z),
-        ];
-        if let Some((option, value)) = numbers.iter().find(|(_, v)| !v.is_finite()) {
-            return Err(Failure(
-                Code::BAD_VALUE.says(format!("{option} {value}: a finite number is needed")),
-            ));
-        }
         let origin = match (&self.input, self.denovo) {
             (_, true) => Origin::Shell {
                 box_size: self.box_size.ok_or_else(|| {

@@ -3,6 +3,7 @@
 use crate::relion_tool::{Common, refuse};
 use clap::Args;
 use gerelion::errors::{Failure, tell};
+use gerelion::options::Range;
 use gerelion::tools::local_resolution::{self, LocalSettings};
 use gerelion::tools::postprocess::{
     self, PostprocessSettings, Postprocessed, Sharpening, interpolated_resolution, mass_inside,
@@ -23,7 +24,7 @@ pub struct Arguments {
     #[arg(long = "o", default_value = "postprocess", value_name = "ROOT")]
     output: PathBuf,
     /// Pixel size, Å (default: from the header)
-    #[arg(long)]
+    #[arg(long, value_parser = Range::PIXEL_SIZE.or(&[-1.0], "from the header").real("Å"))]
     angpix: Option<f64>,
     /// Also write the half maps, treated alike
     #[arg(long)]
@@ -38,40 +39,40 @@ pub struct Arguments {
     #[arg(long, value_name = "STAR")]
     mtf: Option<PathBuf>,
     /// Pixel size that the MTF refers to, Å (default: that of the map)
-    #[arg(long)]
+    #[arg(long, value_parser = Range::PIXEL_SIZE.or(&[-1.0], "that of the map").real("Å"))]
     mtf_angpix: Option<f64>,
     /// Fit the B-factor to the Guinier plot
     #[arg(long, conflicts_with = "adhoc_bfac")]
     auto_bfac: bool,
     /// Lowest resolution of the fit, Å
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = Range::RESOLUTION.real("Å"))]
     autob_lowres: f64,
     /// Highest resolution of the fit, Å (0: as far as there is signal)
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::RESOLUTION.or(&[0.0], "as far as there is signal").real("Å"))]
     autob_highres: f64,
     /// B-factor to apply, Å² (negative sharpens)
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(-10_000.0, 10_000.0).real("Å²"))]
     adhoc_bfac: Option<f64>,
     /// Do not weigh shells by their FSC
     #[arg(long)]
     skip_fsc_weighting: bool,
     /// Low-pass filter, Å (0: none, negative: at the resolution found)
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::RESOLUTION.or(&[0.0, -1.0], "none, or at the resolution found").real("Å"))]
     low_pass: f64,
     /// Width of the low-pass edge, shells
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = Range::between(0.0, 1000.0).whole::<usize>("shells"))]
     filter_edge_width: usize,
     /// Randomise phases from where the FSC falls below this
-    #[arg(long = "randomize_at_fsc", default_value_t = 0.8)]
+    #[arg(long = "randomize_at_fsc", default_value_t = 0.8, value_parser = Range::between(0.0, 1.0).real(""))]
     randomise_at_fsc: f64,
     /// Randomise phases from this resolution on, Å
-    #[arg(long = "randomize_at_A")]
+    #[arg(long = "randomize_at_A", value_parser = Range::RESOLUTION.or(&[-1.0], "where the FSC falls").real("Å"))]
     randomise_at: Option<f64>,
     /// Seed of the random phases, those of RELION (negative: as if no seed were given)
     #[arg(long, default_value_t = 0)]
     random_seed: i64,
     /// Ordered mass, kDa, for another estimate of the FSC
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::between(0.1, 1e6).or(&[-1.0], "not known").real("kDa"))]
     molweight: f64,
     /// Also print the resolution interpolated between shells
     #[arg(long)]
@@ -92,19 +93,19 @@ pub struct Arguments {
     #[arg(long)]
     locres: bool,
     /// Step of the points where it is measured, Å
-    #[arg(long, default_value_t = 25.0)]
+    #[arg(long, default_value_t = 25.0, value_parser = Range::between(0.5, 10_000.0).real("Å"))]
     locres_sampling: f64,
     /// Radius of the soft sphere around a point, Å (-1: half of the sampling)
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::between(0.5, 10_000.0).or(&[-1.0], "half of the sampling").real("Å"))]
     locres_maskrad: f64,
     /// Width of its edge, Å (-1: the sampling)
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::between(0.0, 10_000.0).or(&[-1.0], "the sampling").real("Å"))]
     locres_edgwidth: f64,
     /// Randomise phases from this resolution on, Å
-    #[arg(long, default_value_t = 25.0)]
+    #[arg(long, default_value_t = 25.0, value_parser = Range::RESOLUTION.real("Å"))]
     locres_randomize_at: f64,
     /// No local resolution is said to be lower, Å
-    #[arg(long, default_value_t = 50.0)]
+    #[arg(long, default_value_t = 50.0, value_parser = Range::RESOLUTION.real("Å"))]
     locres_minres: f64,
     /// Refused
     #[arg(long, hide = true)]

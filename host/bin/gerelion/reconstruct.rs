@@ -4,6 +4,7 @@ use super::relion_tool::{Common, refuse};
 use clap::Args;
 use gerelion::errors::{Code, Failure, tell};
 use gerelion::optics::CtfFlags;
+use gerelion::options::Range;
 use gerelion::tools::reconstruct::{
     self, Correction, EwaldSettings, ReconstructSettings, Reconstructed,
 };
@@ -23,19 +24,19 @@ pub struct Arguments {
     #[arg(long, default_value = "c1")]
     sym: String,
     /// Pixel size of the map, Å (-1: that of the first optics group)
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::PIXEL_SIZE.or(&[-1.0], "that of the first optics group").real("Å"))]
     angpix: f64,
     /// Highest resolution, Å (-1: up to Nyquist)
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::RESOLUTION.or(&[-1.0], "up to Nyquist").real("Å"))]
     maxres: f64,
     /// Padding factor
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = Range::between(1.0, 8.0).real(""))]
     pad: f64,
     /// Particles of one half-set only, 1 or 2
     #[arg(long, default_value_t = -1)]
     subset: i64,
     /// Particles of one class only
-    #[arg(long, default_value_t = -1)]
+    #[arg(long, default_value_t = -1, value_parser = Range::at_least(1.0).or(&[-1.0], "all").whole::<i64>(""))]
     class: i64,
     #[command(flatten)]
     ctf: CtfArguments,
@@ -51,7 +52,7 @@ pub struct Arguments {
     #[arg(long)]
     dont_skip_gridding: bool,
     /// Number of these iterations
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = Range::between(0.0, 1000.0).whole::<usize>(""))]
     iter: usize,
     /// Messages: 0 or 1
     #[arg(long, default_value_t = 1)]
@@ -88,10 +89,10 @@ struct EwaldArguments {
     #[arg(long)]
     ewald: bool,
     /// Diameter of the particle, Å
-    #[arg(long, default_value_t = -1.0)]
+    #[arg(long, default_value_t = -1.0, value_parser = Range::between(1.0, 100_000.0).or(&[-1.0], "none").real("Å"))]
     mask_diameter: f64,
     /// Width of the soft edge of its mask, pixels
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, default_value_t = 3.0, value_parser = Range::between(0.0, 10_000.0).real("pixels"))]
     width_mask_edge: f64,
     /// The curvature is the other way round
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use gerelion::errors::{Failure, Message};
+use gerelion::options::Range;
 use gerelion::tools::report::{self, Wanted, Written};
 use std::path::PathBuf;
 
@@ -15,18 +16,11 @@ pub struct Arguments {
     #[arg(long = "o", value_name = "HTML")]
     output: Option<PathBuf>,
     /// Mass of the molecule, kDa: its surface is drawn at the contour that encloses so much protein
-    #[arg(long, value_name = "KDA", value_parser = mass)]
+    #[arg(long, value_name = "KDA", value_parser = Range::between(1.0, 1e6).real("kDa"))]
     mass: Option<f64>,
     /// Look for new iterations every so many seconds, and write the page again until the run has ended
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,
-}
-
-fn mass(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(mass) if (1.0..=1e6).contains(&mass) => Ok(mass),
-        _ => Err("it is a number of kDa between 1 and 1000000".into()),
-    }
 }
 
 /// Run the command.

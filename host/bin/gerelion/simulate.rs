@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::formats::atoms::{self, Atom};
 use gerelion::geometry::symmetry::PointGroup;
+use gerelion::options::Range;
 use gerelion::tools::simulate::{
     self, Preset, SimulationSettings,
     micrograph::DefocusSource,
@@ -25,7 +26,7 @@ pub struct Arguments {
     #[arg(long, default_value = "helix-bundle")]
     phantom: Phantom,
     /// Conformations of the phantom, one per class
-    #[arg(long = "K", default_value_t = 1, value_name = "N")]
+    #[arg(long = "K", default_value_t = 1, value_name = "N", value_parser = Range::between(1.0, 1000.0).whole::<usize>("classes"))]
     #[arg(id = "K")]
     classes: usize,
     /// Twin of a published data set; other options change single values of it
@@ -35,52 +36,52 @@ pub struct Arguments {
     #[arg(long)]
     sym: Option<String>,
     /// Number of images
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(1.0, 1e7).whole::<usize>("images"))]
     n: Option<usize>,
     /// Box, pixels
-    #[arg(long = "box", value_name = "PIXELS")]
+    #[arg(long = "box", value_name = "PIXELS", value_parser = Range::between(4.0, 4096.0).whole::<usize>("pixels"))]
     box_size: Option<usize>,
     /// Pixel size, Å
-    #[arg(long)]
+    #[arg(long, value_parser = Range::PIXEL_SIZE.real("Å"))]
     angpix: Option<f64>,
     /// Signal-to-noise variance inside the particle; 0 = only noise, inf = no noise
     #[arg(long)]
     snr: Option<f64>,
     /// B-factor of the signal, Å²
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(0.0, 10_000.0).real("Å²"))]
     bfactor: Option<f64>,
     /// Standard deviation of in-plane shifts, pixels
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(0.0, 10_000.0).real("pixels"))]
     shift: Option<f64>,
     /// Range of the defocus, Å
-    #[arg(long, num_args = 2, value_names = ["MIN", "MAX"], conflicts_with = "ctf_table")]
+    #[arg(long, num_args = 2, value_names = ["MIN", "MAX"], conflicts_with = "ctf_table", value_parser = Range::between(-1e6, 1e6).real("Å"))]
     defocus: Option<Vec<f64>>,
     /// CSV file with a header line and defocus_u,defocus_v,angle[,…] per micrograph (Å, Å, degrees)
     #[arg(long, value_name = "CSV")]
     ctf_table: Option<PathBuf>,
     /// Acceleration voltage, kV
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(1.0, 10_000.0).real("kV"))]
     kv: Option<f64>,
     /// Spherical aberration, mm
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(0.0, 100.0).real("mm"))]
     cs: Option<f64>,
     /// Amplitude contrast, 0…1
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(0.0, 1.0).real(""))]
     q0: Option<f64>,
     /// Diameter of the particle's circle, Å
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(1.0, 100_000.0).real("Å"))]
     diameter: Option<f64>,
     /// Number of preferred viewing directions, as far apart as may be (0: seen from everywhere)
     #[arg(long, value_name = "N")]
     views: Option<usize>,
     /// Standard deviation of viewing directions around the preferred ones, degrees
-    #[arg(long, value_name = "DEGREES")]
+    #[arg(long, value_name = "DEGREES", value_parser = Range::between(0.0, 180.0).real("degrees"))]
     view_spread: Option<f64>,
     /// Share of images (0…1) that show a contaminant: class K+1 of the truth
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = Range::between(0.0, 1.0).real(""))]
     contaminants: Option<f64>,
     /// Share of images (0…1) with noise only: class K+2 of the truth
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", value_parser = Range::between(0.0, 1.0).real(""))]
     empty: Option<f64>,
     /// Images per micrograph
     #[arg(long)]

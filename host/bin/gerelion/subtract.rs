@@ -3,6 +3,7 @@
 use super::relion_tool::{Common, refuse};
 use clap::Args;
 use gerelion::errors::{Code, Failure, tell};
+use gerelion::options::Range;
 use gerelion::tools::subtract::{self, Centre, SubtractSettings};
 use std::path::{Path, PathBuf};
 
@@ -40,16 +41,16 @@ pub struct Arguments {
     #[arg(long)]
     recenter_on_mask: bool,
     /// New centre along x, voxels from the centre of the map
-    #[arg(long, default_value_t = NOT_GIVEN)]
+    #[arg(long, default_value_t = NOT_GIVEN, value_parser = Range::between(-10_000.0, 10_000.0).real("voxels"))]
     center_x: f64,
     /// New centre along y
-    #[arg(long, default_value_t = NOT_GIVEN)]
+    #[arg(long, default_value_t = NOT_GIVEN, value_parser = Range::between(-10_000.0, 10_000.0).real("voxels"))]
     center_y: f64,
     /// New centre along z
-    #[arg(long, default_value_t = NOT_GIVEN)]
+    #[arg(long, default_value_t = NOT_GIVEN, value_parser = Range::between(-10_000.0, 10_000.0).real("voxels"))]
     center_z: f64,
     /// Box of the new images, pixels (-1: as it is)
-    #[arg(long, default_value_t = -1)]
+    #[arg(long, default_value_t = -1, value_parser = Range::between(2.0, 10_000.0).or(&[-1.0], "as it is").whole::<i64>("pixels"))]
     new_box: i64,
     /// Write 16-bit floats
     #[arg(long)]
@@ -81,17 +82,6 @@ impl Arguments {
     }
 
     fn settings(&self, optimiser: &Path) -> Result<SubtractSettings, Failure> {
-        let new_box = match usize::try_from(self.new_box) {
-            Ok(0 | 1) => {
-                return Err(Code::BAD_VALUE
-                    .says(format!(
-                        "--new_box is {}, but must be 2 pixels or more",
-                        self.new_box
-                    ))
-                    .into());
-            }
-            box_size => box_size.ok(),
-        };
         Ok(SubtractSettings {
             optimiser: optimiser.to_owned(),
             folder: self.output.clone(),
@@ -99,7 +89,7 @@ impl Arguments {
             data: self.data.clone(),
             ignore_class: self.ignore_class,
             centre: self.centre()?,
-            new_box,
+            new_box: usize::try_from(self.new_box).ok(),
             half_precision: self.float16,
         })
     }

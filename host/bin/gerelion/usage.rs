@@ -1,7 +1,9 @@
 //! Command lines that are not understood, refused as other errors are: with a code.
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use gerelion::errors::Code;
+use gerelion::refinement::cli::job_markers::{Ending, Pipeline};
+use std::error::Error;
 use std::process::ExitCode;
 
 /// Print what is wrong, or the help text or version that was asked for. The status is 1, as for all errors (2 is a run that was
@@ -9,8 +11,11 @@ use std::process::ExitCode;
 pub fn refuse(error: &clap::Error) -> ExitCode {
     match code(error.kind()) {
         Some(code) => {
-            let text = error.to_string();
-            let text = text.strip_prefix("error: ").unwrap_or(&text);
+            mark_job();
+            let text = impossible_value(error).unwrap_or_else(|| {
+                let text = error.to_string();
+                text.strip_prefix("error: ").unwrap_or(&text).to_owned()
+            });
             gerelion::errors::tell(&code.says(text.trim_end()).printed());
             ExitCode::FAILURE
         }
@@ -23,6 +28,28 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
             }
         }
     }
+}
+
+/// Leaves the marker file of a failed job where `--pipeline_control` asks for it: without it RELION's interface would take the
+/// job for a running one.
+fn mark_job() {
+    let mut words = std::env::args_os().skip_while(|word| word != "--pipeline_control");
+    let prefix = words.nth(1).and_then(|word| word.into_string().ok());
+    // The error itself is what is told, not that of a folder that is missing as well.
+    let _ = Pipeline::new(prefix).finish(Ending::Failure);
+}
+
+/// Says of the value of an option what `relion_refine` would say of it.
+fn impossible_value(error: &clap::Error) -> Option<String> {
+    let ContextValue::String(option) = error.get(ContextKind::InvalidArg)? else {
+        return None;
+    };
+    let ContextValue::String(value) = error.get(ContextKind::InvalidValue)? else {
+        return None;
+    };
+    let reason = error.source()?;
+    let option = option.split(' ').next()?;
+    Some(format!("{option} {value} is not possible: {reason}"))
 }
 
 /// None: the text is what the user wanted.

@@ -10,6 +10,7 @@ mod private;
 
 use super::DatasetError;
 use crate::errors::Code;
+use crate::formats::replace;
 use copying::{Copying, free_space, is_full, part, state_of, synced, with_suffix};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, Metadata, TryLockError};
@@ -95,6 +96,11 @@ impl Scratch {
         };
         if !folder.is_dir() {
             return Err(error(io::Error::other("there is no such folder")));
+        }
+        if replace::is_of_the_kernel(folder) {
+            return Err(error(io::Error::other(
+                "the kernel shows devices and processes there, which is no disk",
+            )));
         }
         let folder = private::folder(folder).map_err(error)?;
         let path = folder.join("users.lock");

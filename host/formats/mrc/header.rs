@@ -70,9 +70,11 @@ impl Header {
                 bytes.len()
             ));
         }
-        // RELION's rule (spec 03 §2.2): the machine stamp is not trusted.
+        // RELION's rule (spec 03 §2.2): the machine stamp is not trusted. A size that is absurd in both orders tells nothing of
+        // them, and is named as it stands.
         let foreign = |index| word(bytes, index, ByteOrder::Little).unsigned_abs() > 65535;
-        let order = if foreign(3) || foreign(0) {
+        let swapped = (1..=65535).contains(&word(bytes, 0, ByteOrder::Big));
+        let order = if foreign(3) || (foreign(0) && swapped) {
             ByteOrder::Big
         } else {
             ByteOrder::Little
@@ -297,6 +299,14 @@ mod tests {
                 .unwrap_err()
                 .contains("size of 0 x 0 x 0")
         );
+        for mode in [0i32, 2] {
+            let mut bytes = example();
+            bytes[..4].copy_from_slice(&i32::MAX.to_le_bytes());
+            bytes[12..16].copy_from_slice(&mode.to_le_bytes());
+            let header = Header::parse(&bytes).unwrap();
+            assert_eq!(header.size[0], i32::MAX as usize, "mode {mode}");
+            assert!(header.warnings.is_empty(), "{:?}", header.warnings);
+        }
         let mut bytes = example();
         bytes[12] = 4;
         assert!(Header::parse(&bytes).unwrap_err().contains("complex"));

@@ -3,12 +3,13 @@
 use super::MrcError;
 use super::header::{self, Header, NewHeader};
 use super::statistics::Statistics;
-use crate::errors::Code;
+use crate::errors::{Code, Message};
 use crate::formats::angstrom::Angstrom;
-use crate::formats::replace::replace_file;
+use crate::formats::replace::{Content, check_kind, replace_file};
 use crate::formats::volume::Judge;
 use ndarray::{Array3, ArrayView3};
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 /// A map as read: voxels (z, y, x) and pixel size in Å, if the header gives one.
@@ -65,7 +66,7 @@ fn write_array(
         statistics,
         second_label: label.to_owned(),
     };
-    let written = replace_file(path, |out| {
+    let write = |out: &mut BufWriter<File>| {
         out.write_all(&header.bytes())?;
         match map.as_slice() {
             Some(values) if cfg!(target_endian = "little") => {
@@ -75,14 +76,9 @@ fn write_array(
                 .iter()
                 .try_for_each(|value| out.write_all(&value.to_le_bytes())),
         }
-    });
-    written.map_err(|e: std::io::Error| {
-        MrcError::new(
-            Code::CANNOT_WRITE,
-            path,
-            format!("cannot write the map: {e}; check that the folder exists, may be written to and has room"),
-        )
-    })
+    };
+    let written = check_kind(path, Content::Binary).and_then(|()| replace_file(path, write));
+    written.map_err(|e: std::io::Error| MrcError::of(path, Message::unwritten("the map", &e)))
 }
 
 /// Bytes after the data that are counted for the warning; more than this is "more".

@@ -3,8 +3,8 @@
 use super::MrcError;
 use super::header::{self, NewHeader};
 use super::statistics::Statistics;
-use crate::errors::Code;
-use crate::formats::replace::{finish, temporary_name};
+use crate::errors::{Code, Message};
+use crate::formats::replace::{Content, check_kind, finish, temporary_name};
 use half::f16;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
@@ -43,6 +43,7 @@ impl StackWriter {
         mode: StackMode,
     ) -> Result<Self, MrcError> {
         let begin = || {
+            check_kind(path, Content::Binary)?;
             let mut out = BufWriter::with_capacity(1 << 20, File::create(temporary_name(path))?);
             out.write_all(&[0; header::LENGTH])?;
             Ok(out)
@@ -159,13 +160,7 @@ impl Drop for StackWriter {
 }
 
 fn failed(path: &Path, e: &std::io::Error) -> MrcError {
-    MrcError::new(
-        Code::CANNOT_WRITE,
-        path,
-        format!(
-            "cannot write the image stack: {e}; check that the folder exists, may be written to and has room"
-        ),
-    )
+    MrcError::of(path, Message::unwritten("the image stack", e))
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use super::tokenizer::BEL;
 use super::{StarError, Table, Value, number};
-use crate::errors::Code;
-use crate::formats::replace;
+use crate::errors::Message;
+use crate::formats::replace::{self, Content, check_kind};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -20,12 +20,14 @@ pub fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<(), StarError> {
-    replace::replace_file(path, write).map_err(|e| StarError {
-        code: Code::CANNOT_WRITE,
-        path: path.display().to_string(),
-        message: format!(
-            "cannot write the file: {e}; check that the folder exists, may be written to and has room"
-        ),
+    let written = check_kind(path, Content::Text).and_then(|()| replace::replace_file(path, write));
+    written.map_err(|e| {
+        let Message { code, text } = Message::unwritten("the file", &e);
+        StarError {
+            code,
+            path: path.display().to_string(),
+            message: text,
+        }
     })
 }
 

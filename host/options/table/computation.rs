@@ -1,6 +1,7 @@
 //! Processes, threads, memory, disks. All must be repeated on `--continue`.
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
+use super::super::range::Range;
 use OnContinue::{FromCommandLine, FromFile, MustBeRepeated};
 
 const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU engine";
@@ -9,7 +10,7 @@ const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU eng
 pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
     Group::Computation,
     [
-        OptionEntry::integer("--j", "0", "", "Number of threads; 0 means all cores (RELION's default is 1)")
+        OptionEntry::integer("--j", "0", "", "Number of threads; 0 means all cores (RELION's default is 1)").within(Range::NOT_NEGATIVE)
         .usual("Threads [all cores]")
             .on_continue(FromCommandLine),
         OptionEntry::integer(
@@ -17,7 +18,7 @@ pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
             "1",
             "",
             "Particles per thread and batch",
-        )
+        ).within(Range::at_least(1.0))
         .on_continue(FromCommandLine).without_effect("batches are chosen from the free memory; the result does not depend on them"),
         OptionEntry::flag(
             "--dont_combine_weights_via_disc",
@@ -45,25 +46,25 @@ pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
             "10",
             "GB",
             "Space to leave free in --scratch_dir",
-        )
+        ).with("--scratch_dir").within(Range::NOT_NEGATIVE)
         .on_continue(FromCommandLine),
-        OptionEntry::flag("--reuse_scratch", "Use the copies left in --scratch_dir by an earlier run, and make none")
+        OptionEntry::flag("--reuse_scratch", "Use the copies left in --scratch_dir by an earlier run, and make none").with("--scratch_dir")
             .on_continue(FromCommandLine),
-        OptionEntry::flag("--keep_scratch", "Leave the copies in --scratch_dir at the end")
+        OptionEntry::flag("--keep_scratch", "Leave the copies in --scratch_dir at the end").with("--scratch_dir")
             .on_continue(FromCommandLine),
         OptionEntry::real(
             "--stall_limit",
             "1800",
             "s",
             "A process of several that makes no progress for so long is named and the job ended (not a RELION option)",
-        )
+        ).within(Range::at_least(1.0))
         .on_continue(FromCommandLine),
         OptionEntry::real(
             "--silence_limit",
             "20",
             "s",
             "A process of several of which nothing is heard for so long is taken for gone and the job ended (not a RELION option)",
-        )
+        ).within(Range::at_least(1.0))
         .on_continue(FromCommandLine),
         OptionEntry::flag(
             "--fast_subsets",
@@ -92,7 +93,7 @@ pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
             "0",
             "MB",
             "Device memory to leave free",
-        )
+        ).within(Range::NOT_NEGATIVE)
         .on_continue(FromCommandLine),
         OptionEntry::flag("--no_nccl", "Sum over the cards of a machine through the host and MPI, not with NCCL (not a RELION option)")
             .on_continue(FromCommandLine),
@@ -103,7 +104,7 @@ pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
             "0",
             "",
             "GeRelion's choice of engine: 0 is the CPU, 1 the GPU, as a bare --gpu",
-        )
+        ).within(Range::between(0.0, 1.0))
         .on_continue(FromCommandLine),
         OptionEntry::flag("--sycl", "SYCL engine")
             .on_continue(FromCommandLine)

@@ -1,6 +1,7 @@
 //! Expert options, options hidden from RELION's usage text, and those of continued runs.
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
+use super::super::range::Range;
 use OnContinue::{ContinueOnly, FromCommandLine, IfGiven, MustBeRepeated, SwitchOn};
 
 const DEVELOPER: &str = "a debugging switch of RELION's developers";
@@ -15,7 +16,7 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "2",
             "",
             "Padding factor of Fourier volumes; 1 saves memory at some cost in accuracy",
-        )
+        ).within(Range::between(1.0, 8.0))
         .on_continue(IfGiven),
         OptionEntry::flag("--NN", "Nearest-neighbour interpolation in Fourier space")
             .refused(INTERPOLATION),
@@ -31,33 +32,33 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "-1",
             "",
             "Seed of all random choices; -1 takes the clock; 0 means a fixed seed and no shuffling of particles",
-        )
+        ).within(Range::NOT_NEGATIVE.or(&[-1.0], "from the clock"))
         .usual("Seed of all random choices [from the clock]"),
         OptionEntry::integer(
             "--coarse_size",
             "-1",
             "pixels",
             "Upper limit of the image size in the first, coarse pass; -1 is none",
-        ),
+        ).within(Range::at_least(1.0).or(&[-1.0], "no limit")),
         OptionEntry::real(
             "--adaptive_fraction",
             "0.999",
             "",
             "Fraction of the weights that the samples of the first pass must cover to be searched further",
-        ),
+        ).within(Range::between(0.001, 1.0)),
         OptionEntry::integer(
             "--maxsig",
             "-1",
             "",
             "Most samples of the first pass to be searched further, per particle; -1 is no limit",
-        )
+        ).within(Range::at_least(1.0).or(&[-1.0], "no limit"))
         .on_continue(IfGiven),
         OptionEntry::real(
             "--maskedge",
             "5",
             "pixels",
             "Width of the soft edge of masks",
-        ),
+        ).within(Range::between(0.0, 10_000.0)),
         OptionEntry::flag("--fix_sigma_noise", "Keep the noise spectra of the start"),
         OptionEntry::flag(
             "--fix_sigma_offset",
@@ -68,20 +69,20 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "10",
             "shells",
             "Shells beyond the current resolution that are included in the next iteration",
-        ),
+        ).within(Range::NOT_NEGATIVE),
         OptionEntry::real(
             "--strict_highres_exp",
             "-1",
             "Å",
             "Resolution limit of the expectation step; -1 is none",
-        )
+        ).within(Range::RESOLUTION_OR_OFF)
         .on_continue(IfGiven),
         OptionEntry::real(
             "--strict_lowres_exp",
             "-1",
             "Å",
             "Lowest resolution used in the expectation step; -1 is all",
-        ),
+        ).within(Range::RESOLUTION_OR_OFF),
         OptionEntry::flag(
             "--dont_check_norm",
             "Do not check that the background of the images has mean 0 and deviation 1",
@@ -119,14 +120,14 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "14400",
             "seconds",
             "Time that --blush or --external_reconstruct may take for one map (not a RELION option)",
-        )
+        ).within(Range::at_least(1.0))
         .on_continue(FromCommandLine),
         OptionEntry::integer(
             "--nr_parts_sigma2noise",
             "-1",
             "",
             "Particles per optics group used for the first noise spectrum; -1 means 1000",
-        ),
+        ).within(Range::at_least(1.0).or(&[-1.0], "the default")),
         OptionEntry::flag(
             "--dont_skip_gridding",
             "Reconstruct with iterative gridding instead of direct division",
@@ -159,6 +160,7 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
             "shells",
             "Shells from the origin that are not regularised",
         )
+        .within(Range::NOT_NEGATIVE)
         .on_continue(MustBeRepeated),
         OptionEntry::integer(
             "--gridding_iter",
@@ -166,11 +168,14 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
             "",
             "Iterations of the gridding reconstruction (--dont_skip_gridding)",
         )
+        .with("--dont_skip_gridding")
+        .within(Range::at_least(1.0))
         .on_continue(MustBeRepeated),
         OptionEntry::flag("--bfactor", "Estimate B-factors of the references")
             .without_effect("RELION 5 reads it and does nothing with it"),
         OptionEntry::text("--sigma", "", "STAR file with the first noise spectrum"),
         OptionEntry::real("--sigma2_fudge", "1", "", "Factor on the noise spectra")
+            .within(Range::between(0.001, 1e6))
             .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--accuracy_current_size",
@@ -201,6 +206,7 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
             "Å",
             "Stop once the resolution is finer than this; -1 is off",
         )
+        .within(Range::RESOLUTION_OR_OFF)
         .on_continue(MustBeRepeated),
         OptionEntry::flag("--asymmetric_padding", "Pad volumes on one side only")
             .refused("volumes are padded on all sides; leave it out"),

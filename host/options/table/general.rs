@@ -1,6 +1,7 @@
 //! Input, output, the aim of the run, and starting references.
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
+use super::super::range::Range;
 use OnContinue::{FromCommandLine, IfGiven, MustBeRepeated, SwitchOn};
 
 /// Input, output and the aim of the run.
@@ -28,15 +29,15 @@ pub const GENERAL: [OptionEntry; 28] = OptionEntry::under(
             "-1",
             "",
             "Number of the last iteration of a classification; -1 means 50. Auto-refine uses --auto_iter_max",
-        )
+        ).within(Range::at_least(1.0).or(&[-1.0], "the default"))
         .usual("Last iteration of a classification [50]")
         .on_continue(IfGiven),
         OptionEntry::real(
             "--tau2_fudge",
             "-1",
             "",
-            "Regularisation parameter T; higher gives more weight to the data; a value of 0 or less means 1",
-        )
+            "Regularisation parameter T; higher gives more weight to the data; -1 means 1",
+        ).within(Range::between(0.001, 1e6).or(&[-1.0], "the default"))
         .usual("Regularisation T: 4 in 3D, 2 in 2D are usual [1]")
         .on_continue(IfGiven),
         OptionEntry::integer(
@@ -44,14 +45,14 @@ pub const GENERAL: [OptionEntry; 28] = OptionEntry::under(
             "1",
             "",
             "Number of classes; a STAR file given to --ref sets it",
-        )
+        ).within(Range::at_least(1.0))
         .usual("Number of classes [1]"),
         OptionEntry::real(
             "--particle_diameter",
             "-1",
             "Å",
             "Diameter of the circular mask around the particles; -1 means the box less the mask edge",
-        )
+        ).within(Range::between(1.0, 100_000.0).or(&[-1.0], "the box less the mask edge"))
         .usual("Diameter of the mask around particles, Å")
         .on_continue(IfGiven),
         OptionEntry::flag(
@@ -89,7 +90,7 @@ pub const GENERAL: [OptionEntry; 28] = OptionEntry::under(
             "0",
             "Å",
             "Resolution limit inside --lowpass_mask",
-        )
+        ).with("--lowpass_mask").within(Range::RESOLUTION.or(&[0.0], "none"))
         .on_continue(MustBeRepeated),
         OptionEntry::text(
             "--tau",
@@ -112,7 +113,7 @@ pub const GENERAL: [OptionEntry; 28] = OptionEntry::under(
             "-1",
             "Å",
             "Average the two half maps up to this resolution, so that their orientations do not drift apart; -1 is off",
-        )
+        ).within(Range::RESOLUTION_OR_OFF)
         .usual("Average the half maps up to this resolution, Å"),
         OptionEntry::flag(
             "--center_classes",
@@ -141,7 +142,7 @@ pub const GENERAL: [OptionEntry; 28] = OptionEntry::under(
             "0",
             "%",
             "Look at all images before the run, leave out particles whose image is missing in its stack, not finite or all zero, up to this share, and list them in <o>_rejected.star; 0 makes them errors (not a RELION option)",
-        ),
+        ).within(Range::between(0.0, 99.0)),
         OptionEntry::flag("--version", "Print the version and stop").on_continue(FromCommandLine),
         OptionEntry::flag("--help", "Print all options and stop; with a word after it, those about it; -h prints the usual ones").on_continue(FromCommandLine),
         OptionEntry::flag(
@@ -154,14 +155,14 @@ pub const GENERAL: [OptionEntry; 28] = OptionEntry::under(
             "999",
             "",
             "Last iteration of auto-refine if it has not converged before",
-        )
+        ).within(Range::at_least(1.0))
         .on_continue(MustBeRepeated),
         OptionEntry::integer(
             "--verb",
             "1",
             "",
             "How much is printed: 0 nothing, 1 progress, 2 also estimates of memory",
-        )
+        ).within(Range::between(0.0, 10.0))
         .on_continue(FromCommandLine),
         OptionEntry::text(
             "--json_log",
@@ -196,7 +197,7 @@ pub const INITIALISATION: [OptionEntry; 8] = OptionEntry::under(
             "10",
             "Å",
             "Standard deviation of the particle offsets at the start",
-        )
+        ).within(Range::between(0.0, 10_000.0))
         .on_continue(IfGiven),
         OptionEntry::flag(
             "--firstiter_cc",
@@ -208,14 +209,14 @@ pub const INITIALISATION: [OptionEntry; 8] = OptionEntry::under(
             "-1",
             "Å",
             "Low-pass filter applied to the starting references; -1 is off",
-        )
+        ).within(Range::RESOLUTION_OR_OFF)
         .usual("Low-pass the starting maps to this, Å"),
         OptionEntry::real(
             "--ref_angpix",
             "-1",
             "Å/pixel",
             "Pixel size of the reference, if its header is wrong; -1 means the header",
-        ),
+        ).within(Range::PIXEL_SIZE.or(&[-1.0], "from the header")),
         OptionEntry::flag(
             "--trust_ref_size",
             "Rescale and re-box the reference to the particles where its size or pixel size differ",

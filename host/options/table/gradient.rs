@@ -1,6 +1,7 @@
 //! Gradient refinement (VDAM), and self-organising maps, which are refused.
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
+use super::super::range::Range;
 use OnContinue::IfGiven;
 
 const SOM: &str = "self-organising maps of classes are not part of this program; leave it out to classify with --grad";
@@ -21,21 +22,21 @@ pub const GRADIENT: [OptionEntry; 20] = OptionEntry::under(
             "0",
             "",
             "Expectation-maximisation iterations over all particles at the end",
-        )
+        ).within(Range::NOT_NEGATIVE)
         .on_continue(IfGiven),
         OptionEntry::real(
             "--grad_ini_frac",
             "0.3",
             "",
             "Fraction of iterations in the first phase, with small subsets and large steps",
-        )
+        ).within(Range::between(0.001, 0.999))
         .on_continue(IfGiven),
         OptionEntry::real(
             "--grad_fin_frac",
             "0.2",
             "",
             "Fraction of iterations in the last phase, with large subsets and small steps",
-        )
+        ).within(Range::between(0.001, 0.999))
         .on_continue(IfGiven),
         OptionEntry::real(
             "--grad_min_resol",
@@ -65,28 +66,28 @@ pub const GRADIENT: [OptionEntry; 20] = OptionEntry::under(
             "-1",
             "",
             "Particles per subset in the first phase (-1: by the number of particles)",
-        )
+        ).within(Range::at_least(1.0).or(&[-1.0], "by the number of particles"))
         .on_continue(IfGiven),
         OptionEntry::integer(
             "--grad_fin_subset",
             "-1",
             "",
             "Particles per subset in the last phase (-1: by the number of particles)",
-        )
+        ).within(Range::at_least(1.0).or(&[-1.0], "by the number of particles"))
         .on_continue(IfGiven),
         OptionEntry::real(
             "--mu",
             "0.9",
             "",
             "Share of the old value in the running means of noise, scales, fractions and offsets",
-        )
+        ).within(Range::between(0.0, 1.0))
         .on_continue(IfGiven),
         OptionEntry::real(
             "--grad_stepsize",
             "-1",
             "",
             "Step size (-1: 0.5 with --denovo_3dref, else 0.3)",
-        )
+        ).within(Range::between(1e-6, 1000.0).or(&[-1.0], "by the kind of job"))
         .on_continue(IfGiven),
         OptionEntry::text(
             "--grad_stepsize_scheme",
@@ -99,7 +100,7 @@ pub const GRADIENT: [OptionEntry; 20] = OptionEntry::under(
             "10",
             "",
             "Iterations between written results",
-        )
+        ).within(Range::at_least(1.0))
         .on_continue(IfGiven),
         OptionEntry::text(
             "--tau2_fudge_scheme",
@@ -125,7 +126,7 @@ pub const GRADIENT: [OptionEntry; 20] = OptionEntry::under(
             "0",
             "",
             "With --grad, a class with less than this part of an equal share is replaced by a copy of another (0: none is)",
-        )
+        ).within(Range::between(0.0, 1.0))
         .usual("Replace classes below this share of particles")
         .on_continue(IfGiven),
     ],

@@ -95,6 +95,26 @@ mod tests {
         }
     }
 
+    /// A number that no run could use is refused by the table, whichever option has it.
+    #[test]
+    fn options_of_numbers_state_which_are_possible() {
+        for entry in all().filter(|e| e.treatment == Treatment::Works) {
+            if matches!(entry.kind, Kind::Integer | Kind::Real) {
+                assert!(!entry.range.stated().is_empty(), "{}", entry.name);
+                let default = entry.default.parse().unwrap();
+                assert!(entry.range.holds(default), "{}", entry.name);
+                assert!(!entry.range.holds(-1e9), "{}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn options_need_others_that_exist() {
+        let needed: Vec<_> = all().filter_map(|entry| entry.needs).collect();
+        assert!(needed.len() >= 5);
+        assert!(needed.into_iter().all(|name| find(name).is_some()));
+    }
+
     #[test]
     fn only_flags_are_switched_on() {
         for entry in all().filter(|e| e.on_continue == OnContinue::SwitchOn) {

@@ -1,6 +1,7 @@
 //! Options of GeRelion and of older RELION versions that stand on command lines still in use (spec 03 §3.3, §7.1).
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
+use super::super::range::Range;
 use OnContinue::{FromCommandLine, IfGiven};
 
 const MOVIES: &str =
@@ -18,7 +19,7 @@ pub const OLDER: [OptionEntry; 10] = OptionEntry::under(
             "-1",
             "Å/pixel",
             "Pixel size of particle files that carry none; checked against the optics table where there is one",
-        )
+        ).within(Range::PIXEL_SIZE.or(&[-1.0], "from the particle file"))
         .on_continue(FromCommandLine),
         OptionEntry::flag(
             "--ctf_corrected_ref",
@@ -41,7 +42,7 @@ pub const OLDER: [OptionEntry; 10] = OptionEntry::under(
             "0",
             "",
             "GeRelion: iterations of an auto-refinement between convergence and the last, joined one",
-        )
+        ).within(Range::NOT_NEGATIVE)
         .on_continue(IfGiven),
         OptionEntry::text(
             "--red_mask",

@@ -1,10 +1,16 @@
 //! Which orientations and offsets are searched, and corrections of the images.
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
+use super::super::range::Range;
 use OnContinue::{IfGiven, IfGivenNotAuto, MustBeRepeated};
 
 const SUBTOMOGRAM_OFFSETS: &str =
     "offset ranges per axis belong to subtomograms; use --offset_range";
+
+/// Finest in-plane step, degrees: it moves the edge of a box of 5000 pixels by less than one.
+const FINEST_PSI_STEP: f64 = 0.02;
+/// Standard deviations of the prior on angles, degrees.
+const PRIOR_WIDTH: Range = Range::between(0.001, 360.0).or(&[-1.0, 0.0], "off");
 
 /// Orientation and offset search.
 pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
@@ -15,7 +21,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "1",
             "",
             "Order of adaptive oversampling: each order halves the steps of the coarse search around its best samples",
-        )
+        ).within(Range::between(0.0, 5.0))
         .usual("Order of adaptive oversampling [1]")
         .on_continue(IfGiven),
         OptionEntry::integer(
@@ -23,7 +29,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "2",
             "",
             "HEALPix order of the coarse angular search: 0 is 60°, 1 30°, 2 15°, 3 7.5° apart; the first order in auto-refine",
-        )
+        ).within(Range::between(0.0, 9.0))
         .usual("Angular step: 1 is 30°, 2 15°, 3 7.5° [2]")
         .on_continue(IfGivenNotAuto),
         OptionEntry::real(
@@ -31,7 +37,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "-1",
             "degrees",
             "Coarse in-plane step; -1 means that of the HEALPix order, or 10 for class averages",
-        )
+        ).within(Range::between(FINEST_PSI_STEP, 360.0).or(&[-1.0], "by the order of the directions"))
         .usual("In-plane step of 2D averages, degrees [10]")
         .on_continue(IfGivenNotAuto),
         OptionEntry::real(
@@ -39,7 +45,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "-91",
             "degrees",
             "Positive: only side views with at least this |tilt|; negative: only top views within it; -91 is all",
-        ),
+        ).within(Range::between(-91.0, 90.0)),
         OptionEntry::text(
             "--sym",
             "c1",
@@ -57,7 +63,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "6",
             "pixels",
             "Radius of the offset search",
-        )
+        ).within(Range::between(0.0, 1000.0))
         .usual("Radius of the offset search, pixels [6]")
         .on_continue(IfGivenNotAuto),
         OptionEntry::real(
@@ -65,7 +71,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "2",
             "pixels",
             "Step of the offset search before oversampling",
-        )
+        ).within(Range::between(0.01, 1000.0))
         .usual("Step of the offset search, pixels [2]")
         .on_continue(IfGivenNotAuto),
         OptionEntry::real("--offset_range_x", "-1", "Å", "Offset range along x")
@@ -79,7 +85,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "0.5",
             "steps",
             "Size of the random perturbation of the sampling, 0…1 steps; 0 is off",
-        )
+        ).within(Range::between(0.0, 1.0))
         .on_continue(IfGiven),
         OptionEntry::flag(
             "--auto_sampling",
@@ -90,7 +96,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "4",
             "",
             "HEALPix order from which auto-refine searches only around the last orientation",
-        )
+        ).within(Range::between(0.0, 99.0))
         .usual("Order from which auto-refine goes local [4]")
         .on_continue(IfGiven),
         OptionEntry::real(
@@ -98,7 +104,7 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "-1",
             "degrees",
             "Local searches: standard deviation of the prior on all three angles; -1 is off",
-        )
+        ).within(PRIOR_WIDTH)
         .usual("Search locally, with this deviation, degrees")
         .on_continue(IfGiven),
         OptionEntry::real(
@@ -106,21 +112,21 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "-1",
             "degrees",
             "Local searches: standard deviation of the prior on the rot angle",
-        )
+        ).within(PRIOR_WIDTH)
         .on_continue(IfGiven),
         OptionEntry::real(
             "--sigma_tilt",
             "-1",
             "degrees",
             "Local searches: standard deviation of the prior on the tilt angle",
-        )
+        ).within(PRIOR_WIDTH)
         .on_continue(IfGiven),
         OptionEntry::real(
             "--sigma_psi",
             "-1",
             "degrees",
             "Local searches: standard deviation of the prior on the psi angle",
-        )
+        ).within(PRIOR_WIDTH)
         .on_continue(IfGiven),
         OptionEntry::flag(
             "--skip_align",
@@ -153,21 +159,21 @@ pub const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
             "0",
             "degrees",
             "Automatic sampling does not get finer than this; 0 is off",
-        )
+        ).within(Range::between(0.0, 360.0))
         .on_continue(MustBeRepeated),
         OptionEntry::real(
             "--maximum_angular_sampling",
             "0",
             "degrees",
             "Automatic sampling gets at least as fine as this; 0 is off",
-        )
+        ).within(Range::between(0.0, 360.0))
         .on_continue(MustBeRepeated),
         OptionEntry::real(
             "--min_sigma2_offset",
             "2",
             "Å²",
             "Lowest variance of the offset prior",
-        )
+        ).within(Range::between(0.0, 1e8))
         .on_continue(MustBeRepeated),
     ],
 );

@@ -8,6 +8,7 @@
 pub mod background_writer;
 pub mod moment_files;
 pub(crate) mod output_lock;
+pub(crate) mod overwritten;
 pub mod resume;
 
 mod angular_distribution;
@@ -26,7 +27,7 @@ use self::file_names::FileNames;
 use self::set_mark::SetMark;
 use self::synced_files::Files;
 use crate::dataset::{DatasetError, ParticleSet};
-use crate::errors::{Code, Coded};
+use crate::errors::{Code, Coded, Message};
 use crate::formats::mrc::{MrcError, StackMode, StackWriter, write_map_labelled};
 use crate::formats::replace::replace_file;
 use crate::formats::star::StarError;
@@ -52,10 +53,7 @@ pub enum OutputError {
     #[error("cannot write the output files: {0}")]
     Particles(#[from] DatasetError),
     /// A plain file.
-    #[error(
-        "cannot write {}: {source}; check that the folder exists, is writable and has space left",
-        path.display()
-    )]
+    #[error("{}", Message::unwritten(&path.display().to_string(), source))]
     Io {
         /// File concerned.
         path: PathBuf,

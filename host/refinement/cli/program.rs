@@ -1,12 +1,13 @@
 //! `relion_refine` from its command line to its exit status (spec 03 §3.1, §4.2–4.3).
 
 use crate::allocator;
-use crate::comm::{FaultReport, Ranks};
+use crate::comm::{FaultReport, Ranks, open_files};
 use crate::dataset::scratch;
 use crate::errors::{Code, Coded, Message, Panicked, catch_panics, tell};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::options::{CommandLine, OptionsError, Request};
 use crate::refinement::checkpoint::output_lock::{self, OutputLock};
+use crate::refinement::checkpoint::overwritten;
 use crate::refinement::checkpoint::resume;
 use crate::refinement::cli::console::{self, Console};
 use crate::refinement::cli::exit_mark;
@@ -21,7 +22,7 @@ use crate::refinement::parallel::workers::{Workers, agree};
 use crate::refinement::run;
 use crate::refinement::settings::Settings;
 use crate::refinement::settings::lengths;
-use crate::refinement::settings::not_repeated::not_repeated;
+use crate::refinement::settings::not_repeated::{command_lines, not_repeated};
 use crate::refinement::start_up;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -87,6 +88,9 @@ fn run_on(arguments: Vec<OsString>) -> ExitCode {
             "the word {word:?} of the command line is not UTF-8, and files would be written under another name: rename the \
              file or folder"
         )));
+    }
+    if let Err(error) = open_files::prepare() {
+        return failed(&error);
     }
     let listener = match listen_for_signals(&pipeline, &report) {
         Ok(listener) => listener,
@@ -227,6 +231,7 @@ fn start(
 /// Start a new run, or continue one.
 fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
     if let Some(optimiser) = line.name_given("--continue") {
+        ranks.watch().enter("reading the files of the run");
         let (resumed, changes) = agree(ranks, continued(line, optimiser))?;
         let console = Console::new(resumed.settings.verbosity, ranks.leads());
         let _lock = agree(ranks, lock(&resumed.settings, ranks))?;
@@ -278,6 +283,7 @@ fn lock(settings: &Settings, ranks: &Ranks) -> Result<Option<OutputLock>, RunErr
 fn fresh(line: &CommandLine) -> Result<Settings, ProgramError> {
     let settings = Settings::from_command_line(line)?;
     settings.check_output_folder()?;
+    overwritten::check(&settings).map_err(RunError::from)?;
     for name in settings.symmetry.split(',') {
         PointGroup::parse(name)?;
     }
@@ -290,7 +296,8 @@ fn continued(
     optimiser: &str,
 ) -> Result<(resume::Resumed, Vec<String>), ProgramError> {
     let mut resumed = resume::read_optimiser(optimiser.as_ref())?;
-    let dropped = not_repeated(&resumed.settings.command_line, line);
+    let before = command_lines(&resumed.settings.command_line);
+    let dropped = not_repeated(&before, line);
     resumed.warnings.extend(dropped);
     let changes = resumed.settings.apply_continue_options(line)?;
     if let Some([range, step]) = resumed.changed_offsets() {

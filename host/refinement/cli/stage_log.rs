@@ -7,7 +7,7 @@
 use crate::errors::{self, Code, Message};
 use serde_json::{Map, Value};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -87,12 +87,31 @@ struct Out {
     ended: bool,
 }
 
+/// Whether a log may be written to `path`: nothing is there, or a log, or no plain file.
+fn is_log(path: &Path) -> bool {
+    // A pipe would be waited for.
+    if !path.metadata().is_ok_and(|there| there.is_file()) {
+        return true;
+    }
+    let mut first = [0];
+    match File::open(path).and_then(|mut file| file.read(&mut first)) {
+        Ok(1) => first == *b"{",
+        _ => true,
+    }
+}
+
 impl StageLog {
     /// Opens the log; with `goes_on` lines are added to those of an earlier run.
     ///
     /// # Errors
-    /// The file cannot be opened for writing.
+    /// The file cannot be opened for writing, or is one that is no log.
     pub fn open(path: &Path, goes_on: bool) -> Result<Self, Message> {
+        if !is_log(path) {
+            return Err(Code::CANNOT_WRITE.says(format!(
+                "--json_log {}: there is a file of this name that is no log, which would be lost; give another name",
+                path.display()
+            )));
+        }
         let file = OpenOptions::new()
             .create(true)
             .write(true)
@@ -211,6 +230,18 @@ mod tests {
         log.write("stage", []);
         let out = log.out.lock().unwrap();
         assert!(out.told && out.broken);
+    }
+
+    #[test]
+    fn a_file_that_is_no_log_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("particles.star");
+        std::fs::write(&path, "data_particles\n").unwrap();
+        for goes_on in [false, true] {
+            let error = StageLog::open(&path, goes_on).unwrap_err();
+            assert!(error.text.contains("no log"), "{error}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"data_particles\n");
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Settings {
             return Err(OptionsError::OutOfRange {
                 option: "--tau2_fudge",
                 value: line.text("--tau2_fudge").to_owned(),
-                reason: "it must be above 0 when a run is continued",
+                reason: "a run that is continued has a number already; give one above 0, or leave the option out".into(),
             });
         }
         let mut changes = Changes::on(line, self.auto_refine || self.auto_sampling);

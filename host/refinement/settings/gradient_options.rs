@@ -4,9 +4,7 @@ use crate::maximization::gradient::schedule::{ScheduleOptions, Scheme};
 use crate::options::{CommandLine, OptionsError};
 use crate::refinement::settings::Settings;
 use crate::refinement::settings::declare::option_group;
-use crate::refinement::settings::option_values::{
-    between, count, flag, optional_count, positive_or_default, real, refuse,
-};
+use crate::refinement::settings::option_values::{count, flag, optional_count, positive, real};
 
 option_group! {
     /// Options of gradient refinement.
@@ -14,9 +12,9 @@ option_group! {
     pub struct GradientSettings {
         options {
             "--grad" on: bool = flag;
-            "--grad_em_iters" em_iterations: usize = |line, option| count(line, option, 0);
-            "--grad_ini_frac" initial_fraction: f64 = fraction;
-            "--grad_fin_frac" last_fraction: f64 = fraction;
+            "--grad_em_iters" em_iterations: usize = count;
+            "--grad_ini_frac" initial_fraction: f64 = real;
+            "--grad_fin_frac" last_fraction: f64 = real;
             /// Å; without effect, kept for the files.
             "--grad_min_resol" minimum_resolution: f64 = real;
             /// Å; without effect, kept for the files.
@@ -27,19 +25,15 @@ option_group! {
             "--grad_ini_subset" initial_subset: Option<usize> = optional_count;
             /// None: by the number of particles.
             "--grad_fin_subset" last_subset: Option<usize> = optional_count;
-            "--mu" momentum: f64 = |line, option| between(line, option, 0.0, 1.0, "it must lie between 0 and 1");
+            "--mu" momentum: f64 = real;
             /// None: by the kind of job.
-            "--grad_stepsize" step_size: Option<f64> = |line, option| {
-                let reason = "it is a share of a step, above 0 (-1: by the kind of job)";
-                positive_or_default(line, option, reason)
-            };
+            "--grad_stepsize" step_size: Option<f64> = positive;
             /// Empty: by the kind of job.
             "--grad_stepsize_scheme" step_scheme: String = scheme;
             /// Empty: by the kind of job.
             "--tau2_fudge_scheme" tau2_scheme: String = scheme;
-            "--grad_write_iter" write_every: usize = |line, option| count(line, option, 1);
-            "--class_inactivity_threshold" inactivity: f64
-                = |line, option| between(line, option, 0.0, 1.0, "it is a share of a class, between 0 and 1");
+            "--grad_write_iter" write_every: usize = count;
+            "--class_inactivity_threshold" inactivity: f64 = real;
         }
         others {}
         groups {}
@@ -49,24 +43,11 @@ option_group! {
 /// `--iter` of a gradient run that does not say how many.
 pub const DEFAULT_ITERATIONS: usize = 200;
 
-/// Returns a fraction of the iterations.
-fn fraction(line: &CommandLine, option: &'static str) -> Result<f64, OptionsError> {
-    match line.real(option) {
-        fraction if fraction > 0.0 && fraction < 1.0 => Ok(fraction),
-        _ => Err(refuse(
-            line,
-            option,
-            "it is a fraction of the iterations, between 0 and 1 (neither of them)",
-        )),
-    }
-}
-
 /// Returns a scheme of steps; empty: by the kind of job.
 fn scheme(line: &CommandLine, option: &'static str) -> Result<String, OptionsError> {
     match line.text(option) {
         text if text.is_empty() || Scheme::parse(text).is_some() => Ok(text.to_owned()),
-        _ => Err(refuse(
-            line,
+        _ => Err(line.impossible(
             option,
             "it is plain or X-step, X being the factor of a step (as 3-step)",
         )),

@@ -55,8 +55,12 @@ pub(crate) fn particle_diameter(
     Ok(diameter)
 }
 
-/// Refuses resolutions and boxes that leave nothing to compare, for a box `width` Å wide.
-pub(crate) fn check_resolutions(settings: &Settings, width: f64) -> Result<(), Message> {
+/// Refuses resolutions, edges and boxes that leave nothing to compare, for a box of `box_size` pixels that is `width` Å wide.
+pub(crate) fn check_resolutions(
+    settings: &Settings,
+    box_size: usize,
+    width: f64,
+) -> Result<(), Message> {
     for (option, resolution) in [
         ("--ini_high", settings.initial_low_pass),
         ("--strict_highres_exp", settings.strict_highres),
@@ -68,6 +72,23 @@ pub(crate) fn check_resolutions(settings: &Settings, width: f64) -> Result<(), M
                 Angstrom(width)
             )));
         }
+    }
+    if let Some(lowest) = settings.strict_lowres {
+        let nyquist = 2.0 * width / box_size as f64;
+        let highest = settings.strict_highres.map_or(nyquist, |h| h.max(nyquist));
+        if lowest <= highest {
+            return Err(Code::BAD_VALUE.says(format!(
+                "--strict_lowres_exp {lowest} Å leaves nothing to compare: images are compared from that resolution up to {} Å. Give \
+                 a larger number, or leave it out.",
+                Angstrom(highest)
+            )));
+        }
+    }
+    if settings.mask_edge > box_size as f64 {
+        return Err(Code::BAD_VALUE.says(format!(
+            "--maskedge {} is more than the box of {box_size} pixels. It is in pixels, about 5: give a smaller number.",
+            settings.mask_edge
+        )));
     }
     match settings.max_coarse_size {
         Some(size) if size < LEAST_COMPARED => Err(Code::BAD_VALUE.says(format!(
@@ -114,9 +135,10 @@ mod tests {
 
     #[test]
     fn what_leaves_nothing_to_compare_is_refused() {
-        let check = |change: fn(&mut Settings)| check_resolutions(&settings(change), 256.0);
+        let check = |change: fn(&mut Settings)| check_resolutions(&settings(change), 64, 256.0);
         assert!(check(|s| s.initial_low_pass = Some(60.0)).is_ok());
         assert!(check(|s| s.max_coarse_size = Some(4)).is_ok());
+        assert!(check(|s| s.strict_lowres = Some(30.0)).is_ok());
         for (change, option) in [
             (
                 (|s| s.initial_low_pass = Some(256.0)) as fn(&mut Settings),
@@ -127,6 +149,12 @@ mod tests {
                 "--strict_highres_exp 1000000000 Å",
             ),
             (|s| s.max_coarse_size = Some(1), "--coarse_size 1 "),
+            (|s| s.strict_lowres = Some(8.0), "--strict_lowres_exp 8 Å"),
+            (
+                |s| (s.strict_lowres, s.strict_highres) = (Some(20.0), Some(50.0)),
+                "--strict_lowres_exp 20 Å",
+            ),
+            (|s| s.mask_edge = 65.0, "--maskedge 65 "),
         ] {
             let refused = check(change).unwrap_err();
             assert_eq!(refused.code, Code::BAD_VALUE);

@@ -2,7 +2,7 @@
 
 use crate::refinement::settings::Settings;
 use crate::refinement::settings::declare::option_group;
-use crate::refinement::settings::option_values::{above_zero, file, flag};
+use crate::refinement::settings::option_values::{file, flag, real};
 use std::path::PathBuf;
 
 option_group! {
@@ -15,7 +15,7 @@ option_group! {
             "--blush" blush: bool = flag;
             "--blush_skip_spectral_trailing" skip_spectral_trailing: bool = flag;
             /// Seconds: a program that takes longer for one map is ended.
-            "--external_time_limit" time_limit: f64 = above_zero;
+            "--external_time_limit" time_limit: f64 = real;
             /// The description file.
             "--local_symmetry" local_symmetry: Option<PathBuf> = file;
         }

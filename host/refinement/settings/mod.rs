@@ -12,6 +12,7 @@ pub(crate) mod option_values;
 pub mod region_options;
 
 use crate::device::Precision;
+use crate::formats::replace;
 use crate::fourier::shape::Dimensions;
 use crate::optics::CtfFlags;
 use crate::options::{CommandLine, OptionsError};
@@ -19,8 +20,7 @@ use crate::refinement::settings::declare::option_group;
 use crate::refinement::settings::gradient_options::GradientSettings;
 use crate::refinement::settings::map_options::MapOptions;
 use crate::refinement::settings::option_values::{
-    above_zero, adaptive_fraction, below_hundred, between, count, file, flag, gpu, not_negative,
-    optional_count, particle_diameter, positive, psi_step, real, refuse, small, text,
+    count, file, flag, gpu, optional_count, order, positive, real, real_if_given, text,
 };
 use crate::refinement::settings::region_options::RegionOptions;
 use std::path::{Path, PathBuf};
@@ -33,12 +33,12 @@ option_group! {
             "--i" particles: PathBuf = |line, option| Ok(file(line, option)?.unwrap_or_default());
             /// None when not given.
             "--iter" iterations: Option<usize> = optional_count;
-            "--auto_iter_max" auto_iter_max: usize = |line, option| count(line, option, 0);
-            "--K" classes: usize = |line, option| count(line, option, 1);
+            "--auto_iter_max" auto_iter_max: usize = count;
+            "--K" classes: usize = count;
             /// As given; None = default 1.
             "--tau2_fudge" tau2_fudge: Option<f64> = positive;
             /// Å; None = (N − edge)·a.
-            "--particle_diameter" particle_diameter: Option<f64> = |line, _| particle_diameter(line);
+            "--particle_diameter" particle_diameter: Option<f64> = positive;
             "--zero_mask" zero_mask: bool = flag;
             "--flatten_solvent" flatten_solvent: bool = flag;
             "--solvent_mask" solvent_mask: Option<PathBuf> = file;
@@ -70,40 +70,28 @@ option_group! {
             /// Pixel size for old particle files.
             "--angpix" pixel_size: Option<f64> = positive;
             /// Å: initial σ of offsets.
-            "--offset" initial_sigma_offset: f64 = not_negative;
+            "--offset" initial_sigma_offset: f64 = real;
             "--firstiter_cc" first_iteration_cc: bool = flag;
             "--always_cc" always_cc: bool = flag;
             /// Å.
             "--ini_high" initial_low_pass: Option<f64> = positive;
-            "--oversampling" oversampling: u32
-                = |line, option| small(line, option, 0..=5, "it must lie between 0 and 5");
+            "--oversampling" oversampling: u32 = order;
             /// None when not given (default 2).
-            "--healpix_order" healpix_order: Option<u32> = |line, option| {
-                let order = || small(line, option, 0..=9, "it must lie between 0 and 9");
-                line.was_given(option).then(order).transpose()
-            };
+            "--healpix_order" healpix_order: Option<u32>
+                = |line, option| line.was_given(option).then(|| order(line, option)).transpose();
             /// Degrees.
-            "--psi_step" psi_step: Option<f64> = |line, _| psi_step(line);
+            "--psi_step" psi_step: Option<f64> = positive;
             "--limit_tilt" limit_tilt: f64 = real;
             /// One name, or one per class separated by commas.
             "--sym" symmetry: String = text;
             /// Pixels; None when not given (default 6).
-            "--offset_range" offset_range: Option<f64> = |line, option| {
-                let range = || not_negative(line, option);
-                line.was_given(option).then(range).transpose()
-            };
+            "--offset_range" offset_range: Option<f64> = real_if_given;
             /// Pixels; None when not given (default 2).
-            "--offset_step" offset_step: Option<f64> = |line, option| {
-                let reason = "steps of translations lie between 0.01 and 1000 pixels";
-                let step = || between(line, option, 0.01, 1000.0, reason);
-                line.was_given(option).then(step).transpose()
-            };
-            "--perturb" perturbation: f64
-                = |line, option| between(line, option, 0.0, 1.0, "it must lie between 0 and 1");
+            "--offset_step" offset_step: Option<f64> = real_if_given;
+            "--perturb" perturbation: f64 = real;
             "--auto_refine" auto_refine: bool = flag;
             "--auto_sampling" auto_sampling: bool = flag;
-            "--auto_local_healpix_order" auto_local_healpix_order: u32
-                = |line, option| small(line, option, 0..=99, "it must lie between 0 and 99");
+            "--auto_local_healpix_order" auto_local_healpix_order: u32 = order;
             /// Name of the group whose mates are searched.
             "--relax_sym" relaxed_symmetry: Option<String> = |line, _| Ok(local_search::relaxed_group(line));
             "--skip_align" skip_align: bool = flag;
@@ -112,36 +100,34 @@ option_group! {
             "--auto_resol_angles" auto_resol_angles: bool = flag;
             "--allow_coarser_sampling" allow_coarser_sampling: bool = flag;
             /// Degrees (0 = off).
-            "--minimum_angular_sampling" minimum_angular_sampling: f64
-                = |line, option| Ok(line.real(option).max(0.0));
+            "--minimum_angular_sampling" minimum_angular_sampling: f64 = real;
             /// Degrees (0 = off).
-            "--maximum_angular_sampling" maximum_angular_sampling: f64
-                = |line, option| Ok(line.real(option).max(0.0));
+            "--maximum_angular_sampling" maximum_angular_sampling: f64 = real;
             /// Å².
-            "--min_sigma2_offset" min_sigma2_offset: f64 = not_negative;
+            "--min_sigma2_offset" min_sigma2_offset: f64 = real;
             "--ctf" ctf: bool = flag;
             "--ctf_uncorrected_ref" ctf_uncorrected_reference: bool = flag;
             /// 0 = all cores.
-            "--j" threads: usize = |line, option| count(line, option, 0);
-            "--pool" pool: usize = |line, option| count(line, option, 1);
+            "--j" threads: usize = count;
+            "--pool" pool: usize = count;
             /// Value ("" = automatic), or `--mode 1`; None = CPU.
             "--gpu" gpu: Option<String> = gpu;
             /// Bytes.
             "--gpu_memory" gpu_memory: Option<u64> = |line, option| Ok(line.bytes(option));
             "--gpu_precision" gpu_precision: Precision = |line, option| {
                 let precision = Precision::parse(line.text(option));
-                precision.ok_or_else(|| refuse(line, option, "it is single, tf32x3 or tf32"))
+                precision.ok_or_else(|| line.impossible(option, "it is single, tf32x3 or tf32"))
             };
             /// Shares and batches depend on neither speed nor free memory.
             "--deterministic" deterministic: bool = flag;
             /// Sums over cards go through the host.
             "--no_nccl" no_nccl: bool = flag;
             /// MB.
-            "--free_gpu_memory" free_gpu_memory: u64 = |line, option| Ok(count(line, option, 0)? as u64);
+            "--free_gpu_memory" free_gpu_memory: u64 = |line, option| Ok(line.count(option) as u64);
             "--preread_images" preread_images: bool = flag;
             "--scratch_dir" scratch_dir: Option<PathBuf> = file;
             /// GB.
-            "--keep_free_scratch" keep_free_scratch: f64 = not_negative;
+            "--keep_free_scratch" keep_free_scratch: f64 = real;
             "--reuse_scratch" reuse_scratch: bool = flag;
             "--keep_scratch" keep_scratch: bool = flag;
             "--fast_subsets" fast_subsets: bool = flag;
@@ -150,17 +136,16 @@ option_group! {
             /// None = from the clock.
             "--random_seed" random_seed: Option<u32>
                 = |line, option| Ok(u32::try_from(line.integer(option)).ok());
-            "--pad" padding: f64
-                = |line, option| between(line, option, 1.0, 8.0, "it must lie between 1 and 8");
+            "--pad" padding: f64 = real;
             /// Pixels.
             "--coarse_size" max_coarse_size: Option<usize> = optional_count;
-            "--adaptive_fraction" adaptive_fraction: f64 = |line, _| adaptive_fraction(line);
+            "--adaptive_fraction" adaptive_fraction: f64 = real;
             "--maxsig" max_significant: Option<usize> = optional_count;
             /// Pixels.
-            "--maskedge" mask_edge: f64 = not_negative;
+            "--maskedge" mask_edge: f64 = real;
             "--fix_sigma_noise" fix_sigma_noise: bool = flag;
             "--fix_sigma_offset" fix_sigma_offset: bool = flag;
-            "--incr_size" increment_size: usize = |line, option| count(line, option, 0);
+            "--incr_size" increment_size: usize = count;
             /// Å.
             "--strict_highres_exp" strict_highres: Option<f64> = positive;
             /// Å.
@@ -170,19 +155,18 @@ option_group! {
             "--solvent_correct_fsc" solvent_correct_fsc: bool = flag;
             "--skip_maximize" skip_maximize: bool = flag;
             "--nr_parts_sigma2noise" noise_particles: usize
-                = |line, option| Ok(optional_count(line, option)?.unwrap_or(1000));
+                = |line, option| Ok(line.optional_count(option).unwrap_or(1000));
             /// Per cent; None: images that cannot be used end the run.
-            "--reject_limit" reject_limit: Option<f64>
-                = |line, option| Ok(Some(below_hundred(line, option)?).filter(|limit| *limit > 0.0));
+            "--reject_limit" reject_limit: Option<f64> = positive;
             /// Number of gridding iterations; None = direct division.
             "--dont_skip_gridding" gridding_iterations: Option<usize> = |line, option| {
-                let iterations = count(line, "--gridding_iter", 1)?;
+                let iterations = line.count("--gridding_iter");
                 Ok(line.flag(option).then_some(iterations))
             };
             "--no_map" no_map: bool = flag;
-            "--sigma2_fudge" sigma2_fudge: f64 = above_zero;
+            "--sigma2_fudge" sigma2_fudge: f64 = real;
             /// Shells.
-            "--minres_map" minres_map: usize = |line, option| count(line, option, 0);
+            "--minres_map" minres_map: usize = count;
             /// Å.
             "--abort_at_resolution" abort_at_resolution: Option<f64> = positive;
             "--accuracy_current_size" accuracy_current_size: bool = flag;
@@ -293,6 +277,13 @@ impl Settings {
                 mask.display()
             ));
         }
+        let [finest, coarsest] = [self.minimum_angular_sampling, self.maximum_angular_sampling];
+        if coarsest > 0.0 && finest > coarsest {
+            return refuse(&format!(
+                "--minimum_angular_sampling {finest} keeps the sampling from getting as fine as --maximum_angular_sampling {coarsest} \
+                 wants it; give a smaller first or a larger second one"
+            ));
+        }
         if self.solvent_mask2.is_some() && self.solvent_mask.is_none() {
             return refuse("--solvent_mask2 is a second mask and needs --solvent_mask, the first");
         }
@@ -345,14 +336,19 @@ impl Settings {
             let folder = folder.to_owned();
             return Err(OptionsError::OutputFolderMissing { folder, root });
         }
+        let unwritable = |source| OptionsError::OutputFolderNotWritable {
+            folder: folder.to_owned(),
+            root: root.clone(),
+            source,
+        };
+        if replace::is_of_the_kernel(folder) {
+            let text = "the kernel shows devices and processes there, which is no disk";
+            return Err(unwritable(std::io::Error::other(text)));
+        }
         let probe = folder.join(format!(".relion_refine_{}.tmp", std::process::id()));
         std::fs::write(&probe, b"writable?")
             .and_then(|()| std::fs::remove_file(&probe))
-            .map_err(|source| OptionsError::OutputFolderNotWritable {
-                folder: folder.to_owned(),
-                root,
-                source,
-            })
+            .map_err(unwritable)
     }
 }
 

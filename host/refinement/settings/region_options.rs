@@ -19,7 +19,7 @@ option_group! {
             /// The gold-standard FSC is that of the half maps under this mask.
             "--fsc_mask" fsc_mask: Option<PathBuf> = file;
             /// Iterations of an auto-refinement between convergence and the last, joined one.
-            "--extra_iter" extra_iterations: usize = |line, option| count(line, option, 0);
+            "--extra_iter" extra_iterations: usize = count;
         }
         others {}
         groups {}

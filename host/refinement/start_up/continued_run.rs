@@ -42,7 +42,7 @@ pub fn resumed(
     drop_corrected_ctf(&mut settings, &particles.optics, console);
     check_ctf(&settings, &particles, console)?;
     let (box_size, pixel_size) = (models[0].box_size, models[0].pixel_size);
-    lengths::check_resolutions(&settings, box_size as f64 * pixel_size)?;
+    lengths::check_resolutions(&settings, box_size, box_size as f64 * pixel_size)?;
     let diameter = lengths::particle_diameter(&settings, box_size, pixel_size, console)?;
     disable_scale_of_one_group(&mut settings, &particles, console);
     let images = open_images(&particles, settings.preread_images, ranks)?;

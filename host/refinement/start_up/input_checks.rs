@@ -79,7 +79,7 @@ pub(crate) fn read_input(
         console,
         local_search::coarse_offsets(&settings, pixel_size).as_slice(),
     );
-    lengths::check_resolutions(&settings, box_size as f64 * pixel_size)?;
+    lengths::check_resolutions(&settings, box_size, box_size as f64 * pixel_size)?;
     settings.classes = references[0].maps.len();
     let dimensions = references[0].dimensions();
     if dimensions == Dimensions::Two {

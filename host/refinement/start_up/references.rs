@@ -225,6 +225,7 @@ fn read_map(
     };
     let map = map.data.mapv(f64::from);
     map_checks::contrast(path, &map)?;
+    map_checks::grey_scale(path, &map, "reference", map_checks::GREYS)?;
     warnings.extend(map_checks::centre(path, "reference", &map));
     Ok((map, own))
 }

@@ -109,6 +109,7 @@ fn unwanted_map(
         "Give a map whose values are all numbers",
     )?;
     let map = file.data.mapv(f64::from);
+    map_checks::grey_scale(path, &map, "map", map_checks::GREYS)?;
     match map_checks::contrast(path, &map) {
         Ok(()) => Ok(map),
         Err(_) => Err(Code::MAP_VALUES

@@ -124,7 +124,7 @@ pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
     let is_c1 = group.order() == 1;
     let candidates = choice::candidates(&settings.input, settings.choice, is_c1)?;
     for candidate in &candidates {
-        check_output(&[&candidate.path], &settings.output)?;
+        check_output(&[&candidate.path, &settings.input], &settings.output)?;
     }
     if is_c1 {
         let candidate = &candidates[0];

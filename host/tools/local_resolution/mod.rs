@@ -92,6 +92,7 @@ pub fn run(
     local: &LocalSettings,
 ) -> Result<LocalResolution, PostprocessError> {
     let inputs = Inputs::read(settings)?;
+    inputs.check_outputs(settings, &["_locres.mrc", "_locres_filtered.mrc"])?;
     let found = measure(settings, local, &inputs)?;
     output::write(settings, &found, inputs.pixel_size)?;
     Ok(found)

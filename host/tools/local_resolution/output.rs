@@ -4,8 +4,8 @@ use super::{LocalResolution, Point};
 use crate::formats::mrc::write_map;
 use crate::formats::star::{Document, Table, Value};
 use crate::tools::postprocess::{
-    Curve, Drawing, PostprocessError, PostprocessSettings, eps, make_folder, pdf,
-    resolution_of_shell, with, write_file,
+    Curve, Drawing, PostprocessError, PostprocessSettings, eps, pdf, resolution_of_shell, with,
+    write_file,
 };
 
 /// Bars of the histogram.
@@ -18,7 +18,6 @@ pub fn write(
     pixel_size: f64,
 ) -> Result<(), PostprocessError> {
     let root = &settings.output;
-    make_folder(root)?;
     for (suffix, map) in [
         ("_locres.mrc", &found.resolution),
         ("_locres_filtered.mrc", &found.filtered),

@@ -14,6 +14,7 @@ use crate::formats::mrc::{Map, MrcError, write_map};
 use crate::formats::replace::check_output;
 use crate::fourier::masks::low_pass;
 use crate::fourier::shells::round;
+use crate::model::map_checks;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
@@ -92,8 +93,16 @@ impl Made {
 pub fn run(settings: &MaskSettings) -> Result<Made, MaskError> {
     let mut warnings = Vec::new();
     check(settings)?;
-    if let Origin::Map { map, .. } = &settings.origin {
-        check_output(&[map], &settings.output)?;
+    match &settings.origin {
+        Origin::Map { map, second, .. } => {
+            let second = second.as_ref().map(|(_, map)| map.as_path());
+            let inputs: Vec<&Path> = second.into_iter().chain([map.as_path()]).collect();
+            check_output(&inputs, &settings.output)?;
+        }
+        Origin::Shell { box_size, .. } => {
+            check_output(&[], &settings.output)?;
+            map_checks::fits([*box_size; 3])?;
+        }
     }
     let (mut mask, pixel_size) = match &settings.origin {
         Origin::Map { map, .. } => from_map(settings, map, &mut warnings)?,

@@ -1,9 +1,10 @@
 //! Inputs of post-processing and local resolution: two half maps, their pixel size, a mask.
 
-use super::{PostprocessError, PostprocessSettings};
+use super::{PostprocessError, PostprocessSettings, with};
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::Map;
+use crate::formats::replace::check_output;
 use crate::tools::density;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
@@ -59,6 +60,21 @@ impl Inputs {
     /// Returns the mean of the half maps.
     pub fn average(&self) -> Array3<f64> {
         (&self.halves[0] + &self.halves[1]) * 0.5
+    }
+
+    /// Refuses outputs (the root with these endings) that are inputs.
+    pub fn check_outputs(
+        &self,
+        settings: &PostprocessSettings,
+        suffixes: &[&str],
+    ) -> Result<(), PostprocessError> {
+        let mut files = vec![settings.half1.as_path(), &self.half2];
+        files.extend(settings.mask.as_deref());
+        files.extend(settings.mtf.as_deref());
+        for suffix in suffixes {
+            check_output(&files, &with(&settings.output, suffix))?;
+        }
+        Ok(())
     }
 }
 

@@ -17,12 +17,11 @@ pub use filter::GuinierFit;
 pub(super) use filter::{Treatment, edge, fsc_weights};
 pub(super) use inputs::Inputs;
 pub use output::mass_inside;
-pub(super) use output::{fraction, make_folder, with, write_map_pair};
+pub(super) use output::{fraction, with, write_map_pair};
 pub(super) use phases::randomise_phases_of_both;
 
 use crate::errors::{Code, Coded, Message};
 use crate::formats::mrc::MrcError;
-use crate::formats::replace::check_output;
 use crate::formats::star::StarError;
 use crate::fourier::fft::{forward3, inverse3};
 use crate::maximization::MaximizationError;
@@ -178,12 +177,7 @@ pub struct Postprocessed {
 /// A file cannot be read or written, maps do not fit each other, or the sharpening cannot be estimated.
 pub fn run(settings: &PostprocessSettings) -> Result<Postprocessed, PostprocessError> {
     let inputs = Inputs::read(settings)?;
-    for suffix in [".mrc", "_masked.mrc"] {
-        check_output(
-            &[&settings.half1, &inputs.half2],
-            &with(&settings.output, suffix),
-        )?;
-    }
+    inputs.check_outputs(settings, &[".mrc", "_masked.mrc", ".star"])?;
     let (n, pixel_size) = (inputs.n(), inputs.pixel_size);
     let mask = inputs.mask.as_ref();
     let mut warnings = inputs.warnings.clone();

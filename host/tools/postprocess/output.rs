@@ -12,17 +12,6 @@ pub fn with(root: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", root.display()))
 }
 
-/// Makes the folder of an output root where there is none.
-pub fn make_folder(root: &Path) -> Result<(), PostprocessError> {
-    match root.parent().filter(|f| !f.as_os_str().is_empty()) {
-        Some(folder) => std::fs::create_dir_all(folder).map_err(|source| PostprocessError::Write {
-            path: folder.display().to_string(),
-            source,
-        }),
-        None => Ok(()),
-    }
-}
-
 /// Write `<o><name>.mrc` and, with a mask, `<o><name>_masked.mrc`.
 pub fn write_map_pair(
     root: &Path,
@@ -31,7 +20,6 @@ pub fn write_map_pair(
     mask: Option<&Array3<f64>>,
     pixel_size: f64,
 ) -> Result<(), PostprocessError> {
-    make_folder(root)?;
     let single = |m: &Array3<f64>| m.mapv(|v| v as f32);
     write_map(
         &with(root, &format!("{name}.mrc")),

@@ -114,7 +114,9 @@ pub fn run(
     progress: impl FnMut(usize, usize),
 ) -> Result<Reconstructed, ReconstructError> {
     settings.check()?;
-    check_output(&[&settings.input], &settings.output)?;
+    let mut inputs = vec![settings.input.as_path()];
+    inputs.extend(settings.fsc.as_deref());
+    check_output(&inputs, &settings.output)?;
     let group = PointGroup::parse(&settings.symmetry)?;
     let set = read_particles(settings)?;
     let chosen = chosen(settings, &set)?;
@@ -134,6 +136,8 @@ pub fn run(
         None => None,
     };
     let images = ImageStore::open(&set, false)?;
+    let stacks: Vec<&Path> = images.stacks().collect();
+    check_output(&stacks, &settings.output)?;
     let source = Source {
         set: &set,
         images: &images,
@@ -216,24 +220,12 @@ fn read_particles(settings: &ReconstructSettings) -> Result<ParticleSet, Dataset
 
 /// Returns the particles of the half-set and class that are asked for.
 fn chosen(settings: &ReconstructSettings, set: &ParticleSet) -> Result<Vec<usize>, Message> {
-    let at = settings.input.display();
-    let need = |what: &str, label: &str, code: Code| {
-        match set.has_column(label) {
-        true => Ok(()),
-        false => Err(code.says(format!(
-            "{at}: {what} needs the column {label}, which the particle table does not have; give the _data.star file of the \
-             refinement that found it"
-        ))),
-    }
-    };
-    for label in ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"] {
-        need("a reconstruction", label, Code::MISSING_POSES)?;
-    }
+    set.require_poses("a reconstruction")?;
     if settings.half.is_some() {
-        need("--subset", "rlnRandomSubset", Code::STAR_CONTENT)?;
+        set.require("--subset", "rlnRandomSubset", Code::STAR_CONTENT)?;
     }
     if settings.class.is_some() {
-        need("--class", "rlnClassNumber", Code::STAR_CONTENT)?;
+        set.require("--class", "rlnClassNumber", Code::STAR_CONTENT)?;
     }
     let particles = set.particles.iter().enumerate();
     let chosen: Vec<usize> = particles
@@ -244,8 +236,9 @@ fn chosen(settings: &ReconstructSettings, set: &ParticleSet) -> Result<Vec<usize
     match chosen.is_empty() {
         false => Ok(chosen),
         true => Err(Code::NO_PARTICLES.says(format!(
-            "{at}: none of the {} particles is in the half-set and class of --subset and --class; look at rlnRandomSubset and \
+            "{}: none of the {} particles is in the half-set and class of --subset and --class; look at rlnRandomSubset and \
              rlnClassNumber",
+            settings.input.display(),
             set.particles.len()
         ))),
     }

@@ -30,6 +30,7 @@ pub use watch::watch;
 
 use crate::errors::{Code, Coded, Message};
 use crate::formats::mrc::MrcError;
+use crate::formats::replace::{Content, check_kind};
 use crate::formats::star::{StarError, replace_file};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -102,6 +103,8 @@ pub fn write(wanted: Wanted, refresh: Option<u64>) -> Result<Written, ReportErro
     );
     let refresh = refresh.filter(|_| !state.has_ended());
     let text = page::html(&run, state, now, refresh)?;
+    check_kind(&path, Content::Page)
+        .map_err(|e| Message::unwritten("the page", &e).about(path.display()))?;
     replace_file(&path, |out| std::io::Write::write_all(out, text.as_bytes()))?;
     Ok(Written {
         page: path,

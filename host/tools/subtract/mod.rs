@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 /// Images that are worked on at a time.
 const BATCH: usize = 512;
+/// Particle file that is written.
+const TABLE: &str = "particles_subtracted.star";
 
 wrapping_error! {
     /// Error of a subtraction: on which file or particle, why, what to try.
@@ -95,7 +97,7 @@ pub fn run(
     };
     let wanted = Wanted {
         ignore_class: settings.ignore_class,
-        centre: centre(settings, mask.as_ref())?,
+        centre: centre(settings, mask.as_ref(), run.models[0].box_size)?,
         // Boxes are even.
         new_box: settings.new_box.map(|n| n - n % 2),
     };
@@ -105,6 +107,7 @@ pub fn run(
         need_ctf: run.ctf,
     };
     let set = ParticleSet::read(data, &options)?;
+    set.require_poses("a subtraction")?;
     let images = ImageStore::open(&set, false)?;
     warnings.extend(set.warnings.iter().chain(images.warnings()).cloned());
     let signal = Signal::new(&run, mask.as_ref());
@@ -112,7 +115,14 @@ pub fn run(
     std::fs::create_dir_all(&folder).map_err(|e| {
         Code::CANNOT_WRITE.says(format!("cannot make the folder {}: {e}", folder.display()))
     })?;
-    let sources: Vec<&Path> = images.stacks().collect();
+    let stack_of = |group: usize| folder.join(format!("subtracted_opticsgroup{}.mrcs", group + 1));
+    let mut sources: Vec<&Path> = images.stacks().collect();
+    sources.extend([data.as_path(), &settings.optimiser]);
+    // All of them before the first is written.
+    for name in (0..set.optics.len()).map(stack_of) {
+        check_output(&sources, &name)?;
+    }
+    check_output(&sources, &settings.folder.join(TABLE))?;
     let mut made = NewParticles::new(&set, &settings.folder);
     for group in 0..set.optics.len() {
         let of_group = |p: &&crate::dataset::Particle| p.optics_group == group;
@@ -126,12 +136,11 @@ pub fn run(
             continue;
         }
         let subtraction = GroupSubtraction::new(&run, &signal, &set, group, wanted)?;
-        let name = folder.join(format!("subtracted_opticsgroup{}.mrcs", group + 1));
+        let name = stack_of(group);
         let mode = match settings.half_precision {
             true => StackMode::Float16,
             false => StackMode::Float32,
         };
-        check_output(&sources, &name)?;
         let pixel_size = set.optics[group].pixel_size;
         let mut stack =
             StackWriter::create(&name, subtraction.new_box, members.len(), pixel_size, mode)?;
@@ -187,13 +196,21 @@ fn keep_mask(
     Ok(mask.map.data.mapv(f64::from))
 }
 
-/// Returns the new centre, voxels from the centre of the map (x, y, z).
+/// Returns the new centre, voxels from the centre of the map (x, y, z), which has so many voxels a side.
 fn centre(
     settings: &SubtractSettings,
     mask: Option<&Array3<f64>>,
+    side: usize,
 ) -> Result<Option<[f64; 3]>, Message> {
     match (settings.centre, mask) {
         (Centre::Kept, _) => Ok(None),
+        (Centre::At(centre), _) if centre.iter().any(|c| c.abs() > side as f64 / 2.0) => {
+            let [x, y, z] = centre;
+            Err(Code::BAD_VALUE.says(format!(
+                "the new centre ({x}, {y}, {z}) of --center_x, --center_y and --center_z lies outside the map of {side} voxels a \
+                 side: it is in voxels from the centre of the map. Give smaller numbers."
+            )))
+        }
         (Centre::At(centre), _) => Ok(Some(centre)),
         (Centre::Mask, Some(mask)) => {
             let (mut moment, mut all) = ([0.0; 3], 0.0);
@@ -264,7 +281,7 @@ impl<'a> NewParticles<'a> {
                 optics.set(row, "rlnImageSize", Value::Integer(new_box as i64));
             }
         }
-        let path = self.folder.join("particles_subtracted.star");
+        let path = self.folder.join(TABLE);
         let document = Document {
             tables: vec![optics, particles],
             ..Document::default()

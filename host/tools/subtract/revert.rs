@@ -5,6 +5,7 @@ use crate::dataset::{ParticleSet, ReadOptions};
 use crate::errors::Code;
 use crate::formats::file_name::ImageName;
 use crate::formats::mrc::{MrcError, StackReader};
+use crate::formats::replace::check_output;
 use crate::formats::star::{Document, Value};
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,7 @@ pub fn revert(input: &Path, folder: &Path) -> Result<PathBuf, SubtractError> {
         Code::CANNOT_WRITE.says(format!("cannot make the folder {}: {e}", folder.display()))
     })?;
     let path = folder.join("original.star");
+    check_output(&[input], &path)?;
     let document = Document {
         tables: vec![optics, particles],
         ..Document::default()

@@ -2,8 +2,10 @@
 
 use crate::dataset::ParticleSet;
 use crate::errors::Code;
+use crate::formats::star::Table;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
+use crate::options::{self, Range};
 use crate::refinement::checkpoint::resume::ResumeError;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +60,74 @@ pub fn directions(models: &[Model], grid: &Sampling, path: &Path) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Columns of an optimiser file, each with the option whose range its number lies in.
+const OF_OPTIONS: [(&str, &str); 5] = [
+    ("rlnAdaptiveOversampleOrder", "--oversampling"),
+    ("rlnAdaptiveOversampleFraction", "--adaptive_fraction"),
+    (
+        "rlnAutoLocalSearchesHealpixOrder",
+        "--auto_local_healpix_order",
+    ),
+    ("rlnIncrementImageSize", "--incr_size"),
+    ("rlnWidthMaskEdge", "--maskedge"),
+];
+
+/// Columns of a sampling file: offsets in Å, steps and limits of angles in degrees. RELION's own files may hold more than its
+/// options allow here.
+pub const OF_SAMPLING: [(&str, Range); 5] = [
+    ("rlnOffsetRange", OFFSET),
+    ("rlnOffsetStep", STEP),
+    (
+        "rlnPsiStep",
+        Range::between(0.001, 360.0).or(&[-1.0], "by the order of the directions"),
+    ),
+    ("rlnTiltAngleLimit", Range::between(-180.0, 180.0)),
+    ("rlnSamplingPerturbFactor", Range::between(0.0, 10.0)),
+];
+
+/// Columns of our own table.
+pub const OF_STATE: [(&str, Range); 3] = [
+    ("gerelionOffsetRange", OFFSET),
+    ("gerelionOffsetStep", STEP),
+    ("gerelionPerturbation", Range::between(-100.0, 100.0)),
+];
+
+const OFFSET: Range = Range::between(0.0, 100_000.0);
+const STEP: Range = Range::between(0.001, 100_000.0);
+
+/// Checks that numbers of a table, as far as it has them, are possible ones.
+pub fn numbers<'a>(
+    table: &Table,
+    path: &Path,
+    columns: impl IntoIterator<Item = (&'a str, Range)>,
+) -> Result<(), ResumeError> {
+    for (label, range) in columns {
+        if !table.has(label) {
+            continue;
+        }
+        let value = table.real(0, label)?;
+        if !range.holds(value) {
+            return Err(Code::RUN_FILES_DIFFER
+                .says(format!(
+                    "{}: {label} is {value}; {}. Restore the file, or continue from an earlier iteration.",
+                    path.display(),
+                    range.rule("")
+                ))
+                .into());
+        }
+    }
+    Ok(())
+}
+
+/// Checks the columns of an optimiser file that hold options.
+pub fn option_values(table: &Table, path: &Path) -> Result<(), ResumeError> {
+    let range = |option: &str| options::table::find(option).map(|entry| entry.range);
+    let columns = OF_OPTIONS
+        .into_iter()
+        .filter_map(|(label, option)| Some((label, range(option)?)));
+    numbers(table, path, columns)
 }
 
 /// Particles belong to the classes of the model, or to none yet.

@@ -74,6 +74,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     let iteration = optimiser::check(table, path)?;
     let mut notices = Vec::new();
     let command_line = document.header.get(1).map_or("", |line| line.trim());
+    checks::option_values(table, path)?;
     let optimiser::Stored {
         mut settings,
         mut state,
@@ -116,6 +117,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     let mut order_iteration = iteration + 1;
     settings.symmetry = grid.symmetry.name().to_string();
     if let Some(table) = ours {
+        checks::numbers(table, path, checks::OF_STATE)?;
         let exact = gerelion_state::read(table, &mut settings, &mut state)?;
         grid = exact_grid(grid, &exact, settings.relaxed_symmetry.as_deref(), path)?;
         order_iteration = exact.order_iteration;

@@ -225,6 +225,7 @@ impl ModelFile<'_> {
         let advice = "Restore it, or continue from an earlier iteration";
         map_checks::finite(&path, &map.data, "reference", advice)?;
         let map = map.data.mapv(f64::from);
+        map_checks::grey_scale(&path, &map, "reference", map_checks::OWN_GREYS)?;
         if map.dim() != (self.dimensions.sections(box_size), box_size, box_size) {
             return refuse(
                 Code::RUN_FILES_DIFFER,

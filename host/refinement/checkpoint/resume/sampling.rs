@@ -5,7 +5,7 @@ use crate::formats::star::{Document, Table};
 use crate::geometry::sampling::Sampling;
 use crate::geometry::symmetry::PointGroup;
 use crate::refinement::checkpoint::OriginalSampling;
-use crate::refinement::checkpoint::resume::ResumeError;
+use crate::refinement::checkpoint::resume::{ResumeError, checks};
 use crate::refinement::checkpoint::sampling_star::{DIRECTIONS, General, Grid};
 use std::path::Path;
 
@@ -23,7 +23,9 @@ pub fn read(path: &Path, ours: bool) -> Result<Stored, ResumeError> {
     let document = Document::read(path)?;
     let refuse = |why: Message| Err(why.about(path.display()).into());
     let mut grid = Grid::default();
-    General::read(document.require("sampling_general")?, 0, &mut grid)?;
+    let general = document.require("sampling_general")?;
+    checks::numbers(general, path, checks::OF_SAMPLING)?;
+    General::read(general, 0, &mut grid)?;
     let original = grid.original;
     if ours && original.is_none() {
         return refuse(cut_short(
