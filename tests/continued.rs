@@ -2,7 +2,9 @@
 
 mod runs;
 
+use gerelion::formats::volume::read_map;
 use gerelion::tools::compare::{CompareOptions, compare_runs};
+use ndarray::Array3;
 use runs::{command, fixture, succeeded, work_folder};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -117,6 +119,38 @@ fn an_auto_refinement_goes_on_beyond_its_limit() {
     assert!(parts.exists("_ct2_model.star") && parts.exists("_ct2_half1_class001_unfil.mrc"));
 }
 
+/// `--join_random_halves`: the map of one iteration is that of both half-sets, as `--always_join_random_halves` gives it to each of
+/// them, under a name without a number (spec 06 §7).
+#[test]
+fn half_sets_are_joined_in_one_iteration() {
+    let run = Run::fresh("refine3d_c4", "--auto_iter_max 2");
+    let joined = |name: &str, option: &str| {
+        let root = format!("{}_{name}", run.root);
+        let output = run.continued(2, &format!("--auto_iter_max 3 {option} --o {root}"));
+        succeeded(&output);
+        (root, text(&output.stdout))
+    };
+    let (always, _) = joined("always", "--always_join_random_halves");
+    let (once, said) = joined("once", "--join_random_halves");
+    assert!(said.contains("half-sets were joined"), "{said}");
+    let map = |path: String| read_map(Path::new(&path)).unwrap().data;
+    let apart = map(format!("{}_it002_half1_class001.mrc", run.root));
+    let (both, found) = (
+        map(format!("{always}_it003_half1_class001.mrc")),
+        map(format!("{once}_class001.mrc")),
+    );
+    let square = |map: &Array3<f32>| map.iter().map(|v| f64::from(v * v)).sum::<f64>();
+    let relative = |other: &Array3<f32>| (square(&(&found - other)) / square(&found)).sqrt();
+    assert!(relative(&both) < 1e-6, "{}", relative(&both));
+    assert!(relative(&apart) > 1e-2, "{}", relative(&apart));
+    assert!(!run.exists("_once_half1_class001_unfil.mrc"));
+    assert!(!run.exists("_once_it003_optimiser.star"));
+    // They cannot be told apart again.
+    let words = ["--continue".into(), format!("{once}_optimiser.star")];
+    let said = text(&run.program(&words).stderr);
+    assert!(said.contains("GR-0701"), "{said}");
+}
+
 #[test]
 fn options_are_checked_again_and_changes_are_said() {
     let run = Run::fresh("class3d_c4", "--iter 1");
@@ -138,6 +172,7 @@ fn options_are_checked_again_and_changes_are_said() {
         ("--iter 2 --particle_diameter 1000", "--particle_diameter"),
         ("--iter 2 --solvent_mask none.mrc", "GR-0201: none.mrc"),
         ("--iter two", "GR-0103: --iter"),
+        ("--iter 2 --join_random_halves", "GR-0106"),
     ] {
         let output = run.continued(1, options);
         let said = text(&output.stderr);

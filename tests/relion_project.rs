@@ -1,5 +1,6 @@
-//! In RELION's place: the commands of a project's four job types, as RELION's interface writes them (spec 03 §4.3, 04 §16, 05 §17),
-//! run by a shell that has this program first in its PATH. The jobs are small, everything else is the interface's.
+//! In RELION's place: the commands of a project's jobs, as RELION's interface writes them (spec 03 §4.3, 04 §16, 05 §17; those after a
+//! refinement as the notes of RELION 3.1.3's jobs have them), run by a shell that has this program first in its PATH. The jobs are
+//! small, everything else is the interface's.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,6 +51,100 @@ fn job(project: &Path, folder: &str, command: &str) {
 fn assert_there(project: &Path, files: &[&str]) {
     for file in files {
         assert!(project.join(file).exists(), "{file} is missing");
+    }
+}
+
+/// A project with a refinement.
+fn refined_project() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    shell(
+        project,
+        "gerelion simulate --preset mini --n 60 --box 32 --angpix 8 --snr 0.5 --o particles",
+    );
+    job(
+        project,
+        "Refine3D/job005",
+        "`which relion_refine_mpi` --o Refine3D/job005/run --auto_refine --split_random_halves --i particles.star \
+         --ref particles_truth1.mrc --firstiter_cc --ini_high 60 --dont_combine_weights_via_disc --pool 3 --pad 2 --ctf \
+         --particle_diameter 170 --flatten_solvent --zero_mask --oversampling 1 --healpix_order 1 --auto_local_healpix_order 2 \
+         --offset_range 5 --offset_step 2 --sym C4 --low_resol_join_halves 40 --norm --scale --j 2 --pipeline_control Refine3D/job005/",
+    );
+    folder
+}
+
+#[test]
+fn jobs_after_a_refinement_run_as_the_interface_starts_them() {
+    let folder = refined_project();
+    let project = folder.path();
+    job(
+        project,
+        "MaskCreate/job006",
+        "`which relion_mask_create` --i Refine3D/job005/run_class001.mrc --o MaskCreate/job006/mask.mrc --lowpass 15 --ini_threshold 0.02 \
+         --extend_inimask 3 --width_soft_edge 3 --j 1  --pipeline_control MaskCreate/job006/",
+    );
+    assert_there(project, &["MaskCreate/job006/mask.mrc"]);
+    job(
+        project,
+        "PostProcess/job007",
+        "`which relion_postprocess` --mask MaskCreate/job006/mask.mrc --i Refine3D/job005/run_half1_class001_unfil.mrc \
+         --o PostProcess/job007/postprocess  --angpix 8 --adhoc_bfac -1000  --pipeline_control PostProcess/job007/",
+    );
+    assert_there(
+        project,
+        &[
+            "PostProcess/job007/postprocess.mrc",
+            "PostProcess/job007/postprocess_masked.mrc",
+            "PostProcess/job007/logfile.pdf",
+            "PostProcess/job007/postprocess.star",
+        ],
+    );
+    job(
+        project,
+        "LocalRes/job008",
+        "`which relion_postprocess` --locres --i Refine3D/job005/run_half1_class001_unfil.mrc --o LocalRes/job008/relion --angpix 8 \
+         --adhoc_bfac -100 --mask MaskCreate/job006/mask.mrc  --pipeline_control LocalRes/job008/",
+    );
+    assert_there(
+        project,
+        &[
+            "LocalRes/job008/histogram.pdf",
+            "LocalRes/job008/relion_locres_filtered.mrc",
+            "LocalRes/job008/relion_locres.mrc",
+        ],
+    );
+    job(
+        project,
+        "Subtract/job009",
+        "`which relion_particle_subtract` --i Refine3D/job005/run_optimiser.star --mask MaskCreate/job006/mask.mrc --o Subtract/job009/ \
+         --recenter_on_mask --new_box -1  --pipeline_control Subtract/job009/",
+    );
+    assert_there(project, &["Subtract/job009/particles_subtracted.star"]);
+    // The interface's next job reads what this one lists.
+    shell(
+        project,
+        "relion_reconstruct --i Subtract/job009/particles_subtracted.star --o subtracted.mrc --ctf",
+    );
+}
+
+/// The interface has no job for these; they are started as an external one, with its marker files, for each half-set.
+#[test]
+fn reconstructions_run_as_an_external_job_starts_them() {
+    let folder = refined_project();
+    let project = folder.path();
+    for (folder, options) in [
+        ("External/job011", "--ctf"),
+        ("External/job012", "--ewald --mask_diameter 170"),
+    ] {
+        job(
+            project,
+            folder,
+            &format!(
+                "`which relion_reconstruct` --i Refine3D/job005/run_data.star --o {folder}/run_class001.mrc --sym C4 --pad 2 {options} \
+                 --pipeline_control {folder}/"
+            ),
+        );
+        assert_there(project, &[&format!("{folder}/run_class001.mrc")]);
     }
 }
 

@@ -1,5 +1,4 @@
-//! Checks before deposition: none is raised on good maps, and most are on a set that was spoilt for them (phase-randomised FSC and
-//! local resolution are not).
+//! Checks before deposition: none is raised on good maps, and each is on a set that was spoilt for it.
 //!
 //! Half maps are reconstructed from simulated particles with their true poses, so that a test takes seconds.
 
@@ -276,14 +275,56 @@ fn a_mask_that_cuts() {
     );
 }
 
-/// Without noise the pixels are all that limits the resolution.
+/// Without noise the pixels are all that limits the resolution, and what the half maps share outside the mask is no shared noise.
 #[test]
-fn pixels_that_limit_the_resolution() {
-    let set = Refined::new("--snr inf --bfactor 0", |_, _| ());
-    let (_, checks) = set.validated("");
+fn maps_without_noise_are_limited_by_their_pixels_only() {
+    let (_, checks) = Refined::new("--snr inf --bfactor 0", |_, _| ()).validated("");
+    let expected = ["pixels against resolution"];
+    assert_eq!(named(&checks, &RAISED), expected, "{checks:#?}");
+    let independent = verdict(&checks, "half maps are independent");
+    assert_eq!(independent, Verdict::Unknown, "{checks:#?}");
+}
+
+/// A mask of the voxels that happen to be high in the noise of both half maps: it makes them correlate by itself.
+#[test]
+fn a_mask_made_of_noise() {
+    let set = Refined::new(NOISY, |_, _| ());
+    let [a, b] = [1, 2].map(|half| read_map(&set.half(half)).unwrap().data);
+    let sum = &a + &b;
+    let mut sorted: Vec<f32> = sum.iter().copied().collect();
+    sorted.sort_by(f32::total_cmp);
+    let threshold = sorted[sorted.len() * 97 / 100];
+    let mask = sum.mapv(|v| f32::from(u8::from(v > threshold)));
+    write_map(&set.0.path().join("mask.mrc"), mask.view(), PIXEL).unwrap();
+    let (_, checks) = set.validated("--mask mask.mrc");
+    let name = "phase-randomised FSC";
+    assert!(RAISED.contains(&verdict(&checks, name)), "{checks:#?}");
+}
+
+/// A core that is as good as before, in a shell of weak noise that the mask takes in: the core alone makes the FSC.
+#[test]
+fn a_resolution_that_most_of_the_map_does_not_have() {
+    let set = Refined::new("--snr 1 --bfactor 60", |_, _| ());
+    let core = 7.0;
+    set.change(|half, map| {
+        let strength = 0.02 * map.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        Array3::from_shape_fn(map.dim(), |at| match radius(at) < core {
+            true => map[at],
+            false => {
+                let index = (at.0 * BOX + at.1) * BOX + at.2;
+                let noise = gpu::random::uniform(half as u64, index as u64) - 0.5;
+                strength * noise as f32
+            }
+        })
+    });
+    let mask = Array3::from_shape_fn((BOX, BOX, BOX), |at| {
+        (4.0 - radius(at) / 5.0).clamp(0.0, 1.0) as f32
+    });
+    write_map(&set.0.path().join("mask.mrc"), mask.view(), PIXEL).unwrap();
+    let (_, checks) = set.validated("--mask mask.mrc");
     assert_eq!(
-        verdict(&checks, "pixels against resolution"),
-        Verdict::Look,
+        verdict(&checks, "local resolution"),
+        Verdict::Bad,
         "{checks:#?}"
     );
 }

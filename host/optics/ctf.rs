@@ -1,7 +1,7 @@
 //! The CTF of a particle, and the aberrations of its optics group (spec 01 §3.7).
 
 use super::zernike::Polynomial;
-use super::{CtfFlags, OpticsError, wavelength};
+use super::{CtfFlags, OpticsError, rows, wavelength};
 use crate::dataset::{CtfFields, OpticsGroup};
 use crate::errors::Code;
 use gpu::ctf::{self, CtfCoefficients};
@@ -55,20 +55,47 @@ impl Ctf {
         ctf::value(coefficients, f64::from(x), f64::from(y), phase)
     }
 
-    /// i·e^{iγ} = −sin γ + i·cos γ at Fourier pixel (x, y), which the image is multiplied by to see one side of the Ewald sphere:
-    /// neither damping nor factor (spec 06 §8.3). None for images that are CTF corrected.
-    pub fn wave(&self, x: i32, y: i32) -> Option<Complex64> {
-        let plain = CtfCoefficients {
-            damping: 0.0,
-            scale: 1.0,
-            flags: 0,
-            ..self.coefficients?
+    /// Returns C at the Fourier pixels (0…`width` − 1, `y`), as [`Self::value`] has it up to rounding, and faster.
+    pub fn row(&self, y: i32, width: usize) -> Vec<f64> {
+        let Some(coefficients) = &self.coefficients else {
+            return vec![1.0; width];
         };
-        let aberration = self.aberration(x, y).unwrap_or(0.0);
-        // −sin(γ − π/2) = cos γ.
-        let [minus_sin, cos] = [0.0, FRAC_PI_2]
-            .map(|back| ctf::value(&plain, f64::from(x), f64::from(y), aberration - back));
-        Some(Complex64::new(minus_sin, cos))
+        let mut row = self.aberrations(y, width);
+        pulp::Arch::new().dispatch(rows::Values {
+            coefficients,
+            y,
+            row: &mut row,
+        });
+        row
+    }
+
+    /// Returns i·e^{iγ} = −sin γ + i·cos γ at the Fourier pixels (0…`width` − 1, `y`), which the image is multiplied by to see one
+    /// side of the Ewald sphere: neither damping nor factor (spec 06 §8.3). 1 for images that are CTF corrected.
+    pub fn waves(&self, y: i32, width: usize) -> Vec<Complex64> {
+        let Some(coefficients) = &self.coefficients else {
+            return vec![Complex64::new(1.0, 0.0); width];
+        };
+        let mut row: Vec<Complex64> = self
+            .aberrations(y, width)
+            .into_iter()
+            .map(Complex64::from)
+            .collect();
+        pulp::Arch::new().dispatch(rows::Waves {
+            coefficients,
+            y,
+            row: &mut row,
+        });
+        row
+    }
+
+    /// Phases of symmetric aberrations of a row; 0 without aberrations.
+    fn aberrations(&self, y: i32, width: usize) -> Vec<f64> {
+        match &self.aberration {
+            Some((sum, frequency)) => (0..width as i32)
+                .map(|x| frequency.evaluate(sum, x, y))
+                .collect(),
+            None => vec![0.0; width],
+        }
     }
 
     /// Returns the same CTF without its B-factor.
@@ -344,6 +371,29 @@ mod tests {
         assert_eq!(corrected.value(9, -4), 1.0);
     }
 
+    /// Rows hold the values of single pixels, whatever the flags.
+    #[test]
+    fn rows_hold_the_values_of_pixels() {
+        let mut aberrant = group();
+        aberrant.even_zernike = vec![0.0, 0.3, 0.1, -0.2, 0.05, 0.0, 0.1, 0.0, 0.02];
+        let with = |bit: u32| CtfFlags {
+            intact_first_peak: bit == 1,
+            phase_flipped: bit == 2,
+            only_flip_phases: bit == 3,
+        };
+        for group in [group(), aberrant] {
+            for flags in (0..4).map(with) {
+                let ctf = Ctf::new(&fields(), &group, flags).unwrap();
+                for y in [-63, -7, 0, 11, 64] {
+                    for (x, value) in ctf.row(y, 65).into_iter().enumerate() {
+                        let expected = ctf.value(x as i32, y);
+                        assert!((value - expected).abs() < 1e-11, "{flags:?} {x} {y}");
+                    }
+                }
+            }
+        }
+    }
+
     /// The wave has length 1, its real part is the undamped CTF, and a quarter turn of phase makes the CTF its imaginary part.
     #[test]
     fn the_wave_holds_the_ctf() {
@@ -354,7 +404,7 @@ mod tests {
         };
         let turned = Ctf::new(&turned, &group(), CtfFlags::default()).unwrap();
         for (x, y) in [(0, 0), (9, -4), (31, 60)] {
-            let wave = ctf.wave(x, y).unwrap();
+            let wave = ctf.waves(y, 64)[x as usize];
             assert!((wave.norm() - 1.0).abs() < 1e-12);
             assert!((0.9 * wave.re - ctf.undamped().value(x, y)).abs() < 1e-12);
             assert!((0.9 * wave.im - turned.undamped().value(x, y)).abs() < 1e-12);

@@ -4,6 +4,7 @@ mod ctf;
 mod demodulation;
 pub mod mtf;
 pub mod plausible;
+mod rows;
 mod zernike;
 
 pub use ctf::{Ctf, antisymmetric_phase};

@@ -152,7 +152,7 @@ fn iterate(
             });
         }
         run_events::iteration_done(console, job, begin.elapsed().as_secs_f64());
-        if job.state.converged {
+        if job.state.converged || job.settings.maps.join_halves {
             lead(&ranks, || writer.wait())?;
             return finish(job, &ranks, console);
         }
@@ -228,10 +228,12 @@ fn lead(ranks: &Ranks, work: impl FnOnce() -> Result<(), RunError>) -> Result<()
     agree(ranks, result)
 }
 
+/// Writes the files without a number of the joined half-sets.
 fn finish(job: &Job, ranks: &Ranks, console: &Console) -> Result<(), RunError> {
-    let [first, second] = job.unfiltered.as_slice() else {
+    let converged = job.state.converged;
+    if converged && job.unfiltered.len() != 2 {
         return Err(Message::internal("the last iteration made no unregularised half maps").into());
-    };
+    }
     lead(ranks, || {
         checkpoint::write_final(&FinalFiles {
             settings: &job.settings,
@@ -241,10 +243,14 @@ fn finish(job: &Job, ranks: &Ranks, console: &Console) -> Result<(), RunError> {
             sampling: &job.sampling,
             original_sampling: job.original_sampling,
             order_iteration: job.order_iteration,
-            unfiltered: [first, second],
+            unfiltered: &job.unfiltered,
         })?;
         Ok(())
     })?;
+    if !converged {
+        console.say(&console::joined(&job.settings.output_root));
+        return Ok(());
+    }
     let masked = job.settings.solvent_correct_fsc && job.solvent.mask().is_some();
     console.say(&console::finished(
         &job.settings.output_root,

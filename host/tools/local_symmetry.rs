@@ -2,13 +2,14 @@
 //! (spec 06 §2.4).
 
 use super::density::read_density;
-use crate::errors::{Code, wrapping_error};
+use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::mrc::{MrcError, write_map};
 use crate::formats::replace::check_output;
 use crate::formats::volume::read_map;
 use crate::fourier::masks::soft_sphere;
-use crate::maximization::local_averaging::{average, duplicate};
-use crate::model::local_symmetry::{LocalSymmetry, mask_files};
+use crate::geometry::euler;
+use crate::maximization::local_averaging::{average, duplicate, moved};
+use crate::model::local_symmetry::{LocalSymmetry, Operator, mask_files};
 use std::path::{Path, PathBuf};
 
 wrapping_error! {
@@ -44,6 +45,21 @@ pub struct LocalSymmetrySettings {
     /// Diameter of a soft sphere as a share of the box, and the width of its edge in voxels: what lies outside of it in an
     /// averaged map becomes 0.
     pub sphere: Option<(f64, f64)>,
+}
+
+/// Options of a motion of a whole map (`--transform`).
+#[derive(Debug, Clone)]
+pub struct MotionSettings {
+    /// The map.
+    pub map: PathBuf,
+    /// Map to write.
+    pub output: PathBuf,
+    /// Å per voxel; None: from the header.
+    pub pixel_size: Option<f64>,
+    /// Rot, tilt and psi, degrees.
+    pub angles: [f64; 3],
+    /// Shift after the rotation (x, y, z), Å.
+    pub shift: [f64; 3],
 }
 
 /// A region that was done.
@@ -83,14 +99,8 @@ pub fn run(settings: &LocalSymmetrySettings) -> Result<LocalSymmetryDone, LocalS
             (first.data.dim().0, first.pixel_size)
         }
     };
-    let Some(pixel_size) = settings.pixel_size.or(like.1) else {
-        let text = "the header gives no pixel size, and shifts of local symmetry are in Å; give it with --angpix";
-        let about = settings.map.as_ref().unwrap_or(&settings.description);
-        return Err(Code::MAP_PIXEL_SIZE
-            .says(text)
-            .about(about.display())
-            .into());
-    };
+    let about = settings.map.as_ref().unwrap_or(&settings.description);
+    let pixel_size = known(settings.pixel_size.or(like.1), about)?;
     let symmetry = LocalSymmetry::read(&settings.description, like.0, pixel_size)?;
     let map = read.map(|map| map.data.mapv(f64::from));
     let made = match (settings.action, &map) {
@@ -115,6 +125,37 @@ pub fn run(settings: &LocalSymmetrySettings) -> Result<LocalSymmetryDone, LocalS
     Ok(LocalSymmetryDone {
         regions: done.collect(),
     })
+}
+
+/// Returns the pixel size, or says that there is none.
+fn known(pixel_size: Option<f64>, about: &Path) -> Result<f64, Message> {
+    pixel_size.ok_or_else(|| {
+        let text = "the header gives no pixel size, and shifts of local symmetry are in Å; give it with --angpix";
+        Code::MAP_PIXEL_SIZE.says(text).about(about.display())
+    })
+}
+
+/// Moves a map as an operator of local symmetry moves a region, and writes it.
+///
+/// # Errors
+/// Files cannot be read or written; nothing tells the pixel size; an angle or a shift is not a number.
+pub fn transform(settings: &MotionSettings) -> Result<(), LocalSymmetryError> {
+    check_output(&[&settings.map], &settings.output)?;
+    let read = read_density(&settings.map)?;
+    let pixel_size = known(settings.pixel_size.or(read.pixel_size), &settings.map)?;
+    let numbers = settings.angles.iter().chain(&settings.shift);
+    if !numbers.chain([&pixel_size]).all(|v| v.is_finite()) {
+        let text = "--rot, --tilt, --psi, --xoff, --yoff and --zoff must be numbers";
+        return Err(Code::BAD_VALUE.says(text).into());
+    }
+    let [rot, tilt, psi] = settings.angles;
+    let operator = Operator {
+        rotation: euler::matrix(rot, tilt, psi),
+        shift: settings.shift.map(|t| t / pixel_size),
+    };
+    let made = moved(&read.data.mapv(f64::from), &operator);
+    write_map(&settings.output, made.mapv(|v| v as f32).view(), pixel_size)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -156,5 +197,35 @@ mod tests {
         let masks = read_map(&settings.output).unwrap().data;
         let one = read_map(&golden.join("input/mask_su.mrc")).unwrap().data;
         assert!(masks.sum() > 2.5 * one.sum());
+    }
+
+    /// Voxels (z, y, x) of the map that `relion_localsym --transform` of RELION 3.1.3 writes.
+    #[test]
+    fn a_map_is_moved_as_by_the_reference_program() {
+        let Some(golden) = material::golden("more") else {
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let settings = MotionSettings {
+            map: golden.join("input/ref32_c1.mrc"),
+            output: folder.path().join("moved.mrc"),
+            pixel_size: Some(8.0),
+            angles: [30.0, 50.0, -70.0],
+            shift: [12.0, -8.0, 5.0],
+        };
+        transform(&settings).unwrap();
+        let ours = read_map(&settings.output).unwrap().data;
+        for (at, theirs) in [
+            ([16, 16, 16], 0.073_433_19),
+            ([13, 20, 17], 0.060_205_9),
+            ([20, 14, 12], 0.119_443_394),
+            ([10, 17, 22], 0.057_654_69),
+            ([18, 9, 16], 0.000_467_631_35),
+            ([22, 22, 20], -0.004_071_932),
+            ([0, 0, 0], 0.0),
+        ] {
+            let error = (ours[at] - theirs).abs();
+            assert!(error < 1e-6, "{at:?}: {} for {theirs}", ours[at]);
+        }
     }
 }

@@ -300,6 +300,39 @@ fn half_sets_of_class_averages() {
     set.refuse("GR-0106");
 }
 
+/// A set with 2D references, refused with these options.
+fn refuse_of_class_averages(words: &str) {
+    let mut set = with_averages(3);
+    set.options
+        .extend(words.split_whitespace().map(String::from));
+    set.refuse("GR-0106");
+}
+
+#[test]
+fn signal_subtraction_of_class_averages() {
+    refuse_of_class_averages("--red_mask red.mrc --yellow_mask yellow.mrc");
+}
+
+#[test]
+fn relaxed_symmetry_of_class_averages() {
+    refuse_of_class_averages("--relax_sym C4");
+}
+
+#[test]
+fn local_symmetry_of_class_averages() {
+    refuse_of_class_averages("--local_symmetry operators.star");
+}
+
+#[test]
+fn automatic_sampling_of_class_averages() {
+    refuse_of_class_averages("--auto_sampling");
+}
+
+#[test]
+fn blush_of_class_averages() {
+    refuse_of_class_averages("--blush");
+}
+
 #[test]
 fn gridding_of_class_averages() {
     let mut set = with_averages(3);

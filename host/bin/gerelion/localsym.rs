@@ -4,7 +4,7 @@ use super::relion_tool::{Common, refuse};
 use clap::{ArgGroup, Args};
 use gerelion::errors::Failure;
 use gerelion::options::Range;
-use gerelion::tools::local_symmetry::{self, Action, LocalSymmetrySettings};
+use gerelion::tools::local_symmetry::{self, Action, LocalSymmetrySettings, MotionSettings};
 use std::path::PathBuf;
 
 /// Options, named as in `relion_localsym`.
@@ -20,7 +20,8 @@ pub struct Arguments {
     duplicate: bool,
     #[arg(long, hide = true)]
     search: bool,
-    #[arg(long, hide = true)]
+    /// Move a whole map by --rot, --tilt, --psi and then --xoff, --yoff, --zoff
+    #[arg(long)]
     transform: bool,
     #[arg(long, hide = true)]
     txt2rln: bool,
@@ -30,11 +31,11 @@ pub struct Arguments {
     #[arg(long, default_value_t = -1.0, value_parser = Range::PIXEL_SIZE.or(&[-1.0], "from the header").real("Å"))]
     angpix: f64,
     /// Map
-    #[arg(long, value_name = "MAP", required_if_eq("apply", "true"))]
+    #[arg(long, value_name = "MAP", required_if_eq_any([("apply", "true"), ("transform", "true")]))]
     i_map: Option<PathBuf>,
     /// Masks and operators
-    #[arg(long, value_name = "STAR")]
-    i_mask_info: PathBuf,
+    #[arg(long, value_name = "STAR", required_if_eq_any([("apply", "true"), ("duplicate", "true")]))]
+    i_mask_info: Option<PathBuf>,
     /// Map to write
     #[arg(long, value_name = "MAP")]
     o_map: PathBuf,
@@ -45,7 +46,33 @@ pub struct Arguments {
     #[arg(long, default_value_t = 5.0, value_parser = Range::between(0.0, 10_000.0).real("voxels"))]
     width: f64,
     #[command(flatten)]
+    motion: Motion,
+    #[command(flatten)]
     common: Common,
+}
+
+/// Motion of a map.
+#[derive(Args)]
+#[command(rename_all = "snake_case", allow_negative_numbers = true)]
+struct Motion {
+    /// First Euler angle of --transform, degrees
+    #[arg(long, default_value_t = 0.0)]
+    rot: f64,
+    /// Second Euler angle
+    #[arg(long, default_value_t = 0.0)]
+    tilt: f64,
+    /// Third Euler angle
+    #[arg(long, default_value_t = 0.0)]
+    psi: f64,
+    /// Shift along x after the rotation, Å
+    #[arg(long, default_value_t = 0.0)]
+    xoff: f64,
+    /// Shift along y
+    #[arg(long, default_value_t = 0.0)]
+    yoff: f64,
+    /// Shift along z
+    #[arg(long, default_value_t = 0.0)]
+    zoff: f64,
 }
 
 /// Runs the command.
@@ -55,12 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             (
                 "--search",
                 arguments.search,
-                "operators are not searched for; give them in the file of --i_mask_info, or use RELION",
-            ),
-            (
-                "--transform",
-                arguments.transform,
-                "maps are not moved by an operator; use relion_localsym of RELION, or relion_image_handler",
+                "operators are not searched for: find them with relion_localsym of RELION, whose file this program reads, and give it with --i_mask_info",
             ),
             (
                 "--txt2rln",
@@ -69,15 +91,28 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             ),
             ("--debug", arguments.debug, "there is nothing to debug here"),
         ])?;
+        let pixel_size = Some(arguments.angpix).filter(|a| *a > 0.0);
+        if let (true, Some(map)) = (arguments.transform, &arguments.i_map) {
+            let motion = &arguments.motion;
+            local_symmetry::transform(&MotionSettings {
+                map: map.clone(),
+                output: arguments.o_map.clone(),
+                pixel_size,
+                angles: [motion.rot, motion.tilt, motion.psi],
+                shift: [motion.xoff, motion.yoff, motion.zoff],
+            })?;
+            println!(" Written: {}", arguments.o_map.display());
+            return Ok(());
+        }
         let settings = LocalSymmetrySettings {
             action: match arguments.apply {
                 true => Action::Average,
                 false => Action::Copy,
             },
             map: arguments.i_map.clone(),
-            description: arguments.i_mask_info.clone(),
+            description: arguments.i_mask_info.clone().unwrap_or_default(),
             output: arguments.o_map.clone(),
-            pixel_size: Some(arguments.angpix).filter(|a| *a > 0.0),
+            pixel_size,
             sphere: Some(arguments.sphere_percentage)
                 .filter(|p| *p > 0.0 && *p < 0.99)
                 .map(|share| (share, arguments.width)),

@@ -1,9 +1,13 @@
 //! Insertion of weighted slices into back-projection volumes (spec 02 §1.3).
 //!
 //! Work is divided by planes of the volume, not by slices: every voxel receives its contributions in slice order
-//! whatever the number of threads, so sums are reproducible to the last bit.
+//! whatever the number of threads, so sums are reproducible to the last bit. Planes are filled a block of rows at a time, small
+//! enough for the cache of a core, from the pixels of all slices that lie in it: the time of an insertion is otherwise that of
+//! bringing voxels from memory.
 
+use super::touching::{bent_columns, columns, rows_that_touch};
 use crate::fourier::backprojection::BackProjection;
+use crate::fourier::shape as fourier;
 use gpu::slice::{SliceAxes, VolumeShape, insertion};
 use num_complex::Complex64;
 use rayon::prelude::*;
@@ -44,45 +48,53 @@ impl Bend {
         ]
     }
 
-    /// Largest distance from the plane along z within columns 0…`width` and rows up to ±`rows`, padded voxels.
-    fn reach(&self, width: f32, rows: f32) -> f32 {
+    /// Largest distance from the plane along `axis` (0…2) within columns 0…`width` and rows up to ±`rows`, padded voxels.
+    fn reach(&self, axis: usize, width: f32, rows: f32) -> f32 {
         let [xx, xy, yy] = self.form.map(f32::abs);
         let off = width * (xx * width + xy * rows) + yy * rows * rows;
-        self.axis[2].abs() * off
+        self.axis[axis].abs() * off
     }
 }
 
 /// Add all slices of back-projection `number` (boxes of `size` pixels) to it.
 pub fn insert_slices(volume: &mut BackProjection, number: usize, size: usize, slices: &[SumSlice]) {
-    if !slices.iter().any(|s| s.volume == number) {
-        return;
+    let slices: Vec<&SumSlice> = slices.iter().filter(|s| s.volume == number).collect();
+    if !slices.is_empty() {
+        let planes = planes_of_block(&volume.shape);
+        let rows = rows_of_block(&volume.shape, planes);
+        insert_in_blocks(volume, size, &slices, [planes, rows]);
     }
+}
+
+/// Adds slices to blocks of some planes and rows, one after another.
+fn insert_in_blocks(
+    volume: &mut BackProjection,
+    size: usize,
+    slices: &[&SumSlice],
+    [planes, rows]: [usize; 2],
+) {
     let shape = volume.shape.for_kernels();
     let max_radius2 = volume.shape.insertion_limit2();
-    let plane = volume.shape.plane();
-    let thickness = volume
-        .shape
-        .depth()
-        .div_ceil(8 * rayon::current_num_threads())
-        .max(2);
+    let (plane, side) = (volume.shape.plane(), volume.shape.side);
     volume
         .data
-        .par_chunks_mut(thickness * plane)
-        .zip(volume.weight.par_chunks_mut(thickness * plane))
+        .par_chunks_mut(planes * plane)
+        .zip(volume.weight.par_chunks_mut(planes * plane))
         .enumerate()
-        .for_each(|(slab, (data, weight))| {
-            let first = slab * thickness;
-            let mut slab = Slab {
-                first,
-                planes: data.len() / plane,
+        .for_each(|(number, (data, weight))| {
+            let first = number * planes;
+            let mut block = Block {
+                planes: [first, first + data.len() / plane],
+                rows: [0, 0],
                 plane,
                 data,
                 weight,
             };
-            for slice in slices.iter().filter(|s| s.volume == number) {
-                pulp::Arch::new().dispatch(InsertSlice {
-                    slab: &mut slab,
-                    slice,
+            for first in (0..side).step_by(rows) {
+                block.rows = [first, (first + rows).min(side)];
+                pulp::Arch::new().dispatch(InsertSlices {
+                    block: &mut block,
+                    slices,
                     size,
                     shape,
                     max_radius2,
@@ -91,169 +103,106 @@ pub fn insert_slices(volume: &mut BackProjection, number: usize, size: usize, sl
         });
 }
 
-/// One slice into one slab, a struct so that it is compiled for the widest vectors of the machine.
-struct InsertSlice<'a, 'b> {
-    slab: &'a mut Slab<'b>,
-    slice: &'a SumSlice,
+/// Planes that one thread fills at a time: thin enough for all threads to have some, and thick enough for few pixels to lie
+/// between two of them.
+fn planes_of_block(shape: &fourier::VolumeShape) -> usize {
+    let fair = shape.depth().div_ceil(4 * rayon::current_num_threads());
+    fair.clamp(2, 16)
+}
+
+/// Rows of a block of `planes` planes that the cache of a core holds.
+fn rows_of_block(shape: &fourier::VolumeShape, planes: usize) -> usize {
+    /// Part of the second-level cache of a core, bytes.
+    const CACHE: usize = 768 << 10;
+    let row = (shape.half() + 1) * (size_of::<Complex64>() + size_of::<f64>());
+    (CACHE / (planes * row)).max(4)
+}
+
+/// All slices into one block, a struct so that it is compiled for the widest vectors of the machine.
+struct InsertSlices<'a, 'b> {
+    block: &'a mut Block<'b>,
+    slices: &'a [&'a SumSlice],
     size: usize,
     shape: VolumeShape,
     max_radius2: f32,
 }
 
-impl pulp::NullaryFnOnce for InsertSlice<'_, '_> {
+impl pulp::NullaryFnOnce for InsertSlices<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        self.slab
-            .insert(self.slice, self.size, &self.shape, self.max_radius2);
+        for slice in self.slices {
+            self.block
+                .insert(slice, self.size, &self.shape, self.max_radius2);
+        }
     }
 }
 
-struct Slab<'a> {
-    first: usize,
-    planes: usize,
+/// Some rows of some planes.
+struct Block<'a> {
+    /// First plane and that after the last.
+    planes: [usize; 2],
+    /// First row and that after the last.
+    rows: [usize; 2],
+    /// Voxels of a plane.
     plane: usize,
+    /// All rows of the planes.
     data: &'a mut [Complex64],
     weight: &'a mut [f64],
 }
 
-impl Slab<'_> {
+impl Block<'_> {
     #[inline(always)]
     fn insert(&mut self, slice: &SumSlice, size: usize, shape: &VolumeShape, max_radius2: f32) {
         let width = size / 2 + 1;
-        if let Some(bend) = &slice.bend {
-            return self.insert_bent(slice, bend, size, shape, max_radius2);
-        }
-        for (row, values) in slice.values.chunks_exact(width).enumerate() {
+        let reach = slice.bend.map_or([0.0; 2], |bend| {
+            [1, 2].map(|axis| bend.reach(axis, width as f32, width as f32))
+        });
+        let limits = self.limits(shape, reach);
+        let Some([first, last]) = rows_that_touch(&slice.axes, &limits, size) else {
+            return;
+        };
+        for row in first..=last {
             let y = row as f32 - (size / 2) as f32 + 1.0;
-            for (begin, end) in self.columns(&slice.axes, y, width, shape.half_depth() as f32) {
-                for (x, &[re, im, w]) in values[..end].iter().enumerate().skip(begin) {
-                    if w > 0.0 {
-                        self.add(
-                            slice.axes.position(x as f32, y),
-                            re,
-                            im,
-                            w,
-                            shape,
-                            max_radius2,
-                        );
+            let values = &slice.values[row * width..][..width];
+            match &slice.bend {
+                None => {
+                    for (begin, end) in columns(&slice.axes, &limits, y, width) {
+                        for (x, &[re, im, w]) in values[..end].iter().enumerate().skip(begin) {
+                            if w > 0.0 {
+                                let p = slice.axes.position(x as f32, y);
+                                self.add(p, re, im, w, shape, max_radius2);
+                            }
+                        }
+                    }
+                }
+                Some(bend) => {
+                    let (begin, end) = bent_columns(&slice.axes, &limits, y, width);
+                    for (x, &[re, im, w]) in values[..end].iter().enumerate().skip(begin) {
+                        if w > 0.0 {
+                            let x = x as f32;
+                            let p = bend.bent(slice.axes.position(x, y), x, y);
+                            self.add(p, re, im, w, shape, max_radius2);
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Inserts a slice that is not flat.
+    /// Lowest and highest position along y and z of pixels that can touch the block, if they lie up to `reach` off the plane of
+    /// their slice.
     #[inline(always)]
-    fn insert_bent(
-        &mut self,
-        slice: &SumSlice,
-        bend: &Bend,
-        size: usize,
-        shape: &VolumeShape,
-        max_radius2: f32,
-    ) {
-        let width = size / 2 + 1;
-        let reach = bend.reach(width as f32, width as f32);
-        let half_depth = shape.half_depth() as f32;
-        for (row, values) in slice.values.chunks_exact(width).enumerate() {
-            let y = row as f32 - (size / 2) as f32 + 1.0;
-            let (begin, end) = self.bent_columns(&slice.axes, y, width, half_depth, reach);
-            for (x, &[re, im, w]) in values[..end].iter().enumerate().skip(begin) {
-                if w > 0.0 {
-                    let x = x as f32;
-                    let p = bend.bent(slice.axes.position(x, y), x, y);
-                    self.add(p, re, im, w, shape, max_radius2);
-                }
-            }
-        }
-    }
-
-    /// Column range of row `y` that can touch this slab, either as it is or mirrored, where pixels lie up to `reach` voxels
-    /// off the plane along z; `add` decides exactly.
-    #[inline(always)]
-    fn bent_columns(
-        &self,
-        axes: &SliceAxes,
-        y: f32,
-        width: usize,
-        half_depth: f32,
-        reach: f32,
-    ) -> (usize, usize) {
-        let [_, _, z0] = axes.position(0.0, y);
-        let dz = axes.x_axis[2];
-        let low = self.first as f32 - 1.0 - half_depth - reach;
-        let high = (self.first + self.planes) as f32 - half_depth + reach;
-        let (mut first, mut last) = (width, 0);
-        for sign in [-1.0, 1.0] {
-            let (base, step) = (sign * z0, sign * dz);
-            let (mut begin, mut end) = (0.0, width as f32);
-            if step.abs() > 1e-6 {
-                let (p, q) = ((low - base) / step, (high - base) / step);
-                begin = p.min(q).max(begin);
-                end = p.max(q).min(end);
-            } else if base < low - 1e-2 || base > high + 1e-2 {
-                continue;
-            }
-            if begin <= end {
-                first = first.min((begin - 1.0).max(0.0) as usize);
-                last = last.max(((end + 2.0) as usize).min(width));
-            }
-        }
-        (first.min(last), last)
-    }
-
-    /// Column ranges of row `y` that can touch this slab: one for the part with p_x < 0 (mirrored to −p) and one for
-    /// the rest, both generous by a pixel; `add` decides exactly.
-    #[inline(always)]
-    fn columns(
-        &self,
-        axes: &SliceAxes,
-        y: f32,
-        width: usize,
-        half_depth: f32,
-    ) -> [(usize, usize); 2] {
-        let (low, high) = (self.first as f32 - 1.0, (self.first + self.planes) as f32);
-        let [x0, _, z0] = axes.position(0.0, y);
-        let (dx, dz) = (axes.x_axis[0], axes.x_axis[2]);
-        let last = width as f32;
-        // Where p_x changes sign along the row.
-        let turn = if dx == 0.0 {
-            0.0
-        } else {
-            (-x0 / dx).clamp(0.0, last)
+    fn limits(&self, shape: &VolumeShape, reach: [f32; 2]) -> [[f32; 2]; 2] {
+        let [half, half_depth] = [shape.half, shape.half_depth()].map(|h| h as f32);
+        let limits = |[first, end]: [usize; 2], half: f32, reach: f32| {
+            [first as f32 - 1.0 - half - reach, end as f32 - half + reach]
         };
-        let clip = |from: f32, to: f32| -> (usize, usize) {
-            if from >= to {
-                return (0, 0);
-            }
-            let sign = if x0 + dx * 0.5 * (from + to) < 0.0 {
-                -1.0
-            } else {
-                1.0
-            };
-            let (base, step) = (sign * z0 + half_depth, sign * dz);
-            let (mut begin, mut end) = (from, to);
-            if step.abs() > 1e-6 {
-                let (p, q) = ((low - base) / step, (high - base) / step);
-                begin = begin.max(p.min(q));
-                end = end.min(p.max(q));
-            } else if base < low - 1e-2 || base > high + 1e-2 {
-                return (0, 0);
-            }
-            if begin > end {
-                return (0, 0);
-            }
-            (
-                (begin - 1.0).max(0.0) as usize,
-                ((end + 2.0) as usize).min(width),
-            )
-        };
-        let (before, after) = (clip(0.0, turn), clip(turn, last));
-        // The ranges must not overlap, or a pixel would be added twice.
-        let begin = after.0.max(before.1);
-        [before, (begin.min(after.1), after.1)]
+        [
+            limits(self.rows, half, reach[0]),
+            limits(self.planes, half_depth, reach[1]),
+        ]
     }
 
     #[inline(always)]
@@ -270,18 +219,30 @@ impl Slab<'_> {
             return;
         };
         let z0 = at.z0 as usize;
-        let row = shape.half as usize + 1;
+        let width = shape.half as usize + 1;
         let [fx, fy, fz] = at.fraction;
-        let im = if at.conjugate { -im } else { im };
+        let (y, im) = if at.conjugate {
+            (-p[1], -im)
+        } else {
+            (p[1], im)
+        };
+        // As `insertion` has it.
+        let y0 = (y + shape.half as f32) as usize;
         let in_plane = at.base - z0 * self.plane;
         let value = [re, im, w].map(f64::from);
+        let [first_plane, end_plane] = self.planes;
+        let [first_row, end_row] = self.rows;
         for (z, wz) in [(z0, 1.0 - fz), (z0 + 1, fz)] {
-            if z < self.first || z >= self.first + self.planes {
+            if z < first_plane || z >= end_plane {
                 continue;
             }
-            let base = (z - self.first) * self.plane + in_plane;
-            self.add_pair(base, wz * (1.0 - fy), fx, value);
-            self.add_pair(base + row, wz * fy, fx, value);
+            let base = (z - first_plane) * self.plane + in_plane;
+            if y0 >= first_row && y0 < end_row {
+                self.add_pair(base, wz * (1.0 - fy), fx, value);
+            }
+            if y0 + 1 >= first_row && y0 + 1 < end_row {
+                self.add_pair(base + width, wz * fy, fx, value);
+            }
         }
     }
 
@@ -312,9 +273,16 @@ mod tests {
 
     /// Every second slice is bent where `bent`.
     fn slices(size: usize, bent: bool) -> Vec<SumSlice> {
-        (0..12)
+        (0..16)
             .map(|i| {
-                let a = euler::matrix(37.0 * i as f64, 23.0 * i as f64, 11.0 * i as f64);
+                // The last ones hold an axis of the volume each, where rows or columns have one position along y or z.
+                let a = match i {
+                    12 => euler::matrix(0.0, 90.0, 0.0),
+                    13 => euler::matrix(90.0, 90.0, 0.0),
+                    14 => euler::matrix(90.0, 90.0, 90.0),
+                    15 => euler::matrix(180.0, 0.0, 90.0),
+                    _ => euler::matrix(37.0 * i as f64, 23.0 * i as f64, 11.0 * i as f64),
+                };
                 let step = |r: [f64; 3]| r.map(|v| 2.0 * v as f32);
                 let values = (0..size * (size / 2 + 1))
                     .map(|j| {
@@ -345,20 +313,19 @@ mod tests {
             .collect()
     }
 
-    /// The division by planes adds every pixel exactly once: the same sums as a plain loop over slices, flat or bent.
+    /// The division by planes and rows adds every pixel exactly once: the same sums as a plain loop over slices, flat or bent,
+    /// whatever the blocks.
     #[test]
-    fn planes_receive_every_pixel_once() {
+    fn blocks_receive_every_pixel_once() {
         for bent in [false, true] {
             let size = 24;
-            let mut volume = BackProjection::new(24, 2.0, size);
-            let slices = slices(size, bent);
-            insert_slices(&mut volume, 0, size, &slices);
             let mut plain = BackProjection::new(24, 2.0, size);
+            let slices = slices(size, bent);
             let shape = plain.shape.for_kernels();
             let (planes, plane) = (plain.shape.depth(), plain.shape.plane());
-            let mut whole = Slab {
-                first: 0,
-                planes,
+            let mut whole = Block {
+                planes: [0, planes],
+                rows: [0, plain.shape.side],
                 plane,
                 data: &mut plain.data,
                 weight: &mut plain.weight,
@@ -376,8 +343,13 @@ mod tests {
                 }
             }
             assert!(plain.weight.iter().sum::<f64>() > 1000.0);
-            assert_eq!(volume.weight, plain.weight);
-            assert_eq!(volume.data, plain.data);
+            let all: Vec<&SumSlice> = slices.iter().collect();
+            for block in [[51, 51], [16, 7], [3, 5], [1, 1]] {
+                let mut volume = BackProjection::new(24, 2.0, size);
+                insert_in_blocks(&mut volume, size, &all, block);
+                assert_eq!(volume.weight, plain.weight, "{block:?}");
+                assert_eq!(volume.data, plain.data, "{block:?}");
+            }
         }
     }
 

@@ -17,6 +17,7 @@ mod second_pass;
 mod stages_tests;
 mod store;
 mod ties;
+mod touching;
 mod weights;
 
 pub use insert::{Bend, SumSlice, insert_slices};

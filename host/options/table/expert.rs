@@ -5,7 +5,8 @@ use super::super::range::Range;
 use OnContinue::{ContinueOnly, FromCommandLine, IfGiven, MustBeRepeated, SwitchOn};
 
 const DEVELOPER: &str = "a debugging switch of RELION's developers";
-const INTERPOLATION: &str = "only linear interpolation is offered; leave it out";
+const INTERPOLATION: &str =
+    "samples are always interpolated linearly, as by RELION's accelerated code; leave it out";
 
 /// Expert options.
 pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
@@ -209,7 +210,8 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
         .within(Range::RESOLUTION_OR_OFF)
         .on_continue(MustBeRepeated),
         OptionEntry::flag("--asymmetric_padding", "Pad volumes on one side only")
-            .refused("volumes are padded on all sides; leave it out"),
+            .refused("sums have the padding of the references here; RELION's result differs by interpolation only, in ((P + 1)/P)³ times the memory. Give \
+             a larger --pad, or leave it out"),
         OptionEntry::flag(
             "--skip_realspace_helical_sym",
             "Helices: no symmetrisation in real space",
@@ -232,9 +234,8 @@ pub const CONTINUE_ONLY: [OptionEntry; 2] = OptionEntry::under(
         .on_continue(ContinueOnly),
         OptionEntry::flag(
             "--join_random_halves",
-            "Go on with joined halves instead of separate ones",
+            "Auto-refine: make one more ordinary iteration, with the halves joined, and stop",
         )
-        .on_continue(ContinueOnly)
-        .refused("--force_converge joins the halves in one last iteration"),
+        .on_continue(ContinueOnly),
     ],
 );

@@ -141,7 +141,7 @@ pub fn write_iteration(files: &IterationFiles) -> Result<PathBuf, OutputError> {
     .write()
 }
 
-/// Contents of the files of a converged auto-refinement.
+/// Contents of the files of an auto-refinement whose half-sets have been joined.
 pub struct FinalFiles<'a> {
     /// Options.
     pub settings: &'a Settings,
@@ -157,8 +157,8 @@ pub struct FinalFiles<'a> {
     pub original_sampling: OriginalSampling,
     /// See [`IterationFiles::order_iteration`].
     pub order_iteration: usize,
-    /// Unregularised maps of half 1 and half 2.
-    pub unfiltered: [&'a Array3<f64>; 2],
+    /// Unregularised maps of half 1 and half 2, where they were made.
+    pub unfiltered: &'a [Array3<f64>],
 }
 
 /// Write the files without iteration number that end an auto-refinement. Returns the optimiser's path.
@@ -173,7 +173,7 @@ pub fn write_final(files: &FinalFiles) -> Result<PathBuf, OutputError> {
         sampling: files.sampling,
         original_sampling: files.original_sampling,
         order_iteration: files.order_iteration,
-        unfiltered: files.unfiltered.to_vec(),
+        unfiltered: files.unfiltered.iter().collect(),
         unmasked: &[],
     }
     .write()

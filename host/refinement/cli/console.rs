@@ -276,6 +276,15 @@ pub fn maximization() -> String {
     " Maximization...".to_string()
 }
 
+/// Closing lines of the iteration of `--join_random_halves`.
+pub fn joined(root: &str) -> String {
+    format!(
+        " Auto-refine: the half-sets were joined in this iteration (--join_random_halves), which ends the run\n \
+         Auto-refine: + The map of all particles is saved as: {root}_class001.mrc\n \
+         Auto-refine: + Go on with the half-sets from the last numbered optimiser file"
+    )
+}
+
 /// Closing lines of auto-refine; `resolution` in Å, `masked` with `--solvent_correct_fsc`, accuracy in degrees.
 pub fn finished(
     root: &str,

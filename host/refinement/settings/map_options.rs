@@ -18,6 +18,8 @@ option_group! {
             "--external_time_limit" time_limit: f64 = real;
             /// The description file.
             "--local_symmetry" local_symmetry: Option<PathBuf> = file;
+            /// The next iteration joins the sums of the half-sets, and is the last.
+            "--join_random_halves" join_halves: bool = flag;
         }
         others {}
         groups {}
@@ -35,6 +37,18 @@ impl MapOptions {
         if self.skip_spectral_trailing && !self.blush {
             return Some(
                 "--blush_skip_spectral_trailing is an option of Blush and needs --blush".into(),
+            );
+        }
+        if self.join_halves && !settings.split_random_halves {
+            return Some(
+                "--join_random_halves joins the half-sets of an auto-refinement, and this run has none. Leave it out".into(),
+            );
+        }
+        if self.join_halves && settings.force_converge {
+            return Some(
+                "--join_random_halves makes an ordinary iteration with joined half-sets, and --force_converge the last one with all \
+                 data. Leave out one of them"
+                    .into(),
             );
         }
         let given = [

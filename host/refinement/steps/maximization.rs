@@ -23,7 +23,8 @@ use crate::refinement::steps::gradient;
 const NEARLY_EMPTY: f64 = 1e-3;
 
 /// Update the models from the sums of an iteration. In the last iteration of an auto-refinement (`job.state.converged`)
-/// the halves are joined: the first model becomes that of all particles, and the unregularised half maps are kept.
+/// the halves are joined: the first model becomes that of all particles, and the unregularised half maps are kept. So they are, but
+/// for these maps, by `--join_random_halves`.
 /// A collective.
 pub fn run(
     job: &mut Job,

@@ -3,7 +3,7 @@
 use crate::dataset::{CtfFields, OpticsGroup};
 use crate::fourier::image::{Background, ImageTransform, logical_row, mask_particle};
 use crate::optics::{Ctf, wavelength};
-use num_complex::{Complex32, Complex64};
+use num_complex::Complex32;
 use std::f64::consts::FRAC_2_PI;
 
 /// How images are corrected for the curvature of the Ewald sphere.
@@ -93,6 +93,9 @@ impl Sector {
 }
 
 /// Splits the transform of an image (centred, aberrations removed) into the two sides of the sphere.
+///
+/// The filters −sin γ ± i·cos γ of a sector share their first term, and masking is linear: what both terms make of the image is
+/// masked once each, and the filtered images are their sum and difference.
 pub fn sides(
     image: &[Complex32],
     ctf: &Ctf,
@@ -102,44 +105,49 @@ pub fn sides(
     settings: &EwaldSettings,
 ) -> Sides {
     let n = transform.size();
-    let waves: Vec<Complex64> = half_plane(n)
-        .map(|(x, y)| ctf.wave(x, y).unwrap_or(Complex64::new(1.0, 0.0)))
-        .collect();
+    let width = n / 2 + 1;
+    let masked = |mut filtered: Vec<Complex32>| match settings.mask_diameter {
+        Some(diameter) if settings.masked => {
+            complete_zero_column(&mut filtered, n);
+            let radius = (diameter / (2.0 * pixel_size)).round() as f32;
+            masked(&filtered, transform, radius, settings.mask_edge as f32)
+        }
+        _ => filtered,
+    };
+    let (mut even, mut cosines) = (
+        Vec::with_capacity(image.len()),
+        Vec::with_capacity(image.len()),
+    );
+    for (row, values) in image.chunks_exact(width).enumerate() {
+        for (wave, value) in ctf.waves(logical_row(row, n), width).iter().zip(values) {
+            even.push(value * wave.re as f32);
+            cosines.push(value * wave.im as f32);
+        }
+    }
+    let even = masked(even);
     let mut sides = Sides {
         above: vec![Complex32::default(); image.len()],
         below: vec![Complex32::default(); image.len()],
     };
-    let width = 180.0 / settings.sectors as f64;
+    let span = 180.0 / settings.sectors as f64;
     let first = if settings.reversed { -1.0 } else { 1.0 };
     for sector in 0..settings.sectors {
         let sector = Sector {
-            beta: sector as f64 * width,
-            width,
+            beta: sector as f64 * span,
+            width: span,
         };
-        for (pass, sign) in [first, -first].into_iter().enumerate() {
-            let mut filtered: Vec<Complex32> = image
-                .iter()
-                .zip(&waves)
-                .zip(&directions.0)
-                .map(|((value, wave), &theta)| {
-                    let im = sector.sign(theta, sign) * wave.im;
-                    value * Complex32::new(wave.re as f32, im as f32)
-                })
-                .collect();
-            if sector.beta == 0.0 {
-                complete_zero_column(&mut filtered, n);
-            }
-            if let (true, Some(diameter)) = (settings.masked, settings.mask_diameter) {
-                let radius = (diameter / (2.0 * pixel_size)).round() as f32;
-                filtered = masked(&filtered, transform, radius, settings.mask_edge as f32);
-            }
-            let Sides { above, below } = &mut sides;
-            for (i, (value, &theta)) in filtered.iter().zip(&directions.0).enumerate() {
-                match (sector.place(theta), pass) {
-                    (Place::Same, 0) | (Place::Exchanged, 1) => above[i] = *value,
-                    (Place::Same, _) | (Place::Exchanged, _) => below[i] = *value,
-                    (Place::Outside, _) => {}
-                }
+        let odd = cosines.iter().zip(&directions.0).map(|(value, &theta)| {
+            let sign = sector.sign(theta, first) as f32;
+            Complex32::new(-sign * value.im, sign * value.re)
+        });
+        let odd = masked(odd.collect());
+        let Sides { above, below } = &mut sides;
+        for (i, &theta) in directions.0.iter().enumerate() {
+            let (plus, minus) = (even[i] + odd[i], even[i] - odd[i]);
+            match sector.place(theta) {
+                Place::Same => (above[i], below[i]) = (plus, minus),
+                Place::Exchanged => (above[i], below[i]) = (minus, plus),
+                Place::Outside => {}
             }
         }
     }
@@ -195,24 +203,29 @@ impl Overlap {
         }
     }
 
-    /// W_E at Fourier pixel (x, y): ½(1 + O·(2|C| − 1)), O the overlap of the two displaced images in the mask.
-    pub fn weight(&self, x: i32, y: i32) -> f64 {
-        let c = self.ctf.value(x, y).abs();
-        let (x, y) = (f64::from(x), f64::from(y));
-        let r2 = x * x + y * y;
+    /// W_E at the Fourier pixels (0…`width` − 1, `y`): ½(1 + O·(2|C| − 1)), O the overlap of the two displaced images in the mask.
+    pub fn row(&self, y: i32, width: usize) -> Vec<f64> {
+        let mut row = self.ctf.row(y, width);
+        let y = f64::from(y);
         let [xx, xy, yy] = self.defocus;
-        let defocus = match r2 > 0.0 {
-            true => (xx * x * x + 2.0 * xy * x * y + yy * y * y) / r2,
-            false => 0.0,
-        };
-        let displaced = defocus.abs() * self.factor * self.step * r2.sqrt();
-        let overlap = match displaced < 1.0 {
-            true => {
-                FRAC_2_PI * (displaced.acos() - displaced * (1.0 - displaced * displaced).sqrt())
-            }
-            false => 0.0,
-        };
-        0.5 * (1.0 + overlap * (2.0 * c - 1.0))
+        for (x, value) in row.iter_mut().enumerate() {
+            let (x, c) = (x as f64, value.abs());
+            let r2 = x * x + y * y;
+            let defocus = match r2 > 0.0 {
+                true => (xx * x * x + 2.0 * xy * x * y + yy * y * y) / r2,
+                false => 0.0,
+            };
+            let displaced = defocus.abs() * self.factor * self.step * r2.sqrt();
+            let overlap = match displaced < 1.0 {
+                true => {
+                    FRAC_2_PI
+                        * (displaced.acos() - displaced * (1.0 - displaced * displaced).sqrt())
+                }
+                false => 0.0,
+            };
+            *value = 0.5 * (1.0 + overlap * (2.0 * c - 1.0));
+        }
+        row
     }
 }
 
@@ -262,9 +275,9 @@ mod tests {
         };
         let ctf = Ctf::new(&fields, &group, Default::default()).unwrap();
         let wide = Overlap::new(&ctf, &fields, &group, 1e9);
-        assert!((wide.weight(7, -5) - ctf.undamped().value(7, -5).abs()).abs() < 1e-5);
-        assert!((wide.weight(0, 0) - 0.1).abs() < 1e-12);
+        assert!((wide.row(-5, 8)[7] - ctf.undamped().value(7, -5).abs()).abs() < 1e-5);
+        assert!((wide.row(0, 1)[0] - 0.1).abs() < 1e-12);
         let narrow = Overlap::new(&ctf, &fields, &group, 100.0);
-        assert_eq!(narrow.weight(20, 20), 0.5);
+        assert_eq!(narrow.row(20, 21)[20], 0.5);
     }
 }

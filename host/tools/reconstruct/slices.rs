@@ -14,6 +14,7 @@ use crate::geometry::{Matrix3, euler};
 use crate::optics::{Ctf, demodulation, wavelength};
 use gpu::image::shift_phase;
 use num_complex::{Complex32, Complex64};
+use std::ops::Range;
 
 /// Data that all images of an optics group share.
 pub struct GroupSlices<'a> {
@@ -108,33 +109,40 @@ impl<'a> GroupSlices<'a> {
     ) -> SumSlice {
         let transform = self.transform.forward(image, self.size / 2);
         let phases = Phases::new(self.shift(particle), self.group.box_size, self.size);
-        let premultiplied = self.group.ctf_premultiplied;
+        // C of premultiplied images is C² already.
+        let premultiplied = ctf.is_some() && self.group.ctf_premultiplied;
         let angles = [particle.rot, particle.tilt, particle.psi];
-        let circle = self
-            .shared_grid
-            .map(|shape| (Circle::new(&shape, angles), shape.r_max));
-        let values = self.values(|x, y, index| {
-            // Rounding decides in the reference program on pixels exactly on the outermost shell.
-            if let Some((circle, r_max)) = &circle
-                && (x * x + y * y) as usize == r_max * r_max
-                && !circle.takes(x, y)
-            {
-                return [0.0; 3];
-            }
-            let c = ctf.map_or(1.0, |ctf| ctf.value(x, y));
-            // C of premultiplied images is C² already.
-            let (factor, weight) = match ctf.is_some() && premultiplied {
-                true => (1.0, c),
-                false => (c, c * c),
-            };
-            let factor = match (x, y) {
-                (0, 0) => 0.0,
-                _ => factor,
-            };
-            let value = self.demodulated(&transform, index) * phases.at(x, y);
-            let value = value * (factor * figure_of_merit) as f32;
-            [value.re, value.im, (weight * figure_of_merit) as f32]
+        let circle = self.shared_grid.map(|shape| {
+            (
+                Circle::new(&shape, angles),
+                (shape.r_max * shape.r_max) as i32,
+            )
         });
+        let mut values = self.rows(|y, columns, first, out| {
+            let contrast = ctf.map(|ctf| ctf.row(y, columns.end));
+            for (x, out) in columns.clone().zip(out.iter_mut()) {
+                let c = contrast.as_ref().map_or(1.0, |row| row[x]);
+                let (factor, weight) = match premultiplied {
+                    true => (1.0, c),
+                    false => (c, c * c),
+                };
+                let value = self.demodulated(&transform, first + x) * phases.at(x as i32, y);
+                let value = value * (factor * figure_of_merit) as f32;
+                *out = [value.re, value.im, (weight * figure_of_merit) as f32];
+            }
+            // Rounding decides in the reference program on pixels exactly on the outermost shell.
+            if let Some((circle, limit2)) = &circle {
+                let x = f64::from(limit2 - y * y).sqrt() as i32;
+                if x * x + y * y == *limit2
+                    && columns.contains(&(x as usize))
+                    && !circle.takes(x, y)
+                {
+                    out[x as usize - columns.start] = [0.0; 3];
+                }
+            }
+        });
+        let [re, im, _] = &mut values[self.origin()];
+        (*re, *im) = (0.0, 0.0);
         SumSlice {
             volume: 0,
             axes: self.plane.axes(a),
@@ -174,22 +182,24 @@ impl<'a> GroupSlices<'a> {
             .mask_diameter
             .filter(|_| settings.weighted)
             .map(|diameter| Overlap::new(ctf, &particle.ctf, group, diameter));
-        let weights = self.values(|x, y, _| {
-            let w = match &overlap {
-                Some(overlap) => overlap.weight(x, y),
-                None => ctf.value(x, y),
+        let weights = self.rows(|y, columns, _, out| {
+            let row = match &overlap {
+                Some(overlap) => overlap.row(y, columns.end),
+                None => ctf.row(y, columns.end),
             };
-            [0.0, 0.0, (w * w * figure_of_merit) as f32]
+            for (w, out) in row[columns].iter().zip(out) {
+                out[2] = (w * w * figure_of_merit) as f32;
+            }
         });
         let slice = |side: &[Complex32], sign: f64| {
             let merit = figure_of_merit as f32;
-            let mut values = self.values(|_, _, index| {
-                let value = side[index] * merit;
-                [value.re, value.im, 0.0]
+            let mut values = weights.clone();
+            self.fill_rows(&mut values, |_, columns, first, out| {
+                let side = &side[first + columns.start..first + columns.end];
+                for (value, out) in side.iter().zip(out) {
+                    (out[0], out[1]) = (value.re * merit, value.im * merit);
+                }
             });
-            for (value, weight) in values.iter_mut().zip(&weights) {
-                value[2] = weight[2];
-            }
             SumSlice {
                 volume: 0,
                 axes: self.plane.axes(a),
@@ -230,22 +240,38 @@ impl<'a> GroupSlices<'a> {
         }
     }
 
-    /// Values of the pixels of a slice that are inserted, zeros for the others: `value` gets x, y and the index in the transform of the image.
-    fn values(&self, value: impl Fn(i32, i32, usize) -> [f32; 3]) -> Vec<[f32; 3]> {
+    /// Values of the pixels of a slice, zeros where nothing is inserted; `fill` as in [`Self::fill_rows`].
+    fn rows(&self, fill: impl FnMut(i32, Range<usize>, usize, &mut [[f32; 3]])) -> Vec<[f32; 3]> {
+        let mut values = vec![[0.0; 3]; self.size * (self.size / 2 + 1)];
+        self.fill_rows(&mut values, fill);
+        values
+    }
+
+    /// Lets `fill` write the pixels that are inserted, row by row: it gets y, the columns, the index of column 0 in the
+    /// transform of the image, and the values of these columns.
+    fn fill_rows(
+        &self,
+        values: &mut [[f32; 3]],
+        mut fill: impl FnMut(i32, Range<usize>, usize, &mut [[f32; 3]]),
+    ) {
         let (n, half) = (self.group.box_size, (self.size / 2) as i32);
-        let width = n / 2 + 1;
-        let mut values = Vec::with_capacity(self.size * (self.size / 2 + 1));
-        for y in 1 - half..=half {
-            let row = stored(i64::from(y), n) * width;
-            for x in 0..=half {
-                let inside = f64::from(x * x + y * y) <= self.limit2 && (x > 0 || y >= 0);
-                values.push(match inside {
-                    true => value(x, y, row + x as usize),
-                    false => [0.0; 3],
-                });
+        for (y, row) in (1 - half..=half).zip(values.chunks_exact_mut(self.size / 2 + 1)) {
+            let reach2 = self.limit2 - f64::from(y * y);
+            if reach2 < 0.0 {
+                continue;
+            }
+            let begin = usize::from(y < 0);
+            let end = (reach2.sqrt() as usize + 1).min(row.len());
+            let first = stored(i64::from(y), n) * (n / 2 + 1);
+            if begin < end {
+                fill(y, begin..end, first, &mut row[begin..end]);
             }
         }
-        values
+    }
+
+    /// Index of the origin among the values of a slice.
+    fn origin(&self) -> usize {
+        (self.size / 2 - 1) * (self.size / 2 + 1)
     }
 }
 

@@ -171,26 +171,43 @@ impl Atoms {
 }
 
 const BOX: usize = 40;
-const PIXEL: f64 = 2.0;
-const KILOVOLTS: f64 = 0.4;
+
+/// How images are taken.
+struct Microscope {
+    box_size: usize,
+    /// Å.
+    pixel_size: f64,
+    kilovolts: f64,
+    /// Least defocus and its spread, Å.
+    defocus: [f64; 2],
+}
+
+/// Voltage and box are so low that small images show the curvature.
+const SMALL: Microscope = Microscope {
+    box_size: BOX,
+    pixel_size: 2.0,
+    kilovolts: 0.4,
+    defocus: [800.0, 1700.0],
+};
 
 /// Transform of an image of `atoms`: X = ½(F₊·(CTFP)* + F₋·CTFP), F± the transform on either side of the sphere, which is C·F where
 /// the sphere is flat.
-fn curved_image(atoms: &Atoms, a: &Matrix3, ctf: &Ctf) -> Vec<Complex32> {
-    let side = BOX as f64 * PIXEL;
-    let radius = side / wavelength(KILOVOLTS);
+fn curved_image(atoms: &Atoms, a: &Matrix3, ctf: &Ctf, by: &Microscope) -> Vec<Complex32> {
+    let n = by.box_size;
+    let side = n as f64 * by.pixel_size;
+    let radius = side / wavelength(by.kilovolts);
     let at = euler::transpose(a);
     let mut transform = Vec::new();
-    for row in 0..BOX {
-        let y = logical_row(row, BOX);
-        for x in 0..=(BOX / 2) as i32 {
-            let (fx, fy) = (f64::from(x), f64::from(y));
+    for row in 0..n {
+        let y = logical_row(row, n);
+        let waves = ctf.waves(y, n / 2 + 1);
+        for (x, wave) in waves.into_iter().enumerate() {
+            let (fx, fy) = (x as f64, f64::from(y));
             let w = (fx * fx + fy * fy) / (2.0 * radius);
             let [above, below] = [w, -w].map(|w| {
                 let k = euler::apply(&at, [fx, fy, w]).map(|c| c / side);
                 atoms.transform(k)
             });
-            let wave = ctf.wave(x, y).unwrap();
             let value = 0.5 * (above * wave.conj() + below * wave);
             transform.push(Complex32::new(value.re as f32, value.im as f32));
         }
@@ -199,46 +216,54 @@ fn curved_image(atoms: &Atoms, a: &Matrix3, ctf: &Ctf) -> Vec<Complex32> {
 }
 
 /// Writes images of `atoms` from many directions, and their particle file.
-fn simulate(folder: &Path, atoms: &Atoms, count: usize) -> PathBuf {
+fn simulate(folder: &Path, atoms: &Atoms, count: usize, by: &Microscope) -> PathBuf {
+    let (n, pixel, kilovolts) = (by.box_size, by.pixel_size, by.kilovolts);
     let mut star = format!(
         "data_optics\nloop_\n_rlnOpticsGroup\n_rlnVoltage\n_rlnSphericalAberration\n_rlnAmplitudeContrast\n_rlnImagePixelSize\n\
-         _rlnImageSize\n1 {KILOVOLTS} 0 0.1 {PIXEL} {BOX}\n\ndata_particles\nloop_\n_rlnImageName\n_rlnOpticsGroup\n_rlnDefocusU\n\
+         _rlnImageSize\n1 {kilovolts} 0 0.1 {pixel} {n}\n\ndata_particles\nloop_\n_rlnImageName\n_rlnOpticsGroup\n_rlnDefocusU\n\
          _rlnDefocusV\n_rlnDefocusAngle\n_rlnAngleRot\n_rlnAngleTilt\n_rlnAnglePsi\n_rlnOriginXAngst\n_rlnOriginYAngst\n\
          _rlnRandomSubset\n"
     );
     let images = folder.join("images.mrcs");
-    let mut stack = StackWriter::create(&images, BOX, count, PIXEL, StackMode::Float32).unwrap();
-    let transform = ImageTransform::new(BOX);
-    for i in 0..count {
-        let turn = i as f64 * 0.618_034;
-        let (rot, psi) = (360.0 * turn.fract(), 360.0 * (turn * 7.3).fract());
-        let tilt = (1.0 - 2.0 * (i as f64 + 0.5) / count as f64)
-            .acos()
-            .to_degrees();
-        let defocus = 800.0 + 1700.0 * (turn * 3.1).fract();
-        star.push_str(&format!(
-            "{:06}@{} 1 {defocus} {defocus} 0 {rot} {tilt} {psi} 0 0 {}\n",
-            i + 1,
-            images.display(),
-            i % 2 + 1
-        ));
-        let fields = crate::dataset::CtfFields {
-            defocus_u: defocus,
-            defocus_v: defocus,
-            defocus_angle: 0.0,
-            b_factor: 0.0,
-            scale: 1.0,
-            phase_shift: 0.0,
-        };
-        let group = crate::dataset::OpticsGroup {
-            voltage: Some(KILOVOLTS),
-            spherical_aberration: Some(0.0),
-            amplitude_contrast: Some(0.1),
-            ..crate::dataset::OpticsGroup::new(PIXEL, BOX)
-        };
-        let ctf = Ctf::new(&fields, &group, CtfFlags::default()).unwrap();
-        let image = curved_image(atoms, &euler::matrix(rot, tilt, psi), &ctf);
-        stack.push(&transform.inverse(&image)).unwrap();
+    let transform = ImageTransform::new(n);
+    let made: Vec<(String, Vec<f32>)> = (0..count)
+        .into_par_iter()
+        .map(|i| {
+            let turn = i as f64 * 0.618_034;
+            let (rot, psi) = (360.0 * turn.fract(), 360.0 * (turn * 7.3).fract());
+            let tilt = (1.0 - 2.0 * (i as f64 + 0.5) / count as f64)
+                .acos()
+                .to_degrees();
+            let defocus = by.defocus[0] + by.defocus[1] * (turn * 3.1).fract();
+            let line = format!(
+                "{:06}@{} 1 {defocus} {defocus} 0 {rot} {tilt} {psi} 0 0 {}\n",
+                i + 1,
+                images.display(),
+                i % 2 + 1
+            );
+            let fields = crate::dataset::CtfFields {
+                defocus_u: defocus,
+                defocus_v: defocus,
+                defocus_angle: 0.0,
+                b_factor: 0.0,
+                scale: 1.0,
+                phase_shift: 0.0,
+            };
+            let group = crate::dataset::OpticsGroup {
+                voltage: Some(kilovolts),
+                spherical_aberration: Some(0.0),
+                amplitude_contrast: Some(0.1),
+                ..crate::dataset::OpticsGroup::new(pixel, n)
+            };
+            let ctf = Ctf::new(&fields, &group, CtfFlags::default()).unwrap();
+            let image = curved_image(atoms, &euler::matrix(rot, tilt, psi), &ctf, by);
+            (line, transform.inverse(&image))
+        })
+        .collect();
+    let mut stack = StackWriter::create(&images, n, count, pixel, StackMode::Float32).unwrap();
+    for (line, image) in made {
+        star.push_str(&line);
+        stack.push(&image).unwrap();
     }
     stack.finish().unwrap();
     let path = folder.join("particles.star");
@@ -246,43 +271,68 @@ fn simulate(folder: &Path, atoms: &Atoms, count: usize) -> PathBuf {
     path
 }
 
+/// FSC to the truth of maps of images that follow the sphere: reconstructed as if it were flat, with the right curvature, and with the
+/// wrong one.
+fn curves(atoms: &Atoms, count: usize, by: &Microscope) -> [Vec<f64>; 3] {
+    let folder = tempfile::tempdir().unwrap();
+    let input = simulate(folder.path(), atoms, count, by);
+    let truth = atoms.map(by.box_size, by.pixel_size);
+    let flags = CtfFlags::default();
+    let reversed = EwaldSettings {
+        reversed: true,
+        ..bare_ewald()
+    };
+    [
+        Correction::Ctf(flags),
+        Correction::Ewald(flags, bare_ewald()),
+        Correction::Ewald(flags, reversed),
+    ]
+    .map(|correction| {
+        let output = folder.path().join("map.mrc");
+        let curve = map_fsc(&made(&settings(input.clone(), output, correction)), &truth).unwrap();
+        println!("{correction:?}: {curve:.3?}");
+        curve
+    })
+}
+
 /// Images that follow the sphere give a better map when this is taken into account, and a worse one with the wrong sign.
 #[test]
 fn the_right_curvature_improves_the_map_and_the_wrong_one_does_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let atoms = Atoms::new(60, 30.0);
-    let input = simulate(folder.path(), &atoms, 600);
-    let truth = atoms.map(BOX, PIXEL);
-    let flags = CtfFlags::default();
-    let quality = |correction| {
-        let map = made(&settings(
-            input.clone(),
-            folder.path().join("map.mrc"),
-            correction,
-        ));
-        let curve = map_fsc(&map, &truth).unwrap();
-        println!("{correction:?}: {curve:.3?}");
-        curve[12..20].iter().sum::<f64>() / 8.0
-    };
-    let flat = quality(Correction::Ctf(flags));
-    let right = quality(Correction::Ewald(flags, bare_ewald()));
-    let wrong = quality(Correction::Ewald(
-        flags,
-        EwaldSettings {
-            reversed: true,
-            ..bare_ewald()
-        },
-    ));
+    let mean = |curve: Vec<f64>| curve[12..20].iter().sum::<f64>() / 8.0;
+    let [flat, right, wrong] = curves(&Atoms::new(60, 30.0), 600, &SMALL).map(mean);
     println!("mean FSC of shells 12 to 19: flat {flat:.3}, right {right:.3}, wrong {wrong:.3}");
     assert!(right > flat + 0.1 && right > 0.95, "{right} {flat}");
     assert!(wrong < flat - 0.1, "{wrong} {flat}");
+}
+
+/// The same at 80 kV with voxels of 0.8 Å: the right curvature gives a resolution, where the FSC falls below ½, near Nyquist.
+#[test]
+fn large_particles_at_80_kilovolts_reach_nyquist_with_the_right_curvature() {
+    if !material::long_tests() {
+        return;
+    }
+    let by = Microscope {
+        box_size: 256,
+        pixel_size: 0.8,
+        kilovolts: 80.0,
+        defocus: [8_000.0, 12_000.0],
+    };
+    let mut atoms = Atoms::new(30, 70.0);
+    atoms.sigma = 0.4;
+    let shell = |curve: Vec<f64>| curve.iter().position(|c| *c < 0.5).unwrap_or(curve.len());
+    let [flat, right, wrong] = curves(&atoms, 500, &by).map(shell);
+    println!("first shells below 1/2: flat {flat}, right {right}, wrong {wrong}");
+    assert!(
+        right > 120 && flat < 110 && wrong < flat,
+        "{flat} {right} {wrong}"
+    );
 }
 
 /// Half-sets are what the column says; a selection that leaves nothing, or lacks its column, is refused.
 #[test]
 fn particles_are_selected() {
     let folder = tempfile::tempdir().unwrap();
-    let input = simulate(folder.path(), &Atoms::new(5, 20.0), 6);
+    let input = simulate(folder.path(), &Atoms::new(5, 20.0), 6, &SMALL);
     let output = folder.path().join("map.mrc");
     let all = settings(input, output, Correction::Ctf(CtfFlags::default()));
     let half = |half| ReconstructSettings {
@@ -329,7 +379,7 @@ fn particles_are_selected() {
 #[test]
 fn an_fsc_weighs_the_shells() {
     let folder = tempfile::tempdir().unwrap();
-    let input = simulate(folder.path(), &Atoms::new(20, 25.0), 100);
+    let input = simulate(folder.path(), &Atoms::new(20, 25.0), 100, &SMALL);
     let write = |name: &str, fsc: f64, shells: usize| {
         let rows: String = (0..shells).map(|s| format!("{s} {fsc}\n")).collect();
         let path = folder.path().join(name);

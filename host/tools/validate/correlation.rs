@@ -3,8 +3,12 @@
 use super::half_maps::Measured;
 use super::inputs::Inputs;
 use super::{Check, ValidateError, Verdict};
+use crate::fourier::fft::forward3;
 use crate::fourier::masks::low_pass;
+use crate::fourier::shells::{logical, shell};
 use crate::maximization::map_fsc::map_fsc;
+use ndarray::Array3;
+use std::ops::Range;
 
 /// FSC that means signal (gold standard; Rosenthal & Henderson 2003).
 const SIGNAL: f64 = 0.143;
@@ -17,6 +21,10 @@ const SIGNIFICANT: f64 = 4.0;
 
 /// Correlation of solvent noise that is good, and that is bad: half-sets with that share of images in common have it.
 const SOLVENT: [f64; 2] = [0.05, 0.15];
+
+/// Strength of the noise per voxel outside the mask, as a share of that within, below which the solvent is empty: a choice of this
+/// program. Noise of images spreads over the whole box.
+const EMPTY: f64 = 0.1;
 
 /// FSC with random phases at the resolution that is good (RELION warns above it), and that is bad.
 const RANDOM: [f64; 2] = [0.1, 0.3];
@@ -64,7 +72,8 @@ pub fn falls_and_stays(measured: &Measured) -> Check {
     )
 }
 
-/// Correlation of the half maps outside the mask in the upper half of the shells, where only noise is expected.
+/// Correlation of the half maps outside the mask in the upper half of the shells, where only noise is expected. In maps that have no
+/// noise there (simulated without noise, or masked), what is left is density and cannot tell.
 pub fn solvent(inputs: &Inputs, measured: &Measured) -> Result<Check, ValidateError> {
     let n = inputs.n();
     let half = n as f64 / 2.0;
@@ -79,6 +88,17 @@ pub fn solvent(inputs: &Inputs, measured: &Measured) -> Result<Check, ValidateEr
     let [a, b] = inputs.halves.each_ref().map(|map| map * &outside);
     let curve = map_fsc(&a, &b).map_err(|e| ValidateError::of(&e))?;
     let shells = n / 4..n / 2;
+    let noise = noise_outside(inputs, &outside, &shells);
+    if noise.is_nan() || noise < EMPTY {
+        return Ok(Check::new(
+            "half maps are independent",
+            format!("{:.1} % of the noise per voxel", 100.0 * noise),
+            Verdict::Unknown,
+            "the half maps have next to no noise outside the mask, compared with that within, so nothing there shows whether they share \
+             noise",
+            "Give the unfiltered half maps as they were reconstructed, without a mask; maps of images without noise cannot tell.",
+        ));
+    }
     let weight: f64 = measured.components[shells.clone()].iter().sum();
     let mean = shells
         .filter(|s| curve[*s].is_finite())
@@ -99,6 +119,25 @@ pub fn solvent(inputs: &Inputs, measured: &Measured) -> Result<Check, ValidateEr
         "Remove copies of particles, keep neighbouring picks in one half-set, and refine again from a reference low-passed to 40 Å or \
          lower.",
     ))
+}
+
+/// Strength per voxel of the noise in `shells` outside the mask, as a share of that within: the power of the difference of the half maps.
+fn noise_outside(inputs: &Inputs, outside: &Array3<f64>, shells: &Range<usize>) -> f64 {
+    let [a, b] = &inputs.halves;
+    let difference = a - b;
+    let of = |mask: &Array3<f64>| {
+        let transform = forward3(&(&difference * mask));
+        let n = mask.dim().0;
+        let power = transform.indexed_iter().map(|((z, y, x), v)| {
+            let r2 = logical(z, n).pow(2) + logical(y, n).pow(2) + (x * x) as i64;
+            match shells.contains(&shell(r2)) {
+                true => v.norm_sqr() * if x == 0 { 1.0 } else { 2.0 },
+                false => 0.0,
+            }
+        });
+        power.sum::<f64>() / mask.iter().map(|m| m * m).sum::<f64>()
+    };
+    of(outside) / of(&inputs.support.mask)
 }
 
 /// FSC that is left at the resolution when phases are random: what the mask alone explains (Chen et al. 2013).

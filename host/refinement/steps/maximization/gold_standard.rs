@@ -72,7 +72,7 @@ pub(super) fn gold_standard(
     job.state.increment_size = reach.increment;
     job.state.high_fsc_at_limit = reach.high_at_limit;
     console.say(&console::maximization());
-    if last {
+    if last || job.settings.maps.join_halves {
         agree(ranks, join(&mut first, &mut second))?;
         drop(second);
         maximize_halves(job, ranks, vec![first], &curve, true, &options, console)
