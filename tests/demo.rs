@@ -11,7 +11,7 @@ fn gerelion(folder: &Path, words: &str) -> Output {
         .expect("the program starts")
 }
 
-/// From images to a map, its judgement and a page about each of the three runs.
+/// From images to a map, its judgement and a page about each of the three runs; nothing is wrong with their results.
 #[test]
 fn the_demo_goes_the_whole_way() {
     let folder = tempfile::tempdir().unwrap();
@@ -28,6 +28,13 @@ fn the_demo_goes_the_whole_way() {
         "Refine3D/run_report.html",
     ] {
         assert!(folder.path().join("demo").join(file).exists(), "{file}");
+    }
+    for job in ["Class2D", "InitialModel", "Refine3D"] {
+        let log = folder.path().join("demo").join(job).join("log.jsonl");
+        let text = std::fs::read_to_string(log).unwrap();
+        assert!(text.contains("\"event\":\"end\""), "{job}: {text}");
+        let finding = text.lines().find(|line| line.contains("\"finding\""));
+        assert_eq!(finding, None, "{job}");
     }
 }
 

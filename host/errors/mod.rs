@@ -29,7 +29,7 @@ pub use page::{errors_page, explanation};
 pub use panics::{Panicked, catch_panics};
 pub use shell::shell_word;
 pub use table::entries;
-pub use tell::{end_open_line, line_is_open, tell};
+pub use tell::{end_open_line, line_is_open, show, tell};
 
 /// An error that knows the code of its kind. Where it wraps another, the inner one's code counts: it is nearer to the cause.
 pub trait Coded: std::error::Error {

@@ -6,6 +6,10 @@ use gerelion::errors::Failure;
 use gerelion::tools::local_symmetry::{self, Action, LocalSymmetrySettings};
 use std::path::PathBuf;
 
+/// Purpose of the command, for its help.
+pub const ABOUT: &str =
+    "Average a map over its local symmetry, or copy its regions, as relion_localsym does";
+
 /// Options, named as in `relion_localsym`.
 #[derive(Args)]
 #[command(rename_all = "snake_case", allow_negative_numbers = true)]
