@@ -1,10 +1,12 @@
 # make demo   simulate a small particle set, refine it, print resolution and FSC to the truth
 # make test   everything that continuous integration runs
-# Both install first what is missing (make setup).
+# Both install first what is missing (make setup; make setup-build leaves out what only tests need).
 # make install PREFIX=/opt/gerelion   programs, manual pages, completions, module files
 # make dist       one archive with all of that for other machines, in dist/
 # make site       the pages as a site, in target/book (needs mdbook)
 # make evidence   docs/evidence.md, from runs of the programs
+# make packages   the recipes in packaging/ checked, and built where their builders are there
+# make deny       licences, sources, versions and advisories of the dependencies (needs cargo-deny, and the net for advisories)
 # make bench-ci   both benchmark presets, small enough for two cores
 
 CARGO ?= cargo
@@ -14,12 +16,17 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Jobs of several processes are built in where an MPI is installed.
 FEATURES = $(if $(shell command -v mpicc),--features mpi)
 
-.PHONY: all setup build install dist demo test bench-ci options site evidence
+# What is installed is needed by what comes after it.
+.NOTPARALLEL:
+.PHONY: all setup setup-build build install dist demo test bench-ci options site evidence packages deny
 
-all: build
+all: setup-build build
 
 setup:
 	sh scripts/setup.sh
+
+setup-build:
+	sh scripts/setup.sh build
 
 build:
 	$(CARGO) build --release $(FEATURES)
@@ -28,10 +35,10 @@ build:
 install: build
 	sh scripts/install.sh target/release "$(DESTDIR)$(PREFIX)"
 
-dist:
+dist: setup-build
 	sh scripts/dist.sh
 
-demo: setup build
+demo: setup-build build
 	target/release/gerelion demo
 
 # Formatting, lints, examples in the documentation, unit and integration tests (a small refinement from files to files is
@@ -51,6 +58,13 @@ site:
 
 evidence: build
 	sh scripts/evidence.sh
+
+packages:
+	sh scripts/packages.sh
+
+deny:
+	$(CARGO) deny check licenses bans sources
+	$(CARGO) deny check advisories
 
 bench-ci: build
 	target/release/gerelion bench --preset trpv1 --n 300 --box 64

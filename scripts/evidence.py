@@ -1,10 +1,12 @@
-"""Rows of docs/evidence.md that no program prints: poses that two particle tables share, and measured rows of bench.csv.
+"""Rows of docs/evidence.md that no program prints: poses that two particle tables share, findings in logs, and measured rows of bench.csv.
 
 evidence.py poses FIRST SECOND    share of the particles with the same pose, per cent
+evidence.py findings LOG          names of the findings in a log of --json_log, or "none"
 evidence.py bench FOLDER          the latest row of each card and job in FOLDER/*/bench.csv
 """
 
 import csv
+import json
 import pathlib
 import sys
 
@@ -34,6 +36,14 @@ def poses(first, second):
     return f"{100 * same / len(common):.2f} %"
 
 
+def findings(log):
+    with open(log, encoding="utf-8") as lines:
+        events = [json.loads(line) for line in lines]
+    if events[-1]["event"] != "end" or events[-1]["status"] != "finished":
+        sys.exit(f"{log}: the run has not finished")
+    return ", ".join(event["finding"] for event in events if event["event"] == "finding") or "none"
+
+
 def bench(folder):
     latest = {}
     for path in sorted(pathlib.Path(folder).glob("*/bench.csv")):
@@ -52,6 +62,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["poses", first, second]:
             print(poses(first, second))
+        case ["findings", log]:
+            print(findings(log))
         case ["bench", folder]:
             bench(folder)
         case _:

@@ -18,15 +18,15 @@ page="$work/page.md"
 run() {
     reference="$1" folder="$work/$2"
     shift 2
-    words="$(sed 's/^.*relion_refine[_a-z]* //; s/--j [0-9]*//' "$reference/command.txt")"
+    words="$(sed 's/^.*relion_refine[_a-z]* //; s/--j [0-9]*//; s/--gpu [0-9]*//' "$reference/command.txt")"
     mkdir -p "$folder"
-    for input in "$(dirname "$reference")"/*.star "$(dirname "$reference")"/*.mrc* "$(dirname "$reference")"/input/*; do
+    for input in "$(dirname "$reference")"/*.star "$(dirname "$reference")"/*.mrc* "$(dirname "$reference")"/input/* ${inputs:-}; do
         [ ! -f "$input" ] || ln -sf "$input" "$folder/"
     done
     root="$(echo "$words" | sed 's/.*--o \([^ ]*\).*/\1/')"
     mkdir -p "$folder/$(dirname "$root")"
     # shellcheck disable=SC2086 # words of a command line
-    (cd "$folder" && ${launch:-} relion_refine $words "$@" >run.log 2>&1) || { cat "$folder/run.log" >&2; exit 1; }
+    (cd "$folder" && ${launch:-} relion_refine $words --json_log log.jsonl "$@" >run.log 2>&1) || { cat "$folder/run.log" >&2; exit 1; }
     root="$folder/$root"
 }
 
@@ -110,6 +110,32 @@ truth_row() {
 truth_row "RELION 5.0.1" "$fixture/refine3d_c4/run"
 run "$fixture/refine3d_c4" refine3d
 truth_row "this program" "$root"
+
+say "" "## Findings on good sets" "" \
+    "What the program finds wrong at the end of runs of good sets ([findings](findings.md)). It should be nothing." "" \
+    "| set | job | resolution, Å | findings |" "|---|---|---|---|"
+# found SET JOB MODEL LOG...: a row about a run.
+found() {
+    resolution="$(sed -n 's/^_rlnCurrentResolution *//p' "$3" | xargs printf '%.2f')"
+    row="| $1 | $2 | $resolution |"
+    shift 3
+    say "$row $(python3 scripts/evidence.py findings "$@") |"
+}
+found "helix bundle, 400 × 48², simulated" "3D classification" "${one}_it003_model.star" "$work/class3d/log.jsonl"
+found "the same" "auto-refine" "${root}_model.star" "$folder/log.jsonl"
+if [ -d "$golden/class3d_k2_c4" ]; then
+    run "$golden/class3d_k2_c4" findings_k2
+    found "two conformations, 2,000 × 64², simulated" "3D classification, two classes" "${root}_it010_model.star" "$folder/log.jsonl"
+fi
+if [ -d "$golden/refine3d_bgal_real" ]; then
+    inputs="$(echo "$golden"/../data/bgal/*)" run "$golden/refine3d_bgal_real" findings_bgal
+    found "β-galactosidase, 2,374 × 64², real" "auto-refine" "${root}_model.star" "$folder/log.jsonl"
+fi
+mkdir "$work/findings_demo"
+(cd "$work/findings_demo" && gerelion demo >run.log 2>&1)
+for job in Class2D/run_it010 InitialModel/run_it040 Refine3D/run; do
+    found "\`gerelion demo\`, 800 × 64², simulated" "${job%/*}" "$work/findings_demo/demo/${job}_model.star" "$work/findings_demo/demo/${job%/*}/log.jsonl"
+done
 
 say "" "## Whole jobs on cards" "" \
     "Rows that \`gerelion bench\` measured, from \`benches/runs\` (the latest of each card and job): the answer beside the time ([how](../benches/BENCHMARKING.md))." ""

@@ -2,6 +2,7 @@
 """Makes a picture (SVG) of a page of `gerelion report`: slices and projections of its maps, and its FSC where it has one.
 
     scripts/report-picture.py Refine3D/run_report.html docs/pictures/bgal-refined.svg
+    scripts/report-picture.py demo/Refine3D/run_report.html docs/pictures/demo.svg 1     the first map only
 """
 
 import re
@@ -29,9 +30,9 @@ def maps(page):
         yield caption, re.findall(view, figure, re.S)
 
 
-def rows(page):
-    """Yields height and content of each row of the picture."""
-    for caption, views in maps(page):
+def rows(page, most):
+    """Yields height and content of each row of the picture: at most `most` maps, and the FSC."""
+    for caption, views in list(maps(page))[:most]:
         parts = [f'<text class="caption" x="0" y="14">{caption}</text>']
         for i, (image, bar, scale, label) in enumerate(views):
             x, y = i * (SIDE + GAP), 22
@@ -41,20 +42,20 @@ def rows(page):
             parts.append(f'<text x="{x}" y="{y + SIDE + TEXT}">{scale}, {label}</text>')
         yield 22 + SIDE + TEXT + 14, parts
     # The curve of auto-refine, where the page has it.
-    chart = re.search(r'<figcaption>(FSC between[^<]*)</figcaption>\s*<svg[^>]*>(.*?)</svg>', page, re.S)
+    chart = re.search(r'<figcaption>(FSC between[^<]*)</figcaption>\s*<svg[^>]*viewBox="0 0 [\d.]+ ([\d.]+)"[^>]*>(.*?)</svg>', page, re.S)
     if chart:
-        yield 310, [
+        yield 18 + float(chart[2]), [
             f'<text class="caption" x="0" y="14">{chart[1]}</text>',
-            f'<g transform="translate(0 18)">{chart[2]}</g>',
+            f'<g transform="translate(0 18)">{chart[3]}</g>',
         ]
 
 
 def main():
-    source, target = sys.argv[1:]
+    source, target, *most = sys.argv[1:]
     with open(source, encoding="utf-8") as file:
         page = file.read()
     height, content = 0, []
-    for row, parts in rows(page):
+    for row, parts in rows(page, int(most[0]) if most else None):
         content.append(f'<g transform="translate(0 {height})">' + "\n".join(parts) + "</g>")
         height += row
     with open(target, "w", encoding="utf-8") as file:

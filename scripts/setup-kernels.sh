@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs what the kernels are compiled with, into the cargo target folder and (Debian's packages) the system:
+# setup-kernels.sh [build]: installs what the kernels are compiled with, into the cargo target folder and (Debian's packages) the system:
 #   rustc-web, rust-web-src, llvm-22   a compiler with library source, beside rustup's
 #   kernel-tools/bin/llvm-bitcode-linker   built from rust-web-src
 #   kernel-tools/cuda-12, cuda-13          ptxas of CUDA 12 (sm_70 and up) and 13 (sm_75 and up), from PyPI
+# With `build`, ptxas, which only tests need, is left out.
 # Does nothing that is already done. Succeeds without installing anything where apt or the network is not to be had:
 # the build is then without kernels, or its tests without ptxas, and both say so.
 set -u
@@ -70,6 +71,8 @@ wheel() { # package, folder under kernel-tools
         say "pip could not install $1: its modules will not be assembled in tests"
     fi
 }
-wheel nvidia-cuda-nvcc-cu12==12.9.86 cuda-12
-wheel nvidia-cuda-nvcc==13.5.37 cuda-13
+if [ "${1:-}" != build ]; then
+    wheel nvidia-cuda-nvcc-cu12==12.9.86 cuda-12
+    wheel nvidia-cuda-nvcc==13.5.37 cuda-13
+fi
 exit 0

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what building and testing need and the machine lacks, with package managers only: cargo, pip (into .venv), apt.
+# setup.sh [build]: installs what building and testing need and the machine lacks, with package managers only: cargo, pip (into .venv), apt.
 # Needs rustup and a C compiler. Does nothing that is already done. What cannot be installed but is not indispensable is
 # said and left out. System packages are installed by root, or by SUDO where it is set (make setup SUDO=sudo); without
-# either, the command that would install them is printed.
+# either, the command that would install them is printed. With `build`, what only tests need is left out.
 set -u
+only="${1:-}"
 cd "$(dirname "$0")/.." || exit 1
 say() { echo "setup: $*"; }
 fail() { say "$*" >&2; exit 1; }
@@ -23,7 +24,7 @@ command -v cc >/dev/null || fail "a C compiler is missing: apt-get install build
 
 # The test runner, from crates.io with the checksums of its lock file.
 NEXTEST=0.9.143
-if ! cargo nextest --version >/dev/null 2>&1; then
+if [ "$only" != build ] && ! cargo nextest --version >/dev/null 2>&1; then
     cargo install --quiet --locked --version "$NEXTEST" cargo-nextest || fail "cargo-nextest $NEXTEST could not be installed"
     say "built cargo-nextest $NEXTEST"
 fi
@@ -31,7 +32,9 @@ fi
 # Python modules that tests compare with, kept beside the sources; tests say what they leave out without them.
 MODULES="mrcfile==1.5.4 starfile==0.5.13 numpy"
 has_modules() { "$1" -c 'import mrcfile, starfile, numpy' >/dev/null 2>&1; }
-if command -v python3 >/dev/null; then
+if [ "$only" = build ]; then
+    :
+elif command -v python3 >/dev/null; then
     if has_modules .venv/bin/python3 || has_modules python3; then
         :
     elif python3 -m venv .venv >/dev/null 2>&1 && .venv/bin/python3 -m pip install --quiet --disable-pip-version-check \
@@ -56,5 +59,5 @@ if ! has_mpi; then
     fi
 fi
 
-sh scripts/setup-kernels.sh
+sh scripts/setup-kernels.sh $only
 exit 0

@@ -308,6 +308,25 @@ fn help_and_version_end_well() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("RELION version"));
 }
 
+/// The help of a program begins with what it is for, and not with the word for its options.
+#[test]
+fn the_help_of_each_program_begins_with_its_purpose() {
+    for (program, verb) in [
+        (env!("CARGO_BIN_EXE_relion_align_symmetry"), "Turn"),
+        (env!("CARGO_BIN_EXE_relion_localres"), "Find"),
+        (env!("CARGO_BIN_EXE_relion_localsym"), "Average"),
+        (env!("CARGO_BIN_EXE_relion_mask_create"), "Make"),
+        (env!("CARGO_BIN_EXE_relion_particle_subtract"), "Subtract"),
+        (env!("CARGO_BIN_EXE_relion_postprocess"), "Make"),
+        (env!("CARGO_BIN_EXE_relion_reconstruct"), "Make"),
+        (env!("CARGO_BIN_EXE_gerelion"), "Simulate"),
+    ] {
+        let output = Command::new(program).arg("--help").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.starts_with(verb), "{program}: {text}");
+    }
+}
+
 #[test]
 fn lists_are_printed_without_a_run() {
     let output = relion_refine(&["--sym", "D2", "--print_symmetry_ops"]);

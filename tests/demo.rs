@@ -11,7 +11,8 @@ fn gerelion(folder: &Path, words: &str) -> Output {
         .expect("the program starts")
 }
 
-/// From images to a map, its judgement and a page about each of the three runs.
+/// From images to a map, its judgement, a page about each of the three runs and their logs. So few images may well leave findings
+/// about the result; `scripts/evidence.sh` says that those of the whole demo leave none.
 #[test]
 fn the_demo_goes_the_whole_way() {
     let folder = tempfile::tempdir().unwrap();
@@ -28,6 +29,11 @@ fn the_demo_goes_the_whole_way() {
         "Refine3D/run_report.html",
     ] {
         assert!(folder.path().join("demo").join(file).exists(), "{file}");
+    }
+    for job in ["Class2D", "InitialModel", "Refine3D"] {
+        let log = folder.path().join("demo").join(job).join("log.jsonl");
+        let text = std::fs::read_to_string(log).unwrap();
+        assert!(text.contains("\"event\":\"end\""), "{job}: {text}");
     }
 }
 

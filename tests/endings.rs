@@ -103,6 +103,28 @@ fn a_lost_terminal_does_not_hide_the_end() {
     assert!(job.failed());
 }
 
+/// Pages that are read in part (`gerelion completions bash | head`): no failure.
+#[test]
+fn a_page_that_is_read_in_part_is_no_failure() {
+    for words in [
+        "completions bash",
+        "completions zsh",
+        "options",
+        "explain",
+        "--help",
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_gerelion"))
+            .args(words.split(' '))
+            .stdout(writer)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{words}: {output:?}");
+        assert!(output.stderr.is_empty(), "{words}: {output:?}");
+    }
+}
+
 /// The disk with the log is full to the last byte.
 #[test]
 fn a_full_log_does_not_hide_the_end() {

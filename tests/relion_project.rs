@@ -45,6 +45,15 @@ fn job(project: &Path, folder: &str, command: &str) {
     assert!(!left("RELION_JOB_EXIT_FAILURE").exists(), "{folder}");
     // Files of the interface stay as they are.
     assert_eq!(std::fs::read_to_string(left("note.txt")).unwrap(), note);
+    assert_warnings_alone(&std::fs::read_to_string(left("run.err")).unwrap());
+}
+
+/// The interface shows `run.err` to the user, in red: it holds warnings, as that of RELION's programs does, and no other lines.
+fn assert_warnings_alone(text: &str) {
+    for line in text.lines() {
+        let line = line.trim_start_matches([' ', '+']);
+        assert!(line.starts_with("WARNING: "), "{line}");
+    }
 }
 
 /// Whether the files that the interface lists as results are there.
@@ -224,4 +233,24 @@ fn the_four_job_types_run_as_the_interface_starts_them() {
             "Refine3D/job005/run_half2_class001_unfil.mrc",
         ],
     );
+}
+
+/// What the program finds wrong with a result stands in `run.err`; the job is finished all the same.
+#[test]
+fn a_finding_does_not_make_a_job_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    shell(
+        project,
+        "gerelion simulate --preset mini --n 60 --box 32 --angpix 8 --snr 0.5 --o particles",
+    );
+    // Nothing takes the noise around the particle away.
+    job(
+        project,
+        "Class3D/job001",
+        "`which relion_refine` --o Class3D/job001/run --i particles.star --ref particles_truth1.mrc --firstiter_cc --ini_high 60 --ctf \
+         --particle_diameter 170 --iter 2 --sym C4 --j 2 --pipeline_control Class3D/job001/",
+    );
+    let errors = std::fs::read_to_string(project.join("Class3D/job001/run.err")).unwrap();
+    assert!(errors.contains("--flatten_solvent"), "{errors}");
 }

@@ -14,5 +14,5 @@ use std::process::ExitCode;
 static MEMORY: HugePages = HugePages;
 
 fn main() -> ExitCode {
-    thin::main(align_symmetry::run)
+    thin::main(align_symmetry::ABOUT, align_symmetry::run)
 }

@@ -4,6 +4,8 @@
 mod postprocess;
 #[path = "gerelion/relion_tool.rs"]
 mod relion_tool;
+#[path = "gerelion/tenths.rs"]
+mod tenths;
 #[path = "gerelion/thin.rs"]
 mod thin;
 #[path = "gerelion/usage.rs"]
@@ -16,5 +18,7 @@ use std::process::ExitCode;
 static MEMORY: HugePages = HugePages;
 
 fn main() -> ExitCode {
-    thin::main(|arguments| postprocess::run(arguments, true))
+    thin::main(postprocess::about(true), |arguments| {
+        postprocess::run(arguments, true)
+    })
 }

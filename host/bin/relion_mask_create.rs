@@ -16,5 +16,5 @@ use std::process::ExitCode;
 static MEMORY: HugePages = HugePages;
 
 fn main() -> ExitCode {
-    thin::main(mask::run)
+    thin::main(mask::ABOUT, mask::run)
 }

@@ -4,6 +4,8 @@
 mod relion_tool;
 #[path = "gerelion/subtract.rs"]
 mod subtract;
+#[path = "gerelion/tenths.rs"]
+mod tenths;
 #[path = "gerelion/thin.rs"]
 mod thin;
 #[path = "gerelion/usage.rs"]
@@ -16,5 +18,5 @@ use std::process::ExitCode;
 static MEMORY: HugePages = HugePages;
 
 fn main() -> ExitCode {
-    thin::main(subtract::run)
+    thin::main(subtract::ABOUT, subtract::run)
 }

@@ -4,6 +4,8 @@
 mod reconstruct;
 #[path = "gerelion/relion_tool.rs"]
 mod relion_tool;
+#[path = "gerelion/tenths.rs"]
+mod tenths;
 #[path = "gerelion/thin.rs"]
 mod thin;
 #[path = "gerelion/usage.rs"]
@@ -16,5 +18,5 @@ use std::process::ExitCode;
 static MEMORY: HugePages = HugePages;
 
 fn main() -> ExitCode {
-    thin::main(reconstruct::run)
+    thin::main(reconstruct::ABOUT, reconstruct::run)
 }

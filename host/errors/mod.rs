@@ -30,7 +30,7 @@ pub use page::{errors_page, explanation};
 pub use panics::{Panicked, catch_panics};
 pub use shell::shell_word;
 pub use table::entries;
-pub use tell::{end_open_line, line_is_open, tell};
+pub use tell::{end_open_line, line_is_open, show, tell};
 pub(crate) use wrapping::wrapping_error;
 
 /// An error that knows the code of its kind. Where it wraps another, the inner one's code counts: it is nearer to the cause.

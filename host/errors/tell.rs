@@ -1,6 +1,7 @@
-//! Words on standard error that never end the program: the terminal may be gone (a lost connection, `2>&1 | head`), or the
-//! disk with the log full.
+//! Words for the user. Those on standard error never end the program: the terminal may be gone (a lost connection,
+//! `2>&1 | head`), or the disk with the log full.
 
+use super::{Code, Failure, OnFailure};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,6 +18,18 @@ pub fn end_open_line() {
     if LINE_IS_OPEN.swap(false, Ordering::Relaxed) {
         let mut out = io::stdout().lock();
         let _ = out.write_all(b"\n").and_then(|()| out.flush());
+    }
+}
+
+/// Prints a page on standard output. That nobody reads it to its end (`| head`) is no failure.
+///
+/// # Errors
+/// The page cannot be written, on a full disk for instance.
+pub fn show(page: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(page.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.or_says(Code::CANNOT_WRITE, "standard output"),
     }
 }
 

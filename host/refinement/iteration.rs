@@ -331,11 +331,8 @@ pub fn update_resolution(job: &mut Job, iteration: usize, console: &Console) {
         let gold_standard = job.halves() && job.settings.auto_refine;
         let found = image_size::resolution_shell(&spectra, gold_standard, job.settings.minres_map);
         if let Some(dip) = found.dipped_at {
-            console.warn(&format!(
-                " WARNING: FSC dipped below 0.5 and rose again. Using higher resolution of {} A, instead of {} A.",
-                width / found.shell as f64,
-                width / dip as f64
-            ));
+            let (higher, lower) = (width / found.shell as f64, width / dip as f64);
+            console.warn(&console::dipped_fsc(higher, lower));
         }
         found.shell
     };

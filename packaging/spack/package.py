@@ -3,7 +3,7 @@ from spack.package import *
 
 
 class Gerelion(Package):
-    """Single-particle cryo-EM classification and refinement with RELION's command lines and files."""
+    """Cryo-EM classification and refinement with RELION's command lines and files."""
 
     homepage = "https://github.com/gerelion/gerelion"
     git = "https://github.com/gerelion/gerelion.git"

@@ -9,6 +9,9 @@ use gerelion::tools::align_symmetry::{self, AlignSettings, Aligned, Choice};
 use gerelion::tools::rotation::search::Search;
 use std::path::PathBuf;
 
+/// Purpose of the command, for its help.
+pub const ABOUT: &str = "Turn a map so that its symmetry axes lie where the point group has them, as relion_align_symmetry does";
+
 /// Options, named as in `relion_align_symmetry`.
 #[derive(Args)]
 #[command(rename_all = "snake_case", allow_negative_numbers = true)]

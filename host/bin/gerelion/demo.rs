@@ -204,12 +204,13 @@ impl Project<'_> {
     ) -> Result<PathBuf, Failure> {
         let folder = self.folder.join(name);
         std::fs::create_dir_all(&folder).or_says(Code::CANNOT_WRITE, folder.display())?;
-        let root = folder.join("run");
+        let (root, log) = (folder.join("run"), folder.join("log.jsonl"));
         let mut words = Vec::new();
         let files = [
             ("--i", Some(&*self.particles)),
             ("--o", Some(&*root)),
             ("--ref", reference),
+            ("--json_log", Some(&*log)),
         ];
         for (option, path) in files {
             if let Some(path) = path {

@@ -1,7 +1,7 @@
 //! `gerelion explain`: what the code of an error means.
 
 use clap::Args;
-use gerelion::errors::{Code, Failure, errors_page, explanation};
+use gerelion::errors::{Code, Failure, errors_page, explanation, show};
 
 /// Options of `gerelion explain`.
 #[derive(Args)]
@@ -13,14 +13,12 @@ pub struct Arguments {
 /// Run the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Some(code) = &arguments.code else {
-        print!("{}", errors_page());
-        return Ok(());
+        return show(&errors_page());
     };
     let text = explanation(code).ok_or_else(|| {
         Code::BAD_VALUE.says(format!(
             "'{code}' is no code of an error; codes are like GR-0203, and `gerelion explain` without one lists them all"
         ))
     })?;
-    print!("{text}");
-    Ok(())
+    show(&text)
 }

@@ -7,6 +7,10 @@ use gerelion::options::Range;
 use gerelion::tools::local_symmetry::{self, Action, LocalSymmetrySettings, MotionSettings};
 use std::path::PathBuf;
 
+/// Purpose of the command, for its help.
+pub const ABOUT: &str =
+    "Average a map over its local symmetry, or copy its regions, as relion_localsym does";
+
 /// Options, named as in `relion_localsym`.
 #[derive(Args)]
 #[command(rename_all = "snake_case", allow_negative_numbers = true)]

@@ -17,13 +17,14 @@ mod selfcheck;
 mod simulate;
 mod subset;
 mod subtract;
+mod tenths;
 mod usage;
 mod validate;
 mod watch;
 
 use clap::{Parser, Subcommand};
 use gerelion::allocator::HugePages;
-use gerelion::errors::{Failure, catch_panics};
+use gerelion::errors::{Failure, catch_panics, show};
 use gerelion::refinement::cli::fail_beyond_file_size_limit;
 use gerelion::{options::options_page, tools::doctor};
 use std::process::ExitCode;
@@ -47,13 +48,13 @@ enum Command {
     Fsc(compare::FscArguments),
     /// Compare one iteration of two runs through the files they wrote
     Compare(compare::RunArguments),
-    /// Sharpened map and corrected FSC from two unfiltered half maps
+    #[command(about = postprocess::about(false))]
     Postprocess(Box<postprocess::Arguments>),
-    /// Make a map from particles whose orientations are known, as relion_reconstruct does
+    #[command(about = reconstruct::ABOUT)]
     Reconstruct(Box<reconstruct::Arguments>),
-    /// Resolution around every point of a map, and the map filtered to it: relion_postprocess --locres
+    #[command(about = postprocess::about(true))]
     Localres(Box<postprocess::Arguments>),
-    /// Make a soft mask from a map, or a spherical shell, as relion_mask_create does
+    #[command(about = mask::ABOUT)]
     Mask(mask::Arguments),
     /// Write a page about a run, finished or going on: progress, FSC, maps, orientations
     Report(report::Arguments),
@@ -61,15 +62,15 @@ enum Command {
     Watch(watch::Arguments),
     /// Check a finished auto-refinement before its map is deposited: half maps, mask, orientations, particles
     Validate(validate::Arguments),
-    /// Turn a map so that its symmetry axes lie where the point group has them, as relion_align_symmetry does
+    #[command(about = align_symmetry::ABOUT)]
     AlignSymmetry(align_symmetry::Arguments),
-    /// Average a map over its local symmetry, or copy its regions, as relion_localsym does
+    #[command(about = localsym::ABOUT)]
     Localsym(localsym::Arguments),
-    /// Subtract the signal of a part of the structure from particles, as relion_particle_subtract does
+    #[command(about = subtract::ABOUT)]
     Subtract(subtract::Arguments),
     /// Cut a reproducible subset out of a particle file
     Subset(subset::Arguments),
-    /// Simulate a small set, refine it and judge the result: a few minutes on two cores
+    /// Go from simulated images to a map: 2D classes, initial model, refinement, and a judgement; a few minutes on two cores
     Demo(demo::Arguments),
     /// Time a whole run and print where the time went, under the names of the method's paper
     Bench(bench::Arguments),
@@ -129,10 +130,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             Ok(())
         }
         Command::Selfcheck(arguments) => selfcheck::run(&arguments),
-        Command::Options => {
-            print!("{}", options_page());
-            Ok(())
-        }
+        Command::Options => show(&options_page()),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Man(arguments) => pages::man(&arguments),
         Command::Completions(arguments) => pages::completions(&arguments),

@@ -7,6 +7,10 @@ use gerelion::options::Range;
 use gerelion::tools::mask_create::{self, Logic, MaskSettings, Origin};
 use std::path::PathBuf;
 
+/// Purpose of the command, for its help.
+pub const ABOUT: &str =
+    "Make a soft mask from a map, or a spherical shell, as relion_mask_create does";
+
 /// Options, named as in `relion_mask_create`.
 #[derive(Args)]
 #[command(rename_all = "snake_case", allow_negative_numbers = true)]

@@ -5,7 +5,7 @@ use crate::Cli;
 use clap::builder::{Command, ValueHint};
 use clap::{Arg, ArgAction, Args, CommandFactory};
 use clap_complete::Shell;
-use gerelion::errors::{Code, Failure, OnFailure};
+use gerelion::errors::{Code, Failure, OnFailure, show};
 use gerelion::options::{Kind, OptionEntry, Treatment, table};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -71,7 +71,10 @@ pub fn completions(arguments: &CompletionArguments) -> Result<(), Failure> {
                     .or_says(Code::CANNOT_WRITE, folder.display())?;
             }
             None => {
-                clap_complete::generate(arguments.shell, &mut command, name, &mut std::io::stdout())
+                // In memory, since the writer may not fail.
+                let mut script = Vec::new();
+                clap_complete::generate(arguments.shell, &mut command, name, &mut script);
+                show(&String::from_utf8_lossy(&script))?;
             }
         }
     }

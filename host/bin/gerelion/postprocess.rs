@@ -1,6 +1,7 @@
 //! `gerelion postprocess` and `relion_postprocess`.
 
 use crate::relion_tool::{Common, refuse};
+use crate::tenths::Tenths;
 use clap::Args;
 use gerelion::errors::{Failure, tell};
 use gerelion::options::Range;
@@ -9,6 +10,18 @@ use gerelion::tools::postprocess::{
     self, PostprocessSettings, Postprocessed, Sharpening, interpolated_resolution, mass_inside,
 };
 use std::path::PathBuf;
+
+/// Returns the purpose of the command, for its help; `local` is `localres`.
+pub fn about(local: bool) -> &'static str {
+    match local {
+        false => {
+            "Make a sharpened map and a corrected FSC from two unfiltered half maps, as relion_postprocess does"
+        }
+        true => {
+            "Find the resolution around every point of a map, and filter the map to it, as relion_postprocess --locres does"
+        }
+    }
+}
 
 /// Options, named as in `relion_postprocess`.
 #[derive(Args)]
@@ -214,7 +227,12 @@ fn local(arguments: &Arguments) -> Result<(), Failure> {
         randomise_at: arguments.locres_randomize_at,
         lowest: arguments.locres_minres,
     };
-    let found = local_resolution::run(&settings, &given)?;
+    let mut progress = Tenths::of("points measured");
+    let found = local_resolution::run(&settings, &given, |done, all| {
+        if arguments.verb > 0 {
+            progress.reach(done, all);
+        }
+    })?;
     for warning in &found.warnings {
         tell(&format!("WARNING: {warning}"));
     }

@@ -1,6 +1,7 @@
 //! `gerelion reconstruct` and `relion_reconstruct`.
 
 use super::relion_tool::{Common, refuse};
+use super::tenths::Tenths;
 use clap::Args;
 use gerelion::errors::{Code, Failure, tell};
 use gerelion::optics::CtfFlags;
@@ -9,6 +10,10 @@ use gerelion::tools::reconstruct::{
     self, Correction, EwaldSettings, ReconstructSettings, Reconstructed,
 };
 use std::path::PathBuf;
+
+/// Purpose of the command, for its help.
+pub const ABOUT: &str =
+    "Make a map from particles whose orientations are known, as relion_reconstruct does";
 
 /// Options, named as in `relion_reconstruct`.
 #[derive(Args)]
@@ -314,12 +319,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.common.run(|| {
         arguments.unsupported.refuse()?;
         let settings = arguments.settings()?;
-        let mut told = 0;
+        let mut progress = Tenths::of("particles back-projected");
         let made = reconstruct::run(&settings, |done, all| {
-            let tenths = 10 * done / all;
-            if arguments.verb > 0 && tenths > told {
-                told = tenths;
-                println!(" {done} of {all} particles back-projected");
+            if arguments.verb > 0 {
+                progress.reach(done, all);
             }
         })?;
         report(&settings, &made, arguments.verb);

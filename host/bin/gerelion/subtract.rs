@@ -1,6 +1,7 @@
 //! `gerelion subtract` and `relion_particle_subtract`.
 
 use super::relion_tool::{Common, refuse};
+use super::tenths::Tenths;
 use clap::Args;
 use gerelion::errors::{Code, Failure, tell};
 use gerelion::options::Range;
@@ -9,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// RELION's value of a coordinate that was not given.
 const NOT_GIVEN: f64 = 9999.0;
+
+/// Purpose of the command, for its help.
+pub const ABOUT: &str = "Subtract the signal of a part of the structure from particles, as relion_particle_subtract does";
 
 /// Options, named as in `relion_particle_subtract`.
 #[derive(Args)]
@@ -117,14 +121,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn subtracted(settings: &SubtractSettings) -> Result<(), Failure> {
-    let mut told = 0;
-    let made = subtract::run(settings, |done, all| {
-        let tenths = 10 * done / all;
-        if tenths > told {
-            told = tenths;
-            println!(" {done} of {all} images subtracted");
-        }
-    })?;
+    let mut progress = Tenths::of("images subtracted");
+    let made = subtract::run(settings, |done, all| progress.reach(done, all))?;
     for warning in &made.warnings {
         tell(&format!("WARNING: {warning}"));
     }

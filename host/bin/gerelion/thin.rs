@@ -1,7 +1,7 @@
 //! `main` of a program that is one command of `gerelion` under the name that RELION has for it.
 
 use super::usage;
-use clap::{Args, Parser};
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use gerelion::errors::{Failure, catch_panics, tell};
 use gerelion::refinement::cli::fail_beyond_file_size_limit;
 use std::process::ExitCode;
@@ -13,9 +13,11 @@ struct Cli<A: Args> {
     arguments: A,
 }
 
-/// Reads the command line, runs the command, and prints its error.
-pub fn main<A: Args>(run: fn(&A) -> Result<(), Failure>) -> ExitCode {
-    let arguments = match Cli::<A>::try_parse() {
+/// Reads the command line, runs the command, and prints its error. The help begins with `about`.
+pub fn main<A: Args>(about: &'static str, run: fn(&A) -> Result<(), Failure>) -> ExitCode {
+    let command = Cli::<A>::command().about(about);
+    let matches = command.try_get_matches();
+    let arguments = match matches.and_then(|matches| Cli::<A>::from_arg_matches(&matches)) {
         Ok(cli) => cli.arguments,
         Err(error) => return usage::refuse(&error),
     };

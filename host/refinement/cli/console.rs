@@ -271,6 +271,15 @@ pub fn gold_standard_fsc() -> String {
     " Calculating gold-standard FSC ...".to_string()
 }
 
+/// Returns the warning that the FSC fell and rose again: the `higher` resolution counts, Å, not the `lower` one.
+pub fn dipped_fsc(higher: f64, lower: f64) -> String {
+    format!(
+        " WARNING: FSC dipped below 0.5 and rose again. Using higher resolution of {} A, instead of {} A.",
+        number(higher),
+        number(lower)
+    )
+}
+
 /// " Maximization...".
 pub fn maximization() -> String {
     " Maximization...".to_string()
@@ -395,6 +404,12 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn resolutions_have_six_digits() {
+        let text = dipped_fsc(256.0 / 14.0, 25.6);
+        assert!(text.contains("18.2857 A, instead of 25.6 A"), "{text}");
     }
 
     fn state() -> RunState {

@@ -83,17 +83,18 @@ pub struct Point {
 }
 
 /// Measures the local resolution and writes `<o>_locres.mrc`, `<o>_locres_filtered.mrc`, `<o>_locres_fscs.star` and, with a
-/// mask, the histogram inside it.
+/// mask, the histogram inside it. `progress` is told the number of points done and of all.
 ///
 /// # Errors
 /// A file cannot be read or written, maps do not fit each other, an option is out of range.
 pub fn run(
     settings: &PostprocessSettings,
     local: &LocalSettings,
+    progress: impl FnMut(usize, usize),
 ) -> Result<LocalResolution, PostprocessError> {
     let inputs = Inputs::read(settings)?;
     inputs.check_outputs(settings, &["_locres.mrc", "_locres_filtered.mrc"])?;
-    let found = measure(settings, local, &inputs)?;
+    let found = measure(settings, local, &inputs, progress)?;
     output::write(settings, &found, inputs.pixel_size)?;
     Ok(found)
 }
@@ -103,6 +104,7 @@ pub(super) fn measure(
     settings: &PostprocessSettings,
     local: &LocalSettings,
     inputs: &Inputs,
+    mut progress: impl FnMut(usize, usize),
 ) -> Result<LocalResolution, PostprocessError> {
     let (n, pixel_size) = (inputs.n(), inputs.pixel_size);
     let mut warnings = inputs.warnings.clone();
@@ -118,6 +120,7 @@ pub(super) fn measure(
             sums.add(&one);
             points.push(one.point);
         }
+        progress(points.len(), work.grid.points.len());
     }
     let (resolution, filtered) = sums.maps();
     let inside = inputs.mask.as_ref().map(|mask| {

@@ -65,7 +65,7 @@ fn sphere(grid: &Grid, at: [i64; 3]) -> Array3<f64> {
 fn agrees_with_the_rule_done_the_slow_way() {
     let (inputs, settings, local) = (inputs(), settings(), local());
     let extent = N as f64 * PIXEL;
-    let found = measure(&settings, &local, &inputs).unwrap();
+    let found = measure(&settings, &local, &inputs, |_, _| {}).unwrap();
     let grid = Grid::new(N, PIXEL, [8.0, 8.0, 6.0]);
     let from = (extent / local.randomise_at) as usize;
     let random = randomise_phases_of_both(&inputs.halves, from, 0);
@@ -143,7 +143,7 @@ fn agrees_with_the_rule_done_the_slow_way() {
 
 #[test]
 fn detailed_regions_have_a_better_resolution_than_blurred_ones() {
-    let found = measure(&settings(), &local(), &inputs()).unwrap();
+    let found = measure(&settings(), &local(), &inputs(), |_, _| {}).unwrap();
     let [detailed, blurred] = [8, 24].map(|z| f64::from(found.resolution[[z, 16, 16]]));
     // The sphere, some 22 Å wide, blurs the spectrum by 1/22 Å: 16 Å may look like 1/(1/16 + 1/22) = 9.3 Å.
     assert!(detailed < 7.0 && blurred > 9.3, "{detailed} and {blurred}");
@@ -154,8 +154,8 @@ fn detailed_regions_have_a_better_resolution_than_blurred_ones() {
 fn spheres_that_do_not_fit_are_refused() {
     let mut wide = local();
     wide.mask_radius = Some(40.0);
-    let error = measure(&settings(), &wide, &inputs()).unwrap_err();
+    let error = measure(&settings(), &wide, &inputs(), |_, _| {}).unwrap_err();
     assert!(error.to_string().contains("--locres_maskrad"), "{error}");
     wide.mask_radius = Some(f64::NAN);
-    assert!(measure(&settings(), &wide, &inputs()).is_err());
+    assert!(measure(&settings(), &wide, &inputs(), |_, _| {}).is_err());
 }

@@ -41,22 +41,26 @@ pub fn whole(low: f64, high: f64, most: usize) -> Vec<Tick> {
         .collect()
 }
 
-/// Powers of ten from `low` to `high`, at most some eight.
+/// Powers of ten from `low` to `high`, at most some eight; between few of them two and five times each as well.
 pub fn decades(low: f64, high: f64) -> Vec<Tick> {
     let (first, last) = (
-        low.log10().ceil().max(-300.0) as i32,
+        low.log10().floor().max(-300.0) as i32,
         high.log10().floor().min(300.0) as i32,
     );
     let step = ((last - first) / 8 + 1) as usize;
-    (first..=last)
-        .step_by(step)
-        .map(|power| {
+    let digits: &[i32] = if last - first <= 2 { &[1, 2, 5] } else { &[1] };
+    let powers = (first..=last).step_by(step);
+    let ticks = powers.flat_map(|power| digits.iter().map(move |digit| (*digit, power)));
+    ticks
+        .map(|(digit, power)| {
+            let value = f64::from(digit) * 10f64.powi(power);
             let text = match power {
-                -3..=4 => format!("{}", 10f64.powi(power)),
-                _ => format!("1e{power}"),
+                -3..=4 => format!("{:.*}", (-power).max(0) as usize, value),
+                _ => format!("{digit}e{power}"),
             };
-            (10f64.powi(power), text)
+            (value, text)
         })
+        .filter(|(value, _)| (low * 0.999..=high * 1.001).contains(value))
         .collect()
 }
 
@@ -116,6 +120,15 @@ mod tests {
     fn decades_stay_few() {
         assert_eq!(texts(&decades(0.05, 200.0)), ["0.1", "1", "10", "100"]);
         assert!(decades(1e-30, 1e30).len() <= 9);
+    }
+
+    #[test]
+    fn an_axis_of_one_decade_has_more_than_one_tick() {
+        assert_eq!(
+            texts(&decades(4e-5, 6e-4)),
+            ["5e-5", "1e-4", "2e-4", "5e-4"]
+        );
+        assert_eq!(texts(&decades(0.8, 12.0)), ["1", "2", "5", "10"]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub fn check(inputs: &Inputs, measured: &Measured) -> Result<Check, ValidateErro
         warnings: Vec::new(),
     };
     let settings = PostprocessSettings::new(PathBuf::new(), PathBuf::new());
-    let found = measure(&settings, &local, &maps).map_err(|e| ValidateError::of(&e))?;
+    let found = measure(&settings, &local, &maps, |_, _| {}).map_err(|e| ValidateError::of(&e))?;
     let mut values = found.inside.unwrap_or_default();
     if values.is_empty() || measured.shell == 0 {
         return Ok(Check::new(
