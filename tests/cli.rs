@@ -243,11 +243,14 @@ fn combinations_that_cannot_work_are_refused() {
         ),
         ("--solvent_correct_fsc", "needs --solvent_mask"),
         ("--lowpass_mask m.mrc", "--lowpass X"),
-        ("--free_gpu_memory -5", "it cannot be negative"),
-        ("--particle_diameter 0", "a mask of no size"),
+        ("--free_gpu_memory -5", "it must be at least 0 MB"),
+        (
+            "--particle_diameter 0",
+            "it must lie between 1 and 100000 Å",
+        ),
         ("--K 0", "it must be at least 1"),
-        ("--mode 2", "0 is the CPU, 1 the GPU"),
-        ("--adaptive_fraction 1.2", "at most 1"),
+        ("--mode 2", "it must lie between 0 and 1"),
+        ("--adaptive_fraction 1.2", "it must lie between 0.001 and 1"),
     ] {
         let message = refusal(&format!("--i a.star --o run --ref r.mrc {text}"));
         assert!(message.contains(part), "{text}: {message}");

@@ -282,7 +282,7 @@ pub fn grey_scale(
         return Ok(());
     }
     Err(Code::MAP_VALUES.says(format!(
-        "{}: the largest value of the {what} is {largest:e}, which cannot be compared with images in single precision. Divide the \
+        "{}: the largest value of the {what} is {largest:.1e}, which cannot be compared with images in single precision. Divide the \
          map by about that number, and start with --firstiter_cc.",
         path.display()
     )))

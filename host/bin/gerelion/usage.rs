@@ -35,8 +35,10 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
 fn mark_job() {
     let mut words = std::env::args_os().skip_while(|word| word != "--pipeline_control");
     let prefix = words.nth(1).and_then(|word| word.into_string().ok());
+    let pipeline = Pipeline::new(prefix);
+    pipeline.start();
     // The error itself is what is told, not that of a folder that is missing as well.
-    let _ = Pipeline::new(prefix).finish(Ending::Failure);
+    let _ = pipeline.finish(Ending::Failure);
 }
 
 /// Says of the value of an option what `relion_refine` would say of it.

@@ -121,7 +121,7 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "14400",
             "seconds",
             "Time that --blush or --external_reconstruct may take for one map (not a RELION option)",
-        ).within(Range::at_least(1.0))
+        ).within(Range::at_least(0.1))
         .on_continue(FromCommandLine),
         OptionEntry::integer(
             "--nr_parts_sigma2noise",

@@ -84,7 +84,7 @@ pub(crate) fn check_resolutions(
             )));
         }
     }
-    if settings.mask_edge > box_size as f64 {
+    if settings.mask_edge > box_size as f64 && settings.particle_diameter.is_some() {
         return Err(Code::BAD_VALUE.says(format!(
             "--maskedge {} is more than the box of {box_size} pixels. It is in pixels, about 5: give a smaller number.",
             settings.mask_edge
@@ -154,7 +154,10 @@ mod tests {
                 |s| (s.strict_lowres, s.strict_highres) = (Some(20.0), Some(50.0)),
                 "--strict_lowres_exp 20 Å",
             ),
-            (|s| s.mask_edge = 65.0, "--maskedge 65 "),
+            (
+                |s| (s.mask_edge, s.particle_diameter) = (65.0, Some(100.0)),
+                "--maskedge 65 ",
+            ),
         ] {
             let refused = check(change).unwrap_err();
             assert_eq!(refused.code, Code::BAD_VALUE);
