@@ -329,11 +329,6 @@ fn automatic_sampling_of_class_averages() {
 }
 
 #[test]
-fn blush_of_class_averages() {
-    refuse_of_class_averages("--blush");
-}
-
-#[test]
 fn gridding_of_class_averages() {
     let mut set = with_averages(3);
     set.options.push("--dont_skip_gridding".into());
