@@ -17,8 +17,8 @@ use runs::succeeded;
 use std::path::Path;
 use std::process::Command;
 
-const BOX: usize = 32;
-const PIXEL: f64 = 6.0;
+const BOX: usize = 48;
+const PIXEL: f64 = 4.0;
 /// Centre (x, y, z) of the first subunit and its radius, Å.
 const ORIGINAL: ([f64; 3], f64) = ([-45.0, 0.0, 0.0], 26.0);
 /// Rot, tilt and psi (degrees) that turn the first subunit to a copy, and the centre (Å) of the copy.
@@ -68,7 +68,7 @@ fn simulated(folder: &Path) {
         particles: 300,
         box_size: BOX,
         pixel_size: PIXEL,
-        snr: 0.01,
+        snr: 0.005,
         shift: 1.0,
         seed: 5,
         diameter: 170.0,
@@ -98,7 +98,8 @@ fn describe(path: &Path, operators: &[([f64; 3], [f64; 3])]) {
     std::fs::write(path, text).unwrap();
 }
 
-/// Mean FSC to the truth, of the shells in which a part of the signal is left, of the map of one iteration with true poses.
+/// Mean FSC to the truth of the first subunit, of the shells in which a part of the signal is left, in the map of one iteration
+/// with true poses. Around the subunits is noise, which averaging them does not touch, so it is masked.
 fn quality(folder: &Path, name: &str, options: &str) -> f64 {
     let words = format!(
         "--i set_truth.star --ref set_truth1.mrc --o {name} --iter 1 --ctf --skip_align --zero_mask --particle_diameter 180 \
@@ -110,11 +111,13 @@ fn quality(folder: &Path, name: &str, options: &str) -> f64 {
         .output()
         .unwrap();
     succeeded(&output);
+    let mask = read_map(&folder.join("subunit.mrc")).unwrap().data;
     let [map, truth] = [
         format!("{name}_it001_class001.mrc"),
         "set_truth1.mrc".into(),
     ]
-    .map(|file| read_map(&folder.join(file)).unwrap().data.mapv(f64::from));
+    .map(|file| read_map(&folder.join(file)).unwrap().data * &mask)
+    .map(|map| map.mapv(f64::from));
     let curve = map_fsc(&map, &truth).unwrap();
     println!("{name}: {curve:.3?}");
     curve[3..10].iter().sum::<f64>() / 7.0

@@ -119,7 +119,7 @@ fn more_unusable_images_than_allowed_end_the_run() {
             &["--reject_limit", "0.9"][..],
             &["4 of 400", "--reject_limit 0.9", "run_rejected.star"][..],
         ),
-        (&["--reject_limit", "100"], &["below 100"]),
+        (&["--reject_limit", "100"], &["between 0 and 99"]),
         (&[], &["000399@bundle.mrcs", "cut off"]),
     ] {
         let output = spoilt.run(options);

@@ -172,7 +172,7 @@ fn sets_do_not_depend_on_threads_and_longer_ones_begin_with_shorter_ones() {
 fn wrong_settings_are_explained_and_leave_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for (words, reason) in [
-        ("--n 0", "number of images is 0"),
+        ("--n 0", "between 1 and 10000000 images"),
         ("--box 33", "even boxes"),
         ("--snr -1", "signal-to-noise"),
         ("--diameter 900", "does not fit the box"),

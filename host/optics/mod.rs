@@ -1,5 +1,6 @@
 //! Contrast transfer function and aberrations (spec 01 §3.7).
 
+mod aberrations;
 mod ctf;
 mod demodulation;
 pub mod mtf;
@@ -7,7 +8,8 @@ pub mod plausible;
 mod rows;
 mod zernike;
 
-pub use ctf::{Ctf, antisymmetric_phase};
+pub use aberrations::antisymmetric_phase;
+pub use ctf::Ctf;
 pub use demodulation::demodulation;
 
 use crate::errors::{Code, Coded, Message};

@@ -109,7 +109,6 @@ impl SecondPass<'_> {
         let &BatchContext {
             device,
             input,
-            iteration,
             layout,
             images,
             ..
@@ -176,8 +175,44 @@ impl SecondPass<'_> {
                 out: alignments.view(),
                 kept: View::null(),
             })?;
+        }
+        self.add_statistics(&part, (&own_first, &starts), &values, &alignments)?;
+        clock.end_of(Stage::Convert)?;
+        if !input.options.skip_maximize {
+            self.store(groups, fine_axes.view, samples, &values)?;
+        }
+        self.reduce_shares(&part, &shell_sums)?;
+        let found = Found {
+            alignments: staging.fetch(&alignments, 0, count)?,
+            shares: staging.fetch(&shell_sums, 0, count * slots * layout.shells)?,
+            part,
+        };
+        clock.end_of(Stage::Store)?;
+        Ok(found)
+    }
+
+    /// Adds the weights of the images of `part` to the sums over directions and offsets.
+    fn add_statistics(
+        &self,
+        part: &Range<usize>,
+        (own_first, starts): (&Buffer<u32>, &Buffer<[f32; 2]>),
+        values: &Buffer<f32>,
+        alignments: &Buffer<Alignment>,
+    ) -> Result<(), ExpectationError> {
+        let &BatchContext {
+            device,
+            input,
+            iteration,
+            layout,
+            ..
+        } = &self.batch;
+        let rows = self.first.rows(layout);
+        let (children, shift_children) = children(input, layout);
+        let Listed { samples, .. } = self.listed(part);
+        // SAFETY: arrays of the sizes the kernel's documentation asks for.
+        unsafe {
             device.launch(&FineStatistics {
-                images: count as u32,
+                images: part.len() as u32,
                 samples,
                 first: own_first.view(),
                 values: values.view(),
@@ -194,18 +229,7 @@ impl SecondPass<'_> {
                 out: alignments.view(),
             })?;
         }
-        clock.end_of(Stage::Convert)?;
-        if !input.options.skip_maximize {
-            self.store(groups, fine_axes.view, samples, &values)?;
-        }
-        self.reduce_shares(&part, &shell_sums)?;
-        let found = Found {
-            alignments: staging.fetch(&alignments, 0, count)?,
-            shares: staging.fetch(&shell_sums, 0, count * slots * layout.shells)?,
-            part,
-        };
-        clock.end_of(Stage::Store)?;
-        Ok(found)
+        Ok(())
     }
 
     /// Adds up the shares of the images of `part` by shell.

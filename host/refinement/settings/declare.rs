@@ -72,7 +72,7 @@ mod tests {
         pub struct Dummy {
             options {
                 "--pool" from_the_line: usize = count;
-                "--auto_iter_max" if_given: usize = count;
+                "--auto_local_healpix_order" if_given: usize = count;
                 "--zero_mask" of_the_file: bool = flag;
             }
             others {}
@@ -93,9 +93,12 @@ mod tests {
         let row = |name| crate::options::table::find(name).unwrap().default;
         let found = dummy("");
         assert_eq!(found.from_the_line.to_string(), row("--pool"));
-        assert_eq!(found.if_given.to_string(), row("--auto_iter_max"));
+        assert_eq!(
+            found.if_given.to_string(),
+            row("--auto_local_healpix_order")
+        );
         assert!(!found.of_the_file);
-        let given = dummy("--pool 7 --auto_iter_max 3 --zero_mask");
+        let given = dummy("--pool 7 --auto_local_healpix_order 3 --zero_mask");
         assert_eq!(
             (given.from_the_line, given.if_given, given.of_the_file),
             (7, 3, true)
@@ -105,7 +108,7 @@ mod tests {
     #[test]
     fn a_declared_option_is_continued_by_the_rule_of_its_row() {
         let continued = |text: &str| {
-            let mut kept = dummy("--pool 7 --auto_iter_max 3");
+            let mut kept = dummy("--pool 7 --auto_local_healpix_order 3");
             let line = line(text);
             let given = Dummy::from_values(&line).unwrap();
             kept.apply_given(&given, &mut Changes::on(&line, false));
@@ -113,7 +116,7 @@ mod tests {
         };
         assert_eq!(continued(""), (1, 3, false));
         assert_eq!(
-            continued("--pool 2 --auto_iter_max 9 --zero_mask"),
+            continued("--pool 2 --auto_local_healpix_order 9 --zero_mask"),
             (2, 9, false)
         );
     }

@@ -22,8 +22,8 @@ const SIGNIFICANT: f64 = 4.0;
 /// Correlation of solvent noise that is good, and that is bad: half-sets with that share of images in common have it.
 const SOLVENT: [f64; 2] = [0.05, 0.15];
 
-/// Strength of the noise per voxel outside the mask, as a share of that within, below which the solvent is empty: a choice of this
-/// program. Noise of images spreads over the whole box.
+/// Power per voxel outside the mask, as a share of that within, below which the solvent is empty: a choice of this program. Noise of
+/// images spreads over the whole box, and next to no map has ten times as much signal as noise in the upper half of the shells.
 const EMPTY: f64 = 0.1;
 
 /// FSC with random phases at the resolution that is good (RELION warns above it), and that is bad.
@@ -88,14 +88,14 @@ pub fn solvent(inputs: &Inputs, measured: &Measured) -> Result<Check, ValidateEr
     let [a, b] = inputs.halves.each_ref().map(|map| map * &outside);
     let curve = map_fsc(&a, &b).map_err(|e| ValidateError::of(&e))?;
     let shells = n / 4..n / 2;
-    let noise = noise_outside(inputs, &outside, &shells);
-    if noise.is_nan() || noise < EMPTY {
+    let left = power_outside(inputs, &outside, &shells);
+    if left.is_nan() || left < EMPTY {
         return Ok(Check::new(
             "half maps are independent",
-            format!("{:.1} % of the noise per voxel", 100.0 * noise),
+            format!("{:.1} % of the power per voxel", 100.0 * left),
             Verdict::Unknown,
-            "the half maps have next to no noise outside the mask, compared with that within, so nothing there shows whether they share \
-             noise",
+            "the half maps hold next to nothing outside the mask, compared with what they hold within, so nothing there shows whether they \
+             share noise",
             "Give the unfiltered half maps as they were reconstructed, without a mask; maps of images without noise cannot tell.",
         ));
     }
@@ -121,12 +121,10 @@ pub fn solvent(inputs: &Inputs, measured: &Measured) -> Result<Check, ValidateEr
     ))
 }
 
-/// Strength per voxel of the noise in `shells` outside the mask, as a share of that within: the power of the difference of the half maps.
-fn noise_outside(inputs: &Inputs, outside: &Array3<f64>, shells: &Range<usize>) -> f64 {
-    let [a, b] = &inputs.halves;
-    let difference = a - b;
+/// Power per voxel of the first half map in `shells` outside the mask, as a share of that within.
+fn power_outside(inputs: &Inputs, outside: &Array3<f64>, shells: &Range<usize>) -> f64 {
     let of = |mask: &Array3<f64>| {
-        let transform = forward3(&(&difference * mask));
+        let transform = forward3(&(&inputs.halves[0] * mask));
         let n = mask.dim().0;
         let power = transform.indexed_iter().map(|((z, y, x), v)| {
             let r2 = logical(z, n).pow(2) + logical(y, n).pow(2) + (x * x) as i64;
