@@ -289,7 +289,7 @@ fn maps_without_noise_are_limited_by_their_pixels_only() {
 /// so it makes them correlate by itself.
 #[test]
 fn a_mask_of_single_voxels() {
-    let set = Refined::new(NOISY, |_, _| ());
+    let set = Refined::new("--snr 1 --bfactor 200", |_, _| ());
     let mask = Array3::from_shape_fn((BOX, BOX, BOX), |at| {
         let index = (at.0 * BOX + at.1) * BOX + at.2;
         let is_taken = gpu::random::uniform(1, index as u64) < 0.3;
