@@ -238,6 +238,37 @@ fn outputs_over_files_that_inputs_name() {
     }
 }
 
+/// The stack of the particles and a list's references have a name that the run would give to a file of its own.
+#[test]
+fn outputs_over_files_that_tables_of_the_run_name() {
+    let set = Set::new();
+    fs::copy(set.path("stack.mrcs"), set.path("over_it001_class001.mrc")).unwrap();
+    let star = fs::read_to_string(set.path("particles.star")).unwrap();
+    fs::write(set.path("over_rejected.star"), &star).unwrap();
+    fs::copy(set.path("ref.mrc"), set.path("over_it001_class002.mrc")).unwrap();
+    let list = "data_\n\nloop_\n_rlnReferenceImage\nover_it001_class002.mrc\n";
+    fs::write(set.path("refs.star"), list).unwrap();
+    let set = set.option("--o", "over");
+    let kept = |set: &Set, file: &str| {
+        let before = fs::read(set.path(file)).unwrap();
+        let message = set.message();
+        assert!(
+            message.starts_with("GR-0103: ") && message.contains(file),
+            "{message}"
+        );
+        assert_eq!(fs::read(set.path(file)).unwrap(), before);
+    };
+    let set = set.option("--ref", "refs.star");
+    kept(&set, "over_it001_class002.mrc");
+    let set = set
+        .option("--ref", "ref.mrc")
+        .option("--i", "over_rejected.star");
+    kept(&set, "over_rejected.star");
+    let set = set.option("--i", "particles.star");
+    set.write_star(&star.replace("@stack.mrcs", "@over_it001_class001.mrc"));
+    kept(&set, "over_it001_class001.mrc");
+}
+
 /// A table in the place of images, a page in that of a table, a map in that of a table.
 #[test]
 fn outputs_over_files_of_another_kind() {

@@ -6,11 +6,25 @@ use crate::refinement::settings::Settings;
 use crate::refinement::start_up;
 use std::path::Path;
 
-/// Refuses a run that would overwrite a file that it reads.
+/// Refuses a run that would overwrite a file that one of its options names.
 ///
 /// # Errors
 /// An input has the name of a file that the run writes: the message names it.
 pub fn check(settings: &Settings) -> Result<(), Message> {
+    inputs(settings)
+        .into_iter()
+        .try_for_each(|(option, path)| check_files(settings, option, [path]))
+}
+
+/// Refuses a run that would overwrite one of these files, which `option` leads to: stacks of a particle table, references of a list.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_files<'a>(
+    settings: &Settings,
+    option: &str,
+    files: impl IntoIterator<Item = &'a Path>,
+) -> Result<(), Message> {
     let Ok(folder) = settings.output_folder().canonicalize() else {
         return Ok(());
     };
@@ -24,15 +38,12 @@ pub fn check(settings: &Settings) -> Result<(), Message> {
         input.parent() == Some(folder.as_path())
             && name.is_some_and(|name| is_output(&name, root, last, settings.auto_refine))
     };
-    let found = inputs(settings)
-        .into_iter()
-        .find(|(_, path)| is_written(path));
-    match found {
+    match files.into_iter().find(|file| is_written(file)) {
         None => Ok(()),
-        Some((option, path)) => Err(Code::BAD_VALUE.says(format!(
+        Some(file) => Err(Code::BAD_VALUE.says(format!(
             "{}: this file ({option}) is read by the run and would be lost, since --o {} makes the run write a file of the same \
              name. Give --o another root.",
-            path.display(),
+            file.display(),
             settings.output_root
         ))),
     }
@@ -83,6 +94,7 @@ fn is_output(name: &str, root: &str, last: usize, auto_refine: bool) -> bool {
         "half2_",
     ];
     match iteration {
+        _ if rest == "rejected.star" => true,
         Some(iteration) => iteration <= last,
         None => auto_refine && finals.iter().any(|begin| rest.starts_with(begin)),
     }
@@ -100,6 +112,7 @@ mod tests {
         assert!(!is("run_ct10_it011_data.star"), "a continuation");
         assert!(!is("run2_it001_data.star") && !is("run_itself.star"));
         assert!(!is("run_data.star"));
+        assert!(is("run_rejected.star"), "images left out");
         assert!(is_output("run_data.star", "run", 25, true));
         assert!(is_output("run_half1_class001_unfil.mrc", "run", 25, true));
         assert!(!is_output("run_mask.mrc", "run", 25, true));

@@ -12,7 +12,7 @@ use crate::dataset::{ImageStore, ParticleSet};
 use crate::geometry::sampling::Sampling;
 use crate::maximization::initial;
 use crate::model::{ClassModel, Model};
-use crate::refinement::checkpoint::OriginalSampling;
+use crate::refinement::checkpoint::{OriginalSampling, overwritten};
 use crate::refinement::cli::console::{self, Console};
 use crate::refinement::cli::phase::Phase;
 use crate::refinement::cli::stage_log::Stage;
@@ -106,6 +106,7 @@ fn open(mut input: Input, seed: u32, ranks: &Ranks, console: &Console) -> Result
         warn_all(console, &half_sets::warnings(particles, &same_image));
     }
     let images = open_images(particles, settings.preread_images, ranks)?;
+    overwritten::check_files(settings, "a stack of --i", images.stacks())?;
     Ok(Opened { input, images })
 }
 

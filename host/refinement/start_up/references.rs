@@ -8,6 +8,7 @@ use crate::formats::mrc::StackReader;
 use crate::formats::{star::Document, volume};
 use crate::fourier::{fft, shape::Dimensions, shells::round, window::window_map};
 use crate::model::map_checks;
+use crate::refinement::checkpoint::overwritten;
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
 use ndarray::Array3;
@@ -101,6 +102,11 @@ pub fn read(
             files.len()
         )).into());
     }
+    let names = files
+        .iter()
+        .map(|file| ImageName::parse(&file.to_string_lossy()));
+    let named: Vec<PathBuf> = names.map(|name| PathBuf::from(name.path)).collect();
+    overwritten::check_files(settings, "--ref", named.iter().map(PathBuf::as_path))?;
     let classes = if is_list { files.len() } else { classes };
     room.holds_classes(classes)?;
     let mut warnings = Vec::new();
