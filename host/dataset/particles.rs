@@ -1,5 +1,6 @@
 //! Optics groups and particles in memory, and their STAR tables.
 
+use super::columns::PLACEHOLDER;
 use super::{DatasetError, read, write};
 use crate::errors::{Code, Message};
 use crate::formats::star::Table;
@@ -218,11 +219,37 @@ impl ParticleSet {
     /// Refuses a particle table without orientations, which would all be taken for 0.
     ///
     /// # Errors
-    /// One of the three angles is missing.
+    /// One of the three angles is missing, of all particles or of some.
     pub fn require_poses(&self, what: &str) -> Result<(), Message> {
-        ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
+        let angles = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
+        angles
             .into_iter()
-            .try_for_each(|label| self.require(what, label, Code::MISSING_POSES))
+            .try_for_each(|label| self.require(what, label, Code::MISSING_POSES))?;
+        self.require_angles(what, angles)
+    }
+
+    /// Refuses particles whose angle is given as −999, which stands for none: it would be taken for 0.
+    ///
+    /// # Errors
+    /// A particle has no angle in one of the columns `labels`.
+    pub fn require_angles<'a>(
+        &self,
+        what: &str,
+        labels: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), Message> {
+        for label in labels {
+            let angles = self.real_column(label).unwrap_or_default();
+            let without = angles.iter().filter(|angle| **angle == PLACEHOLDER).count();
+            if without > 0 {
+                return Err(Code::MISSING_POSES.says(format!(
+                    "{}: {what} needs {label}, and {without} of {} particles have {PLACEHOLDER} there, which stands for none. Give the \
+                     _data.star file of a run that has aligned these particles, or leave them out.",
+                    self.source().display(),
+                    angles.len()
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The particle table has a column `label`.

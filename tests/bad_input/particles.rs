@@ -255,6 +255,24 @@ fn missing_poses_for_sigma_ang() {
     without_poses("--sigma_ang 5").refuse("GR-0315");
 }
 
+/// −999 stands for no angle (RELION 2 and 3.0, of particles that were picked by hand); 0 is another angle.
+#[test]
+fn angles_of_some_particles_that_stand_for_none() {
+    let mut set = with_star(|text| {
+        let angles = "_rlnAngleRot #7\n_rlnAngleTilt #8\n_rlnAnglePsi #9\n";
+        let head = "_rlnDefocusAngle #6\n";
+        text.replace(head, &format!("{head}{angles}"))
+            .replacen(" 15000 15200 30\n", " 15000 15200 30 1 2 -999\n", 2)
+            .replace(" 15000 15200 30\n", " 15000 15200 30 1 2 3\n")
+    });
+    set.options.push("--skip_align".into());
+    let message = set.message();
+    assert!(
+        message.starts_with("GR-0315: ") && message.contains("rlnAnglePsi, and 2 of"),
+        "{message}"
+    );
+}
+
 #[test]
 fn missing_tilt_for_sigma_tilt() {
     let mut set = with_column("rlnAngleRot", |_| "10");

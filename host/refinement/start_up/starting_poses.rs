@@ -82,7 +82,7 @@ impl Need {
 /// Checks that the particle file of a new run holds the poses that the options start from. Returns warnings.
 ///
 /// # Errors
-/// A column of angles that is needed is missing.
+/// A column of angles that is needed is missing, or a particle has none in it.
 pub fn check(
     settings: &Settings,
     sampling: &Sampling,
@@ -104,9 +104,13 @@ pub fn check(
         set.has_column(angle) || (need.or_priors && set.has_column(prior))
     };
     let needed = ANGLES.into_iter().zip(need.angles);
+    let needed: Vec<[&str; 2]> = needed
+        .filter_map(|(columns, needed)| needed.then_some(columns))
+        .collect();
     let missing: Vec<&str> = needed
-        .filter(|(columns, needed)| *needed && !there(*columns))
-        .map(|([angle, _], _)| angle)
+        .iter()
+        .filter(|columns| !there(**columns))
+        .map(|[angle, _]| *angle)
         .collect();
     if !missing.is_empty() {
         return Err(Code::MISSING_POSES.says(format!(
@@ -116,6 +120,10 @@ pub fn check(
             missing.join(", ")
         )));
     }
+    let by_angle = needed
+        .iter()
+        .filter(|[_, prior]| !(need.or_priors && set.has_column(prior)));
+    set.require_angles(options, by_angle.map(|[angle, _]| *angle))?;
     let mut warnings = Vec::new();
     let particles = &set.particles;
     let zero = particles
