@@ -264,6 +264,8 @@ fn two_runs_with_one_root() {
     lock.lock().unwrap();
     fs::write(&path, "process 4711 on node07").unwrap();
     set.refuse("GR-0212");
+    // The folder's marker is that of the other run, which has not failed.
+    assert!(!set.path("out/RELION_JOB_EXIT_FAILURE").exists());
 }
 
 #[test]

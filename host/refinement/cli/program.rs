@@ -134,8 +134,13 @@ fn say_goodbye(
     started: bool,
     pipeline: &Pipeline,
 ) -> ExitCode {
+    // A folder that another run writes to has that run's marker.
+    let is_of_another = match &result {
+        Err(error) => Message::of(error).code == Code::OUTPUT_IN_USE,
+        Ok(()) => false,
+    };
     // The marker first: the terminal may be gone, and the disk with the log full. `--help` must not leave one.
-    let marked = match started || ending != Ending::Success {
+    let marked = match (started || ending != Ending::Success) && !is_of_another {
         true => pipeline.finish(ending),
         false => Ok(()),
     };
