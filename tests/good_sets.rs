@@ -17,9 +17,9 @@ use tempfile::TempDir;
 /// Particles of a reference set that are taken: enough for spectra and half-sets, and quick.
 const SOME: usize = 200;
 
-/// What a run of one iteration says of itself, and not of its input.
+/// A warning of runs of one iteration about themselves, not about their input.
 const SHORT_RUN: &str = "auto-refinement did not converge within 1 iterations";
-/// What is said of tables without optics groups: they are taken, and written anew.
+/// The warning about tables without optics groups: they are taken, and written anew.
 const OLD_TABLE: &str =
     "has no optics table (RELION 3.0 or older): it is converted to the present layout";
 
@@ -158,7 +158,7 @@ impl Job {
 /// A label of an old table, and its value: a word, or #n for word n of the fixture's rows.
 type Column<'a> = (&'a str, &'a str);
 
-/// What the microscope is told by since RELION 1.
+/// Columns of the microscope since RELION 1.
 const OLD_COLUMNS: [Column; 10] = [
     ("rlnImageName", "#0"),
     ("rlnMicrographName", "#1"),

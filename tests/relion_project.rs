@@ -235,7 +235,7 @@ fn the_four_job_types_run_as_the_interface_starts_them() {
     );
 }
 
-/// What the program finds wrong with a result stands in `run.err`; the job is finished all the same.
+/// Findings about a result stand in `run.err`; the job is finished all the same.
 #[test]
 fn a_finding_does_not_make_a_job_fail() {
     let folder = tempfile::tempdir().unwrap();

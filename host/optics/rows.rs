@@ -77,7 +77,7 @@ impl Real for Entry {
 fn sine(angle: f64) -> f64 {
     /// A number that is added leaves whole numbers in the last bits.
     const WHOLE: f64 = 6_755_399_441_055_744.0;
-    /// What π is more than its double-precision value.
+    /// π less its double-precision value.
     const PI_REST: f64 = 1.224_646_799_147_353_2e-16;
     let shifted = angle * FRAC_1_PI + WHOLE;
     let turns = shifted - WHOLE;

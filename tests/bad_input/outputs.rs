@@ -2,23 +2,11 @@
 
 use super::set::{Set, failure};
 use super::snapshot;
+use super::tools::{gerelion, refuse};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-fn gerelion(set: &Set, words: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gerelion"))
-        .args(words.split_whitespace())
-        .current_dir(set.folder.path())
-        .output()
-        .unwrap()
-}
-
-fn refuse(set: &Set, words: &str, code: &str) {
-    let message = failure(&gerelion(set, words));
-    snapshot::check(code, &set.neutral(&message));
-}
 
 /// The command is refused and the file is what it was.
 fn keeps(file: &str, words: &str) {

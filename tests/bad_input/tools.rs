@@ -7,7 +7,8 @@ use gerelion::formats::volume::read_map;
 use std::fs;
 use std::process::{Command, Output};
 
-fn gerelion(set: &Set, words: &str) -> Output {
+/// Runs a command of `gerelion` in the folder of the set.
+pub fn gerelion(set: &Set, words: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_gerelion"))
         .args(words.split_whitespace())
         .current_dir(set.folder.path())
@@ -15,7 +16,8 @@ fn gerelion(set: &Set, words: &str) -> Output {
         .unwrap()
 }
 
-fn refuse(set: &Set, words: &str, code: &str) {
+/// Checks that a command of `gerelion` is refused with this code and the message in `messages.txt`.
+pub fn refuse(set: &Set, words: &str, code: &str) {
     let message = failure(&gerelion(set, words));
     snapshot::check(code, &set.neutral(&message));
 }

@@ -247,7 +247,7 @@ impl<'a> GroupSlices<'a> {
         values
     }
 
-    /// Lets `fill` write the pixels that are inserted, row by row: it gets y, the columns, the index of column 0 in the
+    /// Has `fill` write the pixels that are inserted, row by row: it gets y, the columns, the index of column 0 in the
     /// transform of the image, and the values of these columns.
     fn fill_rows(
         &self,
