@@ -9,8 +9,13 @@ copy="$PWD/target/first-kernel"
 rm -rf "$copy"
 mkdir -p "$copy"
 git ls-files -z | xargs -0 cp --parents -t "$copy" 2>/dev/null || [ -f "$copy/Cargo.toml" ]
-# The tools that compile and assemble kernels lie in the target folder.
-export CARGO_TARGET_DIR="$PWD/target"
+# Not the target folder of the sources themselves: cargo gives the crates of both the same names there, and would take the
+# changed ones for those of the sources. The tools that compile and assemble kernels are shared.
+export CARGO_TARGET_DIR="$PWD/target/first-kernel-build"
+mkdir -p "$CARGO_TARGET_DIR"
+for shared in kernel-tools ptx-cache; do
+    ln -sfn "../$shared" "$CARGO_TARGET_DIR/$shared"
+done
 cd "$copy"
 
 # Blocks as files NN.KIND, where KIND is the word after the fence with blanks as dots.

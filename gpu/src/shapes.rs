@@ -89,8 +89,25 @@ pub const fn wide_words(shifts: u32) -> u32 {
         + 1
 }
 
-/// Threads of `local_differences_*`, an orientation each.
+/// Orientations of a block of `project_slices`.
+pub const PROJECT_ORIENTATIONS: u32 = 8;
+/// Pixels of a block of `project_slices`, four of each warp.
+pub const PROJECT_PIXELS: u32 = 16;
+
+/// Threads of `local_differences_*` at most, an orientation each.
 pub const LOCAL_BLOCK: u32 = 256;
+
+/// Threads of `local_differences_*` for images of up to `most` orientations: whole warps, all of which have something to do at the
+/// image with most, since registers of warps that have nothing to do are lost.
+pub const fn local_threads(most: u32) -> u32 {
+    let blocks = if most == 0 {
+        1
+    } else {
+        most.div_ceil(LOCAL_BLOCK)
+    };
+    most.div_ceil(blocks).next_multiple_of(32)
+}
+
 /// Pixels that it has in shared memory at a time.
 pub const LOCAL_PIXELS: u32 = 64;
 /// Pixels that a thread sums up before it adds its sums to those in device memory and begins anew.
@@ -104,12 +121,14 @@ pub const fn local_row(shifts: u32) -> u32 {
 }
 
 /// Shifts that a thread of `local_differences_*` takes at once when there are `shifts` of them: the smallest kernel that
-/// takes all, else the largest.
+/// takes all in as few rounds as possible.
 pub const fn local_shifts(shifts: u32) -> u32 {
-    match shifts {
+    let rounds = if shifts == 0 { 1 } else { shifts.div_ceil(40) };
+    match shifts.div_ceil(rounds) {
         0..=10 => 10,
         11..=22 => 22,
-        _ => 32,
+        23..=32 => 32,
+        _ => 40,
     }
 }
 

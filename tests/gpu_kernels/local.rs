@@ -4,7 +4,9 @@ use super::batch::Batch;
 use super::uploaded::Uploaded;
 use super::*;
 use gerelion::device::View;
-use gpu::kernels::local::{LocalDifferences10, LocalDifferences22, LocalDifferences32};
+use gpu::kernels::local::{
+    LocalDifferences10, LocalDifferences22, LocalDifferences32, LocalDifferences40,
+};
 use gpu::samples::OwnOrientation;
 use std::time::Instant;
 
@@ -18,15 +20,26 @@ fn local_differences_follow_the_definition() {
     let d = Uploaded::new(&device, &batch);
     // SAFETY: array sizes as the kernels demand.
     unsafe {
-        batch.local(&device, &d, "local_differences_10", |a, device| {
+        batch.local(&device, &d, ("local_differences_10", false), |a, device| {
             device.launch(&a).unwrap();
         });
-        batch.local(&device, &d, "local_differences_22", |a, device| {
+        batch.local(&device, &d, ("local_differences_22", true), |a, device| {
             device.launch(&LocalDifferences22::from(a)).unwrap();
         });
-        batch.local(&device, &d, "local_differences_32", |a, device| {
+        batch.local(&device, &d, ("local_differences_32", true), |a, device| {
             device.launch(&LocalDifferences32::from(a)).unwrap();
         });
+        batch.local(&device, &d, ("local_differences_40", true), |a, device| {
+            device.launch(&LocalDifferences40::from(a)).unwrap();
+        });
+        batch.local(
+            &device,
+            &d,
+            ("local_differences_10, doubled", true),
+            |a, device| {
+                device.launch(&a).unwrap();
+            },
+        );
     }
 }
 
@@ -35,7 +48,7 @@ impl Batch {
         &self,
         device: &Device,
         d: &Uploaded,
-        name: &str,
+        (name, doubled): (&str, bool),
         launch: impl Fn(LocalDifferences10, &Device),
     ) {
         let (count, stride) = (self.pixels.len(), self.stride);
@@ -68,6 +81,10 @@ impl Batch {
             axes: d_axes.view(),
             class_of: d.class_of.view(),
             volume: d.references.view(),
+            doubled: match doubled {
+                true => d.doubled.view(),
+                false => View::null(),
+            },
             shape: d.shape.view(),
             walk: d_walk.view(),
             pixels: d.pixels.view(),

@@ -59,6 +59,13 @@ fn launch(signature: &Signature) -> TokenStream {
     let shape = &signature.shape;
     let (block, grid) = (&shape.block, same_scope(&shape.grid));
     let shared = shape.shared.as_ref().map_or(quote!(0), same_scope);
+    let threads = match &shape.threads {
+        Some(threads) => {
+            let threads = same_scope(threads);
+            quote!(::core::cmp::Ord::min(#threads, BLOCK))
+        }
+        None => quote!(BLOCK),
+    };
     let bindings = signature.arguments.iter().map(|a| {
         let (field, variable) = (&a.name, same_scope(&a.name));
         quote!(#field: #variable)
@@ -81,7 +88,7 @@ fn launch(signature: &Signature) -> TokenStream {
             fn extent(&self) -> ::cuda_std::launch::Extent {
                 const BLOCK: u32 = #block;
                 let Self { #(#bindings),* } = *self;
-                ::cuda_std::launch::Extent { grid: #grid, block: BLOCK, shared_words: #shared }
+                ::cuda_std::launch::Extent { grid: #grid, block: #threads, shared_words: #shared }
             }
 
             #checks

@@ -18,6 +18,7 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// * `block`: threads per block, `BLOCK` in the expressions that follow;
+/// * `threads`: those of this launch where that may be fewer, an expression of the arguments;
 /// * `grid`: blocks along x, y and z, an expression of the arguments;
 /// * `shared`: 4-byte words of dynamic shared memory (0 unless given), an expression of the arguments;
 /// * `emulate`: `Apart`, `OneWarp` or `Together` (unless given), see `cuda_std::launch::Threads`.

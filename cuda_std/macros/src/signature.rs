@@ -7,6 +7,7 @@ use syn::{Attribute, Error, Expr, FnArg, Ident, ItemFn, Meta, Pat, Result, Token
 /// The arguments of the attribute.
 pub struct Shape {
     pub block: Expr,
+    pub threads: Option<Expr>,
     pub grid: Expr,
     pub shared: Option<Expr>,
     pub emulate: Option<Expr>,
@@ -14,17 +15,24 @@ pub struct Shape {
 
 impl Parse for Shape {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let (mut block, mut grid, mut shared, mut emulate) = (None, None, None, None);
+        let (mut block, mut threads, mut grid) = (None, None, None);
+        let (mut shared, mut emulate) = (None, None);
         while !input.is_empty() {
             let name: Ident = input.parse()?;
             input.parse::<Token![=]>()?;
             let value: Expr = input.parse()?;
             let place = match name.to_string().as_str() {
                 "block" => &mut block,
+                "threads" => &mut threads,
                 "grid" => &mut grid,
                 "shared" => &mut shared,
                 "emulate" => &mut emulate,
-                _ => return Err(Error::new(name.span(), "block, grid, shared or emulate")),
+                _ => {
+                    return Err(Error::new(
+                        name.span(),
+                        "block, threads, grid, shared or emulate",
+                    ));
+                }
             };
             *place = Some(value);
             if !input.is_empty() {
@@ -34,6 +42,7 @@ impl Parse for Shape {
         let missing = |what| input.error(format!("a kernel states its {what}"));
         Ok(Self {
             block: block.ok_or_else(|| missing("block"))?,
+            threads,
             grid: grid.ok_or_else(|| missing("grid"))?,
             shared,
             emulate,

@@ -73,6 +73,7 @@ impl Case<'_> {
             axes: View::of(&mut axes),
             class_of: View::of(&mut class_of),
             volume: View::of(&mut volume),
+            doubled: View::null(),
             shape: View::of(std::slice::from_mut(&mut shape)),
             walk: View::of(&mut walk),
             pixels: View::of(&mut pixels),
@@ -155,6 +156,7 @@ fn more_shifts_than_a_thread_takes_go_through_in_tiles() {
     case(&[3, 40], 13).check(|a| a);
     case(&[3, 40], 21).check(LocalDifferences22::from);
     case(&[3, 40], 37).check(LocalDifferences32::from);
+    case(&[3, 40], 37).check(LocalDifferences40::from);
 }
 
 #[test]

@@ -2,18 +2,27 @@
 
 use cuda_std::prelude::*;
 
-use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
+use super::reference::Reference;
+use crate::shapes::{PROJECT_ORIENTATIONS, PROJECT_PIXELS};
+use crate::slice::{SliceAxes, VolumeShape};
 
 /// Cuts slices: `out[o · stride + p]` is the reference at pixel `p` of orientation `o`, 0 from `pixel_count` to `stride`.
 ///
-/// Grid: x = orientations, y = blocks of pixels; a thread a pixel. `volume` holds `shape.len()` complex values aligned to
-/// 8 bytes, `pixels` the (x, y) of each participating pixel. Orientation `o` takes the axes
+/// Grid: x = groups of eight orientations, y = blocks of pixels. A warp has four neighbouring pixels of the eight, which are
+/// children of one orientation where there are children: their positions lie close together, so that one look-up of the
+/// cache serves several threads. `volume` holds `shape.len()` complex values aligned to
+/// 8 bytes, `doubled` the same with their neighbours or null, `pixels` the (x, y) of each participating pixel. Orientation `o` takes the axes
 /// `selection[o / children] · children + o mod children`, or `o` itself where `selection` is null. `volume_of`, where
 /// not null, says for every parent (axes index / children) which of the consecutive volumes is cut.
-#[kernel(block = 128, grid = [orientations, stride.div_ceil(BLOCK), 1], emulate = Apart)]
+#[kernel(
+    block = 128,
+    grid = [orientations.div_ceil(PROJECT_ORIENTATIONS), stride.div_ceil(PROJECT_PIXELS), 1],
+    emulate = Apart
+)]
 pub unsafe fn project_slices(
-    #[launch] orientations: u32,
+    orientations: u32,
     #[unchecked] volume: *const [f32; 2],
+    #[unchecked] doubled: *const [f32; 4],
     #[len(1)] shape: *const VolumeShape,
     #[unchecked] axes: *const SliceAxes,
     #[optional(orientations.div_ceil(children))] selection: *const u32,
@@ -26,9 +35,13 @@ pub unsafe fn project_slices(
 ) {
     // SAFETY: the host passes arrays of the sizes said above; indices are checked against the strides.
     unsafe {
-        let orientation = thread::block_idx_x();
-        let pixel = thread::block_idx_y() * thread::block_dim_x() + thread::thread_idx_x();
-        if pixel >= stride {
+        let (lane, warp) = (
+            thread::thread_idx_x() % warp::WARP_SIZE,
+            thread::thread_idx_x() / warp::WARP_SIZE,
+        );
+        let orientation = thread::block_idx_x() * PROJECT_ORIENTATIONS + lane / 4;
+        let pixel = thread::block_idx_y() * PROJECT_PIXELS + warp * 4 + lane % 4;
+        if pixel >= stride || orientation >= orientations {
             return;
         }
         let mut value = [0.0, 0.0];
@@ -38,13 +51,14 @@ pub unsafe fn project_slices(
                 parent = *selection.add(parent) as usize;
             }
             let chosen = parent * children as usize + (orientation % children) as usize;
-            let mut volume = volume;
-            if !volume_of.is_null() {
-                volume = volume.add(*volume_of.add(parent) as usize * (*shape).len());
-            }
+            let number = match volume_of.is_null() {
+                true => 0,
+                false => *volume_of.add(parent) as usize,
+            };
+            let reference = Reference::of(volume, doubled, number, &*shape);
             let [x, y] = *pixels.add(pixel as usize);
             let p = (*axes.add(chosen)).position(f32::from(x), f32::from(y));
-            value = slice_value_from(|i| memory::load2(volume, i), &*shape, p);
+            value = reference.value(&*shape, p);
         }
         let row = orientation as usize;
         memory::store2(out, row * stride as usize + pixel as usize, value);
@@ -56,7 +70,7 @@ pub(super) mod tests {
     use super::*;
     use crate::kernels::test_data;
     use crate::slice::slice_value;
-    use cuda_std::launch::{View, emulate_as};
+    use cuda_std::launch::{View, emulate};
 
     /// Axes of some orientations.
     pub fn rotations(count: usize, padding: f32) -> Vec<SliceAxes> {
@@ -112,26 +126,22 @@ pub(super) mod tests {
         let (sel, px) = (View::of(&mut selection), View::of(&mut pixels));
         let of = View::of(&mut volume_of);
         let o = View::of(&mut out);
-        let blocks = stride.div_ceil(64) as u32;
         // SAFETY: array sizes as the kernel demands.
         unsafe {
-            emulate_as(
-                &ProjectSlices {
-                    orientations: 4,
-                    volume: v,
-                    shape: s,
-                    axes: a,
-                    selection: sel,
-                    volume_of: of,
-                    children: 2,
-                    pixels: px,
-                    pixel_count: count as u32,
-                    out: o,
-                    stride: stride as u32,
-                },
-                [4, blocks, 1],
-                [64, 1, 1],
-            )
+            emulate(&ProjectSlices {
+                orientations: 4,
+                volume: v,
+                doubled: View::null(),
+                shape: s,
+                axes: a,
+                selection: sel,
+                volume_of: of,
+                children: 2,
+                pixels: px,
+                pixel_count: count as u32,
+                out: o,
+                stride: stride as u32,
+            })
         };
         for (row, chosen) in [(0, 4), (1, 5), (2, 0), (3, 1)] {
             for (p, [x, y]) in pixels.iter().enumerate() {

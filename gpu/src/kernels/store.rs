@@ -9,11 +9,12 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::image_share::{Children, Weighted, ctf_or_one};
+use super::reference::Reference;
 use crate::samples::{
     Pair, Parent, Sample, model_factor, product, residual, residual_factor, slice_sum,
 };
 use crate::shapes::{STORE_PIXELS, STORE_WARP_WORDS, STORE_WORDS};
-use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
+use crate::slice::{SliceAxes, VolumeShape, insertion};
 
 /// Entry points that differ in the children of an orientation that a block does.
 macro_rules! store_orientations {
@@ -36,6 +37,7 @@ macro_rules! store_orientations {
             #[unchecked] axes: *const SliceAxes,
             #[unchecked] class_of: *const u32,
             #[unchecked] references: *const [f32; 2],
+            #[unchecked] doubled: *const [f32; 4],
             #[len(1)] shape: *const VolumeShape,
             max_radius2: f32,
             #[len(pixel_count)] pixels: *const [i16; 2],
@@ -109,7 +111,7 @@ macro_rules! store_orientations {
                         max_radius2,
                         is_there: own < end,
                     };
-                    images.add::<$children>(&orientation, &place, references, sums, classes);
+                    images.add::<$children>(&orientation, &place, (references, doubled), sums, classes);
                     pixel += thread::block_dim_x();
                 }
             }
@@ -122,7 +124,7 @@ store_orientations! {
     /// orientation at a time: those of maps.
     ///
     /// Grid: x = parents × groups of orientation children, y = blocks of pixels. `references` and `sums` hold one volume a
-    /// class, `class_of` the class of a coarse orientation; a voxel of `sums` is (re, im, weight, unused). `axes` has a row
+    /// class, `doubled` the voxels of the references with their neighbours, or it is null; `class_of` the class of a coarse orientation; a voxel of `sums` is (re, im, weight, unused). `axes` has a row
     /// for each child of each coarse orientation. References reach pixel `projected`, sums all `pixel_count`. `scales` are
     /// those of the sums (not below 0.001). `shares[image · slots · pixel_count + p]` receives (Σ w Re(conj(sCA)·F),
     /// Σ w |sCA|²) over all classes; where `in_scale` is not null (`slots` = 2),
@@ -153,6 +155,7 @@ impl From<StoreOrientations8> for StoreOrientations1 {
             axes: a.axes,
             class_of: a.class_of,
             references: a.references,
+            doubled: a.doubled,
             shape: a.shape,
             max_radius2: a.max_radius2,
             pixels: a.pixels,
@@ -220,7 +223,7 @@ impl Images {
         &self,
         orientation: &Orientation,
         place: &Place,
-        references: *const [f32; 2],
+        (references, doubled): (*const [f32; 2], *const [f32; 4]),
         sums: *mut [f32; 4],
         classes: u32,
     ) {
@@ -229,7 +232,9 @@ impl Images {
             let voxels = (*place.shape).len();
             let mut reference = [[0.0f32; 2]; O];
             if self.is_projected {
-                reference = place.reference(references.add(orientation.class as usize * voxels));
+                let class = orientation.class as usize;
+                let volume = Reference::of(references, doubled, class, &*place.shape);
+                reference = place.reference(&volume);
             }
             let halves = if self.half_of.is_null() { 1 } else { 2 };
             for half in 0..halves {
@@ -350,13 +355,13 @@ impl Place {
 
     /// The volume's value at `O` children.
     #[inline(always)]
-    unsafe fn reference<const O: usize>(&self, volume: *const [f32; 2]) -> [[f32; 2]; O] {
+    unsafe fn reference<const O: usize>(&self, volume: &Reference) -> [[f32; 2]; O] {
         let mut values = [[0.0f32; 2]; O];
         for (o, value) in values.iter_mut().enumerate() {
             // SAFETY: slices stay inside the volume.
             unsafe {
                 let at = self.position(o);
-                *value = slice_value_from(|i| memory::load2(volume, i), &*self.shape, at);
+                *value = volume.value(&*self.shape, at);
             }
         }
         values

@@ -7,7 +7,9 @@ use super::rows::Rows;
 use super::work;
 use crate::device::meter::Part;
 use crate::device::{Buffer, View};
-use gpu::kernels::local::{LocalDifferences10, LocalDifferences22, LocalDifferences32};
+use gpu::kernels::local::{
+    LocalDifferences10, LocalDifferences22, LocalDifferences32, LocalDifferences40,
+};
 use gpu::samples::OwnOrientation;
 use gpu::shapes::local_shifts;
 
@@ -38,6 +40,7 @@ pub fn compare(
         axes: rows.coarse_axes.block.view(),
         class_of: rows.class_of.view(),
         volume: iteration.compared[0].view(),
+        doubled: iteration.doubled(),
         shape: iteration.shape.view(),
         walk: layout.coarse_walk.view(),
         pixels: layout.pixels.view(),
@@ -58,7 +61,8 @@ pub fn compare(
         match local_shifts(shifts as u32) {
             10 => device.launch(&differences),
             22 => device.launch(&LocalDifferences22::from(differences)),
-            _ => device.launch(&LocalDifferences32::from(differences)),
+            32 => device.launch(&LocalDifferences32::from(differences)),
+            _ => device.launch(&LocalDifferences40::from(differences)),
         }
     })?;
     work::count_local(

@@ -37,7 +37,7 @@ use super::{
     StageTimes, WeightedSums,
 };
 use crate::device::{
-    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader,
+    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader, View,
 };
 use crate::errors::{Code, Coded, tell};
 use crate::fourier::shape;
@@ -85,6 +85,8 @@ struct Iteration {
     references: Vec<DeviceVolume<[f32; 2]>>,
     /// Those that images are compared with, likewise: the same, or their wanted regions.
     compared: Vec<DeviceVolume<[f32; 2]>>,
+    /// Voxels of the references with their neighbours, where there is room and the same ones are compared.
+    doubled: Option<Buffer<[f32; 4]>>,
     shape: Buffer<VolumeShape>,
     /// Σ (re, im, weight, 0) of all classes, in a gradient iteration of both pseudo-halves.
     volumes: Buffer<[f32; 4]>,
@@ -97,6 +99,13 @@ struct Iteration {
     with_directions: bool,
     /// Geometry of references and sums.
     volume_shape: shape::VolumeShape,
+}
+
+impl Iteration {
+    /// Voxels of the references with their neighbours; null where they are not kept.
+    fn doubled(&self) -> View<[f32; 4]> {
+        self.doubled.as_ref().map_or(View::null(), Buffer::view)
+    }
 }
 
 impl CudaEngine {
@@ -151,7 +160,12 @@ impl CudaEngine {
         let demand = Demand::of(input);
         let limit = self.room(input);
         let mut plan = Plan::new(&demand, limit)?;
-        self.cache.allow(plan.left_for_images(&demand, limit));
+        let doubled_bytes = match input.subtraction {
+            Some(_) => 0,
+            None => plan.doubled(&demand, limit),
+        };
+        self.cache
+            .allow(plan.left_for_images(&demand, limit - doubled_bytes));
         plan.batch = plan.batch.min(self.largest_batch);
         let volume_shape = *input.references[0].shape();
         let host_shape = volume_shape.for_kernels();
@@ -161,12 +175,17 @@ impl CudaEngine {
             Some(subtraction) => references::side_by_side(device, subtraction.wanted)?,
             None => references.clone(),
         };
+        let doubled = match doubled_bytes {
+            0 => None,
+            _ => Some(references::doubled(device, &references)?),
+        };
         let volumes = device.zeros(input.volumes() * host_shape.len())?;
         let direction_weight = device.zeros(classes * input.sampling.directions.len().max(1))?;
         Ok(Iteration {
             layouts: input.optics.iter().map(|_| None).collect(),
             references,
             compared,
+            doubled,
             shape: device.upload(&[host_shape])?,
             volumes,
             direction_weight,
