@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cache::{self, Fingerprint};
+use crate::module_text;
 use crate::{KernelCompiler, MissingCompiler, NvvmArch};
 
 /// A compiled module.
@@ -163,7 +164,7 @@ impl CudaBuilder {
             // By way of another name: a build that is stopped half-way leaves no broken module.
             let partial = slot.with_extension(format!("{}", std::process::id()));
             let text = fs::read_to_string(&ptx).map_err(|e| io_error(&ptx, e))?;
-            fs::write(&partial, contractible(&text)).map_err(|e| io_error(&partial, e))?;
+            fs::write(&partial, module_text::finished(&text)).map_err(|e| io_error(&partial, e))?;
             fs::rename(&partial, &slot).map_err(|e| io_error(&slot, e))?;
             cache::prune(cache_folder, &name).map_err(|e| io_error(cache_folder, e))?;
         }
@@ -231,21 +232,6 @@ impl CudaBuilder {
     }
 }
 
-/// Allows the assembler to fuse products and sums of single precision, as it does for CUDA C++.
-///
-/// rustc marks every operation as rounded (`mul.rn.f32`), which forbids fusing; without the mark it is allowed.
-/// Arithmetic that needs the rounding says so with `mul_add`.
-fn contractible(ptx: &str) -> String {
-    ["mul", "add", "sub"]
-        .iter()
-        .fold(ptx.to_string(), |text, operation| {
-            text.replace(
-                &format!("\t{operation}.rn.f32"),
-                &format!("\t{operation}.f32"),
-            )
-        })
-}
-
 fn io_error(path: &Path, source: std::io::Error) -> BuildError {
     BuildError::Io {
         path: path.to_path_buf(),
@@ -277,17 +263,6 @@ fn target_folder(out: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sums_and_products_may_be_fused_but_nothing_else_changes() {
-        let ptx = "\tmul.rn.f32 \t%r1, %r2, %r3;\n\tfma.rn.f32 \t%r1, %r2, %r3, %r4;\n\tcvt.rn.f32.u32 \t%r1, %r2;\n";
-        let fused = contractible(ptx);
-        assert!(fused.starts_with("\tmul.f32 \t%r1"));
-        assert_eq!(
-            &fused[fused.find("\tfma").unwrap()..],
-            &ptx[ptx.find("\tfma").unwrap()..]
-        );
-    }
 
     #[test]
     fn the_outer_build_is_kept_out() {

@@ -17,6 +17,7 @@ mod arch;
 mod builder;
 mod cache;
 mod compiler;
+mod module_text;
 
 pub use arch::NvvmArch;
 pub use builder::{BuildError, CudaBuilder, PtxModule};

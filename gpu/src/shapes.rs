@@ -112,6 +112,16 @@ pub const fn local_threads(most: u32) -> u32 {
 pub const LOCAL_PIXELS: u32 = 64;
 /// Pixels that a thread sums up before it adds its sums to those in device memory and begins anew.
 pub const LOCAL_SUM: u32 = 8 * LOCAL_PIXELS;
+/// Registers of a thread of `local_differences_*` with so many shifts: 192 threads are four, three or two blocks of a
+/// multiprocessor then.
+pub const fn local_registers(shifts: u32) -> u32 {
+    match shifts {
+        0..=10 => 80,
+        11..=22 => 104,
+        _ => 128,
+    }
+}
+
 /// Words of a pixel there, before its shifted images: x, y, weight, and one that keeps rows aligned.
 pub const LOCAL_HEAD: u32 = 4;
 

@@ -122,21 +122,18 @@ pub fn slice_value(volume: &[[f32; 2]], shape: &VolumeShape, p: [f32; 3]) -> [f3
     let Some(corners) = volume.get(at.base..=at.base + shape.reach()) else {
         return [0.0, 0.0];
     };
-    at.blend(shape, |offset| {
-        let [a, b] = [corners[offset], corners[offset + 1]];
-        [a[0], a[1], b[0], b[1]]
-    })
+    at.blend(shape, |offset| corners[offset])
 }
 
-/// As [`slice_value`], with `pair` reading the voxel of an index and the one after it along x.
+/// As [`slice_value`], with `load` reading the voxel of an index below `shape.len()`.
 #[inline(always)]
 pub fn slice_value_from(
-    pair: impl Fn(usize) -> [f32; 4],
+    load: impl Fn(usize) -> [f32; 2],
     shape: &VolumeShape,
     p: [f32; 3],
 ) -> [f32; 2] {
     match insertion(shape, shape.max_radius2, p) {
-        Some(at) => at.blend(shape, |offset| pair(at.base + offset)),
+        Some(at) => at.blend(shape, |offset| load(at.base + offset)),
         None => [0.0, 0.0],
     }
 }
@@ -167,10 +164,15 @@ impl Insertion {
         (offset, share(fz, dz) * share(fy, dy) * share(fx, dx))
     }
 
-    /// Weighted mean of the corners; `pair` reads the voxel at an offset from `base` and the one after it.
+    /// Weighted mean of the corners; `corner` reads the voxel at an offset from `base`.
     #[inline(always)]
-    fn blend(&self, shape: &VolumeShape, pair: impl Fn(usize) -> [f32; 4]) -> [f32; 2] {
+    fn blend(&self, shape: &VolumeShape, corner: impl Fn(usize) -> [f32; 2]) -> [f32; 2] {
         let (row, plane) = (shape.row(), shape.plane());
+        let pair = |offset: usize| -> [f32; 4] {
+            let a = corner(offset);
+            let b = corner(offset + 1);
+            [a[0], a[1], b[0], b[1]]
+        };
         let mix = |a: [f32; 4], b: [f32; 4], f: f32| -> [f32; 4] {
             [
                 a[0] + f * (b[0] - a[0]),

@@ -4,10 +4,10 @@ use super::examine::flaw;
 use super::located::locate;
 use super::open_stacks::OpenStacks;
 use super::scratch::Scratch;
-use super::{DatasetError, Particle, ParticleSet, Pixels, power};
+use super::{DatasetError, ParticleSet, Pixels, power};
 use crate::errors::{Code, Message};
 use crate::formats::file_name::{Format, ImageName};
-use half::f16;
+use crate::formats::mrc::{MrcError, StackReader};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -23,6 +23,8 @@ pub struct ImageStore {
     half: Vec<bool>,
     /// A place for the image of each particle, where images are kept once they were read.
     kept: Option<Vec<OnceLock<Pixels<'static>>>>,
+    /// From their first reading on, wherever they go.
+    keeps_at_once: bool,
     /// Power (mean square) of the images that were read, by particle.
     powers: Vec<OnceLock<f64>>,
     /// Copies that are read instead of the stacks.
@@ -39,6 +41,7 @@ impl ImageStore {
             open: OpenStacks::default(),
             half: Vec::new(),
             kept: None,
+            keeps_at_once: keep,
             powers: set.particles.iter().map(|_| OnceLock::new()).collect(),
             scratch: None,
             warnings: Vec::new(),
@@ -55,14 +58,8 @@ impl ImageStore {
 
     /// Keep images once they are read, provided that all of them take no more than `bytes`.
     pub fn keep_within(&mut self, set: &ParticleSet, bytes: usize) {
-        let bytes_of = |particle: &Particle| {
-            let pixel = match self.half[particle.stack] {
-                true => size_of::<f16>(),
-                false => size_of::<f32>(),
-            };
-            set.optics[particle.optics_group].box_size.pow(2) * pixel
-        };
-        let all: usize = set.particles.iter().map(bytes_of).sum();
+        let bytes_of = |index| self.stored(set, index).0;
+        let all: usize = (0..set.particles.len()).map(bytes_of).sum();
         if self.kept.is_none() && all <= bytes {
             self.keep(set);
         }
@@ -264,17 +261,58 @@ impl ImageStore {
         }
     }
 
+    /// Returns whether the image of particle `index` need not be kept: it is read for the first time, and whoever asks has a place
+    /// for it where it stays. With images that are kept at once this is never so.
+    pub fn is_first_reading(&self, index: usize) -> bool {
+        !self.keeps_at_once && self.powers[index].get().is_none()
+    }
+
+    /// Bytes of the image of particle `index` in its stack, and whether its pixels are 16-bit floats. Pixels of other kinds are
+    /// turned into 32-bit floats.
+    pub fn stored(&self, set: &ParticleSet, index: usize) -> (usize, bool) {
+        let particle = &set.particles[index];
+        let half = self.half[particle.stack];
+        let pixel = if half { 2 } else { 4 };
+        let pixels = set.optics[particle.optics_group].box_size.pow(2);
+        (pixel * pixels, half)
+    }
+
+    /// Reads and checks the image of particle `index` into `out`, which has the bytes of [`Self::stored`] and is aligned to pixels.
+    pub fn read_stored(
+        &self,
+        set: &ParticleSet,
+        index: usize,
+        out: &mut [u8],
+    ) -> Result<(), DatasetError> {
+        self.checked(set, index, |reader, slice| {
+            Pixels::read_to(reader, slice, out)
+        })
+        .map(drop)
+    }
+
     /// Read and check the image of particle `index`.
     fn read(&self, set: &ParticleSet, index: usize) -> Result<Pixels<'static>, DatasetError> {
+        let group = set.particles[index].optics_group;
+        let count = set.optics[group].box_size.pow(2);
+        self.checked(set, index, |reader, slice| {
+            Pixels::read(reader, slice, count)
+        })
+    }
+
+    /// Checks what `read` reads of the stack and slice of particle `index`.
+    fn checked<'p>(
+        &self,
+        set: &ParticleSet,
+        index: usize,
+        read: impl FnOnce(&StackReader, usize) -> Result<Pixels<'p>, MrcError>,
+    ) -> Result<Pixels<'p>, DatasetError> {
         let particle = &set.particles[index];
         let blame = |message: Message| DatasetError::from(message.about(set.describe(index)));
         let reader = self
             .open
             .reader(&self.paths, particle.stack)
             .map_err(|e| blame(Message::of(&e)))?;
-        let count = set.optics[particle.optics_group].box_size.pow(2);
-        let pixels =
-            Pixels::read(&reader, particle.slice, count).map_err(|e| blame(Message::of(&e)))?;
+        let pixels = read(&reader, particle.slice).map_err(|e| blame(Message::of(&e)))?;
         match flaw(&pixels, reader.shape().0) {
             None => {
                 self.powers[index].get_or_init(|| power::of_image(&pixels.single()));

@@ -37,6 +37,24 @@ impl Pixels<'static> {
     }
 }
 
+impl<'a> Pixels<'a> {
+    /// As [`Pixels::read`], into `out`, which has the bytes of the image and is aligned to its pixels.
+    pub(super) fn read_to(
+        reader: &StackReader,
+        slice: usize,
+        out: &'a mut [u8],
+    ) -> Result<Self, MrcError> {
+        if reader.is_half() {
+            let pixels: &mut [f16] = bytemuck::cast_slice_mut(out);
+            reader.read_half_into(slice, pixels)?;
+            return Ok(Pixels::Half(Cow::Borrowed(pixels)));
+        }
+        let pixels: &mut [f32] = bytemuck::cast_slice_mut(out);
+        reader.read_into(slice, pixels)?;
+        Ok(Pixels::Single(Cow::Borrowed(pixels)))
+    }
+}
+
 impl Pixels<'_> {
     /// No pixels: the image is somewhere else.
     pub const NONE: Self = Pixels::Single(Cow::Borrowed(&[]));

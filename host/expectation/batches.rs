@@ -192,6 +192,17 @@ impl ExpectationError {
     }
 }
 
+/// Returns the items of an optics group, and their places in the batch.
+pub(super) fn of_group<'b, 'a>(
+    batch: &'b [BatchItem<'a>],
+    group: usize,
+) -> (Vec<usize>, Vec<&'b BatchItem<'a>>) {
+    let items = batch.iter().enumerate();
+    items
+        .filter(|(_, item)| item.particle.optics_group == group)
+        .unzip()
+}
+
 /// Hands `batch` to `align` in parts of one optics group each; outcomes in the order of the batch. `align` takes the
 /// group and what is left of it, and returns outcomes of as many items from the front as it dealt with.
 pub(super) fn by_optics_group(
@@ -201,11 +212,7 @@ pub(super) fn by_optics_group(
 ) -> Result<Vec<ParticleOutcome>, ExpectationError> {
     let mut outcomes: Vec<Option<ParticleOutcome>> = vec![None; batch.len()];
     for group in 0..input.optics.len() {
-        let (members, items): (Vec<usize>, Vec<&BatchItem>) = batch
-            .iter()
-            .enumerate()
-            .filter(|(_, item)| item.particle.optics_group == group)
-            .unzip();
+        let (members, items) = of_group(batch, group);
         let mut done = 0;
         while done < items.len() {
             let found = align(group, &items[done..])?;

@@ -295,10 +295,30 @@ impl StageTimes {
     }
 }
 
-/// Takes images to where an engine wants them, while the engine computes.
+/// An image as it lies in its stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredImage {
+    /// Id of the particle.
+    pub particle: usize,
+    /// Bytes of its pixels.
+    pub bytes: usize,
+    /// They are 16-bit floats, else 32-bit ones.
+    pub half: bool,
+}
+
+/// Makes a batch ready for an engine, while the engine computes with the one before it.
 pub trait ImageIntake: Send + Sync {
     /// Takes the images of a batch that is to be processed next; what was taken leaves no pixels behind.
     fn take(&self, items: &mut [BatchItem]) -> Result<(), ExpectationError>;
+    /// Has `read` write the pixels of each of the images, by its number, to where the engine takes them from: they need not be
+    /// handed over then. False where there is no room for all of them.
+    fn read(
+        &self,
+        images: &[StoredImage],
+        read: &(dyn Fn(usize, &mut [u8]) + Sync),
+    ) -> Result<bool, ExpectationError>;
+    /// Lists what the batch is compared with.
+    fn foresee(&self, input: &IterationInput, items: &[BatchItem]);
 }
 
 /// An implementation of the expectation step.

@@ -20,26 +20,18 @@ fn local_differences_follow_the_definition() {
     let d = Uploaded::new(&device, &batch);
     // SAFETY: array sizes as the kernels demand.
     unsafe {
-        batch.local(&device, &d, ("local_differences_10", false), |a, device| {
+        batch.local(&device, &d, "local_differences_10", |a, device| {
             device.launch(&a).unwrap();
         });
-        batch.local(&device, &d, ("local_differences_22", true), |a, device| {
+        batch.local(&device, &d, "local_differences_22", |a, device| {
             device.launch(&LocalDifferences22::from(a)).unwrap();
         });
-        batch.local(&device, &d, ("local_differences_32", true), |a, device| {
+        batch.local(&device, &d, "local_differences_32", |a, device| {
             device.launch(&LocalDifferences32::from(a)).unwrap();
         });
-        batch.local(&device, &d, ("local_differences_40", true), |a, device| {
+        batch.local(&device, &d, "local_differences_40", |a, device| {
             device.launch(&LocalDifferences40::from(a)).unwrap();
         });
-        batch.local(
-            &device,
-            &d,
-            ("local_differences_10, doubled", true),
-            |a, device| {
-                device.launch(&a).unwrap();
-            },
-        );
     }
 }
 
@@ -48,7 +40,7 @@ impl Batch {
         &self,
         device: &Device,
         d: &Uploaded,
-        (name, doubled): (&str, bool),
+        name: &str,
         launch: impl Fn(LocalDifferences10, &Device),
     ) {
         let (count, stride) = (self.pixels.len(), self.stride);
@@ -81,10 +73,6 @@ impl Batch {
             axes: d_axes.view(),
             class_of: d.class_of.view(),
             volume: d.references.view(),
-            doubled: match doubled {
-                true => d.doubled.view(),
-                false => View::null(),
-            },
             shape: d.shape.view(),
             walk: d_walk.view(),
             pixels: d.pixels.view(),

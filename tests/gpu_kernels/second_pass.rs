@@ -69,7 +69,6 @@ impl Batch {
                 .launch(&ProjectSlices {
                     orientations: (parent_count * CHILDREN) as u32,
                     volume: d.references.view(),
-                    doubled: d.doubled.view(),
                     shape: d.shape.view(),
                     axes: d.axes.view(),
                     selection: groups.chosen.view(),
@@ -224,7 +223,6 @@ impl Batch {
                     axes: d.axes.view(),
                     class_of: d.class_of.view(),
                     references: d.references.view(),
-                    doubled: d.doubled.view(),
                     shape: d.shape.view(),
                     max_radius2,
                     pixels: d.pixels.view(),

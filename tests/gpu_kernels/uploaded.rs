@@ -4,15 +4,12 @@ use super::batch::Batch;
 use super::*;
 use gerelion::device::View;
 use gpu::kernels::coarse::CoarseBounds;
-use gpu::kernels::reference::DoubleVoxels;
 use gpu::shapes::ALL_CLASSES;
 
 /// A [`Batch`] on the device.
 pub struct Uploaded {
     pub shape: Buffer<VolumeShape>,
     pub references: Buffer<[f32; 2]>,
-    /// Their voxels with their neighbours.
-    pub doubled: Buffer<[f32; 4]>,
     pub class_of: Buffer<u32>,
     pub axes: Buffer<SliceAxes>,
     pub pixels: Buffer<[i16; 2]>,
@@ -54,7 +51,6 @@ impl Uploaded {
     pub fn new(device: &Device, b: &Batch) -> Self {
         Self {
             shape: device.upload(&[b.shape]).unwrap(),
-            doubled: doubled(device, &b.references),
             references: device.upload(&b.references).unwrap(),
             class_of: device.upload(&b.class_of).unwrap(),
             axes: device.upload(&b.axes).unwrap(),
@@ -73,23 +69,4 @@ impl Uploaded {
             bounds: poisoned(device, ORIENTATIONS * IMAGES),
         }
     }
-}
-
-/// The voxels with their neighbours, as the kernel lays them out.
-fn doubled(device: &Device, references: &[[f32; 2]]) -> Buffer<[f32; 4]> {
-    let voxels = device.upload(references).unwrap();
-    let out = device
-        .upload(&vec![[f32::NAN; 4]; references.len()])
-        .unwrap();
-    // SAFETY: array sizes as the kernel demands.
-    unsafe {
-        device
-            .launch(&DoubleVoxels {
-                count: references.len() as u32,
-                voxels: voxels.view(),
-                out: out.view(),
-            })
-            .unwrap();
-    }
-    out
 }

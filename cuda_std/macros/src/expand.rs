@@ -28,13 +28,21 @@ fn entry_point(signature: &Signature) -> TokenStream {
         let (name, ty) = (&a.name, &a.ty);
         quote!(#name: #ty)
     });
+    let limit = signature
+        .shape
+        .registers
+        .as_ref()
+        .map(|registers| quote!(::cuda_std::thread::limit_registers::<{ #registers }>();));
     // SAFETY: `no_mangle` is unsafe where two symbols have one name; the kernels of a module have names of their own, or
     // the linker refuses them.
     quote! {
         #(#attributes)*
         #[cfg(target_arch = "nvptx64")]
         #[unsafe(no_mangle)]
-        #visibility unsafe extern "ptx-kernel" fn #name(#(#arguments),*) #body
+        #visibility unsafe extern "ptx-kernel" fn #name(#(#arguments),*) {
+            #limit
+            #body
+        }
     }
 }
 

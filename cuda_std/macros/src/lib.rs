@@ -21,6 +21,7 @@ use proc_macro::TokenStream;
 /// * `threads`: those of this launch where that may be fewer, an expression of the arguments;
 /// * `grid`: blocks along x, y and z, an expression of the arguments;
 /// * `shared`: 4-byte words of dynamic shared memory (0 unless given), an expression of the arguments;
+/// * `registers`: registers per thread at most (as many as the assembler likes unless given), a constant;
 /// * `emulate`: `Apart`, `OneWarp` or `Together` (unless given), see `cuda_std::launch::Threads`.
 ///
 /// Arguments are pointers and scalars. One marked `#[launch]` shapes the launch and is not passed to the device. Every

@@ -10,13 +10,14 @@ pub struct Shape {
     pub threads: Option<Expr>,
     pub grid: Expr,
     pub shared: Option<Expr>,
+    pub registers: Option<Expr>,
     pub emulate: Option<Expr>,
 }
 
 impl Parse for Shape {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let (mut block, mut threads, mut grid) = (None, None, None);
-        let (mut shared, mut emulate) = (None, None);
+        let (mut shared, mut registers, mut emulate) = (None, None, None);
         while !input.is_empty() {
             let name: Ident = input.parse()?;
             input.parse::<Token![=]>()?;
@@ -26,11 +27,12 @@ impl Parse for Shape {
                 "threads" => &mut threads,
                 "grid" => &mut grid,
                 "shared" => &mut shared,
+                "registers" => &mut registers,
                 "emulate" => &mut emulate,
                 _ => {
                     return Err(Error::new(
                         name.span(),
-                        "block, threads, grid, shared or emulate",
+                        "block, threads, grid, shared, registers or emulate",
                     ));
                 }
             };
@@ -45,6 +47,7 @@ impl Parse for Shape {
             threads,
             grid: grid.ok_or_else(|| missing("grid"))?,
             shared,
+            registers,
             emulate,
         })
     }

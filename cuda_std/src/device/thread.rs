@@ -50,6 +50,16 @@ pub fn grid_size_1d() -> usize {
     grid_dim_x() as usize * block_dim_x() as usize
 }
 
+/// Asks the assembler for at most `N` registers per thread, so that as many threads as possible run at a time. The builder of
+/// the module writes the limit into the header of the kernel, which is where it has an effect.
+#[inline(always)]
+pub fn limit_registers<const N: u32>() {
+    // SAFETY: a comment.
+    unsafe {
+        core::arch::asm!("// registers at most {}", const N, options(nomem, nostack, preserves_flags))
+    }
+}
+
 /// Waits until all threads of the block are here; their earlier writes to shared and global memory are visible after.
 ///
 /// Every thread of the block must reach the same barrier.

@@ -6,7 +6,6 @@
 
 use cuda_std::prelude::*;
 
-use super::reference::pair as voxel_pair;
 use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
 
 /// Cuts the slice of the first orientation of each pair: its parts in `real[pair · stride + p]` and `imaginary[…]`, and ½|A|²
@@ -43,7 +42,7 @@ pub unsafe fn project_parts(
             let volume = volume.add(*volume_of.add(chosen) as usize * (*shape).len());
             let [x, y] = *pixels.add(pixel as usize);
             let p = (*axes.add(chosen)).position(f32::from(x), f32::from(y));
-            value = slice_value_from(|i| voxel_pair(volume, i), &*shape, p);
+            value = slice_value_from(|i| memory::load2(volume, i), &*shape, p);
         }
         let at = pair * stride as usize + pixel as usize;
         *real.add(at) = value[0];

@@ -11,12 +11,13 @@ use cuda_std::shared::Shared;
 
 use super::fine::difference;
 use super::image_share::ctf_or_one;
-use super::reference::Reference;
 use crate::samples::{OwnOrientation, product};
+#[cfg(target_arch = "nvptx64")]
+use crate::shapes::local_registers;
 #[cfg(not(target_arch = "nvptx64"))]
 use crate::shapes::{LOCAL_BLOCK, local_threads};
 use crate::shapes::{LOCAL_HEAD, LOCAL_PIXELS, LOCAL_SUM, local_row};
-use crate::slice::{SliceAxes, VolumeShape};
+use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
 
 /// Entry points that differ in the number of shifts of a thread only.
 macro_rules! local_differences {
@@ -26,7 +27,8 @@ macro_rules! local_differences {
             block = LOCAL_BLOCK,
             threads = local_threads(most),
             grid = [images, most.div_ceil(BLOCK), shifts.div_ceil($shifts)],
-            shared = LOCAL_PIXELS * local_row($shifts)
+            shared = LOCAL_PIXELS * local_row($shifts),
+            registers = local_registers($shifts)
         )]
         pub unsafe fn $name(
             #[launch] images: u32,
@@ -36,7 +38,6 @@ macro_rules! local_differences {
             #[unchecked] axes: *const SliceAxes,
             #[unchecked] class_of: *const u32,
             #[unchecked] volume: *const [f32; 2],
-            #[unchecked] doubled: *const [f32; 4],
             #[len(1)] shape: *const VolumeShape,
             #[len(pixel_count)] walk: *const u32,
             #[unchecked] pixels: *const [i16; 2],
@@ -61,7 +62,7 @@ macro_rules! local_differences {
                     own,
                     axes,
                     class_of,
-                    references: (volume, doubled),
+                    volume,
                     shape: *shape,
                     pixels: Pixels {
                         walk,
@@ -90,7 +91,7 @@ local_differences! {
     ///
     /// Grid: x = images, y = tiles of orientations, of which an image has `most` at most, z = tiles of shifts. The orientations of
     /// image i are `own[first[i]…first[i+1]]`, their rows those of `axes` and `class_of`. `volume` holds the references of all
-    /// classes, `doubled` their voxels with their neighbours, or it is null. `walk` has the compared pixels in the order in which they are gone through. The other arrays as in
+    /// classes. `walk` has the compared pixels in the order in which they are gone through. The other arrays as in
     /// `weighted_columns`; where not null, `powers` has √Σ|F|² of each image.
     /// `values[orientation · shifts + t]`, the orientation counted over all images, receives the difference without the
     /// constants of the image, or minus the correlation.
@@ -117,7 +118,6 @@ macro_rules! from_ten_shifts {
                     axes: a.axes,
                     class_of: a.class_of,
                     volume: a.volume,
-                    doubled: a.doubled,
                     shape: a.shape,
                     walk: a.walk,
                     pixels: a.pixels,
@@ -216,8 +216,7 @@ struct Neighbourhood {
     own: *const OwnOrientation,
     axes: *const SliceAxes,
     class_of: *const u32,
-    /// Those of all classes, one after the other.
-    references: (*const [f32; 2], *const [f32; 4]),
+    volume: *const [f32; 2],
     shape: VolumeShape,
     pixels: Pixels,
     powers: *const f32,
@@ -241,8 +240,7 @@ impl Neighbourhood {
             let row = (*self.own.add(o.min(end - 1) as usize)).row as usize;
             let axes = *self.axes.add(row);
             let class = *self.class_of.add(row) as usize;
-            let (volume, doubled) = self.references;
-            let reference = Reference::of(volume, doubled, class, &self.shape);
+            let volume = self.volume.add(class * self.shape.len());
             let tile = Shared::dynamic(0);
             let (mut cross, mut norm) = ([0.0f32; T], 0.0f32);
             let mut norm_before = 0.0;
@@ -259,7 +257,7 @@ impl Neighbourhood {
                 self.pixels.bring::<T>(p, count, tile);
                 thread::sync_threads();
                 if is_busy {
-                    self.add(&reference, &axes, tile, count, &mut cross, &mut norm);
+                    self.add(volume, &axes, tile, count, &mut cross, &mut norm);
                 }
                 p += LOCAL_PIXELS;
             }
@@ -308,7 +306,7 @@ impl Neighbourhood {
     #[inline(always)]
     unsafe fn add<const T: usize>(
         &self,
-        reference: &Reference,
+        volume: *const [f32; 2],
         axes: &SliceAxes,
         tile: Shared,
         count: u32,
@@ -322,7 +320,7 @@ impl Neighbourhood {
             unsafe {
                 let [x, y, power, _] = tile.load4(row);
                 let at = axes.position(x, y);
-                let a = reference.value(&self.shape, at);
+                let a = slice_value_from(|i| memory::load2(volume, i), &self.shape, at);
                 *norm = power.mul_add(a[0] * a[0] + a[1] * a[1], *norm);
                 for t in 0..T / 2 {
                     let e = tile.load4(row + LOCAL_HEAD + 4 * t as u32);

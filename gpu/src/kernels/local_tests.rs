@@ -73,7 +73,6 @@ impl Case<'_> {
             axes: View::of(&mut axes),
             class_of: View::of(&mut class_of),
             volume: View::of(&mut volume),
-            doubled: View::null(),
             shape: View::of(std::slice::from_mut(&mut shape)),
             walk: View::of(&mut walk),
             pixels: View::of(&mut pixels),

@@ -24,7 +24,6 @@ pub mod own_samples;
 pub mod prepare;
 pub mod product;
 pub mod project;
-pub mod reference;
 pub mod scan;
 pub mod shares;
 pub mod significance;

@@ -2,16 +2,15 @@
 
 use cuda_std::prelude::*;
 
-use super::reference::Reference;
 use crate::shapes::{PROJECT_ORIENTATIONS, PROJECT_PIXELS};
-use crate::slice::{SliceAxes, VolumeShape};
+use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
 
 /// Cuts slices: `out[o · stride + p]` is the reference at pixel `p` of orientation `o`, 0 from `pixel_count` to `stride`.
 ///
 /// Grid: x = groups of eight orientations, y = blocks of pixels. A warp has four neighbouring pixels of the eight, which are
 /// children of one orientation where there are children: their positions lie close together, so that one look-up of the
-/// cache serves several threads. `volume` holds `shape.len()` complex values aligned to
-/// 8 bytes, `doubled` the same with their neighbours or null, `pixels` the (x, y) of each participating pixel. Orientation `o` takes the axes
+/// cache serves several threads. `volume` holds `shape.len()` complex values aligned to 8 bytes, `pixels` the (x, y) of
+/// each participating pixel. Orientation `o` takes the axes
 /// `selection[o / children] · children + o mod children`, or `o` itself where `selection` is null. `volume_of`, where
 /// not null, says for every parent (axes index / children) which of the consecutive volumes is cut.
 #[kernel(
@@ -22,7 +21,6 @@ use crate::slice::{SliceAxes, VolumeShape};
 pub unsafe fn project_slices(
     orientations: u32,
     #[unchecked] volume: *const [f32; 2],
-    #[unchecked] doubled: *const [f32; 4],
     #[len(1)] shape: *const VolumeShape,
     #[unchecked] axes: *const SliceAxes,
     #[optional(orientations.div_ceil(children))] selection: *const u32,
@@ -51,14 +49,13 @@ pub unsafe fn project_slices(
                 parent = *selection.add(parent) as usize;
             }
             let chosen = parent * children as usize + (orientation % children) as usize;
-            let number = match volume_of.is_null() {
-                true => 0,
-                false => *volume_of.add(parent) as usize,
-            };
-            let reference = Reference::of(volume, doubled, number, &*shape);
+            let mut volume = volume;
+            if !volume_of.is_null() {
+                volume = volume.add(*volume_of.add(parent) as usize * (*shape).len());
+            }
             let [x, y] = *pixels.add(pixel as usize);
             let p = (*axes.add(chosen)).position(f32::from(x), f32::from(y));
-            value = reference.value(&*shape, p);
+            value = slice_value_from(|i| memory::load2(volume, i), &*shape, p);
         }
         let row = orientation as usize;
         memory::store2(out, row * stride as usize + pixel as usize, value);
@@ -131,7 +128,6 @@ pub(super) mod tests {
             emulate(&ProjectSlices {
                 orientations: 4,
                 volume: v,
-                doubled: View::null(),
                 shape: s,
                 axes: a,
                 selection: sel,

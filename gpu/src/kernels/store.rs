@@ -9,12 +9,11 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::image_share::{Children, Weighted, ctf_or_one};
-use super::reference::Reference;
 use crate::samples::{
     Pair, Parent, Sample, model_factor, product, residual, residual_factor, slice_sum,
 };
 use crate::shapes::{STORE_PIXELS, STORE_WARP_WORDS, STORE_WORDS};
-use crate::slice::{SliceAxes, VolumeShape, insertion};
+use crate::slice::{Insertion, SliceAxes, VolumeShape, insertion, slice_value_from};
 
 /// Entry points that differ in the children of an orientation that a block does.
 macro_rules! store_orientations {
@@ -24,6 +23,7 @@ macro_rules! store_orientations {
             block = 128,
             grid = [parent_count * (orientation_children / $children), pixel_count.div_ceil(STORE_PIXELS), 1],
             shared = $words,
+            registers = registers($children),
             emulate = $threads
         )]
         pub unsafe fn $name(
@@ -37,7 +37,6 @@ macro_rules! store_orientations {
             #[unchecked] axes: *const SliceAxes,
             #[unchecked] class_of: *const u32,
             #[unchecked] references: *const [f32; 2],
-            #[unchecked] doubled: *const [f32; 4],
             #[len(1)] shape: *const VolumeShape,
             max_radius2: f32,
             #[len(pixel_count)] pixels: *const [i16; 2],
@@ -111,7 +110,7 @@ macro_rules! store_orientations {
                         max_radius2,
                         is_there: own < end,
                     };
-                    images.add::<$children>(&orientation, &place, (references, doubled), sums, classes);
+                    images.add::<$children>(&orientation, &place, references, sums, classes);
                     pixel += thread::block_dim_x();
                 }
             }
@@ -119,12 +118,24 @@ macro_rules! store_orientations {
     )*};
 }
 
+/// Registers of a thread with so many children: four blocks of a multiprocessor with eight, and eight with one, where that does not put
+/// sums into memory.
+#[cfg(target_arch = "nvptx64")]
+const fn registers(children: u32) -> u32 {
+    match (children, cfg!(gpu_arch = "sm_70")) {
+        (8, false) => 128,
+        (8, true) => 168,
+        (_, false) => 64,
+        (_, true) => 96,
+    }
+}
+
 store_orientations! {
     /// Adds the weighted images to the back-projection volumes and to each image's sums, for eight children of an
     /// orientation at a time: those of maps.
     ///
     /// Grid: x = parents × groups of orientation children, y = blocks of pixels. `references` and `sums` hold one volume a
-    /// class, `doubled` the voxels of the references with their neighbours, or it is null; `class_of` the class of a coarse orientation; a voxel of `sums` is (re, im, weight, unused). `axes` has a row
+    /// class, `class_of` the class of a coarse orientation; a voxel of `sums` is (re, im, weight, unused). `axes` has a row
     /// for each child of each coarse orientation. References reach pixel `projected`, sums all `pixel_count`. `scales` are
     /// those of the sums (not below 0.001). `shares[image · slots · pixel_count + p]` receives (Σ w Re(conj(sCA)·F),
     /// Σ w |sCA|²) over all classes; where `in_scale` is not null (`slots` = 2),
@@ -155,7 +166,6 @@ impl From<StoreOrientations8> for StoreOrientations1 {
             axes: a.axes,
             class_of: a.class_of,
             references: a.references,
-            doubled: a.doubled,
             shape: a.shape,
             max_radius2: a.max_radius2,
             pixels: a.pixels,
@@ -223,7 +233,7 @@ impl Images {
         &self,
         orientation: &Orientation,
         place: &Place,
-        (references, doubled): (*const [f32; 2], *const [f32; 4]),
+        references: *const [f32; 2],
         sums: *mut [f32; 4],
         classes: u32,
     ) {
@@ -232,9 +242,7 @@ impl Images {
             let voxels = (*place.shape).len();
             let mut reference = [[0.0f32; 2]; O];
             if self.is_projected {
-                let class = orientation.class as usize;
-                let volume = Reference::of(references, doubled, class, &*place.shape);
-                reference = place.reference(&volume);
+                reference = place.reference(references.add(orientation.class as usize * voxels));
             }
             let halves = if self.half_of.is_null() { 1 } else { 2 };
             for half in 0..halves {
@@ -355,50 +363,112 @@ impl Place {
 
     /// The volume's value at `O` children.
     #[inline(always)]
-    unsafe fn reference<const O: usize>(&self, volume: &Reference) -> [[f32; 2]; O] {
+    unsafe fn reference<const O: usize>(&self, volume: *const [f32; 2]) -> [[f32; 2]; O] {
         let mut values = [[0.0f32; 2]; O];
         for (o, value) in values.iter_mut().enumerate() {
             // SAFETY: slices stay inside the volume.
             unsafe {
                 let at = self.position(o);
-                *value = volume.value(&*self.shape, at);
+                *value = slice_value_from(|i| memory::load2(volume, i), &*self.shape, at);
             }
         }
         values
     }
 
-    /// Adds each child's total to the voxels around it.
+    /// Adds each child's total to the voxels around it. All lanes of a warp come here.
     #[inline(always)]
     unsafe fn insert<const O: usize>(&self, totals: &[[f32; 3]; O], sums: *mut [f32; 4]) {
         for (o, &total) in totals.iter().enumerate() {
-            if self.is_there && total[2] > 0.0 {
-                // SAFETY: the child has axes.
-                unsafe {
-                    let at = self.position(o);
-                    insert(sums, &*self.shape, self.max_radius2, at, total);
+            // SAFETY: the child has axes; corners are those of a position inside the limiting sphere.
+            unsafe {
+                let shape = &*self.shape;
+                let place = match self.is_there && total[2] > 0.0 {
+                    true => insertion(shape, self.max_radius2, self.position(o)),
+                    false => None,
+                };
+                let inserted = place.map(|place| Inserted::new(place, total));
+                if O == 1 {
+                    if let Some(inserted) = inserted {
+                        inserted.add(shape, 0, sums);
+                        inserted.add(shape, 1, sums);
+                    }
+                } else if warp::ballot(inserted.is_some()) != 0 {
+                    Inserted::add_by_two(inserted, shape, sums);
                 }
             }
         }
     }
 }
 
-/// Adds one pixel to the voxels around it.
-#[inline(always)]
-unsafe fn insert(
-    sums: *mut [f32; 4],
-    shape: &VolumeShape,
-    max_radius2: f32,
-    at: [f32; 3],
+/// A pixel on its way into the volume.
+#[derive(Clone, Copy)]
+struct Inserted {
+    /// Index of its first corner.
+    base: u32,
+    /// Fractions along x, y, z.
+    fraction: [f32; 3],
+    /// (re, im, weight).
     value: [f32; 3],
-) {
-    let Some(place) = insertion(shape, max_radius2, at) else {
-        return;
-    };
-    let im = if place.conjugate { -value[1] } else { value[1] };
-    for corner in 0..shape.corners() {
-        let (offset, share) = place.corner(shape, corner);
-        let added = [share * value[0], share * im, share * value[2], 0.0];
-        // SAFETY: the corners of a position inside the limiting sphere lie in the volume.
-        unsafe { atomic::add_f32x4(sums.add(place.base + offset).cast(), added) };
+}
+
+impl Inserted {
+    /// First corner of a lane that adds nothing.
+    const NOWHERE: u32 = u32::MAX;
+
+    #[inline(always)]
+    fn new(place: Insertion, [re, im, weight]: [f32; 3]) -> Self {
+        Self {
+            base: place.base as u32,
+            fraction: place.fraction,
+            value: [re, if place.conjugate { -im } else { im }, weight],
+        }
+    }
+
+    /// Adds the corners at `x` (0 or 1).
+    #[inline(always)]
+    unsafe fn add(&self, shape: &VolumeShape, x: u32, sums: *mut [f32; 4]) {
+        let share = |f: f32, corner: u32| if corner == 1 { f } else { 1.0 - f };
+        let [fx, fy, fz] = self.fraction;
+        let of_x = share(fx, x);
+        for corner in 0..shape.corners() / 2 {
+            let (y, z) = (corner & 1, corner >> 1);
+            let share = share(fz, z) * share(fy, y) * of_x;
+            let [re, im, weight] = self.value;
+            let at = self.base as usize
+                + z as usize * shape.plane()
+                + y as usize * shape.row()
+                + x as usize;
+            // SAFETY: the caller's corners.
+            unsafe {
+                atomic::add_f32x4(
+                    sums.add(at).cast(),
+                    [share * re, share * im, share * weight, 0.0],
+                );
+            }
+        }
+    }
+
+    /// Adds the pixels of two neighbouring lanes one after the other, each lane at its own x: corners that lie side by side then
+    /// reach memory in one access, not in two.
+    #[inline(always)]
+    unsafe fn add_by_two(own: Option<Self>, shape: &VolumeShape, sums: *mut [f32; 4]) {
+        let own = own.unwrap_or(Self {
+            base: Self::NOWHERE,
+            fraction: [0.0; 3],
+            value: [0.0; 3],
+        });
+        let other = Self {
+            base: warp::shuffle_xor_u32(own.base, 1),
+            fraction: own.fraction.map(|f| warp::shuffle_xor(f, 1)),
+            value: own.value.map(|v| warp::shuffle_xor(v, 1)),
+        };
+        let x = warp::lane_id() & 1;
+        for lane in 0..2 {
+            let pixel = if lane == x { own } else { other };
+            if pixel.base != Self::NOWHERE {
+                // SAFETY: the caller's corners.
+                unsafe { pixel.add(shape, x, sums) };
+            }
+        }
     }
 }

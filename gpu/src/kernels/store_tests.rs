@@ -171,7 +171,6 @@ impl Case {
             axes: View::of(&mut self.axes),
             class_of: View::of(&mut self.class_of),
             references: View::of(&mut self.references),
-            doubled: View::null(),
             shape: View::of(std::slice::from_mut(&mut self.shape)),
             max_radius2: self.max_radius2,
             pixels: View::of(&mut self.pixels),

@@ -5,7 +5,6 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::block::{self, clear_words, flush_words};
-use super::reference::pair;
 use crate::math::Real;
 use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
 
@@ -24,7 +23,7 @@ unsafe fn difference(
 ) -> f32 {
     // SAFETY: interpolation reads within the volume.
     let cut = |axes: &SliceAxes| unsafe {
-        slice_value_from(|i| pair(volume, i), shape, axes.position(x, y))
+        slice_value_from(|i| memory::load2(volume, i), shape, axes.position(x, y))
     };
     let (a, b) = (cut(&axes[0]), cut(&axes[1]));
     let phase = -2.0 * core::f32::consts::PI * (x * shift[0] + y * shift[1]);

@@ -82,6 +82,7 @@ impl CudaEngine {
             precision,
             transforms,
             cache,
+            intake,
             lists,
             staging,
             foreseen,
@@ -115,7 +116,7 @@ impl CudaEngine {
         let mut first = if Search::of(input) == Search::Global {
             first_pass::global(&batch, (product, precision), capacity, staging, clock)?
         } else {
-            own_orientations::first_pass(&batch, lists, capacity, staging, clock)?
+            own_orientations::first_pass(&batch, (intake, lists), capacity, staging, clock)?
         };
         *foreseen = listing::foreseen(first.list.first[items.len()] as usize, items.len());
         let mut groups = first.list.groups.take();

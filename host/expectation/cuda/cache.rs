@@ -1,6 +1,6 @@
 //! Raw images on the device: those that stay from iteration to iteration, and those of the batches under way.
 
-use super::super::{BatchItem, ExpectationError, ImageIntake, IterationInput};
+use super::super::{BatchItem, ExpectationError, IterationInput, StoredImage};
 use crate::dataset::Pixels;
 use crate::device::{Device, DeviceError, Spare, Uploaded, Uploader};
 use crate::errors::Code;
@@ -151,30 +151,45 @@ impl ImageCache {
     }
 
     /// A block with the images of `items` that have pixels.
-    fn upload(&self, items: &[&BatchItem]) -> Result<(), DeviceError> {
+    pub fn upload(&self, items: &[&BatchItem]) -> Result<(), DeviceError> {
         let items: Vec<&BatchItem> = items
             .iter()
             .copied()
             .filter(|item| !item.image.is_empty())
             .collect();
-        if items.is_empty() {
+        let images: Vec<StoredImage> = items
+            .iter()
+            .map(|item| StoredImage {
+                particle: item.particle.id,
+                bytes: item.image.bytes().len(),
+                half: matches!(item.image, Pixels::Half(_)),
+            })
+            .collect();
+        self.fill(&images, &|i, to| to.copy_from_slice(items[i].image.bytes()))
+    }
+
+    /// A block with `images`, each of which `fill` writes by its number.
+    pub fn fill(
+        &self,
+        images: &[StoredImage],
+        fill: &(dyn Fn(usize, &mut [u8]) + Sync),
+    ) -> Result<(), DeviceError> {
+        if images.is_empty() {
             return Ok(());
         }
-        let sizes: Vec<usize> = items.iter().map(|item| item.image.bytes().len()).collect();
+        let sizes: Vec<usize> = images.iter().map(|image| image.bytes).collect();
         let mut uploader = lock(&self.uploader);
-        let uploaded = uploader.upload(&sizes, |i, to: &mut [u8]| {
-            to.copy_from_slice(items[i].image.bytes());
-        })?;
+        let uploaded = uploader.upload(&sizes, fill)?;
         let first = uploaded.block.view().address();
-        let places: Vec<(usize, Place)> = items
+        let places: Vec<(usize, Place)> = images
             .iter()
             .zip(&uploaded.begins)
-            .map(|(item, &begin)| {
+            .map(|(image, &begin)| {
                 let place = Place {
                     address: first + begin as u64,
-                    half: matches!(item.image, Pixels::Half(_)),
+                    half: image.half,
                 };
-                (item.particle.id, place)
+                (image.particle, place)
             })
             .collect();
         let bytes = uploaded.block.len();
@@ -227,17 +242,5 @@ impl Spare for ImageCache {
     fn bytes(&self) -> usize {
         let images = self.images();
         if images.in_use { 0 } else { images.bytes }
-    }
-}
-
-impl ImageIntake for ImageCache {
-    fn take(&self, items: &mut [BatchItem]) -> Result<(), ExpectationError> {
-        match self.upload(&items.iter().collect::<Vec<_>>()) {
-            // The engine brings them in smaller parts then.
-            Err(error) if error.is_full() => return Ok(()),
-            found => found?,
-        }
-        items.iter_mut().for_each(|item| item.image = Pixels::NONE);
-        Ok(())
     }
 }

@@ -73,7 +73,6 @@ impl Differences<'_> {
                 device.launch(&ProjectSlices {
                     orientations: ((end - begin) * self.children) as u32,
                     volume: iteration.compared[0].view(),
-                    doubled: iteration.doubled(),
                     shape: iteration.shape.view(),
                     axes: self.axes,
                     selection: groups.chosen().offset(begin),

@@ -40,7 +40,6 @@ pub fn compare(
         axes: rows.coarse_axes.block.view(),
         class_of: rows.class_of.view(),
         volume: iteration.compared[0].view(),
-        doubled: iteration.doubled(),
         shape: iteration.shape.view(),
         walk: layout.coarse_walk.view(),
         pixels: layout.pixels.view(),

@@ -13,6 +13,7 @@ mod first_pass;
 mod grid;
 mod groups;
 mod images;
+mod intake;
 mod layout;
 mod listing;
 mod local;
@@ -37,7 +38,7 @@ use super::{
     StageTimes, WeightedSums,
 };
 use crate::device::{
-    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader, View,
+    Buffer, Device, DeviceError, DeviceVolume, MatrixProduct, Precision, Staging, Uploader,
 };
 use crate::errors::{Code, Coded, tell};
 use crate::fourier::shape;
@@ -45,6 +46,7 @@ use crate::fourier::sums::{DeviceSums, Sums};
 use cache::ImageCache;
 use gpu::slice::VolumeShape;
 use images::TransformPlans;
+use intake::Intake;
 use layout::DeviceLayout;
 use offsets::Offsets;
 use on_host::OnHost;
@@ -60,6 +62,7 @@ pub struct CudaEngine {
     precision: Precision,
     transforms: TransformPlans,
     cache: Arc<ImageCache>,
+    intake: Arc<Intake>,
     /// Brings long lists of samples and orientations.
     lists: Uploader,
     /// Everything else that passes between host and device in a batch.
@@ -85,8 +88,6 @@ struct Iteration {
     references: Vec<DeviceVolume<[f32; 2]>>,
     /// Those that images are compared with, likewise: the same, or their wanted regions.
     compared: Vec<DeviceVolume<[f32; 2]>>,
-    /// Voxels of the references with their neighbours, where there is room and the same ones are compared.
-    doubled: Option<Buffer<[f32; 4]>>,
     shape: Buffer<VolumeShape>,
     /// Σ (re, im, weight, 0) of all classes, in a gradient iteration of both pseudo-halves.
     volumes: Buffer<[f32; 4]>,
@@ -101,13 +102,6 @@ struct Iteration {
     volume_shape: shape::VolumeShape,
 }
 
-impl Iteration {
-    /// Voxels of the references with their neighbours; null where they are not kept.
-    fn doubled(&self) -> View<[f32; 4]> {
-        self.doubled.as_ref().map_or(View::null(), Buffer::view)
-    }
-}
-
 impl CudaEngine {
     /// An engine on `device` that takes at most `memory` bytes (None: nine tenths of what is free).
     pub fn new(device: Device, memory: Option<usize>) -> Result<Self, DeviceError> {
@@ -119,6 +113,7 @@ impl CudaEngine {
         device.spares().add(&cache);
         Ok(Self {
             precision: Precision::Single,
+            intake: Arc::new(Intake::new(cache.clone())),
             cache,
             lists: Uploader::new(device.clone())?,
             staging: Staging::new(device.clone()),
@@ -160,12 +155,7 @@ impl CudaEngine {
         let demand = Demand::of(input);
         let limit = self.room(input);
         let mut plan = Plan::new(&demand, limit)?;
-        let doubled_bytes = match input.subtraction {
-            Some(_) => 0,
-            None => plan.doubled(&demand, limit),
-        };
-        self.cache
-            .allow(plan.left_for_images(&demand, limit - doubled_bytes));
+        self.cache.allow(plan.left_for_images(&demand, limit));
         plan.batch = plan.batch.min(self.largest_batch);
         let volume_shape = *input.references[0].shape();
         let host_shape = volume_shape.for_kernels();
@@ -175,17 +165,12 @@ impl CudaEngine {
             Some(subtraction) => references::side_by_side(device, subtraction.wanted)?,
             None => references.clone(),
         };
-        let doubled = match doubled_bytes {
-            0 => None,
-            _ => Some(references::doubled(device, &references)?),
-        };
         let volumes = device.zeros(input.volumes() * host_shape.len())?;
         let direction_weight = device.zeros(classes * input.sampling.directions.len().max(1))?;
         Ok(Iteration {
             layouts: input.optics.iter().map(|_| None).collect(),
             references,
             compared,
-            doubled,
             shape: device.upload(&[host_shape])?,
             volumes,
             direction_weight,
@@ -212,6 +197,7 @@ impl ExpectationEngine for CudaEngine {
         (self.iteration, self.sums) = (None, None);
         (self.on_host, self.aside) = (None, None);
         self.cache.set_in_use(false);
+        self.intake.clear();
         match self.begin(input) {
             Err(error) if error.code() == Code::DEVICE_FULL => {
                 let what = "the expectation step of this iteration is";
@@ -314,7 +300,7 @@ impl ExpectationEngine for CudaEngine {
     fn intake(&self) -> Option<Arc<dyn ImageIntake>> {
         match self.on_host {
             Some(_) => None,
-            None => Some(self.cache.clone()),
+            None => Some(self.intake.clone()),
         }
     }
 

@@ -11,10 +11,10 @@ use super::clock::{Clock, Stage};
 use super::differences::Differences;
 use super::first_pass::{FirstPass, limit};
 use super::groups::{Groups, Listed};
+use super::intake::Intake;
 use super::listing::{Listing, running_sum};
 use super::local;
 use super::rows::Rows;
-use super::searched::SearchedOrientations;
 use crate::device::meter::Part;
 use crate::device::{Buffer, Staging, Uploader, View};
 use gpu::kernels::own_samples::ListOwnSamples;
@@ -27,7 +27,7 @@ use rayon::prelude::*;
 /// `capacity` as in [`global`](super::first_pass::global).
 pub fn first_pass(
     batch: &BatchContext,
-    lists: &mut Uploader,
+    (intake, lists): (&Intake, &mut Uploader),
     capacity: usize,
     staging: &mut Staging,
     clock: &mut Clock,
@@ -52,10 +52,11 @@ pub fn first_pass(
         (rows, counts, own, Some(parents))
     } else {
         device.metered_on_host(Part::Orientations, || {
-            let searched = SearchedOrientations::of(input, items);
-            let rows = Rows::of_particles(staging, lists, input, plane, searched.index())?;
+            let mut searched = intake.orientations(input, items);
+            let index = searched.take_index();
+            let rows = Rows::of_particles(staging, lists, input, plane, index)?;
             let counts = searched.counts();
-            let own = lists.queue(&counts, |image, to| searched.write(image, to))?;
+            let own = lists.queue(&counts, |image, to| searched.write(input, image, to))?;
             Ok::<_, ExpectationError>((rows, counts, own, None))
         })?
     };

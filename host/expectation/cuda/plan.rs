@@ -112,18 +112,6 @@ impl Plan {
         limit.saturating_sub(self.total().max(maximization)) / 10 * 9
     }
 
-    /// Bytes for the voxels of the references with their neighbours, which make the cutting of slices faster: none where they would
-    /// take more than half of what is left, or where class averages are cut, which are small.
-    pub fn doubled(&self, demand: &Demand, limit: usize) -> usize {
-        let voxels = demand.voxels * demand.classes;
-        let is_countable = u32::try_from(voxels).is_ok();
-        let left = limit.saturating_sub(self.total());
-        match demand.is_solid && is_countable && 16 * voxels <= left / 2 {
-            true => 16 * voxels,
-            false => 0,
-        }
-    }
-
     /// Bytes at most.
     pub fn total(&self) -> usize {
         self.volumes

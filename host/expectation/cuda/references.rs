@@ -1,9 +1,8 @@
 //! References where the kernels want them: those of all classes one after the other.
 
-use crate::device::{Buffer, Device, DeviceError, DeviceVolume};
+use crate::device::{Device, DeviceError, DeviceVolume};
 use crate::fourier::reference::{self, Reference};
 use crate::fourier::shape::Dimensions;
-use gpu::kernels::reference::DoubleVoxels;
 use std::sync::Arc;
 
 /// The references of all classes one after the other on `device`: where they are, or copies.
@@ -40,22 +39,4 @@ pub fn side_by_side(
         }
     }
     Ok(volumes)
-}
-
-/// Voxels of `references`, which lie one after the other, each with its neighbour along x.
-pub fn doubled(
-    device: &Device,
-    references: &[DeviceVolume<[f32; 2]>],
-) -> Result<Buffer<[f32; 4]>, DeviceError> {
-    let voxels: usize = references.iter().map(DeviceVolume::len).sum();
-    // SAFETY: filled by the kernel below, with arrays of the sizes its documentation asks for.
-    unsafe {
-        let out = device.buffer(voxels)?;
-        device.launch(&DoubleVoxels {
-            count: voxels as u32,
-            voxels: references[0].view(),
-            out: out.view(),
-        })?;
-        Ok(out)
-    }
 }

@@ -8,19 +8,20 @@ use gpu::samples::OwnOrientation;
 use rayon::prelude::*;
 
 /// Orientations of a batch. Their rows are in order of class, direction and psi.
-pub struct SearchedOrientations<'a> {
-    input: &'a IterationInput<'a>,
+pub struct SearchedOrientations {
     /// Classes and orientations of each particle.
     of_image: Vec<(Vec<usize>, OrientationList)>,
     /// class · directions + direction of those that have a row.
     directions: RankedSet,
     /// rank of the direction · n_psi + psi of each row.
     rows: RankedSet,
+    /// (class, direction · n_psi + psi) of each row.
+    index: Vec<(u32, u32)>,
 }
 
-impl<'a> SearchedOrientations<'a> {
+impl SearchedOrientations {
     /// Lists the orientations of `items`.
-    pub fn of(input: &'a IterationInput<'a>, items: &[&BatchItem]) -> Self {
+    pub fn of(input: &IterationInput, items: &[&BatchItem]) -> Self {
         let of_item = |item: &&BatchItem| {
             let classes = classes_of(input, item.position);
             (classes, local_list(input, item.particle))
@@ -44,25 +45,26 @@ impl<'a> SearchedOrientations<'a> {
                 }
             }
         });
-        Self {
-            input,
-            of_image,
-            directions,
-            rows: rows.ranked(),
-        }
-    }
-
-    /// Returns (class, direction · n_psi + psi) of each row.
-    pub fn index(&self) -> Vec<(u32, u32)> {
-        let grid = Grid::of(self.input);
-        let directions = self.directions.map(|place| {
+        let rows = rows.ranked();
+        let begins = directions.map(|place| {
             let (class, direction) = (place / grid.directions, place % grid.directions);
             (class as u32, direction * grid.n_psi)
         });
-        self.rows.map(|place| {
-            let (class, first) = directions[place / grid.n_psi];
+        let index = rows.map(|place| {
+            let (class, first) = begins[place / grid.n_psi];
             (class, (first + place % grid.n_psi) as u32)
-        })
+        });
+        Self {
+            of_image,
+            directions,
+            rows,
+            index,
+        }
+    }
+
+    /// Takes out (class, direction · n_psi + psi) of each row.
+    pub fn take_index(&mut self) -> Vec<(u32, u32)> {
+        std::mem::take(&mut self.index)
     }
 
     /// Returns how many orientations each particle has, in all its classes.
@@ -74,11 +76,11 @@ impl<'a> SearchedOrientations<'a> {
     }
 
     /// Writes the orientations of particle `image` of the batch to `out`, class after class.
-    pub fn write(&self, image: usize, out: &mut [OwnOrientation]) {
+    pub fn write(&self, input: &IterationInput, image: usize, out: &mut [OwnOrientation]) {
         let (classes, list) = &self.of_image[image];
-        let grid = Grid::of(self.input);
+        let grid = Grid::of(input);
         // All classes have the same list, so the mean over classes is that of one.
-        let log_priors = relative_log_priors(self.input, list, mean_prior([list]));
+        let log_priors = relative_log_priors(input, list, mean_prior([list]));
         let of_classes = out.chunks_exact_mut(list.index.len().max(1));
         for ((place, &class), out) in classes.iter().enumerate().zip(of_classes) {
             for ((out, &o), &log_prior) in out.iter_mut().zip(&list.index).zip(&log_priors) {

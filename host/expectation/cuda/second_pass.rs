@@ -323,7 +323,6 @@ impl SecondPass<'_> {
             axes,
             class_of: rows.class_of.view(),
             references: iteration.references[0].view(),
-            doubled: iteration.doubled(),
             shape: iteration.shape.view(),
             max_radius2: input.references[0].shape().insertion_limit2(),
             pixels: layout.pixels.view(),

@@ -109,6 +109,14 @@ impl StackReader {
                 ),
             ));
         }
+        if self.header.element == Element::Float32 && self.header.order == ByteOrder::Little {
+            self.read_bytes(slice, bytemuck::cast_slice_mut(out))?;
+            // Nothing to do on machines of this byte order.
+            for value in out {
+                *value = f32::from_bits(u32::from_le(value.to_bits()));
+            }
+            return Ok(());
+        }
         let mut bytes = vec![0; self.section_bytes as usize];
         self.read_bytes(slice, &mut bytes)?;
         self.header.element.decode(self.header.order, &bytes, out);
@@ -120,6 +128,13 @@ impl StackReader {
     }
     /// One image of a stack of 16-bit floats, as [`StackReader::read_into`] but not decoded.
     pub fn read_half(&self, slice: usize) -> Result<Vec<f16>, MrcError> {
+        let (width, height) = self.shape();
+        let mut pixels = vec![f16::ZERO; width * height];
+        self.read_half_into(slice, &mut pixels)?;
+        Ok(pixels)
+    }
+    /// As [`StackReader::read_half`], into `pixels`, which holds width·height values.
+    pub fn read_half_into(&self, slice: usize, pixels: &mut [f16]) -> Result<(), MrcError> {
         self.check(slice)?;
         if !self.is_half() {
             return Err(MrcError::new(
@@ -128,18 +143,16 @@ impl StackReader {
                 "its pixels are not 16-bit floats".to_string(),
             ));
         }
-        let (width, height) = self.shape();
-        let mut pixels = vec![f16::ZERO; width * height];
-        self.read_bytes(slice, bytemuck::cast_slice_mut(&mut pixels))?;
+        self.read_bytes(slice, bytemuck::cast_slice_mut(pixels))?;
         let order = self.header.order;
-        for pixel in &mut pixels {
+        for pixel in pixels {
             let bytes = pixel.to_ne_bytes();
             *pixel = match order {
                 ByteOrder::Little => f16::from_le_bytes(bytes),
                 ByteOrder::Big => f16::from_be_bytes(bytes),
             };
         }
-        Ok(pixels)
+        Ok(())
     }
     /// The bytes of one image that is there.
     fn read_bytes(&self, slice: usize, bytes: &mut [u8]) -> Result<(), MrcError> {

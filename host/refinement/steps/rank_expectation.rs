@@ -5,7 +5,8 @@ use crate::comm::Ranks;
 use crate::dataset::Pixels;
 use crate::dataset::{ImageStore, ParticleSet};
 use crate::expectation::{
-    BatchItem, ExpectationEngine, ImageIntake, IterationInput, ParticleOutcome, WeightedSums,
+    BatchItem, ExpectationEngine, ImageIntake, IterationInput, ParticleOutcome, StoredImage,
+    WeightedSums,
 };
 use crate::refinement::cli::phase::Phase;
 use crate::refinement::error::RunError;
@@ -62,6 +63,8 @@ struct Batch<'a> {
 /// Reader of the batches of one engine.
 struct Reader<'r, 'a> {
     source: Source<'a>,
+    /// Input of the engine.
+    input: &'r IterationInput<'r>,
     /// Particles that nobody has begun to read.
     rest: &'r Mutex<Spans<'a>>,
     /// Number of the engine.
@@ -93,9 +96,11 @@ pub fn run(
     let threads = rayon::current_num_threads().div_ceil(engines.len());
     let readers: Vec<Reader> = engines
         .iter()
+        .zip(inputs)
         .enumerate()
-        .map(|(number, engine)| Reader {
+        .map(|(number, (engine, input))| Reader {
             source,
+            input,
             rest: &rest,
             engine: number,
             held: engine.held_images(),
@@ -188,14 +193,15 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn read(&self, share: &'a [Dealt]) -> Result<Batch<'a>, RunError> {
-        let set = self.source.set;
+        let Source { set, images, .. } = self.source;
+        let are_there = self.read_directly(share)?;
         let mut items = share
             .par_iter()
             .map(|dealt| {
                 let particle = &set.particles[dealt.index];
-                let image = match self.held.contains(&particle.id) {
+                let image = match are_there || self.held.contains(&particle.id) {
                     true => Pixels::NONE,
-                    false => self.source.images.image(set, dealt.index)?,
+                    false => images.image(set, dealt.index)?,
                 };
                 Ok(BatchItem {
                     particle,
@@ -207,8 +213,50 @@ impl<'a> Reader<'_, 'a> {
             .collect::<Result<Vec<_>, RunError>>()?;
         if let Some(intake) = &self.intake {
             intake.take(&mut items)?;
+            intake.foresee(self.input, &items);
         }
         Ok(Batch { share, items })
+    }
+
+    /// Reads images that are read for the first time straight to where the engine wants them: for hundreds of megabytes, copies cost
+    /// more than the disk. False where that cannot be done for all of them.
+    fn read_directly(&self, share: &[Dealt]) -> Result<bool, RunError> {
+        let Source { set, images, .. } = self.source;
+        let Some(intake) = &self.intake else {
+            return Ok(false);
+        };
+        let id = |index: usize| set.particles[index].id;
+        let wanted: Vec<usize> = share
+            .iter()
+            .map(|dealt| dealt.index)
+            .filter(|&index| !self.held.contains(&id(index)))
+            .collect();
+        if !wanted.iter().all(|&index| images.is_first_reading(index)) {
+            return Ok(false);
+        }
+        let stored = |&index: &usize| {
+            let (bytes, half) = images.stored(set, index);
+            StoredImage {
+                particle: id(index),
+                bytes,
+                half,
+            }
+        };
+        let stored: Vec<StoredImage> = wanted.iter().map(stored).collect();
+        let failed = Mutex::new(None);
+        let are_there = intake.read(&stored, &|i, to| {
+            if let Err(error) = images.read_stored(set, wanted[i], to) {
+                let mut failed = lock(&failed);
+                // The first one of the table, whichever thread comes first.
+                if failed.as_ref().is_none_or(|&(first, _)| i < first) {
+                    *failed = Some((i, error));
+                }
+            }
+        })?;
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some((_, error)) => Err(error.into()),
+            None => Ok(are_there),
+        }
     }
 }
 

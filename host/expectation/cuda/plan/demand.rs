@@ -16,8 +16,6 @@ pub struct Demand {
     pub sums: usize,
     /// Stored voxels of a reference.
     pub voxels: usize,
-    /// References are maps, not class averages.
-    pub is_solid: bool,
     /// Coarse orientations that all particles share, all classes; 0 in searches with orientations of their own.
     pub shared_orientations: usize,
     /// Of those, the ones that are projected: one of each pair that differs by a half turn in the plane.
@@ -68,7 +66,6 @@ impl Demand {
             subtracts: input.subtraction.is_some(),
             sums: input.volumes(),
             voxels: input.references[0].shape().voxels(),
-            is_solid: input.references[0].shape().dimensions == Dimensions::Three,
             shared_orientations: grid,
             projected_orientations: projected(grid, sampling.n_psi()),
             own_orientations: match &input.model.local_search {
@@ -248,7 +245,6 @@ impl Outlook {
             subtracts: self.subtracts,
             sums: self.classes * (1 + usize::from(self.gradient)),
             voxels: shape.voxels(),
-            is_solid: self.dimensions == Dimensions::Three,
             shared_orientations: grid,
             projected_orientations: projected(grid, self.psis),
             own_orientations: self.own.unwrap_or(1) * self.classes,
