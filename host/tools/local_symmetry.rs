@@ -4,7 +4,7 @@
 use super::density::read_density;
 use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::mrc::{MrcError, write_map};
-use crate::formats::replace::check_output;
+use crate::formats::replace::check_map_output;
 use crate::formats::volume::read_map;
 use crate::fourier::masks::soft_sphere;
 use crate::geometry::euler;
@@ -87,7 +87,7 @@ pub fn run(settings: &LocalSymmetrySettings) -> Result<LocalSymmetryDone, LocalS
     let mut inputs: Vec<&Path> = masks.iter().map(PathBuf::as_path).collect();
     inputs.push(&settings.description);
     inputs.extend(settings.map.as_deref());
-    check_output(&inputs, &settings.output)?;
+    check_map_output(&inputs, &settings.output)?;
     let read = match &settings.map {
         Some(path) => Some(read_density(path)?),
         None => None,
@@ -140,7 +140,7 @@ fn known(pixel_size: Option<f64>, about: &Path) -> Result<f64, Message> {
 /// # Errors
 /// Files cannot be read or written; nothing tells the pixel size; an angle or a shift is not a number.
 pub fn transform(settings: &MotionSettings) -> Result<(), LocalSymmetryError> {
-    check_output(&[&settings.map], &settings.output)?;
+    check_map_output(&[&settings.map], &settings.output)?;
     let read = read_density(&settings.map)?;
     let pixel_size = known(settings.pixel_size.or(read.pixel_size), &settings.map)?;
     let numbers = settings.angles.iter().chain(&settings.shift);

@@ -2,6 +2,7 @@
 
 use super::element::{ByteOrder, Element};
 use super::statistics::Statistics;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of the fixed header.
@@ -40,6 +41,21 @@ pub fn looks_like_mrc(bytes: &[u8]) -> bool {
         (0..3).all(|i| (1..=1 << 20).contains(&word(i))) && matches!(mode, 0..=4 | 6 | 12 | 101)
     };
     &bytes[208..211] == b"MAP" || sensible(ByteOrder::Little) || sensible(ByteOrder::Big)
+}
+
+/// Whether a file with this name and these first bytes is a stack of images rather than a map: by the ending of its name, by a
+/// header that says so (space group 0, sections of one interval), or because its sections are squares of which there are
+/// more or fewer than the cube of a map has.
+pub fn is_stack(path: &Path, bytes: &[u8]) -> bool {
+    if path.extension().is_some_and(|end| end == "mrcs") {
+        return true;
+    }
+    let Ok(header) = Header::parse(bytes) else {
+        return false;
+    };
+    let [x, y, z] = header.size;
+    let says_so = word(bytes, 22, header.order) == 0 && word(bytes, 9, header.order) == 1;
+    z > 1 && x == y && (z != x || says_so)
 }
 
 /// 4-byte integer number `index` (from 0).
@@ -310,6 +326,34 @@ mod tests {
         let mut bytes = example();
         bytes[12] = 4;
         assert!(Header::parse(&bytes).unwrap_err().contains("complex"));
+    }
+
+    #[test]
+    fn stacks_are_told_from_maps() {
+        let of = |size, is_stack| {
+            NewHeader {
+                size,
+                is_stack,
+                mode: 2,
+                pixel_size: 1.5,
+                statistics: Statistics::default(),
+                second_label: String::new(),
+            }
+            .bytes()
+        };
+        for (name, size, says_so, expected) in [
+            ("a.mrcs", [8, 8, 8], false, true),
+            ("a.mrc", [8, 8, 8], true, true),
+            ("a.mrc", [8, 8, 20], false, true),
+            ("a.mrc", [8, 8, 8], false, false),
+            // One image, and a transform.
+            ("a.mrc", [8, 8, 1], true, false),
+            ("a.mrc", [5, 8, 8], false, false),
+        ] {
+            let found = is_stack(Path::new(name), &of(size, says_so));
+            assert_eq!(found, expected, "{name} {size:?} {says_so}");
+        }
+        assert!(!is_stack(Path::new("a.mrc"), b"no header"));
     }
 
     #[test]

@@ -77,7 +77,11 @@ fn write_array(
                 .try_for_each(|value| out.write_all(&value.to_le_bytes())),
         }
     };
-    let written = check_kind(path, Content::Binary).and_then(|()| replace_file(path, write));
+    let content = match is_stack {
+        true => Content::Images,
+        false => Content::Map,
+    };
+    let written = check_kind(path, content).and_then(|()| replace_file(path, write));
     written.map_err(|e: std::io::Error| MrcError::of(path, Message::unwritten("the map", &e)))
 }
 

@@ -106,7 +106,7 @@ pub fn read(
         .iter()
         .map(|file| ImageName::parse(&file.to_string_lossy()));
     let named: Vec<PathBuf> = names.map(|name| PathBuf::from(name.path)).collect();
-    overwritten::check_files(settings, "--ref", named.iter().map(PathBuf::as_path))?;
+    overwritten::check_files(settings, 0, "--ref", named.iter().map(PathBuf::as_path))?;
     let classes = if is_list { files.len() } else { classes };
     room.holds_classes(classes)?;
     let mut warnings = Vec::new();

@@ -12,7 +12,7 @@ use super::density::read_density;
 use super::rotation::{search, turner::Turner};
 use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::mrc::{MrcError, write_map};
-use crate::formats::replace::check_output;
+use crate::formats::replace::check_map_output;
 use crate::formats::star::StarError;
 use crate::fourier::shells::ceil;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
@@ -124,7 +124,7 @@ pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
     let is_c1 = group.order() == 1;
     let candidates = choice::candidates(&settings.input, settings.choice, is_c1)?;
     for candidate in &candidates {
-        check_output(&[&candidate.path, &settings.input], &settings.output)?;
+        check_map_output(&[&candidate.path, &settings.input], &settings.output)?;
     }
     if is_c1 {
         let candidate = &candidates[0];

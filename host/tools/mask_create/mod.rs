@@ -11,7 +11,7 @@ use super::density::read_cube;
 use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::{Map, MrcError, write_map};
-use crate::formats::replace::check_output;
+use crate::formats::replace::check_map_output;
 use crate::fourier::masks::low_pass;
 use crate::fourier::shells::round;
 use crate::model::map_checks;
@@ -97,10 +97,10 @@ pub fn run(settings: &MaskSettings) -> Result<Made, MaskError> {
         Origin::Map { map, second, .. } => {
             let second = second.as_ref().map(|(_, map)| map.as_path());
             let inputs: Vec<&Path> = second.into_iter().chain([map.as_path()]).collect();
-            check_output(&inputs, &settings.output)?;
+            check_map_output(&inputs, &settings.output)?;
         }
         Origin::Shell { box_size, .. } => {
-            check_output(&[], &settings.output)?;
+            check_map_output(&[], &settings.output)?;
             map_checks::fits([*box_size; 3])?;
         }
     }

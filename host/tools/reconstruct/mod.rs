@@ -10,7 +10,7 @@ use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
 use crate::errors::{Code, Coded, Message, wrapping_error};
 use crate::expectation::cpu::{SumSlice, insert_slices};
 use crate::formats::mrc::{MrcError, write_map};
-use crate::formats::replace::check_output;
+use crate::formats::replace::check_map_output;
 use crate::formats::star::{Document, StarError, Table};
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::{Dimensions, VolumeShape};
@@ -116,7 +116,7 @@ pub fn run(
     settings.check()?;
     let mut inputs = vec![settings.input.as_path()];
     inputs.extend(settings.fsc.as_deref());
-    check_output(&inputs, &settings.output)?;
+    check_map_output(&inputs, &settings.output)?;
     let group = PointGroup::parse(&settings.symmetry)?;
     let set = read_particles(settings)?;
     let chosen = chosen(settings, &set)?;
@@ -137,7 +137,7 @@ pub fn run(
     };
     let images = ImageStore::open(&set, false)?;
     let stacks: Vec<&Path> = images.stacks().collect();
-    check_output(&stacks, &settings.output)?;
+    check_map_output(&stacks, &settings.output)?;
     let source = Source {
         set: &set,
         images: &images,
