@@ -1,6 +1,7 @@
 //! Optics groups and particles in memory, and their STAR tables.
 
 use super::columns::PLACEHOLDER;
+use super::particle_checks::origin_fault;
 use super::{DatasetError, read, write};
 use crate::errors::{Code, Message};
 use crate::formats::star::Table;
@@ -216,16 +217,34 @@ impl ParticleSet {
         }
     }
 
-    /// Refuses a particle table without orientations, which would all be taken for 0.
+    /// Refuses a particle table without orientations, which would all be taken for 0, or with impossible offsets.
     ///
     /// # Errors
-    /// One of the three angles is missing, of all particles or of some.
+    /// One of the three angles is missing, of all particles or of some; the offset of a particle lies outside its image.
     pub fn require_poses(&self, what: &str) -> Result<(), Message> {
         let angles = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
         angles
             .into_iter()
             .try_for_each(|label| self.require(what, label, Code::MISSING_POSES))?;
-        self.require_angles(what, angles)
+        self.require_angles(what, angles)?;
+        self.check_origins()
+    }
+
+    /// Refuses particles whose origin offset lies outside their image, or stands for none.
+    ///
+    /// # Errors
+    /// There is such a particle: the message names the first.
+    fn check_origins(&self) -> Result<(), Message> {
+        self.particles.iter().try_for_each(|particle| {
+            let group = &self.optics[particle.optics_group];
+            let side = group.box_size as f64 * group.pixel_size;
+            match origin_fault(particle.origin, side) {
+                None => Ok(()),
+                Some(fault) => Err(Code::PARTICLE_VALUE
+                    .says(fault)
+                    .about(self.describe(particle.id))),
+            }
+        })
     }
 
     /// Refuses particles whose angle is given as −999, which stands for none: it would be taken for 0.

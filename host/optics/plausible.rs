@@ -33,11 +33,24 @@ const POSSIBLE_PHASE: f64 = 360.0;
 const POSSIBLE_MAGNIFICATION: [f64; 2] = [0.25, 4.0];
 const USUAL_MAGNIFICATION: [f64; 2] = [0.8, 1.25];
 
+/// Checks the optics of a data set: magnification matrices, and the CTF parameters where the CTF is used. Returns warnings
+/// about improbable ones.
+///
+/// # Errors
+/// Impossible values, with the number of particles or the names of the optics groups that have them.
+pub fn check_all(set: &ParticleSet, ctf_is_used: bool) -> Result<Vec<String>, Message> {
+    let mut warnings = check_magnification(set)?;
+    if ctf_is_used {
+        warnings.extend(check(set)?);
+    }
+    Ok(warnings)
+}
+
 /// Checks the CTF parameters of a data set whose CTF is used, and returns warnings about improbable ones.
 ///
 /// # Errors
 /// Impossible values, with the number of particles or the names of the optics groups that have them.
-pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
+fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
     let mut warnings = Vec::new();
     for group in set.optics.iter().filter(|g| !g.ctf_corrected) {
         let mut judge = |label: &str, value: f64, verdict: Verdict, advice: &str| {
@@ -222,7 +235,7 @@ impl fmt::Display for Holders {
 ///
 /// # Errors
 /// A matrix that is singular or nearly so, with the name of its group.
-pub fn check_magnification(set: &ParticleSet) -> Result<Vec<String>, Message> {
+fn check_magnification(set: &ParticleSet) -> Result<Vec<String>, Message> {
     let mut warnings = Vec::new();
     for group in &set.optics {
         let [[a, b], [c, d]] = group.magnification;

@@ -6,6 +6,7 @@ mod slices;
 pub use ewald::EwaldSettings;
 
 use crate::comm::memory;
+use crate::dataset::examine;
 use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
 use crate::errors::{Code, Coded, Message, wrapping_error};
 use crate::expectation::cpu::{SumSlice, insert_slices};
@@ -19,7 +20,7 @@ use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::maximization::reconstruct::{reconstruct, weighted_by_fsc};
 use crate::maximization::symmetrise::symmetrise;
 use crate::maximization::{MaximizationError, MaximizationOptions};
-use crate::optics::CtfFlags;
+use crate::optics::{CtfFlags, plausible};
 use ndarray::Array3;
 use rayon::prelude::*;
 use slices::GroupSlices;
@@ -135,6 +136,7 @@ pub fn run(
         Some(path) => Some(read_fsc(path, box_size)?),
         None => None,
     };
+    let optics = plausible::check_all(&set, settings.correction != Correction::None)?;
     let images = ImageStore::open(&set, false)?;
     let stacks: Vec<&Path> = images.stacks().collect();
     check_map_output(&stacks, &settings.output)?;
@@ -157,13 +159,18 @@ pub fn run(
     symmetrise(&mut sums, group.operators());
     let map = to_map(sums, fsc.as_deref(), settings)?;
     write_map(&settings.output, map.mapv(|v| v as f32).view(), pixel_size)?;
-    let warnings = set.warnings.iter().chain(images.warnings());
+    let power = examine::power_warning(
+        &set,
+        images.powers(),
+        "The map may show little else: remove them, and reconstruct again.",
+    );
+    let warnings = [&set.warnings, &optics, images.warnings(), power.as_slice()];
     Ok(Reconstructed {
         particles: chosen.len(),
         box_size,
         pixel_size,
         resolution: box_size as f64 * pixel_size / r_max as f64,
-        warnings: warnings.cloned().collect(),
+        warnings: warnings.concat(),
     })
 }
 
