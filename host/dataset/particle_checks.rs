@@ -1,5 +1,6 @@
 //! Numbers that no particle has, whatever program reads them: offsets outside the image, absurd norm corrections.
 
+use super::ParticleSet;
 use super::columns::PLACEHOLDER;
 
 /// Factor by which norm corrections may differ from 1, up or down: those of images on any grey scale are well within.
@@ -38,9 +39,46 @@ pub fn norm_fault(norm: f64) -> Option<String> {
     })
 }
 
+/// Angles up to this are taken for radians where all of a set are.
+const LARGEST_IN_RADIANS: f64 = 3.15;
+/// Different angles that are enough for this.
+const FEWEST_ANGLES: usize = 20;
+
+/// Whether angles (degrees) of many particles are all so small that they will be in radians.
+pub fn are_radians(angles: impl IntoIterator<Item = f64>) -> bool {
+    let mut angles: Vec<f64> = angles.into_iter().collect();
+    if angles.iter().any(|angle| angle.abs() > LARGEST_IN_RADIANS) {
+        return false;
+    }
+    angles.sort_by(f64::total_cmp);
+    angles.dedup();
+    angles.len() >= FEWEST_ANGLES
+}
+
+/// Returns a warning about orientations that are used, all angles of which look like radians.
+pub fn orientations_in_radians(set: &ParticleSet) -> Option<String> {
+    let angles = set.particles.iter().flat_map(|p| [p.rot, p.tilt, p.psi]);
+    are_radians(angles).then(|| {
+        format!(
+            "all angles of {} are below {LARGEST_IN_RADIANS}: rlnAngleRot, rlnAngleTilt and rlnAnglePsi are in degrees. Are these in \
+             radians?",
+            set.source().display()
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn radians_are_told_from_degrees() {
+        let radians = (0..100).map(|i| f64::from(i) * 0.06 - 3.0);
+        assert!(are_radians(radians.clone()));
+        assert!(!are_radians(radians.clone().map(f64::to_degrees)));
+        assert!(!are_radians(radians.take(10)), "too few to tell");
+        assert!(!are_radians([0.0; 1000]), "not aligned");
+    }
 
     #[test]
     fn offsets_lie_in_the_image() {

@@ -1,10 +1,11 @@
 //! Optics groups and particles in memory, and their STAR tables.
 
 use super::columns::PLACEHOLDER;
-use super::particle_checks::origin_fault;
+use super::particle_checks::{orientations_in_radians, origin_fault};
 use super::{DatasetError, read, write};
 use crate::errors::{Code, Message};
 use crate::formats::star::Table;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// One row of the optics table.
@@ -217,17 +218,19 @@ impl ParticleSet {
         }
     }
 
-    /// Refuses a particle table without orientations, which would all be taken for 0, or with impossible offsets.
+    /// Refuses a particle table without orientations, which would all be taken for 0, or with impossible offsets. Returns
+    /// warnings about improbable ones.
     ///
     /// # Errors
     /// One of the three angles is missing, of all particles or of some; the offset of a particle lies outside its image.
-    pub fn require_poses(&self, what: &str) -> Result<(), Message> {
+    pub fn require_poses(&self, what: &str) -> Result<Vec<String>, Message> {
         let angles = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
         angles
             .into_iter()
             .try_for_each(|label| self.require(what, label, Code::MISSING_POSES))?;
         self.require_angles(what, angles)?;
-        self.check_origins()
+        self.check_origins()?;
+        Ok(orientations_in_radians(self).into_iter().collect())
     }
 
     /// Refuses particles whose origin offset lies outside their image, or stands for none.
@@ -269,6 +272,27 @@ impl ParticleSet {
             }
         }
         Ok(())
+    }
+
+    /// Returns a word for the images and half-sets of all particles in their order: the same whatever folders the stacks are in.
+    pub fn fingerprint(&self) -> String {
+        let stacks: Vec<&str> = self
+            .stacks
+            .iter()
+            .map(|stack| stack.rsplit('/').next().unwrap_or(stack))
+            .collect();
+        let mut digest = Sha256::new();
+        for particle in &self.particles {
+            digest.update((particle.slice as u64).to_le_bytes());
+            digest.update([particle.half]);
+            digest.update(stacks[particle.stack]);
+            digest.update([0]);
+        }
+        let digest = digest.finalize();
+        digest[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// The particle table has a column `label`.

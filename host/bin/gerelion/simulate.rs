@@ -84,10 +84,10 @@ pub struct Arguments {
     #[arg(long, value_name = "SHARE", value_parser = Range::between(0.0, 1.0).real(""))]
     empty: Option<f64>,
     /// Images per micrograph
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(1.0, 1e7).whole::<usize>("images"))]
     per_mic: Option<usize>,
     /// Seed of everything random
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(0.0, 9e15).whole::<u64>(""))]
     seed: Option<u64>,
     /// Replace a set that is there
     #[arg(long)]

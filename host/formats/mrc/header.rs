@@ -21,6 +21,8 @@ pub struct Header {
     pub order: ByteOrder,
     /// Axis (0 x, 1 y, 2 z) along which columns, rows and sections are counted: MAPC, MAPR, MAPS.
     pub axes: [usize; 3],
+    /// The words of the header where they are no such axes, and 1, 2, 3 is assumed: of no matter for a stack.
+    pub impossible_axes: Option<[i32; 3]>,
     /// Å per voxel along x, y, z, where the header gives one.
     pub pixel_size: [Option<f64>; 3],
     /// Where the data start, bytes.
@@ -134,16 +136,16 @@ impl Header {
                 bytes[212], bytes[213]
             ));
         }
-        let axes = axes([16, 17, 18].map(int)).unwrap_or_else(|given| {
+        let (axes, impossible_axes) = match axes([16, 17, 18].map(int)) {
+            Ok(axes) => (axes, None),
             // Old programs leave the three words empty.
-            if given != [0; 3] {
-                let [c, r, s] = given;
-                warnings.push(format!(
-                    "the header gives the axes {c}, {r}, {s} (MAPC, MAPR, MAPS), which is no order of 1, 2, 3; 1, 2, 3 is assumed"
-                ));
-            }
-            [0, 1, 2]
-        });
+            Err(given) => ([0, 1, 2], Some(given).filter(|given| *given != [0; 3])),
+        };
+        if let Some([c, r, s]) = impossible_axes {
+            warnings.push(format!(
+                "the header gives the axes {c}, {r}, {s} (MAPC, MAPR, MAPS), which is no order of 1, 2, 3; 1, 2, 3 is assumed"
+            ));
+        }
         let pixel_size = [0, 1, 2].map(|axis| {
             let (cell, intervals) = (real(10 + axis), int(7 + axis));
             let pixel = f64::from(cell) / f64::from(intervals);
@@ -154,6 +156,7 @@ impl Header {
             element,
             order,
             axes,
+            impossible_axes,
             pixel_size,
             data_offset: (LENGTH + extended as usize) as u64,
             warnings,

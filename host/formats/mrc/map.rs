@@ -111,6 +111,16 @@ pub(in crate::formats) fn read_map_from(
     let expected = header
         .file_bytes()
         .map_err(|message| MrcError::new(Code::IMAGE_FORMAT, path, message))?;
+    if let Some([c, r, s]) = header.impossible_axes {
+        return Err(MrcError::new(
+            Code::IMAGE_FORMAT,
+            path,
+            format!(
+                "the header gives the axes {c}, {r}, {s} (MAPC, MAPR, MAPS), which is no order of 1, 2, 3, so that x, y and z of \
+                 the map are not known; set them to 1, 2, 3 if the map is right when it is looked at, or write it again"
+            ),
+        ));
+    }
     let mut warnings = header.warnings.clone();
     judge(header.size).map_err(|message| MrcError::of(path, message))?;
     let extended = header.data_offset - header::LENGTH as u64;

@@ -73,12 +73,14 @@ fn run_on(arguments: Vec<OsString>) -> ExitCode {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let pipeline = Pipeline::new(pipeline_prefix(&words));
+    let report = fault_report(&pipeline);
+    // Before anything else: a batch system may end a job as soon as it has begun.
+    let listening = listen_for_signals(&pipeline, &report);
     allocator::mind_address_space();
     if let Some(marker) = pipeline.failure_marker() {
         allocator::leave_when_full(marker);
     }
     exit_mark::leave_unless_over(&pipeline);
-    let report = fault_report(&pipeline);
     let failed = |error: &Message| {
         report(error);
         ExitCode::from(Ending::Failure.exit_status())
@@ -92,7 +94,7 @@ fn run_on(arguments: Vec<OsString>) -> ExitCode {
     if let Err(error) = open_files::prepare() {
         return failed(&error);
     }
-    let listener = match listen_for_signals(&pipeline, &report) {
+    let listener = match listening {
         Ok(listener) => listener,
         Err(error) => return failed(&error),
     };
@@ -144,16 +146,24 @@ fn say_goodbye(
         true => pipeline.finish(ending),
         false => Ok(()),
     };
+    let mut said = None;
     match result {
         Ok(()) => {}
         Err(error @ ProgramError::Run(RunError::Aborted)) => {
             let line = Message::of(&error).line();
             let _ = writeln!(io::stdout(), " {line}\n exiting with an abort ...");
         }
-        Err(error) => print_failure(&Message::of(&error)),
+        Err(error) => {
+            let message = Message::of(&error);
+            print_failure(&message);
+            said = Some(message);
+        }
     }
     if let Err(message) = marked {
-        tell(&message.printed());
+        // That markers cannot be left is what ended a run that did not begin.
+        if said.as_ref() != Some(&message) {
+            tell(&message.printed());
+        }
         return ExitCode::from(Ending::Failure.exit_status());
     }
     ExitCode::from(ending.exit_status())
@@ -219,8 +229,12 @@ fn start(
     }
     *started = true;
     launcher::refuse_strangers(ranks)?;
+    let begun = match leads {
+        true => pipeline.start().map_err(RunError::from),
+        false => Ok(()),
+    };
+    agree(ranks, begun)?;
     if leads {
-        pipeline.start();
         for warning in line.warnings() {
             tell(&format!("WARNING: {warning}"));
         }

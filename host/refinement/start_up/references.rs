@@ -230,7 +230,7 @@ fn read_map(
         )).into());
     };
     let map = map.data.mapv(f64::from);
-    map_checks::contrast(path, &map)?;
+    map_checks::contrast(path, &map, map_checks::OTHER_REFERENCE)?;
     map_checks::grey_scale(path, &map, "reference", map_checks::GREYS)?;
     warnings.extend(map_checks::centre(path, "reference", &map));
     Ok((map, own))

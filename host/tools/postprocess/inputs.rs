@@ -105,6 +105,7 @@ fn pixel_size(
     warnings: &mut Vec<String>,
 ) -> Result<f64, PostprocessError> {
     if let Some(given) = settings.pixel_size {
+        warnings.extend(density::other_pixel_size(&settings.half1, map, given));
         return Ok(given);
     }
     let found = map.pixel_size.ok_or_else(|| {

@@ -4,6 +4,7 @@
 //! threads, and a longer set begins with the shorter one.
 
 mod content;
+mod existing;
 pub mod micrograph;
 pub mod phantom;
 mod preset;
@@ -12,6 +13,7 @@ mod tables;
 mod truth;
 
 pub use content::Content;
+pub use existing::check_free;
 pub use preset::Preset;
 pub use tables::VIEW;
 pub use truth::truth_map;
@@ -337,23 +339,6 @@ impl<'a> Simulation<'a> {
         }
         Ok(transform)
     }
-}
-
-/// Refuses to simulate a set in the place of another one.
-///
-/// # Errors
-/// A file of the set is there: the message names it.
-pub fn check_free(prefix: &Path) -> Result<(), SimulationError> {
-    let names = [".mrcs", ".star", "_truth.star", "_truth1.mrc"];
-    let there = names
-        .map(|suffix| PathBuf::from(format!("{}{suffix}", prefix.display())))
-        .into_iter()
-        .find(|path| path.exists());
-    there.map_or(Ok(()), |path| {
-        let text = "this file is there and would be lost with the set that it belongs to; give another --o, or --overwrite to replace \
-                    the set";
-        Err(Code::BAD_VALUE.says(text).about(path.display()).into())
-    })
 }
 
 /// Simulate a set of `models` (one list of centred atoms per class) and write `PREFIX.mrcs`, `PREFIX.star`,

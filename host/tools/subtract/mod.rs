@@ -70,6 +70,17 @@ pub struct SubtractSettings {
     pub half_precision: bool,
 }
 
+impl SubtractSettings {
+    /// Returns a warning about a new box that is odd.
+    fn odd_box(&self) -> Option<String> {
+        let odd = self.new_box.filter(|n| n % 2 != 0)?;
+        Some(format!(
+            "--new_box {odd} is odd, and boxes are even: the new images have {} pixels a side.",
+            odd - 1
+        ))
+    }
+}
+
 /// Results of a subtraction.
 #[derive(Debug, Clone)]
 pub struct SubtractedParticles {
@@ -104,13 +115,14 @@ pub fn run(
         // Boxes are even.
         new_box: settings.new_box.map(|n| n - n % 2),
     };
+    warnings.extend(settings.odd_box());
     let data = settings.data.as_ref().unwrap_or(&run.data);
     let options = ReadOptions {
         pixel_size: None,
         need_ctf: run.ctf,
     };
     let set = ParticleSet::read(data, &options)?;
-    set.require_poses("a subtraction")?;
+    warnings.extend(set.require_poses("a subtraction")?);
     check_norms(&set, &run)?;
     warnings.extend(plausible::check_all(&set, run.ctf)?);
     let images = ImageStore::open(&set, false)?;
