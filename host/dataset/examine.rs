@@ -48,6 +48,21 @@ pub fn with_outliers(set: &ParticleSet, examined: Examined) -> Vec<Unusable> {
     unusable
 }
 
+/// Returns a sentence about images out of proportion among those whose powers (index, mean square) are known, with what to do
+/// about them; None without any.
+pub fn power_warning(set: &ParticleSet, powers: Vec<(usize, f64)>, advice: &str) -> Option<String> {
+    let read = powers.len();
+    let unusable = Vec::new();
+    let outliers = with_outliers(set, Examined { unusable, powers });
+    let first = outliers.first()?;
+    Some(format!(
+        "images of which the power is out of proportion: {} of the {read} that have been read. The first is that of {}: {}. {advice}",
+        outliers.len(),
+        set.describe(first.particle),
+        first.reason
+    ))
+}
+
 /// Returns the reason why an image `width` pixels wide is useless whatever the particle: a value that is no number, or nothing but
 /// zeros.
 pub(super) fn flaw(pixels: &Pixels, width: usize) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Reading particle images in stack order.
 
+mod on_scratch;
+
 use super::examine::flaw;
 use super::located::locate;
 use super::open_stacks::OpenStacks;
@@ -18,6 +20,8 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub struct ImageStore {
     paths: Vec<PathBuf>,
+    /// The stack that a path is a copy of, where it is one.
+    originals: Vec<Option<PathBuf>>,
     open: OpenStacks,
     /// Stacks of 16-bit floats.
     half: Vec<bool>,
@@ -38,6 +42,7 @@ impl ImageStore {
     pub fn open(set: &ParticleSet, keep: bool) -> Result<Self, DatasetError> {
         let mut store = ImageStore {
             paths: Vec::new(),
+            originals: Vec::new(),
             open: OpenStacks::default(),
             half: Vec::new(),
             kept: None,
@@ -98,33 +103,6 @@ impl ImageStore {
             .iter()
             .filter(|path| !path.as_os_str().is_empty());
         used.map(PathBuf::as_path)
-    }
-
-    /// Read from copies from now on, where `copy` finds one of a stack. Returns how many were found.
-    pub fn use_copies<E>(
-        &mut self,
-        mut copy: impl FnMut(&Path) -> Result<Option<PathBuf>, E>,
-    ) -> Result<usize, E> {
-        let mut found = 0;
-        for path in self.paths.iter_mut().filter(|p| !p.as_os_str().is_empty()) {
-            if let Some(copy) = copy(path)? {
-                *path = copy;
-                found += 1;
-            }
-        }
-        // Readers of the stacks themselves.
-        self.open = OpenStacks::default();
-        Ok(found)
-    }
-
-    /// Keep using these copies until [`ImageStore::leave_scratch`].
-    pub fn keep_scratch(&mut self, scratch: Scratch) {
-        self.scratch = Some(scratch);
-    }
-
-    /// Do without copies from now on. No image can be read afterwards.
-    pub fn leave_scratch(&mut self) -> std::io::Result<()> {
-        self.scratch.take().map_or(Ok(()), Scratch::leave)
     }
 
     /// Image of particle `index` (row-major, box² of its optics group), borrowed where images are kept; NaN or all-zero
@@ -317,6 +295,13 @@ impl ImageStore {
             None => {
                 self.powers[index].get_or_init(|| power::of_image(&pixels.single()));
                 Ok(pixels)
+            }
+            Some(flaw) if self.original_is_good(particle, count) => {
+                Err(blame(Code::SCRATCH.says(format!(
+                    "{flaw} in its copy {} on the scratch disk, but not in the stack that was copied: the copy was written to, \
+                     or the disk is failing. Remove the copy, or leave out --scratch_dir",
+                    self.paths[particle.stack].display()
+                ))))
             }
             Some(flaw) => Err(blame(Code::BAD_IMAGE.says(format!(
                 "{flaw}; remove this particle from the STAR file, extract it again, or let such particles be left out \

@@ -10,6 +10,7 @@ mod legacy;
 mod located;
 mod open_stacks;
 mod optics;
+pub mod particle_checks;
 mod particle_columns;
 pub mod particles;
 mod pixels;

@@ -1,9 +1,11 @@
 //! Optics groups and particles in memory, and their STAR tables.
 
 use super::columns::PLACEHOLDER;
+use super::particle_checks::{orientations_in_radians, origin_fault};
 use super::{DatasetError, read, write};
 use crate::errors::{Code, Message};
 use crate::formats::star::Table;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// One row of the optics table.
@@ -216,16 +218,36 @@ impl ParticleSet {
         }
     }
 
-    /// Refuses a particle table without orientations, which would all be taken for 0.
+    /// Refuses a particle table without orientations, which would all be taken for 0, or with impossible offsets. Returns
+    /// warnings about improbable ones.
     ///
     /// # Errors
-    /// One of the three angles is missing, of all particles or of some.
-    pub fn require_poses(&self, what: &str) -> Result<(), Message> {
+    /// One of the three angles is missing, of all particles or of some; the offset of a particle lies outside its image.
+    pub fn require_poses(&self, what: &str) -> Result<Vec<String>, Message> {
         let angles = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
         angles
             .into_iter()
             .try_for_each(|label| self.require(what, label, Code::MISSING_POSES))?;
-        self.require_angles(what, angles)
+        self.require_angles(what, angles)?;
+        self.check_origins()?;
+        Ok(orientations_in_radians(self).into_iter().collect())
+    }
+
+    /// Refuses particles whose origin offset lies outside their image, or stands for none.
+    ///
+    /// # Errors
+    /// There is such a particle: the message names the first.
+    fn check_origins(&self) -> Result<(), Message> {
+        self.particles.iter().try_for_each(|particle| {
+            let group = &self.optics[particle.optics_group];
+            let side = group.box_size as f64 * group.pixel_size;
+            match origin_fault(particle.origin, side) {
+                None => Ok(()),
+                Some(fault) => Err(Code::PARTICLE_VALUE
+                    .says(fault)
+                    .about(self.describe(particle.id))),
+            }
+        })
     }
 
     /// Refuses particles whose angle is given as −999, which stands for none: it would be taken for 0.
@@ -250,6 +272,27 @@ impl ParticleSet {
             }
         }
         Ok(())
+    }
+
+    /// Returns a word for the images and half-sets of all particles in their order: the same whatever folders the stacks are in.
+    pub fn fingerprint(&self) -> String {
+        let stacks: Vec<&str> = self
+            .stacks
+            .iter()
+            .map(|stack| stack.rsplit('/').next().unwrap_or(stack))
+            .collect();
+        let mut digest = Sha256::new();
+        for particle in &self.particles {
+            digest.update((particle.slice as u64).to_le_bytes());
+            digest.update([particle.half]);
+            digest.update(stacks[particle.stack]);
+            digest.update([0]);
+        }
+        let digest = digest.finalize();
+        digest[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// The particle table has a column `label`.

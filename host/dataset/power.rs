@@ -72,6 +72,23 @@ pub fn outliers(powers: &[f64]) -> Vec<Outlier> {
     }
 }
 
+/// Usual powers of images that single precision can hold the squares and sums of.
+const POSSIBLE: std::ops::RangeInclusive<f64> = 1e-24..=1e24;
+
+/// Returns, in words, why images of these powers cannot be computed with in single precision.
+pub fn impossible_scale(powers: &[f64]) -> Option<String> {
+    if powers.is_empty() {
+        return None;
+    }
+    let usual = median(powers);
+    (!POSSIBLE.contains(&usual)).then(|| {
+        format!(
+            "the usual power of the images (mean square of the pixels) is {usual:.1e}, which cannot be computed with in single \
+             precision. Normalise the images (extract them again, or relion_preprocess --norm), so that it is about 1."
+        )
+    })
+}
+
 /// The middle value; the lower of the two in the middle.
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
@@ -122,6 +139,16 @@ mod tests {
             let scale = |i: usize| if i.is_multiple_of(every) { 1.0 } else { 100.0 };
             let powers: Vec<f64> = (0..100).map(scale).collect();
             assert!(outliers(&powers).is_empty(), "{every}");
+        }
+    }
+
+    #[test]
+    fn scales_beyond_single_precision_are_told() {
+        assert_eq!(impossible_scale(&[1.0, 2e8, 1e-8]), None);
+        assert_eq!(impossible_scale(&[]), None);
+        for scale in [1e-60, 1e60] {
+            let told = impossible_scale(&[scale; 3]).unwrap();
+            assert!(told.contains(&format!("{scale:.1e}")), "{told}");
         }
     }
 

@@ -4,6 +4,7 @@ use super::examine::Unusable;
 use super::labels::{carry, kind};
 use super::write::write_optics;
 use super::{DatasetError, ParticleSet};
+use crate::formats::replace::Content;
 use crate::formats::star::{LoopWriter, replace_file};
 use std::io;
 use std::path::Path;
@@ -19,7 +20,7 @@ pub fn write(set: &ParticleSet, rejected: &[Unusable], path: &Path) -> Result<()
     let mut all = labels.clone();
     all.retain(|label| *label != REASON);
     all.push(REASON);
-    replace_file(path, |out| {
+    replace_file(path, Content::Text, |out| {
         write_optics(out, &set.optics_table)?;
         let mut rows = LoopWriter::begin(out, "particles", &all)?;
         for Unusable { particle, reason } in rejected {

@@ -4,6 +4,7 @@ use super::labels::{carry, kind};
 use super::particle_columns::{Added, COLUMNS, Written, written};
 use super::{DatasetError, Particle, ParticleSet};
 use crate::errors::Code;
+use crate::formats::replace::Content;
 use crate::formats::star::{LoopWriter, StarError, Table, replace_file};
 use std::io::{self, Write};
 use std::path::Path;
@@ -45,7 +46,7 @@ pub(super) fn write(
         }
         .into());
     }
-    replace_file(path, |out| {
+    replace_file(path, Content::Text, |out| {
         if let Some(comment) = comment {
             writeln!(out, "# {comment}")?;
         }

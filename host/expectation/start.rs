@@ -4,6 +4,7 @@
 use super::layout::GroupLayout;
 use super::{BatchItem, ExpectationError, IterationInput};
 use crate::dataset::Particle;
+use crate::dataset::particle_checks::{norm_fault, origin_fault};
 use crate::errors::Code;
 use crate::fourier::image::{ImageTransform, logical_row};
 use crate::fourier::shells;
@@ -41,11 +42,8 @@ impl ParticleStart {
             message,
         };
         let factor = if input.options.norm {
-            if particle.norm.is_nan() || particle.norm <= 0.0 {
-                return Err(failed(format!(
-                    "its rlnNormCorrection is {}; it must be positive. Set it to 1 or remove the column",
-                    particle.norm
-                )));
+            if let Some(fault) = norm_fault(particle.norm) {
+                return Err(failed(fault));
             }
             (input.model.average_norm / particle.norm) as f32
         } else {
@@ -53,14 +51,9 @@ impl ParticleStart {
         };
         let exact = particle.origin.map(|o| o / layout.pixel_size);
         let old_offset = exact.map(|o| shells::round(o) as f64);
-        let reach = 2.0 * layout.box_size as f64;
-        if old_offset.iter().any(|o| !o.is_finite() || o.abs() > reach) {
-            let side = layout.box_size as f64 * layout.pixel_size;
-            return Err(failed(format!(
-                "its origin offset ({}, {}) Å lies outside the image of {side} × {side} Å. Correct rlnOriginXAngst and \
-                 rlnOriginYAngst (they are in Å, not in pixels), or remove the columns",
-                particle.origin[0], particle.origin[1],
-            )));
+        let side = layout.box_size as f64 * layout.pixel_size;
+        if let Some(fault) = origin_fault(particle.origin, side) {
+            return Err(failed(fault));
         }
         let scale = if input.options.scale {
             input.model.scales[particle.scale_group]

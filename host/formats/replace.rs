@@ -1,6 +1,7 @@
 //! Files that are whole or not there: written under a temporary name, brought to the disk, and renamed.
 
 use crate::errors::{Code, Message, shell_word};
+use crate::formats::mrc::header::is_stack;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -43,6 +44,45 @@ pub fn check_output(inputs: &[&Path], output: &Path) -> Result<(), Message> {
     }
 }
 
+/// As [`check_output`] for an output that is a map: its name is not that of a stack or a table, and no file of another kind is
+/// there.
+///
+/// # Errors
+/// As [`check_output`] and [`check_kind`], or the name is that of another kind of file.
+pub fn check_map_output(inputs: &[&Path], output: &Path) -> Result<(), Message> {
+    check_output(inputs, output)?;
+    let extension = output.extension().and_then(|end| end.to_str());
+    if let Some(kind) = OF_OTHER_KINDS
+        .iter()
+        .find_map(|(end, kind)| (extension == Some(*end)).then_some(kind))
+    {
+        return Err(Code::BAD_VALUE
+            .says(format!(
+                "the output is a map, and this name is that of {kind}, as which programs would read it; let it end with .mrc"
+            ))
+            .about(output.display()));
+    }
+    check_place(output, Content::Map)
+}
+
+/// As [`check_kind`], as the message of a program that has not begun its work.
+///
+/// # Errors
+/// There is a file of another kind.
+pub fn check_place(output: &Path, content: Content) -> Result<(), Message> {
+    check_kind(output, content).map_err(|error| {
+        let message = Code::CANNOT_WRITE.says(error.to_string());
+        message.about(output.display())
+    })
+}
+
+/// Endings of names that no map has.
+const OF_OTHER_KINDS: [(&str, &str); 3] = [
+    ("mrcs", "an image stack"),
+    ("star", "a table"),
+    ("pdf", "a document"),
+];
+
 /// Whether a folder is one in which the kernel shows devices and processes, not a disk; memory under /dev/shm may be used.
 pub fn is_of_the_kernel(folder: &Path) -> bool {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
@@ -53,12 +93,27 @@ pub fn is_of_the_kernel(folder: &Path) -> bool {
 /// Content of a file that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// A table or another text.
+    /// A text, or a table of particles.
     Text,
+    /// A table of something else.
+    Table,
     /// A page, which begins with a tag.
     Page,
-    /// A map or images.
-    Binary,
+    /// A map.
+    Map,
+    /// A stack of images.
+    Images,
+}
+
+/// Bytes from the begin of a file that tell its kind: the labels of its tables are among them.
+const BEGIN: u64 = 1 << 16;
+
+/// Whether the beginning of a text is that of a STAR file with particles.
+fn names_images(begin: &[u8]) -> bool {
+    const LABEL: &[u8] = b"_rlnImageName";
+    begin
+        .split(|byte| *byte == b'\n')
+        .any(|line| line.trim_ascii_start().starts_with(LABEL))
 }
 
 /// Refuses to put a file in the place of one of another kind, such as a table in the place of the images that it names. An
@@ -69,16 +124,20 @@ pub enum Content {
 pub fn check_kind(path: &Path, content: Content) -> io::Result<()> {
     only_files(path)?;
     let mut begin = Vec::new();
-    let begun = File::open(path).and_then(|file| file.take(1024).read_to_end(&mut begin));
+    let begun = File::open(path).and_then(|file| file.take(BEGIN).read_to_end(&mut begin));
     // A file that is not there, or that may not be read: writing tells the rest.
     if begun.is_err() || begin.iter().all(|byte| *byte == 0) {
         return Ok(());
     }
     let is_text = !begin.contains(&0);
     let (fits, there) = match content {
-        Content::Text => (is_text, "of binary data"),
+        Content::Table if is_text && names_images(&begin) => {
+            (false, "that names the images of particles")
+        }
+        Content::Text | Content::Table => (is_text, "of binary data"),
         Content::Page => (begin.starts_with(b"<"), "that is no page"),
-        Content::Binary => (!is_text, "of text"),
+        Content::Map if !is_text && is_stack(path, &begin) => (false, "of images"),
+        Content::Map | Content::Images => (!is_text, "of text"),
     };
     match fits {
         true => Ok(()),
@@ -160,24 +219,39 @@ mod tests {
 
     #[test]
     fn a_file_of_another_kind_stays() {
-        use Content::{Binary, Page, Text};
+        use Content::{Images, Map, Page, Table, Text};
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         for (there, fits) in [
-            (&b"data_particles\n"[..], &[Text][..]),
-            (b"<!DOCTYPE html>", &[Text, Page]),
-            (b"\x20\0\0\0\x20\0\0\0", &[Binary]),
-            (b"", &[Text, Page, Binary]),
-            (b"\0\0\0\0", &[Text, Page, Binary]),
+            (&b"data_general\n"[..], &[Text, Table][..]),
+            (b"data_particles\nloop_\n _rlnImageName #1\n", &[Text]),
+            (b"<!DOCTYPE html>", &[Text, Table, Page]),
+            (b"\x20\0\0\0\x20\0\0\0", &[Map, Images]),
+            (b"", &[Text, Table, Page, Map, Images]),
+            (b"\0\0\0\0", &[Text, Table, Page, Map, Images]),
         ] {
             fs::write(&path, there).unwrap();
-            for content in [Text, Page, Binary] {
+            for content in [Text, Table, Page, Map, Images] {
                 let may = check_kind(&path, content).is_ok();
                 assert_eq!(may, fits.contains(&content), "{there:?} {content:?}");
             }
         }
         fs::remove_file(&path).unwrap();
         assert!(check_kind(&path, Text).is_ok());
+    }
+
+    #[test]
+    fn a_map_has_the_name_of_a_map() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| check_map_output(&[], &folder.path().join(name));
+        for name in ["a.mrcs", "a.star"] {
+            assert_eq!(at(name).unwrap_err().code, Code::BAD_VALUE, "{name}");
+        }
+        for name in ["a.mrc", "a.map", "a"] {
+            at(name).unwrap();
+        }
+        fs::write(folder.path().join("a.mrc"), "a text").unwrap();
+        assert_eq!(at("a.mrc").unwrap_err().code, Code::CANNOT_WRITE);
     }
 
     #[test]

@@ -206,22 +206,24 @@ mod tests {
     }
 
     #[test]
-    fn axes_that_make_no_sense_are_taken_as_usual() {
+    fn axes_that_make_no_sense_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.mrc");
         let data =
             ndarray::Array3::from_shape_fn((2, 3, 4), |(z, y, x)| (z * 12 + y * 4 + x) as f32);
         mrc::write_map(&path, data.view(), 2.0).unwrap();
-        for (words, warnings) in [([0, 0, 0], 0), ([1, 1, 3], 1), ([7, 1, 2], 1)] {
+        let read = |words: [u8; 3]| {
             let mut bytes = std::fs::read(&path).unwrap();
             (0..3).for_each(|word| bytes[64 + 4 * word] = words[word]);
-            let map = parse_map(bytes.as_slice(), &path, &Format::Mrc).unwrap();
-            assert_eq!(
-                (map.data, map.warnings.len()),
-                (data.clone(), warnings),
-                "{words:?}"
-            );
+            parse_map(bytes.as_slice(), &path, &Format::Mrc)
+        };
+        for words in [[1, 1, 3], [7, 1, 2], [1, 2, 0]] {
+            let error = read(words).unwrap_err().to_string();
+            assert!(error.contains("no order of 1, 2, 3"), "{words:?}: {error}");
         }
+        // Old files leave them empty.
+        let map = read([0, 0, 0]).unwrap();
+        assert_eq!((map.data, map.warnings.len()), (data, 0));
     }
 
     /// Surplus that never ends, as a damaged compressed file gives it.

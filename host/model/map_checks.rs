@@ -288,18 +288,21 @@ pub fn grey_scale(
     )))
 }
 
-/// Checks that a reference has contrast.
+/// Advice about a map without contrast that was given as a reference.
+pub const OTHER_REFERENCE: &str =
+    "Give a map with density; leave the rows of empty classes out of a list of references";
+
+/// Checks that a reference has contrast. `advice`: what to do otherwise.
 ///
 /// # Errors
 /// All voxels have one value.
-pub fn contrast(path: &Path, reference: &Array3<f64>) -> Result<(), Message> {
+pub fn contrast(path: &Path, reference: &Array3<f64>, advice: &str) -> Result<(), Message> {
     let (low, high) = range(reference);
     if low < high {
         return Ok(());
     }
     Err(Code::MAP_VALUES.says(format!(
-        "{}: all voxels of the reference are {low}, so there is nothing to compare images with. Give a map with density; \
-         leave the rows of empty classes out of a list of references.",
+        "{}: all voxels of the reference are {low}, so there is nothing to compare images with. {advice}.",
         path.display()
     )))
 }
@@ -466,10 +469,13 @@ mod tests {
 
     #[test]
     fn a_reference_has_contrast() {
-        assert!(contrast(path(), &ball([8.0; 3], 4.0)).is_ok());
+        assert!(contrast(path(), &ball([8.0; 3], 4.0), OTHER_REFERENCE).is_ok());
         for value in [0.0, 2.5] {
             let flat = Array3::from_elem((4, 4, 4), value);
-            assert_eq!(contrast(path(), &flat).unwrap_err().code, Code::MAP_VALUES);
+            assert_eq!(
+                contrast(path(), &flat, OTHER_REFERENCE).unwrap_err().code,
+                Code::MAP_VALUES
+            );
         }
     }
 }

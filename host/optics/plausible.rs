@@ -1,6 +1,7 @@
 //! CTF parameters that no microscope has: refused where they are impossible, told where they are improbable. Most are
 //! values in another unit; RELION computes with them without a word.
 
+use crate::dataset::particle_checks::are_radians;
 use crate::dataset::{Particle, ParticleSet};
 use crate::errors::listed::listed;
 use crate::errors::{Code, Message};
@@ -12,10 +13,14 @@ const USUAL_VOLTAGE: [f64; 2] = [60.0, 1300.0];
 /// Spherical aberrations (mm), either sign.
 const POSSIBLE_CS: f64 = 100.0;
 const USUAL_CS: f64 = 10.0;
+/// Spherical aberrations of 1.1 to 6.5 mm, in metres. Those of corrected microscopes are given as 0.01, 0.001 or 0.
+const CS_IN_METRES: [f64; 2] = [0.0011, 0.0065];
 /// Defoci (Å), either sign. One below the least is one in µm, or of an image taken in focus, which few are.
 const POSSIBLE_DEFOCUS: f64 = 1e6;
 const USUAL_DEFOCUS: f64 = 1e5;
 const LEAST_DEFOCUS: f64 = 20.0;
+/// Median defocus (Å) of a set below which its images show next to nothing without a phase plate.
+const LEAST_MEDIAN_DEFOCUS: f64 = 2500.0;
 /// Difference of both defoci, Å.
 const USUAL_ASTIGMATISM: f64 = 1e4;
 /// Share of particles in focus above which their defocus is taken for one in µm: files of two programs may be joined.
@@ -29,15 +34,32 @@ const POSSIBLE_SCALE: [f64; 2] = [1e-3, 1e3];
 const POSSIBLE_B: [f64; 2] = [-1e4, 1e5];
 /// Phase shifts of phase plates (degrees), either sign.
 const POSSIBLE_PHASE: f64 = 360.0;
+/// Phase shift (degrees) from which on it is that of a phase plate.
+const LEAST_OF_A_PLATE: f64 = 20.0;
+/// Phase shifts (degrees) up to this are taken for radians where all of a set are: a plate shifts by about 90°.
+const LARGEST_IN_RADIANS: f64 = 3.15;
 /// Determinants of a magnification matrix: it differs from 1 by a few per cent.
 const POSSIBLE_MAGNIFICATION: [f64; 2] = [0.25, 4.0];
 const USUAL_MAGNIFICATION: [f64; 2] = [0.8, 1.25];
+
+/// Checks the optics of a data set: magnification matrices, and the CTF parameters where the CTF is used. Returns warnings
+/// about improbable ones.
+///
+/// # Errors
+/// Impossible values, with the number of particles or the names of the optics groups that have them.
+pub fn check_all(set: &ParticleSet, ctf_is_used: bool) -> Result<Vec<String>, Message> {
+    let mut warnings = check_magnification(set)?;
+    if ctf_is_used {
+        warnings.extend(check(set)?);
+    }
+    Ok(warnings)
+}
 
 /// Checks the CTF parameters of a data set whose CTF is used, and returns warnings about improbable ones.
 ///
 /// # Errors
 /// Impossible values, with the number of particles or the names of the optics groups that have them.
-pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
+fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
     let mut warnings = Vec::new();
     for group in set.optics.iter().filter(|g| !g.ctf_corrected) {
         let mut judge = |label: &str, value: f64, verdict: Verdict, advice: &str| {
@@ -66,7 +88,10 @@ pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             )?;
         }
         if let Some(cs) = group.spherical_aberration {
-            let verdict = within(cs, POSSIBLE_CS, USUAL_CS);
+            let verdict = match (CS_IN_METRES[0]..=CS_IN_METRES[1]).contains(&cs.abs()) {
+                true => Verdict::Improbable,
+                false => within(cs, POSSIBLE_CS, USUAL_CS),
+            };
             let advice = "It is in mm, as 2.7: correct it.";
             judge("rlnSphericalAberration", cs, verdict, advice)?;
         }
@@ -110,6 +135,8 @@ pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
         }
     }
     check_defocus(set, &mut warnings)?;
+    warnings.extend(near_focus(set));
+    warnings.extend(radians(set));
     Ok(warnings)
 }
 
@@ -141,12 +168,17 @@ fn check_defocus(set: &ParticleSet, warnings: &mut Vec<String>) -> Result<(), Me
              parameters leave out --ctf."
         ));
     }
-    let under = Holders::of(set, |p| p.ctf.defocus_u + p.ctf.defocus_v < 0.0);
-    if let Some(found) = under.filter(|found| found.share() < 1.0) {
-        warnings.push(format!(
-            "{found} have a negative defocus, and others a positive one. Underfocus is positive in rlnDefocusU and rlnDefocusV: \
-             are files of two conventions joined?"
-        ));
+    if let Some(found) = Holders::of(set, |p| p.ctf.defocus_u + p.ctf.defocus_v < 0.0) {
+        warnings.push(match found.share() < 1.0 {
+            true => format!(
+                "{found} have a negative defocus, and others a positive one. Underfocus is positive in rlnDefocusU and rlnDefocusV: \
+                 are files of two conventions joined?"
+            ),
+            false => format!(
+                "{found} have a negative defocus. Underfocus, in which micrographs are taken, is positive in rlnDefocusU and \
+                 rlnDefocusV: is the sign that of another program? With the wrong sign the contrast is inverted."
+            ),
+        });
     }
     if let Some(found) = Holders::of(set, |p| {
         (p.ctf.defocus_u - p.ctf.defocus_v).abs() > USUAL_ASTIGMATISM
@@ -162,6 +194,46 @@ fn check_defocus(set: &ParticleSet, warnings: &mut Vec<String>) -> Result<(), Me
         ));
     }
     Ok(())
+}
+
+/// Warns of a set that was taken as good as in focus, without a phase plate.
+fn near_focus(set: &ParticleSet) -> Option<String> {
+    let mut defoci: Vec<f64> = used(set)
+        .filter(|p| p.ctf.phase_shift.abs() < LEAST_OF_A_PLATE)
+        .map(largest_defocus)
+        .collect();
+    defoci.sort_by(f64::total_cmp);
+    let median = *defoci.get(defoci.len() / 2)?;
+    (LEAST_DEFOCUS..LEAST_MEDIAN_DEFOCUS)
+        .contains(&median)
+        .then(|| {
+            format!(
+                "half of the particles have a defocus below {median:.0} Å, where images show next to nothing without a phase plate. \
+                 rlnDefocusU and rlnDefocusV are in Å, as 15000: are they right?"
+            )
+        })
+}
+
+/// Warns of angles that are all so small that they will be in radians.
+fn radians(set: &ParticleSet) -> Option<String> {
+    let largest = used(set)
+        .map(|p| p.ctf.phase_shift.abs())
+        .fold(0.0, f64::max);
+    if largest > 0.0 && largest <= LARGEST_IN_RADIANS {
+        return Some(
+            "all values of rlnPhaseShift are below 3.15: they are in degrees, about 90 with a phase plate. Are these in radians?"
+                .into(),
+        );
+    }
+    are_radians(used(set).map(|p| p.ctf.defocus_angle)).then(|| {
+        "all values of rlnDefocusAngle are below 3.15: they are in degrees, up to 180. Are these in radians?".into()
+    })
+}
+
+/// Particles whose CTF is used.
+fn used(set: &ParticleSet) -> impl Iterator<Item = &Particle> {
+    let of_used = |particle: &&Particle| !set.optics[particle.optics_group].ctf_corrected;
+    set.particles.iter().filter(of_used)
 }
 
 /// Particles with some property, of those whose CTF is used.
@@ -221,22 +293,22 @@ impl fmt::Display for Holders {
 /// returns warnings about improbable ones.
 ///
 /// # Errors
-/// A matrix that is singular or nearly so, with the name of its group.
-pub fn check_magnification(set: &ParticleSet) -> Result<Vec<String>, Message> {
+/// A matrix that is singular or nearly so, or a mirror, with the name of its group.
+fn check_magnification(set: &ParticleSet) -> Result<Vec<String>, Message> {
     let mut warnings = Vec::new();
     for group in &set.optics {
         let [[a, b], [c, d]] = group.magnification;
         let determinant: f64 = a * d - b * c;
+        let mirror = match determinant < 0.0 {
+            true => ", which is that of a mirror: the hand of the structure would be inverted",
+            false => "",
+        };
         let text = format!(
-            "optics group '{}': the determinant of the magnification matrix (rlnMagMat00 … rlnMagMat11) is {determinant}. The \
+            "optics group '{}': the determinant of the magnification matrix (rlnMagMat00 … rlnMagMat11) is {determinant}{mirror}. The \
              matrix differs from the unit matrix by a few per cent: correct it, or remove these columns.",
             group.name
         );
-        match between(
-            determinant.abs(),
-            POSSIBLE_MAGNIFICATION,
-            USUAL_MAGNIFICATION,
-        ) {
+        match between(determinant, POSSIBLE_MAGNIFICATION, USUAL_MAGNIFICATION) {
             Verdict::Usual => {}
             Verdict::Improbable => warnings.push(text),
             Verdict::Impossible => {

@@ -20,8 +20,9 @@ use crate::refinement::schedule::gradient_iterations;
 use crate::refinement::settings::Settings;
 use crate::refinement::start_up;
 use crate::refinement::start_up::half_sets;
+use crate::refinement::start_up::input_checks;
 use crate::refinement::start_up::scratch;
-use crate::refinement::warnings::at_end;
+use crate::refinement::warnings::{at_end, search_size};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -116,6 +117,7 @@ fn iterate(
     // The maps have been read already.
     let rest = HostPlan { maps: 0.0, ..plan };
     agree(&ranks, rest.check(free).map_err(RunError::from))?;
+    input_checks::warn_all(console, &search_size::of(job));
     tell_regions(job, console);
     let last = start_up::last_iteration(&job.settings);
     let first = job.state.iteration + 1;

@@ -1,6 +1,7 @@
 //! Reading maps that tools compare: what cannot be compared is refused by name, before figures are made of it.
 
 use crate::errors::Code;
+use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::{Map, MrcError};
 use crate::formats::volume::read_map_if;
 use crate::model::map_checks;
@@ -25,6 +26,23 @@ pub(super) fn read_density(path: &Path) -> Result<Map, MrcError> {
         ));
     }
     Ok(map)
+}
+
+/// Factor between the pixel sizes of a header and of `--angpix` beyond which one of them will be wrong.
+const SAME_PIXELS: f64 = 2.0;
+
+/// Returns a warning about a pixel size (Å) that was given for a map whose header has quite another one. Headers of 1 Å are those of
+/// programs that do not know it.
+pub(super) fn other_pixel_size(path: &Path, map: &Map, given: f64) -> Option<String> {
+    let header = map.pixel_size.filter(|size| *size != 1.0)?;
+    let factor = (header / given).max(given / header);
+    (factor > SAME_PIXELS).then(|| {
+        format!(
+            "{}: the pixel size in the header is {} Å, and --angpix {given} Å is taken in its place",
+            path.display(),
+            Angstrom(header)
+        )
+    })
 }
 
 /// A mask to multiply maps by.

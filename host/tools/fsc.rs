@@ -24,9 +24,9 @@ wrapping_error! {
 pub struct MapComparison {
     /// FSC per shell 0…N/2; 0 in shells where a map is empty.
     pub curve: Vec<f64>,
-    /// Resolution (Å) at FSC 0.5.
+    /// Resolution (Å) at FSC 0.5; infinite where the FSC is below from the first shell on.
     pub at_half: f64,
-    /// Resolution (Å) at FSC 0.143.
+    /// Resolution (Å) at FSC 0.143, likewise.
     pub at_0143: f64,
     /// Mean over the shells 1…N/2.
     pub mean: f64,
@@ -50,12 +50,32 @@ impl MapComparison {
 
 impl fmt::Display for MapComparison {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let resolution = |angstrom: f64| match angstrom.is_finite() {
+            true => format!("{angstrom:.2} A"),
+            false => "none".to_owned(),
+        };
         write!(
             f,
-            "FSC0.5 {:.2} A  FSC0.143 {:.2} A  mean {:.3}",
-            self.at_half, self.at_0143, self.mean
+            "FSC0.5 {}  FSC0.143 {}  mean {:.3}",
+            resolution(self.at_half),
+            resolution(self.at_0143),
+            self.mean
         )
     }
+}
+
+/// Mean FSC below which one of two maps is the negative of what the other shows.
+const INVERTED: f64 = -0.3;
+
+/// Returns a warning about maps of opposite contrast.
+fn opposite_contrast(found: &MapComparison) -> Option<String> {
+    (found.mean < INVERTED).then(|| {
+        format!(
+            "the mean of the FSC is {:.3}: one map has the contrast of the other inverted, density in one being a hole in the \
+             other. Multiply one of them by -1.",
+            found.mean
+        )
+    })
 }
 
 /// Compare two maps in memory, both multiplied by `mask` first where one is given.
@@ -97,10 +117,10 @@ pub fn compare_files(a: &Path, b: &Path, mask: Option<&Path>) -> Result<MapCompa
         masked.compare_with(path, &map_a);
     }
     let mask_map = masked.as_ref().map(|masked| wide(&masked.map));
-    Ok(MapComparison {
-        warnings: masked.map_or_else(Vec::new, |masked| masked.warnings),
-        ..compare_maps(&map_a, &map_b, mask_map.as_ref(), pixel_size)?
-    })
+    let mut found = compare_maps(&map_a, &map_b, mask_map.as_ref(), pixel_size)?;
+    found.warnings = masked.map_or_else(Vec::new, |masked| masked.warnings);
+    found.warnings.extend(opposite_contrast(&found));
+    Ok(found)
 }
 
 /// Returns the pixel size (Å) of two maps to be compared: that of the first, or of the second where the first names none.
@@ -165,14 +185,16 @@ pub(super) fn same_boxes<'a>(
 }
 
 /// Resolution (Å) where the curve first falls below `threshold`, linearly between shells; twice the pixel size when
-/// it never does.
+/// it never does, and infinite when it does so in the first shell: the maps have nothing in common.
 pub fn crossing(curve: &[f64], threshold: f64, box_size: usize, pixel_size: f64) -> f64 {
-    (1..curve.len())
-        .find(|&i| curve[i] < threshold)
-        .map_or(2.0 * pixel_size, |i| {
+    match (1..curve.len()).find(|&i| curve[i] < threshold) {
+        None => 2.0 * pixel_size,
+        Some(1) => f64::INFINITY,
+        Some(i) => {
             let step = (curve[i - 1] - threshold) / (curve[i - 1] - curve[i] + 1e-12);
-            box_size as f64 * pixel_size / ((i - 1) as f64 + step).max(1e-3)
-        })
+            box_size as f64 * pixel_size / ((i - 1) as f64 + step)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -185,6 +207,13 @@ mod tests {
         // half-way between shells 3 and 4 of a 10 × 2 Å box
         assert!((crossing(&curve, 0.5, 10, 2.0) - 20.0 / 3.5).abs() < 1e-9);
         assert_eq!(crossing(&[1.0, 1.0, 0.8], 0.5, 4, 3.0), 6.0);
+        assert_eq!(crossing(&[-1.0, -1.0, -1.0], 0.5, 4, 3.0), f64::INFINITY);
+        let nothing = MapComparison::of_curve(vec![1.0, 0.3, -0.2], 4, 3.0);
+        assert_eq!(
+            nothing.to_string(),
+            "FSC0.5 none  FSC0.143 6.00 A  mean 0.050"
+                .replace("6.00", &format!("{:.2}", nothing.at_0143))
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::density::read_density;
 use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::mrc::{MrcError, write_map};
-use crate::formats::replace::check_output;
+use crate::formats::replace::check_map_output;
 use crate::formats::volume::read_map;
 use crate::fourier::masks::soft_sphere;
 use crate::geometry::euler;
@@ -87,7 +87,7 @@ pub fn run(settings: &LocalSymmetrySettings) -> Result<LocalSymmetryDone, LocalS
     let mut inputs: Vec<&Path> = masks.iter().map(PathBuf::as_path).collect();
     inputs.push(&settings.description);
     inputs.extend(settings.map.as_deref());
-    check_output(&inputs, &settings.output)?;
+    check_map_output(&inputs, &settings.output)?;
     let read = match &settings.map {
         Some(path) => Some(read_density(path)?),
         None => None,
@@ -138,15 +138,20 @@ fn known(pixel_size: Option<f64>, about: &Path) -> Result<f64, Message> {
 /// Moves a map as an operator of local symmetry moves a region, and writes it.
 ///
 /// # Errors
-/// Files cannot be read or written; nothing tells the pixel size; an angle or a shift is not a number.
+/// Files cannot be read or written; nothing tells the pixel size; the map would leave its box.
 pub fn transform(settings: &MotionSettings) -> Result<(), LocalSymmetryError> {
-    check_output(&[&settings.map], &settings.output)?;
+    check_map_output(&[&settings.map], &settings.output)?;
     let read = read_density(&settings.map)?;
     let pixel_size = known(settings.pixel_size.or(read.pixel_size), &settings.map)?;
-    let numbers = settings.angles.iter().chain(&settings.shift);
-    if !numbers.chain([&pixel_size]).all(|v| v.is_finite()) {
-        let text = "--rot, --tilt, --psi, --xoff, --yoff and --zoff must be numbers";
-        return Err(Code::BAD_VALUE.says(text).into());
+    let side = read.data.dim().0 as f64 * pixel_size;
+    if !settings.shift.iter().all(|offset| offset.abs() < side) {
+        let [x, y, z] = settings.shift;
+        return Err(Code::BAD_VALUE
+            .says(format!(
+                "the shift ({x}, {y}, {z}) Å of --xoff, --yoff and --zoff moves the map out of its box of {side:.1} Å, so that nothing \
+                 would be left: give smaller numbers"
+            ))
+            .into());
     }
     let [rot, tilt, psi] = settings.angles;
     let operator = Operator {

@@ -350,3 +350,16 @@ fn output_among_the_devices() {
         Set::new().option("--o", "/dev/run").refuse("GR-0209");
     }
 }
+
+/// Told, since it is possible.
+#[test]
+fn as_many_classes_as_particles() {
+    let set = Set::new().option("--K", "6");
+    let said = String::from_utf8(set.run().stderr).unwrap();
+    assert!(
+        said.contains("6 particles are divided into 6 classes (--K), 1.0 for each"),
+        "{said}"
+    );
+    let said = String::from_utf8(Set::new().option("--K", "2").run().stderr).unwrap();
+    assert!(!said.contains("are divided into"), "{said}");
+}

@@ -4,7 +4,7 @@ use super::set::{Set, star};
 use std::fs;
 
 /// A set whose run of one iteration is to be continued from `optimiser`.
-fn finished(optimiser: &str) -> Set {
+pub fn finished(optimiser: &str) -> Set {
     let mut set = Set::new();
     let output = set.run();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -16,19 +16,19 @@ fn finished(optimiser: &str) -> Set {
 }
 
 /// Change a file of the run.
-fn change(set: &Set, file: &str, from: &str, to: &str) {
+pub fn change(set: &Set, file: &str, from: &str, to: &str) {
     let text = fs::read_to_string(set.path(file)).unwrap();
     assert!(text.contains(from), "'{from}' is not in {file}: {text}");
     fs::write(set.path(file), text.replace(from, to)).unwrap();
 }
 
 /// As [`Set::refuse`], but files of the finished iteration are there.
-fn refuse(set: &Set, code: &str) {
+pub fn refuse(set: &Set, code: &str) {
     let message = super::set::failure(&set.run());
     super::snapshot::check(code, &set.neutral(&message));
 }
 
-const OPTIMISER: &str = "out/run_it001_optimiser.star";
+pub const OPTIMISER: &str = "out/run_it001_optimiser.star";
 
 #[test]
 fn missing_optimiser() {
@@ -55,7 +55,7 @@ fn final_file() {
 }
 
 /// Another value of a label of the optimiser file.
-fn change_number(set: &Set, label: &str, value: &str) {
+pub fn change_number(set: &Set, label: &str, value: &str) {
     let text = fs::read_to_string(set.path(OPTIMISER)).unwrap();
     let lines = text.lines().map(|line| {
         let mut words = line.split_whitespace();

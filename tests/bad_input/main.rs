@@ -2,6 +2,7 @@
 //! other than 0, and no files that look like a finished run. Every case spoils one thing of a set that runs well (first test).
 //! The words of the programs are compared, to the letter, with `messages.txt`.
 
+mod changed_run;
 mod command_line;
 mod continuation;
 mod files;

@@ -257,11 +257,179 @@ fn outputs_over_files_that_tables_of_the_run_name() {
     kept(&set, "over_it001_class001.mrc");
 }
 
+/// Whatever map a program writes, images that it does not read and particle tables stay.
+#[test]
+fn maps_over_stacks_and_particle_tables() {
+    let set = Set::new();
+    let star = posed(&set);
+    set.write_star(&star);
+    for name in ["half1.mrc", "half2.mrc"] {
+        fs::copy(set.path("ref.mrc"), set.path(name)).unwrap();
+    }
+    let noise = |seed: f32| super::set::blob((24, 24, 24)).mapv(|v| v + 0.01 * (seed * v).sin());
+    for (name, seed) in [("half1.mrc", 1e4), ("half2.mrc", 2e4)] {
+        gerelion::formats::mrc::write_map(&set.path(name), noise(seed).view(), 4.0).unwrap();
+    }
+    for victim in ["other.mrcs", "images.mrc"] {
+        fs::copy(set.path("stack.mrcs"), set.path(victim)).unwrap();
+    }
+    fs::copy(set.path("stack.mrcs"), set.path("post.mrc")).unwrap();
+    fs::copy(set.path("particles.star"), set.path("table.star")).unwrap();
+    for (file, words) in [
+        (
+            "other.mrcs",
+            "mask --i ref.mrc --o other.mrcs --ini_threshold 0.1",
+        ),
+        (
+            "images.mrc",
+            "mask --i ref.mrc --o images.mrc --ini_threshold 0.1",
+        ),
+        (
+            "images.mrc",
+            "reconstruct --i particles.star --o images.mrc",
+        ),
+        (
+            "images.mrc",
+            "align-symmetry --i ref.mrc --o images.mrc --sym C2",
+        ),
+        (
+            "images.mrc",
+            "localsym --transform --i_map ref.mrc --o_map images.mrc --rot 10",
+        ),
+        ("post.mrc", "postprocess --i half1.mrc --o post"),
+        ("table.star", "postprocess --i half1.mrc --o table"),
+        (
+            "table.star",
+            "mask --i ref.mrc --o table.star --ini_threshold 0.1",
+        ),
+    ] {
+        let before = fs::read(set.path(file)).unwrap();
+        let message = failure(&gerelion(&set, words));
+        assert!(
+            (message.starts_with("GR-0209: ") && message.contains("which would be lost"))
+                || (message.starts_with("GR-0103: ") && message.contains("the output is a map")),
+            "{words}: {message}"
+        );
+        assert!(message.contains(file), "{words}: {message}");
+        assert_eq!(fs::read(set.path(file)).unwrap(), before, "{words}");
+    }
+    assert!(!set.path("table.mrc").exists(), "refused before any work");
+    // A map in the place of a map is a second try.
+    let words = "mask --i ref.mrc --o mask.mrc --ini_threshold 0.1";
+    for _ in 0..2 {
+        assert!(gerelion(&set, words).status.success());
+    }
+    refuse(
+        &set,
+        "mask --i ref.mrc --o mask.mrcs --ini_threshold 0.1",
+        "GR-0103",
+    );
+}
+
+/// The particle file with orientations.
+fn posed(set: &Set) -> String {
+    let star = fs::read_to_string(set.path("particles.star")).unwrap();
+    let angles = "_rlnAngleRot #7\n_rlnAngleTilt #8\n_rlnAnglePsi #9\n";
+    let star = star.replace(
+        "_rlnDefocusAngle #6\n",
+        &format!("_rlnDefocusAngle #6\n{angles}"),
+    );
+    star.replace(" 15000 15200 30\n", " 15000 15200 30 1 2 3\n")
+}
+
+/// A mask among the files that the iterations to come will write.
+#[test]
+fn continued_run_over_its_own_mask() {
+    let set = Set::new();
+    assert!(set.run().status.success());
+    let mask = set.path("out/new_it002_class001.mrc");
+    let words = "mask --i ref.mrc --o out/new_it002_class001.mrc --ini_threshold 0.1";
+    assert!(gerelion(&set, words).status.success());
+    let before = fs::read(&mask).unwrap();
+    let mut set = set;
+    set.options = "--continue out/run_it001_optimiser.star --o out/new --iter 2 --pipeline_control out/ --solvent_mask \
+                   out/new_it002_class001.mrc"
+        .split_whitespace()
+        .map(String::from)
+        .collect();
+    snapshot::check("GR-0103", &failure(&set.run()));
+    assert_eq!(fs::read(&mask).unwrap(), before);
+    // The mask may be a file of an iteration that is over.
+    fs::rename(&mask, set.path("out/new_it001_class001.mrc")).unwrap();
+    let set = set.option("--solvent_mask", "out/new_it001_class001.mrc");
+    assert!(set.run().status.success());
+}
+
+/// Nothing is said of a first continuation; a second one finds the files of the first.
+#[test]
+fn continued_run_over_the_files_of_another() {
+    let mut set = Set::new();
+    assert!(set.run().status.success());
+    set.options =
+        "--continue out/run_it001_optimiser.star --o out/other --iter 2 --pipeline_control out/"
+            .split_whitespace()
+            .map(String::from)
+            .collect();
+    let said = |set: &Set| String::from_utf8(set.run().stderr).unwrap();
+    let words = "there are files of iterations up to 2 of another run, or of an earlier attempt, with --o out/other: those from \
+                 iteration 2 to 2 are replaced";
+    let first = said(&set);
+    assert!(!first.contains("of another run"), "{first}");
+    let second = said(&set);
+    assert!(second.contains(words), "{second}");
+}
+
+#[test]
+fn simulated_set_over_another() {
+    let set = Set::new();
+    let words = "simulate --o sim --n 3 --box 24 --angpix 8";
+    assert!(gerelion(&set, words).status.success());
+    let before = fs::read(set.path("sim.mrcs")).unwrap();
+    refuse(
+        &set,
+        "simulate --o sim --n 4 --box 24 --angpix 8",
+        "GR-0103",
+    );
+    assert_eq!(fs::read(set.path("sim.mrcs")).unwrap(), before);
+    let replaced = gerelion(
+        &set,
+        "simulate --o sim --n 4 --box 24 --angpix 8 --overwrite",
+    );
+    assert!(replaced.status.success());
+    assert_ne!(fs::read(set.path("sim.mrcs")).unwrap(), before);
+}
+
+#[test]
+fn subset_over_another_table() {
+    let set = Set::new();
+    let before = b"data_other\n\n_rlnPixelSize 1\n";
+    fs::write(set.path("other.star"), before).unwrap();
+    let words = "subset --i particles.star --n 2 --o other.star";
+    refuse(&set, words, "GR-0103");
+    assert_eq!(fs::read(set.path("other.star")).unwrap(), before);
+    let replaced = gerelion(&set, &format!("{words} --overwrite"));
+    assert!(replaced.status.success());
+    assert_ne!(fs::read(set.path("other.star")).unwrap(), before);
+}
+
+/// Said at once, not after all iterations.
+#[test]
+fn markers_that_cannot_be_left() {
+    let set = Set::new().option("--pipeline_control", "nowhere/");
+    set.refuse("GR-0209");
+    assert!(!set.path("out/run_it000_optimiser.star").exists());
+    let words = "mask --i ref.mrc --o mask.mrc --ini_threshold 0.1 --pipeline_control nowhere/";
+    let message = failure(&gerelion(&set, words));
+    assert!(message.starts_with("GR-0209: "), "{message}");
+    assert!(!set.path("mask.mrc").exists());
+}
+
 /// A table in the place of images, a page in that of a table, a map in that of a table.
 #[test]
 fn outputs_over_files_of_another_kind() {
     let set = Set::new();
     assert!(set.run().status.success());
+    fs::copy(set.path("particles.star"), set.path("table.mrc")).unwrap();
     for (file, words) in [
         (
             "stack.mrcs",
@@ -270,8 +438,8 @@ fn outputs_over_files_of_another_kind() {
         ("particles.star", "report out/run --o particles.star"),
         ("ref.mrc", "report out/run --o ref.mrc"),
         (
-            "particles.star",
-            "mask --i ref.mrc --o particles.star --ini_threshold 0.1",
+            "table.mrc",
+            "mask --i ref.mrc --o table.mrc --ini_threshold 0.1",
         ),
     ] {
         let before = fs::read(set.path(file)).unwrap();

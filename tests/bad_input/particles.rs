@@ -379,14 +379,42 @@ fn phase_shift_that_stands_for_none() {
 
 #[test]
 fn singular_magnification_matrix() {
+    magnified("1 1 1 1").refuse("GR-0308");
+}
+
+/// The set with a matrix of magnification.
+fn magnified(matrix: &str) -> Set {
     with_star(|text| {
         text.replace(
             "_rlnAmplitudeContrast #8\n",
             "_rlnAmplitudeContrast #8\n_rlnMagMat00 #9\n_rlnMagMat01 #10\n_rlnMagMat10 #11\n_rlnMagMat11 #12\n",
         )
-        .replace("300 2.7 0.1", "300 2.7 0.1 1 1 1 1")
+        .replace("300 2.7 0.1", &format!("300 2.7 0.1 {matrix}"))
     })
-    .refuse("GR-0308");
+}
+
+#[test]
+fn mirror_in_the_magnification_matrix() {
+    magnified("1 0 0 -1").refuse("GR-0308");
+}
+
+/// Squares of such numbers are 0 in single precision.
+#[test]
+fn images_of_next_to_no_power() {
+    let set = Set::new();
+    let images = (0..PARTICLES).map(image);
+    let faint = images.map(|image| image.iter().map(|v| v * 1e-30).collect());
+    set.write_stack(&faint.collect::<Vec<Vec<f32>>>());
+    set.refuse("GR-0305");
+}
+
+#[test]
+fn norm_correction_of_no_image() {
+    let set = with_column(
+        "rlnNormCorrection",
+        |row| if row == 2 { "1e10" } else { "1" },
+    );
+    set.option("--norm", "--scale").refuse("GR-0310");
 }
 
 /// Values that are possible but not usual: the run says so and goes on. The set as it is has none.
@@ -423,4 +451,19 @@ fn improbable_ctf_parameters() {
         ),
         "{defocus}"
     );
+    for (u_v, words) in [
+        ("-15000 -15200", "have a negative defocus. Underfocus"),
+        ("1500 1520", "defocus below 1520 Å"),
+    ] {
+        let told = told(with_star(|text| text.replace("15000 15200", u_v)));
+        assert!(told.contains(words), "{told}");
+    }
+    let cs = told(with_optics("300 0.0027 0.1"));
+    assert!(
+        cs.contains("rlnSphericalAberration is 0.0027. It is in mm"),
+        "{cs}"
+    );
+    let plate = |degrees: &'static str| told(with_column("rlnPhaseShift", move |_| degrees));
+    assert!(plate("1.57").contains("Are these in radians?"));
+    assert!(!plate("90").contains("radians"));
 }

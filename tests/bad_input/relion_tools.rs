@@ -3,6 +3,7 @@
 use super::set::{BOX, PIXEL, Set, blob, failure};
 use super::snapshot;
 use gerelion::formats::mrc::write_map;
+use gerelion::formats::star::{Document, Value};
 use gerelion::formats::volume::read_map;
 use ndarray::Array3;
 use std::fs;
@@ -343,4 +344,99 @@ fn new_centre_outside_the_map() {
     let words =
         "--i out/run_it001_optimiser.star --o job --center_x 1000 --center_y 0 --center_z 0";
     refuse(&set, SUBTRACT, words, "GR-0103");
+}
+
+/// The set with orientations of `words` in the columns `labels`.
+fn with_columns(labels: &str, words: &str) -> Set {
+    let set = Set::new();
+    let star = fs::read_to_string(set.path("particles.star")).unwrap();
+    let head = "_rlnDefocusAngle #6\n";
+    let star = star.replace(head, &format!("{head}{labels}"));
+    set.write_star(&star.replace(" 15000 15200 30\n", &format!(" 15000 15200 30 {words}\n")));
+    set
+}
+
+const POSES: &str = "_rlnAngleRot #7\n_rlnAngleTilt #8\n_rlnAnglePsi #9\n";
+const MAP: &str = "--i particles.star --o map.mrc --ctf";
+
+/// What refinement refuses, reconstruction does, too.
+#[test]
+fn offset_that_stands_for_none() {
+    let labels = format!("{POSES}_rlnOriginXAngst #10\n_rlnOriginYAngst #11\n");
+    refuse(
+        &with_columns(&labels, "1 2 3 -999 0"),
+        RECONSTRUCT,
+        MAP,
+        "GR-0310",
+    );
+}
+
+#[test]
+fn reconstruction_with_a_defocus_in_micrometres() {
+    let set = with_columns(POSES, "1 2 3");
+    let star = fs::read_to_string(set.path("particles.star")).unwrap();
+    set.write_star(&star.replace("15000 15200", "1.5 1.52"));
+    refuse(&set, RECONSTRUCT, MAP, "GR-0308");
+    // Without the CTF its parameters do not count.
+    succeeds(&set, RECONSTRUCT, "--i particles.star --o map.mrc");
+    set.write_star(&star.replace(" 300 2.7 ", " 300000 2.7 "));
+    assert!(failure(&run(&set, RECONSTRUCT, MAP)).starts_with("GR-0308: "));
+}
+
+#[test]
+fn reconstruction_from_an_image_of_enormous_power() {
+    let set = with_columns(POSES, "1 2 3");
+    let said = |set: &Set| String::from_utf8(run(set, RECONSTRUCT, MAP).stderr).unwrap();
+    assert!(!said(&set).contains("WARNING"));
+    let mut images: Vec<Vec<f32>> = (0..super::set::PARTICLES).map(super::set::image).collect();
+    images[3][100] = 1e10;
+    set.write_stack(&images);
+    let said = said(&set);
+    assert!(
+        said.contains("power is out of proportion: 1 of the 6")
+            && said.contains("000004@stack.mrcs"),
+        "{said}"
+    );
+}
+
+#[test]
+fn norm_correction_that_no_image_has() {
+    let mut set = Set::new();
+    set.options.push("--norm".into());
+    assert!(set.run().status.success());
+    fs::create_dir_all(set.path("job")).unwrap();
+    let table = set.path("out/run_it001_data.star");
+    let mut document = Document::read(&table).unwrap();
+    let label = "rlnNormCorrection";
+    let particles = document.tables.iter_mut().find(|table| table.has(label));
+    particles.unwrap().set(2, label, Value::Real(1e10));
+    document.write(&table).unwrap();
+    refuse(
+        &set,
+        SUBTRACT,
+        "--i out/run_it001_optimiser.star --o job",
+        "GR-0310",
+    );
+}
+
+/// What is taken in the place of an impossible number is told.
+#[test]
+fn numbers_that_are_changed() {
+    let set = with_columns(POSES, "1 2 3");
+    let output = run(
+        &set,
+        RECONSTRUCT,
+        "--i particles.star --o map.mrc --maxres 1",
+    );
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("--maxres 1 Å is beyond the limit"), "{said}");
+    let set = refined();
+    let words = "--i out/run_it001_optimiser.star --o job --new_box 15";
+    let output = run(&set, SUBTRACT, words);
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("--new_box 15 is odd") && said.contains("14 pixels a side"),
+        "{said}"
+    );
 }

@@ -392,3 +392,85 @@ fn pixels_of_no_size() {
     let words = "align-symmetry --i ref.mrc --o out/a.mrc --sym C2 --angpix 0";
     refuse(&set, words, "GR-0103");
 }
+
+/// The FSC of maps with nothing in common gives no resolution, and opposite contrast is told.
+#[test]
+fn a_map_and_its_negative() {
+    let set = Set::new();
+    let map = blob((BOX, BOX, BOX));
+    write_map(&set.path("negative.mrc"), (&map * -1.0).view(), PIXEL).unwrap();
+    let output = gerelion(&set, "fsc ref.mrc negative.mrc");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let warned = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("FSC0.5 none  FSC0.143 none  mean -1.000"),
+        "{text}"
+    );
+    assert!(
+        warned.contains("contrast of the other inverted"),
+        "{warned}"
+    );
+}
+
+/// MAPC, MAPR and MAPS of 0 are those of old files; others that are no order of 1, 2, 3 leave the axes unknown.
+#[test]
+fn axes_that_are_none() {
+    let set = Set::new();
+    let bytes = fs::read(set.path("ref.mrc")).unwrap();
+    let write = |name: &str, axes: [i32; 3]| {
+        let mut bytes = bytes.clone();
+        for (word, axis) in axes.iter().enumerate() {
+            bytes[64 + 4 * word..][..4].copy_from_slice(&axis.to_le_bytes());
+        }
+        fs::write(set.path(name), bytes).unwrap();
+    };
+    write("old.mrc", [0, 0, 0]);
+    let output = gerelion(&set, "fsc ref.mrc old.mrc");
+    assert!(output.status.success(), "{output:?}");
+    write("odd.mrc", [1, 1, 1]);
+    refuse(&set, "fsc ref.mrc odd.mrc", "GR-0204");
+    write("ref.mrc", [1, 2, 0]);
+    assert!(set.message().starts_with("GR-0204: "));
+}
+
+/// Numbers that no command can use, by the rule that they break.
+#[test]
+fn impossible_numbers_of_commands() {
+    let set = Set::new();
+    for (words, rule) in [
+        ("bench --n 0 --o b", "between 1 and 10000000 images"),
+        ("bench --box 1 --o b", "between 8 and 4096 pixels"),
+        ("bench --snr -1 --o b", "between 0 and 1000000"),
+        ("demo --n 0", "between 20 and 1000000 images"),
+        ("selfcheck --n 1", "between 20 and 1000000 images"),
+        (
+            "subset --i particles.star --n 0 --o sub.star",
+            "between 1 and",
+        ),
+        (
+            "subset --i particles.star --n 1 --o sub.star --seed -3",
+            "between 0 and",
+        ),
+        ("simulate --o sim --seed -1", "between 0 and"),
+        ("simulate --o sim --per_mic 0", "between 1 and"),
+        ("watch out --every 0", "1..=86400"),
+        (
+            "localsym --transform --i_map ref.mrc --o_map a.mrc --xoff 1e30",
+            "between -100000 and 100000 Å",
+        ),
+        (
+            "localsym --transform --i_map ref.mrc --o_map a.mrc --rot inf",
+            "between -3600 and 3600 degrees",
+        ),
+    ] {
+        let output = gerelion(&set, words);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words}: {errors}");
+        assert!(
+            errors.starts_with("ERROR:\nGR-0103: ") && errors.contains(rule),
+            "{words}: {errors}"
+        );
+    }
+    let words = "localsym --transform --i_map ref.mrc --o_map a.mrc --xoff 500";
+    refuse(&set, words, "GR-0103");
+}

@@ -107,7 +107,7 @@ impl Arguments {
 /// Runs the command, and leaves RELION's marker files where `--pipeline_control` asks for them.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let pipeline = Pipeline::new(arguments.pipeline_control.clone());
-    pipeline.start();
+    pipeline.start()?;
     let result = align(arguments);
     let ending = match &result {
         Ok(()) => Ending::Success,

@@ -6,6 +6,7 @@ use clap::Args;
 use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::expectation::cpu::CpuEngine;
 use gerelion::options::CommandLine;
+use gerelion::options::Range;
 use gerelion::refinement::parallel::workers::Workers;
 use gerelion::refinement::run;
 use gerelion::refinement::settings::Settings;
@@ -28,7 +29,7 @@ pub struct Arguments {
     #[arg(long = "o", default_value = "demo", value_name = "FOLDER")]
     output: PathBuf,
     /// Number of images
-    #[arg(long, default_value_t = 800)]
+    #[arg(long, default_value_t = 800, value_parser = Range::between(20.0, 1e6).whole::<usize>("images"))]
     n: usize,
     /// Threads; 0 = all cores
     #[arg(long, default_value_t = 0)]

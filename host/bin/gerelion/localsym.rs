@@ -60,22 +60,22 @@ pub struct Arguments {
 #[command(rename_all = "snake_case", allow_negative_numbers = true)]
 struct Motion {
     /// First Euler angle of --transform, degrees
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(-3600.0, 3600.0).real("degrees"))]
     rot: f64,
     /// Second Euler angle
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(-3600.0, 3600.0).real("degrees"))]
     tilt: f64,
     /// Third Euler angle
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(-3600.0, 3600.0).real("degrees"))]
     psi: f64,
     /// Shift along x after the rotation, Å
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(-1e5, 1e5).real("Å"))]
     xoff: f64,
     /// Shift along y
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(-1e5, 1e5).real("Å"))]
     yoff: f64,
     /// Shift along z
-    #[arg(long, default_value_t = 0.0)]
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(-1e5, 1e5).real("Å"))]
     zoff: f64,
 }
 

@@ -33,7 +33,7 @@ impl Common {
             warn_of_binding();
         }
         let pipeline = Pipeline::new(self.pipeline_control.clone());
-        pipeline.start();
+        pipeline.start()?;
         let result = self.with_threads(work);
         let ending = match &result {
             Ok(()) => Ending::Success,

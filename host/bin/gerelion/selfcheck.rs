@@ -5,6 +5,7 @@ use crate::bench::machine;
 use crate::job::{self, JobKind};
 use clap::Args;
 use gerelion::errors::{Code, Failure, OnFailure};
+use gerelion::options::Range;
 use gerelion::tools::compare::{CompareOptions, Comparison, compare_runs};
 use gerelion::tools::simulate::Preset;
 use gerelion::tools::{doctor, moment, watch::cards};
@@ -30,7 +31,7 @@ pub struct Arguments {
     #[arg(long = "o", default_value = "selfcheck", value_name = "FOLDER")]
     output: PathBuf,
     /// Number of images
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = Range::between(20.0, 1e6).whole::<usize>("images"))]
     n: usize,
 }
 

@@ -84,11 +84,14 @@ pub struct Arguments {
     #[arg(long, value_name = "SHARE", value_parser = Range::between(0.0, 1.0).real(""))]
     empty: Option<f64>,
     /// Images per micrograph
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(1.0, 1e7).whole::<usize>("images"))]
     per_mic: Option<usize>,
     /// Seed of everything random
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(0.0, 9e15).whole::<u64>(""))]
     seed: Option<u64>,
+    /// Replace a set that is there
+    #[arg(long)]
+    overwrite: bool,
     /// Write the stack as float16 (MRC mode 12)
     #[arg(long)]
     f16: bool,
@@ -198,6 +201,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         .or_says(Code::SYSTEM_LIMIT, "the threads of --j cannot be started")?;
     let settings = arguments.settings()?;
     let models = arguments.models(&settings)?;
+    if !arguments.overwrite {
+        simulate::check_free(&arguments.output)?;
+    }
     let started = std::time::Instant::now();
     let written = simulate::run(&settings, &models, &arguments.output, |_| {})?;
     println!(

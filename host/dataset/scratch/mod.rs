@@ -1,12 +1,13 @@
 //! Copies of image stacks on a fast local disk (`--scratch_dir`).
 //!
 //! A copy is the file byte for byte, under a name made of the path, size and time of its source, so that a changed source
-//! is never taken for the old one. Copies lie in a folder that the user alone can look into. Copying that was interrupted
+//! is never taken for the old one. A copy that was changed since it was made is made again. Copies lie in a folder that the user alone can look into. Copying that was interrupted
 //! goes on where it stopped. Jobs may share the folder: a stack is copied by one of them while others wait, and the last
 //! one to leave, however it ends, removes the copies that nobody wants kept.
 
 mod copying;
 mod private;
+mod seal;
 
 use super::DatasetError;
 use crate::errors::Code;
@@ -33,6 +34,8 @@ pub struct ScratchRule {
     pub keep_free: u64,
     /// Use copies that are there, and make none.
     pub only_reuse: bool,
+    /// Compare some blocks of copies that are there with those of their sources.
+    pub compare: bool,
 }
 
 /// Next step of the copy, reported before it is done; the receiver may stop the work.
@@ -44,6 +47,8 @@ pub enum Step<'a> {
     WaitingFor(&'a Path, &'a str),
     /// It still holds the lock.
     Waiting,
+    /// A copy that is there is not as it was made, and is not used.
+    Changed(&'a Path),
 }
 
 /// Is told of steps.
@@ -137,7 +142,7 @@ impl Scratch {
         let metadata = fs::metadata(source).map_err(failed)?;
         let name = copy_name(source, &metadata).map_err(failed)?;
         let copy = self.0.folder.join(name);
-        if !private::is_whole(&copy, metadata.len()) {
+        if !is_good(source, &copy, metadata.len(), rule, steps)? {
             if rule.only_reuse || !self.make(source, &metadata, &copy, rule, steps, failed)? {
                 return Ok(None);
             }
@@ -166,7 +171,9 @@ impl Scratch {
         if !self.0.keep {
             private::open(&unwanted(copy)).map_err(failed)?;
         }
-        if !private::is_whole(copy, metadata.len()) {
+        // Told before.
+        let mut silent = |_: Step| -> Result<(), E> { Ok(()) };
+        if !is_good(source, copy, metadata.len(), rule, &mut silent)? {
             private::remove(copy).map_err(failed)?;
             let mut from = File::open(source).map_err(failed)?;
             let mut copying = Copying::begin(&mut from, metadata.len(), copy).map_err(failed)?;
@@ -218,7 +225,8 @@ impl Held {
         if using.users.is_none() {
             return Err(io::Error::other("the program is ending"));
         }
-        copying.finish(copy)
+        copying.finish(copy)?;
+        seal::put_on(copy)
     }
 
     fn leave(&self) -> io::Result<()> {
@@ -239,7 +247,8 @@ impl Held {
             let mark = entry?.path();
             if mark.extension().is_some_and(|end| end == "unwanted") {
                 let copy = mark.with_extension("");
-                for file in [part(&copy), synced(&copy), with_suffix(&copy, ".lock")] {
+                let lock = with_suffix(&copy, ".lock");
+                for file in [part(&copy), synced(&copy), seal::path(&copy), lock] {
                     private::remove(&file)?;
                 }
                 private::remove(&copy)?;
@@ -248,6 +257,26 @@ impl Held {
         }
         Ok(())
     }
+}
+
+/// Whether a copy of a source of `length` bytes is there as it was made; tells when it is not.
+fn is_good<E>(
+    source: &Path,
+    copy: &Path,
+    length: u64,
+    rule: &ScratchRule,
+    steps: &mut Steps<E>,
+) -> Result<bool, E> {
+    if !private::is_whole(copy, length) {
+        return Ok(false);
+    }
+    // What cannot be read cannot be used.
+    let is_like = || !rule.compare || seal::is_like(copy, source).unwrap_or(false);
+    if seal::holds(copy) && is_like() {
+        return Ok(true);
+    }
+    steps(Step::Changed(copy))?;
+    Ok(false)
 }
 
 /// Name of the mark of a copy that shall not stay.

@@ -5,6 +5,7 @@ use super::*;
 const ALL: ScratchRule = ScratchRule {
     keep_free: 0,
     only_reuse: false,
+    compare: true,
 };
 const REUSE: ScratchRule = ScratchRule {
     only_reuse: true,
@@ -94,6 +95,42 @@ fn a_copy_of_another_length_or_open_to_others_is_made_again() {
     assert_eq!(fs::read(&copy).unwrap(), b"images");
 }
 
+/// Of the right length, and of the user alone: written to by mistake, or lost by the disk.
+#[test]
+fn a_copy_with_other_images_is_made_again() {
+    let (folder, path) = source(b"images");
+    let mut scratch = open(folder.path(), false);
+    let copy = scratch.copy_of(&path, &ALL, &mut go_on).unwrap().unwrap();
+    let mut changed = Vec::new();
+    let mut steps = |step: Step| -> Result<(), DatasetError> {
+        if let Step::Changed(copy) = step {
+            changed.push(copy.to_owned());
+        }
+        Ok(())
+    };
+    fs::write(&copy, b"\0\0\0\0\0\0").unwrap();
+    let found = scratch.copy_of(&path, &REUSE, &mut steps).unwrap();
+    assert_eq!(found, None);
+    scratch.copy_of(&path, &ALL, &mut steps).unwrap().unwrap();
+    assert_eq!(fs::read(&copy).unwrap(), b"images");
+    // Lost without a write: the seal holds, but the blocks are not those of the source.
+    fs::write(&copy, b"others").unwrap();
+    seal::put_on(&copy).unwrap();
+    let unseen = ScratchRule {
+        compare: false,
+        ..REUSE
+    };
+    assert!(
+        scratch
+            .copy_of(&path, &unseen, &mut go_on)
+            .unwrap()
+            .is_some()
+    );
+    scratch.copy_of(&path, &ALL, &mut steps).unwrap().unwrap();
+    assert_eq!(fs::read(&copy).unwrap(), b"images");
+    assert_eq!(changed, [copy.clone(), copy.clone(), copy]);
+}
+
 #[test]
 fn who_waits_for_a_lock_says_so_and_can_be_stopped() {
     let (folder, path) = source(b"images");
@@ -134,7 +171,11 @@ fn copies_of_a_killed_job_are_removed_by_the_next() {
     // The system frees the locks of a process that has ended.
     drop(lock(&killed.0.using).users.take());
     drop(killed);
-    assert_eq!(files(folder.path()).len(), 2, "a copy and its mark");
+    assert_eq!(
+        files(folder.path()).len(),
+        3,
+        "a copy, its seal and its mark"
+    );
     open(folder.path(), true).leave().unwrap();
     assert!(files(folder.path()).is_empty());
 }

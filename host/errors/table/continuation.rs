@@ -19,7 +19,7 @@ super::super::entry::entries! {
 
     /// The files of the run do not belong together, or lack something.
     RUN_FILES_DIFFER = 704, "Files of a run that do not fit together";
-    causes: "Files of two runs under one name.", "A particle file or map that was changed since.",
+    causes: "Files of two runs under one name.", "A particle file or map that was changed since, or rows of it.",
             "A file of a RELION version before 3.0.", "A copy that was interrupted.";
     remedies: "Continue from an earlier iteration.", "Restore the files, or start the run afresh.";
 }

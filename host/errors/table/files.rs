@@ -47,14 +47,15 @@ super::super::entry::entries! {
 
     /// A file cannot be written.
     CANNOT_WRITE = 209, "Output that cannot be written";
-    causes: "A full disk, or a quota that is used up.", "No permission.", "A folder that was removed during the run.";
+    causes: "A full disk, or a quota that is used up.", "No permission.", "A folder that was removed during the run.",
+            "A file of another kind has the name: images or a particle table, which a map or another table would replace.";
     remedies: "Look at df -h and quota, and make room.", "Check the permissions of the folder with ls -ld.",
-              "Go on from the last finished iteration with --continue.";
+              "Go on from the last finished iteration with --continue.", "Give the output another name.";
 
     /// The folder of --scratch_dir cannot be used, or copying to it failed.
     SCRATCH = 210, "Trouble with the scratch folder";
     causes: "The folder is not there on one of the machines.", "No permission.", "A failing local disk.",
-            "An image stack that was changed while it was copied.",
+            "An image stack that was changed while it was copied.", "A copy that something else was written to since.",
             "What has the name of your folder of copies there belongs to another user, is open to others, or is a link.";
     remedies: "Give a folder on a local disk that exists on every machine.",
               "Remove the folder that the message names, or have its owner remove it.", "Leave out --scratch_dir: images are read from where they are.";

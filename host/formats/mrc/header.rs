@@ -2,6 +2,7 @@
 
 use super::element::{ByteOrder, Element};
 use super::statistics::Statistics;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of the fixed header.
@@ -20,6 +21,8 @@ pub struct Header {
     pub order: ByteOrder,
     /// Axis (0 x, 1 y, 2 z) along which columns, rows and sections are counted: MAPC, MAPR, MAPS.
     pub axes: [usize; 3],
+    /// The words of the header where they are no such axes, and 1, 2, 3 is assumed: of no matter for a stack.
+    pub impossible_axes: Option<[i32; 3]>,
     /// Å per voxel along x, y, z, where the header gives one.
     pub pixel_size: [Option<f64>; 3],
     /// Where the data start, bytes.
@@ -40,6 +43,21 @@ pub fn looks_like_mrc(bytes: &[u8]) -> bool {
         (0..3).all(|i| (1..=1 << 20).contains(&word(i))) && matches!(mode, 0..=4 | 6 | 12 | 101)
     };
     &bytes[208..211] == b"MAP" || sensible(ByteOrder::Little) || sensible(ByteOrder::Big)
+}
+
+/// Whether a file with this name and these first bytes is a stack of images rather than a map: by the ending of its name, by a
+/// header that says so (space group 0, sections of one interval), or because its sections are squares of which there are
+/// more or fewer than the cube of a map has.
+pub fn is_stack(path: &Path, bytes: &[u8]) -> bool {
+    if path.extension().is_some_and(|end| end == "mrcs") {
+        return true;
+    }
+    let Ok(header) = Header::parse(bytes) else {
+        return false;
+    };
+    let [x, y, z] = header.size;
+    let says_so = word(bytes, 22, header.order) == 0 && word(bytes, 9, header.order) == 1;
+    z > 1 && x == y && (z != x || says_so)
 }
 
 /// 4-byte integer number `index` (from 0).
@@ -118,16 +136,16 @@ impl Header {
                 bytes[212], bytes[213]
             ));
         }
-        let axes = axes([16, 17, 18].map(int)).unwrap_or_else(|given| {
+        let (axes, impossible_axes) = match axes([16, 17, 18].map(int)) {
+            Ok(axes) => (axes, None),
             // Old programs leave the three words empty.
-            if given != [0; 3] {
-                let [c, r, s] = given;
-                warnings.push(format!(
-                    "the header gives the axes {c}, {r}, {s} (MAPC, MAPR, MAPS), which is no order of 1, 2, 3; 1, 2, 3 is assumed"
-                ));
-            }
-            [0, 1, 2]
-        });
+            Err(given) => ([0, 1, 2], Some(given).filter(|given| *given != [0; 3])),
+        };
+        if let Some([c, r, s]) = impossible_axes {
+            warnings.push(format!(
+                "the header gives the axes {c}, {r}, {s} (MAPC, MAPR, MAPS), which is no order of 1, 2, 3; 1, 2, 3 is assumed"
+            ));
+        }
         let pixel_size = [0, 1, 2].map(|axis| {
             let (cell, intervals) = (real(10 + axis), int(7 + axis));
             let pixel = f64::from(cell) / f64::from(intervals);
@@ -138,6 +156,7 @@ impl Header {
             element,
             order,
             axes,
+            impossible_axes,
             pixel_size,
             data_offset: (LENGTH + extended as usize) as u64,
             warnings,
@@ -310,6 +329,34 @@ mod tests {
         let mut bytes = example();
         bytes[12] = 4;
         assert!(Header::parse(&bytes).unwrap_err().contains("complex"));
+    }
+
+    #[test]
+    fn stacks_are_told_from_maps() {
+        let of = |size, is_stack| {
+            NewHeader {
+                size,
+                is_stack,
+                mode: 2,
+                pixel_size: 1.5,
+                statistics: Statistics::default(),
+                second_label: String::new(),
+            }
+            .bytes()
+        };
+        for (name, size, says_so, expected) in [
+            ("a.mrcs", [8, 8, 8], false, true),
+            ("a.mrc", [8, 8, 8], true, true),
+            ("a.mrc", [8, 8, 20], false, true),
+            ("a.mrc", [8, 8, 8], false, false),
+            // One image, and a transform.
+            ("a.mrc", [8, 8, 1], true, false),
+            ("a.mrc", [5, 8, 8], false, false),
+        ] {
+            let found = is_stack(Path::new(name), &of(size, says_so));
+            assert_eq!(found, expected, "{name} {size:?} {says_so}");
+        }
+        assert!(!is_stack(Path::new("a.mrc"), b"no header"));
     }
 
     #[test]

@@ -77,7 +77,11 @@ fn write_array(
                 .try_for_each(|value| out.write_all(&value.to_le_bytes())),
         }
     };
-    let written = check_kind(path, Content::Binary).and_then(|()| replace_file(path, write));
+    let content = match is_stack {
+        true => Content::Images,
+        false => Content::Map,
+    };
+    let written = check_kind(path, content).and_then(|()| replace_file(path, write));
     written.map_err(|e: std::io::Error| MrcError::of(path, Message::unwritten("the map", &e)))
 }
 
@@ -107,6 +111,16 @@ pub(in crate::formats) fn read_map_from(
     let expected = header
         .file_bytes()
         .map_err(|message| MrcError::new(Code::IMAGE_FORMAT, path, message))?;
+    if let Some([c, r, s]) = header.impossible_axes {
+        return Err(MrcError::new(
+            Code::IMAGE_FORMAT,
+            path,
+            format!(
+                "the header gives the axes {c}, {r}, {s} (MAPC, MAPR, MAPS), which is no order of 1, 2, 3, so that x, y and z of \
+                 the map are not known; set them to 1, 2, 3 if the map is right when it is looked at, or write it again"
+            ),
+        ));
+    }
     let mut warnings = header.warnings.clone();
     judge(header.size).map_err(|message| MrcError::of(path, message))?;
     let extended = header.data_offset - header::LENGTH as u64;

@@ -43,7 +43,7 @@ impl StackWriter {
         mode: StackMode,
     ) -> Result<Self, MrcError> {
         let begin = || {
-            check_kind(path, Content::Binary)?;
+            check_kind(path, Content::Images)?;
             let mut out = BufWriter::with_capacity(1 << 20, File::create(temporary_name(path))?);
             out.write_all(&[0; header::LENGTH])?;
             Ok(out)

@@ -4,6 +4,7 @@ use super::{StarError, Table, reader, writer};
 use crate::errors::listed::listed;
 use crate::errors::{Code, Message};
 use crate::formats::open::open_to_read;
+use crate::formats::replace::Content;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,11 @@ impl Document {
     }
     /// Write to a temporary name and rename.
     pub fn write(&self, path: &Path) -> Result<(), StarError> {
-        writer::replace_file(path, |out| self.write_to(out))
+        let content = match self.tables.iter().any(|table| table.has("rlnImageName")) {
+            true => Content::Text,
+            false => Content::Table,
+        };
+        writer::replace_file(path, content, |out| self.write_to(out))
     }
     /// Write the text of the file.
     pub fn write_to(&self, mut out: impl Write) -> std::io::Result<()> {

@@ -18,9 +18,10 @@ const TEXT_WIDTH: usize = 10;
 /// Writes `path` whole or not at all ([`replace::replace_file`]).
 pub fn replace_file(
     path: &Path,
+    content: Content,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> Result<(), StarError> {
-    let written = check_kind(path, Content::Text).and_then(|()| replace::replace_file(path, write));
+    let written = check_kind(path, content).and_then(|()| replace::replace_file(path, write));
     written.map_err(|e| {
         let Message { code, text } = Message::unwritten("the file", &e);
         StarError {

@@ -1,17 +1,21 @@
 //! Tables of our own in `_optimiser.star` and `_model.star`, which RELION skips: what RELION forgets, or rounds, between
 //! two runs. With them a continued run is the run that it would have been without the interruption.
 
+use crate::dataset::ParticleSet;
 use crate::errors::{Code, Message};
 use crate::formats::star::columns::{columns, loop_of, push_cells};
 use crate::formats::star::{Document, StarError, Table, Value};
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
+use crate::refinement::checkpoint::resume::ResumeError;
 use crate::refinement::settings::Settings;
 use crate::refinement::state::{Declared, RunState, Subset, all_digits, declare_state};
 use std::path::{Path, PathBuf};
 
 /// Name of the table.
 pub const TABLE: &str = "gerelion_state";
+/// Column with the fingerprint of the particles.
+pub const PARTICLES: &str = "gerelionParticles";
 /// Stands in the first line of our files.
 pub const OWN: &str = "GeRelion-";
 
@@ -123,6 +127,24 @@ pub fn check_subsets(state: &RunState, path: &Path) -> Result<(), Message> {
         Some(last) if last.iteration != state.iteration => Err(cut_short(path)),
         _ => Ok(()),
     }
+}
+
+/// The particles are those of the run, in its half-sets. Files of earlier versions do not tell.
+///
+/// # Errors
+/// The table of the optimiser file was written with other particles.
+pub fn check_particles(table: &Table, set: &ParticleSet) -> Result<(), ResumeError> {
+    if !table.has(PARTICLES) || table.text(0, PARTICLES)? == set.fingerprint() {
+        return Ok(());
+    }
+    Err(Code::RUN_FILES_DIFFER
+        .says(format!(
+            "{}: these are not the particles of the run, or not in its half-sets: rows were exchanged or changed since (rlnImageName, \
+             rlnRandomSubset). Restore the file, continue from an earlier iteration, or start a new run from the changed particles \
+             (--i).",
+            set.source().display()
+        ))
+        .into())
 }
 
 fn cut_short(path: &Path) -> Message {

@@ -315,6 +315,7 @@ impl FileSet<'_> {
                 default_diameter: (model.box_size as f64 - self.settings.mask_edge)
                     * model.pixel_size,
                 scale_groups: self.particles.scale_groups.len(),
+                particles: Some(self.particles.fingerprint()),
                 accuracy_translations: None,
             },
             sampling: self.sampling,

@@ -50,7 +50,11 @@ columns! {
         Required "rlnTau2FudgeFactor" = model.tau2_fudge;
         Required "rlnNormCorrectionAverage" = model.average_norm;
         Required "rlnSigmaOffsetsAngst" [model.sigma2_offset.sqrt()]
-            => |width: Length| model.sigma2_offset = width.angstrom(model.pixel_size).powi(2);
+            => |width: Length| {
+                let width = width.angstrom(model.pixel_size);
+                // The square keeps the sign, for the check of what was read.
+                model.sigma2_offset = width.powi(2).copysign(width);
+            };
         Required "rlnOrientationalPriorMode" [model.local_search.is_some()]
             => |mode: i64| model.local_search = (mode != 0).then_some(NO_SEARCH);
         Where(model.local_search.is_some()) "rlnSigmaPriorRotAngle" [model.local_search.as_ref().unwrap_or(&NO_SEARCH).sigma_rot]

@@ -26,6 +26,8 @@ pub struct Files {
     pub default_diameter: f64,
     /// Scale groups of the particles; with a single one, scale correction is off.
     pub scale_groups: usize,
+    /// [`ParticleSet::fingerprint`](crate::dataset::ParticleSet::fingerprint) of the particles.
+    pub particles: Option<String>,
     /// Accuracy of translations as read: old files have it in pixels.
     pub accuracy_translations: Option<Length>,
 }
@@ -191,7 +193,11 @@ pub fn document(contents: &Contents) -> Document {
         General::cells(settings, state, &contents.files),
     );
     let exact = gerelion_state::Exact::of(contents.sampling, contents.order_iteration);
-    let mut tables = vec![general, gerelion_state::table(settings, state, &exact)];
+    let mut own = gerelion_state::table(settings, state, &exact);
+    if let Some(particles) = &contents.files.particles {
+        own.push(gerelion_state::PARTICLES, particles.as_str());
+    }
+    let mut tables = vec![general, own];
     if settings.gradient.on {
         tables.push(gerelion_state::subsets_table(&state.subsets));
     }

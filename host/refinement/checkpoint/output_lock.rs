@@ -94,8 +94,8 @@ fn host() -> String {
         .map_or_else(|_| "this machine".to_owned(), |name| name.trim().to_owned())
 }
 
-/// Returns the last iteration beyond `last` of which an earlier run with this root has left an optimiser file.
-pub fn later_iterations(root: &str, last: usize) -> Option<usize> {
+/// Returns the last iteration of which an earlier run with this root has left an optimiser file.
+pub fn last_iteration_there(root: &str) -> Option<usize> {
     let (folder, name) = folder_and_name(root);
     let prefix = format!("{name}_it");
     fs::read_dir(folder)
@@ -108,7 +108,6 @@ pub fn later_iterations(root: &str, last: usize) -> Option<usize> {
                 .strip_suffix("_optimiser.star")?;
             rest.parse::<usize>().ok()
         })
-        .filter(|&iteration| iteration > last)
         .max()
 }
 
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn later_iterations_of_an_earlier_run_are_seen() {
+    fn iterations_of_an_earlier_run_are_seen() {
         let folder = tempfile::tempdir().unwrap();
         let root = format!("{}/run", folder.path().display());
         for name in [
@@ -177,8 +176,8 @@ mod tests {
         ] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        assert_eq!(later_iterations(&root, 10), Some(25));
-        assert_eq!(later_iterations(&root, 25), None);
-        assert_eq!(later_iterations("/nonexistent/run", 0), None);
+        assert_eq!(last_iteration_there(&root), Some(25));
+        assert_eq!(last_iteration_there(&format!("{root}2")), None);
+        assert_eq!(last_iteration_there("/nonexistent/run"), None);
     }
 }

@@ -1,19 +1,22 @@
-//! Inputs of a new run whose place its own files would take: a run that starts from the last iteration of another one, with the
-//! output root of that one.
+//! Inputs of a run whose place its own files would take: a run that starts from the last iteration of another one, with the
+//! output root of that one; and files of another run with that root.
 
 use crate::errors::{Code, Message};
+use crate::refinement::checkpoint::output_lock;
 use crate::refinement::settings::Settings;
 use crate::refinement::start_up;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// Refuses a run that would overwrite a file that one of its options names.
+/// Refuses a run that would overwrite a file that one of its options names. It writes the files of iterations from `first` on:
+/// 0, or the one after that which it continues.
 ///
 /// # Errors
 /// An input has the name of a file that the run writes: the message names it.
-pub fn check(settings: &Settings) -> Result<(), Message> {
+pub fn check(settings: &Settings, first: usize) -> Result<(), Message> {
     inputs(settings)
         .into_iter()
-        .try_for_each(|(option, path)| check_files(settings, option, [path]))
+        .try_for_each(|(option, path)| check_files(settings, first, option, [path]))
 }
 
 /// Refuses a run that would overwrite one of these files, which `option` leads to: stacks of a particle table, references of a list.
@@ -22,6 +25,7 @@ pub fn check(settings: &Settings) -> Result<(), Message> {
 /// As [`check`].
 pub fn check_files<'a>(
     settings: &Settings,
+    first: usize,
     option: &str,
     files: impl IntoIterator<Item = &'a Path>,
 ) -> Result<(), Message> {
@@ -29,14 +33,14 @@ pub fn check_files<'a>(
         return Ok(());
     };
     let root = settings.output_root.rsplit('/').next().unwrap_or_default();
-    let last = start_up::last_iteration(settings);
+    let iterations = first..=start_up::last_iteration(settings);
     let is_written = |input: &Path| {
         let Ok(input) = input.canonicalize() else {
             return false;
         };
         let name = input.file_name().map(|name| name.to_string_lossy());
         input.parent() == Some(folder.as_path())
-            && name.is_some_and(|name| is_output(&name, root, last, settings.auto_refine))
+            && name.is_some_and(|name| is_output(&name, root, &iterations, settings.auto_refine))
     };
     match files.into_iter().find(|file| is_written(file)) {
         None => Ok(()),
@@ -75,8 +79,43 @@ fn inputs(settings: &Settings) -> Vec<(&'static str, &Path)> {
     found
 }
 
-/// Whether a run with this root writes a file of this name: of an iteration up to `last`, or the final files of auto-refine.
-fn is_output(name: &str, root: &str, last: usize, auto_refine: bool) -> bool {
+/// Tells of files that an earlier run with the root of this one has left: they stay beside its own.
+pub fn warn_of_earlier_run(settings: &Settings) -> Option<String> {
+    let root = &settings.output_root;
+    let last = start_up::last_iteration(settings);
+    let there = output_lock::last_iteration_there(root).filter(|&there| there > last)?;
+    Some(format!(
+        "files of iterations up to {there} of an earlier run with --o {root} stay beside those of this run, which ends at \
+         iteration {last} at the latest."
+    ))
+}
+
+/// As [`warn_of_earlier_run`], for a run that goes on with iteration `first`: any files with its root are those of another
+/// run, or of an earlier attempt, and the first iterations of it stay in any case.
+pub fn warn_of_other_run(settings: &Settings, first: usize) -> Option<String> {
+    let root = &settings.output_root;
+    let last = start_up::last_iteration(settings);
+    let there = output_lock::last_iteration_there(root)?;
+    let replaced = match there >= first {
+        true => format!(
+            "those from iteration {first} to {} are replaced, and the ",
+            there.min(last)
+        ),
+        false => "the ".to_owned(),
+    };
+    Some(format!(
+        "there are files of iterations up to {there} of another run, or of an earlier attempt, with --o {root}: {replaced}others \
+         stay beside those of this run. Give another --o if they are of use."
+    ))
+}
+
+/// Whether a run with this root writes a file of this name: of one of its iterations, or the final files of auto-refine.
+fn is_output(
+    name: &str,
+    root: &str,
+    iterations: &RangeInclusive<usize>,
+    auto_refine: bool,
+) -> bool {
     let Some(rest) = name.strip_prefix(root).and_then(|n| n.strip_prefix('_')) else {
         return false;
     };
@@ -95,7 +134,7 @@ fn is_output(name: &str, root: &str, last: usize, auto_refine: bool) -> bool {
     ];
     match iteration {
         _ if rest == "rejected.star" => true,
-        Some(iteration) => iteration <= last,
+        Some(iteration) => iterations.contains(&iteration),
         None => auto_refine && finals.iter().any(|begin| rest.starts_with(begin)),
     }
 }
@@ -106,15 +145,17 @@ mod tests {
 
     #[test]
     fn names_of_a_run_are_known() {
-        let is = |name: &str| is_output(name, "run", 25, false);
+        let is = |name: &str| is_output(name, "run", &(0..=25), false);
         assert!(is("run_it025_data.star") && is("run_it001_class001.mrc"));
         assert!(!is("run_it026_data.star"), "a later iteration");
         assert!(!is("run_ct10_it011_data.star"), "a continuation");
         assert!(!is("run2_it001_data.star") && !is("run_itself.star"));
         assert!(!is("run_data.star"));
         assert!(is("run_rejected.star"), "images left out");
-        assert!(is_output("run_data.star", "run", 25, true));
-        assert!(is_output("run_half1_class001_unfil.mrc", "run", 25, true));
-        assert!(!is_output("run_mask.mrc", "run", 25, true));
+        let is = |name: &str| is_output(name, "run", &(11..=25), true);
+        assert!(is("run_data.star") && is("run_half1_class001_unfil.mrc"));
+        assert!(!is("run_mask.mrc"));
+        assert!(is("run_it011_half1_class001.mrc"));
+        assert!(!is("run_it010_data.star"), "continued after iteration 10");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::errors::{Code, Message};
 use std::ffi::CString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +55,22 @@ impl Pipeline {
     }
 
     /// Remove marker files of an earlier run, so that they are not taken for this one's.
-    pub fn start(&self) {
+    ///
+    /// # Errors
+    /// No marker could be left at the end: said before hours of work, not after them.
+    pub fn start(&self) -> Result<(), Message> {
         for ending in Ending::ALL {
             if let Some(path) = self.path(ending.file_name()) {
                 // Most often there is none.
                 let _ = std::fs::remove_file(path);
             }
         }
+        let Some(probe) = self.path(&format!(".relion_refine_{}.tmp", std::process::id())) else {
+            return Ok(());
+        };
+        std::fs::write(&probe, b"writable?")
+            .and_then(|()| std::fs::remove_file(&probe))
+            .map_err(|error| self.cannot_write(&error))
     }
 
     /// Whether the scheduler has asked the run to stop.
@@ -89,22 +98,23 @@ impl Pipeline {
         let Some(path) = self.path(ending.file_name()) else {
             return Ok(());
         };
-        std::fs::write(&path, b"").map_err(|error| cannot_write(&path, &error))
+        std::fs::write(&path, b"").map_err(|error| self.cannot_write(&error))
     }
-}
 
-fn cannot_write(path: &Path, error: &std::io::Error) -> Message {
-    Code::CANNOT_WRITE.says(format!(
-        "cannot write {} for --pipeline_control: {error}; does its folder exist, and has the disk room?",
-        path.display()
-    ))
+    fn cannot_write(&self, error: &std::io::Error) -> Message {
+        Code::CANNOT_WRITE.says(format!(
+            "cannot write the marker files {}RELION_JOB_EXIT_... (--pipeline_control): {error}; does the folder exist, and has the \
+             disk room? The value of the option is a job folder with its slash.",
+            self.prefix.as_deref().unwrap_or_default()
+        ))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(folder: &Path) -> Vec<String> {
+    fn names(folder: &std::path::Path) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -118,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pipeline = Pipeline::new(Some(format!("{}/", folder.path().display())));
         for ending in [Ending::Success, Ending::Failure, Ending::Aborted] {
-            pipeline.start();
+            pipeline.start().unwrap();
             pipeline.finish(ending).unwrap();
             assert_eq!(names(folder.path()), [ending.file_name()]);
         }
@@ -145,10 +155,9 @@ mod tests {
         let pipeline = Pipeline::new(Some("/nonexistent/job001/".into()));
         let message = pipeline.finish(Ending::Failure).unwrap_err();
         assert!(
-            message
-                .text
-                .contains("/nonexistent/job001/RELION_JOB_EXIT_FAILURE"),
+            message.text.contains("/nonexistent/job001/RELION_JOB_EXIT"),
             "{message}"
         );
+        assert_eq!(pipeline.start().unwrap_err(), message);
     }
 }

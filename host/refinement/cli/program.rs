@@ -6,7 +6,7 @@ use crate::dataset::scratch;
 use crate::errors::{Code, Coded, Message, Panicked, catch_panics, tell};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::options::{CommandLine, OptionsError, Request};
-use crate::refinement::checkpoint::output_lock::{self, OutputLock};
+use crate::refinement::checkpoint::output_lock::OutputLock;
 use crate::refinement::checkpoint::overwritten;
 use crate::refinement::checkpoint::resume;
 use crate::refinement::cli::console::{self, Console};
@@ -23,7 +23,7 @@ use crate::refinement::run;
 use crate::refinement::settings::Settings;
 use crate::refinement::settings::lengths;
 use crate::refinement::settings::not_repeated::{command_lines, not_repeated};
-use crate::refinement::start_up;
+use crate::refinement::start_up::input_checks::warn_all;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -73,12 +73,14 @@ fn run_on(arguments: Vec<OsString>) -> ExitCode {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let pipeline = Pipeline::new(pipeline_prefix(&words));
+    let report = fault_report(&pipeline);
+    // Before anything else: a batch system may end a job as soon as it has begun.
+    let listening = listen_for_signals(&pipeline, &report);
     allocator::mind_address_space();
     if let Some(marker) = pipeline.failure_marker() {
         allocator::leave_when_full(marker);
     }
     exit_mark::leave_unless_over(&pipeline);
-    let report = fault_report(&pipeline);
     let failed = |error: &Message| {
         report(error);
         ExitCode::from(Ending::Failure.exit_status())
@@ -92,7 +94,7 @@ fn run_on(arguments: Vec<OsString>) -> ExitCode {
     if let Err(error) = open_files::prepare() {
         return failed(&error);
     }
-    let listener = match listen_for_signals(&pipeline, &report) {
+    let listener = match listening {
         Ok(listener) => listener,
         Err(error) => return failed(&error),
     };
@@ -144,16 +146,24 @@ fn say_goodbye(
         true => pipeline.finish(ending),
         false => Ok(()),
     };
+    let mut said = None;
     match result {
         Ok(()) => {}
         Err(error @ ProgramError::Run(RunError::Aborted)) => {
             let line = Message::of(&error).line();
             let _ = writeln!(io::stdout(), " {line}\n exiting with an abort ...");
         }
-        Err(error) => print_failure(&Message::of(&error)),
+        Err(error) => {
+            let message = Message::of(&error);
+            print_failure(&message);
+            said = Some(message);
+        }
     }
     if let Err(message) = marked {
-        tell(&message.printed());
+        // That markers cannot be left is what ended a run that did not begin.
+        if said.as_ref() != Some(&message) {
+            tell(&message.printed());
+        }
         return ExitCode::from(Ending::Failure.exit_status());
     }
     ExitCode::from(ending.exit_status())
@@ -219,8 +229,12 @@ fn start(
     }
     *started = true;
     launcher::refuse_strangers(ranks)?;
+    let begun = match leads {
+        true => pipeline.start().map_err(RunError::from),
+        false => Ok(()),
+    };
+    agree(ranks, begun)?;
     if leads {
-        pipeline.start();
         for warning in line.warnings() {
             tell(&format!("WARNING: {warning}"));
         }
@@ -244,24 +258,19 @@ fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
         for text in resumed.notices.iter().chain(&changes) {
             console.say(&format!(" {text}"));
         }
-        for text in &resumed.warnings {
-            console.warn(&format!(" + WARNING: {text}"));
-        }
+        warn_all(&console, &resumed.warnings);
+        let first = resumed.state.iteration + 1;
+        let other_run = overwritten::warn_of_other_run(&resumed.settings, first);
+        warn_all(&console, other_run.as_slice());
         return Ok(run::resume(resumed, &mut workers)?);
     }
     let settings = agree(ranks, fresh(line))?;
     let console = Console::new(settings.verbosity, ranks.leads());
     let _lock = agree(ranks, lock(&settings, ranks))?;
-    if let Some(iteration) =
-        output_lock::later_iterations(&settings.output_root, start_up::last_iteration(&settings))
-    {
-        console.warn(&format!(
-            " + WARNING: files of iterations up to {iteration} of an earlier run with --o {} stay beside those of this run, \
-             which ends at iteration {} at the latest.",
-            settings.output_root,
-            start_up::last_iteration(&settings)
-        ));
-    }
+    warn_all(
+        &console,
+        overwritten::warn_of_earlier_run(&settings).as_slice(),
+    );
     let mut workers = workers(&settings, ranks, &console)?;
     Ok(run::run(settings, &mut workers)?)
 }
@@ -288,7 +297,7 @@ fn lock(settings: &Settings, ranks: &Ranks) -> Result<Option<OutputLock>, RunErr
 fn fresh(line: &CommandLine) -> Result<Settings, ProgramError> {
     let settings = Settings::from_command_line(line)?;
     settings.check_output_folder()?;
-    overwritten::check(&settings).map_err(RunError::from)?;
+    overwritten::check(&settings, 0).map_err(RunError::from)?;
     for name in settings.symmetry.split(',') {
         PointGroup::parse(name)?;
     }
@@ -312,6 +321,7 @@ fn continued(
     }
     resumed.apply_settings()?;
     resumed.settings.check_output_folder()?;
+    overwritten::check(&resumed.settings, resumed.state.iteration + 1).map_err(RunError::from)?;
     Ok((resumed, changes))
 }
 

@@ -11,6 +11,8 @@ use std::path::Path;
 const LEAST_BATCH: f64 = 4.0;
 /// Bytes of a squared difference.
 const DIFFERENCE: f64 = 4.0;
+/// Significant samples of an image, all of whose children the second pass holds at once, at the least: most images have more.
+const FEWEST_SIGNIFICANT: f64 = 30.0;
 
 /// Bytes of host memory, as real numbers so that absurd options do not overflow.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,6 +57,8 @@ impl HostPlan {
             volumes_on_host,
             samples(&job.sampling, model.classes.len(), global),
         );
+        let second_pass = FEWEST_SIGNIFICANT * DIFFERENCE * children(job);
+        plan.differences = plan.differences.max(second_pass);
         if job.gradient.is_some() {
             // Sums of the other pseudo-half, and moments.
             plan.volumes += model.classes.len() as f64 * shape.voxels() as f64 * (24.0 + 40.0);
@@ -79,7 +83,7 @@ impl HostPlan {
         };
         Err(Code::OUT_OF_MEMORY.says(format!(
             "this run needs {} GiB of host memory ({self}), and {} GiB are free. Use fewer classes (--K), a coarser search \
-             (--healpix_order, --psi_step, --offset_range, --offset_step), a smaller box, less padding (--pad), or a machine \
+             (--healpix_order, --psi_step, --offset_range, --offset_step, --oversampling), a smaller box, less padding (--pad), or a machine \
              with more memory.",
             gib(self.total()),
             gib(free as f64)
@@ -117,6 +121,16 @@ pub(crate) fn samples(sampling: &Sampling, classes: usize, global: bool) -> f64 
     }
     let orientations = sampling.directions.len() as f64 * sampling.n_psi() as f64;
     orientations * sampling.translations.len() as f64 * classes as f64
+}
+
+/// Returns the samples of the second pass that come of a significant one of the first.
+pub(crate) fn children(job: &Job) -> f64 {
+    let (sampling, oversampling) = (&job.sampling, job.expectation.oversampling);
+    let orientations = match job.skips_orientations() {
+        true => 1,
+        false => sampling.orientation_children(oversampling),
+    };
+    orientations as f64 * sampling.translation_children(oversampling) as f64
 }
 
 /// Bytes that this process, one of `ranks` on the machine, may still take.

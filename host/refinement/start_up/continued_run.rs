@@ -6,6 +6,7 @@ use super::solvent_masks::Solvent;
 use super::{Beginning, disable_scale_of_one_group, half_sets, open_images};
 use crate::comm::Ranks;
 use crate::geometry::random::CRandom;
+use crate::refinement::checkpoint::overwritten;
 use crate::refinement::checkpoint::resume;
 use crate::refinement::cli::console::Console;
 use crate::refinement::error::RunError;
@@ -46,6 +47,13 @@ pub fn resumed(
     let diameter = lengths::particle_diameter(&settings, box_size, pixel_size, console)?;
     disable_scale_of_one_group(&mut settings, &particles, console);
     let images = open_images(&particles, settings.preread_images, ranks)?;
+    let first = state.iteration + 1;
+    overwritten::check_files(
+        &settings,
+        first,
+        "a stack of the particles",
+        images.stacks(),
+    )?;
     let (solvent, warnings) = Solvent::read(
         &mut settings,
         &models[0].classes[0].map,

@@ -160,6 +160,10 @@ fn outliers(
             .collect::<Result<_, RunError>>()?;
         powers.extend(of_chunk);
     }
+    if let Some(fault) = power::impossible_scale(&powers) {
+        let message = Code::BAD_IMAGE.says(fault);
+        return Err(message.about(set.source().display()).into());
+    }
     let mut found = Vec::new();
     for group in 0..set.optics.len() {
         let (particles, powers): (Vec<usize>, Vec<f64>) = used

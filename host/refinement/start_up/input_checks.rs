@@ -232,10 +232,7 @@ pub(crate) fn check_ctf(
     set: &ParticleSet,
     console: &Console,
 ) -> Result<(), RunError> {
-    warn_all(console, &plausible::check_magnification(set)?);
-    if settings.ctf {
-        warn_all(console, &plausible::check(set)?);
-    }
+    warn_all(console, &plausible::check_all(set, settings.ctf)?);
     Ok(())
 }
 

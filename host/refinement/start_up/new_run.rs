@@ -106,7 +106,7 @@ fn open(mut input: Input, seed: u32, ranks: &Ranks, console: &Console) -> Result
         warn_all(console, &half_sets::warnings(particles, &same_image));
     }
     let images = open_images(particles, settings.preread_images, ranks)?;
-    overwritten::check_files(settings, "a stack of --i", images.stacks())?;
+    overwritten::check_files(settings, 0, "a stack of --i", images.stacks())?;
     Ok(Opened { input, images })
 }
 

@@ -106,7 +106,7 @@ pub fn read(
         .iter()
         .map(|file| ImageName::parse(&file.to_string_lossy()));
     let named: Vec<PathBuf> = names.map(|name| PathBuf::from(name.path)).collect();
-    overwritten::check_files(settings, "--ref", named.iter().map(PathBuf::as_path))?;
+    overwritten::check_files(settings, 0, "--ref", named.iter().map(PathBuf::as_path))?;
     let classes = if is_list { files.len() } else { classes };
     room.holds_classes(classes)?;
     let mut warnings = Vec::new();
@@ -230,7 +230,7 @@ fn read_map(
         )).into());
     };
     let map = map.data.mapv(f64::from);
-    map_checks::contrast(path, &map)?;
+    map_checks::contrast(path, &map, map_checks::OTHER_REFERENCE)?;
     map_checks::grey_scale(path, &map, "reference", map_checks::GREYS)?;
     warnings.extend(map_checks::centre(path, "reference", &map));
     Ok((map, own))

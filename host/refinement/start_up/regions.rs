@@ -110,7 +110,7 @@ fn unwanted_map(
     )?;
     let map = file.data.mapv(f64::from);
     map_checks::grey_scale(path, &map, "map", map_checks::GREYS)?;
-    match map_checks::contrast(path, &map) {
+    match map_checks::contrast(path, &map, map_checks::OTHER_REFERENCE) {
         Ok(()) => Ok(map),
         Err(_) => Err(Code::MAP_VALUES
             .says(format!(

@@ -31,6 +31,7 @@ pub fn copy(
     let rule = ScratchRule {
         keep_free: (settings.keep_free_scratch.max(0.0) * f64::from(1 << 30)) as u64,
         only_reuse: settings.reuse_scratch,
+        compare: true,
     };
     if !rule.only_reuse {
         console.say(&format!(
@@ -41,8 +42,13 @@ pub fn copy(
     // The ranks of a machine take turns with the stacks.
     let (place, of) = ranks.place_on_host();
     let mut steps = |step: Step| -> Result<(), RunError> {
-        if let Step::WaitingFor(path, holder) = step {
-            console.warn(&waiting_text(path, holder));
+        match step {
+            Step::WaitingFor(path, holder) => console.warn(&waiting_text(path, holder)),
+            Step::Changed(copy) => console.warn(&format!(
+                " + WARNING: {} is not as it was made: it was written to since, or the disk is failing. The copy is not used.",
+                copy.display()
+            )),
+            Step::Part | Step::Waiting => {}
         }
         stop.check()
     };
@@ -64,6 +70,8 @@ pub fn copy(
     let mut scratch = agree(ranks, copied)?;
     let reuse = ScratchRule {
         only_reuse: true,
+        // One rank of the machine has done so.
+        compare: false,
         ..rule
     };
     let stacks = images.stacks().count();
@@ -73,8 +81,12 @@ pub fn copy(
     for host in ranks.hosts() {
         let missing = on_all[host.ranks[0]];
         if missing > 0.0 {
+            let why = match rule.only_reuse {
+                true => "no copies to use again",
+                false => "scratch space full",
+            };
             console.warn(&format!(
-                " + WARNING: scratch space full on {}: the images of {missing} of {stacks} stacks will be read from where \
+                " + WARNING: {why} on {}: the images of {missing} of {stacks} stacks will be read from where \
                  they are.",
                 host.name
             ));

@@ -1,6 +1,7 @@
 //! Poses that a run starts from must be in the particle file: taken as 0, they would give a wrong result without a word.
 
 use crate::dataset::ParticleSet;
+use crate::dataset::particle_checks::orientations_in_radians;
 use crate::errors::{Code, Message};
 use crate::geometry::sampling::Sampling;
 use crate::refinement::settings::Settings;
@@ -135,6 +136,7 @@ pub fn check(
             set.source().display()
         ));
     }
+    warnings.extend(orientations_in_radians(set).filter(|_| !sampling.in_plane));
     if settings.skip_align && !set.has_column("rlnOriginXAngst") {
         warnings.push(format!(
             "--skip_align keeps the shifts of the file, but {} has no columns rlnOriginXAngst and rlnOriginYAngst: all \

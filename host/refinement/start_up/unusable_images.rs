@@ -88,18 +88,12 @@ pub fn judge_power(
         return None;
     }
     let powers = powers_of_all_ranks(ranks, &images.powers());
-    let read = powers.len();
-    let unusable = Vec::new();
-    let outliers = examine::with_outliers(set, Examined { unusable, powers });
-    let first = outliers.first()?;
-    Some(format!(
-        "images of which the power is out of proportion: {} of the {read} that have been read. The first is that of {}: {}. They \
-         spoil noise, weights and maps of all particles: remove them, or start again and have all such images of the set \
+    examine::power_warning(
+        set,
+        powers,
+        "They spoil noise, weights and maps of all particles: remove them, or start again and have all such images of the set \
          left out and listed (--reject_limit 1 allows 1 %).",
-        outliers.len(),
-        set.describe(first.particle),
-        first.reason
-    ))
+    )
 }
 
 /// True when the power of every image was judged before the first iteration.

@@ -3,3 +3,4 @@
 pub(crate) mod at_end;
 pub(crate) mod contrast;
 pub(crate) mod mismatch;
+pub(crate) mod search_size;

@@ -8,11 +8,11 @@ mod self_rotations;
 
 pub use choice::Choice;
 
-use super::density::read_density;
+use super::density::{other_pixel_size, read_density};
 use super::rotation::{search, turner::Turner};
 use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::mrc::{MrcError, write_map};
-use crate::formats::replace::check_output;
+use crate::formats::replace::check_map_output;
 use crate::formats::star::StarError;
 use crate::fourier::shells::ceil;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
@@ -111,6 +111,8 @@ struct Loaded {
     map: Array3<f64>,
     pixel_size: f64,
     shift: Option<[f64; 3]>,
+    /// About its pixel size, for the user.
+    warning: Option<String>,
 }
 
 /// Aligns a map with the symmetry axes of a point group and writes it.
@@ -124,7 +126,7 @@ pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
     let is_c1 = group.order() == 1;
     let candidates = choice::candidates(&settings.input, settings.choice, is_c1)?;
     for candidate in &candidates {
-        check_output(&[&candidate.path, &settings.input], &settings.output)?;
+        check_map_output(&[&candidate.path, &settings.input], &settings.output)?;
     }
     if is_c1 {
         let candidate = &candidates[0];
@@ -134,7 +136,7 @@ pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
             map: candidate.path.clone(),
             class: candidate.class,
             turn: None,
-            warnings: Vec::new(),
+            warnings: loaded.warning.into_iter().collect(),
         });
     }
     let mut best: Option<(&Candidate, Loaded, Turn)> = None;
@@ -154,6 +156,7 @@ pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
     }
     write(settings, &turner.turned(&matrices), loaded.pixel_size)?;
     let warnings = [
+        loaded.warning,
         beyond_nyquist(settings, loaded.pixel_size),
         little_symmetry(settings, turn.broken),
     ];
@@ -240,6 +243,8 @@ fn load(
             .about(candidate.path.display())
             .into());
     };
+    let given = settings.pixel_size;
+    let warning = given.and_then(|given| other_pixel_size(&candidate.path, &read, given));
     let map = read.data.mapv(f64::from);
     let shift = match centred {
         true => centre_of_mass(&map),
@@ -252,6 +257,7 @@ fn load(
         },
         pixel_size,
         shift: shift.map(|s| s.map(|v| v * pixel_size)),
+        warning,
     })
 }
 

@@ -7,11 +7,11 @@ pub(super) use steps::{extend, soften};
 
 pub use steps::Logic;
 
-use super::density::read_cube;
+use super::density::{other_pixel_size, read_cube};
 use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::{Map, MrcError, write_map};
-use crate::formats::replace::check_output;
+use crate::formats::replace::check_map_output;
 use crate::fourier::masks::low_pass;
 use crate::fourier::shells::round;
 use crate::model::map_checks;
@@ -97,10 +97,10 @@ pub fn run(settings: &MaskSettings) -> Result<Made, MaskError> {
         Origin::Map { map, second, .. } => {
             let second = second.as_ref().map(|(_, map)| map.as_path());
             let inputs: Vec<&Path> = second.into_iter().chain([map.as_path()]).collect();
-            check_output(&inputs, &settings.output)?;
+            check_map_output(&inputs, &settings.output)?;
         }
         Origin::Shell { box_size, .. } => {
-            check_output(&[], &settings.output)?;
+            check_map_output(&[], &settings.output)?;
             map_checks::fits([*box_size; 3])?;
         }
     }
@@ -128,10 +128,15 @@ pub fn run(settings: &MaskSettings) -> Result<Made, MaskError> {
     if !mask.iter().any(|v| *v > 0.0) {
         return Err(Code::MAP_VALUES.says(empty(settings)).into());
     }
-    if mask.iter().all(|v| *v == 1.0) {
+    let lowest = mask.iter().copied().fold(1.0, f64::min);
+    if lowest == 1.0 {
         warnings.push(
             "the mask is 1 everywhere, so it masks nothing; is the threshold too low?".into(),
         );
+    } else if lowest > 0.5 {
+        warnings.push(format!(
+            "the mask is nowhere below {lowest:.2}, so it masks next to nothing; is its soft edge (--width_soft_edge) too wide?"
+        ));
     }
     write_map(&settings.output, mask.mapv(|v| v as f32).view(), pixel_size)?;
     Ok(Made { mask, warnings })
@@ -231,6 +236,7 @@ fn pixel_size(
     warnings: &mut Vec<String>,
 ) -> Result<f64, MaskError> {
     if let Some(given) = settings.pixel_size {
+        warnings.extend(other_pixel_size(path, map, given));
         return Ok(given);
     }
     let found = map.pixel_size.ok_or_else(|| {

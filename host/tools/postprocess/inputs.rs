@@ -4,7 +4,7 @@ use super::{PostprocessError, PostprocessSettings, with};
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::Map;
-use crate::formats::replace::check_output;
+use crate::formats::replace::{Content, check_map_output, check_output, check_place};
 use crate::tools::density;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
@@ -72,7 +72,13 @@ impl Inputs {
         files.extend(settings.mask.as_deref());
         files.extend(settings.mtf.as_deref());
         for suffix in suffixes {
-            check_output(&files, &with(&settings.output, suffix))?;
+            let output = with(&settings.output, suffix);
+            if suffix.ends_with(".mrc") {
+                check_map_output(&files, &output)?;
+            } else {
+                check_output(&files, &output)?;
+                check_place(&output, Content::Table)?;
+            }
         }
         Ok(())
     }
@@ -99,6 +105,7 @@ fn pixel_size(
     warnings: &mut Vec<String>,
 ) -> Result<f64, PostprocessError> {
     if let Some(given) = settings.pixel_size {
+        warnings.extend(density::other_pixel_size(&settings.half1, map, given));
         return Ok(given);
     }
     let found = map.pixel_size.ok_or_else(|| {

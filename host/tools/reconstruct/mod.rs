@@ -6,11 +6,12 @@ mod slices;
 pub use ewald::EwaldSettings;
 
 use crate::comm::memory;
+use crate::dataset::examine;
 use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
 use crate::errors::{Code, Coded, Message, wrapping_error};
 use crate::expectation::cpu::{SumSlice, insert_slices};
 use crate::formats::mrc::{MrcError, write_map};
-use crate::formats::replace::check_output;
+use crate::formats::replace::check_map_output;
 use crate::formats::star::{Document, StarError, Table};
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::{Dimensions, VolumeShape};
@@ -19,7 +20,7 @@ use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::maximization::reconstruct::{reconstruct, weighted_by_fsc};
 use crate::maximization::symmetrise::symmetrise;
 use crate::maximization::{MaximizationError, MaximizationOptions};
-use crate::optics::CtfFlags;
+use crate::optics::{CtfFlags, plausible};
 use ndarray::Array3;
 use rayon::prelude::*;
 use slices::GroupSlices;
@@ -116,28 +117,32 @@ pub fn run(
     settings.check()?;
     let mut inputs = vec![settings.input.as_path()];
     inputs.extend(settings.fsc.as_deref());
-    check_output(&inputs, &settings.output)?;
+    check_map_output(&inputs, &settings.output)?;
     let group = PointGroup::parse(&settings.symmetry)?;
     let set = read_particles(settings)?;
+    let mut oddities = set.require_poses("a reconstruction")?;
     let chosen = chosen(settings, &set)?;
     let pixel_size = settings.pixel_size.unwrap_or(set.optics[0].pixel_size);
     let box_size = settings.box_size.unwrap_or_else(|| {
         let first = &set.particles[chosen[0]];
         set.optics[first.optics_group].box_size
     });
-    let r_max = settings.resolution.map_or(box_size / 2, |resolution| {
-        let shell = ceil(box_size as f64 * pixel_size / resolution).max(1);
-        (shell as usize).min(box_size / 2)
-    });
+    let of_images = set.optics[0].pixel_size;
+    oddities.extend(other_pixels(pixel_size, of_images));
+    let r_max = settings.largest_shell(box_size, pixel_size, &mut oddities)?;
     let shape = VolumeShape::new(Dimensions::Three, box_size, settings.padding, 2 * r_max);
     check_memory(&shape)?;
     let fsc = match &settings.fsc {
         Some(path) => Some(read_fsc(path, box_size)?),
         None => None,
     };
+    oddities.extend(plausible::check_all(
+        &set,
+        settings.correction != Correction::None,
+    )?);
     let images = ImageStore::open(&set, false)?;
     let stacks: Vec<&Path> = images.stacks().collect();
-    check_output(&stacks, &settings.output)?;
+    check_map_output(&stacks, &settings.output)?;
     let source = Source {
         set: &set,
         images: &images,
@@ -157,13 +162,24 @@ pub fn run(
     symmetrise(&mut sums, group.operators());
     let map = to_map(sums, fsc.as_deref(), settings)?;
     write_map(&settings.output, map.mapv(|v| v as f32).view(), pixel_size)?;
-    let warnings = set.warnings.iter().chain(images.warnings());
+    let power = examine::power_warning(
+        &set,
+        images.powers(),
+        "The map may show little else: remove them, and reconstruct again.",
+    );
+    let warnings = [
+        &set.warnings,
+        &oddities,
+        images.warnings(),
+        power.as_slice(),
+    ];
     Ok(Reconstructed {
         particles: chosen.len(),
         box_size,
         pixel_size,
-        resolution: box_size as f64 * pixel_size / r_max as f64,
-        warnings: warnings.cloned().collect(),
+        // Finer voxels show no more than the images do.
+        resolution: (box_size as f64 * pixel_size / r_max as f64).max(2.0 * of_images),
+        warnings: warnings.concat(),
     })
 }
 
@@ -201,6 +217,45 @@ impl ReconstructSettings {
     }
 }
 
+impl ReconstructSettings {
+    /// Returns the last shell of the map, in a box of so many voxels (of Å), and adds a warning where `--maxres` asks for more.
+    fn largest_shell(
+        &self,
+        box_size: usize,
+        pixel_size: f64,
+        oddities: &mut Vec<String>,
+    ) -> Result<usize, Message> {
+        let Some(resolution) = self.resolution else {
+            return Ok(box_size / 2);
+        };
+        let (extent, nyquist) = (box_size as f64 * pixel_size, 2.0 * pixel_size);
+        if resolution > extent {
+            return Err(Code::BAD_VALUE.says(format!(
+                "--maxres {resolution} is beyond the width of the box ({extent:.1} Å), so that nothing would be left of the map. It is in \
+                 Å, as 10: give a smaller number."
+            )));
+        }
+        if resolution < 0.999 * nyquist {
+            oddities.push(format!(
+                "--maxres {resolution} Å is beyond the limit of the pixels of the map ({nyquist:.2} Å), which is taken"
+            ));
+        }
+        let shell = ceil(extent / resolution).max(1);
+        Ok((shell as usize).min(box_size / 2))
+    }
+}
+
+/// Voxels of a map that are finer or coarser than the pixels of the images by more than this factor are hardly meant.
+const USUAL_RESAMPLING: f64 = 4.0;
+
+/// Returns a warning about a map with other pixels (Å) than the images have.
+fn other_pixels(of_map: f64, of_images: f64) -> Option<String> {
+    let factor = (of_map / of_images).max(of_images / of_map);
+    (factor > USUAL_RESAMPLING).then(|| {
+        format!("the voxels of the map have {of_map} Å (--angpix), but the pixels of the images {of_images} Å: is that meant?")
+    })
+}
+
 /// Reads the particles. The pixel size of the map is that of the images only where their file does not tell theirs.
 fn read_particles(settings: &ReconstructSettings) -> Result<ParticleSet, DatasetError> {
     let read = |pixel_size| {
@@ -220,7 +275,6 @@ fn read_particles(settings: &ReconstructSettings) -> Result<ParticleSet, Dataset
 
 /// Returns the particles of the half-set and class that are asked for.
 fn chosen(settings: &ReconstructSettings, set: &ParticleSet) -> Result<Vec<usize>, Message> {
-    set.require_poses("a reconstruction")?;
     if settings.half.is_some() {
         set.require("--subset", "rlnRandomSubset", Code::STAR_CONTENT)?;
     }

@@ -185,8 +185,8 @@ struct Microscope {
 /// Voltage and box are so low that small images show the curvature.
 const SMALL: Microscope = Microscope {
     box_size: BOX,
-    pixel_size: 2.0,
-    kilovolts: 0.4,
+    pixel_size: 1.6,
+    kilovolts: 1.0,
     defocus: [800.0, 1700.0],
 };
 

@@ -105,7 +105,9 @@ pub fn write(wanted: Wanted, refresh: Option<u64>) -> Result<Written, ReportErro
     let text = page::html(&run, state, now, refresh)?;
     check_kind(&path, Content::Page)
         .map_err(|e| Message::unwritten("the page", &e).about(path.display()))?;
-    replace_file(&path, |out| std::io::Write::write_all(out, text.as_bytes()))?;
+    replace_file(&path, Content::Page, |out| {
+        std::io::Write::write_all(out, text.as_bytes())
+    })?;
     Ok(Written {
         page: path,
         iterations: run.sets.len(),

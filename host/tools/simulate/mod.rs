@@ -4,6 +4,7 @@
 //! threads, and a longer set begins with the shorter one.
 
 mod content;
+mod existing;
 pub mod micrograph;
 pub mod phantom;
 mod preset;
@@ -12,6 +13,7 @@ mod tables;
 mod truth;
 
 pub use content::Content;
+pub use existing::check_free;
 pub use preset::Preset;
 pub use tables::VIEW;
 pub use truth::truth_map;

@@ -7,11 +7,14 @@ mod revert;
 pub use revert::revert;
 
 use super::density::read_mask;
+use crate::dataset::examine;
+use crate::dataset::particle_checks::norm_fault;
 use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
 use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::mrc::{MrcError, StackMode, StackWriter};
 use crate::formats::replace::check_output;
 use crate::formats::star::{Document, StarError, Value};
+use crate::optics::plausible;
 use finished_run::FinishedRun;
 use image::{GroupSubtraction, Signal, Subtracted, Wanted};
 use ndarray::Array3;
@@ -67,6 +70,17 @@ pub struct SubtractSettings {
     pub half_precision: bool,
 }
 
+impl SubtractSettings {
+    /// Returns a warning about a new box that is odd.
+    fn odd_box(&self) -> Option<String> {
+        let odd = self.new_box.filter(|n| n % 2 != 0)?;
+        Some(format!(
+            "--new_box {odd} is odd, and boxes are even: the new images have {} pixels a side.",
+            odd - 1
+        ))
+    }
+}
+
 /// Results of a subtraction.
 #[derive(Debug, Clone)]
 pub struct SubtractedParticles {
@@ -101,13 +115,16 @@ pub fn run(
         // Boxes are even.
         new_box: settings.new_box.map(|n| n - n % 2),
     };
+    warnings.extend(settings.odd_box());
     let data = settings.data.as_ref().unwrap_or(&run.data);
     let options = ReadOptions {
         pixel_size: None,
         need_ctf: run.ctf,
     };
     let set = ParticleSet::read(data, &options)?;
-    set.require_poses("a subtraction")?;
+    warnings.extend(set.require_poses("a subtraction")?);
+    check_norms(&set, &run)?;
+    warnings.extend(plausible::check_all(&set, run.ctf)?);
     let images = ImageStore::open(&set, false)?;
     warnings.extend(set.warnings.iter().chain(images.warnings()).cloned());
     let signal = Signal::new(&run, mask.as_ref());
@@ -168,11 +185,27 @@ pub fn run(
         stack.finish()?;
     }
     let star = made.write(wanted)?;
+    warnings.extend(examine::power_warning(
+        &set,
+        images.powers(),
+        "Remove them before these particles are refined.",
+    ));
     Ok(SubtractedParticles {
         star,
         particles: set.particles.len(),
         centre: wanted.centre,
         warnings,
+    })
+}
+
+/// Refuses particles whose images would be divided by an absurd number.
+fn check_norms(set: &ParticleSet, run: &FinishedRun) -> Result<(), Message> {
+    // One of 0 or less stands for none.
+    let mut divided = set.particles.iter().filter(|p| run.norm && p.norm > 0.0);
+    let fault = divided.find_map(|p| Some((p.id, norm_fault(p.norm)?)));
+    fault.map_or(Ok(()), |(index, fault)| {
+        let message = Code::PARTICLE_VALUE.says(fault);
+        Err(message.about(set.describe(index)))
     })
 }
 

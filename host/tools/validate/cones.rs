@@ -183,7 +183,8 @@ fn resolutions(sums: &[[f64; 4]], inputs: &Inputs) -> [f64; 2] {
             false => 1.0,
         };
         let curve: Vec<f64> = cone.iter().map(fsc).collect();
-        crossing(&curve, THRESHOLD, n, inputs.pixel_size)
+        let extent = n as f64 * inputs.pixel_size;
+        crossing(&curve, THRESHOLD, n, inputs.pixel_size).min(extent)
     };
     at_percentiles(sums.chunks(n / 2 + 1).map(of_cone).collect())
 }

@@ -10,6 +10,7 @@ use clap::Args;
 use gerelion::device::ceilings::Ceilings;
 use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::formats::star::Document;
+use gerelion::options::Range;
 use gerelion::tools::{compare::aligned, fsc::compare_files, moment, simulate};
 use row::Row;
 use std::path::{Path, PathBuf};
@@ -17,19 +18,19 @@ use std::time::SystemTime;
 
 /// Options of `gerelion bench`.
 #[derive(Args)]
-#[command(rename_all = "snake_case")]
+#[command(rename_all = "snake_case", allow_negative_numbers = true)]
 pub struct Arguments {
     /// Data set to simulate; its point group and mask diameter are used for the job
     #[arg(long, default_value = "trpv1", conflicts_with = "i")]
     preset: PresetName,
     /// Number of images to simulate
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 5000, value_parser = Range::between(1.0, 1e7).whole::<usize>("images"))]
     n: usize,
     /// Simulate as if binned to this box (pixels): same extent, noise averaged
-    #[arg(long = "box", value_name = "PIXELS")]
+    #[arg(long = "box", value_name = "PIXELS", value_parser = Range::between(8.0, 4096.0).whole::<usize>("pixels"))]
     box_size: Option<usize>,
     /// Signal-to-noise variance of the images in that box (default: that of the preset, binned)
-    #[arg(long, conflicts_with = "i")]
+    #[arg(long, conflicts_with = "i", value_parser = Range::between(0.0, 1e6).real(""))]
     snr: Option<f64>,
     /// A particle file in place of a simulated set
     #[arg(long, value_name = "STAR", requires = "particle_diameter")]
@@ -38,7 +39,7 @@ pub struct Arguments {
     #[arg(long, value_name = "MAP")]
     r#ref: Option<PathBuf>,
     /// Mask diameter, Å
-    #[arg(long)]
+    #[arg(long, value_parser = Range::between(1.0, 100_000.0).real("Å"))]
     particle_diameter: Option<f64>,
     /// Point group
     #[arg(long)]
@@ -53,7 +54,7 @@ pub struct Arguments {
     #[arg(long, value_name = "LIST", num_args = 0..=1, default_missing_value = "")]
     gpu: Option<String>,
     /// Seed of the simulation and of the run
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = Range::between(0.0, 2_147_483_647.0).whole::<u32>(""))]
     seed: u32,
     /// Folder for the simulated set and the output of the run
     #[arg(long = "o", default_value = "bench-run", value_name = "FOLDER")]

@@ -63,7 +63,17 @@ pub fn directions(models: &[Model], grid: &Sampling, path: &Path) -> Result<(), 
 }
 
 /// Columns of an optimiser file, each with the option whose range its number lies in.
-const OF_OPTIONS: [(&str, &str); 5] = [
+const OF_OPTIONS: [(&str, &str); 12] = [
+    ("rlnParticleDiameter", "--particle_diameter"),
+    (
+        "rlnJoinHalvesUntilThisResolution",
+        "--low_resol_join_halves",
+    ),
+    ("rlnHighresLimitExpectation", "--strict_highres_exp"),
+    ("rlnLowresLimitExpectation", "--strict_lowres_exp"),
+    ("rlnMaximumCoarseImageSize", "--coarse_size"),
+    ("rlnMaximumSignificantPoses", "--maxsig"),
+    ("rlnTau2FudgeArg", "--tau2_fudge"),
     ("rlnAdaptiveOversampleOrder", "--oversampling"),
     ("rlnAdaptiveOversampleFraction", "--adaptive_fraction"),
     (
@@ -150,7 +160,10 @@ pub fn class_numbers(set: &ParticleSet, classes: usize) -> Result<(), ResumeErro
 /// Single values and spectra of a model that everything is divided or weighted by.
 pub fn model_values(models: &[Model], paths: &[PathBuf]) -> Result<(), ResumeError> {
     let mut both = models.iter().zip(paths);
-    both.try_for_each(|(model, path)| values_of(model, path))
+    both.try_for_each(|(model, path)| {
+        values_of(model, path)?;
+        something_everywhere(model, path)
+    })
 }
 
 fn values_of(model: &Model, path: &Path) -> Result<(), ResumeError> {
@@ -190,8 +203,15 @@ fn values_of(model: &Model, path: &Path) -> Result<(), ResumeError> {
         ),
         (
             "rlnSigmaOffsetsAngst",
-            single(model.sigma2_offset, &not_negative),
-            "it is a finite number",
+            single(
+                model
+                    .sigma2_offset
+                    .abs()
+                    .sqrt()
+                    .copysign(model.sigma2_offset),
+                &not_negative,
+            ),
+            "it is the width of a prior in Å, at least 0",
         ),
         (
             "rlnGroupScaleCorrection",
@@ -230,15 +250,51 @@ fn values_of(model: &Model, path: &Path) -> Result<(), ResumeError> {
         ),
     ] {
         if let Some(value) = wrong {
-            return Err(Code::RUN_FILES_DIFFER
-                .says(format!(
-                    "{}: {label} is {value}; {must}. Restore the file, or continue from an earlier iteration.",
-                    path.display()
-                ))
-                .into());
+            return Err(impossible(path, label, value, must));
         }
     }
     Ok(())
+}
+
+/// Distributions and noise that are 0 everywhere: no particle would have a weight.
+fn something_everywhere(model: &Model, path: &Path) -> Result<(), ResumeError> {
+    let classes = || model.classes.iter();
+    for (label, nothing, must) in [
+        (
+            "rlnClassDistribution",
+            are_zero(classes().map(|class| class.fraction)),
+            "it is 0 for all classes, but the particles are in some of them",
+        ),
+        (
+            "rlnOrientationDistribution",
+            classes()
+                .filter(|class| class.fraction > 0.0)
+                .any(|class| are_zero(class.direction_prior.iter().copied())),
+            "it is 0 in all directions of a class, but its particles are seen in some of them",
+        ),
+        (
+            "rlnSigma2Noise",
+            are_zero(model.noise.iter().flatten().copied()),
+            "it is 0 in all shells, but images have noise",
+        ),
+    ] {
+        if nothing {
+            return Err(impossible(path, label, 0.0, must));
+        }
+    }
+    Ok(())
+}
+
+fn impossible(path: &Path, label: &str, value: f64, must: &str) -> ResumeError {
+    let text = format!(
+        "{}: {label} is {value}; {must}. Restore the file, or continue from an earlier iteration.",
+        path.display()
+    );
+    Code::RUN_FILES_DIFFER.says(text).into()
+}
+
+fn are_zero(mut values: impl Iterator<Item = f64>) -> bool {
+    values.all(|value| value == 0.0)
 }
 
 /// Returns a warning, where all classes are one map and will not be made different: RELION starts classes from a map with

@@ -118,6 +118,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     settings.symmetry = grid.symmetry.name().to_string();
     if let Some(table) = ours {
         checks::numbers(table, path, checks::OF_STATE)?;
+        gerelion_state::check_particles(table, &particles)?;
         let exact = gerelion_state::read(table, &mut settings, &mut state)?;
         grid = exact_grid(grid, &exact, settings.relaxed_symmetry.as_deref(), path)?;
         order_iteration = exact.order_iteration;

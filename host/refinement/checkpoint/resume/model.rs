@@ -204,7 +204,7 @@ impl ModelFile<'_> {
         };
         let mut class = no_class();
         Classes::read(table, k, &mut class, &mut facts)?;
-        class.map = self.map(&facts.map, notices)?;
+        class.map = self.map(&facts.map, class.fraction > 0.0, notices)?;
         read_spectra(spectra, &mut class)?;
         class.direction_prior = match self.dimensions {
             Dimensions::Two => vec![class_prior(self.document, k, self.path)?],
@@ -217,8 +217,13 @@ impl ModelFile<'_> {
         Ok(class)
     }
 
-    /// Reads the map that a class names.
-    fn map(&self, recorded: &str, notices: &mut Vec<String>) -> Result<Array3<f64>, ResumeError> {
+    /// Reads the map that a class names. That of a class with particles shows something.
+    fn map(
+        &self,
+        recorded: &str,
+        has_particles: bool,
+        notices: &mut Vec<String>,
+    ) -> Result<Array3<f64>, ResumeError> {
         let path = locate(recorded, self.path, "reference", notices)?;
         let box_size = self.box_size;
         let map = read_reference_if(&path, &|size| map_checks::size(size, box_size))?;
@@ -226,6 +231,9 @@ impl ModelFile<'_> {
         map_checks::finite(&path, &map.data, "reference", advice)?;
         let map = map.data.mapv(f64::from);
         map_checks::grey_scale(&path, &map, "reference", map_checks::OWN_GREYS)?;
+        if has_particles {
+            map_checks::contrast(&path, &map, advice)?;
+        }
         if map.dim() != (self.dimensions.sections(box_size), box_size, box_size) {
             return refuse(
                 Code::RUN_FILES_DIFFER,
