@@ -23,7 +23,6 @@ pub fn reconstruct(
     options: &MaximizationOptions,
 ) -> Array3<f64> {
     let radial = Radial::new(&sums);
-    keep_sphere(&mut sums, &radial);
     if let Some(tau2) = tau2.filter(|_| options.regularise) {
         regularise(&mut sums, &radial, tau2, options);
     }
@@ -59,22 +58,6 @@ pub fn weighted_by_fsc(
     Ok(reconstruct(sums, Some(&tau2), 1.0, options))
 }
 
-/// Nothing beyond |v|² ≤ Rp² is used.
-fn keep_sphere(sums: &mut BackProjection, radial: &Radial) {
-    sums.data
-        .par_chunks_mut(radial.plane())
-        .zip(sums.weight.par_chunks_mut(radial.plane()))
-        .enumerate()
-        .for_each(|(z, (data, weight))| {
-            radial.voxels(z).for_each(|(r2, i)| {
-                if r2 > radial.radius2 {
-                    data[i] = Complex64::default();
-                    weight[i] = 0.0;
-                }
-            });
-        });
-}
-
 /// Add the inverse prior variance to the weights (spec 02 §2.1).
 fn regularise(
     sums: &mut BackProjection,
@@ -98,7 +81,8 @@ fn regularise(
         });
 }
 
-/// Divide data by weights that are no lower than a thousandth of the mean of their shell (spec 02 §2.2).
+/// Divides data by weights that are no lower than a thousandth of the mean of their shell (spec 02 §2.2). Nothing is left beyond
+/// |v|² ≤ Rp².
 fn divide(sums: &mut BackProjection, radial: &Radial) {
     let bins = sums.shape.r_max.max(1);
     let table: Vec<u32> = (0..=radial.radius2)
@@ -116,11 +100,13 @@ fn divide(sums: &mut BackProjection, radial: &Radial) {
         .enumerate()
         .for_each(|(z, (data, weight))| {
             radial.voxels(z).for_each(|(r2, i)| {
-                if r2 <= radial.radius2 {
-                    let weight = weight[i].max(floor[bin(r2)]);
-                    if weight > 0.0 {
-                        data[i] /= weight;
-                    }
+                if r2 > radial.radius2 {
+                    data[i] = Complex64::default();
+                    return;
+                }
+                let weight = weight[i].max(floor[bin(r2)]);
+                if weight > 0.0 {
+                    data[i] /= weight;
                 }
             });
         });

@@ -8,7 +8,7 @@ pub use ewald::EwaldSettings;
 use crate::comm::memory;
 use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
 use crate::errors::{Code, Coded, Message, wrapping_error};
-use crate::expectation::cpu::{SumSlice, insert_slices};
+use crate::expectation::cpu::{Inserter, SumSlice};
 use crate::formats::mrc::{MrcError, write_map};
 use crate::formats::replace::check_output;
 use crate::formats::star::{Document, StarError, Table};
@@ -21,12 +21,8 @@ use crate::maximization::symmetrise::symmetrise;
 use crate::maximization::{MaximizationError, MaximizationOptions};
 use crate::optics::CtfFlags;
 use ndarray::Array3;
-use rayon::prelude::*;
 use slices::GroupSlices;
 use std::path::{Path, PathBuf};
-
-/// Bytes of slices that wait to be inserted together.
-const WAITING: usize = 256 << 20;
 
 /// Largest even box of a map, voxels.
 const LARGEST_BOX: usize = 4096;
@@ -268,7 +264,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Adds particles, group by group: in batches, so that all threads insert into a part of the sums each.
+    /// Adds particles, group by group, in batches.
     fn add_to(
         &self,
         sums: &mut BackProjection,
@@ -285,17 +281,16 @@ impl Source<'_> {
                 continue;
             }
             let slices = GroupSlices::new(self.set, group, &sums.shape, pixel_size, correction)?;
-            let bytes = 2 * slices.size * slices.size / 2 * size_of::<[f32; 3]>();
-            let batch = (WAITING / bytes).clamp(16, 4096);
-            for members in members.chunks(batch) {
-                let waiting: Vec<SumSlice> = members
-                    .par_iter()
-                    .map(|&index| self.slices(&slices, index))
-                    .collect::<Result<Vec<_>, _>>()?
-                    .into_iter()
-                    .flatten()
-                    .collect();
-                insert_slices(sums, 0, slices.size, &waiting);
+            let mut inserter = Inserter::new(&sums.shape, slices.size);
+            for members in members.chunks(inserter.batch()) {
+                inserter.insert(sums, members.len(), |range, mut sorter| {
+                    for &index in &members[range] {
+                        for slice in self.slices(&slices, index)? {
+                            sorter.add(&slice);
+                        }
+                    }
+                    Ok::<(), ReconstructError>(())
+                })?;
                 done += members.len();
                 progress(done, chosen.len());
             }
