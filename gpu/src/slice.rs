@@ -110,6 +110,31 @@ impl SliceAxes {
     }
 }
 
+/// Curvature of a slice that follows the Ewald sphere: pixel (x, y) lies off the plane by
+/// `axis`·(xx·x² + xy·x·y + yy·y²) (spec 02 §1.3 step 2, spec 06 §8.3).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Bend {
+    /// Padded voxels (x, y, z).
+    pub axis: [f32; 3],
+    /// xx, xy, yy.
+    pub form: [f32; 3],
+}
+
+impl Bend {
+    /// Moves a position on the plane to where pixel (x, y) lies.
+    #[inline(always)]
+    pub fn bent(&self, p: [f32; 3], x: f32, y: f32) -> [f32; 3] {
+        let [xx, xy, yy] = self.form;
+        let off = x * (xx * x + xy * y) + yy * y * y;
+        [
+            p[0] + self.axis[0] * off,
+            p[1] + self.axis[1] * off,
+            p[2] + self.axis[2] * off,
+        ]
+    }
+}
+
 /// Trilinear value of the reference at `p`; zero outside the limiting sphere.
 ///
 /// `volume` holds `shape.len()` values as interleaved (re, im). Positions with p_x < 0 use the Friedel mate.

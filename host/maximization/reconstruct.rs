@@ -1,9 +1,9 @@
 //! From sums to a map (spec 02 §2.1–2.5).
 
+use super::MaximizationOptions;
 use super::gridding;
 use super::prior::{InversePrior, weight_floor};
 use super::radial::Radial;
-use super::{MaximizationError, MaximizationOptions, spectra};
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::masks::{for_each_radius, mask_corners};
 use crate::fourier::padded;
@@ -41,21 +41,6 @@ pub fn reconstruct(
         *v /= gridding_factor(r, shape.box_size, shape.padding)
     });
     map
-}
-
-/// Reconstructs a map whose shells are weighed against the noise by the FSC of two half maps, values per shell 0…N/2: τ² is
-/// that of one of the halves (spec 06 §8.2).
-///
-/// # Errors
-/// The weights of a shell are neither zero nor usable.
-pub fn weighted_by_fsc(
-    sums: BackProjection,
-    fsc: &[f64],
-    options: &MaximizationOptions,
-) -> Result<Array3<f64>, MaximizationError> {
-    let sigma2 = spectra::sigma2(&spectra::weights(&sums), sums.shape.box_size)?;
-    let (tau2, _) = spectra::tau2_from_fsc(fsc, &sigma2, 1.0, false);
-    Ok(reconstruct(sums, Some(&tau2), 1.0, options))
 }
 
 /// Add the inverse prior variance to the weights (spec 02 §2.1).

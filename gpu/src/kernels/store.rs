@@ -9,11 +9,12 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::image_share::{Children, Weighted, ctf_or_one};
+use super::insert::insert;
 use crate::samples::{
     Pair, Parent, Sample, model_factor, product, residual, residual_factor, slice_sum,
 };
 use crate::shapes::{STORE_PIXELS, STORE_WARP_WORDS, STORE_WORDS};
-use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
+use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
 
 /// Entry points that differ in the children of an orientation that a block does.
 macro_rules! store_orientations {
@@ -374,26 +375,5 @@ impl Place {
                 }
             }
         }
-    }
-}
-
-/// Adds one pixel to the voxels around it.
-#[inline(always)]
-unsafe fn insert(
-    sums: *mut [f32; 4],
-    shape: &VolumeShape,
-    max_radius2: f32,
-    at: [f32; 3],
-    value: [f32; 3],
-) {
-    let Some(place) = insertion(shape, max_radius2, at) else {
-        return;
-    };
-    let im = if place.conjugate { -value[1] } else { value[1] };
-    for corner in 0..shape.corners() {
-        let (offset, share) = place.corner(shape, corner);
-        let added = [share * value[0], share * im, share * value[2], 0.0];
-        // SAFETY: the corners of a position inside the limiting sphere lie in the volume.
-        unsafe { atomic::add_f32x4(sums.add(place.base + offset).cast(), added) };
     }
 }

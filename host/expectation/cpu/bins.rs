@@ -2,7 +2,7 @@
 
 use super::insert::SumSlice;
 use super::tile::Tiling;
-use gpu::slice::insertion_or_origin;
+use gpu::slice::{Bend, insertion_or_origin};
 
 /// A pixel in a tile.
 #[derive(Debug, Clone, Copy)]
@@ -248,9 +248,14 @@ impl pulp::NullaryFnOnce for AddSlice<'_> {
         for (row, values) in slice.values.chunks_exact(size / 2 + 1).enumerate() {
             let y = first + row as f32;
             let on_plane = |x| slice.axes.position(x, y);
-            match &slice.bend {
-                None => bins.add_row(tiling, values, on_plane),
-                Some(bend) => bins.add_row(tiling, values, |x| bend.bent(on_plane(x), x, y)),
+            let bent = |bend: &Bend, x| bend.bent(on_plane(x), x, y);
+            match (&slice.bend, tiling.nearest2 < f32::INFINITY) {
+                (None, false) => bins.add_row(tiling, values, on_plane),
+                (None, true) => bins.add_row(tiling, values, |x| tiling.nearest(on_plane(x))),
+                (Some(bend), false) => bins.add_row(tiling, values, |x| bent(bend, x)),
+                (Some(bend), true) => {
+                    bins.add_row(tiling, values, |x| tiling.nearest(bent(bend, x)))
+                }
             }
         }
     }

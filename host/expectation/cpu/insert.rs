@@ -9,7 +9,7 @@ use super::bins::Bins;
 use super::tile::{Tile, Tiling, Workspace};
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::VolumeShape;
-use gpu::slice::SliceAxes;
+use gpu::slice::{Bend, SliceAxes};
 use rayon::prelude::*;
 use std::convert::Infallible;
 use std::ops::Range;
@@ -27,35 +27,11 @@ pub struct SumSlice {
     pub values: Vec<[f32; 3]>,
 }
 
-/// Curvature of a slice that follows the Ewald sphere: pixel (x, y) lies off the plane by
-/// `axis`·(xx·x² + xy·x·y + yy·y²) (spec 02 §1.3 step 2, spec 06 §8.3).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Bend {
-    /// Padded voxels (x, y, z).
-    pub axis: [f32; 3],
-    /// xx, xy, yy.
-    pub form: [f32; 3],
-}
-
-impl Bend {
-    /// Moves a position on the plane to where pixel (x, y) lies.
-    #[inline(always)]
-    pub(super) fn bent(&self, p: [f32; 3], x: f32, y: f32) -> [f32; 3] {
-        let [xx, xy, yy] = self.form;
-        let off = x * (xx * x + xy * y) + yy * y * y;
-        [
-            p[0] + self.axis[0] * off,
-            p[1] + self.axis[1] * off,
-            p[2] + self.axis[2] * off,
-        ]
-    }
-}
-
 /// Slices of which the pixels are sorted by one thread at a time.
 const CHUNK: usize = 32;
 
 /// Bytes of sorted pixels that wait to be added.
-const WAITING: usize = 128 << 20;
+const WAITING: usize = 256 << 20;
 
 /// Adds all slices of back-projection `number` (boxes of `size` pixels) to it.
 pub fn insert_slices(volume: &mut BackProjection, number: usize, size: usize, slices: &[SumSlice]) {
@@ -101,6 +77,12 @@ impl Inserter {
     /// For sums of a shape, and slices of boxes of `size` pixels.
     pub fn new(shape: &VolumeShape, size: usize) -> Self {
         Self::with(Tiling::new(shape), size)
+    }
+
+    /// Pixels from a radius of so many padded voxels on go to the nearest voxel alone (`--NN`, spec 02 §1.3 step 6).
+    pub fn with_nearest(mut self, radius: f64) -> Self {
+        self.tiling.nearest2 = (radius * radius) as f32;
+        self
     }
 
     fn with(tiling: Tiling, size: usize) -> Self {
@@ -260,6 +242,48 @@ mod tests {
                 assert_eq!(volume.data, plain.data, "{tile:?}");
             }
         }
+    }
+
+    /// Beyond a radius pixels go to the nearest voxel, or the mate of one with x < 0.
+    #[test]
+    fn nearest_voxels_take_whole_pixels() {
+        let size = 24;
+        let axes = SliceAxes {
+            x_axis: [-1.3, 1.6, 0.4],
+            y_axis: [0.1, 0.3, 1.9],
+        };
+        let pixel = |x: usize, row: usize| {
+            let mut values = vec![[0.0; 3]; size * (size / 2 + 1)];
+            values[row * (size / 2 + 1) + x] = [2.0, 3.0, 5.0];
+            let slice = SumSlice {
+                volume: 0,
+                axes,
+                bend: None,
+                values,
+            };
+            let mut volume = BackProjection::new(24, 2.0, size);
+            let mut inserter = Inserter::new(&volume.shape, size).with_nearest(10.0);
+            let make = |_: Range<usize>, mut sorter: Sorter| {
+                sorter.add(&slice);
+                Ok::<(), ()>(())
+            };
+            inserter.insert(&mut volume, 1, make).unwrap();
+            volume
+        };
+        // Pixel (5, 3): p = (−6.2, 8.9, 7.7), |p| = 13.3; the mate of its nearest voxel is (6, −9, −8).
+        let volume = pixel(5, 14);
+        let (half, width, side) = (
+            volume.shape.half(),
+            volume.shape.half() + 1,
+            volume.shape.side,
+        );
+        let at = ((half - 8) * side + half - 9) * width + 6;
+        assert_eq!(volume.data[at], num_complex::Complex64::new(2.0, -3.0));
+        assert_eq!(volume.weight[at], 5.0);
+        assert_eq!(volume.weight.iter().filter(|w| **w > 0.0).count(), 1);
+        // Pixel (1, 1) is closer to the origin: its value is shared.
+        let near = pixel(1, 12);
+        assert_eq!(near.weight.iter().filter(|w| **w > 0.0).count(), 8);
     }
 
     /// A second insertion adds to the first.

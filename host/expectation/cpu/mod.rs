@@ -21,7 +21,7 @@ mod ties;
 mod tile;
 mod weights;
 
-pub use insert::{Bend, Inserter, Sorter, SumSlice, insert_slices};
+pub use insert::{Inserter, Sorter, SumSlice, insert_slices};
 
 use super::batches::by_optics_group;
 use super::layout::GroupLayout;

@@ -13,6 +13,8 @@ pub struct Tiling {
     pub shape: VolumeShape,
     /// Largest |p|² that is inserted.
     pub max_radius2: f32,
+    /// Least |p|² of pixels that go to the nearest voxel alone; infinity: all are shared.
+    pub nearest2: f32,
     /// Planes of a tile, and rows.
     planes: Length,
     rows: Length,
@@ -88,9 +90,21 @@ impl Tiling {
         Self {
             shape: shape.for_kernels(),
             max_radius2: shape.insertion_limit2(),
+            nearest2: f32::INFINITY,
             planes: Length::new(planes, shape.depth()),
             along: (rows.last + 1).div_ceil(rows.count),
             rows,
+        }
+    }
+
+    /// Returns the position of a voxel for pixels that go to the nearest one alone (spec 02 §1.3 step 6). Whether a pixel is inserted is
+    /// decided before it is moved.
+    #[inline(always)]
+    pub fn nearest(&self, p: [f32; 3]) -> [f32; 3] {
+        let r2 = p[0] * p[0] + p[1] * p[1] + p[2] * p[2];
+        match r2 >= self.nearest2 && r2 <= self.max_radius2 {
+            true => p.map(f32::round),
+            false => p,
         }
     }
 

@@ -4,7 +4,7 @@ use super::ewald::{EwaldSettings, Overlap, SidesOfGroup, half_plane};
 use super::{Correction, ReconstructError};
 use crate::dataset::{OpticsGroup, Particle, ParticleSet};
 use crate::errors::{Code, Message};
-use crate::expectation::cpu::{Bend, SumSlice};
+use crate::expectation::cpu::SumSlice;
 use crate::expectation::slices::{ImagePlane, shell_ratio};
 use crate::fourier::circle::Circle;
 use crate::fourier::image::{ImageTransform, logical_row};
@@ -13,6 +13,7 @@ use crate::fourier::shells::stored;
 use crate::geometry::{Matrix3, euler};
 use crate::optics::{Ctf, demodulation, wavelength};
 use gpu::image::shift_phase;
+use gpu::slice::Bend;
 use num_complex::{Complex32, Complex64};
 use std::ops::Range;
 

@@ -28,6 +28,8 @@ fn settings(input: PathBuf, output: PathBuf, correction: Correction) -> Reconstr
         fsc: None,
         figure_of_merit: false,
         gridding_iterations: None,
+        nearest: None,
+        gpu: None,
     }
 }
 
