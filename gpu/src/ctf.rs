@@ -65,7 +65,7 @@ impl CtfCoefficients<f64> {
 }
 
 /// C (or C², see [`PREMULTIPLIED`]) at Fourier pixel (x, y); `aberration` is the phase of symmetric aberrations there.
-#[inline]
+#[inline(always)]
 pub fn value<T: Real>(ctf: &CtfCoefficients<T>, x: T, y: T, aberration: T) -> T {
     let (xx, xy, yy) = (x * x, x * y, y * y);
     let u2 = ctf.u_xx.mul_add(xx, ctf.u_xy.mul_add(xy, ctf.u_yy * yy));

@@ -110,6 +110,31 @@ impl SliceAxes {
     }
 }
 
+/// Curvature of a slice that follows the Ewald sphere: pixel (x, y) lies off the plane by
+/// `axis`·(xx·x² + xy·x·y + yy·y²) (spec 02 §1.3 step 2, spec 06 §8.3).
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Bend {
+    /// Padded voxels (x, y, z).
+    pub axis: [f32; 3],
+    /// xx, xy, yy.
+    pub form: [f32; 3],
+}
+
+impl Bend {
+    /// Moves a position on the plane to where pixel (x, y) lies.
+    #[inline(always)]
+    pub fn bent(&self, p: [f32; 3], x: f32, y: f32) -> [f32; 3] {
+        let [xx, xy, yy] = self.form;
+        let off = x * (xx * x + xy * y) + yy * y * y;
+        [
+            p[0] + self.axis[0] * off,
+            p[1] + self.axis[1] * off,
+            p[2] + self.axis[2] * off,
+        ]
+    }
+}
+
 /// Trilinear value of the reference at `p`; zero outside the limiting sphere.
 ///
 /// `volume` holds `shape.len()` values as interleaved (re, im). Positions with p_x < 0 use the Friedel mate.
@@ -198,12 +223,52 @@ impl Insertion {
 /// Where the pixel at `p` is inserted; None outside |p|² ≤ `max_radius2`.
 #[inline(always)]
 pub fn insertion(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> Option<Insertion> {
-    let [mut x, mut y, mut z] = p;
-    // Written so that a position that is not a number is outside as well.
-    let inside = x * x + y * y + z * z <= max_radius2;
-    if !inside {
+    if !is_inside(max_radius2, p) {
         return None;
     }
+    // SAFETY: the position lies inside the sphere.
+    let corner = unsafe { corner(shape, p) };
+    let [x0, y0, z0] = corner.place;
+    Some(Insertion {
+        base: z0 as usize * shape.plane() + y0 as usize * shape.row() + x0 as usize,
+        z0,
+        fraction: corner.fraction,
+        conjugate: corner.conjugate,
+    })
+}
+
+/// The first of the voxels that a slice pixel is spread over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Corner {
+    /// Stored x, y, z.
+    pub place: [u32; 3],
+    /// Fractions along x, y, z.
+    pub fraction: [f32; 3],
+    /// The value must be conjugated (p_x was negative).
+    pub conjugate: bool,
+}
+
+/// As [`insertion`], without a branch, for loops that the compiler makes vector instructions of: whether the pixel is inserted, and
+/// where; the origin's place where it is not.
+#[inline(always)]
+pub fn insertion_or_origin(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> (bool, Corner) {
+    let inside = is_inside(max_radius2, p);
+    let p = p.map(|v| if inside { v } else { 0.0 });
+    // SAFETY: the position is the origin or lies inside the sphere.
+    (inside, unsafe { corner(shape, p) })
+}
+
+/// Written so that a position that is not a number is outside as well.
+#[inline(always)]
+fn is_inside(max_radius2: f32, [x, y, z]: [f32; 3]) -> bool {
+    x * x + y * y + z * z <= max_radius2
+}
+
+/// # Safety
+/// `p` lies within the sphere of the volume.
+#[inline(always)]
+unsafe fn corner(shape: &VolumeShape, p: [f32; 3]) -> Corner {
+    let [mut x, mut y, mut z] = p;
     let conjugate = x < 0.0;
     if conjugate {
         x = -x;
@@ -211,8 +276,7 @@ pub fn insertion(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> Option<I
         z = -z;
     }
     let (y, z) = (y + shape.half as f32, z + shape.half_depth() as f32);
-    // SAFETY: the position lies inside the sphere, so all three are numbers between 0 and the side of the volume; in a
-    // 2D reference z is 0.
+    // SAFETY: all three are numbers between 0 and the side of the volume; in a 2D reference z is 0.
     let (x0, y0, z0) = unsafe {
         (
             x.to_int_unchecked::<i32>() as u32,
@@ -220,14 +284,11 @@ pub fn insertion(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> Option<I
             z.to_int_unchecked::<i32>() as u32,
         )
     };
-    let row = shape.half as usize + 1;
-    let plane = row * shape.side as usize;
-    Some(Insertion {
-        base: z0 as usize * plane + y0 as usize * row + x0 as usize,
-        z0,
+    Corner {
+        place: [x0, y0, z0],
         fraction: [x - x0 as f32, y - y0 as f32, z - z0 as f32],
         conjugate,
-    })
+    }
 }
 
 #[cfg(test)]

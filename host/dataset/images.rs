@@ -296,7 +296,7 @@ impl ImageStore {
                 self.powers[index].get_or_init(|| power::of_image(&pixels.single()));
                 Ok(pixels)
             }
-            Some(flaw) if self.original_is_good(particle, count) => {
+            Some(flaw) if self.original_is_good(particle, set.optics[particle.optics_group].box_size.pow(2)) => {
                 Err(blame(Code::SCRATCH.says(format!(
                     "{flaw} in its copy {} on the scratch disk, but not in the stack that was copied: the copy was written to, \
                      or the disk is failing. Remove the copy, or leave out --scratch_dir",

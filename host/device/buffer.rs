@@ -9,7 +9,7 @@ use gpu::ctf::CtfCoefficients;
 use gpu::image::ImageTask;
 use gpu::launch::View;
 use gpu::samples::{Alignment, OwnOrientation, Pair, Parent, Sample, Selection};
-use gpu::slice::{SliceAxes, VolumeShape};
+use gpu::slice::{Bend, SliceAxes, VolumeShape};
 use half::f16;
 
 use super::ledger::Ledger;
@@ -36,12 +36,14 @@ elements!(
     f64,
     [f64; 2],
     [f32; 2],
+    [f32; 3],
     [f32; 4],
     [i16; 2],
     ExactSample,
     ImageTask,
     CtfCoefficients<f64>,
     SliceAxes,
+    Bend,
     VolumeShape,
     Selection,
     Sample,

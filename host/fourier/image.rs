@@ -44,29 +44,17 @@ impl ImageTransform {
         let (n, width) = (self.n, self.n / 2 + 1);
         assert_eq!(image.len(), n * n, "image of {n}×{n} pixels expected");
         let mut out = vec![Complex32::default(); n * width];
-        let mut line = image.to_vec();
+        let mut line = vec![0.0; n];
         let mut scratch = self.rows.make_scratch_vec();
-        for (input, output) in line.chunks_exact_mut(n).zip(out.chunks_exact_mut(width)) {
+        for (input, output) in image.chunks_exact(n).zip(out.chunks_exact_mut(width)) {
+            line.copy_from_slice(input);
             self.rows
-                .process_with_scratch(input, output, &mut scratch)
+                .process_with_scratch(&mut line, output, &mut scratch)
                 .expect("buffer lengths are those of the plan");
         }
         let used = (max_x + 1).min(width);
-        let mut column = vec![Complex32::default(); n * used];
-        for (y, row) in out.chunks_exact(width).enumerate() {
-            for (x, value) in row[..used].iter().enumerate() {
-                column[x * n + y] = *value;
-            }
-        }
-        let mut scratch = vec![Complex32::default(); self.columns.get_inplace_scratch_len()];
-        self.columns.process_with_scratch(&mut column, &mut scratch);
-        let scale = 1.0 / (n * n) as f32;
-        for (y, row) in out.chunks_exact_mut(width).enumerate() {
-            for (x, value) in row[..used].iter_mut().enumerate() {
-                let sign = if (x + y) % 2 == 0 { scale } else { -scale };
-                *value = column[x * n + y] * sign;
-            }
-        }
+        transform_columns(&mut out, width, used, self.columns.as_ref());
+        alternate_signs(&mut out, width, 1.0 / (n * n) as f32);
         out
     }
 
@@ -78,30 +66,56 @@ impl ImageTransform {
             n * width,
             "transform of an {n}×{n} image expected"
         );
-        let mut column = vec![Complex32::default(); n * width];
-        for (y, row) in transform.chunks_exact(width).enumerate() {
-            for (x, value) in row.iter().enumerate() {
-                column[x * n + y] = if (x + y) % 2 == 0 { *value } else { -*value };
-            }
-        }
-        let mut scratch = vec![Complex32::default(); self.columns_back.get_inplace_scratch_len()];
-        self.columns_back
-            .process_with_scratch(&mut column, &mut scratch);
+        let mut rows = transform.to_vec();
+        alternate_signs(&mut rows, width, 1.0);
+        transform_columns(&mut rows, width, width, self.columns_back.as_ref());
         let mut image = vec![0.0f32; n * n];
-        let mut row = vec![Complex32::default(); width];
         let mut scratch = self.rows_back.make_scratch_vec();
-        for (y, line) in image.chunks_exact_mut(n).enumerate() {
-            for (x, value) in row.iter_mut().enumerate() {
-                *value = column[x * n + y];
-            }
+        for (row, line) in rows.chunks_exact_mut(width).zip(image.chunks_exact_mut(n)) {
             // The mates of these two are themselves: only the real part exists.
             row[0].im = 0.0;
             row[width - 1].im = 0.0;
             self.rows_back
-                .process_with_scratch(&mut row, line, &mut scratch)
+                .process_with_scratch(row, line, &mut scratch)
                 .expect("buffer lengths are those of the plan");
         }
         image
+    }
+}
+
+/// Transforms the first `used` columns of rows of `width` values in place.
+fn transform_columns(rows: &mut [Complex32], width: usize, used: usize, plan: &dyn Fft<f32>) {
+    /// Columns that are transformed together: the values of a cache line.
+    const TOGETHER: usize = 8;
+    let n = plan.len();
+    let mut lines = vec![Complex32::default(); n * TOGETHER];
+    let mut scratch = vec![Complex32::default(); plan.get_inplace_scratch_len()];
+    for first in (0..used).step_by(TOGETHER) {
+        let count = TOGETHER.min(used - first);
+        for (y, row) in rows.chunks_exact(width).enumerate() {
+            for (c, value) in row[first..first + count].iter().enumerate() {
+                lines[c * n + y] = *value;
+            }
+        }
+        plan.process_with_scratch(&mut lines[..count * n], &mut scratch);
+        for (y, row) in rows.chunks_exact_mut(width).enumerate() {
+            for (c, value) in row[first..first + count].iter_mut().enumerate() {
+                *value = lines[c * n + y];
+            }
+        }
+    }
+}
+
+/// Multiplies by `scale`·(−1)^(x+y).
+fn alternate_signs(rows: &mut [Complex32], width: usize, scale: f32) {
+    for (y, row) in rows.chunks_exact_mut(width).enumerate() {
+        let even = if y % 2 == 0 { scale } else { -scale };
+        for pair in row.chunks_mut(2) {
+            pair[0] *= even;
+            if let Some(odd) = pair.get_mut(1) {
+                *odd *= -even;
+            }
+        }
     }
 }
 
@@ -148,31 +162,49 @@ pub fn mask_particle(
     edge: f32,
     background: Background,
 ) -> f64 {
-    let centre = (n / 2) as i32;
-    let share = |i: usize| {
-        let (x, y) = ((i % n) as i32 - centre, (i / n) as i32 - centre);
-        gpu::mask::background_share(((x * x + y * y) as f32).sqrt(), radius, edge)
-    };
-    let (mut sum, mut total) = (0.0f64, 0.0f64);
-    for (i, value) in image.iter().enumerate() {
-        let c = share(i);
-        if c > 0.0 {
-            sum += f64::from(c * value);
-            total += f64::from(c);
+    CircularMask::new(n, radius, edge).apply(image, background)
+}
+
+/// Soft circular mask (spec 01 §3.4) for many images.
+pub struct CircularMask {
+    /// Share of the background in each pixel.
+    shares: Vec<f32>,
+}
+
+impl CircularMask {
+    /// A mask of `radius` and `edge` pixels around the centre of images of `n`² pixels.
+    pub fn new(n: usize, radius: f32, edge: f32) -> Self {
+        let centre = (n / 2) as i32;
+        let share = |i: usize| {
+            let (x, y) = ((i % n) as i32 - centre, (i / n) as i32 - centre);
+            gpu::mask::background_share(((x * x + y * y) as f32).sqrt(), radius, edge)
+        };
+        Self {
+            shares: (0..n * n).map(share).collect(),
         }
     }
-    let mean = if total > 0.0 { sum / total } else { 0.0 };
-    for (i, value) in image.iter_mut().enumerate() {
-        let c = share(i);
-        if c > 0.0 {
-            let fill = match background {
-                Background::Mean => mean as f32,
-                Background::Noise(noise) => noise[i],
-            };
-            *value = (1.0 - c) * *value + c * fill;
+
+    /// Masks an image and returns the mean of its background (0 when nothing lies outside).
+    pub fn apply(&self, image: &mut [f32], background: Background) -> f64 {
+        let (mut sum, mut total) = (0.0f64, 0.0f64);
+        for (value, &c) in image.iter().zip(&self.shares) {
+            if c > 0.0 {
+                sum += f64::from(c * value);
+                total += f64::from(c);
+            }
         }
+        let mean = if total > 0.0 { sum / total } else { 0.0 };
+        for (i, (value, &c)) in image.iter_mut().zip(&self.shares).enumerate() {
+            if c > 0.0 {
+                let fill = match background {
+                    Background::Mean => mean as f32,
+                    Background::Noise(noise) => noise[i],
+                };
+                *value = (1.0 - c) * *value + c * fill;
+            }
+        }
+        mean
     }
-    mean
 }
 
 /// Sum of |F|² per shell ROUND(√(x²+y²)) ≤ n/2, without the redundant half of the x = 0 column.

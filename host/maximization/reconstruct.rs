@@ -1,9 +1,9 @@
 //! From sums to a map (spec 02 §2.1–2.5).
 
+use super::MaximizationOptions;
 use super::gridding;
 use super::prior::{InversePrior, weight_floor};
 use super::radial::Radial;
-use super::{MaximizationError, MaximizationOptions, spectra};
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::masks::{for_each_radius, mask_corners};
 use crate::fourier::padded;
@@ -23,7 +23,6 @@ pub fn reconstruct(
     options: &MaximizationOptions,
 ) -> Array3<f64> {
     let radial = Radial::new(&sums);
-    keep_sphere(&mut sums, &radial);
     if let Some(tau2) = tau2.filter(|_| options.regularise) {
         regularise(&mut sums, &radial, tau2, options);
     }
@@ -42,37 +41,6 @@ pub fn reconstruct(
         *v /= gridding_factor(r, shape.box_size, shape.padding)
     });
     map
-}
-
-/// Reconstructs a map whose shells are weighed against the noise by the FSC of two half maps, values per shell 0…N/2: τ² is
-/// that of one of the halves (spec 06 §8.2).
-///
-/// # Errors
-/// The weights of a shell are neither zero nor usable.
-pub fn weighted_by_fsc(
-    sums: BackProjection,
-    fsc: &[f64],
-    options: &MaximizationOptions,
-) -> Result<Array3<f64>, MaximizationError> {
-    let sigma2 = spectra::sigma2(&spectra::weights(&sums), sums.shape.box_size)?;
-    let (tau2, _) = spectra::tau2_from_fsc(fsc, &sigma2, 1.0, false);
-    Ok(reconstruct(sums, Some(&tau2), 1.0, options))
-}
-
-/// Nothing beyond |v|² ≤ Rp² is used.
-fn keep_sphere(sums: &mut BackProjection, radial: &Radial) {
-    sums.data
-        .par_chunks_mut(radial.plane())
-        .zip(sums.weight.par_chunks_mut(radial.plane()))
-        .enumerate()
-        .for_each(|(z, (data, weight))| {
-            radial.voxels(z).for_each(|(r2, i)| {
-                if r2 > radial.radius2 {
-                    data[i] = Complex64::default();
-                    weight[i] = 0.0;
-                }
-            });
-        });
 }
 
 /// Add the inverse prior variance to the weights (spec 02 §2.1).
@@ -98,7 +66,8 @@ fn regularise(
         });
 }
 
-/// Divide data by weights that are no lower than a thousandth of the mean of their shell (spec 02 §2.2).
+/// Divides data by weights that are no lower than a thousandth of the mean of their shell (spec 02 §2.2). Nothing is left beyond
+/// |v|² ≤ Rp².
 fn divide(sums: &mut BackProjection, radial: &Radial) {
     let bins = sums.shape.r_max.max(1);
     let table: Vec<u32> = (0..=radial.radius2)
@@ -116,11 +85,13 @@ fn divide(sums: &mut BackProjection, radial: &Radial) {
         .enumerate()
         .for_each(|(z, (data, weight))| {
             radial.voxels(z).for_each(|(r2, i)| {
-                if r2 <= radial.radius2 {
-                    let weight = weight[i].max(floor[bin(r2)]);
-                    if weight > 0.0 {
-                        data[i] /= weight;
-                    }
+                if r2 > radial.radius2 {
+                    data[i] = Complex64::default();
+                    return;
+                }
+                let weight = weight[i].max(floor[bin(r2)]);
+                if weight > 0.0 {
+                    data[i] /= weight;
                 }
             });
         });

@@ -185,6 +185,36 @@ pub fn unregularised(
     })
 }
 
+/// Makes a map of sums that are not needed any more: un-regularised, or with shells weighed against the noise by the FSC of two half
+/// maps (values per shell 0…N/2), τ² being that of one of the halves (spec 06 §8.2).
+///
+/// # Errors
+/// The weights of a shell are neither zero nor usable; a device fails.
+pub fn map_of(
+    sums: Sums,
+    fsc: Option<&[f64]>,
+    options: &MaximizationOptions,
+) -> Result<Array3<f64>, MaximizationError> {
+    if let Some(fsc) = fsc {
+        let sigma2 = spectra::sigma2(&weights(&sums)?, options.box_size)?;
+        let (tau2, _) = spectra::tau2_from_fsc(fsc, &sigma2, 1.0, false);
+        let (map, _) = regularised(sums, &tau2, 1.0, options, &Finish::default())?;
+        return Ok(map);
+    }
+    match sums {
+        Sums::Host(sums) => Ok(reconstruct::reconstruct(sums, None, 1.0, options)),
+        Sums::Device(_) => match unregularised(&sums, 1.0, options) {
+            Err(error) if error.is_full() => Ok(reconstruct::reconstruct(
+                sums.into_host()?,
+                None,
+                1.0,
+                options,
+            )),
+            made => Ok(made?.map),
+        },
+    }
+}
+
 /// As [`unregularised`], wherever the sums are.
 pub fn unregularised_on_host(
     sums: &Sums,

@@ -9,6 +9,7 @@ mod averages;
 mod engines;
 mod gradient;
 mod particles;
+mod reconstruction;
 
 use agreement::{Bounds, agree, agree_on, run_both};
 use particles::Set;

@@ -15,6 +15,7 @@ pub mod grouping;
 pub mod half_turns;
 pub mod halves;
 mod image_share;
+pub mod insert;
 pub mod local;
 #[cfg(test)]
 mod local_tests;

@@ -9,11 +9,12 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::image_share::{Children, Weighted, ctf_or_one};
+use super::insert::Inserted;
 use crate::samples::{
     Pair, Parent, Sample, model_factor, product, residual, residual_factor, slice_sum,
 };
 use crate::shapes::{STORE_PIXELS, STORE_WARP_WORDS, STORE_WORDS};
-use crate::slice::{Insertion, SliceAxes, VolumeShape, insertion, slice_value_from};
+use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
 
 /// Entry points that differ in the children of an orientation that a block does.
 macro_rules! store_orientations {
@@ -382,92 +383,20 @@ impl Place {
             // SAFETY: the child has axes; corners are those of a position inside the limiting sphere.
             unsafe {
                 let shape = &*self.shape;
-                let place = match self.is_there && total[2] > 0.0 {
-                    true => insertion(shape, self.max_radius2, self.position(o)),
-                    false => None,
+                let is_added = self.is_there && total[2] > 0.0;
+                let at = match is_added {
+                    true => self.position(o),
+                    false => [f32::NAN; 3],
                 };
-                let inserted = place.map(|place| Inserted::new(place, total));
-                if O == 1 {
-                    if let Some(inserted) = inserted {
-                        inserted.add(shape, 0, sums);
-                        inserted.add(shape, 1, sums);
+                if O > 1 {
+                    if warp::ballot(is_added) != 0 {
+                        Inserted::add_by_two((at, total), shape, self.max_radius2, sums);
                     }
-                } else if warp::ballot(inserted.is_some()) != 0 {
-                    Inserted::add_by_two(inserted, shape, sums);
+                } else if let Some(place) = insertion(shape, self.max_radius2, at) {
+                    let inserted = Inserted::new(place, total);
+                    inserted.add(shape, 0, sums);
+                    inserted.add(shape, 1, sums);
                 }
-            }
-        }
-    }
-}
-
-/// A pixel on its way into the volume.
-#[derive(Clone, Copy)]
-struct Inserted {
-    /// Index of its first corner.
-    base: u32,
-    /// Fractions along x, y, z.
-    fraction: [f32; 3],
-    /// (re, im, weight).
-    value: [f32; 3],
-}
-
-impl Inserted {
-    /// First corner of a lane that adds nothing.
-    const NOWHERE: u32 = u32::MAX;
-
-    #[inline(always)]
-    fn new(place: Insertion, [re, im, weight]: [f32; 3]) -> Self {
-        Self {
-            base: place.base as u32,
-            fraction: place.fraction,
-            value: [re, if place.conjugate { -im } else { im }, weight],
-        }
-    }
-
-    /// Adds the corners at `x` (0 or 1).
-    #[inline(always)]
-    unsafe fn add(&self, shape: &VolumeShape, x: u32, sums: *mut [f32; 4]) {
-        let share = |f: f32, corner: u32| if corner == 1 { f } else { 1.0 - f };
-        let [fx, fy, fz] = self.fraction;
-        let of_x = share(fx, x);
-        for corner in 0..shape.corners() / 2 {
-            let (y, z) = (corner & 1, corner >> 1);
-            let share = share(fz, z) * share(fy, y) * of_x;
-            let [re, im, weight] = self.value;
-            let at = self.base as usize
-                + z as usize * shape.plane()
-                + y as usize * shape.row()
-                + x as usize;
-            // SAFETY: the caller's corners.
-            unsafe {
-                atomic::add_f32x4(
-                    sums.add(at).cast(),
-                    [share * re, share * im, share * weight, 0.0],
-                );
-            }
-        }
-    }
-
-    /// Adds the pixels of two neighbouring lanes one after the other, each lane at its own x: corners that lie side by side then
-    /// reach memory in one access, not in two.
-    #[inline(always)]
-    unsafe fn add_by_two(own: Option<Self>, shape: &VolumeShape, sums: *mut [f32; 4]) {
-        let own = own.unwrap_or(Self {
-            base: Self::NOWHERE,
-            fraction: [0.0; 3],
-            value: [0.0; 3],
-        });
-        let other = Self {
-            base: warp::shuffle_xor_u32(own.base, 1),
-            fraction: own.fraction.map(|f| warp::shuffle_xor(f, 1)),
-            value: own.value.map(|v| warp::shuffle_xor(v, 1)),
-        };
-        let x = warp::lane_id() & 1;
-        for lane in 0..2 {
-            let pixel = if lane == x { own } else { other };
-            if pixel.base != Self::NOWHERE {
-                // SAFETY: the caller's corners.
-                unsafe { pixel.add(shape, x, sums) };
             }
         }
     }

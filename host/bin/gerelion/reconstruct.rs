@@ -59,6 +59,15 @@ pub struct Arguments {
     /// Number of these iterations
     #[arg(long, default_value_t = 10, value_parser = Range::between(0.0, 1000.0).whole::<usize>(""))]
     iter: usize,
+    /// Put pixels into the nearest voxel instead of interpolating, beyond --r_min_nn
+    #[arg(long = "NN")]
+    nearest: bool,
+    /// Shells below which --NN interpolates linearly
+    #[arg(long, default_value_t = 10, value_parser = Range::between(0.0, 10_000.0).whole::<usize>("shells"))]
+    r_min_nn: usize,
+    /// Add up slices and make the map on GPUs: all of them, or those of this list (as relion_refine --gpu)
+    #[arg(long, num_args = 0..=1, value_name = "LIST")]
+    gpu: Option<Option<String>>,
     /// Messages: 0 or 1
     #[arg(long, default_value_t = 1)]
     verb: i32,
@@ -121,8 +130,6 @@ struct EwaldArguments {
 #[command(rename_all = "snake_case", allow_negative_numbers = true)]
 struct Unsupported {
     /// Refused
-    #[arg(long, hide = true, num_args = 0..=1)]
-    gpu: Option<Option<String>>,
     #[arg(long, hide = true)]
     img: Option<String>,
     #[arg(long, hide = true)]
@@ -139,10 +146,6 @@ struct Unsupported {
     skip_subtomo_multi: bool,
     #[arg(long, hide = true)]
     ctf3d_not_squared: bool,
-    #[arg(long = "NN", hide = true)]
-    nearest: bool,
-    #[arg(long, hide = true, default_value_t = 10)]
-    r_min_nn: i64,
     #[arg(long, hide = true, default_value_t = 1.9)]
     blob_r: f64,
     #[arg(long, hide = true, default_value_t = 0)]
@@ -180,11 +183,6 @@ impl Unsupported {
             self.nr_helical_asu != 1 || self.helical_rise != 0.0 || self.helical_twist != 0.0;
         refuse(&[
             (
-                "--gpu",
-                self.gpu.is_some(),
-                "slices are inserted on the processor, on all cores; leave it out",
-            ),
-            (
                 "--img",
                 self.img.is_some(),
                 "start the program in the project folder, to which image names are relative",
@@ -211,12 +209,6 @@ impl Unsupported {
             ),
             ("--ctf3d_not_squared", self.ctf3d_not_squared, SUBTOMOGRAMS),
             ("--3d_rot", self.rotation_3d, SUBTOMOGRAMS),
-            (
-                "--NN",
-                self.nearest,
-                "slices are always interpolated linearly, which is better; leave it out",
-            ),
-            ("--r_min_nn", self.r_min_nn != 10, "it goes with --NN"),
             ("--blob_r", self.blob_r != 1.9, BLOB),
             ("--blob_m", self.blob_m != 0, BLOB),
             ("--blob_a", self.blob_a != 15.0, BLOB),
@@ -310,6 +302,8 @@ impl Arguments {
             fsc: self.fsc.clone(),
             figure_of_merit: self.fom_weighting,
             gridding_iterations: self.dont_skip_gridding.then_some(self.iter),
+            nearest: self.nearest.then_some(self.r_min_nn as f64),
+            gpu: self.gpu.clone().map(Option::unwrap_or_default),
         })
     }
 }
@@ -335,6 +329,9 @@ fn report(settings: &ReconstructSettings, made: &Reconstructed, verb: i32) {
         tell(&format!("WARNING: {warning}"));
     }
     if verb > 0 {
+        if !made.cards.is_empty() {
+            println!(" Back-projected on {}", made.cards.join(", "));
+        }
         println!(
             " Written: {} ({} voxels of {} Å a side, {} particles, up to {:.2} Å)",
             settings.output.display(),

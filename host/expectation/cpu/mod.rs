@@ -5,6 +5,7 @@
 //! orientation, image or plane, and every sum has a fixed order.
 
 mod align;
+mod bins;
 mod coarse;
 mod columns;
 mod fine;
@@ -17,10 +18,10 @@ mod second_pass;
 mod stages_tests;
 mod store;
 mod ties;
-mod touching;
+mod tile;
 mod weights;
 
-pub use insert::{Bend, SumSlice, insert_slices};
+pub use insert::{Inserter, Sorter, SumSlice, insert_slices};
 
 use super::batches::by_optics_group;
 use super::layout::GroupLayout;

@@ -13,6 +13,7 @@ mod first_pass;
 mod grid;
 mod groups;
 mod images;
+pub mod insertion;
 mod intake;
 mod layout;
 mod listing;

@@ -1,7 +1,7 @@
 //! The two sides of the Ewald sphere in one image (spec 06 §8.3).
 
 use crate::dataset::{CtfFields, OpticsGroup};
-use crate::fourier::image::{Background, ImageTransform, logical_row, mask_particle};
+use crate::fourier::image::{Background, CircularMask, ImageTransform, logical_row};
 use crate::optics::{Ctf, wavelength};
 use num_complex::Complex32;
 use std::f64::consts::FRAC_2_PI;
@@ -31,20 +31,21 @@ pub struct Sides {
     pub below: Vec<Complex32>,
 }
 
-/// Directions of the pixels of a half-complex image: θ = arccos(y/√(x²+y²)) in degrees, 0 at the origin.
-pub struct Directions(Vec<f64>);
+/// What images of one size and the same settings share.
+pub struct SidesOfGroup {
+    transform: ImageTransform,
+    /// Mask of the filtered images; None: they are not masked.
+    mask: Option<CircularMask>,
+    /// Pixels of a half-complex image, for each sector.
+    sectors: Vec<Vec<SectorPixel>>,
+}
 
-impl Directions {
-    /// For images of `n`² pixels.
-    pub fn new(n: usize) -> Self {
-        let angle = |(x, y): (i32, i32)| match (x, y) {
-            (0, 0) => 0.0,
-            _ => (f64::from(y) / f64::from(x).hypot(f64::from(y)))
-                .acos()
-                .to_degrees(),
-        };
-        Self(half_plane(n).map(angle).collect())
-    }
+/// A pixel in the image that the filter of a sector gives.
+#[derive(Debug, Clone, Copy)]
+struct SectorPixel {
+    /// Sign of the filter's cosine.
+    sign: f32,
+    place: Place,
 }
 
 /// Stored pixels (x, y) of a half-complex image of `n`² pixels.
@@ -92,66 +93,93 @@ impl Sector {
     }
 }
 
-/// Splits the transform of an image (centred, aberrations removed) into the two sides of the sphere.
-///
-/// The filters −sin γ ± i·cos γ of a sector share their first term, and masking is linear: what both terms make of the image is
-/// masked once each, and the filtered images are their sum and difference.
-pub fn sides(
-    image: &[Complex32],
-    ctf: &Ctf,
-    pixel_size: f64,
-    transform: &ImageTransform,
-    directions: &Directions,
-    settings: &EwaldSettings,
-) -> Sides {
-    let n = transform.size();
-    let width = n / 2 + 1;
-    let masked = |mut filtered: Vec<Complex32>| match settings.mask_diameter {
-        Some(diameter) if settings.masked => {
-            complete_zero_column(&mut filtered, n);
-            let radius = (diameter / (2.0 * pixel_size)).round() as f32;
-            masked(&filtered, transform, radius, settings.mask_edge as f32)
-        }
-        _ => filtered,
-    };
-    let (mut even, mut cosines) = (
-        Vec::with_capacity(image.len()),
-        Vec::with_capacity(image.len()),
-    );
-    for (row, values) in image.chunks_exact(width).enumerate() {
-        for (wave, value) in ctf.waves(logical_row(row, n), width).iter().zip(values) {
-            even.push(value * wave.re as f32);
-            cosines.push(value * wave.im as f32);
+impl SidesOfGroup {
+    /// For images that `transform` takes, and maps of voxels of `pixel_size` Å.
+    pub fn new(transform: &ImageTransform, pixel_size: f64, settings: &EwaldSettings) -> Self {
+        let n = transform.size();
+        // θ = arccos(y/√(x²+y²)) in degrees, 0 at the origin.
+        let direction = |(x, y): (i32, i32)| match (x, y) {
+            (0, 0) => 0.0,
+            _ => (f64::from(y) / f64::from(x).hypot(f64::from(y)))
+                .acos()
+                .to_degrees(),
+        };
+        let directions: Vec<f64> = half_plane(n).map(direction).collect();
+        let width = 180.0 / settings.sectors as f64;
+        let first = if settings.reversed { -1.0 } else { 1.0 };
+        let pixels = |number: usize| {
+            let sector = Sector {
+                beta: number as f64 * width,
+                width,
+            };
+            let pixel = |&theta: &f64| SectorPixel {
+                sign: sector.sign(theta, first) as f32,
+                place: sector.place(theta),
+            };
+            directions.iter().map(pixel).collect()
+        };
+        let diameter = settings.mask_diameter.filter(|_| settings.masked);
+        Self {
+            transform: transform.clone(),
+            mask: diameter.map(|diameter| {
+                let radius = (diameter / (2.0 * pixel_size)).round() as f32;
+                CircularMask::new(n, radius, settings.mask_edge as f32)
+            }),
+            sectors: (0..settings.sectors).map(pixels).collect(),
         }
     }
-    let even = masked(even);
-    let mut sides = Sides {
-        above: vec![Complex32::default(); image.len()],
-        below: vec![Complex32::default(); image.len()],
-    };
-    let span = 180.0 / settings.sectors as f64;
-    let first = if settings.reversed { -1.0 } else { 1.0 };
-    for sector in 0..settings.sectors {
-        let sector = Sector {
-            beta: sector as f64 * span,
-            width: span,
-        };
-        let odd = cosines.iter().zip(&directions.0).map(|(value, &theta)| {
-            let sign = sector.sign(theta, first) as f32;
-            Complex32::new(-sign * value.im, sign * value.re)
-        });
-        let odd = masked(odd.collect());
-        let Sides { above, below } = &mut sides;
-        for (i, &theta) in directions.0.iter().enumerate() {
-            let (plus, minus) = (even[i] + odd[i], even[i] - odd[i]);
-            match sector.place(theta) {
-                Place::Same => (above[i], below[i]) = (plus, minus),
-                Place::Exchanged => (above[i], below[i]) = (minus, plus),
-                Place::Outside => {}
+
+    /// Splits the transform of an image (centred, aberrations removed) into the two sides of the sphere.
+    ///
+    /// The filters −sin γ ± i·cos γ of a sector share their first term, and masking is linear: what both terms make of the image is
+    /// masked once each, and the filtered images are their sum and difference.
+    pub fn of(&self, image: &[Complex32], ctf: &Ctf) -> Sides {
+        let n = self.transform.size();
+        let width = n / 2 + 1;
+        let (mut even, mut cosines) = (
+            Vec::with_capacity(image.len()),
+            Vec::with_capacity(image.len()),
+        );
+        for (row, values) in image.chunks_exact(width).enumerate() {
+            for (wave, value) in ctf.waves(logical_row(row, n), width).iter().zip(values) {
+                even.push(value * wave.re as f32);
+                cosines.push(value * wave.im as f32);
             }
         }
+        let even = self.masked(even);
+        let mut sides = Sides {
+            above: vec![Complex32::default(); image.len()],
+            below: vec![Complex32::default(); image.len()],
+        };
+        for pixels in &self.sectors {
+            let odd = cosines.iter().zip(pixels).map(|(value, pixel)| {
+                Complex32::new(-pixel.sign * value.im, pixel.sign * value.re)
+            });
+            let odd = self.masked(odd.collect());
+            let filtered = even.iter().zip(&odd).zip(pixels);
+            let both = sides.above.iter_mut().zip(&mut sides.below);
+            for (((even, odd), pixel), (above, below)) in filtered.zip(both) {
+                match pixel.place {
+                    Place::Same => (*above, *below) = (even + odd, even - odd),
+                    Place::Exchanged => (*above, *below) = (even - odd, even + odd),
+                    Place::Outside => {}
+                }
+            }
+        }
+        sides
     }
-    sides
+
+    /// Masks in real space, background replaced by its mean.
+    fn masked(&self, mut filtered: Vec<Complex32>) -> Vec<Complex32> {
+        let Some(mask) = &self.mask else {
+            return filtered;
+        };
+        let n = self.transform.size();
+        complete_zero_column(&mut filtered, n);
+        let mut image = self.transform.inverse(&filtered);
+        mask.apply(&mut image, Background::Mean);
+        self.transform.forward(&image, n / 2)
+    }
 }
 
 /// The redundant half of the column x = 0, y < 0, becomes the conjugate of its mate.
@@ -160,19 +188,6 @@ fn complete_zero_column(transform: &mut [Complex32], n: usize) {
     for row in n / 2 + 1..n {
         transform[row * width] = transform[(n - row) * width].conj();
     }
-}
-
-/// Masks in real space, background replaced by its mean.
-fn masked(
-    transform: &[Complex32],
-    plans: &ImageTransform,
-    radius: f32,
-    edge: f32,
-) -> Vec<Complex32> {
-    let n = plans.size();
-    let mut image = plans.inverse(transform);
-    mask_particle(&mut image, n, radius, edge, Background::Mean);
-    plans.forward(&image, n / 2)
 }
 
 /// How well the two sides can be told apart within the mask: W_E as a function of the pixel.

@@ -2,32 +2,28 @@
 
 mod ewald;
 mod slices;
+mod target;
 
 pub use ewald::EwaldSettings;
 
 use crate::comm::memory;
 use crate::dataset::examine;
 use crate::dataset::{DatasetError, ImageStore, ParticleSet, ReadOptions};
+use crate::device::DeviceError;
 use crate::errors::{Code, Coded, Message, wrapping_error};
-use crate::expectation::cpu::{SumSlice, insert_slices};
 use crate::formats::mrc::{MrcError, write_map};
 use crate::formats::replace::check_map_output;
 use crate::formats::star::{Document, StarError, Table};
-use crate::fourier::backprojection::BackProjection;
-use crate::fourier::shape::{Dimensions, VolumeShape};
+use crate::fourier::masks::for_each_radius;
+use crate::fourier::shape::{Dimensions, VolumeShape, gridding_factor};
 use crate::fourier::shells::ceil;
+use crate::fourier::sums::Sums;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
-use crate::maximization::reconstruct::{reconstruct, weighted_by_fsc};
-use crate::maximization::symmetrise::symmetrise;
-use crate::maximization::{MaximizationError, MaximizationOptions};
+use crate::maximization::{MaximizationError, MaximizationOptions, volumes};
 use crate::optics::{CtfFlags, plausible};
 use ndarray::Array3;
-use rayon::prelude::*;
-use slices::GroupSlices;
 use std::path::{Path, PathBuf};
-
-/// Bytes of slices that wait to be inserted together.
-const WAITING: usize = 256 << 20;
+use target::{Source, Target};
 
 /// Largest even box of a map, voxels.
 const LARGEST_BOX: usize = 4096;
@@ -45,6 +41,8 @@ wrapping_error! {
         Symmetry(SymmetryError),
         /// Weights that cannot be divided by.
         Maximization(MaximizationError),
+        /// Cards.
+        Device(DeviceError),
     }
 }
 
@@ -88,6 +86,10 @@ pub struct ReconstructSettings {
     pub figure_of_merit: bool,
     /// Rounds of density compensation (`--dont_skip_gridding`); None: direct division.
     pub gridding_iterations: Option<usize>,
+    /// Shells from which on pixels go to the nearest voxel instead of being interpolated (`--NN`, `--r_min_nn`).
+    pub nearest: Option<f64>,
+    /// Cards that add up the slices and make the map (`--gpu`, as in `relion_refine`); None: the processor does.
+    pub gpu: Option<String>,
 }
 
 /// Results of a reconstruction.
@@ -103,6 +105,8 @@ pub struct Reconstructed {
     pub resolution: f64,
     /// Oddities that were tolerated, for the user.
     pub warnings: Vec<String>,
+    /// Names of the cards that were used.
+    pub cards: Vec<String>,
 }
 
 /// Reconstructs a map and writes it. `progress` is told the number of particles done and of all.
@@ -131,7 +135,9 @@ pub fn run(
     oddities.extend(other_pixels(pixel_size, of_images));
     let r_max = settings.largest_shell(box_size, pixel_size, &mut oddities)?;
     let shape = VolumeShape::new(Dimensions::Three, box_size, settings.padding, 2 * r_max);
-    check_memory(&shape)?;
+    if settings.gpu.is_none() {
+        check_memory(&shape)?;
+    }
     let fsc = match &settings.fsc {
         Some(path) => Some(read_fsc(path, box_size)?),
         None => None,
@@ -151,15 +157,17 @@ pub fn run(
             false => None,
         },
     };
-    let mut sums = BackProjection::zeros(shape);
+    let mut target = Target::new(settings, shape)?;
+    let cards = target.cards();
     source.add_to(
-        &mut sums,
+        &mut target,
         &chosen,
         pixel_size,
         &settings.correction,
         progress,
     )?;
-    symmetrise(&mut sums, group.operators());
+    let mut sums = target.into_sums()?;
+    let moved = volumes::symmetrise(&mut sums, group.operators())?;
     let map = to_map(sums, fsc.as_deref(), settings)?;
     write_map(&settings.output, map.mapv(|v| v as f32).view(), pixel_size)?;
     let power = examine::power_warning(
@@ -167,11 +175,14 @@ pub fn run(
         images.powers(),
         "The map may show little else: remove them, and reconstruct again.",
     );
+    let moved = moved
+        .map(|step| format!("the cards have no room for the {step}: it is done on the processor"));
     let warnings = [
         &set.warnings,
         &oddities,
         images.warnings(),
         power.as_slice(),
+        moved.as_slice(),
     ];
     Ok(Reconstructed {
         particles: chosen.len(),
@@ -180,6 +191,7 @@ pub fn run(
         // Finer voxels show no more than the images do.
         resolution: (box_size as f64 * pixel_size / r_max as f64).max(2.0 * of_images),
         warnings: warnings.concat(),
+        cards,
     })
 }
 
@@ -196,6 +208,11 @@ impl ReconstructSettings {
         {
             let must = format!("an even number of voxels from 8 to {LARGEST_BOX}");
             return refuse("--newbox", n.to_string(), &must);
+        }
+        if self.gpu.is_some() && self.nearest.is_some() {
+            return Err(Code::UNSUPPORTED_OPTION.says(
+                "--NN works on the processor only, as in RELION; leave out --gpu, or interpolate linearly",
+            ));
         }
         let Correction::Ewald(_, ewald) = &self.correction else {
             return Ok(());
@@ -314,80 +331,28 @@ fn check_memory(shape: &VolumeShape) -> Result<(), Message> {
     }
 }
 
-/// Particles, their images and how much each of them counts.
-struct Source<'a> {
-    set: &'a ParticleSet,
-    images: &'a ImageStore,
-    figures: Option<Vec<f64>>,
-}
-
-impl Source<'_> {
-    /// Adds particles, group by group: in batches, so that all threads insert into a part of the sums each.
-    fn add_to(
-        &self,
-        sums: &mut BackProjection,
-        chosen: &[usize],
-        pixel_size: f64,
-        correction: &Correction,
-        mut progress: impl FnMut(usize, usize),
-    ) -> Result<(), ReconstructError> {
-        let mut done = 0;
-        for group in 0..self.set.optics.len() {
-            let of_group = |&&index: &&usize| self.set.particles[index].optics_group == group;
-            let members: Vec<usize> = chosen.iter().filter(of_group).copied().collect();
-            if members.is_empty() {
-                continue;
-            }
-            let slices = GroupSlices::new(self.set, group, &sums.shape, pixel_size, correction)?;
-            let bytes = 2 * slices.size * slices.size / 2 * size_of::<[f32; 3]>();
-            let batch = (WAITING / bytes).clamp(16, 4096);
-            for members in members.chunks(batch) {
-                let waiting: Vec<SumSlice> = members
-                    .par_iter()
-                    .map(|&index| self.slices(&slices, index))
-                    .collect::<Result<Vec<_>, _>>()?
-                    .into_iter()
-                    .flatten()
-                    .collect();
-                insert_slices(sums, 0, slices.size, &waiting);
-                done += members.len();
-                progress(done, chosen.len());
-            }
-        }
-        Ok(())
-    }
-
-    fn slices(&self, group: &GroupSlices, index: usize) -> Result<Vec<SumSlice>, ReconstructError> {
-        let image = self.images.image(self.set, index)?;
-        let figure = self.figures.as_ref().map_or(1.0, |figures| figures[index]);
-        group
-            .of(&self.set.particles[index], &image.single(), figure)
-            .map_err(|e| match e {
-                ReconstructError::Invalid(message) => {
-                    message.about(self.set.describe(index)).into()
-                }
-                other => other,
-            })
-    }
-}
-
 /// Returns the map of the symmetrised sums, weighed by an FSC where there is one.
 fn to_map(
-    sums: BackProjection,
+    sums: Sums,
     fsc: Option<&[f64]>,
     settings: &ReconstructSettings,
 ) -> Result<Array3<f64>, ReconstructError> {
+    let shape = *sums.shape();
     let options = MaximizationOptions {
-        box_size: sums.shape.box_size,
+        box_size: shape.box_size,
         tau2_fudge: 1.0,
         regularise: fsc.is_some(),
         minres_map: 0,
         gridding_iterations: settings.gridding_iterations,
     };
-    Ok(match fsc {
-        Some(fsc) => weighted_by_fsc(sums, fsc, &options)?,
-        None => reconstruct(sums, None, 1.0, &options),
-    })
+    let mut map = volumes::map_of(sums, fsc, &options)?;
+    if settings.nearest == Some(0.0) {
+        // Without any linear interpolation the correction is sinc, not sinc² (spec 02 §2.4 step 6).
+        for_each_radius(&mut map, |r, v| {
+            *v *= gridding_factor(r, shape.box_size, shape.padding).sqrt();
+        });
+    }
+    Ok(map)
 }
 
 /// Reads FSC values per shell 0…N/2; shells that the file does not name count as 0.

@@ -1,18 +1,19 @@
 //! From a particle's image to the slices that are back-projected (spec 06 §8.2–8.3).
 
-use super::ewald::{self, Directions, EwaldSettings, Overlap, half_plane};
+use super::ewald::{EwaldSettings, Overlap, SidesOfGroup, half_plane};
 use super::{Correction, ReconstructError};
 use crate::dataset::{OpticsGroup, Particle, ParticleSet};
 use crate::errors::{Code, Message};
-use crate::expectation::cpu::{Bend, SumSlice};
+use crate::expectation::cpu::SumSlice;
 use crate::expectation::slices::{ImagePlane, shell_ratio};
 use crate::fourier::circle::Circle;
-use crate::fourier::image::ImageTransform;
+use crate::fourier::image::{ImageTransform, logical_row};
 use crate::fourier::shape::VolumeShape;
 use crate::fourier::shells::stored;
 use crate::geometry::{Matrix3, euler};
 use crate::optics::{Ctf, demodulation, wavelength};
 use gpu::image::shift_phase;
+use gpu::slice::Bend;
 use num_complex::{Complex32, Complex64};
 use std::ops::Range;
 
@@ -26,15 +27,13 @@ pub struct GroupSlices<'a> {
     /// Largest x² + y² that is inserted.
     limit2: f64,
     plane: ImagePlane,
-    /// Å per voxel of the map.
-    pixel_size: f64,
     /// The grid that slices are inserted into, where image pixels are its shells: then some lie exactly on the outermost one.
     shared_grid: Option<VolumeShape>,
     /// Steps of the reference per image pixel, for directions out of the plane.
     out_of_plane: f64,
     demodulation: Option<Vec<Complex32>>,
     /// Where the images are corrected for the curvature of the sphere.
-    directions: Option<Directions>,
+    sides: Option<SidesOfGroup>,
 }
 
 impl<'a> GroupSlices<'a> {
@@ -55,18 +54,24 @@ impl<'a> GroupSlices<'a> {
         let radius = slice_radius(group, shape.r_max as f64 / ratio);
         let demodulation =
             demodulation(&set.optics, number, half_plane(n)).map_err(|e| Message::of(&e))?;
+        let transform = ImageTransform::new(n);
+        let sides = match correction {
+            Correction::Ewald(_, settings) => {
+                Some(SidesOfGroup::new(&transform, pixel_size, settings))
+            }
+            _ => None,
+        };
         Ok(Self {
             group,
             correction,
-            transform: ImageTransform::new(n),
+            transform,
             size: (2 * (radius.ceil() as usize + 1)).min(n),
             limit2: radius * radius,
             plane: ImagePlane::new(group, shape.box_size, pixel_size, shape.padding),
-            pixel_size,
             shared_grid: (ratio == 1.0 && is_identity(&group.magnification)).then_some(*shape),
             out_of_plane: shape.padding * ratio,
             demodulation,
-            directions: matches!(correction, Correction::Ewald(..)).then(|| Directions::new(n)),
+            sides,
         })
     }
 
@@ -111,36 +116,34 @@ impl<'a> GroupSlices<'a> {
         let phases = Phases::new(self.shift(particle), self.group.box_size, self.size);
         // C of premultiplied images is C² already.
         let premultiplied = ctf.is_some() && self.group.ctf_premultiplied;
-        let angles = [particle.rot, particle.tilt, particle.psi];
-        let circle = self.shared_grid.map(|shape| {
-            (
-                Circle::new(&shape, angles),
-                (shape.r_max * shape.r_max) as i32,
-            )
-        });
         let mut values = self.rows(|y, columns, first, out| {
-            let contrast = ctf.map(|ctf| ctf.row(y, columns.end));
-            for (x, out) in columns.clone().zip(out.iter_mut()) {
-                let c = contrast.as_ref().map_or(1.0, |row| row[x]);
-                let (factor, weight) = match premultiplied {
-                    true => (1.0, c),
-                    false => (c, c * c),
-                };
-                let value = self.demodulated(&transform, first + x) * phases.at(x as i32, y);
-                let value = value * (factor * figure_of_merit) as f32;
-                *out = [value.re, value.im, (weight * figure_of_merit) as f32];
-            }
-            // Rounding decides in the reference program on pixels exactly on the outermost shell.
-            if let Some((circle, limit2)) = &circle {
-                let x = f64::from(limit2 - y * y).sqrt() as i32;
-                if x * x + y * y == *limit2
-                    && columns.contains(&(x as usize))
-                    && !circle.takes(x, y)
-                {
-                    out[x as usize - columns.start] = [0.0; 3];
+            let range = first + columns.start..first + columns.end;
+            let mut row = transform[range.clone()].to_vec();
+            phases.apply(y, columns.start, &mut row);
+            if let Some(factors) = &self.demodulation {
+                for (value, factor) in row.iter_mut().zip(&factors[range]) {
+                    *value *= factor;
                 }
             }
+            let merit = figure_of_merit;
+            let Some(ctf) = ctf else {
+                for (value, out) in row.iter().zip(out.iter_mut()) {
+                    let value = value * merit as f32;
+                    *out = [value.re, value.im, merit as f32];
+                }
+                return;
+            };
+            let contrast = &ctf.row(y, columns.end)[columns.clone()];
+            for ((value, c), out) in row.iter().zip(contrast).zip(out.iter_mut()) {
+                let (factor, weight) = match premultiplied {
+                    true => (1.0, *c),
+                    false => (*c, c * c),
+                };
+                let value = value * (factor * merit) as f32;
+                *out = [value.re, value.im, (weight * merit) as f32];
+            }
         });
+        self.leave_circle(particle, &mut values);
         let [re, im, _] = &mut values[self.origin()];
         (*re, *im) = (0.0, 0.0);
         SumSlice {
@@ -149,6 +152,21 @@ impl<'a> GroupSlices<'a> {
             bend: None,
             values,
         }
+    }
+
+    /// Leaves out the pixels exactly on the outermost shell that the reference program leaves out: rounding decides there.
+    fn leave_circle(&self, particle: &Particle, values: &mut [[f32; 3]]) {
+        let Some(shape) = &self.shared_grid else {
+            return;
+        };
+        let circle = Circle::new(shape, [particle.rot, particle.tilt, particle.psi]);
+        let limit2 = (shape.r_max * shape.r_max) as i32;
+        self.fill_rows(values, |y, columns, _, out| {
+            let x = f64::from(limit2 - y * y).sqrt() as i32;
+            if x * x + y * y == limit2 && columns.contains(&(x as usize)) && !circle.takes(x, y) {
+                out[x as usize - columns.start] = [0.0; 3];
+            }
+        });
     }
 
     /// P above and Q below the plane, each with weight W².
@@ -162,22 +180,20 @@ impl<'a> GroupSlices<'a> {
         figure_of_merit: f64,
     ) -> Vec<SumSlice> {
         let (group, n) = (self.group, self.group.box_size);
-        let Some(directions) = &self.directions else {
+        let Some(sides) = &self.sides else {
             return Vec::new();
         };
         let mut transform = self.transform.forward(image, n / 2);
         let phases = Phases::new(self.shift(particle), n, n);
-        for (index, (x, y)) in half_plane(n).enumerate() {
-            transform[index] = self.demodulated(&transform, index) * phases.at(x, y);
+        for (row, values) in transform.chunks_exact_mut(n / 2 + 1).enumerate() {
+            phases.apply(logical_row(row, n), 0, values);
         }
-        let sides = ewald::sides(
-            &transform,
-            ctf,
-            self.pixel_size,
-            &self.transform,
-            directions,
-            settings,
-        );
+        if let Some(factors) = &self.demodulation {
+            for (value, factor) in transform.iter_mut().zip(factors) {
+                *value *= factor;
+            }
+        }
+        let sides = sides.of(&transform, ctf);
         let overlap = settings
             .mask_diameter
             .filter(|_| settings.weighted)
@@ -231,13 +247,6 @@ impl<'a> GroupSlices<'a> {
     /// Offset in pixels of the image.
     fn shift(&self, particle: &Particle) -> [f64; 2] {
         particle.origin.map(|o| o / self.group.pixel_size)
-    }
-
-    fn demodulated(&self, transform: &[Complex32], index: usize) -> Complex32 {
-        match &self.demodulation {
-            Some(factors) => transform[index] * factors[index],
-            None => transform[index],
-        }
     }
 
     /// Values of the pixels of a slice, zeros where nothing is inserted; `fill` as in [`Self::fill_rows`].
@@ -323,8 +332,12 @@ impl Phases {
         }
     }
 
-    fn at(&self, x: i32, y: i32) -> Complex32 {
-        let phase = self.columns[x as usize] * self.rows[(y - self.first_row) as usize];
-        Complex32::new(phase.re as f32, phase.im as f32)
+    /// Multiplies the values of row `y` from column `first` on by their phases.
+    fn apply(&self, y: i32, first: usize, values: &mut [Complex32]) {
+        let row = self.rows[(y - self.first_row) as usize];
+        for (value, column) in values.iter_mut().zip(&self.columns[first..]) {
+            let phase = column * row;
+            *value *= Complex32::new(phase.re as f32, phase.im as f32);
+        }
     }
 }

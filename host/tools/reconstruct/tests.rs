@@ -10,6 +10,7 @@ use crate::geometry::{Matrix3, euler};
 use crate::maximization::map_fsc::map_fsc;
 use crate::optics::{Ctf, wavelength};
 use num_complex::{Complex32, Complex64};
+use rayon::prelude::*;
 use std::f64::consts::{PI, TAU};
 
 fn settings(input: PathBuf, output: PathBuf, correction: Correction) -> ReconstructSettings {
@@ -27,6 +28,8 @@ fn settings(input: PathBuf, output: PathBuf, correction: Correction) -> Reconstr
         fsc: None,
         figure_of_merit: false,
         gridding_iterations: None,
+        nearest: None,
+        gpu: None,
     }
 }
 
