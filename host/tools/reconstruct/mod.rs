@@ -29,6 +29,9 @@ use std::path::{Path, PathBuf};
 /// Bytes of slices that wait to be inserted together.
 const WAITING: usize = 256 << 20;
 
+/// Largest figure of merit: some programs count up to 100.
+const MOST_MERIT: f64 = 1000.0;
+
 /// Largest even box of a map, voxels.
 const LARGEST_BOX: usize = 4096;
 
@@ -147,7 +150,7 @@ pub fn run(
         set: &set,
         images: &images,
         figures: match settings.figure_of_merit {
-            true => Some(set.real_column("rlnParticleFigureOfMerit")?),
+            true => Some(figures(&set)?),
             false => None,
         },
     };
@@ -390,6 +393,23 @@ fn to_map(
     })
 }
 
+/// Reads the figures of merit, which images are multiplied by.
+fn figures(set: &ParticleSet) -> Result<Vec<f64>, ReconstructError> {
+    let figures = set.real_column("rlnParticleFigureOfMerit")?;
+    let possible = |figure: &f64| (0.0..=MOST_MERIT).contains(figure);
+    match figures.iter().position(|figure| !possible(figure)) {
+        None => Ok(figures),
+        Some(index) => Err(Code::STAR_VALUE
+            .says(format!(
+                "its rlnParticleFigureOfMerit is {}, which --fom_weighting would multiply the image by: it lies between 0 and about 1. \
+                 Correct it, or leave the option out",
+                figures[index]
+            ))
+            .about(set.describe(index))
+            .into()),
+    }
+}
+
 /// Reads FSC values per shell 0…N/2; shells that the file does not name count as 0.
 fn read_fsc(path: &Path, box_size: usize) -> Result<Vec<f64>, ReconstructError> {
     const LABELS: [&str; 2] = ["rlnSpectralIndex", "rlnGoldStandardFsc"];
@@ -421,6 +441,15 @@ fn read_fsc(path: &Path, box_size: usize) -> Result<Vec<f64>, ReconstructError> 
                 ))
                 .into());
         };
+        if !(-1.001..=1.001).contains(&fsc) {
+            return Err(Code::STAR_VALUE
+                .says(format!(
+                    "{}, {}: the FSC is {fsc}, but correlations lie between -1 and 1; give the _model.star file of a half-set",
+                    path.display(),
+                    table.place(row, LABELS[1])
+                ))
+                .into());
+        }
         *place = fsc;
     }
     Ok(curve)
