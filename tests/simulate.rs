@@ -177,6 +177,7 @@ fn wrong_settings_are_explained_and_leave_nothing() {
         ("--snr -1", "signal-to-noise"),
         ("--diameter 900", "does not fit the box"),
         ("--sym Q7", "Q7"),
+        ("--defocus 30000 10000", "smaller number first"),
         ("--contaminants 0.7 --empty 0.4", "so must their sum"),
         ("--views 2000", "at most 1000"),
         ("--view_spread 120 --views 3", "must be 0 to 90"),

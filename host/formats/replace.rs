@@ -131,18 +131,16 @@ pub fn check_kind(path: &Path, content: Content) -> io::Result<()> {
     }
     let is_text = !begin.contains(&0);
     let (fits, there) = match content {
-        Content::Table if is_text && names_images(&begin) => {
-            (false, "that names the images of particles")
-        }
-        Content::Text | Content::Table => (is_text, "of binary data"),
-        Content::Page => (begin.starts_with(b"<"), "that is no page"),
-        Content::Map if !is_text && is_stack(path, &begin) => (false, "of images"),
-        Content::Map | Content::Images => (!is_text, "of text"),
+        Content::Table if is_text && names_images(&begin) => (false, "particle table"),
+        Content::Text | Content::Table => (is_text, "file of binary data"),
+        Content::Page => (begin.starts_with(b"<"), "file that is no page"),
+        Content::Map if !is_text && is_stack(path, &begin) => (false, "stack of images"),
+        Content::Map | Content::Images => (!is_text, "file of text"),
     };
     match fits {
         true => Ok(()),
         false => Err(io::Error::other(format!(
-            "there is a file {there} of this name, which would be lost; give another name, or remove it"
+            "there is a {there} of this name, which would be lost; give another name, or remove it"
         ))),
     }
 }

@@ -15,6 +15,11 @@ const TOLERANCE: f64 = 1e-6;
 /// Smallest pixel size of a map, Å.
 const SMALLEST_PIXEL: f64 = 0.001;
 
+/// Written for "none" by old versions of RELION.
+const PLACEHOLDER: f64 = -999.0;
+/// Degrees: ten turns.
+const LARGEST_ANGLE: f64 = 3600.0;
+
 /// Columns of the angles and of the shifts (Å).
 const ANGLES: [&str; 3] = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
 const SHIFTS: [&str; 3] = ["rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst"];
@@ -68,6 +73,7 @@ impl LocalSymmetry {
         for rows in read_rows(path, pixel_size)? {
             let mask_file = located(&rows.mask, path);
             let mask = read_mask(&mask_file, box_size).map_err(|e| e.about(path.display()))?;
+            check_shifts(&rows, box_size, pixel_size).map_err(|e| e.about(path.display()))?;
             let operators = rows.operators.iter().map(|row| Operator {
                 rotation: euler::matrix(row[0], row[1], row[2]),
                 shift: [row[3], row[4], row[5]],
@@ -117,7 +123,7 @@ fn read_rows(path: &Path, pixel_size: f64) -> Result<Vec<Rows>, Message> {
                 Code::STAR_VALUE.says(format!("{}: the mask has no name (rlnMaskName)", place()))
             );
         }
-        let operator = read_operator(table, row, pixel_size)?;
+        let operator = read_operator(table, row, pixel_size, path)?;
         let known = sets.iter().position(|set| set.mask == mask);
         let set = known.unwrap_or_else(|| {
             sets.push(Rows {
@@ -172,16 +178,27 @@ fn check_columns(table: &Table, path: &Path) -> Result<(), Message> {
 }
 
 /// Reads one row: angles in RELION's normal form, shift in voxels.
-fn read_operator(table: &Table, row: usize, pixel_size: f64) -> Result<[f64; 6], Message> {
+fn read_operator(
+    table: &Table,
+    row: usize,
+    pixel_size: f64,
+    path: &Path,
+) -> Result<[f64; 6], Message> {
     let real = |label: &str| {
         let value = table.real(row, label).map_err(|e| Message::of(&e))?;
-        match value.is_finite() {
-            true => Ok(value),
-            false => Err(Code::STAR_VALUE.says(format!(
-                "{}: {label} is {value}, which is no finite number",
-                table.place(row, label)
-            ))),
-        }
+        let what = match value {
+            PLACEHOLDER => "which stands for none",
+            _ if !value.is_finite() => "which is no finite number",
+            _ if value.abs() > LARGEST_ANGLE && ANGLES.contains(&label) => {
+                "but angles are in degrees"
+            }
+            _ => return Ok(value),
+        };
+        Err(Code::STAR_VALUE.says(format!(
+            "{}, {}: {label} is {value}, {what}",
+            path.display(),
+            table.place(row, label)
+        )))
     };
     let mut operator = [0.0; 6];
     for (i, label) in ANGLES.iter().enumerate() {
@@ -195,6 +212,21 @@ fn read_operator(table: &Table, row: usize, pixel_size: f64) -> Result<[f64; 6],
         operator[..3].copy_from_slice(&euler::angles(&euler::matrix(rot, tilt, psi)));
     }
     Ok(operator)
+}
+
+/// Checks that no copy lies outside the box (voxels, of Å).
+fn check_shifts(rows: &Rows, box_size: usize, pixel_size: f64) -> Result<(), Message> {
+    let outside = |shift: &&[f64; 6]| shift[3..].iter().any(|t| t.abs() >= box_size as f64);
+    let Some(operator) = rows.operators.iter().find(outside) else {
+        return Ok(());
+    };
+    let [x, y, z] = [3, 4, 5].map(|i| operator[i] * pixel_size);
+    Err(Code::STAR_VALUE.says(format!(
+        "a shift ({x:.1}, {y:.1}, {z:.1}) Å of the mask {} moves its copy out of the box of {:.1} Å; shifts are in Å: correct \
+         rlnOriginXAngst, rlnOriginYAngst and rlnOriginZAngst",
+        rows.mask,
+        box_size as f64 * pixel_size
+    )))
 }
 
 /// Checks that every mask has a copy, and that no two masks could be mistaken for one another.
@@ -314,6 +346,16 @@ mod tests {
         assert!(twice.text.contains("twice"), "{twice}");
         let named = refused("a.mrc 10 0 0 0 0 0\nx/a.mrc 10 0 0 0 0 0\n");
         assert!(named.text.contains("same file name"), "{named}");
+        for (row, words) in [
+            ("a.mrc 10 0 0 100 0 0\n", "out of the box of 16.0 Å"),
+            ("a.mrc 10 0 0 -999 0 0\n", "local.star, line"),
+            ("a.mrc nan 0 0 0 0 0\n", "no finite number"),
+            ("a.mrc 1e30 0 0 0 0 0\n", "angles are in degrees"),
+        ] {
+            let error = refused(row);
+            assert_eq!(error.code, Code::STAR_VALUE);
+            assert!(error.text.contains(words), "{error}");
+        }
         assert_eq!(refused("c.mrc 10 0 0 0 0 0\n").code, Code::FILE_MISSING);
         assert_eq!(refused("a.mrc ten 0 0 0 0 0\n").code, Code::STAR_VALUE);
         assert_eq!(refused("").code, Code::STAR_CONTENT);

@@ -2,7 +2,7 @@
 //! values in another unit; RELION computes with them without a word.
 
 use crate::dataset::particle_checks::are_radians;
-use crate::dataset::{Particle, ParticleSet};
+use crate::dataset::{OpticsGroup, Particle, ParticleSet};
 use crate::errors::listed::listed;
 use crate::errors::{Code, Message};
 use std::fmt;
@@ -20,7 +20,7 @@ const POSSIBLE_DEFOCUS: f64 = 1e6;
 const USUAL_DEFOCUS: f64 = 1e5;
 const LEAST_DEFOCUS: f64 = 20.0;
 /// Median defocus (Å) of a set below which its images show next to nothing without a phase plate.
-const LEAST_MEDIAN_DEFOCUS: f64 = 2500.0;
+const LEAST_MEDIAN_DEFOCUS: f64 = 4000.0;
 /// Difference of both defoci, Å.
 const USUAL_ASTIGMATISM: f64 = 1e4;
 /// Share of particles in focus above which their defocus is taken for one in µm: files of two programs may be joined.
@@ -42,13 +42,30 @@ const LARGEST_IN_RADIANS: f64 = 3.15;
 const POSSIBLE_MAGNIFICATION: [f64; 2] = [0.25, 4.0];
 const USUAL_MAGNIFICATION: [f64; 2] = [0.8, 1.25];
 
-/// Checks the optics of a data set: magnification matrices, and the CTF parameters where the CTF is used. Returns warnings
+/// Pixel sizes (Å) of images of single particles, binned ones among them.
+const USUAL_PIXEL: [f64; 2] = [0.2, 40.0];
+
+/// Warns of pixel sizes that will be in another unit.
+fn pixel_sizes(set: &ParticleSet) -> Vec<String> {
+    let odd = |size: f64| !(USUAL_PIXEL[0]..=USUAL_PIXEL[1]).contains(&size);
+    let groups = set.optics.iter().filter(|group| odd(group.pixel_size));
+    let warning = |group: &OpticsGroup| {
+        format!(
+            "optics group '{}': rlnImagePixelSize is {}. It is in Å, as 1.1: is it right?",
+            group.name, group.pixel_size
+        )
+    };
+    groups.map(warning).collect()
+}
+
+/// Checks the optics of a data set: pixel sizes, magnification matrices, and the CTF parameters where the CTF is used. Returns warnings
 /// about improbable ones.
 ///
 /// # Errors
 /// Impossible values, with the number of particles or the names of the optics groups that have them.
 pub fn check_all(set: &ParticleSet, ctf_is_used: bool) -> Result<Vec<String>, Message> {
-    let mut warnings = check_magnification(set)?;
+    let mut warnings = pixel_sizes(set);
+    warnings.extend(check_magnification(set)?);
     if ctf_is_used {
         warnings.extend(check(set)?);
     }

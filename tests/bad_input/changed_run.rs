@@ -119,3 +119,32 @@ fn continued_after_a_stack_was_moved() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
 }
+
+/// Figures of one model file that are not those of the other half-set, or none at all.
+#[test]
+fn continued_with_other_figures() {
+    let mut set = Set::new();
+    set.options.push("--split_random_halves".into());
+    assert!(set.run().status.success());
+    let words = format!("--continue {OPTIMISER} --o out2/run --iter 2 --j 1");
+    set.options = words.split_whitespace().map(String::from).collect();
+    fs::create_dir(set.path("out2")).unwrap();
+    let file = "out/run_it001_half1_model.star";
+    let good = fs::read_to_string(set.path(file)).unwrap();
+    for (label, value) in [
+        ("rlnAveragePmax", 7.0),
+        ("rlnTau2FudgeFactor", 1e30),
+        ("rlnPaddingFactor", 3.7),
+    ] {
+        change_column(&set, file, label, |_| Value::Real(value));
+        let message = super::set::failure(&set.run());
+        assert!(
+            message.starts_with("GR-0704: ") && message.contains(&format!("{label} is ")),
+            "{message}"
+        );
+        fs::write(set.path(file), &good).unwrap();
+    }
+    let output = set.run();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+}

@@ -454,6 +454,7 @@ fn improbable_ctf_parameters() {
     for (u_v, words) in [
         ("-15000 -15200", "have a negative defocus. Underfocus"),
         ("1500 1520", "defocus below 1520 Å"),
+        ("3900 3950", "defocus below 3950 Å"),
     ] {
         let told = told(with_star(|text| text.replace("15000 15200", u_v)));
         assert!(told.contains(words), "{told}");

@@ -419,6 +419,22 @@ fn norm_correction_that_no_image_has() {
     );
 }
 
+#[test]
+fn weights_that_are_none() {
+    let labels = format!("{POSES}_rlnParticleFigureOfMerit #10\n");
+    let set = with_columns(&labels, "1 2 3 -999");
+    refuse(
+        &set,
+        RECONSTRUCT,
+        &format!("{MAP} --fom_weighting"),
+        "GR-0207",
+    );
+    let curve = "data_fsc\nloop_\n_rlnSpectralIndex\n_rlnGoldStandardFsc\n0 1\n1 nan\n";
+    fs::write(set.path("fsc.star"), curve).unwrap();
+    let message = failure(&run(&set, RECONSTRUCT, &format!("{MAP} --fsc fsc.star")));
+    assert!(message.starts_with("GR-0207: fsc.star, "), "{message}");
+}
+
 /// What is taken in the place of an impossible number is told.
 #[test]
 fn numbers_that_are_changed() {
@@ -439,4 +455,34 @@ fn numbers_that_are_changed() {
         said.contains("--new_box 15 is odd") && said.contains("14 pixels a side"),
         "{said}"
     );
+}
+
+/// What a continued run refuses in the files of a run, a subtraction from its particles refuses, too.
+#[test]
+fn subtraction_with_files_that_were_spoilt() {
+    let set = refined();
+    let words = "--i out/run_it001_optimiser.star --o job";
+    let model = set.path("out/run_it001_model.star");
+    let good = fs::read_to_string(&model).unwrap();
+    for (label, value) in [("rlnNormCorrectionAverage", 0.0), ("rlnPixelSize", -4.0)] {
+        let mut document = Document::read(&model).unwrap();
+        let general = document.tables.iter_mut().find(|table| table.has(label));
+        general.unwrap().set(0, label, Value::Real(value));
+        document.write(&model).unwrap();
+        let message = failure(&run(&set, SUBTRACT, words));
+        let begin = format!("GR-0704: out/run_it001_model.star: {label} is {value}; ");
+        assert!(message.starts_with(&begin), "{message}");
+        fs::write(&model, &good).unwrap();
+    }
+    let map = set.path("out/run_it001_class001.mrc");
+    for value in [0.0, f32::NAN] {
+        let spoilt = Array3::from_elem((BOX, BOX, BOX), value);
+        write_map(&map, spoilt.view(), PIXEL).unwrap();
+        let message = failure(&run(&set, SUBTRACT, words));
+        assert!(
+            message.starts_with("GR-0404: out/run_it001_class001.mrc: "),
+            "{message}"
+        );
+    }
+    assert!(!set.path("job/particles_subtracted.star").exists());
 }

@@ -1,7 +1,8 @@
 //! `gerelion align-symmetry` and `relion_align_symmetry`.
 
 use clap::Args;
-use gerelion::errors::{Code, Failure, OnFailure, tell};
+use gerelion::comm::cores;
+use gerelion::errors::{Failure, tell};
 use gerelion::geometry::euler;
 use gerelion::options::Range;
 use gerelion::refinement::cli::job_markers::{Ending, Pipeline};
@@ -119,10 +120,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn align(arguments: &Arguments) -> Result<(), Failure> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(arguments.j)
-        .build_global()
-        .or_says(Code::SYSTEM_LIMIT, "the threads of --j cannot be started")?;
+    cores::start_threads(arguments.j)?;
     let settings = arguments.settings();
     report(&settings, &align_symmetry::run(&settings)?);
     Ok(())

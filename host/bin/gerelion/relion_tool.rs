@@ -3,7 +3,7 @@
 
 use clap::Args;
 use gerelion::comm::cores;
-use gerelion::errors::{Code, Failure, OnFailure, tell};
+use gerelion::errors::{Code, Failure, tell};
 use gerelion::refinement::cli::job_markers::{Ending, Pipeline};
 use gerelion::refinement::cli::launcher;
 use std::path::Path;
@@ -45,10 +45,7 @@ impl Common {
     }
 
     fn with_threads(&self, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(self.j)
-            .build_global()
-            .or_says(Code::SYSTEM_LIMIT, "the threads of --j cannot be started")?;
+        cores::start_threads(self.j)?;
         work()
     }
 }

@@ -1,7 +1,8 @@
 //! `gerelion simulate`.
 
 use clap::{Args, ValueEnum};
-use gerelion::errors::{Code, Failure, OnFailure};
+use gerelion::comm::cores;
+use gerelion::errors::Failure;
 use gerelion::formats::atoms::{self, Atom};
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::options::Range;
@@ -195,10 +196,7 @@ pub fn phantoms(settings: &SimulationSettings, classes: usize) -> Result<Vec<Vec
 
 /// Run the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(arguments.j)
-        .build_global()
-        .or_says(Code::SYSTEM_LIMIT, "the threads of --j cannot be started")?;
+    cores::start_threads(arguments.j)?;
     let settings = arguments.settings()?;
     let models = arguments.models(&settings)?;
     if !arguments.overwrite {

@@ -174,6 +174,7 @@ impl Scratch {
         // Told before.
         let mut silent = |_: Step| -> Result<(), E> { Ok(()) };
         if !is_good(source, copy, metadata.len(), rule, &mut silent)? {
+            private::remove(&seal::path(copy)).map_err(failed)?;
             private::remove(copy).map_err(failed)?;
             let mut from = File::open(source).map_err(failed)?;
             let mut copying = Copying::begin(&mut from, metadata.len(), copy).map_err(failed)?;
@@ -267,7 +268,8 @@ fn is_good<E>(
     rule: &ScratchRule,
     steps: &mut Steps<E>,
 ) -> Result<bool, E> {
-    if !private::is_whole(copy, length) {
+    // One without a seal is being made, or was when its job was killed.
+    if !private::is_whole(copy, length) || !seal::path(copy).exists() {
         return Ok(false);
     }
     // What cannot be read cannot be used.

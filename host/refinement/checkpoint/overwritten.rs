@@ -96,15 +96,15 @@ pub fn warn_of_other_run(settings: &Settings, first: usize) -> Option<String> {
     let root = &settings.output_root;
     let last = start_up::last_iteration(settings);
     let there = output_lock::last_iteration_there(root)?;
-    let replaced = match there >= first {
+    let replaced = match there.min(last) >= first {
         true => format!(
-            "those from iteration {first} to {} are replaced, and the ",
+            "those from iteration {first} to {} are replaced, and the others",
             there.min(last)
         ),
-        false => "the ".to_owned(),
+        false => "they".to_owned(),
     };
     Some(format!(
-        "there are files of iterations up to {there} of another run, or of an earlier attempt, with --o {root}: {replaced}others \
+        "there are files of iterations up to {there} of another run, or of an earlier attempt, with --o {root}: {replaced} \
          stay beside those of this run. Give another --o if they are of use."
     ))
 }

@@ -11,7 +11,9 @@ use std::path::Path;
 const LEAST_BATCH: f64 = 4.0;
 /// Bytes of a squared difference.
 const DIFFERENCE: f64 = 4.0;
-/// Significant samples of an image, all of whose children the second pass holds at once, at the least: most images have more.
+/// Share of the samples of the first pass that are significant in noisy images, and their number at the least: the second pass
+/// holds all the children of those of an image at once.
+const SIGNIFICANT: f64 = 0.01;
 const FEWEST_SIGNIFICANT: f64 = 30.0;
 
 /// Bytes of host memory, as real numbers so that absurd options do not overflow.
@@ -50,15 +52,12 @@ impl HostPlan {
         let model = &job.models[0];
         let global = model.local_search.is_none() && !job.skips_orientations();
         let shape = VolumeShape::new(model.dimensions(), model.box_size, model.padding, 0);
-        let mut plan = Self::new(
-            model.classes.len(),
-            job.models.len(),
-            &shape,
-            volumes_on_host,
-            samples(&job.sampling, model.classes.len(), global),
-        );
-        let second_pass = FEWEST_SIGNIFICANT * DIFFERENCE * children(job);
-        plan.differences = plan.differences.max(second_pass);
+        let samples = samples(&job.sampling, model.classes.len(), global);
+        let (classes, halves) = (model.classes.len(), job.models.len());
+        let mut plan = Self::new(classes, halves, &shape, volumes_on_host, samples);
+        if volumes_on_host {
+            plan.differences = plan.differences.max(second_pass(samples, children(job)));
+        }
         if job.gradient.is_some() {
             // Sums of the other pseudo-half, and moments.
             plan.volumes += model.classes.len() as f64 * shape.voxels() as f64 * (24.0 + 40.0);
@@ -123,6 +122,11 @@ pub(crate) fn samples(sampling: &Sampling, classes: usize, global: bool) -> f64 
     orientations * sampling.translations.len() as f64 * classes as f64
 }
 
+/// Returns the bytes of the differences of an image in the second pass, of `samples` in the first with so many `children` each.
+fn second_pass(samples: f64, children: f64) -> f64 {
+    DIFFERENCE * children * (SIGNIFICANT * samples).max(FEWEST_SIGNIFICANT)
+}
+
 /// Returns the samples of the second pass that come of a significant one of the first.
 pub(crate) fn children(job: &Job) -> f64 {
     let (sampling, oversampling) = (&job.sampling, job.expectation.oversampling);
@@ -175,6 +179,16 @@ mod tests {
         );
         // Nothing is known of the machine.
         assert!(fine.check(None).is_ok());
+    }
+
+    /// A continued run with `--healpix_order 5 --oversampling 5` asked for terabytes after its first pass.
+    #[test]
+    fn oversampling_counts() {
+        let gib = |samples: f64, children: f64| second_pass(samples, children) / f64::from(1 << 30);
+        // Order 3 with 29 shifts, K = 4, twice oversampled; local searches.
+        assert!(gib(36_864.0 * 29.0 * 4.0, 1024.0) < 0.2);
+        assert!(gib(0.0, 1024.0) < 0.001);
+        assert!(gib(12_386_304.0, 32_768.0 * 1024.0) > 10_000.0);
     }
 
     #[test]

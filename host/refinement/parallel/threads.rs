@@ -5,10 +5,6 @@ use crate::errors::Code;
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
 
-/// Threads per core beyond which they do little but wait for each other: a run with `--j 1000` on two cores took 30 times
-/// as long as with `--j 2`.
-const MOST_PER_CORE: usize = 4;
-
 /// Cores that this process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cores {
@@ -21,11 +17,10 @@ pub struct Cores {
 impl Cores {
     /// Those of this process.
     pub fn of_this_process() -> Self {
-        let usable = std::thread::available_parallelism().map_or(1, usize::from);
         let allowed = cores::allowed();
         let online = cores::online();
         Self {
-            usable,
+            usable: cores::usable(),
             bound: allowed.zip(online).is_some_and(|(a, o)| a < o),
         }
     }
@@ -35,7 +30,7 @@ impl Cores {
         match (asked, self.bound) {
             (0, true) => self.usable,
             (0, false) => (self.usable / ranks.max(1)).max(1),
-            (asked, _) => asked.min(MOST_PER_CORE * self.usable.max(1)),
+            (asked, _) => cores::reasonable_threads(asked, self.usable),
         }
     }
 }

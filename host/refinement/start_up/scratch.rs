@@ -9,6 +9,7 @@ use crate::refinement::cli::stage_log::Stage;
 use crate::refinement::error::RunError;
 use crate::refinement::parallel::workers::{StopSign, agree};
 use crate::refinement::settings::Settings;
+use std::collections::HashSet;
 use std::path::Path;
 
 /// Copy what fits; images of other stacks are read from where they are. A collective.
@@ -41,14 +42,15 @@ pub fn copy(
     }
     // The ranks of a machine take turns with the stacks.
     let (place, of) = ranks.place_on_host();
+    let mut told = HashSet::new();
     let mut steps = |step: Step| -> Result<(), RunError> {
         match step {
             Step::WaitingFor(path, holder) => console.warn(&waiting_text(path, holder)),
-            Step::Changed(copy) => console.warn(&format!(
+            Step::Changed(copy) if told.insert(copy.to_owned()) => console.warn(&format!(
                 " + WARNING: {} is not as it was made: it was written to since, or the disk is failing. The copy is not used.",
                 copy.display()
             )),
-            Step::Part | Step::Waiting => {}
+            Step::Changed(_) | Step::Part | Step::Waiting => {}
         }
         stop.check()
     };

@@ -25,6 +25,9 @@ use ndarray::Array3;
 use std::path::{Path, PathBuf};
 use target::{Source, Target};
 
+/// Largest figure of merit: some programs count up to 100.
+const MOST_MERIT: f64 = 1000.0;
+
 /// Largest even box of a map, voxels.
 const LARGEST_BOX: usize = 4096;
 
@@ -153,7 +156,7 @@ pub fn run(
         set: &set,
         images: &images,
         figures: match settings.figure_of_merit {
-            true => Some(set.real_column("rlnParticleFigureOfMerit")?),
+            true => Some(figures(&set)?),
             false => None,
         },
     };
@@ -355,6 +358,23 @@ fn to_map(
     Ok(map)
 }
 
+/// Reads the figures of merit, which images are multiplied by.
+fn figures(set: &ParticleSet) -> Result<Vec<f64>, ReconstructError> {
+    let figures = set.real_column("rlnParticleFigureOfMerit")?;
+    let possible = |figure: &f64| (0.0..=MOST_MERIT).contains(figure);
+    match figures.iter().position(|figure| !possible(figure)) {
+        None => Ok(figures),
+        Some(index) => Err(Code::STAR_VALUE
+            .says(format!(
+                "its rlnParticleFigureOfMerit is {}, which --fom_weighting would multiply the image by: it lies between 0 and about 1. \
+                 Correct it, or leave the option out",
+                figures[index]
+            ))
+            .about(set.describe(index))
+            .into()),
+    }
+}
+
 /// Reads FSC values per shell 0…N/2; shells that the file does not name count as 0.
 fn read_fsc(path: &Path, box_size: usize) -> Result<Vec<f64>, ReconstructError> {
     const LABELS: [&str; 2] = ["rlnSpectralIndex", "rlnGoldStandardFsc"];
@@ -386,6 +406,15 @@ fn read_fsc(path: &Path, box_size: usize) -> Result<Vec<f64>, ReconstructError> 
                 ))
                 .into());
         };
+        if !(-1.001..=1.001).contains(&fsc) {
+            return Err(Code::STAR_VALUE
+                .says(format!(
+                    "{}, {}: the FSC is {fsc}, but correlations lie between -1 and 1; give the _model.star file of a half-set",
+                    path.display(),
+                    table.place(row, LABELS[1])
+                ))
+                .into());
+        }
         *place = fsc;
     }
     Ok(curve)

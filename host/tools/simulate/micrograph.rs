@@ -27,6 +27,16 @@ pub enum DefocusSource {
 }
 
 impl DefocusSource {
+    /// Returns what is wrong with a range, in words.
+    pub fn fault(&self) -> Option<String> {
+        match self {
+            Self::Range(low, high) if low > high => Some(format!(
+                "the range of the defocus goes from {low} to {high} Å: give the smaller number first (--defocus MIN MAX)"
+            )),
+            _ => None,
+        }
+    }
+
     /// Read a CSV table: a header line, then `defocus_u,defocus_v,angle[,…]` in Å and degrees, one row a micrograph.
     pub fn read_table(path: &Path) -> Result<Self, SimulationError> {
         let fail =

@@ -434,7 +434,7 @@ fn check(settings: &SimulationSettings, models: &[Vec<Atom>]) -> Result<(), Simu
             s.diameter,
             s.box_size as f64 * s.pixel_size
         ))
-    } else if let Some(fault) = content_fault(s) {
+    } else if let Some(fault) = s.defocus.fault().or_else(|| content_fault(s)) {
         Some(fault)
     } else if models.is_empty() || models.iter().any(Vec::is_empty) {
         return Err(Code::MISSING_OPTION

@@ -4,7 +4,9 @@ use super::SubtractError;
 use crate::errors::{Code, Message};
 use crate::formats::star::{Document, Table};
 use crate::formats::volume::read_map;
+use crate::model::map_checks;
 use crate::optics::CtfFlags;
+use crate::options::Range;
 use ndarray::Array3;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -117,10 +119,12 @@ impl RunModel {
         }
         let size = |label: &str| general.integer(0, label).map(|n| n.max(0) as usize);
         let box_size = size("rlnOriginalImageSize")?;
-        let maps = document
-            .require("model_classes")?
+        check_numbers(general, path)?;
+        let classes = document.require("model_classes")?;
+        let maps = classes
             .texts("rlnReferenceImage")?
-            .map(|name| read_reference(&locate(name, path), box_size))
+            .zip(classes.real_column("rlnClassDistribution")?)
+            .map(|(name, share)| read_reference(&locate(name, path), box_size, share > 0.0))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             maps,
@@ -148,14 +152,44 @@ impl RunModel {
     }
 }
 
+/// Numbers of a model that images are multiplied or divided by.
+const NUMBERS: [(&str, Range); 3] = [
+    ("rlnPixelSize", Range::PIXEL_SIZE),
+    ("rlnPaddingFactor", Range::between(1.0, 8.0)),
+    ("rlnNormCorrectionAverage", Range::between(1e-6, 1e6)),
+];
+
+fn check_numbers(general: &Table, path: &Path) -> Result<(), SubtractError> {
+    for (label, range) in NUMBERS {
+        let value = general.real(0, label)?;
+        if !range.holds(value) {
+            return Err(Code::RUN_FILES_DIFFER
+                .says(format!(
+                    "{}: {label} is {value}; {}. Restore the file, or give that of another iteration.",
+                    path.display(),
+                    range.rule("")
+                ))
+                .into());
+        }
+    }
+    Ok(())
+}
+
 fn read_scales(groups: &Table) -> Result<HashMap<String, f64>, SubtractError> {
     let names = groups.texts("rlnGroupName")?;
     let scales = groups.real_column("rlnGroupScaleCorrection")?;
     Ok(names.map(str::to_owned).zip(scales).collect())
 }
 
-fn read_reference(path: &Path, box_size: usize) -> Result<Array3<f64>, SubtractError> {
+/// Reads a reference. That of a class with particles shows something.
+fn read_reference(
+    path: &Path,
+    box_size: usize,
+    has_particles: bool,
+) -> Result<Array3<f64>, SubtractError> {
     let map = read_map(path)?;
+    let advice = "Restore it, or give the optimiser file of another iteration";
+    map_checks::finite(path, &map.data, "reference", advice)?;
     let n = box_size;
     if map.data.dim() != (n, n, n) {
         let (z, y, x) = map.data.dim();
@@ -167,7 +201,12 @@ fn read_reference(path: &Path, box_size: usize) -> Result<Array3<f64>, SubtractE
             ))
             .into());
     }
-    Ok(map.data.mapv(f64::from))
+    let map = map.data.mapv(f64::from);
+    map_checks::grey_scale(path, &map, "reference", map_checks::OWN_GREYS)?;
+    if has_particles {
+        map_checks::contrast(path, &map, advice)?;
+    }
+    Ok(map)
 }
 
 /// Returns where a file is that a file of a run names: as named, or beside that file.

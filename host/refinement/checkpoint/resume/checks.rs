@@ -159,11 +159,15 @@ pub fn class_numbers(set: &ParticleSet, classes: usize) -> Result<(), ResumeErro
 
 /// Single values and spectra of a model that everything is divided or weighted by.
 pub fn model_values(models: &[Model], paths: &[PathBuf]) -> Result<(), ResumeError> {
-    let mut both = models.iter().zip(paths);
-    both.try_for_each(|(model, path)| {
+    for (model, path) in models.iter().zip(paths) {
         values_of(model, path)?;
-        something_everywhere(model, path)
-    })
+        progress_of(model, path)?;
+        something_everywhere(model, path)?;
+    }
+    match (models, paths) {
+        ([one, two], [_, path]) => alike(one, two, path),
+        _ => Ok(()),
+    }
 }
 
 fn values_of(model: &Model, path: &Path) -> Result<(), ResumeError> {
@@ -251,6 +255,61 @@ fn values_of(model: &Model, path: &Path) -> Result<(), ResumeError> {
     ] {
         if let Some(value) = wrong {
             return Err(impossible(path, label, value, must));
+        }
+    }
+    Ok(())
+}
+
+/// Figures of a model that the schedule of the run follows.
+fn progress_of(model: &Model, path: &Path) -> Result<(), ResumeError> {
+    let local = model.local_search.as_ref();
+    let widths = local.map(|search| [search.sigma_rot, search.sigma_tilt, search.sigma_psi]);
+    let wide = |sigma: &f64| sigma.is_nan() || *sigma > 360.0;
+    for (label, wrong, must) in [
+        (
+            "rlnAveragePmax",
+            Some(model.average_pmax).filter(|p| !(0.0..=1.001).contains(p)),
+            "it is a probability, from 0 to 1",
+        ),
+        (
+            "rlnTau2FudgeFactor",
+            Some(model.tau2_fudge).filter(|t| *t > 1e6),
+            "it is about 1 to 4, and at most 1,000,000",
+        ),
+        (
+            "rlnSigmaPriorRotAngle (or Tilt, or Psi)",
+            widths.into_iter().flatten().find(wide),
+            "it is the width of a prior in degrees, at most 360",
+        ),
+    ] {
+        if let Some(value) = wrong {
+            return Err(impossible(path, label, value, must));
+        }
+    }
+    Ok(())
+}
+
+/// The models of both half-sets are of one refinement. `path` is that of the second.
+fn alike(one: &Model, two: &Model, path: &Path) -> Result<(), ResumeError> {
+    for (label, values) in [
+        ("rlnPixelSize", [one, two].map(|m| m.pixel_size)),
+        ("rlnPaddingFactor", [one, two].map(|m| m.padding)),
+        ("rlnTau2FudgeFactor", [one, two].map(|m| m.tau2_fudge)),
+        (
+            "rlnOriginalImageSize",
+            [one, two].map(|m| m.box_size as f64),
+        ),
+        (
+            "rlnCurrentImageSize",
+            [one, two].map(|m| m.current_size as f64),
+        ),
+    ] {
+        let [first, second] = values;
+        if (first - second).abs() > 1e-5 * first.abs() {
+            let must = format!(
+                "it is {first} in the model file of half-set 1, and both are of one refinement"
+            );
+            return Err(impossible(path, label, second, &must));
         }
     }
     Ok(())
