@@ -72,9 +72,10 @@ fn add_rotated_by_planes(sums: &mut BackProjection, turns: &[Turn]) {
             old.add_to(data.0, weight.0, -z, turns);
             old.add_to(data.1, weight.1, z, turns);
         });
+    let (data, weight) = (data_of_middle.to_vec(), weight_of_middle.to_vec());
     let old = Planes {
-        data: &data_of_middle.to_vec(),
-        weight: &weight_of_middle.to_vec(),
+        data: &data,
+        weight: &weight,
         radial: &radial,
         spacing: 1,
         first: 0,
