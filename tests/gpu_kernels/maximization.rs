@@ -2,6 +2,8 @@
 
 use super::*;
 use gerelion::device::{Cube, Device, DeviceVolume};
+use gerelion::expectation::cpu::{self, SumSlice};
+use gerelion::expectation::cuda::insertion;
 use gerelion::expectation::cuda::trials::Trials;
 use gerelion::fourier::backprojection::BackProjection;
 use gerelion::fourier::reference::{self, DeviceReference, Reference};
@@ -12,7 +14,7 @@ use gerelion::maximization::{
     Finish, Footprint, MaximizationOptions, Prior, maximize_class, prepare_on_device, volumes,
 };
 use gerelion::model::ClassModel;
-use gpu::slice::slice_value;
+use gpu::slice::{Bend, slice_value};
 use ndarray::Array3;
 use num_complex::Complex64;
 use std::sync::Arc;
@@ -111,6 +113,43 @@ fn symmetry_joining_and_fsc_are_those_of_the_host() {
 }
 
 /// Sums that made room for other work come back as they were, and work that succeeds at once leaves them alone.
+/// Slices that the host has made, flat and bent, are added to sums on a device as to those of the host.
+#[test]
+fn slices_are_inserted_as_on_the_host() {
+    let Some(device) = device().map(Arc::new) else {
+        return;
+    };
+    let shape = VolumeShape::new(Dimensions::Three, N, 2.0, SIZE);
+    let pixels = SIZE * (SIZE / 2 + 1);
+    let slices: Vec<SumSlice> = (0..50)
+        .map(|i| {
+            let axes = values(9, 100 + i);
+            let axis = |k: usize| [axes[3 * k], axes[3 * k + 1], axes[3 * k + 2]];
+            let (data, weights) = (values(2 * pixels, 200 + i), values(pixels, 300 + i));
+            SumSlice {
+                volume: 0,
+                axes: SliceAxes {
+                    x_axis: axis(0),
+                    y_axis: axis(1),
+                },
+                bend: (i % 2 == 1).then_some(Bend {
+                    axis: axis(2),
+                    form: [0.02, 0.003, 0.015],
+                }),
+                values: (data.as_chunks::<2>().0.iter().zip(&weights))
+                    .map(|([re, im], w)| [*re, *im, *w])
+                    .collect(),
+            }
+        })
+        .collect();
+    let mut host = BackProjection::zeros(shape);
+    cpu::insert_slices(&mut host, 0, SIZE, &slices);
+    let mut on_device = insertion::zeroed_sums(&device, shape).unwrap();
+    insertion::insert_slices(&mut on_device, SIZE, &slices).unwrap();
+    let (host, on_device) = (Sums::Host(host), Sums::Device(on_device));
+    compare_sums("inserted slices", &host, &on_device, 2e-6);
+}
+
 #[test]
 fn sums_wait_on_the_host_while_a_device_is_full() {
     let Some(device) = device().map(Arc::new) else {

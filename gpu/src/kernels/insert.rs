@@ -119,3 +119,80 @@ impl Inserted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::test_data::assert_close;
+    use cuda_std::launch::{View, emulate};
+
+    /// Flat and bent slices, pixel by pixel by the formula.
+    #[test]
+    fn every_pixel_is_shared_between_its_voxels() {
+        const SIZE: usize = 8;
+        const WIDTH: usize = SIZE / 2 + 1;
+        let shape = VolumeShape::new(2 * (8 + 1) + 1, 4, 2.0);
+        let mut axes = [
+            SliceAxes {
+                x_axis: [1.2, -1.6, 0.0],
+                y_axis: [0.3, 0.1, 1.9],
+            },
+            SliceAxes {
+                x_axis: [-0.4, 0.7, 1.8],
+                y_axis: [1.9, 0.5, 0.2],
+            },
+        ];
+        let mut bends = [
+            Bend::default(),
+            Bend {
+                axis: [0.5, -1.0, 1.5],
+                form: [0.03, 0.002, 0.02],
+            },
+        ];
+        let mut values: Vec<[f32; 3]> = (0..2 * SIZE * WIDTH)
+            .map(|i| [(i % 7) as f32 - 3.0, (i % 5) as f32, (i % 4) as f32])
+            .collect();
+        for curved in [false, true] {
+            let mut sums = vec![[0.0f32; 4]; shape.len()];
+            // SAFETY: arrays are as long as the kernel demands.
+            unsafe {
+                emulate(&InsertSlices {
+                    slices: 2,
+                    axes: View::of(&mut axes),
+                    bends: match curved {
+                        true => View::of(&mut bends),
+                        false => View::null(),
+                    },
+                    values: View::of(&mut values),
+                    width: WIDTH as u32,
+                    pixels: (SIZE * WIDTH) as u32,
+                    shape: View::of(&mut [shape]),
+                    max_radius2: shape.max_radius2,
+                    sums: View::of(&mut sums),
+                });
+            }
+            let mut expected = vec![[0.0f64; 3]; shape.len()];
+            for (i, [re, im, w]) in values.iter().copied().enumerate() {
+                let (slice, pixel) = (i / (SIZE * WIDTH), i % (SIZE * WIDTH));
+                let x = (pixel % WIDTH) as f32;
+                let y = (pixel / WIDTH) as f32 - (SIZE / 2) as f32 + 1.0;
+                let mut p = axes[slice].position(x, y);
+                if curved {
+                    p = bends[slice].bent(p, x, y);
+                }
+                let Some(at) = insertion(&shape, shape.max_radius2, p).filter(|_| w > 0.0) else {
+                    continue;
+                };
+                let im = if at.conjugate { -im } else { im };
+                for corner in 0..8 {
+                    let (offset, share) = at.corner(&shape, corner);
+                    for (sum, value) in expected[at.base + offset].iter_mut().zip([re, im, w]) {
+                        *sum += f64::from(share * value);
+                    }
+                }
+            }
+            let found: Vec<f32> = sums.iter().flat_map(|v| [v[0], v[1], v[2]]).collect();
+            assert_close(&found, expected.as_flattened(), 1e-6);
+        }
+    }
+}

@@ -31,7 +31,7 @@ pub struct SumSlice {
 const CHUNK: usize = 32;
 
 /// Bytes of sorted pixels that wait to be added.
-const WAITING: usize = 256 << 20;
+const WAITING: usize = 128 << 20;
 
 /// Adds all slices of back-projection `number` (boxes of `size` pixels) to it.
 pub fn insert_slices(volume: &mut BackProjection, number: usize, size: usize, slices: &[SumSlice]) {
@@ -81,7 +81,8 @@ impl Inserter {
 
     /// Pixels from a radius of so many padded voxels on go to the nearest voxel alone (`--NN`, spec 02 §1.3 step 6).
     pub fn with_nearest(mut self, radius: f64) -> Self {
-        self.tiling.nearest2 = (radius * radius) as f32;
+        // Pixels exactly on the limit are among them, whatever the rounding.
+        self.tiling.nearest2 = (radius * radius * (1.0 - 2e-6)) as f32;
         self
     }
 

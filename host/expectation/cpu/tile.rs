@@ -42,13 +42,13 @@ impl Length {
         }
     }
 
-    /// Bits of the inverse after the point: exact for numbers of up to 12 bits.
+    /// Bits of the inverse after the point: exact as long as number times count has no more.
     const BITS: u32 = 24;
 
     /// Quotient and remainder.
     #[inline(always)]
     fn divide(self, i: u32) -> [u32; 2] {
-        let quotient = (u64::from(i) * u64::from(self.inverse) >> Self::BITS) as u32;
+        let quotient = ((u64::from(i) * u64::from(self.inverse)) >> Self::BITS) as u32;
         [quotient, i - quotient * self.count]
     }
 }
@@ -253,11 +253,11 @@ impl Workspace {
                     continue;
                 };
                 let shares = [f64::from(share * (1.0 - fx)), f64::from(share * fx)];
-                for k in 0..4 {
-                    left.0[k] += shares[0] * value[k];
+                for (sum, v) in left.0.iter_mut().zip(value) {
+                    *sum += shares[0] * v;
                 }
-                for k in 0..4 {
-                    right.0[k] += shares[1] * value[k];
+                for (sum, v) in right.0.iter_mut().zip(value) {
+                    *sum += shares[1] * v;
                 }
             }
         }

@@ -39,8 +39,8 @@ impl Target {
                     .map(|shells| (shells * shape.padding).round()),
             });
         };
-        driver::require_cufft()?;
         let cards = DeviceMap::parse(list)?.devices_of(0, 1, driver::devices()?.len())?;
+        driver::require_cufft()?;
         let sums = cards
             .into_iter()
             .map(|ordinal| insertion::zeroed_sums(&Arc::new(Device::open(ordinal)?), shape));
