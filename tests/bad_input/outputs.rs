@@ -337,6 +337,22 @@ fn posed(set: &Set) -> String {
     star.replace(" 15000 15200 30\n", " 15000 15200 30 1 2 3\n")
 }
 
+/// Images and a particle table have names that the run would give to its own maps and models.
+#[test]
+fn run_over_files_of_another_kind() {
+    for (file, by) in [
+        ("out/run_it001_class001.mrc", "stack.mrcs"),
+        ("out/run_it001_model.star", "particles.star"),
+    ] {
+        let set = Set::new();
+        fs::copy(set.path(by), set.path(file)).unwrap();
+        let message = failure(&set.run());
+        let begin = format!("GR-0209: {file}: there is a ");
+        assert!(message.starts_with(&begin), "{message}");
+        assert!(!set.path("out/run_it000_optimiser.star").exists());
+    }
+}
+
 /// A mask among the files that the iterations to come will write.
 #[test]
 fn continued_run_over_its_own_mask() {

@@ -2,6 +2,7 @@
 //! output root of that one; and files of another run with that root.
 
 use crate::errors::{Code, Message};
+use crate::formats::replace::{Content, check_place};
 use crate::refinement::checkpoint::output_lock;
 use crate::refinement::settings::Settings;
 use crate::refinement::start_up;
@@ -17,6 +18,41 @@ pub fn check(settings: &Settings, first: usize) -> Result<(), Message> {
     inputs(settings)
         .into_iter()
         .try_for_each(|(option, path)| check_files(settings, first, option, [path]))
+}
+
+/// Refuses a run that would come upon files of another kind under the names of its own, such as images under that of a map: said
+/// before its iterations, not after the first.
+///
+/// # Errors
+/// There is such a file: the message names it.
+pub fn check_places(settings: &Settings, first: usize) -> Result<(), Message> {
+    let folder = settings.output_folder();
+    let root = settings.output_root.rsplit('/').next().unwrap_or_default();
+    let iterations = first..=start_up::last_iteration(settings);
+    // A folder that cannot be read has been told of.
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if is_output(&name, root, &iterations, settings.auto_refine)
+            && let Some(content) = content(&name)
+        {
+            check_place(&entry.path(), content)?;
+        }
+    }
+    Ok(())
+}
+
+/// Content of an output of this name; None where any file may be replaced.
+fn content(name: &str) -> Option<Content> {
+    match name.rsplit_once('.')?.1 {
+        "mrc" => Some(Content::Map),
+        "mrcs" => Some(Content::Images),
+        "star" if name.ends_with("data.star") || name.ends_with("rejected.star") => {
+            Some(Content::Text)
+        }
+        "star" => Some(Content::Table),
+        _ => None,
+    }
 }
 
 /// Refuses a run that would overwrite one of these files, which `option` leads to: stacks of a particle table, references of a list.

@@ -54,6 +54,7 @@ pub fn resumed(
         "a stack of the particles",
         images.stacks(),
     )?;
+    overwritten::check_places(&settings, first)?;
     let (solvent, warnings) = Solvent::read(
         &mut settings,
         &models[0].classes[0].map,

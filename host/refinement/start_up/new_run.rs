@@ -107,6 +107,7 @@ fn open(mut input: Input, seed: u32, ranks: &Ranks, console: &Console) -> Result
     }
     let images = open_images(particles, settings.preread_images, ranks)?;
     overwritten::check_files(settings, 0, "a stack of --i", images.stacks())?;
+    overwritten::check_places(settings, 0)?;
     Ok(Opened { input, images })
 }
 
