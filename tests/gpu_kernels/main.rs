@@ -2,6 +2,7 @@
 //! Without a device the tests say that they skip. `tests/gpu.sh` runs them, also under compute-sanitizer.
 
 mod batch;
+mod emulated;
 mod full_device;
 mod local;
 mod maps;
