@@ -135,8 +135,8 @@ fn reconstruction_of_a_helix() {
 }
 
 #[test]
-fn reconstruction_on_a_card() {
-    let words = "--i particles.star --o a.mrc --gpu 0";
+fn nearest_neighbours_on_a_card() {
+    let words = "--i particles.star --o a.mrc --gpu 0 --NN";
     refuse(&Set::new(), RECONSTRUCT, words, "GR-0104");
 }
 

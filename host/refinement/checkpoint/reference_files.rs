@@ -1,7 +1,7 @@
 //! The STAR files of reference runs, read into our structures and written again: the same text must come out.
 
 use crate::dataset::ScaleGroup;
-use crate::formats::mrc::write_map;
+use crate::formats::mrc::{write_map, write_stack};
 use crate::formats::star::{Document, Table};
 use crate::geometry::sampling::Sampling;
 use crate::geometry::symmetry::PointGroup;
@@ -133,7 +133,10 @@ fn model_files_of_reference_runs_are_written_alike() {
             // Something in every image: references of classes with particles are not 0.
             let shape = [sections, box_size, box_size];
             let maps = Array3::from_shape_fn(shape, |(_, y, _)| y as f32);
-            write_map(&path, maps.view(), 1.0).unwrap();
+            match name.contains('@') {
+                true => write_stack(&path, maps.view(), 1.0, "").unwrap(),
+                false => write_map(&path, maps.view(), 1.0).unwrap(),
+            }
         }
         write_empty_moments(classes, folder.path(), general);
         let groups: Vec<ScaleGroup> = document
