@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(of("gerelion demo --n many"), Some(Code::BAD_VALUE));
         assert_eq!(of("gerelion demo --n"), Some(Code::BAD_VALUE));
         assert_eq!(of("gerelion fsc a.mrc"), Some(Code::MISSING_OPTION));
-        let twice = of("gerelion demo --n 1 --n 2");
+        let twice = of("gerelion demo --n 500 --n 600");
         assert_eq!(twice, Some(Code::CONFLICTING_OPTIONS));
     }
 }
