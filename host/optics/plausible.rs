@@ -29,9 +29,15 @@ const MOST_TINY: f64 = 0.01;
 const POSSIBLE_CONTRAST: [f64; 2] = [0.0, 1.0];
 const USUAL_CONTRAST: [f64; 2] = [0.0, 1.0];
 /// Scale factors of the CTF, either sign.
-const POSSIBLE_SCALE: [f64; 2] = [1e-3, 1e3];
-/// B-factors of the CTF, Å².
-const POSSIBLE_B: [f64; 2] = [-1e4, 1e5];
+const POSSIBLE_SCALE: [f64; 2] = [1e-3, 100.0];
+/// B-factors of the CTF, Å². One of −500 amplifies a resolution of 4 Å two thousand times.
+const POSSIBLE_B: [f64; 2] = [-500.0, 1e5];
+/// Beam tilts (mrad), either sign.
+const POSSIBLE_TILT: f64 = 100.0;
+const USUAL_TILT: f64 = 20.0;
+/// Zernike coefficients of aberrations, radians, either sign.
+const POSSIBLE_ZERNIKE: f64 = 500.0;
+const USUAL_ZERNIKE: f64 = 100.0;
 /// Phase shifts of phase plates (degrees), either sign.
 const POSSIBLE_PHASE: f64 = 360.0;
 /// Phase shift (degrees) from which on it is that of a phase plate.
@@ -117,6 +123,24 @@ fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             let advice = "It lies between 0 and 1, as 0.1 (not in per cent): correct it.";
             judge("rlnAmplitudeContrast", contrast, verdict, advice)?;
         }
+        for (label, tilt) in ["rlnBeamTiltX", "rlnBeamTiltY"]
+            .into_iter()
+            .zip(group.beam_tilt)
+        {
+            let advice = "It is in mrad, 0 where it is not known: correct it.";
+            judge(label, tilt, within(tilt, POSSIBLE_TILT, USUAL_TILT), advice)?;
+        }
+        for (label, coefficients) in [
+            ("rlnOddZernike", &group.odd_zernike),
+            ("rlnEvenZernike", &group.even_zernike),
+        ] {
+            for &coefficient in coefficients {
+                let verdict = within(coefficient, POSSIBLE_ZERNIKE, USUAL_ZERNIKE);
+                let advice =
+                    "Coefficients are in radians, 0 where they are not known: correct them.";
+                judge(label, coefficient, verdict, advice)?;
+            }
+        }
     }
     for (label, bad, advice) in [
         (
@@ -125,12 +149,12 @@ fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             "Their CTF is 0 everywhere, so nothing is known of them. Set it to 1, or remove the column.",
         ),
         (
-            "rlnCtfScalefactor below 0.001 or above 1000",
+            "rlnCtfScalefactor below 0.001 or above 100",
             |p| !(POSSIBLE_SCALE[0]..=POSSIBLE_SCALE[1]).contains(&p.ctf.scale.abs()),
             "It is about 1: correct or remove the column.",
         ),
         (
-            "rlnCtfBfactor below −10,000 or above 100,000",
+            "rlnCtfBfactor below −500 or above 100,000",
             |p| !(POSSIBLE_B[0]..=POSSIBLE_B[1]).contains(&p.ctf.b_factor),
             "It is in Å², as 50, and damps the CTF when it is positive: correct or remove the column.",
         ),

@@ -247,6 +247,21 @@ fn sampling_cut_short() {
 }
 
 #[test]
+fn offsets_of_a_sampling_file_that_cannot_be_searched() {
+    let set = finished(OPTIMISER);
+    let path = set.path("out/run_it001_sampling.star");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| match line.starts_with("_rlnOffsetRange ") {
+            true => "_rlnOffsetRange 100000\n".to_owned(),
+            false => format!("{line}\n"),
+        });
+    fs::write(&path, lines.collect::<String>()).unwrap();
+    refuse(&set, "GR-0704");
+}
+
+#[test]
 fn optimiser_without_its_second_table() {
     let set = finished(OPTIMISER);
     change(&set, OPTIMISER, "data_gerelion_state", "data_other");

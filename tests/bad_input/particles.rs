@@ -286,24 +286,25 @@ fn missing_poses_for_local_searches_from_the_start() {
     set.option("--healpix_order", "3").refuse("GR-0315");
 }
 
-#[test]
-fn mtf_of_one_group_only() {
+/// Two optics groups with these files of the MTF.
+fn with_mtf([first, second]: [&str; 2]) -> Set {
     with_star(|text| {
         let text = text.replace("_rlnVoltage #6", "_rlnMtfFileName #9\n_rlnVoltage #6");
-        let rows = "1 group1 4.0 24 2 mtf.star 300 2.7 0.1\n2 group2 4.0 24 2 None 300 2.7 0.1\n";
-        text.replace("1 group1 4.0 24 2 300 2.7 0.1\n", rows)
+        let row =
+            |group: usize, file| format!("{group} group{group} 4.0 24 2 {file} 300 2.7 0.1\n");
+        let rows = row(1, first) + &row(2, second);
+        text.replace("1 group1 4.0 24 2 300 2.7 0.1\n", &rows)
     })
-    .refuse("GR-0312");
+}
+
+#[test]
+fn mtf_of_one_group_only() {
+    with_mtf(["mtf.star", "None"]).refuse("GR-0312");
 }
 
 #[test]
 fn missing_mtf() {
-    with_star(|text| {
-        let text = text.replace("_rlnVoltage #6", "_rlnMtfFileName #9\n_rlnVoltage #6");
-        let rows = "1 group1 4.0 24 2 a.star 300 2.7 0.1\n2 group2 4.0 24 2 b.star 300 2.7 0.1\n";
-        text.replace("1 group1 4.0 24 2 300 2.7 0.1\n", rows)
-    })
-    .refuse("GR-0312");
+    with_mtf(["a.star", "b.star"]).refuse("GR-0312");
 }
 
 #[test]
@@ -365,6 +366,34 @@ fn ctf_scale_of_0() {
 #[test]
 fn ctf_scale_of_next_to_nothing() {
     with_column("rlnCtfScalefactor", |_| "1e-30").refuse("GR-0308");
+}
+
+/// −999 stands for no value in files of other programs.
+#[test]
+fn ctf_scale_that_stands_for_none() {
+    with_column(
+        "rlnCtfScalefactor",
+        |row| if row == 2 { "-999" } else { "1" },
+    )
+    .refuse("GR-0308");
+}
+
+/// The STAR file with one more column of the optics group.
+fn with_optics_column(label: &str, value: &str) -> Set {
+    with_star(|text| {
+        let text = text.replace("_rlnVoltage #6", &format!("_{label} #9\n_rlnVoltage #6"));
+        text.replace(" 300 2.7 0.1\n", &format!(" {value} 300 2.7 0.1\n"))
+    })
+}
+
+#[test]
+fn beam_tilt_that_stands_for_none() {
+    with_optics_column("rlnBeamTiltX", "-999").refuse("GR-0308");
+}
+
+#[test]
+fn aberrations_that_stand_for_none() {
+    with_optics_column("rlnOddZernike", "[-999,-999,-999]").refuse("GR-0308");
 }
 
 #[test]

@@ -31,6 +31,17 @@ fn non_cubic_mask() {
     set.refuse("GR-0401");
 }
 
+/// The pixel size in its header makes a dot of the mask.
+#[test]
+fn mask_of_which_nothing_is_left() {
+    let mut set = Set::new();
+    let mask = blob((BOX, BOX, BOX));
+    write_map(&set.path("mask.mrc"), mask.view(), 0.02).unwrap();
+    set.options
+        .extend(["--solvent_mask", "mask.mrc"].map(String::from));
+    set.refuse("GR-0408");
+}
+
 #[test]
 fn missing_mask() {
     let mut set = Set::new();

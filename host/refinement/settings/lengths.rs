@@ -9,7 +9,7 @@ use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
 
 /// Most steps of the offset range in each direction.
-const MOST_OFFSET_STEPS: f64 = 100.0;
+pub(crate) const MOST_OFFSET_STEPS: f64 = 100.0;
 /// Least diameter of the mask of the particles, pixels.
 const LEAST_DIAMETER: f64 = 4.0;
 /// Least box in which images are compared, pixels.

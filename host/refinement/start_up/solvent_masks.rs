@@ -12,6 +12,9 @@ use crate::refinement::start_up::references::resample;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
+/// A mask without a voxel above this lets nothing through, whatever its scale.
+const LEAST_INSIDE: f64 = 1e-6;
+
 /// Pixel sizes that differ by less are the same (Å).
 pub(crate) const SAME_PIXEL: f64 = 0.001;
 
@@ -176,6 +179,17 @@ pub(crate) fn read_mask(
             "{}: the mask has another box than the references ({box_size} pixels): it was cropped or padded.",
             path.display()
         ));
+    }
+    if changed && !mask.iter().any(|&v| v > LEAST_INSIDE) {
+        return Err(Code::EMPTY_MASK
+            .says(format!(
+                "{}: nothing of the mask is left when its pixels of {} Å are brought to the {} Å and the box of the references. Is the \
+                 pixel size in its header right?",
+                path.display(),
+                Angstrom(own),
+                Angstrom(pixel_size)
+            ))
+            .into());
     }
     if changed {
         // Rescaling rings a little beyond both ends.

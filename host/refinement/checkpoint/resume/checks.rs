@@ -7,6 +7,7 @@ use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::options::{self, Range};
 use crate::refinement::checkpoint::resume::ResumeError;
+use crate::refinement::settings::lengths::MOST_OFFSET_STEPS;
 use std::path::{Path, PathBuf};
 
 /// The particle table must have the particles that the models were made from: as many of each scale group, in each half-set.
@@ -129,6 +130,27 @@ pub fn numbers<'a>(
         }
     }
     Ok(())
+}
+
+/// Checks that the offsets of a sampling file, as far as it has them, are not too many to be searched.
+pub fn offset_steps(table: &Table, path: &Path) -> Result<(), ResumeError> {
+    if !(table.has("rlnOffsetRange") && table.has("rlnOffsetStep")) {
+        return Ok(());
+    }
+    let (range, step) = (
+        table.real(0, "rlnOffsetRange")?,
+        table.real(0, "rlnOffsetStep")?,
+    );
+    if range / step <= MOST_OFFSET_STEPS {
+        return Ok(());
+    }
+    Err(Code::RUN_FILES_DIFFER
+        .says(format!(
+            "{}: rlnOffsetRange {range} with rlnOffsetStep {step} makes more than {MOST_OFFSET_STEPS} steps in each direction. Restore the \
+             file, or continue from an earlier iteration.",
+            path.display()
+        ))
+        .into())
 }
 
 /// Checks the columns of an optimiser file that hold options.

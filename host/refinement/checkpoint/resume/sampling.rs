@@ -25,6 +25,7 @@ pub fn read(path: &Path, ours: bool) -> Result<Stored, ResumeError> {
     let mut grid = Grid::default();
     let general = document.require("sampling_general")?;
     checks::numbers(general, path, checks::OF_SAMPLING)?;
+    checks::offset_steps(general, path)?;
     General::read(general, 0, &mut grid)?;
     let original = grid.original;
     if ours && original.is_none() {
