@@ -6,7 +6,7 @@ use super::examine::flaw;
 use super::located::locate;
 use super::open_stacks::OpenStacks;
 use super::scratch::Scratch;
-use super::{DatasetError, ParticleSet, Pixels, power};
+use super::{DatasetError, Particle, ParticleSet, Pixels, power};
 use crate::errors::{Code, Message};
 use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::{MrcError, StackReader};
@@ -251,8 +251,7 @@ impl ImageStore {
         let particle = &set.particles[index];
         let half = self.half[particle.stack];
         let pixel = if half { 2 } else { 4 };
-        let pixels = set.optics[particle.optics_group].box_size.pow(2);
-        (pixel * pixels, half)
+        (pixel * pixel_count(set, particle), half)
     }
 
     /// Reads and checks the image of particle `index` into `out`, which has the bytes of [`Self::stored`] and is aligned to pixels.
@@ -270,8 +269,7 @@ impl ImageStore {
 
     /// Read and check the image of particle `index`.
     fn read(&self, set: &ParticleSet, index: usize) -> Result<Pixels<'static>, DatasetError> {
-        let group = set.particles[index].optics_group;
-        let count = set.optics[group].box_size.pow(2);
+        let count = pixel_count(set, &set.particles[index]);
         self.checked(set, index, |reader, slice| {
             Pixels::read(reader, slice, count)
         })
@@ -296,7 +294,7 @@ impl ImageStore {
                 self.powers[index].get_or_init(|| power::of_image(&pixels.single()));
                 Ok(pixels)
             }
-            Some(flaw) if self.original_is_good(particle, set.optics[particle.optics_group].box_size.pow(2)) => {
+            Some(flaw) if self.original_is_good(particle, pixel_count(set, particle)) => {
                 Err(blame(Code::SCRATCH.says(format!(
                     "{flaw} in its copy {} on the scratch disk, but not in the stack that was copied: the copy was written to, \
                      or the disk is failing. Remove the copy, or leave out --scratch_dir",
@@ -309,6 +307,11 @@ impl ImageStore {
             )))),
         }
     }
+}
+
+/// Pixels of the image of a particle, by its optics group.
+fn pixel_count(set: &ParticleSet, particle: &Particle) -> usize {
+    set.optics[particle.optics_group].box_size.pow(2)
 }
 
 /// Returns the particles of each stack in slice order.

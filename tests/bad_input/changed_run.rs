@@ -83,14 +83,20 @@ fn continued_with_a_particle_of_another_run() {
     refuse(&set, "GR-0704");
 }
 
-#[test]
-fn continued_with_half_sets_exchanged() {
+/// A run with half-sets after its first iteration, and the command that continues it.
+fn with_half_sets() -> Set {
     let mut set = Set::new();
     set.options.push("--split_random_halves".into());
     assert!(set.run().status.success());
     let words = format!("--continue {OPTIMISER} --o out2/run --iter 2 --j 1");
     set.options = words.split_whitespace().map(String::from).collect();
     fs::create_dir(set.path("out2")).unwrap();
+    set
+}
+
+#[test]
+fn continued_with_half_sets_exchanged() {
+    let set = with_half_sets();
     change_column(
         &set,
         "out/run_it001_data.star",
@@ -123,12 +129,7 @@ fn continued_after_a_stack_was_moved() {
 /// Figures of one model file that are not those of the other half-set, or none at all.
 #[test]
 fn continued_with_other_figures() {
-    let mut set = Set::new();
-    set.options.push("--split_random_halves".into());
-    assert!(set.run().status.success());
-    let words = format!("--continue {OPTIMISER} --o out2/run --iter 2 --j 1");
-    set.options = words.split_whitespace().map(String::from).collect();
-    fs::create_dir(set.path("out2")).unwrap();
+    let set = with_half_sets();
     let file = "out/run_it001_half1_model.star";
     let good = fs::read_to_string(set.path(file)).unwrap();
     for (label, value) in [

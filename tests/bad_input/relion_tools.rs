@@ -359,7 +359,7 @@ fn with_columns(labels: &str, words: &str) -> Set {
 const POSES: &str = "_rlnAngleRot #7\n_rlnAngleTilt #8\n_rlnAnglePsi #9\n";
 const MAP: &str = "--i particles.star --o map.mrc --ctf";
 
-/// What refinement refuses, reconstruction does, too.
+/// Reconstruction refuses the particles that refinement refuses.
 #[test]
 fn offset_that_stands_for_none() {
     let labels = format!("{POSES}_rlnOriginXAngst #10\n_rlnOriginYAngst #11\n");
@@ -435,7 +435,7 @@ fn weights_that_are_none() {
     assert!(message.starts_with("GR-0207: fsc.star, "), "{message}");
 }
 
-/// What is taken in the place of an impossible number is told.
+/// The number that is taken in the place of an impossible one is told.
 #[test]
 fn numbers_that_are_changed() {
     let set = with_columns(POSES, "1 2 3");

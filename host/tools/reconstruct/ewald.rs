@@ -31,7 +31,7 @@ pub struct Sides {
     pub below: Vec<Complex32>,
 }
 
-/// What images of one size and the same settings share.
+/// Plans and tables that images of one size and the same settings share.
 pub struct SidesOfGroup {
     transform: ImageTransform,
     /// Mask of the filtered images; None: they are not masked.

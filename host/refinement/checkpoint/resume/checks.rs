@@ -120,13 +120,7 @@ pub fn numbers<'a>(
         }
         let value = table.real(0, label)?;
         if !range.holds(value) {
-            return Err(Code::RUN_FILES_DIFFER
-                .says(format!(
-                    "{}: {label} is {value}; {}. Restore the file, or continue from an earlier iteration.",
-                    path.display(),
-                    range.rule("")
-                ))
-                .into());
+            return Err(impossible(path, label, value, &range.rule("")));
         }
     }
     Ok(())
