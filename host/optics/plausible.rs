@@ -35,9 +35,12 @@ const POSSIBLE_B: [f64; 2] = [-500.0, 1e5];
 /// Beam tilts (mrad), either sign.
 const POSSIBLE_TILT: f64 = 100.0;
 const USUAL_TILT: f64 = 20.0;
-/// Zernike coefficients of aberrations, radians, either sign.
-const POSSIBLE_ZERNIKE: f64 = 500.0;
-const USUAL_ZERNIKE: f64 = 100.0;
+/// Zernike coefficients of aberrations, radians, either sign. Polynomials are of frequencies in 1/Å: at 5 Å one of the
+/// third order shifts the phase by a hundredth of its coefficient, so that coma of 3,000 is strong but can be undone.
+const POSSIBLE_ZERNIKE: f64 = 1e5;
+const USUAL_ZERNIKE: f64 = 1000.0;
+/// Stands for "none" in tables of RELION 1 and 2.
+const PLACEHOLDER: f64 = -999.0;
 /// Phase shifts of phase plates (degrees), either sign.
 const POSSIBLE_PHASE: f64 = 360.0;
 /// Phase shift (degrees) from which on it is that of a phase plate.
@@ -135,7 +138,10 @@ fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             ("rlnEvenZernike", &group.even_zernike),
         ] {
             for &coefficient in coefficients {
-                let verdict = within(coefficient, POSSIBLE_ZERNIKE, USUAL_ZERNIKE);
+                let verdict = match coefficient == PLACEHOLDER {
+                    true => Verdict::Impossible,
+                    false => within(coefficient, POSSIBLE_ZERNIKE, USUAL_ZERNIKE),
+                };
                 let advice =
                     "Coefficients are in radians, 0 where they are not known: correct them.";
                 judge(label, coefficient, verdict, advice)?;
