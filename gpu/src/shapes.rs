@@ -7,6 +7,8 @@ pub const fn reduction_words(values: u32) -> u32 {
 
 /// Words of `prepare_images`: two sums.
 pub const PREPARE_WORDS: u32 = reduction_words(2);
+/// Words of `centre_averages`: three moments.
+pub const MOMENT_WORDS: u32 = reduction_words(3);
 /// Intervals the search for the significance threshold tells apart in one pass.
 pub const SEARCH_WAYS: usize = 16;
 /// Samples that the search keeps in shared memory, once no more are left between its bounds.

@@ -139,6 +139,38 @@ pub fn centring_mass(v: f64) -> f64 {
     v.max(0.0)
 }
 
+/// Returns the shift (x, y, z) that brings a map with these moments (Σ m, Σ m·x, Σ m·y, Σ m·z about the box centre, m as
+/// [`centring_mass`] says) to the centre, at most `limit` pixels long; None for a map without mass and for less than `least`.
+#[inline(always)]
+pub fn centring_shift<R: Real>(moments: [R; 4], limit: R, least: R) -> Option<[R; 3]> {
+    let [mass, x, y, z] = moments;
+    if mass <= R::of(0.0) {
+        return None;
+    }
+    let shift = [x / mass, y / mass, z / mass];
+    let length = (shift[0] * shift[0] + shift[1] * shift[1] + shift[2] * shift[2]).sqrt();
+    let followed = if length > limit { limit } else { length };
+    if followed < least {
+        return None;
+    }
+    if length > limit {
+        let part = limit / length;
+        return Some([shift[0] * part, shift[1] * part, shift[2] * part]);
+    }
+    Some(shift)
+}
+
+/// Returns the least weight that data of a bin are divided by: a thousandth of the mean, from the sum and the number of its
+/// weights (spec 02 §2.2).
+#[inline(always)]
+pub fn weight_floor<R: Real>([sum, count]: [R; 2]) -> R {
+    if count > R::of(0.0) {
+        sum / count / R::of(1000.0)
+    } else {
+        R::of(0.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +180,30 @@ mod tests {
         assert_eq!(blob_sample(0, 64), 0);
         assert_eq!(blob_sample(32 * 32 - 1, 64), 9995);
         assert_eq!(blob_sample(32 * 32, 64), BLOB_SAMPLES);
+    }
+
+    #[test]
+    fn maps_are_centred_within_a_limit_and_not_by_less_than_the_least() {
+        assert_eq!(centring_shift([0.0, 1.0, 2.0, 3.0], 5.0, 0.0), None);
+        assert_eq!(
+            centring_shift([2.0, 6.0, 8.0, 0.0], 5.0, 0.0),
+            Some([3.0, 4.0, 0.0])
+        );
+        // Five pixels, of which half are followed.
+        assert_eq!(
+            centring_shift([2.0, 6.0, 8.0, 0.0], 2.5, 0.0),
+            Some([1.5, 2.0, 0.0])
+        );
+        // Less than the least is nothing, after the limit as well.
+        assert!(centring_shift([1.0, 2.0, 0.0, 0.0], 5.0, 2.0).is_some());
+        assert_eq!(centring_shift([1.0, 1.9, 0.0, 0.0], 5.0, 2.0), None);
+        assert_eq!(centring_shift([1.0, 4.0, 0.0, 0.0], 1.0, 2.0), None);
+    }
+
+    #[test]
+    fn weights_are_no_less_than_a_thousandth_of_the_mean() {
+        assert_eq!(weight_floor([3000.0, 3.0]), 1.0);
+        assert_eq!(weight_floor([0.0f32, 0.0]), 0.0);
     }
 
     #[test]

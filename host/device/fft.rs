@@ -77,19 +77,35 @@ impl Drop for Plan {
     }
 }
 
-/// Forward transforms of batches of square images: real rows to half-complex.
+/// Transforms of batches of square images, in one direction: real rows to half-complex, or back.
 pub struct ImageTransforms {
     plan: Plan,
+    kind: sys::cufftType,
     side: usize,
     batch: usize,
 }
 
 impl ImageTransforms {
-    /// Plan for `batch` images of `side`² pixels.
+    /// Plan for forward transforms of `batch` images of `side`² pixels.
     pub fn new(device: &Device, side: usize, batch: usize) -> Result<Self, DeviceError> {
+        Self::of_kind(device, sys::cufftType::CUFFT_R2C, side, batch)
+    }
+
+    /// Plan for inverse transforms of `batch` images of `side`² pixels.
+    pub fn inverse_plan(device: &Device, side: usize, batch: usize) -> Result<Self, DeviceError> {
+        Self::of_kind(device, sys::cufftType::CUFFT_C2R, side, batch)
+    }
+
+    fn of_kind(
+        device: &Device,
+        kind: sys::cufftType,
+        side: usize,
+        batch: usize,
+    ) -> Result<Self, DeviceError> {
         let n = side as c_int;
         Ok(Self {
-            plan: Plan::new(device, &[n, n], sys::cufftType::CUFFT_R2C, batch)?,
+            plan: Plan::new(device, &[n, n], kind, batch)?,
+            kind,
             side,
             batch,
         })
@@ -112,6 +128,7 @@ impl ImageTransforms {
         from: &Buffer<f32>,
         to: &mut Buffer<[f32; 2]>,
     ) -> Result<(), DeviceError> {
+        assert_eq!(self.kind, sys::cufftType::CUFFT_R2C);
         assert!(from.len() >= self.batch * self.side * self.side);
         assert!(to.len() >= self.batch * self.side * (self.side / 2 + 1));
         // SAFETY: both arrays are as long as the plan says (checked above) and different.
@@ -120,6 +137,27 @@ impl ImageTransforms {
                 self.plan.0,
                 from.view().address() as *mut sys::cufftReal,
                 to.view().address() as *mut sys::cufftComplex,
+            )
+        }
+        .map_err(|e| failed(device, "transforming images", e))
+    }
+
+    /// Transforms all of `from` (side · (side/2+1) values per image) into the images `to`. Unscaled; `from` is overwritten.
+    pub fn inverse(
+        &self,
+        device: &Device,
+        from: &mut Buffer<[f32; 2]>,
+        to: &mut Buffer<f32>,
+    ) -> Result<(), DeviceError> {
+        assert_eq!(self.kind, sys::cufftType::CUFFT_C2R);
+        assert!(from.len() >= self.batch * self.side * (self.side / 2 + 1));
+        assert!(to.len() >= self.batch * self.side * self.side);
+        // SAFETY: both arrays are as long as the plan says (checked above) and different.
+        unsafe {
+            result::exec_c2r(
+                self.plan.0,
+                from.view().address() as *mut sys::cufftComplex,
+                to.view().address() as *mut sys::cufftReal,
             )
         }
         .map_err(|e| failed(device, "transforming images", e))

@@ -82,6 +82,15 @@ impl<T: Element> DeviceVolume<T> {
         Arc::ptr_eq(&self.array, &next.array) && self.first + self.length == next.first
     }
 
+    /// Describes the elements of all `volumes` to a kernel, where they follow each other in one array.
+    pub fn together(volumes: &[&Self]) -> Option<View<T>> {
+        let first = volumes.first()?;
+        let follow = |pair: &[&Self]| pair[0].is_followed_by(pair[1]);
+        let length = first.length * volumes.len();
+        let all = || first.array.view().range(first.first, length);
+        volumes.windows(2).all(follow).then(all)
+    }
+
     /// The elements of `range`. Waits for the queued work.
     pub fn read(&self, range: Range<usize>) -> Result<Vec<T>, DeviceError> {
         self.check(&range);
@@ -98,17 +107,9 @@ impl<T: Element> DeviceVolume<T> {
         let Some((first, rest)) = volumes.split_first() else {
             return Ok(Vec::new());
         };
-        let together = volumes
-            .windows(2)
-            .all(|pair| pair[0].is_followed_by(pair[1]));
-        if together {
-            let length = first.length * volumes.len();
+        if let Some(all) = Self::together(volumes) {
             // SAFETY: the volumes lie in the array, one after the other.
-            return unsafe {
-                first
-                    .device
-                    .read_from(first.array.view().range(first.first, length), length)
-            };
+            return unsafe { first.device.read_from(all, first.length * volumes.len()) };
         }
         let mut all = first.read(0..first.length)?;
         for volume in rest {

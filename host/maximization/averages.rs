@@ -1,7 +1,13 @@
-//! Class averages: small, and up to hundreds of them, so that all are made at once, a thread a class (spec 04 §8).
+//! Class averages: small, and up to hundreds of them, so that all are made at once: in one batch on a device, a thread per class on the
+//! host (spec 04 §8).
 
+use super::cuda::{self, Average};
+use super::prior::InversePrior;
 use super::symmetrise::symmetrise;
-use super::{Finish, MaximizationError, MaximizationOptions, Prior, maximize_class};
+use super::{
+    Finish, MapSource, MaximizationError, MaximizationOptions, Prior, ReferenceSpectra,
+    maximize_class,
+};
 use crate::device::DeviceVolume;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::sums::{DeviceSums, Sums, on_host};
@@ -9,8 +15,9 @@ use crate::model::ClassModel;
 use rayon::prelude::*;
 
 /// Maximises the class averages that `owns` says from the sums of all: Friedel mates are summed on the x = 0 line, then as
-/// [`maximize_class`]. `class_weight` as there, a value a class. Sums on a device come to the host in one copy. The result
-/// does not depend on the number of threads.
+/// [`maximize_class`]. `class_weight` as there, a value per class. Sums on a device are worked on there, all at once, as far as
+/// it has room and kernels ([`cuda::makes_averages`]); else they come to the host in one copy. The result does not depend on the
+/// number of threads.
 pub fn maximize_averages(
     classes: &mut [ClassModel],
     sums: Vec<Sums>,
@@ -20,6 +27,23 @@ pub fn maximize_averages(
     options: &MaximizationOptions,
     finish: &Finish,
 ) -> Result<(), MaximizationError> {
+    let own: Vec<usize> = (0..classes.len()).filter(|k| owns(*k)).collect();
+    let sums = match (all_on_device(sums), prior) {
+        (Ok(sums), Prior::Reference { average_ctf2 }) if cuda::makes_averages(options, finish) => {
+            match on_device(classes, &sums, &own, options, finish)? {
+                Some(made) => {
+                    for (k, made) in own.into_iter().zip(made) {
+                        let (class, weight) = (&mut classes[k], class_weight[k]);
+                        store(class, made, weight, average_ctf2, options, finish)?;
+                    }
+                    return Ok(());
+                }
+                None => sums.into_iter().map(Sums::Device).collect(),
+            }
+        }
+        (Ok(sums), _) => sums.into_iter().map(Sums::Device).collect(),
+        (Err(sums), _) => sums,
+    };
     classes
         .par_iter_mut()
         .zip(all_on_host(sums)?)
@@ -31,6 +55,69 @@ pub fn maximize_averages(
             maximize_class(class, Sums::Host(sums), weight, prior, options, finish).map(drop)
         })
         .collect()
+}
+
+/// The sums as those of a device, where all of them are.
+fn all_on_device(sums: Vec<Sums>) -> Result<Vec<DeviceSums>, Vec<Sums>> {
+    if sums.iter().any(|sums| matches!(sums, Sums::Host(_))) {
+        return Err(sums);
+    }
+    let on_device = sums.into_iter().filter_map(|sums| match sums {
+        Sums::Host(_) => None,
+        Sums::Device(sums) => Some(sums),
+    });
+    Ok(on_device.collect())
+}
+
+/// The averages of the classes `own`, made on the device of the sums; None where it has no room.
+fn on_device(
+    classes: &[ClassModel],
+    sums: &[DeviceSums],
+    own: &[usize],
+    options: &MaximizationOptions,
+    finish: &Finish,
+) -> Result<Option<Vec<Average>>, MaximizationError> {
+    let priors: Vec<_> = own
+        .iter()
+        .map(|&k| {
+            let tau2 = &classes[k].tau2;
+            (
+                k,
+                InversePrior::new(tau2, options.tau2_fudge, &sums[k].shape),
+            )
+        })
+        .collect();
+    match cuda::averages(sums, &priors, options, finish.centre) {
+        Err(error) if error.is_full() => Ok(None),
+        made => Ok(made?),
+    }
+}
+
+/// Takes over what a device made of a class.
+fn store(
+    class: &mut ClassModel,
+    made: Average,
+    class_weight: f64,
+    average_ctf2: Option<&[f64]>,
+    options: &MaximizationOptions,
+    finish: &Finish,
+) -> Result<(), MaximizationError> {
+    let Average {
+        map,
+        statistics,
+        shape,
+    } = made;
+    match MapSource::new(class_weight, &statistics.weights, &shape) {
+        MapSource::Nothing => class.map.fill(0.0),
+        MapSource::Before => {
+            finish.again().on_host(&mut class.map);
+        }
+        MapSource::Sums => {
+            ReferenceSpectra::new(&statistics, shape.r_max, average_ctf2, options)?.store(class);
+            class.map = map;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the sums of all classes on the host, in double precision: in one copy where they follow each other on a device.

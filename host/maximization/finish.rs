@@ -6,7 +6,7 @@ use super::local_averaging;
 use crate::fourier::masks;
 use crate::model::ClassModel;
 use crate::model::local_symmetry::LocalSymmetry;
-use gpu::volume::centring_mass;
+use gpu::volume::{centring_mass, centring_shift};
 use ndarray::{Array3, Zip};
 
 /// How the solvent of a map is flattened (`--flatten_solvent`).
@@ -141,39 +141,16 @@ impl Finish<'_> {
     }
 }
 
-/// Shift (x, y, z) that brings a map with these moments (Σ v, Σ v·x, Σ v·y, Σ v·z about the box centre) to the centre, at
-/// most `rule.limit` pixels long; None for a map without mass and for less than `rule.least`.
-pub(super) fn shift_of([mass, moments @ ..]: [f64; 4], rule: Centring) -> Option<[f64; 3]> {
-    let limit = rule.limit;
-    if mass == 0.0 {
-        return None;
-    }
-    let shift = moments.map(|moment| moment / mass);
-    let length = shift.iter().map(|s| s * s).sum::<f64>().sqrt();
-    if length.min(limit) < rule.least {
-        return None;
-    }
-    Some(if length > limit {
-        shift.map(|s| s * limit / length)
-    } else {
-        shift
-    })
-}
-
 /// Moves the centre of mass of what is positive in a map to the box centre (`--center_classes`, spec 04 §11). Returns the map
 /// and the shift, if there is one.
 fn centre(map: &Array3<f64>, rule: Centring) -> Option<(Array3<f64>, [f64; 3])> {
-    let shift = shift_of(moments(map), rule)?;
+    let shift = centring_shift(moments(map), rule.limit, rule.least)?;
     Some((shifted(map, shift), shift))
 }
 
 /// Returns the centre of mass (x, y, z) of what is positive in a map, voxels from the box centre; None without any.
 pub fn centre_of_mass(map: &Array3<f64>) -> Option<[f64; 3]> {
-    let anywhere = Centring {
-        limit: f64::INFINITY,
-        least: 0.0,
-    };
-    shift_of(moments(map), anywhere)
+    centring_shift(moments(map), f64::INFINITY, 0.0)
 }
 
 /// Σ v, Σ v·x, Σ v·y, Σ v·z about the box centre, over what is positive.
@@ -238,12 +215,6 @@ mod tests {
         // (1, 0, −2) is 2.236 pixels long: half of it leaves the mass between voxels.
         let (half, _) = centre(&map, within(5f64.sqrt() / 2.0)).unwrap();
         assert!(half[[4, 4, 3]] > 0.9 && half[[5, 4, 3]] > 0.9);
-        assert_eq!(shift_of([0.0, 1.0, 2.0, 3.0], within(5.0)), None);
-        // Less than the least is nothing, after the limit as well.
-        let least = |limit: f64| Centring { limit, least: 2.0 };
-        assert!(shift_of([1.0, 2.0, 0.0, 0.0], least(5.0)).is_some());
-        assert_eq!(shift_of([1.0, 1.9, 0.0, 0.0], least(5.0)), None);
-        assert_eq!(shift_of([1.0, 4.0, 0.0, 0.0], least(1.0)), None);
         assert_eq!(centre_of_mass(&map), Some([-2.0, 0.0, 1.0]));
         assert_eq!(centre_of_mass(&Array3::from_elem((4, 4, 4), -1.0)), None);
         // Negative values have no mass, and class averages none along z.

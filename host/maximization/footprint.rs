@@ -32,12 +32,17 @@ impl Footprint {
     pub fn new(shape: &VolumeShape, box_size: usize, classes: usize) -> Self {
         let sums = 16 * shape.voxels();
         if shape.dimensions == Dimensions::Two {
-            // Class averages are made on the host.
+            // All class averages are made at once: their transforms, cuFFT's work area, padded and cut out, before and after
+            // they are centred.
+            let padded = shape.padded_box;
+            let average =
+                2 * 8 * padded * (padded / 2 + 1) + 4 * padded.pow(2) + 2 * 4 * box_size.pow(2);
+            let statistics = 4 * 8 * (box_size / 2 + 1);
             return Self {
                 sums,
                 symmetrise: sums,
                 averages: sums,
-                regularised: sums,
+                regularised: sums + classes * (average + statistics) + SMALL,
                 unregularised: sums,
                 densities: sums,
                 prepare: classes * 8 * shape.voxels(),

@@ -37,8 +37,10 @@ pub use footprint::Footprint;
 
 use crate::device::DeviceError;
 use crate::errors::{Code, Coded, Message};
+use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::Sums;
 use crate::model::ClassModel;
+use spectra::Statistics;
 
 /// Σ W up to which sums count as empty.
 const EMPTY_SUMS: f64 = 1e-6;
@@ -154,6 +156,20 @@ pub enum MapSource {
     Sums,
 }
 
+impl MapSource {
+    /// For Σw of the class over its particles and Σ c_p·W per shell of sums of `shape` (spec 02 §2).
+    fn new(class_weight: f64, weights: &[[f64; 2]], shape: &VolumeShape) -> Self {
+        let total: f64 = weights.iter().map(|[sum, _]| sum).sum();
+        if class_weight <= 0.0 {
+            Self::Nothing
+        } else if total / shape.oversampling() <= EMPTY_SUMS {
+            Self::Before
+        } else {
+            Self::Sums
+        }
+    }
+}
+
 /// Updates σ², τ², ssnr and coverage of one class, and tells what becomes of its map. Arguments as for [`maximize_class`].
 pub fn update_spectra(
     class: &mut ClassModel,
@@ -166,13 +182,15 @@ pub fn update_spectra(
         return Ok(MapSource::Nothing);
     }
     let weights = volumes::weights(sums)?;
-    let total: f64 = weights.iter().map(|[sum, _]| sum).sum();
-    if total / sums.shape().oversampling() <= EMPTY_SUMS {
-        return Ok(MapSource::Before);
+    let source = MapSource::new(class_weight, &weights, sums.shape());
+    if source != MapSource::Sums {
+        return Ok(source);
     }
     match prior {
         Prior::Reference { average_ctf2 } => {
-            ReferenceSpectra::new(sums, &weights, &class.tau2, average_ctf2, options)?.store(class)
+            let ratios = volumes::ratios(sums, &class.tau2, options.tau2_fudge)?;
+            let statistics = Statistics { weights, ratios };
+            ReferenceSpectra::new(&statistics, sums.r_max(), average_ctf2, options)?.store(class)
         }
         Prior::Fsc { curve, joined } => {
             class.sigma2 = spectra::sigma2(&weights, options.box_size)?;
@@ -194,20 +212,19 @@ struct ReferenceSpectra {
 }
 
 impl ReferenceSpectra {
-    /// From symmetrised sums and what [`volumes::weights`] says of them.
+    /// From the statistics of symmetrised sums up to shell `r_max`.
     fn new(
-        sums: &Sums,
-        weights: &[[f64; 2]],
-        tau2: &[f64],
+        statistics: &Statistics,
+        r_max: usize,
         average_ctf2: Option<&[f64]>,
         options: &MaximizationOptions,
     ) -> Result<Self, MaximizationError> {
         let shells = options.box_size / 2 + 1;
-        let ratios = volumes::ratios(sums, tau2, options.tau2_fudge)?;
+        let ratios = &statistics.ratios;
         Ok(Self {
-            sigma2: spectra::sigma2(weights, options.box_size)?,
-            ssnr: spectra::data_versus_prior(&ratios, shells, sums.r_max(), average_ctf2),
-            coverage: spectra::coverage(&ratios, shells),
+            sigma2: spectra::sigma2(&statistics.weights, options.box_size)?,
+            ssnr: spectra::data_versus_prior(ratios, shells, r_max, average_ctf2),
+            coverage: spectra::coverage(ratios, shells),
         })
     }
 

@@ -1,20 +1,10 @@
-//! The inverse prior variance that regularises a reconstruction, and the lowest weight that data are divided by
-//! (spec 02 §2.1–2.2).
+//! The inverse prior variance that regularises a reconstruction (spec 02 §2.1).
 
 use crate::fourier::shape::VolumeShape;
 use gpu::volume::{NO_POWER, evidence_ratio, regularised};
 
 /// Stands for 1/(c_p·T·τ²) where a shell has no prior power.
 const NO_PRIOR: f64 = -1.0;
-
-/// Returns a thousandth of the mean weight, given the sum and number of the weights of a shell.
-pub(super) fn weight_floor([sum, count]: [f64; 2]) -> f64 {
-    if count > 0.0 {
-        sum / count / 1000.0
-    } else {
-        0.0
-    }
-}
 
 /// The inverse prior variance I of every shell; what it does to a voxel is in [`gpu::volume`].
 pub(super) struct InversePrior {

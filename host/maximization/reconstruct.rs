@@ -2,12 +2,13 @@
 
 use super::MaximizationOptions;
 use super::gridding;
-use super::prior::{InversePrior, weight_floor};
+use super::prior::InversePrior;
 use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::masks::{for_each_radius, mask_corners};
 use crate::fourier::padded;
 use crate::fourier::shape::{VolumeShape, gridding_factor};
+use gpu::volume::weight_floor;
 use ndarray::Array3;
 use num_complex::Complex64;
 use rayon::prelude::*;

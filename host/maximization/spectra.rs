@@ -5,12 +5,33 @@ use super::prior::InversePrior;
 use super::radial::Radial;
 use crate::expectation::WeightedSums;
 use crate::fourier::backprojection::BackProjection;
+use crate::fourier::shape::VolumeShape;
 use crate::fourier::shells::pixels_per_shell;
 
 /// Bring a curve to shells 0…N/2, zero beyond its end.
 fn to_box(mut curve: Vec<f64>, box_size: usize) -> Vec<f64> {
     curve.resize(box_size / 2 + 1, 0.0);
     curve
+}
+
+/// What the spectra of a class follow from, per shell ROUND(|v|/P) of voxels with |v|² < Rp² (spec 02 §3.1–3.5).
+pub(super) struct Statistics {
+    /// Σ c_p·W and number of voxels.
+    pub weights: Vec<[f64; 2]>,
+    /// Σ W/I, number of voxels with W/I ≥ 1 and number of voxels, I being the inverse prior variance.
+    pub ratios: Vec<[f64; 3]>,
+}
+
+impl Statistics {
+    /// From the four numbers of each shell that kernels count: W, voxels, W/I, voxels with W/I ≥ 1.
+    pub fn of_device(values: &[f64], shape: &VolumeShape) -> Self {
+        let factor = shape.oversampling();
+        let shells = || values.chunks_exact(4);
+        Self {
+            weights: shells().map(|v| [factor * v[0], v[1]]).collect(),
+            ratios: shells().map(|v| [v[2], v[3], v[1]]).collect(),
+        }
+    }
 }
 
 /// Σ c_p·W and number of voxels per shell of sums on the host.

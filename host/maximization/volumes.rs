@@ -113,15 +113,11 @@ fn apart() -> MaximizationError {
 
 /// Σ c_p·W and number of voxels per shell.
 pub(super) fn weights(sums: &Sums) -> Result<Vec<[f64; 2]>, MaximizationError> {
-    let factor = sums.shape().oversampling();
     Ok(match sums {
         Sums::Host(sums) => spectra::weights(sums),
         Sums::Device(sums) => match cuda::weight_statistics(sums, None) {
             Err(error) if error.is_full() => spectra::weights(&sums.to_host()?),
-            found => found?
-                .into_iter()
-                .map(|[weight, count, ..]| [factor * weight, count])
-                .collect(),
+            found => found?.weights,
         },
     })
 }
@@ -137,10 +133,7 @@ pub(super) fn ratios(
         Sums::Host(sums) => spectra::ratios(sums, &prior),
         Sums::Device(sums) => match cuda::weight_statistics(sums, Some(&prior)) {
             Err(error) if error.is_full() => spectra::ratios(&sums.to_host()?, &prior),
-            found => found?
-                .into_iter()
-                .map(|[_, count, ratio, covered]| [ratio, covered, count])
-                .collect(),
+            found => found?.ratios,
         },
     })
 }

@@ -13,7 +13,12 @@ fn sums_become_maps_on_the_emulated_device_as_on_the_host() {
         symlink(&library, folder.path().join(name)).unwrap();
     }
     let output = Command::new(&test)
-        .args(["maximization::", "--test-threads=1", "--nocapture"])
+        .args([
+            "maximization::",
+            "averages::",
+            "--test-threads=1",
+            "--nocapture",
+        ])
         .env("LD_LIBRARY_PATH", folder.path())
         .output()
         .unwrap();

@@ -1,6 +1,7 @@
 //! Every kernel on a real device against its double-precision definition on the host, stage after stage of one batch.
 //! Without a device the tests say that they skip. `tests/gpu.sh` runs them, also under compute-sanitizer.
 
+mod averages;
 mod batch;
 mod emulated;
 mod full_device;

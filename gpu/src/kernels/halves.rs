@@ -8,6 +8,7 @@ use crate::slice::VolumeShape;
 use crate::volume::{evidence_ratio, position, round};
 
 use super::block::{clear_words, flush_words};
+use super::volume::prior_of;
 
 /// Replaces the voxels with |v|² ≤ `limit2` of both halves by their means. A thread a voxel.
 #[kernel(block = 256, grid = [voxels.div_ceil(BLOCK), 1, 1], emulate = Apart)]
@@ -137,6 +138,24 @@ pub unsafe fn correlate_halves(
     }
 }
 
+/// Adds a voxel of weight W to the four words of its shell: W, 1, W/I, and 1 where W/I ≥ 1, I being `prior`.
+///
+/// # Safety
+/// The block has those words.
+#[inline(always)]
+pub(super) unsafe fn count_weight(of_block: Shared, shell: u32, weight: f32, prior: f32) {
+    let ratio = evidence_ratio(weight, prior);
+    // SAFETY: promised by the caller.
+    unsafe {
+        of_block.add(4 * shell, weight);
+        of_block.add(4 * shell + 1, 1.0);
+        of_block.add(4 * shell + 2, ratio);
+        if ratio >= 1.0 {
+            of_block.add(4 * shell + 3, 1.0);
+        }
+    }
+}
+
 /// Per shell ROUND(|v|/P), over voxels with |v|² < Rp²: Σ W, number of voxels, Σ W/I, number with W/I ≥ 1, I being the
 /// inverse prior variance (spec 02 §2.1; `inverse` as in `regularise`): `out[4·shell + …]`, zeroed by the host. Shared
 /// memory: 4 · `shells` words.
@@ -161,19 +180,8 @@ pub unsafe fn weight_statistics(
             let r2 = (x * x + y * y + z * z) as u32;
             if r2 < radius2 {
                 let shell = (round((r2 as f32).sqrt() / padding) as u32).min(shells - 1);
-                let weight = (*sums.add(i))[2];
-                let prior = if shell < prior_shells {
-                    *inverse.add(shell as usize)
-                } else {
-                    -1.0
-                };
-                let ratio = evidence_ratio(weight, prior);
-                of_block.add(4 * shell, weight);
-                of_block.add(4 * shell + 1, 1.0);
-                of_block.add(4 * shell + 2, ratio);
-                if ratio >= 1.0 {
-                    of_block.add(4 * shell + 3, 1.0);
-                }
+                let prior = prior_of(inverse, prior_shells, shell);
+                count_weight(of_block, shell, (*sums.add(i))[2], prior);
             }
             i += thread::grid_size_1d();
         }

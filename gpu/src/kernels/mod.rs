@@ -1,6 +1,7 @@
 //! Entry points of the device module. Each file is one stage; the arithmetic they share with the host lies beside this
 //! folder. On the host they are the structs of their arguments, and what the emulator of `cuda_std` runs.
 
+pub mod averages;
 pub mod block;
 pub mod coarse;
 mod coarse_samples;

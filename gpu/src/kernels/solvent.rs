@@ -152,7 +152,7 @@ pub unsafe fn shift_map(
 
 /// Fraction and lower neighbour of a shifted coordinate.
 #[inline(always)]
-fn split(i: usize, shift: f32) -> (f32, i32) {
+pub(super) fn split(i: usize, shift: f32) -> (f32, i32) {
     // The shift alone is split, so that the fraction does not lose digits to the coordinate.
     let mut whole = shift as i32;
     if (whole as f32) > shift {
@@ -163,7 +163,7 @@ fn split(i: usize, shift: f32) -> (f32, i32) {
 
 /// Share of the upper (1) or lower (0) neighbour.
 #[inline(always)]
-fn part(fraction: f32, upper: i32) -> f32 {
+pub(super) fn part(fraction: f32, upper: i32) -> f32 {
     if upper == 1 { fraction } else { 1.0 - fraction }
 }
 

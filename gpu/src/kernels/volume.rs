@@ -37,16 +37,54 @@ pub unsafe fn complete_zero_plane(
     unsafe {
         let row = thread::index_1d();
         let last = side as usize * side as usize - 1;
-        if row >= last / 2 {
-            return;
+        if row < last / 2 {
+            complete_pair(sums, row, last, side as usize / 2 + 1);
         }
-        let width = side as usize / 2 + 1;
+    }
+}
+
+/// Gives the first voxels of row `row` and of its mate, row `last` − `row`, their sum. Rows are `width` voxels apart.
+///
+/// # Safety
+/// Both rows exist, and no other thread touches them.
+#[inline(always)]
+pub(super) unsafe fn complete_pair(sums: *mut [f32; 4], row: usize, last: usize, width: usize) {
+    // SAFETY: promised by the caller.
+    unsafe {
         let (here, mate) = (sums.add(row * width), sums.add((last - row) * width));
         let (a, b) = (*here, *mate);
         let sum = [a[0] + b[0], a[1] - b[1], a[2] + b[2]];
         *here = [sum[0], sum[1], sum[2], 0.0];
         *mate = [sum[0], -sum[1], sum[2], 0.0];
     }
+}
+
+/// Inverse prior variance of a shell: those from `shells` on have no prior power.
+///
+/// # Safety
+/// `inverse` has `shells` elements.
+#[inline(always)]
+pub(super) unsafe fn prior_of(inverse: *const f32, shells: u32, shell: u32) -> f32 {
+    if shell < shells {
+        // SAFETY: within the array.
+        unsafe { *inverse.add(shell as usize) }
+    } else {
+        -1.0
+    }
+}
+
+/// Bin of the division at radius √`r2`: trunc(|v|/P), the last bin taking the rest.
+#[inline(always)]
+pub(super) fn bin_of(r2: u32, padding: f32, bins: u32) -> u32 {
+    (((r2 as f32).sqrt() / padding) as u32).min(bins - 1)
+}
+
+/// Value of a centred transform at a voxel of the sums: data divided by the weight, which is no less than `floor`.
+#[inline(always)]
+pub(super) fn divided(voxel: [f32; 4], floor: f32, sign: f32) -> [f32; 2] {
+    let weight = voxel[2].max(floor);
+    let factor = if weight > 0.0 { sign / weight } else { sign };
+    [voxel[0] * factor, voxel[1] * factor]
 }
 
 /// Adds `old`, turned by each of `count` operators (3 × 3, row after row), to `sums`. A thread a voxel.
@@ -122,13 +160,8 @@ pub unsafe fn regularise(
         }
         let shell = ((r2 as f32).sqrt() / padding + 0.5) as u32;
         if shell >= first_shell {
-            let prior = if shell < shells {
-                *inverse.add(shell as usize)
-            } else {
-                -1.0
-            };
             let weight = (*sums.add(i))[2];
-            (*sums.add(i))[2] = regularised(weight, prior);
+            (*sums.add(i))[2] = regularised(weight, prior_of(inverse, shells, shell));
         }
     }
 }
@@ -153,7 +186,7 @@ pub unsafe fn weight_by_bin(
         while let Some([x, y, z]) = position(i, &*shape) {
             let r2 = (x * x + y * y + z * z) as u32;
             if r2 < radius2 {
-                let bin = (((r2 as f32).sqrt() / padding) as u32).min(bins - 1);
+                let bin = bin_of(r2, padding, bins);
                 of_block.add(2 * bin, (*sums.add(i))[2]);
                 of_block.add(2 * bin + 1, 1.0);
             }
@@ -187,15 +220,8 @@ pub unsafe fn divide_into_transform(
         let mut value = [0.0, 0.0];
         if r2 <= radius2 {
             let voxel = memory::load4(sums, place(at, &*shape));
-            let bin = (((r2 as f32).sqrt() / padding) as u32).min(bins - 1);
-            let weight = voxel[2].max(*floor.add(bin as usize));
-            if weight > 0.0 {
-                let factor = centre_sign(x, y, z) / weight;
-                value = [voxel[0] * factor, voxel[1] * factor];
-            } else {
-                let sign = centre_sign(x, y, z);
-                value = [voxel[0] * sign, voxel[1] * sign];
-            }
+            let floor = *floor.add(bin_of(r2, padding, bins) as usize);
+            value = divided(voxel, floor, centre_sign(x, y, z));
         }
         memory::store2(out, i, value);
     }

@@ -1,6 +1,6 @@
 //! Low-pass, centring and solvent of maps on a device (spec 02 §6.1, §6.3).
 
-use super::super::finish::{Centring, Finish, Flattening, LowPass, shift_of};
+use super::super::finish::{Centring, Finish, Flattening, LowPass};
 use super::super::local_averaging;
 use super::map::DeviceMap;
 use crate::device::{Buffer, CubeTransform, DeviceError, Direction, View};
@@ -8,6 +8,7 @@ use gpu::kernels::map::FinishMap;
 use gpu::kernels::solvent::{
     AddMap, BlendMap, LowPassTransform, MapMoments, MaskedSums, MultiplyMaps, ShiftMap,
 };
+use gpu::volume::centring_shift;
 
 /// Does the steps of [`Finish::on_host`]. The average over local symmetry is made on the host: its masks are as large as the map, and
 /// there can be many.
@@ -60,7 +61,8 @@ fn centre(map: DeviceMap, rule: Centring) -> Result<DeviceMap, DeviceError> {
         })?
     };
     let found = device.download(&moments, 4)?;
-    let Some(shift) = shift_of([found[0], found[1], found[2], found[3]], rule) else {
+    let moments = [found[0], found[1], found[2], found[3]];
+    let Some(shift) = centring_shift(moments, rule.limit, rule.least) else {
         return Ok(map);
     };
     let [x, y, z] = shift.map(|s| s as f32);

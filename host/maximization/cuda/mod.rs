@@ -1,6 +1,7 @@
 //! Maximisation on a device: what the host does in double precision, in kernels, on sums and references that stay there.
 //! Only spectra and maps come back.
 
+mod averages;
 mod finish;
 mod gridding;
 mod halves;
@@ -10,6 +11,7 @@ mod operand;
 mod reconstruct;
 mod reference;
 
+pub(super) use averages::{Average, averages, makes_averages};
 pub(super) use finish::finish;
 pub(super) use halves::{average, fsc, join_low_resolution};
 pub(super) use map::DeviceMap;
@@ -18,6 +20,7 @@ pub(super) use reconstruct::{bytes_after_sums, map_of, regularise, transform_of}
 pub use reference::prepare;
 
 use super::prior::InversePrior;
+use super::spectra::Statistics;
 use crate::device::{Buffer, DeviceError, DeviceVolume};
 use crate::fourier::sums::DeviceSums;
 use crate::geometry::Matrix3;
@@ -72,11 +75,11 @@ pub(super) fn symmetrise(sums: &mut DeviceSums, operators: &[Matrix3]) -> Result
     }
 }
 
-/// Per shell: Σ W, number of voxels, Σ W/I, number of voxels with W/I ≥ 1; I from `tau2` (no prior power where it is None).
+/// Weights and ratios of the shells, for a prior (no prior power where it is None).
 pub(super) fn weight_statistics(
     sums: &DeviceSums,
     prior: Option<&InversePrior>,
-) -> Result<Vec<[f64; 4]>, DeviceError> {
+) -> Result<Statistics, DeviceError> {
     let operand = Operand::new(sums)?;
     let device = operand.device;
     let prior = PriorOperand::new(device, prior)?;
@@ -97,8 +100,5 @@ pub(super) fn weight_statistics(
         })?;
     }
     let values = device.download(&out, 4 * shells)?;
-    Ok(values
-        .chunks_exact(4)
-        .map(|v| [v[0], v[1], v[2], v[3]])
-        .collect())
+    Ok(Statistics::of_device(&values, &sums.shape))
 }

@@ -48,7 +48,15 @@ pub struct PriorOperand {
 impl PriorOperand {
     /// None: no shell has prior power.
     pub fn new(device: &Device, prior: Option<&InversePrior>) -> Result<Self, DeviceError> {
-        let inverse = prior.map_or(Vec::new(), InversePrior::for_kernels);
+        Self::of_classes(device, prior.into_iter())
+    }
+
+    /// The values of several classes of as many shells, one class after the other.
+    pub fn of_classes<'p>(
+        device: &Device,
+        priors: impl Iterator<Item = &'p InversePrior>,
+    ) -> Result<Self, DeviceError> {
+        let inverse: Vec<f32> = priors.flat_map(InversePrior::for_kernels).collect();
         Ok(Self {
             inverse: device.upload(&inverse)?,
         })

@@ -1,7 +1,7 @@
 //! From sums to a map on a device (spec 02 §2.1–2.5).
 
 use super::super::MaximizationOptions;
-use super::super::prior::{InversePrior, weight_floor};
+use super::super::prior::InversePrior;
 use super::gridding;
 use super::map::DeviceMap;
 use super::operand::{Operand, PriorOperand};
@@ -10,6 +10,7 @@ use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::DeviceSums;
 use gpu::kernels::map::{BackgroundSums, CropMap, FinishMap};
 use gpu::kernels::volume::{DivideIntoTransform, Regularise, WeightByBin};
+use gpu::volume::weight_floor;
 use std::sync::Arc;
 
 /// Adds the inverse prior variance to the weights. On a full device nothing is changed.

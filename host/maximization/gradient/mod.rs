@@ -13,7 +13,8 @@ pub mod step;
 
 use self::moments::Direction;
 use self::step::StepRule;
-use super::{EMPTY_SUMS, MaximizationError, MaximizationOptions, ReferenceSpectra, volumes};
+use super::spectra::Statistics;
+use super::{MapSource, MaximizationError, MaximizationOptions, ReferenceSpectra, volumes};
 use crate::fourier::sums::Sums;
 use crate::geometry::Matrix3;
 use crate::model::{ClassModel, Moments};
@@ -44,11 +45,12 @@ pub fn advance_class(
         volumes::symmetrise(sums, operators)?;
     }
     let weights = volumes::weights(&first)?;
-    let total: f64 = weights.iter().map(|[sum, _]| sum).sum();
-    if total / first.shape().oversampling() <= EMPTY_SUMS {
+    if MapSource::new(class.fraction, &weights, first.shape()) != MapSource::Sums {
         return Ok(None);
     }
-    let spectra = ReferenceSpectra::new(&first, &weights, &class.tau2, average_ctf2, options)?;
+    let ratios = volumes::ratios(&first, &class.tau2, options.tau2_fudge)?;
+    let statistics = Statistics { weights, ratios };
+    let spectra = ReferenceSpectra::new(&statistics, first.r_max(), average_ctf2, options)?;
     let shape = *first.shape();
     let moments = class.moments.get_or_insert_with(|| Moments::new(shape));
     let direction = moments::advance(moments, [first.into_host()?, second.into_host()?]);

@@ -366,8 +366,12 @@ mod tests {
         .stages(10 * GIB);
         assert!(stages.iter().all(|s| s.device <= 10 * GIB), "{stages:?}");
         assert!(stages.iter().all(|s| s.given_up.is_empty()), "{stages:?}");
-        // 16 bytes of 259 × 130 pixels of the sums of all but one, while 8 of each reference are brought.
-        assert_eq!(stages[2].device, (499 * 16 + 500 * 8) * 259 * 130);
+        // 16 bytes of 259 × 130 pixels of all sums, while transforms of 256 × 129 pixels become averages, padded and not.
+        let average = 2 * 8 * 256 * 129 + 4 * 256 * 256 + 2 * 4 * 128 * 128 + 32 * 65;
+        assert_eq!(
+            stages[2].device,
+            500 * (16 * 259 * 130 + average) + (16 << 10)
+        );
     }
 
     #[test]
