@@ -3,15 +3,14 @@
 # SYSTEM is bookworm (Debian 12), trixie (Debian 13) or noble (Ubuntu 24.04). Run as root; needs debootstrap.
 #
 #   archive   the first commands of docs/install.md, with the archive of `make dist` (or ARCHIVE), in a system to which nothing is added
-#   source    `apt-get install build-essential`, then the commands of the README's section Install, with the committed sources;
-#             `make test` only with TEST=1
+#   source    `apt-get install build-essential`, then the commands of the README's section Install, with the committed sources
 #
 # Each system is made anew in FOLDER (/tmp/clean-machines) and removed at the end, unless KEEP=1. A system that KEEP=1 left is used again.
 # In place of an installation of rustup, which `source` presupposes, the system is lent this machine's: ~/.rustup, read only.
 # Ends with 1 when a command fails.
 set -eu
 here="$(cd "$(dirname "$0")/.." && pwd)"
-usage() { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 say() { echo "clean_machine: $*"; }
 
 # Commands of the first shell block after a heading of a page, with a clock before each.
@@ -19,9 +18,8 @@ timed_block() { # page, heading
     awk -v heading="$2" '
         $0 == heading { here = 1 }
         here && /^```$/ && open { exit }
-        open && (/^make test/ && !test) { next }
         open && NF { line = $0; sub(/ *#.*/, "", line); printf "clock \047%s\047\n%s\n", line, line }
-        here && /^```sh$/ { open = 1 }' test="${TEST:-}" "$1"
+        here && /^```sh$/ { open = 1 }' "$1"
 }
 
 # Inside of the namespace of one system, whose mounts end with it.
