@@ -69,19 +69,21 @@ row() {
 }
 
 # The same for class averages, which are matched by what they show.
-heads_2d='| compared | resolution of the first, the second, Å | same class | same poses | lowest correlation of an average |
+heads_2d='| compared | resolution of the first, the second, Å | classes: purity, particles that have one | same poses | lowest correlation of an average |
 |---|---|---|---|---|'
 row_2d() { # LABEL FIRST SECOND
     gerelion compare "$2" "$3" >"$work/compared" || { cat "$work/compared" >&2; exit 1; }
     awk -v label="$1" '
         $1 == "CurrentResolution" { resolution = sprintf("%.2f, %.2f", $3, $5) }
-        /pose identical/ {
-            c = p = $0
-            sub(/.*same class /, "", c); sub(/,.*/, "", c); sub(/.*identical \(<0.01 deg\) /, "", p); sub(/,.*/, "", p)
-            shares = sprintf("%.2f %% | %.2f %%", 100 * c, 100 * p)
+        /pose identical/ { p = $0; sub(/.*identical \(<0.01 deg\) /, "", p); sub(/,.*/, "", p); poses = sprintf("%.2f %%", 100 * p) }
+        # Gradient runs look at a part of the particles.
+        /^classes of ours by those of ref/ {
+            c = n = $0
+            sub(/.*purity /, "", c); sub(/,.*/, "", c); sub(/ particles.*/, "", n); sub(/.* /, "", n)
+            classes = sprintf("%.2f %%, %d", 100 * c, n)
         }
         /: correlation / { r = $0; sub(/.*: correlation /, "", r); sub(/,.*/, "", r); if (lowest == "" || r < lowest) lowest = r }
-        END { print "| " label " | " resolution " | " shares " | " lowest " |" }' "$work/compared" >>"$page"
+        END { print "| " label " | " resolution " | " classes " | " poses " | " lowest " |" }' "$work/compared" >>"$page"
 }
 
 say() { printf '%s\n' "$@" >>"$page"; }

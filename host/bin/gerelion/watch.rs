@@ -72,7 +72,7 @@ fn serve(
     // The address is all that there is to see, and a lost terminal no reason to end.
     let _ = writeln!(
         io::stdout(),
-        "{}\nOpen this address in a browser on this machine; it holds a word that only you know. Ctrl-C ends.",
+        "{}\nOpen this address in a browser on this machine; other users cannot guess it. Ctrl-C ends the page.",
         server.address()
     );
     loop {
