@@ -27,6 +27,9 @@ def main():
             if FOREIGN.match(target):
                 return match[0]
             checked += 1
+            # mdBook writes a README as the index of its folder.
+            if path.endswith("README.html"):
+                return f'{kind}="{path.removesuffix("README.html")}index.html{match[2][len(path):]}"'
             goal = (page.parent / path).resolve() if path else page
             if not goal.is_relative_to(root):
                 # The same way from the page's source leads to a file of the repository.

@@ -140,6 +140,27 @@ fn a_full_log_does_not_hide_the_end() {
     assert!(job.failed());
 }
 
+/// A batch system that ends a job: schedulers and dashboards read so in the log of `--json_log`.
+#[test]
+fn a_run_that_is_told_to_end_says_so_in_its_log() {
+    let mut job = Job::long();
+    job.words
+        .extend(["--json_log", "log.jsonl"].map(String::from));
+    let mut running = job
+        .command()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for(&first_optimiser(&job));
+    signal(&running, "TERM");
+    assert_eq!(running.wait().unwrap().code(), Some(1));
+    let log = fs::read_to_string(job.path("log.jsonl")).unwrap();
+    let end: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    let found = [&end["event"], &end["status"], &end["code"]];
+    assert_eq!(found, ["end", "failed", "GR-0606"], "{end}");
+}
+
 /// Signals of terminals and batch systems: status 1, a message that names the signal, the marker.
 #[test]
 fn signals_end_a_run_with_words_and_a_marker() {

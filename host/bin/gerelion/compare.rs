@@ -18,7 +18,7 @@ pub struct FscArguments {
     /// Multiply both maps by this mask first
     #[arg(long, value_name = "MAP")]
     mask: Option<PathBuf>,
-    /// Turn and shift the second map onto the first before, in the better of both hands
+    /// Rotate and shift the second map onto the first, in whichever hand fits better, before they are compared
     #[arg(long, conflicts_with = "mask")]
     align: bool,
     /// Print the FSC of every shell as well

@@ -56,9 +56,9 @@ enum Command {
     Localres(Box<postprocess::Arguments>),
     #[command(about = mask::ABOUT)]
     Mask(mask::Arguments),
-    /// Write a page about a run, finished or going on: progress, FSC, maps, orientations
+    /// Write a page about a run, finished or still running: progress, FSC, maps, orientations
     Report(report::Arguments),
-    /// Watch runs while they go on, in the terminal or on a page of this machine: resolution, Pmax, time left, GPUs
+    /// Watch running jobs, in the terminal or on a page for a browser on this machine: resolution, Pmax, time left, GPUs
     Watch(watch::Arguments),
     /// Check a finished auto-refinement before its map is deposited: half maps, mask, orientations, particles
     Validate(validate::Arguments),
@@ -68,19 +68,19 @@ enum Command {
     Localsym(localsym::Arguments),
     #[command(about = subtract::ABOUT)]
     Subtract(subtract::Arguments),
-    /// Cut a reproducible subset out of a particle file
+    /// Write a random, reproducible subset of a particle file
     Subset(subset::Arguments),
-    /// Go from simulated images to a map: 2D classes, initial model, refinement, and a judgement; a few minutes on two cores
+    /// Go from simulated images to a map: 2D classes, initial model, refinement, comparison with the truth; a few minutes on two cores
     Demo(demo::Arguments),
     /// Time a whole run and print where the time went, under the names of the method's paper
     Bench(bench::Arguments),
-    /// Say what this machine offers: processor, memory, libraries
+    /// List what this machine offers: processor, memory, GPUs, libraries
     Doctor,
     /// Compute the same small job on one thread, on all and on GPUs, and compare the results
     Selfcheck(selfcheck::Arguments),
     /// Print the page of all options of `relion_refine`
     Options,
-    /// Say what an error's code means, what causes it and what to try; without a code, print the page of all
+    /// Explain an error code: meaning, causes, what to try; without a code, print the page of all codes
     Explain(explain::Arguments),
     /// Write the manual pages of all programs
     #[command(hide = true)]

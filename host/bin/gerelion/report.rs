@@ -18,7 +18,7 @@ pub struct Arguments {
     /// Mass of the molecule, kDa: its surface is drawn at the contour that encloses so much protein
     #[arg(long, value_name = "KDA", value_parser = Range::between(1.0, 1e6).real("kDa"))]
     mass: Option<f64>,
-    /// Look for new iterations every so many seconds, and write the page again until the run has ended
+    /// Look for new iterations at this interval, and write the page again until the run has ended
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     watch: Option<u64>,
 }

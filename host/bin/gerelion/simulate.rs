@@ -45,7 +45,7 @@ pub struct Arguments {
     /// Pixel size, Å
     #[arg(long, value_parser = Range::PIXEL_SIZE.real("Å"))]
     angpix: Option<f64>,
-    /// Signal-to-noise variance inside the particle; 0 = only noise, inf = no noise
+    /// Signal-to-noise ratio (of variances) inside the particle; 0 is noise alone, inf no noise
     #[arg(long)]
     snr: Option<f64>,
     /// B-factor of the signal, Å²

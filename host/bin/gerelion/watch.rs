@@ -15,7 +15,7 @@ pub struct Arguments {
     /// Output roots of runs (their --o), or folders with runs inside
     #[arg(value_name = "PREFIX|FOLDER", required = true)]
     places: Vec<String>,
-    /// Look again every so many seconds
+    /// Interval between updates
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     every: u64,
     /// Look once, print and end
@@ -72,7 +72,7 @@ fn serve(
     // The address is all that there is to see, and a lost terminal no reason to end.
     let _ = writeln!(
         io::stdout(),
-        "{}\nOpen this address in a browser on this machine; it holds a word that only you know. Ctrl-C ends.",
+        "{}\nOpen this address in a browser on this machine; other users cannot guess it. Ctrl-C ends the page.",
         server.address()
     );
     loop {

@@ -56,19 +56,19 @@ pub const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
             "--stall_limit",
             "1800",
             "s",
-            "A process of several that makes no progress for so long is named and the job ended (not a RELION option)",
+            "Job of several processes: when one makes no progress for this long, the job ends and names it (not a RELION option)",
         ).within(Range::at_least(1.0))
         .on_continue(FromCommandLine),
         OptionEntry::real(
             "--silence_limit",
             "20",
             "s",
-            "A process of several of which nothing is heard for so long is taken for gone and the job ended (not a RELION option)",
+            "Job of several processes: when one sends no message for this long, the job ends and names it (not a RELION option)",
         ).within(Range::at_least(1.0))
         .on_continue(FromCommandLine),
         OptionEntry::flag(
             "--fast_subsets",
-            "Use growing subsets of the particles in the first iterations of a classification of at least 20",
+            "Use growing subsets of the particles in the first iterations of a classification of 20 or more iterations",
         )
         .on_continue(FromFile),
         OptionEntry::flag("--cpu", "Use the vectorised CPU code")

@@ -51,7 +51,7 @@ pub const EXPERT: [OptionEntry; 23] = OptionEntry::under(
             "--maxsig",
             "-1",
             "",
-            "Most samples of the first pass to be searched further, per particle; -1 is no limit",
+            "Largest number of samples of the first pass to be searched further, per particle; -1 is no limit",
         ).within(Range::at_least(1.0).or(&[-1.0], "no limit"))
         .on_continue(IfGiven),
         OptionEntry::real(

@@ -125,7 +125,7 @@ pub const GRADIENT: [OptionEntry; 20] = OptionEntry::under(
             "--class_inactivity_threshold",
             "0",
             "",
-            "With --grad, a class with less than this part of an equal share is replaced by a copy of another (0: none is)",
+            "With --grad, a class with less than this fraction of an equal share is replaced by a copy of another (0: none is)",
         ).within(Range::between(0.0, 1.0))
         .usual("Replace classes below this share of particles")
         .on_continue(IfGiven),

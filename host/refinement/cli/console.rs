@@ -38,7 +38,7 @@ impl Console {
     /// The same console, which writes a log as well.
     pub fn logging(self, log: StageLog) -> Self {
         Self {
-            log: Some(Arc::new(log)),
+            log: Some(log.of_this_process()),
             ..self
         }
     }

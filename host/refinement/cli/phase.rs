@@ -167,9 +167,8 @@ impl Course {
             && let Some(log) = &self.log
         {
             self.told = Instant::now();
-            let left = self
-                .fraction()
-                .map(|fraction| elapsed.as_secs_f64() * (1.0 / fraction - 1.0));
+            let steps = (self.done, self.total);
+            let left = seconds_left(steps, elapsed.as_secs_f64(), self.before);
             log.write(
                 "progress",
                 [
@@ -223,6 +222,14 @@ fn share_done((done, total): (usize, usize), elapsed: f64, before: Option<f64>) 
     by_steps.or_else(|| before.map(|before| (elapsed / before.max(1e-3)).clamp(1e-3, NEARLY)))
 }
 
+/// Returns the seconds that the rest of a stage takes, as [`share_done`]; None where a stage whose steps are not known has overrun the time
+/// that it took before.
+fn seconds_left(steps: (usize, usize), elapsed: f64, before: Option<f64>) -> Option<f64> {
+    let has_overrun = steps.0 == 0 && before.is_some_and(|before| elapsed >= before);
+    let share = share_done(steps, elapsed, before).filter(|_| !has_overrun)?;
+    Some(elapsed * (1.0 / share - 1.0))
+}
+
 fn lock(course: &Mutex<Course>) -> MutexGuard<'_, Course> {
     course.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -237,6 +244,14 @@ mod tests {
         assert_eq!(share_done((0, 10), 30.0, Some(300.0)), Some(0.1));
         assert_eq!(share_done((0, 0), 30.0, None), None);
         assert_eq!(share_done((0, 0), 400.0, Some(300.0)), Some(0.99));
+    }
+
+    #[test]
+    fn nobody_knows_when_a_stage_ends_that_takes_longer_than_before() {
+        assert_eq!(seconds_left((5, 10), 30.0, Some(20.0)), Some(30.0));
+        assert_eq!(seconds_left((0, 10), 75.0, Some(300.0)), Some(225.0));
+        assert_eq!(seconds_left((0, 10), 300.0, Some(300.0)), None);
+        assert_eq!(seconds_left((0, 10), 30.0, None), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::refinement::cli::job_markers::{Ending, Pipeline};
 use crate::refinement::cli::launcher;
 use crate::refinement::cli::metadata_labels;
 use crate::refinement::cli::signals;
+use crate::refinement::cli::stage_log;
 use crate::refinement::error::RunError;
 use crate::refinement::parallel::card_sums::Routes;
 use crate::refinement::parallel::engines;
@@ -189,6 +190,7 @@ fn fault_report(pipeline: &Pipeline) -> FaultReport {
         if let Err(message) = marked {
             tell(&message.line());
         }
+        stage_log::end_by_force(fault);
         // Last, since removing large copies takes a while.
         scratch::leave_before_exit();
     })

@@ -1,7 +1,7 @@
 //! The lines of `--json_log` about the run as a whole: its beginning, each iteration, findings, its end.
 
 use crate::comm::Ranks;
-use crate::errors::{Coded, Message};
+use crate::errors::Message;
 use crate::refinement::cli::console::Console;
 use crate::refinement::cli::stage_log::{FORMAT, StageLog, milliseconds};
 use crate::refinement::error::RunError;
@@ -106,14 +106,7 @@ pub fn ended(console: &Console, result: &Result<(), RunError>) {
     match result {
         Ok(()) => log.write("end", [("status", "finished".into())]),
         Err(RunError::Aborted) => log.write("end", [("status", "aborted".into())]),
-        Err(error) => log.write(
-            "end",
-            [
-                ("status", "failed".into()),
-                ("code", error.code().to_string().into()),
-                ("message", Message::of(error).line().into()),
-            ],
-        ),
+        Err(error) => log.failed(&Message::of(error)),
     }
 }
 

@@ -9,11 +9,14 @@ use serde_json::{Map, Value};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Version of the fields, `"format"` in the line of the event `run`.
 pub const FORMAT: u32 = 1;
+
+/// The log of this process, for an end that does not go through the run.
+static OF_THIS_PROCESS: Mutex<Weak<StageLog>> = Mutex::new(Weak::new());
 
 /// Stages of a run, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,6 +139,28 @@ impl StageLog {
         })
     }
 
+    /// Shares the log, and makes it the one that [`end_by_force`] writes to.
+    pub fn of_this_process(self) -> Arc<Self> {
+        let log = Arc::new(self);
+        let mut known = OF_THIS_PROCESS
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = Arc::downgrade(&log);
+        log
+    }
+
+    /// Writes the last line of a run that failed.
+    pub fn failed(&self, error: &Message) {
+        self.write(
+            "end",
+            [
+                ("status", "failed".into()),
+                ("code", error.code.to_string().into()),
+                ("message", error.line().into()),
+            ],
+        );
+    }
+
     /// Writes the line of an event: its fields, the time (Unix, s) and the seconds since the log was opened.
     pub fn write<const N: usize>(&self, event: &str, fields: [(&str, Value); N]) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -180,6 +205,20 @@ impl Drop for StageLog {
     /// A run that leaves its log without saying how it ended has failed.
     fn drop(&mut self) {
         self.write("end", [("status", "failed".into())]);
+    }
+}
+
+/// Writes the last line of the open log, where the process is about to end in the middle of the run (a signal, a rank that stands still).
+/// A log that a thread is writing to is left alone: its disk may be what everyone waits for.
+pub fn end_by_force(error: &Message) {
+    let log = OF_THIS_PROCESS
+        .try_lock()
+        .ok()
+        .and_then(|log| log.upgrade());
+    if let Some(log) = log
+        && log.out.try_lock().is_ok()
+    {
+        log.failed(error);
     }
 }
 

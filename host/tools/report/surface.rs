@@ -18,6 +18,8 @@ const FOG: f64 = 0.45;
 const PER_KILODALTON: f64 = 1210.0;
 /// Share of the sphere of the particle diameter that a molecule takes, where its mass is not known: a fifth for most complexes.
 const USUAL_SHARE: f64 = 0.2;
+/// Pieces with fewer voxels than this share of the largest one are taken for noise, and not drawn.
+pub const SMALLEST_PIECE: f64 = 0.02;
 /// Direction of the light, seen by the viewer: from the upper left, behind the viewer.
 const LIGHT: [f64; 3] = [-0.4, 0.5, 0.768];
 
@@ -26,7 +28,7 @@ const LIGHT: [f64; 3] = [-0.4, 0.5, 0.768];
 pub struct Surface {
     /// Contour.
     pub level: f32,
-    /// Volume inside it, Å³.
+    /// Volume inside it, Å³, pieces that are not drawn included.
     pub volume: f64,
     /// How the volume was chosen.
     pub reason: String,
@@ -51,7 +53,7 @@ impl Molecule {
         }
         let sphere = self.diameter?.powi(3) * std::f64::consts::PI / 6.0;
         let reason = format!(
-            "{:.0} % of the sphere of --particle_diameter, as for most complexes (--mass KDA says it better)",
+            "{:.0} % of the sphere of --particle_diameter, as for most complexes (give its mass, --mass KDA, where it is known)",
             100.0 * USUAL_SHARE
         );
         Some((USUAL_SHARE * sphere, reason))
@@ -68,7 +70,7 @@ impl Surface {
             return None;
         }
         let step = depth.div_ceil(LARGEST);
-        let small = averaged(map, step);
+        let mut small = averaged(map, step);
         let pixel_size = pixel_size * step as f64;
         let radius = match molecule.diameter {
             Some(diameter) => diameter / 2.0 / pixel_size,
@@ -76,6 +78,7 @@ impl Surface {
         };
         let radius = radius.min(small.dim().0 as f64 / 2.0 - 1.0);
         let level = level(&small, radius, volume / pixel_size.powi(3))?;
+        remove_small_pieces(&mut small, level);
         let images = [0, 1, 2].map(|axis| image(&small, radius, level, axis));
         Some(Self {
             level,
@@ -115,6 +118,44 @@ fn level(map: &Array3<f32>, radius: f64, voxels: f64) -> Option<f32> {
     let (below, level, _) = values.select_nth_unstable_by(at, f32::total_cmp);
     let lowest = below.iter().copied().fold(f32::INFINITY, f32::min);
     (*level > lowest).then_some(*level)
+}
+
+/// Lowers to below `level` the pieces of the map above it that are small beside the largest one. Voxels that share a face are of one
+/// piece.
+fn remove_small_pieces(map: &mut Array3<f32>, level: f32) {
+    let side = map.dim().0;
+    let mut is_left = map.mapv(|v| v >= level);
+    let mut pieces: Vec<Vec<[usize; 3]>> = Vec::new();
+    for (start, _) in map.indexed_iter() {
+        let mut piece = Vec::new();
+        let mut reached = vec![<[usize; 3]>::from(start)];
+        while let Some(at) = reached.pop() {
+            if !std::mem::replace(&mut is_left[at], false) {
+                continue;
+            }
+            piece.push(at);
+            for axis in 0..3 {
+                for beside in [at[axis].wrapping_sub(1), at[axis] + 1] {
+                    let mut place = at;
+                    place[axis] = beside;
+                    if beside < side && is_left[place] {
+                        reached.push(place);
+                    }
+                }
+            }
+        }
+        if !piece.is_empty() {
+            pieces.push(piece);
+        }
+    }
+    let largest = pieces.iter().map(Vec::len).max().unwrap_or(0) as f64;
+    for piece in pieces {
+        if (piece.len() as f64) < SMALLEST_PIECE * largest {
+            for at in piece {
+                map[at] = level.next_down();
+            }
+        }
+    }
 }
 
 /// The view along an axis (0: z) towards its lower end; the axes to the right and upwards are those of the slices.
@@ -282,6 +323,24 @@ mod tests {
             let [x, y] = sum.map(|s| (s / count - middle) / voxel);
             assert!((x - right).abs() < 0.5 && (y + up).abs() < 0.5, "{x} {y}");
         }
+    }
+
+    /// A speck beside the molecule is left out, a second part of it is not.
+    #[test]
+    fn specks_of_noise_are_not_drawn() {
+        let mut map = Array3::from_elem((48, 48, 48), 0.0);
+        let mut cube = |corner: usize, side: usize| {
+            let span = corner..corner + side;
+            map.slice_mut(ndarray::s![span.clone(), span.clone(), span])
+                .fill(1.0);
+        };
+        cube(20, 10);
+        cube(12, 4);
+        cube(33, 2);
+        remove_small_pieces(&mut map, 1.0);
+        let drawn = |at: usize| map[[at, at, at]] >= 1.0;
+        assert_eq!([24, 13, 33].map(drawn), [true, true, false]);
+        assert_eq!(map.iter().filter(|v| **v >= 1.0).count(), 1000 + 64);
     }
 
     #[test]

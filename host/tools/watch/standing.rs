@@ -198,7 +198,7 @@ impl Standing {
             return String::new();
         };
         let mut text = progress.stage.replace('_', " ");
-        if let Some(share) = progress.share {
+        if let Some(share) = progress.share.filter(|share| *share > 0.0) {
             text.push_str(&format!(" {:.0} %", 100.0 * share));
         }
         if let Some(left) = progress.left {
@@ -266,6 +266,10 @@ mod tests {
         assert_eq!(standing.word, "running");
         assert_eq!(standing.iterations(), "1 of 4");
         assert_eq!(standing.stage(), "initial noise 25 %, 6.0 s left");
+        let begun = iteration.replace("\"done\":1", "\"done\":0");
+        let begun = begun.replace("\"remaining_s\":6.0", "\"remaining_s\":null");
+        std::fs::write(&path, format!("{begin}\n{begun}\n")).unwrap();
+        assert_eq!(Standing::read(&root, None, now).stage(), "initial noise");
         // Four of the six seconds of the stage, and two iterations of eight.
         assert_eq!(standing.left, Some(20.0));
         let dead = begin.replace(&format!(":{},", std::process::id()), ":4194999,");

@@ -29,7 +29,7 @@ pub struct Arguments {
     /// Simulate as if binned to this box (pixels): same extent, noise averaged
     #[arg(long = "box", value_name = "PIXELS", value_parser = Range::between(8.0, 4096.0).whole::<usize>("pixels"))]
     box_size: Option<usize>,
-    /// Signal-to-noise variance of the images in that box (default: that of the preset, binned)
+    /// Signal-to-noise ratio (of variances) of the images in that box (default: that of the preset, binned)
     #[arg(long, conflicts_with = "i", value_parser = Range::between(0.0, 1e6).real(""))]
     snr: Option<f64>,
     /// A particle file in place of a simulated set

@@ -5,7 +5,7 @@ use crate::tools::report::history::Run;
 use crate::tools::report::html::{escaped, paragraph, section as html_section};
 use crate::tools::report::image::grey_with_opacity;
 use crate::tools::report::maps::{Views, images, scale_bar};
-use crate::tools::report::surface::{SIDE, Surface};
+use crate::tools::report::surface::{SIDE, SMALLEST_PIECE, Surface};
 use std::fmt::Write;
 
 /// Content of each image, for slices and for projections.
@@ -45,8 +45,11 @@ fn surfaces(surface: &Surface, title: &str) -> Result<String, ReportError> {
         );
     }
     let contour = format!(
-        "Surface at {:.4}, which encloses {:.0} Å³: {}.",
-        surface.level, surface.volume, surface.reason
+        "Surface at {:.4}, which encloses {:.0} nm³: {}. Pieces smaller than {:.0} % of the largest are not drawn.",
+        surface.level,
+        surface.volume / 1000.0,
+        surface.reason,
+        100.0 * SMALLEST_PIECE
     );
     Ok(format!(
         "<div class=\"surfaces\">\n{cells}</div>\n{}",
