@@ -55,7 +55,7 @@ pub fn kernel(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// ```
 ///
 /// Kernels find the struct as it stands, less the fields marked `#[launch]`; the host fills `PhasesViews`, whose arrays know
-/// their lengths. Types of fields are named as the kernel's module can resolve them.
+/// their lengths. Fields name their types by whole paths, or as every kernel that takes the group can resolve them.
 #[proc_macro_attribute]
 pub fn group(_attribute: TokenStream, item: TokenStream) -> TokenStream {
     let declared = syn::parse(item).and_then(|item| group::declare(&item));

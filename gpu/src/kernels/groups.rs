@@ -1,11 +1,10 @@
 //! Arguments that several kernels take together. Pointers and numbers of a group are passed one by one; the host fills the
-//! struct of the same name with `Views`, whose arrays know their lengths.
+//! struct of the same name with `Views`, whose arrays know their lengths. Types of fields have their whole paths, since every
+//! kernel that takes the group names them.
 
 use cuda_std::prelude::*;
 
 use super::image_share::ctf_or_one;
-use crate::samples::Sample;
-use crate::slice::{SliceAxes, VolumeShape};
 
 /// References, and where slices lie in them.
 #[group]
@@ -15,10 +14,10 @@ pub struct References {
     pub volumes: *const [f32; 2],
     /// The shape.
     #[len(1)]
-    pub shape: *const VolumeShape,
+    pub shape: *const crate::slice::VolumeShape,
     /// Axes of each slice.
     #[unchecked]
-    pub axes: *const SliceAxes,
+    pub axes: *const crate::slice::SliceAxes,
     /// Class of each slice, or of the orientation that slices descend from.
     #[unchecked]
     pub class_of: *const u32,
@@ -101,7 +100,7 @@ pub struct Samples {
     pub count: u32,
     /// The list.
     #[len(count)]
-    pub list: *const Sample,
+    pub list: *const crate::samples::Sample,
     /// Children of an orientation.
     pub orientation_children: u32,
     /// Children of a shift.
