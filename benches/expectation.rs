@@ -136,32 +136,16 @@ fn expectation(c: &mut Criterion) {
 
 fn particle(index: usize, simulation: &Simulation) -> Particle {
     let truth = simulation.particle(index);
+    let new = Particle::new(index);
     Particle {
-        id: index,
-        stack: 0,
         slice: index,
-        optics_group: 0,
-        scale_group: 0,
-        half: 0,
         ctf: CtfFields {
             defocus_u: truth.defocus.u,
             defocus_v: truth.defocus.v,
             defocus_angle: truth.defocus.angle,
-            b_factor: 0.0,
-            scale: 1.0,
-            phase_shift: 0.0,
+            ..new.ctf
         },
-        rot: 0.0,
-        tilt: 0.0,
-        psi: 0.0,
-        origin: [0.0; 2],
-        angle_prior: [None; 3],
-        origin_prior: [None; 2],
-        class: 0,
-        norm: 1.0,
-        log_likelihood: 0.0,
-        max_probability: 0.0,
-        significant_samples: 0,
+        ..new
     }
 }
 

@@ -7,7 +7,7 @@ use gerelion::formats::star::Document;
 use gerelion::formats::volume::read_map;
 use ndarray::Array3;
 use rand::{RngExt, SeedableRng};
-use runs::{command, fixture, golden, succeeded};
+use runs::{command, fixture, golden, small_set, succeeded};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,14 +22,7 @@ struct Job(tempfile::TempDir);
 
 impl Job {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for file in ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"] {
-            fs::copy(fixture().join(file), folder.path().join(file)).unwrap();
-        }
-        for root in ["c", "r"] {
-            fs::create_dir(folder.path().join(root)).unwrap();
-        }
-        Job(folder)
+        Job(small_set(&["c", "r"]))
     }
 
     fn path(&self, name: &str) -> PathBuf {

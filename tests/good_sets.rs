@@ -8,7 +8,7 @@ use gerelion::formats::star::Document;
 use gerelion::formats::volume::read_map;
 use gerelion::tools::subset::{self, Unit};
 use material::shared;
-use runs::{command, fixture, succeeded};
+use runs::{command, fixture, small_set, succeeded};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -131,12 +131,7 @@ struct Job(TempDir);
 
 impl Job {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for file in ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"] {
-            fs::copy(fixture().join(file), folder.path().join(file)).unwrap();
-        }
-        fs::create_dir(folder.path().join("c")).unwrap();
-        Job(folder)
+        Job(small_set(&["c"]))
     }
 
     /// Runs one iteration, without a warning, and returns the map.

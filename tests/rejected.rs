@@ -3,7 +3,7 @@
 mod runs;
 
 use gerelion::formats::star::Document;
-use runs::{command, fixture, succeeded};
+use runs::{command, fixture, small_set, succeeded};
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -20,12 +20,7 @@ struct Job(tempfile::TempDir);
 
 impl Job {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for file in ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"] {
-            fs::copy(fixture().join(file), folder.path().join(file)).unwrap();
-        }
-        fs::create_dir(folder.path().join("c")).unwrap();
-        Job(folder)
+        Job(small_set(&["c"]))
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {

@@ -6,7 +6,7 @@ mod runs;
 use gerelion::formats::mrc::{StackMode, StackReader, StackWriter, write_map};
 use gerelion::formats::star::Document;
 use gerelion::formats::volume::read_map;
-use runs::{command, fixture, succeeded};
+use runs::{command, fixture, small_set, succeeded};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -32,14 +32,7 @@ struct Job(tempfile::TempDir);
 
 impl Job {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for file in ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"] {
-            fs::copy(fixture().join(file), folder.path().join(file)).unwrap();
-        }
-        for root in ["c", "r"] {
-            fs::create_dir(folder.path().join(root)).unwrap();
-        }
-        Job(folder)
+        Job(small_set(&["c", "r"]))
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 
 mod runs;
 
-use runs::{command, fixture, succeeded};
+use runs::{command, fixture, small_set, succeeded};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,12 +15,7 @@ struct Job(tempfile::TempDir);
 
 impl Job {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for file in ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"] {
-            fs::copy(fixture().join(file), folder.path().join(file)).unwrap();
-        }
-        fs::create_dir(folder.path().join("c")).unwrap();
-        Job(folder)
+        Job(small_set(&["c"]))
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -204,6 +204,18 @@ pub trait Launch: Copy {
     unsafe fn run(&self);
 }
 
+/// Arguments that belong together, as the device gets them. Implemented by `#[group]`.
+pub trait Group: Copy {
+    /// The same on the host.
+    type Views: Copy + fmt::Debug;
+
+    /// Reads what a launch passes.
+    ///
+    /// # Safety
+    /// There is a pointer to each field that is passed.
+    unsafe fn received(arguments: *const *const c_void) -> Self::Views;
+}
+
 /// An entry point of the device module.
 #[derive(Debug, Clone, Copy)]
 pub struct Kernel {
@@ -351,6 +363,78 @@ mod tests {
         assert_eq!(launch.check(), Ok(()));
         launch.factors = View::of(&mut factors);
         assert_eq!(launch.check().unwrap_err().argument, "factors");
+    }
+
+    /// Rows of numbers.
+    #[group]
+    struct Rows {
+        #[launch]
+        count: u32,
+        #[len(count * width)]
+        values: *const f32,
+        width: u32,
+    }
+
+    /// Adds up the columns of two arrays.
+    #[kernel(block = 64, grid = [a.width.div_ceil(BLOCK), 1, 1], emulate = Apart)]
+    unsafe fn add_columns(
+        rows: u32,
+        #[group] a: Rows,
+        #[group] b: Rows,
+        #[len(a.width)] out: *mut f32,
+    ) {
+        // SAFETY: the column is checked; both arrays have as many rows.
+        unsafe {
+            let column = thread::index_1d() as usize;
+            if column < a.width as usize {
+                let sum = |rows_of: Rows| {
+                    let values =
+                        (0..rows as usize).map(|row| row * rows_of.width as usize + column);
+                    values.map(|at| *rows_of.values.add(at)).sum::<f32>()
+                };
+                *out.add(column) = sum(a) + sum(b);
+            }
+        }
+    }
+
+    fn rows(values: &mut [f32], width: u32) -> RowsViews {
+        RowsViews {
+            count: 2,
+            values: View::of(values),
+            width,
+        }
+    }
+
+    /// The fields of groups are passed one by one, those that only shape the launch left out, and their arrays are checked.
+    #[test]
+    fn groups_are_passed_field_by_field() {
+        let (mut a, mut b, mut out) = ([1.0; 20], [2.0; 24], [0.0; 10]);
+        let launch = AddColumns {
+            rows: 2,
+            a: rows(&mut a, 10),
+            b: rows(&mut b, 12),
+            out: View::of(&mut out),
+        };
+        assert_eq!(launch.check(), Ok(()));
+        let kernel = KERNELS.iter().find(|k| k.name == "add_columns").unwrap();
+        launch.with_arguments(|arguments| {
+            assert_eq!(arguments.len(), 6);
+            let arguments = arguments.as_ptr().cast::<*const c_void>();
+            let thread = || {
+                // SAFETY: made by the launch itself.
+                unsafe { (kernel.run)(arguments) }
+            };
+            crate::emulator::launch_apart([1, 1, 1], [64, 1, 1], thread);
+        });
+        assert_eq!(out, [6.0; 10]);
+        let short = AddColumns {
+            b: rows(&mut b[..23], 12),
+            ..launch
+        };
+        assert_eq!(
+            short.check().unwrap_err().to_string(),
+            "kernel add_columns needs 24 elements of `b.values`, which has 23"
+        );
     }
 
     #[test]

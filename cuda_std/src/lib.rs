@@ -29,7 +29,7 @@ mod float;
 #[cfg(not(target_arch = "nvptx64"))]
 pub mod launch;
 
-pub use cuda_std_macros::kernel;
+pub use cuda_std_macros::{group, kernel, with_fields};
 #[cfg(target_arch = "nvptx64")]
 pub use device::{atomic, memory, mma, shared, thread, warp};
 #[cfg(not(target_arch = "nvptx64"))]
@@ -38,5 +38,5 @@ pub use float::GpuFloat;
 
 /// Imports of most kernels.
 pub mod prelude {
-    pub use crate::{GpuFloat, atomic, kernel, memory, mma, shared, thread, warp};
+    pub use crate::{GpuFloat, atomic, group, kernel, memory, mma, shared, thread, warp};
 }

@@ -2,7 +2,7 @@
 
 use super::columns::Columns;
 use super::optics::Optics;
-use super::{CtfFields, DatasetError, Particle, ReadOptions};
+use super::{DatasetError, Particle, ReadOptions};
 use crate::errors::Code;
 use crate::formats::star::Table;
 use std::collections::HashMap;
@@ -221,7 +221,7 @@ pub(super) fn read_particles(
             ),
         ));
     }
-    let mut particles: Vec<Particle> = (0..table.len()).map(blank).collect();
+    let mut particles: Vec<Particle> = (0..table.len()).map(Particle::new).collect();
     for column in &COLUMNS {
         column.read_into(&mut particles, &columns, optics)?;
     }
@@ -262,37 +262,6 @@ impl Column {
 fn give<T>(particles: &mut [Particle], values: Vec<T>, set: fn(&mut Particle, T)) {
     for (particle, value) in particles.iter_mut().zip(values) {
         set(particle, value);
-    }
-}
-
-/// Returns a particle without any value, to be read into.
-fn blank(row: usize) -> Particle {
-    Particle {
-        id: row,
-        stack: 0,
-        slice: 0,
-        optics_group: 0,
-        scale_group: 0,
-        half: 0,
-        ctf: CtfFields {
-            defocus_u: 0.0,
-            defocus_v: 0.0,
-            defocus_angle: 0.0,
-            b_factor: 0.0,
-            scale: 1.0,
-            phase_shift: 0.0,
-        },
-        rot: 0.0,
-        tilt: 0.0,
-        psi: 0.0,
-        origin: [0.0; 2],
-        angle_prior: [None; 3],
-        origin_prior: [None; 2],
-        class: 0,
-        norm: 1.0,
-        log_likelihood: 0.0,
-        max_probability: 0.0,
-        significant_samples: 0,
     }
 }
 

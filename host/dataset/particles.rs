@@ -121,6 +121,40 @@ pub struct Particle {
     pub significant_samples: usize,
 }
 
+impl Particle {
+    /// Returns particle `id`, the first image of the first stack, of which nothing else is known: no half-set, class or
+    /// priors, all angles, offsets and CTF fields 0, factors 1.
+    pub fn new(id: usize) -> Self {
+        Self {
+            id,
+            stack: 0,
+            slice: 0,
+            optics_group: 0,
+            scale_group: 0,
+            half: 0,
+            ctf: CtfFields {
+                defocus_u: 0.0,
+                defocus_v: 0.0,
+                defocus_angle: 0.0,
+                b_factor: 0.0,
+                scale: 1.0,
+                phase_shift: 0.0,
+            },
+            rot: 0.0,
+            tilt: 0.0,
+            psi: 0.0,
+            origin: [0.0; 2],
+            angle_prior: [None; 3],
+            origin_prior: [None; 2],
+            class: 0,
+            norm: 1.0,
+            log_likelihood: 0.0,
+            max_probability: 0.0,
+            significant_samples: 0,
+        }
+    }
+}
+
 /// Intensity-scale group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScaleGroup {

@@ -1,5 +1,10 @@
 //! NCCL: sums over cards of one machine, from card to card. The library is loaded at run time; where it is not there, sums
 //! go through the host.
+//!
+//! `cudarc` has bindings too, which do not do here: it looks for `libnccl.so` and for the versions of CUDA after that name,
+//! never for `libnccl.so.2`, the only name in NVIDIA's run-time packages (`libnccl2`, `nvidia-nccl-cu12`); it panics when the library, or
+//! one of its functions, is missing; and it takes statuses as an enum, so that one that a newer library adds would be
+//! undefined behaviour.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::Range;

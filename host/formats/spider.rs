@@ -20,13 +20,7 @@ pub(super) fn read_volume(
     mut input: impl Read,
     judge: Judge,
 ) -> Result<Map, MrcError> {
-    let failed = |e: std::io::Error| {
-        MrcError::new(
-            Code::of_reading(&e),
-            path,
-            format!("reading failed: {e}; the file may be damaged: copy or compute it again"),
-        )
-    };
+    let failed = |e: std::io::Error| MrcError::of_reading(path, &e);
     let refuse = |message: String| MrcError::new(Code::IMAGE_FORMAT, path, message);
     let mut start = Vec::with_capacity(HEADER);
     (&mut input)

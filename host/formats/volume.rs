@@ -78,13 +78,7 @@ fn parse_map_if(
     format: &Format,
     judge: Judge,
 ) -> Result<Map, MrcError> {
-    let failed = |e: std::io::Error| {
-        MrcError::new(
-            Code::of_reading(&e),
-            path,
-            format!("reading failed: {e}; the file may be damaged: copy or compute it again"),
-        )
-    };
+    let failed = |e: std::io::Error| MrcError::of_reading(path, &e);
     let mut bytes = decompressed(bytes).map_err(failed)?;
     let mut start = Vec::with_capacity(mrc::header::LENGTH);
     (&mut bytes)

@@ -148,11 +148,11 @@ pub fn inverse3(mut transform: HalfComplex3, n: usize) -> Array3<f64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::fourier::shells::logical;
 
-    fn noise(n: usize) -> Array3<f64> {
+    pub(in crate::fourier) fn noise(n: usize) -> Array3<f64> {
         Array3::from_shape_fn((n, n, n), |(z, y, x)| {
             ((z * 7919 + y * 104_729 + x * 1_299_709) % 1009) as f64 / 500.0 - 1.0
         })

@@ -92,13 +92,8 @@ pub fn low_pass(map: &Array3<f64>, pixel_size: f64, resolution: f64) -> Array3<f
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fourier::fft::tests::noise;
     use std::f64::consts::PI;
-
-    fn noise(n: usize) -> Array3<f64> {
-        Array3::from_shape_fn((n, n, n), |(z, y, x)| {
-            ((z * 7919 + y * 104_729 + x * 1_299_709) % 1009) as f64 / 500.0 - 1.0
-        })
-    }
 
     #[test]
     fn the_sphere_has_a_core_an_edge_and_nothing_outside() {

@@ -176,13 +176,8 @@ struct ShellSums(Vec<[f64; 2]>);
 mod tests {
     use super::*;
     use crate::fourier::fft;
+    use crate::fourier::fft::tests::noise;
     use crate::fourier::shells::stored;
-
-    fn noise(n: usize) -> Array3<f64> {
-        Array3::from_shape_fn((n, n, n), |(z, y, x)| {
-            ((z * 7919 + y * 104_729 + x * 1_299_709) % 1009) as f64 / 500.0 - 1.0
-        })
-    }
 
     /// The transform made axis by axis equals the plain one: pad the corrected map, transform, move the origin to the
     /// centre by the sign pattern, cut out the sphere.

@@ -3,7 +3,7 @@
 use super::batch::Batch;
 use super::uploaded::Uploaded;
 use super::*;
-use gerelion::device::View;
+use gpu::kernels::groups::{PhasesViews, ReferencesViews};
 use gpu::kernels::local::{
     LocalDifferences10, LocalDifferences22, LocalDifferences32, LocalDifferences40,
 };
@@ -43,7 +43,7 @@ impl Batch {
         name: &str,
         launch: impl Fn(LocalDifferences10, &Device),
     ) {
-        let (count, stride) = (self.pixels.len(), self.stride);
+        let count = self.pixels.len();
         let coarse_axes: Vec<SliceAxes> = self.axes.iter().step_by(CHILDREN).copied().collect();
         let mut own = Vec::new();
         let mut first = vec![0u32];
@@ -66,27 +66,25 @@ impl Batch {
             device.upload(&walk).unwrap(),
         );
         let arguments = LocalDifferences10 {
-            images: IMAGES as u32,
             most: ORIENTATIONS.div_ceil(SPARSE) as u32,
             first: d_first.view(),
             own: d_own.view(),
-            axes: d_axes.view(),
-            class_of: d.class_of.view(),
-            volume: d.references.view(),
-            shape: d.shape.view(),
+            references: ReferencesViews {
+                volumes: d.references.view(),
+                shape: d.shape.view(),
+                axes: d_axes.view(),
+                class_of: d.class_of.view(),
+            },
             walk: d_walk.view(),
             pixels: d.pixels.view(),
-            pixel_count: count as u32,
-            masked: d.masked.view(),
-            image_stride: stride as u32,
-            ctf: d.ctf.view(),
-            scales: d.scales.view(),
-            weight: d.weight.view(),
-            phases: d.phases.view(),
+            compared: d.compared(self),
             // The coarse shifts are every fourth row of the phases.
-            phase_stride: (stride * SHIFT_CHILDREN) as u32,
+            phases: PhasesViews {
+                shifts: SHIFTS as u32,
+                rows: d.phases.view(),
+                stride: (self.stride * SHIFT_CHILDREN) as u32,
+            },
             shifts: SHIFTS as u32,
-            powers: View::null(),
             values: values.view(),
         };
         let clock = Instant::now();

@@ -5,8 +5,11 @@ use super::uploaded::Uploaded;
 use super::*;
 use gerelion::device::View;
 use gpu::kernels::fine::FineDifferences8x4;
+use gpu::kernels::groups::{ReferencesViews, SamplesViews, SlicesViews};
 use gpu::kernels::project::ProjectSlices;
-use gpu::kernels::store::StoreOrientations8;
+use gpu::kernels::store::{
+    SharesViews, StoreOrientations8, StoredImagesViews, StoredPixelsViews, SumsViews,
+};
 use gpu::kernels::weights::FineWeights;
 use gpu::kernels::wide::FineDifferencesWide;
 use gpu::samples::{Alignment, CTF_CORRECTED, Sample, product};
@@ -42,6 +45,16 @@ fn check_weights(
         assert!(log(alignments[i].best as usize) >= largest - 1e-6);
     }
     assert_close("fine_weights", weights.iter().copied(), exact, 1e-5);
+}
+
+/// The first `count` samples of a list.
+fn samples_with_children(list: &Buffer<Sample>, count: usize) -> SamplesViews {
+    SamplesViews {
+        count: count as u32,
+        list: list.view(),
+        orientation_children: CHILDREN as u32,
+        shift_children: SHIFT_CHILDREN as u32,
+    }
 }
 
 impl Batch {
@@ -84,21 +97,14 @@ impl Batch {
                 .launch(&FineDifferences8x4 {
                     pair_count,
                     pairs: groups.pairs.view(),
-                    samples: list.view(),
+                    samples: samples_with_children(&list, samples.len()),
                     first_parent: 0,
-                    slices: slices.view(),
-                    slice_stride: stride as u32,
-                    images: d.masked.view(),
-                    image_stride: stride as u32,
-                    ctf: d.ctf.view(),
-                    scales: d.scales.view(),
-                    weight: d.weight.view(),
-                    phases: d.phases.view(),
-                    phase_stride: stride as u32,
-                    pixel_count: self.count(),
-                    orientation_children: CHILDREN as u32,
-                    shift_children: SHIFT_CHILDREN as u32,
-                    powers: View::null(),
+                    slices: SlicesViews {
+                        rows: slices.view(),
+                        stride: stride as u32,
+                    },
+                    compared: d.compared(self),
+                    phases: d.phases(self),
                     values: d_values.view(),
                 })
                 .unwrap();
@@ -155,21 +161,14 @@ impl Batch {
                     parent_count: groups.host_parents.len() as u32,
                     parts: (IMAGES as u32).div_ceil(WIDE_IMAGES),
                     pairs: groups.pairs.view(),
-                    samples: list.view(),
-                    slices: slices.view(),
-                    slice_stride: stride as u32,
-                    images: d.masked.view(),
-                    image_stride: stride as u32,
-                    ctf: d.ctf.view(),
-                    scales: d.scales.view(),
-                    weight: d.weight.view(),
-                    phases: d.phases.view(),
-                    phase_stride: stride as u32,
-                    pixel_count: self.count(),
+                    samples: samples_with_children(list, samples.len()),
+                    slices: SlicesViews {
+                        rows: slices.view(),
+                        stride: stride as u32,
+                    },
+                    compared: d.compared(self),
+                    phases: d.phases(self),
                     shifts: SHIFTS as u32,
-                    orientation_children: CHILDREN as u32,
-                    shift_children: SHIFT_CHILDREN as u32,
-                    powers: View::null(),
                     values: d_wide.view(),
                 })
                 .unwrap();
@@ -216,33 +215,41 @@ impl Batch {
                     parent_count: groups.host_parents.len() as u32,
                     parents: groups.parents.view(),
                     pairs: groups.pairs.view(),
-                    samples: list.view(),
+                    samples: samples_with_children(list, samples.len()),
                     values: d_values.view(),
-                    orientation_children: CHILDREN as u32,
-                    shift_children: SHIFT_CHILDREN as u32,
-                    axes: d.axes.view(),
-                    class_of: d.class_of.view(),
-                    references: d.references.view(),
-                    shape: d.shape.view(),
-                    max_radius2,
-                    pixels: d.pixels.view(),
-                    projected: self.count(),
-                    pixel_count: self.count(),
-                    masked: d.masked.view(),
-                    unmasked: d.unmasked.view(),
-                    ctf: d.ctf.view(),
-                    image_stride: stride as u32,
-                    scales: d.scales.view(),
-                    inverse_variance: d.weight.view(),
-                    phases: d.phases.view(),
-                    phase_stride: stride as u32,
+                    references: ReferencesViews {
+                        volumes: d.references.view(),
+                        shape: d.shape.view(),
+                        axes: d.axes.view(),
+                        class_of: d.class_of.view(),
+                    },
+                    pixels: StoredPixelsViews {
+                        pixels: d.pixels.view(),
+                        inverse_variance: d.weight.view(),
+                        projected: self.count(),
+                        count: self.count(),
+                    },
+                    images: StoredImagesViews {
+                        count: IMAGES as u32,
+                        masked: d.masked.view(),
+                        unmasked: d.unmasked.view(),
+                        ctf: d.ctf.view(),
+                        stride: stride as u32,
+                        scales: d.scales.view(),
+                        half_of: View::null(),
+                    },
+                    phases: d.phases(self),
                     flags: CTF_CORRECTED,
-                    in_scale: in_scale.view(),
-                    slots: 2,
-                    half_of: View::null(),
-                    classes: CLASSES as u32,
-                    sums: sums.view(),
-                    shares: shares.view(),
+                    sums: SumsViews {
+                        volumes: sums.view(),
+                        max_radius2,
+                        classes: CLASSES as u32,
+                    },
+                    shares: SharesViews {
+                        sums: shares.view(),
+                        slots: 2,
+                        in_scale: in_scale.view(),
+                    },
                 })
                 .unwrap();
         }

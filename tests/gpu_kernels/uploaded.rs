@@ -3,7 +3,8 @@
 use super::batch::Batch;
 use super::*;
 use gerelion::device::View;
-use gpu::kernels::coarse::CoarseBounds;
+use gpu::kernels::coarse::{CoarseBounds, LogsViews};
+use gpu::kernels::groups::{ComparedViews, PhasesViews};
 use gpu::shapes::ALL_CLASSES;
 
 /// A [`Batch`] on the device.
@@ -31,23 +32,48 @@ impl Uploaded {
     /// The kernel that finds the largest ln W of each orientation.
     pub fn bounds(&self) -> CoarseBounds {
         CoarseBounds {
-            cross: self.cross.view(),
-            norm: self.norm.view(),
-            log_prior: self.log_prior.view(),
-            class_of: self.class_of.view(),
-            offset_log_prior: self.offset_log_prior.view(),
-            offset_lists: 1,
-            visited: self.visited.view(),
-            powers: View::null(),
-            orientations: ORIENTATIONS as u32,
-            images: IMAGES as u32,
-            shifts: SHIFTS as u32,
+            logs: LogsViews {
+                cross: self.cross.view(),
+                norm: self.norm.view(),
+                log_prior: self.log_prior.view(),
+                class_of: self.class_of.view(),
+                offset_log_prior: self.offset_log_prior.view(),
+                offset_lists: 1,
+                visited: self.visited.view(),
+                powers: View::null(),
+                orientations: ORIENTATIONS as u32,
+                images: IMAGES as u32,
+                shifts: SHIFTS as u32,
+            },
             bounds: self.bounds.view(),
         }
     }
 }
 
 impl Uploaded {
+    /// The images as they are compared with slices.
+    pub fn compared(&self, b: &Batch) -> ComparedViews {
+        ComparedViews {
+            count: IMAGES as u32,
+            images: self.masked.view(),
+            ctf: self.ctf.view(),
+            stride: b.stride as u32,
+            scales: self.scales.view(),
+            powers: View::null(),
+            weight: self.weight.view(),
+            pixels: b.count(),
+        }
+    }
+
+    /// The phases of all children of all shifts.
+    pub fn phases(&self, b: &Batch) -> PhasesViews {
+        PhasesViews {
+            shifts: (SHIFTS * SHIFT_CHILDREN) as u32,
+            rows: self.phases.view(),
+            stride: b.stride as u32,
+        }
+    }
+
     pub fn new(device: &Device, b: &Batch) -> Self {
         Self {
             shape: device.upload(&[b.shape]).unwrap(),

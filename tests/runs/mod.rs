@@ -14,6 +14,18 @@ pub fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixture")
 }
 
+/// A folder with copies of the files of the small data set, and these empty folders.
+pub fn small_set(folders: &[&str]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["bundle.star", "bundle.mrcs", "bundle_truth1.mrc"] {
+        std::fs::copy(fixture().join(file), folder.path().join(file)).unwrap();
+    }
+    for name in folders {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
 /// The words of the command of a reference run (`command.txt`) after the program's name, without the number of threads
 /// of the reference machine.
 pub fn command(reference: &Path) -> Vec<String> {

@@ -192,6 +192,26 @@ fn floors_are_respected() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// Floors above `host/device` know its types alone, so that a card and the emulated device run the same code there.
+#[test]
+fn bindings_of_cuda_stay_in_one_folder() {
+    // Put together here, so that this file does not find itself.
+    let bindings = ["cuda", "rc"].concat();
+    let mut inside = 0;
+    let mut outside = Vec::new();
+    for source in sources() {
+        let place = source.place();
+        let named = source.text.matches(&bindings).count();
+        match place.starts_with("host/device/") {
+            true => inside += named,
+            false if named > 0 => outside.push(place),
+            false => (),
+        }
+    }
+    assert!(outside.is_empty(), "{}", outside.join("\n"));
+    assert!(inside > 0, "host/device no longer names {bindings}");
+}
+
 #[test]
 fn uses_are_found_in_every_form_and_outside_of_tests() {
     let text = "

@@ -24,9 +24,30 @@ fn entry_point(signature: &Signature) -> TokenStream {
     let function = &signature.function;
     let (attributes, visibility, body) = (&function.attrs, &function.vis, &function.block);
     let name = &function.sig.ident;
-    let arguments = passed(signature).map(|a| {
+    let arguments = passed(&signature.arguments).map(|a| match &a.kind {
+        // One by one: from a struct the compiler would not know that pointers point to global memory.
+        Kind::Group(fields) => {
+            let fields = passed(fields).map(|field| {
+                let (name, ty) = (flat_name(a, field), &field.ty);
+                quote!(#name: #ty)
+            });
+            quote!(#(#fields),*)
+        }
+        _ => {
+            let (name, ty) = (&a.name, &a.ty);
+            quote!(#name: #ty)
+        }
+    });
+    let groups = signature.arguments.iter().map(|a| {
+        let Kind::Group(fields) = &a.kind else {
+            return quote!();
+        };
         let (name, ty) = (&a.name, &a.ty);
-        quote!(#name: #ty)
+        let fields = passed(fields).map(|field| {
+            let (field, flat) = (&field.name, flat_name(a, field));
+            quote!(#field: #flat)
+        });
+        quote!(let #name = #ty { #(#fields),* };)
     });
     let limit = signature
         .shape
@@ -41,6 +62,7 @@ fn entry_point(signature: &Signature) -> TokenStream {
         #[unsafe(no_mangle)]
         #visibility unsafe extern "ptx-kernel" fn #name(#(#arguments),*) {
             #limit
+            #(#groups)*
             #body
         }
     }
@@ -79,11 +101,17 @@ fn launch(signature: &Signature) -> TokenStream {
         quote!(#field: #variable)
     });
     let checks = checks(signature);
-    let sources = passed(signature).map(|a| {
+    let sources = passed(&signature.arguments).map(|a| {
         let name = &a.name;
-        match a.kind {
-            Kind::Scalar => quote!(::core::ptr::from_ref(&self.#name).cast_mut().cast()),
-            _ => quote!(::core::ptr::from_ref(&self.#name.address()).cast_mut().cast()),
+        match &a.kind {
+            Kind::Group(fields) => {
+                let fields = passed(fields).map(|field| {
+                    let inner = &field.name;
+                    source(&field.kind, &quote!(self.#name.#inner))
+                });
+                quote!(#(#fields),*)
+            }
+            kind => source(kind, &quote!(self.#name)),
         }
     });
     let run = run(signature);
@@ -113,57 +141,114 @@ fn launch(signature: &Signature) -> TokenStream {
     }
 }
 
+/// Address of what is copied to the device.
+fn source(kind: &Kind, place: &TokenStream) -> TokenStream {
+    match kind {
+        Kind::Scalar => quote!(::core::ptr::from_ref(&#place).cast_mut().cast()),
+        _ => quote!(::core::ptr::from_ref(&#place.address()).cast_mut().cast()),
+    }
+}
+
 /// The comparison of every array with the length that the kernel states.
 fn checks(signature: &Signature) -> TokenStream {
     let kernel = signature.function.sig.ident.to_string();
-    let numbers = signature.arguments.iter().map(|a| {
+    let own = checks_of(&kernel, &signature.arguments, &quote!(self), "");
+    let groups = signature.arguments.iter().map(|a| {
+        let Kind::Group(fields) = &a.kind else {
+            return quote!();
+        };
         let name = &a.name;
-        match (&a.kind, &a.ty) {
-            (Kind::Scalar | Kind::Launch, Type::Path(path))
-                if ["u32", "u64"].iter().any(|u| path.path.is_ident(u)) =>
-            {
-                let variable = same_scope(name);
-                quote!(let #variable = u64::from(self.#name);)
-            }
-            _ => quote!(),
-        }
-    });
-    let arrays = signature.arguments.iter().map(|a| {
-        let (name, text) = (&a.name, a.name.to_string());
-        match &a.kind {
-            Kind::Array(length) => {
-                let length = same_scope(length);
-                quote!(::cuda_std::launch::TooShort::check(#kernel, #text, self.#name, #length)?;)
-            }
-            Kind::Optional(length) => {
-                let length = same_scope(length);
-                quote! {
-                    if !self.#name.is_null() {
-                        ::cuda_std::launch::TooShort::check(#kernel, #text, self.#name, #length)?;
-                    }
-                }
-            }
-            Kind::Launch | Kind::Scalar | Kind::Unchecked => quote!(),
-        }
+        let checks = checks_of(&kernel, fields, &quote!(self.#name), &format!("{name}."));
+        quote!({ #checks })
     });
     quote! {
+        #[allow(dead_code, unused_variables)]
         fn check(&self) -> ::core::result::Result<(), ::cuda_std::launch::TooShort> {
-            #(#numbers)*
-            #(#arrays)*
+            #own
+            #(#groups)*
             Ok(())
         }
     }
 }
 
+/// The comparison of the arrays among `arguments`, which stand in `place`; messages name them with `prefix`.
+fn checks_of(
+    kernel: &str,
+    arguments: &[Argument],
+    place: &TokenStream,
+    prefix: &str,
+) -> TokenStream {
+    let numbers = arguments.iter().map(|a| {
+        let name = &a.name;
+        match &a.kind {
+            _ if is_number(a) => {
+                let variable = same_scope(name);
+                quote!(let #variable = u64::from(#place.#name);)
+            }
+            Kind::Group(fields) => {
+                let variable = same_scope(name);
+                let numbers = fields.iter().filter(|field| is_number(field));
+                let numbers: Vec<_> = numbers.map(|field| &field.name).collect();
+                quote! {
+                    let #variable = {
+                        struct Numbers { #(#numbers: u64),* }
+                        Numbers { #(#numbers: u64::from(#place.#name.#numbers)),* }
+                    };
+                }
+            }
+            _ => quote!(),
+        }
+    });
+    let arrays = arguments.iter().map(|a| {
+        let (name, text) = (&a.name, format!("{prefix}{}", a.name));
+        match &a.kind {
+            Kind::Array(length) => {
+                let length = same_scope(length);
+                quote!(::cuda_std::launch::TooShort::check(#kernel, #text, #place.#name, #length)?;)
+            }
+            Kind::Optional(length) => {
+                let length = same_scope(length);
+                quote! {
+                    if !#place.#name.is_null() {
+                        ::cuda_std::launch::TooShort::check(#kernel, #text, #place.#name, #length)?;
+                    }
+                }
+            }
+            Kind::Launch | Kind::Scalar | Kind::Unchecked | Kind::Group(_) => quote!(),
+        }
+    });
+    quote!(#(#numbers)* #(#arrays)*)
+}
+
+/// Whether lengths can be stated in terms of this argument.
+fn is_number(argument: &Argument) -> bool {
+    let is_unsigned =
+        |name: &str| matches!(&argument.ty, Type::Path(path) if path.path.is_ident(name));
+    matches!(argument.kind, Kind::Scalar | Kind::Launch)
+        && (is_unsigned("u32") || is_unsigned("u64"))
+}
+
 /// The body of the kernel, for the emulator.
 fn run(signature: &Signature) -> TokenStream {
     let body = &signature.function.block;
-    let bindings = passed(signature).map(|a| {
+    let value = |kind: &Kind, place: TokenStream| match kind {
+        Kind::Scalar => place,
+        _ => quote!(#place.as_ptr()),
+    };
+    let bindings = passed(&signature.arguments).map(|a| {
         let (name, ty) = (&a.name, &a.ty);
-        match a.kind {
-            Kind::Scalar => quote!(let #name: #ty = self.#name;),
-            _ => quote!(let #name: #ty = self.#name.as_ptr();),
-        }
+        let value = match &a.kind {
+            Kind::Group(fields) => {
+                let fields = passed(fields).map(|field| {
+                    let inner = &field.name;
+                    let value = value(&field.kind, quote!(self.#name.#inner));
+                    quote!(#inner: #value)
+                });
+                quote!(#ty { #(#fields),* })
+            }
+            kind => value(kind, quote!(self.#name)),
+        };
+        quote!(let #name: #ty = #value;)
     });
     quote! {
         unsafe fn run(&self) {
@@ -182,23 +267,7 @@ fn listed(signature: &Signature) -> TokenStream {
         Some(threads) => quote!(#threads),
         None => quote!(Together),
     };
-    let mut index = 0usize;
-    let fields = signature.arguments.iter().map(|a| {
-        let (name, element) = (&a.name, &a.element);
-        if let Kind::Launch = a.kind {
-            return quote!(#name: Default::default());
-        }
-        let at = index;
-        index += 1;
-        match a.kind {
-            Kind::Scalar => quote!(#name: **arguments.add(#at).cast::<*const #element>()),
-            // The length stays with the host.
-            _ => quote! {
-                #name: ::cuda_std::launch::View::new(**arguments.add(#at).cast::<*const u64>(), 0)
-            },
-        }
-    });
-    let fields: Vec<_> = fields.collect();
+    let fields = received(&signature.arguments, &mut 0);
     quote! {
         #[cfg(not(target_arch = "nvptx64"))]
         impl #name {
@@ -229,18 +298,48 @@ fn listed(signature: &Signature) -> TokenStream {
     }
 }
 
-/// The arguments that the device gets.
-fn passed(signature: &Signature) -> impl Iterator<Item = &Argument> {
-    signature
-        .arguments
-        .iter()
-        .filter(|a| !matches!(a.kind, Kind::Launch))
+/// The fields of `arguments` as the device receives them, from pointer number `next` of `arguments` on.
+pub fn received(arguments: &[Argument], next: &mut usize) -> Vec<TokenStream> {
+    let field = |a: &Argument| {
+        let (name, element) = (&a.name, &a.element);
+        let at = *next;
+        match &a.kind {
+            Kind::Launch => return quote!(#name: Default::default()),
+            Kind::Group(fields) => {
+                *next += passed(fields).count();
+                return quote! {
+                    #name: <#element as ::cuda_std::launch::Group>::received(arguments.add(#at))
+                };
+            }
+            _ => *next += 1,
+        }
+        match a.kind {
+            Kind::Scalar => quote!(#name: **arguments.add(#at).cast::<*const #element>()),
+            // The length stays with the host.
+            _ => quote! {
+                #name: ::cuda_std::launch::View::new(**arguments.add(#at).cast::<*const u64>(), 0)
+            },
+        }
+    };
+    arguments.iter().map(field).collect()
 }
 
-fn field_type(argument: &Argument) -> TokenStream {
+/// The arguments that the device gets.
+fn passed(arguments: &[Argument]) -> impl Iterator<Item = &Argument> {
+    arguments.iter().filter(|a| a.is_passed())
+}
+
+/// Name of a field of a group among the arguments of the entry point.
+fn flat_name(group: &Argument, field: &Argument) -> Ident {
+    format_ident!("{}_{}", group.name, field.name, span = Span::call_site())
+}
+
+/// Type of an argument in the struct of the host.
+pub fn field_type(argument: &Argument) -> TokenStream {
     let element = &argument.element;
     match argument.kind {
         Kind::Launch | Kind::Scalar => quote!(#element),
+        Kind::Group(_) => quote!(<#element as ::cuda_std::launch::Group>::Views),
         _ => quote!(::cuda_std::launch::View<#element>),
     }
 }

@@ -2,7 +2,7 @@
 
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Expr, FnArg, Ident, ItemFn, Meta, Pat, Result, Token, Type};
+use syn::{Attribute, Error, Expr, Field, FnArg, Ident, ItemFn, Meta, Pat, Result, Token, Type};
 
 /// The arguments of the attribute.
 pub struct Shape {
@@ -65,6 +65,8 @@ pub enum Kind {
     Optional(Expr),
     /// An array whose length only the device knows.
     Unchecked,
+    /// Arguments that belong together, in this order.
+    Group(Vec<Argument>),
 }
 
 pub struct Argument {
@@ -74,6 +76,58 @@ pub struct Argument {
     /// As written.
     pub ty: Type,
     pub kind: Kind,
+}
+
+impl Argument {
+    /// Reads an argument or a field.
+    pub fn new(name: &Ident, ty: &Type, attributes: &[Attribute]) -> Result<Self> {
+        let ty = ungrouped(ty);
+        let mut statements = attributes.iter().filter(|a| !a.path().is_ident("doc"));
+        let stated = statements.next().map(stated).transpose()?;
+        if let Some(more) = statements.next() {
+            return Err(Error::new(more.span(), "one statement per argument"));
+        }
+        let (element, kind) = match (ty, stated) {
+            (
+                Type::Ptr(pointer),
+                Some(kind @ (Kind::Array(_) | Kind::Optional(_) | Kind::Unchecked)),
+            ) => (ungrouped(&pointer.elem).clone(), kind),
+            (Type::Ptr(_), _) => {
+                return Err(Error::new(
+                    ty.span(),
+                    "state the length of the array: #[len(…)], #[optional(…)] or #[unchecked]",
+                ));
+            }
+            (_, None) => (ty.clone(), Kind::Scalar),
+            (_, Some(kind @ (Kind::Launch | Kind::Group(_)))) => (ty.clone(), kind),
+            (_, Some(_)) => return Err(Error::new(ty.span(), "only a pointer has a length")),
+        };
+        Ok(Self {
+            name: name.clone(),
+            element,
+            ty: ty.clone(),
+            kind,
+        })
+    }
+
+    /// Whether the device gets it.
+    pub fn is_passed(&self) -> bool {
+        !matches!(self.kind, Kind::Launch)
+    }
+}
+
+/// The fields of a group, as `#[group]` repeats them: without documentation, separated by commas.
+pub struct Fields(pub Vec<Argument>);
+
+impl Parse for Fields {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let fields = input.parse_terminated(Field::parse_named, Token![,])?;
+        let fields = fields.iter().map(|field| {
+            let name = field.ident.as_ref().expect("parsed as a named field");
+            Argument::new(name, &field.ty, &field.attrs)
+        });
+        Ok(Self(fields.collect::<Result<_>>()?))
+    }
 }
 
 /// A kernel as written.
@@ -107,33 +161,7 @@ fn argument(input: &FnArg) -> Result<Argument> {
     let Pat::Ident(pattern) = &*typed.pat else {
         return Err(Error::new(typed.pat.span(), "an argument has a name"));
     };
-    let ty = ungrouped(&typed.ty);
-    let stated = match typed.attrs.as_slice() {
-        [] => None,
-        [one] => Some(stated(one)?),
-        [_, more, ..] => return Err(Error::new(more.span(), "one statement per argument")),
-    };
-    let (element, kind) = match (ty, stated) {
-        (
-            Type::Ptr(pointer),
-            Some(kind @ (Kind::Array(_) | Kind::Optional(_) | Kind::Unchecked)),
-        ) => (ungrouped(&pointer.elem).clone(), kind),
-        (Type::Ptr(_), _) => {
-            return Err(Error::new(
-                ty.span(),
-                "state the length of the array: #[len(…)], #[optional(…)] or #[unchecked]",
-            ));
-        }
-        (_, None) => (ty.clone(), Kind::Scalar),
-        (_, Some(Kind::Launch)) => (ty.clone(), Kind::Launch),
-        (_, Some(_)) => return Err(Error::new(ty.span(), "only a pointer has a length")),
-    };
-    Ok(Argument {
-        name: pattern.ident.clone(),
-        element,
-        ty: ty.clone(),
-        kind,
-    })
+    Argument::new(&pattern.ident, &typed.ty, &typed.attrs)
 }
 
 fn stated(attribute: &Attribute) -> Result<Kind> {
@@ -143,9 +171,12 @@ fn stated(attribute: &Attribute) -> Result<Kind> {
         Meta::Path(_) if path.is_ident("unchecked") => Ok(Kind::Unchecked),
         Meta::List(list) if path.is_ident("len") => Ok(Kind::Array(list.parse_args()?)),
         Meta::List(list) if path.is_ident("optional") => Ok(Kind::Optional(list.parse_args()?)),
+        Meta::List(list) if path.is_ident("group") => {
+            Ok(Kind::Group(list.parse_args::<Fields>()?.0))
+        }
         _ => Err(Error::new(
             attribute.span(),
-            "#[launch], #[len(…)], #[optional(…)] or #[unchecked]",
+            "#[launch], #[len(…)], #[optional(…)], #[unchecked] or #[group]",
         )),
     }
 }

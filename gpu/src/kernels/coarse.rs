@@ -9,6 +9,8 @@
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
+#[cfg(not(target_arch = "nvptx64"))]
+pub use super::coarse_samples::LogsViews;
 use super::coarse_samples::{CoarseSamples, Logs};
 use super::significance::Samples;
 use super::{block, significance};
@@ -23,60 +25,21 @@ use cuda_std::launch::View;
 /// Threads that go through the shifts of an image at an orientation together: they read neighbouring values.
 const SHIFT_THREADS: u32 = 8;
 
-/// Kernels over the coarse samples of all images: the shared arguments, then those of each; `logs` gives ln W.
-macro_rules! over_coarse_samples {
-    ($($(#[$attribute:meta])* $name:ident($logs:ident, $orientations:ident; $($(#[$length:meta])? $argument:ident: $type:ty),*) $body:block)*) => {$(
-        $(#[$attribute])*
-        pub unsafe fn $name(
-            #[len(orientations * images * shifts)] cross: *const f32,
-            #[len(orientations * images)] norm: *const f32,
-            #[len(orientations)] log_prior: *const f32,
-            #[len(orientations)] class_of: *const u32,
-            #[len(images * offset_lists * shifts)] offset_log_prior: *const f32,
-            offset_lists: u32,
-            #[len(images)] visited: *const u32,
-            #[optional(images)] powers: *const f32,
-            orientations: u32,
-            images: u32,
-            shifts: u32,
-            $($(#[$length])? $argument: $type,)*
-        ) {
-            // SAFETY: the host passes tables of the sizes that the documentation asks for; samples are counted below
-            // orientations · shifts.
-            unsafe {
-                let $logs = Logs {
-                    cross,
-                    norm,
-                    log_prior,
-                    class_of,
-                    offset_log_prior,
-                    offset_lists,
-                    visited,
-                    powers,
-                    images,
-                    shifts,
-                };
-                let $orientations = orientations;
-                $body
-            }
-        }
-    )*};
-}
-
-over_coarse_samples! {
-    /// Finds the largest ln W over the shifts of each orientation: `bounds[i · orientations + o]`; −∞ where it is not finite.
-    ///
-    /// `log_prior` and `class_of` are per orientation, `offset_log_prior` per image, class and shift (one list for all classes
-    /// where `offset_lists` is 1), `visited` (a class or [`ALL_CLASSES`]) per image. `powers` is null, or for
-    /// cross-correlation √Σ|F|² of each image; then no priors count.
-    ///
-    /// Grid: tiles of images × orientations, which leave in rows of the other order than they come; shared memory:
-    /// `BOUNDS_WORDS` words.
-    #[kernel(block = 256, grid = [images.div_ceil(BOUNDS_TILE), orientations.div_ceil(BOUNDS_TILE), 1], shared = BOUNDS_WORDS, emulate = OneWarp)]
-    coarse_bounds(logs, orientations; #[len(images * orientations)] bounds: *mut f32) {
+/// Finds the largest ln W over the shifts of each orientation: `bounds[i · orientations + o]`; −∞ where it is not finite.
+///
+/// Grid: tiles of images × orientations, which leave in rows of the other order than they come; shared memory:
+/// `BOUNDS_WORDS` words.
+#[kernel(block = 256, grid = [logs.images.div_ceil(BOUNDS_TILE), logs.orientations.div_ceil(BOUNDS_TILE), 1], shared = BOUNDS_WORDS, emulate = OneWarp)]
+pub unsafe fn coarse_bounds(
+    #[group] logs: Logs,
+    #[len(logs.images * logs.orientations)] bounds: *mut f32,
+) {
+    // SAFETY: the host passes tables of the sizes that the documentation asks for; samples are counted below
+    // orientations · shifts.
+    unsafe {
         let tile = Shared::dynamic(0);
         let (threads, rank) = (thread::block_dim_x(), thread::thread_idx_x());
-        let (images, shifts) = (logs.images, logs.shifts);
+        let (orientations, images, shifts) = (logs.orientations, logs.images, logs.shifts);
         let first_image = BOUNDS_TILE * thread::block_idx_x();
         let first_orientation = BOUNDS_TILE * thread::block_idx_y();
         let here = BOUNDS_TILE.min(orientations - first_orientation);
@@ -109,24 +72,36 @@ over_coarse_samples! {
             let (i, o) = (at / BOUNDS_TILE, at % BOUNDS_TILE);
             if first_image + i < images && o < here {
                 let row = (first_image + i) as usize * orientations as usize;
-                *bounds.add(row + (first_orientation + o) as usize) = tile.load(i * (BOUNDS_TILE + 1) + o);
+                *bounds.add(row + (first_orientation + o) as usize) =
+                    tile.load(i * (BOUNDS_TILE + 1) + o);
             }
             at += threads;
         }
     }
+}
 
-    /// Selects the significant coarse samples of each image.
-    ///
-    /// Arguments as [`coarse_bounds`], whose result is `bounds`. In cross-correlations samples within the share `fraction` of
-    /// the best one are kept. Grid: x = images; shared memory: `COARSE_SELECT_WORDS` words.
-    #[kernel(block = COARSE_BLOCK, grid = [images, 1, 1], shared = COARSE_SELECT_WORDS, emulate = OneWarp)]
-    coarse_select(logs, orientations; #[len(images * orientations)] bounds: *const f32, fraction: f32, limit: u32, #[len(images)] out: *mut Selection, #[len(images)] kept: *mut u32) {
+/// Selects the significant coarse samples of each image.
+///
+/// Arguments as [`coarse_bounds`], whose result is `bounds`. In cross-correlations samples within the share `fraction` of
+/// the best one are kept. Grid: x = images; shared memory: `COARSE_SELECT_WORDS` words.
+#[kernel(block = COARSE_BLOCK, grid = [logs.images, 1, 1], shared = COARSE_SELECT_WORDS, emulate = OneWarp)]
+pub unsafe fn coarse_select(
+    #[group] logs: Logs,
+    #[len(logs.images * logs.orientations)] bounds: *const f32,
+    fraction: f32,
+    limit: u32,
+    #[len(logs.images)] out: *mut Selection,
+    #[len(logs.images)] kept: *mut u32,
+) {
+    // SAFETY: the host passes tables of the sizes that the documentation asks for; samples are counted below
+    // orientations · shifts.
+    unsafe {
         let image = thread::block_idx_x();
         let scratch = Shared::dynamic(0);
         let samples = CoarseSamples {
             logs: logs.of_image(image),
-            orientations,
-            bounds: bounds.add(image as usize * orientations as usize),
+            orientations: logs.orientations,
+            bounds: bounds.add(image as usize * logs.orientations as usize),
             scratch,
             near: Shared::dynamic(SELECT_WORDS),
         };
@@ -141,37 +116,56 @@ over_coarse_samples! {
             *kept.add(image as usize) = found.kept;
         }
     }
+}
 
-    /// Writes the significant samples of each image, in order of orientation and shift, from `first[image]` on; those that
-    /// would be beyond `capacity` elements are left out.
-    ///
-    /// Arguments as [`coarse_select`], whose `out` is `selections`. Grid: x = images; shared memory: `COARSE_LIST_WORDS` words.
-    #[kernel(block = COARSE_BLOCK, grid = [images, 1, 1], shared = COARSE_LIST_WORDS, emulate = OneWarp)]
-    coarse_list(logs, orientations; #[len(images * orientations)] bounds: *const f32, #[len(images)] selections: *const Selection, #[len(images)] first: *const u32, capacity: u32, #[len(capacity)] out: *mut Sample) {
+/// Writes the significant samples of each image, in order of orientation and shift, from `first[image]` on; those that
+/// would be beyond `capacity` elements are left out.
+///
+/// Arguments as [`coarse_select`], whose `out` is `selections`. Grid: x = images; shared memory: `COARSE_LIST_WORDS` words.
+#[kernel(block = COARSE_BLOCK, grid = [logs.images, 1, 1], shared = COARSE_LIST_WORDS, emulate = OneWarp)]
+pub unsafe fn coarse_list(
+    #[group] logs: Logs,
+    #[len(logs.images * logs.orientations)] bounds: *const f32,
+    #[len(logs.images)] selections: *const Selection,
+    #[len(logs.images)] first: *const u32,
+    capacity: u32,
+    #[len(capacity)] out: *mut Sample,
+) {
+    // SAFETY: the host passes tables of the sizes that the documentation asks for; samples are counted below
+    // orientations · shifts.
+    unsafe {
         let image = thread::block_idx_x();
         let selection = *selections.add(image as usize);
         let scratch = Shared::dynamic(0);
         let samples = CoarseSamples {
             logs: logs.of_image(image),
-            orientations: if selection.kept > 0 { orientations } else { 0 },
-            bounds: bounds.add(image as usize * orientations as usize),
+            orientations: if selection.kept > 0 {
+                logs.orientations
+            } else {
+                0
+            },
+            bounds: bounds.add(image as usize * logs.orientations as usize),
             scratch,
             near: Shared::dynamic(ONE_VALUE_WORDS),
         };
         let mut next = *first.add(image as usize);
-        samples.visit(selection.max_log, selection.cutoff, |there, (orientation, shift), log| {
-            let keep = there && selection.keeps(log);
-            let (rank, all) = block::rank_among(keep, scratch);
-            if keep && next + rank < capacity {
-                *out.add((next + rank) as usize) = Sample {
-                    image,
-                    orientation,
-                    shift,
-                    log_prior: samples.logs.prior(orientation, shift),
-                };
-            }
-            next += all;
-        });
+        samples.visit(
+            selection.max_log,
+            selection.cutoff,
+            |there, (orientation, shift), log| {
+                let keep = there && selection.keeps(log);
+                let (rank, all) = block::rank_among(keep, scratch);
+                if keep && next + rank < capacity {
+                    *out.add((next + rank) as usize) = Sample {
+                        image,
+                        orientation,
+                        shift,
+                        log_prior: samples.logs.prior(orientation, shift),
+                    };
+                }
+                next += all;
+            },
+        );
     }
 }
 
@@ -185,17 +179,7 @@ impl CoarseBounds {
         (out, kept): (View<Selection>, View<u32>),
     ) -> CoarseSelect {
         CoarseSelect {
-            cross: self.cross,
-            norm: self.norm,
-            log_prior: self.log_prior,
-            class_of: self.class_of,
-            offset_log_prior: self.offset_log_prior,
-            offset_lists: self.offset_lists,
-            visited: self.visited,
-            powers: self.powers,
-            orientations: self.orientations,
-            images: self.images,
-            shifts: self.shifts,
+            logs: self.logs,
             bounds: self.bounds,
             fraction,
             limit,
@@ -212,17 +196,7 @@ impl CoarseBounds {
         (out, capacity): (View<Sample>, u32),
     ) -> CoarseList {
         CoarseList {
-            cross: self.cross,
-            norm: self.norm,
-            log_prior: self.log_prior,
-            class_of: self.class_of,
-            offset_log_prior: self.offset_log_prior,
-            offset_lists: self.offset_lists,
-            visited: self.visited,
-            powers: self.powers,
-            orientations: self.orientations,
-            images: self.images,
-            shifts: self.shifts,
+            logs: self.logs,
             bounds: self.bounds,
             selections,
             first,
@@ -266,17 +240,19 @@ mod tests {
         let (s, m) = (View::of(&mut selections), View::of(&mut kept));
         let mut bounds = vec![f32::NAN; images * orientations];
         let bounds = CoarseBounds {
-            cross: c,
-            norm: n,
-            log_prior: l,
-            class_of: k,
-            offset_log_prior: f,
-            offset_lists: 2,
-            visited: v,
-            powers: View::null(),
-            orientations: orientations as u32,
-            images: images as u32,
-            shifts: shifts as u32,
+            logs: LogsViews {
+                cross: c,
+                norm: n,
+                log_prior: l,
+                class_of: k,
+                offset_log_prior: f,
+                offset_lists: 2,
+                visited: v,
+                powers: View::null(),
+                orientations: orientations as u32,
+                images: images as u32,
+                shifts: shifts as u32,
+            },
             bounds: View::of(&mut bounds),
         };
         // SAFETY: array sizes as the kernel demands.

@@ -7,18 +7,37 @@ use super::block;
 use super::significance::Samples;
 use crate::shapes::ALL_CLASSES;
 
-/// ln W of the samples of all images, from the arrays and numbers that the kernels are given.
-#[derive(Clone, Copy)]
+/// What ln W of the coarse samples of all images is made of.
+#[group]
 pub struct Logs {
+    /// Re Σ conj(A)·X of each orientation, image and shift: `cross[(o · images + i) · shifts + t]`.
+    #[len(orientations * images * shifts)]
     pub cross: *const f32,
+    /// ½Σ|A|² of each orientation and image: `norm[o · images + i]`.
+    #[len(orientations * images)]
     pub norm: *const f32,
+    /// ln of the prior of each orientation.
+    #[len(orientations)]
     pub log_prior: *const f32,
+    /// Class of each orientation.
+    #[len(orientations)]
     pub class_of: *const u32,
+    /// ln of the prior of each shift, a list per image and class, or per image.
+    #[len(images * offset_lists * shifts)]
     pub offset_log_prior: *const f32,
+    /// Lists per image: 1 for all classes, or one per class.
     pub offset_lists: u32,
+    /// The class that each image visits, or [`ALL_CLASSES`].
+    #[len(images)]
     pub visited: *const u32,
+    /// Null, or for cross-correlation √Σ|F|² of each image; then no priors count.
+    #[optional(images)]
     pub powers: *const f32,
+    /// Orientations of all classes.
+    pub orientations: u32,
+    /// Images.
     pub images: u32,
+    /// Shifts.
     pub shifts: u32,
 }
 

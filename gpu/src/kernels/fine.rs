@@ -9,7 +9,8 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::block;
-use crate::samples::{Pair, Sample, product};
+use super::groups::{Compared, Phases, Samples, Slices};
+use crate::samples::{Pair, product};
 use crate::shapes::FINE_WORDS;
 
 /// Entry points that differ in their tile only: the method, and orientations and shifts of a block.
@@ -18,28 +19,18 @@ macro_rules! fine_differences {
         $(#[$doc])*
         #[kernel(
             block = 128,
-            grid = [pair_count, orientation_children / $orientations, shift_children / $shifts],
+            grid = [pair_count, samples.orientation_children / $orientations, samples.shift_children / $shifts],
             shared = FINE_WORDS,
             emulate = OneWarp
         )]
         pub unsafe fn $name(
             #[launch] pair_count: u32,
             #[len(pair_count)] pairs: *const Pair,
-            #[unchecked] samples: *const Sample,
+            #[group] samples: Samples,
             first_parent: u32,
-            #[unchecked] slices: *const [f32; 2],
-            slice_stride: u32,
-            #[unchecked] images: *const [f32; 2],
-            image_stride: u32,
-            #[unchecked] ctf: *const f32,
-            #[unchecked] scales: *const f32,
-            #[len(pixel_count)] weight: *const f32,
-            #[unchecked] phases: *const [f32; 2],
-            phase_stride: u32,
-            pixel_count: u32,
-            orientation_children: u32,
-            shift_children: u32,
-            #[unchecked] powers: *const f32,
+            #[group] slices: Slices,
+            #[group] compared: Compared,
+            #[group] phases: Phases,
             #[unchecked] values: *mut f32,
         ) {
             // SAFETY: passed on.
@@ -48,18 +39,8 @@ macro_rules! fine_differences {
                     samples,
                     first_parent,
                     slices,
-                    slice_stride,
-                    images,
-                    image_stride,
-                    ctf,
-                    scales,
-                    weight,
+                    compared,
                     phases,
-                    phase_stride,
-                    pixel_count,
-                    orientation_children,
-                    shift_children,
-                    powers,
                     values,
                 }
                 .$method(*pairs.add(thread::block_idx_x() as usize))
@@ -72,10 +53,10 @@ fine_differences! {
     /// Eight orientations by four shifts a sample (`--oversampling 1`, and tiles of higher orders).
     ///
     /// Grid: x = pairs, y = tiles of orientation children, z = tiles of shift children; shared memory: `FINE_WORDS` words.
-    /// Slices of parent u, child c: row (u − `first_parent`) · `orientation_children` + c of `slices`. The other arrays as
-    /// in `weighted_columns`; `phases` has a row for each child of each shift.
+    /// Slices of parent u, child c: row (u − `first_parent`) · `orientation_children` + c of `slices`. `phases` has a row for
+    /// each child of each shift.
     /// `values[(sample · orientation_children + o) · shift_children + t]` receives the difference without the constants of
-    /// the image; for cross-correlation (`powers` not null: √Σ|F|² an image) minus the correlation.
+    /// the image; for cross-correlation (`powers` not null) minus the correlation.
     fine_differences_8x4 = tiles, 8 x 4;
     /// One orientation and one shift a sample (`--oversampling 0`, fixed orientations, first passes of local searches);
     /// grid: y = orientation children, z = shift children; arguments as
@@ -91,29 +72,19 @@ fine_differences! {
 /// arguments as [`fine_differences_8x4`].
 #[kernel(
     block = 128,
-    grid = [sample_count.div_ceil(BLOCK / 32), orientation_children / 2, shift_children / 4],
+    grid = [sample_count.div_ceil(BLOCK / 32), samples.orientation_children / 2, samples.shift_children / 4],
     emulate = OneWarp
 )]
 pub unsafe fn fine_differences_2x4(
-    #[len(sample_count)] samples: *const Sample,
+    #[group] samples: Samples,
     sample_count: u32,
     #[unchecked] rank: *const u32,
     first_parent: u32,
     parent_count: u32,
-    #[unchecked] slices: *const [f32; 2],
-    slice_stride: u32,
-    #[unchecked] images: *const [f32; 2],
-    image_stride: u32,
-    #[unchecked] ctf: *const f32,
-    #[unchecked] scales: *const f32,
-    #[len(pixel_count)] weight: *const f32,
-    #[unchecked] phases: *const [f32; 2],
-    phase_stride: u32,
-    pixel_count: u32,
-    orientation_children: u32,
-    shift_children: u32,
-    #[unchecked] powers: *const f32,
-    #[len(sample_count * orientation_children * shift_children)] values: *mut f32,
+    #[group] slices: Slices,
+    #[group] compared: Compared,
+    #[group] phases: Phases,
+    #[unchecked] values: *mut f32,
 ) {
     const O: usize = 2;
     const T: usize = 4;
@@ -124,18 +95,8 @@ pub unsafe fn fine_differences_2x4(
             samples,
             first_parent,
             slices,
-            slice_stride,
-            images,
-            image_stride,
-            ctf,
-            scales,
-            weight,
+            compared,
             phases,
-            phase_stride,
-            pixel_count,
-            orientation_children,
-            shift_children,
-            powers,
             values,
         };
         let first_o = thread::block_idx_y() * O as u32;
@@ -143,11 +104,11 @@ pub unsafe fn fine_differences_2x4(
         let (warps, lane) = (thread::block_dim_x() / warp::WARP_SIZE, warp::lane_id());
         let mut s = thread::block_idx_x() * warps + thread::thread_idx_x() / warp::WARP_SIZE;
         while s < sample_count {
-            let sample = *samples.add(s as usize);
+            let sample = *samples.list.add(s as usize);
             let parent = (*rank.add(sample.orientation as usize)).wrapping_sub(first_parent);
             if parent < parent_count {
-                let row = parent * orientation_children + first_o;
-                let phase_row = sample.shift * shift_children + first_t;
+                let row = parent * samples.orientation_children + first_o;
+                let phase_row = sample.shift * samples.shift_children + first_t;
                 let (cross, norm) =
                     tile.products::<O, T>(sample.image, row, phase_row, lane, warp::WARP_SIZE);
                 let norm = norm.map(warp::sum);
@@ -170,21 +131,11 @@ pub unsafe fn fine_differences_2x4(
 }
 
 struct Tile {
-    samples: *const Sample,
+    samples: Samples,
     first_parent: u32,
-    slices: *const [f32; 2],
-    slice_stride: u32,
-    images: *const [f32; 2],
-    image_stride: u32,
-    ctf: *const f32,
-    scales: *const f32,
-    weight: *const f32,
-    phases: *const [f32; 2],
-    phase_stride: u32,
-    pixel_count: u32,
-    orientation_children: u32,
-    shift_children: u32,
-    powers: *const f32,
+    slices: Slices,
+    compared: Compared,
+    phases: Phases,
     values: *mut f32,
 }
 
@@ -196,11 +147,12 @@ impl Tile {
         unsafe {
             let first_o = thread::block_idx_y() * 8;
             let first_t = thread::block_idx_z() * 4;
-            let row = (pair.parent - self.first_parent) * self.orientation_children + first_o;
+            let row =
+                (pair.parent - self.first_parent) * self.samples.orientation_children + first_o;
             let mut scratch = [Shared::dynamic(0), Shared::dynamic(FINE_WORDS / 2)];
             for s in pair.begin..pair.end {
-                let shift = (*self.samples.add(s as usize)).shift;
-                let phase_row = shift * self.shift_children + first_t;
+                let shift = (*self.samples.list.add(s as usize)).shift;
+                let phase_row = shift * self.samples.shift_children + first_t;
                 let (first, step) = (thread::thread_idx_x(), thread::block_dim_x());
                 let (cross, norm) = self.products::<8, 4>(pair.image, row, phase_row, first, step);
                 self.write(s, pair.image, [first_o, first_t], (cross, norm), scratch[0]);
@@ -224,33 +176,30 @@ impl Tile {
         // SAFETY: the caller's rows exist; pixels are counted below pixel_count.
         unsafe {
             let image = image as usize;
-            let slices = self.slices.add(row as usize * self.slice_stride as usize);
+            let slices = self
+                .slices
+                .rows
+                .add(row as usize * self.slices.stride as usize);
             let phases = self
                 .phases
-                .add(phase_row as usize * self.phase_stride as usize);
-            let scale = *self.scales.add(image);
+                .rows
+                .add(phase_row as usize * self.phases.stride as usize);
+            let scale = *self.compared.scales.add(image);
             let mut cross = [[0.0f32; T]; O];
             let mut norm = [0.0f32; O];
             let mut p = first;
-            while p < self.pixel_count {
+            while p < self.compared.pixels {
                 let p_ = p as usize;
-                let at = image * self.image_stride as usize + p_;
-                let c = if self.ctf.is_null() {
-                    1.0
-                } else {
-                    memory::load(self.ctf, at)
-                };
-                let m = scale * c;
-                let v = memory::load(self.weight, p_);
+                let (m, v, f) = self.compared.load(image, scale, p_);
                 let power = 0.5 * m * m * v;
-                let f = memory::load2(self.images, at).map(|f| f * m * v);
+                let f = f.map(|f| f * m * v);
                 let mut shifted = [[0.0f32; 2]; T];
                 for (t, shifted) in shifted.iter_mut().enumerate() {
-                    let phase = memory::load2(phases, t * self.phase_stride as usize + p_);
+                    let phase = memory::load2(phases, t * self.phases.stride as usize + p_);
                     *shifted = product(f, phase);
                 }
                 for o in 0..O {
-                    let a = memory::load2(slices, o * self.slice_stride as usize + p_);
+                    let a = memory::load2(slices, o * self.slices.stride as usize + p_);
                     norm[o] = power.mul_add(a[0] * a[0] + a[1] * a[1], norm[o]);
                     for t in 0..T {
                         cross[o][t] = a[0].mul_add(shifted[t][0], cross[o][t]);
@@ -271,37 +220,34 @@ impl Tile {
         unsafe {
             let (o, t) = (thread::block_idx_y(), thread::block_idx_z());
             let image = pair.image as usize;
-            let row = (pair.parent - self.first_parent) * self.orientation_children + o;
-            let slice = self.slices.add(row as usize * self.slice_stride as usize);
-            let scale = *self.scales.add(image);
+            let row = (pair.parent - self.first_parent) * self.samples.orientation_children + o;
+            let slice = self
+                .slices
+                .rows
+                .add(row as usize * self.slices.stride as usize);
+            let scale = *self.compared.scales.add(image);
             let mut s = pair.begin;
             while s < pair.end {
                 let mut phase_rows = [0usize; N];
                 for (k, row) in phase_rows.iter_mut().enumerate() {
                     let sample = (s + k as u32).min(pair.end - 1);
-                    let shift = (*self.samples.add(sample as usize)).shift;
-                    *row = (shift * self.shift_children + t) as usize * self.phase_stride as usize;
+                    let shift = (*self.samples.list.add(sample as usize)).shift;
+                    *row = (shift * self.samples.shift_children + t) as usize
+                        * self.phases.stride as usize;
                 }
                 let mut cross = [0.0f32; N];
                 let mut norm = 0.0f32;
                 let mut p = thread::thread_idx_x();
-                while p < self.pixel_count {
+                while p < self.compared.pixels {
                     let p_ = p as usize;
-                    let at = image * self.image_stride as usize + p_;
-                    let c = if self.ctf.is_null() {
-                        1.0
-                    } else {
-                        memory::load(self.ctf, at)
-                    };
-                    let m = scale * c;
-                    let v = memory::load(self.weight, p_);
-                    let f = memory::load2(self.images, at).map(|f| f * m * v);
+                    let (m, v, f) = self.compared.load(image, scale, p_);
+                    let f = f.map(|f| f * m * v);
                     let a = memory::load2(slice, p_);
                     norm = (0.5 * m * m * v).mul_add(a[0] * a[0] + a[1] * a[1], norm);
                     // Re(conj(A)·F·e^{iφ}) from conj(A)·F, which all shifts share.
                     let g = product([a[0], -a[1]], f);
                     for k in 0..N {
-                        let e = memory::load2(self.phases, phase_rows[k] + p_);
+                        let e = memory::load2(self.phases.rows, phase_rows[k] + p_);
                         cross[k] = g[0].mul_add(e[0], cross[k]);
                         cross[k] = (-g[1]).mul_add(e[1], cross[k]);
                     }
@@ -314,9 +260,11 @@ impl Tile {
                     for (k, &cross) in cross.iter().enumerate() {
                         let sample = s + k as u32;
                         if sample < pair.end {
-                            let row = sample * self.orientation_children + o;
-                            let at = row as usize * self.shift_children as usize + t as usize;
-                            *self.values.add(at) = difference(self.powers, image, norm, cross);
+                            let row = sample * self.samples.orientation_children + o;
+                            let at =
+                                row as usize * self.samples.shift_children as usize + t as usize;
+                            *self.values.add(at) =
+                                difference(self.compared.powers, image, norm, cross);
                         }
                     }
                 }
@@ -358,9 +306,11 @@ impl Tile {
                     cross += scratch.load(w * 40 + lane);
                     norm += scratch.load(w * 40 + 32 + o);
                 }
-                let row = s as usize * self.orientation_children as usize + (first_o + o) as usize;
-                let at = row * self.shift_children as usize + (first_t + t) as usize;
-                *self.values.add(at) = difference(self.powers, image as usize, norm, cross);
+                let row = s as usize * self.samples.orientation_children as usize
+                    + (first_o + o) as usize;
+                let at = row * self.samples.shift_children as usize + (first_t + t) as usize;
+                *self.values.add(at) =
+                    difference(self.compared.powers, image as usize, norm, cross);
             }
         }
     }
@@ -377,12 +327,12 @@ impl Tile {
     ) {
         // SAFETY: sample and children exist.
         unsafe {
-            let row = s as usize * self.orientation_children as usize + o as usize;
+            let row = s as usize * self.samples.orientation_children as usize + o as usize;
             let out = self
                 .values
-                .add(row * self.shift_children as usize + t as usize);
+                .add(row * self.samples.shift_children as usize + t as usize);
             for (t, &cross) in cross.iter().enumerate() {
-                *out.add(t) = difference(self.powers, image as usize, norm, cross);
+                *out.add(t) = difference(self.compared.powers, image as usize, norm, cross);
             }
         }
     }

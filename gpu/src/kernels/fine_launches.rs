@@ -13,18 +13,8 @@ macro_rules! same_comparison {
         $kernel {
             samples: $from.samples,
             slices: $from.slices,
-            slice_stride: $from.slice_stride,
-            images: $from.images,
-            image_stride: $from.image_stride,
-            ctf: $from.ctf,
-            scales: $from.scales,
-            weight: $from.weight,
+            compared: $from.compared,
             phases: $from.phases,
-            phase_stride: $from.phase_stride,
-            pixel_count: $from.pixel_count,
-            orientation_children: $from.orientation_children,
-            shift_children: $from.shift_children,
-            powers: $from.powers,
             values: $from.values,
             $($field $(: $value)?),*
         }
@@ -41,16 +31,11 @@ impl FineDifferences8x4 {
         })
     }
 
-    /// Returns the launch of a warp per sample, for `sample_count` samples and the parents in `parents`; `rank` is the number of
-    /// parents before each coarse orientation.
-    pub fn of_samples(
-        self,
-        sample_count: u32,
-        rank: View<u32>,
-        parents: Range<u32>,
-    ) -> FineDifferences2x4 {
+    /// Returns the launch of a warp per sample, for the parents in `parents`; `rank` is the number of parents before each coarse
+    /// orientation.
+    pub fn of_samples(self, rank: View<u32>, parents: Range<u32>) -> FineDifferences2x4 {
         same_comparison!(self => FineDifferences2x4 {
-            sample_count,
+            sample_count: self.samples.count,
             rank,
             first_parent: parents.start,
             parent_count: parents.end - parents.start,

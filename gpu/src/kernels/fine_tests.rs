@@ -1,6 +1,7 @@
 //! Differences of the second pass against their definition, in the emulator.
 
 use super::fine::*;
+use super::groups::{ComparedViews, PhasesViews, SamplesViews, SlicesViews};
 use crate::kernels::grouping;
 use crate::kernels::test_data::{self, assert_close};
 use crate::samples::{Parent, Sample};
@@ -27,13 +28,16 @@ fn pairs<L: Launch>(
 /// A warp a sample; parents go through in two parts.
 fn samples(a: FineDifferences8x4, grouped: Grouped) {
     for (first_parent, parent_count) in [(0, 2), (2, 10)] {
-        let stride = a.slice_stride as usize * a.orientation_children as usize;
+        let stride = a.slices.stride as usize * a.samples.orientation_children as usize;
         let part = FineDifferences8x4 {
-            slices: a.slices.offset(first_parent as usize * stride),
+            slices: SlicesViews {
+                rows: a.slices.rows.offset(first_parent as usize * stride),
+                ..a.slices
+            },
             ..a
         };
         let parents = first_parent..first_parent + parent_count;
-        let kernel = part.of_samples(a.samples.len() as u32, grouped.rank, parents);
+        let kernel = part.of_samples(grouped.rank, parents);
         // SAFETY: array sizes as the kernel demands.
         unsafe { emulate(&kernel) };
     }
@@ -89,21 +93,32 @@ fn check(
     let arguments = FineDifferences8x4 {
         pair_count: pairs.len() as u32,
         pairs: View::of(&mut pairs),
-        samples: View::of(&mut samples),
+        samples: SamplesViews {
+            count: samples.len() as u32,
+            list: View::of(&mut samples),
+            orientation_children: orientation_children as u32,
+            shift_children: shift_children as u32,
+        },
         first_parent: 0,
-        slices: View::of(&mut slices),
-        slice_stride: count as u32,
-        images: View::of(&mut f),
-        image_stride: count as u32,
-        ctf: View::of(&mut ctf),
-        scales: View::of(&mut scales),
-        weight: View::of(&mut weight),
-        phases: View::of(&mut phases),
-        phase_stride: count as u32,
-        pixel_count: count as u32,
-        orientation_children: orientation_children as u32,
-        shift_children: shift_children as u32,
-        powers: View::null(),
+        slices: SlicesViews {
+            rows: View::of(&mut slices),
+            stride: count as u32,
+        },
+        compared: ComparedViews {
+            count: images as u32,
+            images: View::of(&mut f),
+            ctf: View::of(&mut ctf),
+            stride: count as u32,
+            scales: View::of(&mut scales),
+            powers: View::null(),
+            weight: View::of(&mut weight),
+            pixels: count as u32,
+        },
+        phases: PhasesViews {
+            shifts: (shifts * shift_children) as u32,
+            rows: View::of(&mut phases),
+            stride: count as u32,
+        },
         values: View::of(&mut values),
     };
     let grouped = Grouped {

@@ -3,7 +3,8 @@
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
-use crate::samples::{Pair, Sample, product};
+use super::groups::{Phases, Samples};
+use crate::samples::{Pair, product};
 use crate::shapes::STORE_SAMPLES;
 
 /// Reads C of a pixel; 1 without a CTF.
@@ -72,17 +73,12 @@ impl<const O: usize> Weighted<O> {
 /// The weights of the samples' children, and the phases of one pixel.
 #[derive(Clone, Copy)]
 pub(super) struct Children {
-    pub samples: *const Sample,
+    pub samples: Samples,
     /// The weight of orientation child o and shift child t of a sample, 0 where it is not kept, is
-    /// `values[(sample · orientations + o) · shifts + t]`.
+    /// `values[(sample · orientation children + o) · shift children + t]`.
     pub values: *const f32,
-    /// Children of an orientation.
-    pub orientations: u32,
-    /// Children of a shift.
-    pub shifts: u32,
-    /// e^{iφ} of the pixel: a row of `stride` for each child of each shift.
-    pub phases: *const [f32; 2],
-    pub stride: u32,
+    /// e^{iφ} of the pixel: a row for each child of each shift.
+    pub phases: Phases,
 }
 
 impl Children {
@@ -96,14 +92,17 @@ impl Children {
         for s in pair.begin..pair.end {
             // SAFETY: the caller's arrays.
             unsafe {
-                let row = s as usize * self.orientations as usize + child as usize;
-                let shift = (*self.samples.add(s as usize)).shift * self.shifts;
-                for t in 0..self.shifts {
+                let row = s as usize * self.samples.orientation_children as usize + child as usize;
+                let shift =
+                    (*self.samples.list.add(s as usize)).shift * self.samples.shift_children;
+                for t in 0..self.samples.shift_children {
                     // The same for all threads of the block: no divergence.
-                    let w = *self.values.add(row * self.shifts as usize + t as usize);
+                    let w = *self
+                        .values
+                        .add(row * self.samples.shift_children as usize + t as usize);
                     if w > 0.0 {
-                        let row = (shift + t) as usize * self.stride as usize;
-                        let e = memory::load2(self.phases, row);
+                        let row = (shift + t) as usize * self.phases.stride as usize;
+                        let e = memory::load2(self.phases.rows, row);
                         phase[0] = w.mul_add(e[0], phase[0]);
                         phase[1] = w.mul_add(e[1], phase[1]);
                         weight += w;
@@ -132,7 +131,7 @@ impl Children {
         let lane = warp::lane_id();
         let mut of_lane = 0.0f32;
         let mut t = 0;
-        while t < self.shifts {
+        while t < self.samples.shift_children {
             let mut begin = pair.begin;
             while begin < pair.end {
                 // SAFETY: the caller's arrays; 32 words a sample.
@@ -141,13 +140,16 @@ impl Children {
                     for (k, weight) in weights.iter_mut().enumerate() {
                         let s = begin + k as u32;
                         if s < pair.end {
-                            let row = s as usize * self.orientations as usize;
-                            let at = (row + (first + lane / 4) as usize) * self.shifts as usize;
+                            let row = s as usize * self.samples.orientation_children as usize;
+                            let at = (row + (first + lane / 4) as usize)
+                                * self.samples.shift_children as usize;
                             *weight = memory::load(self.values, at + (t + lane % 4) as usize);
                         }
                     }
                     let own = (begin + lane).min(pair.end - 1);
-                    let shift = (*self.samples.add(own as usize)).shift * self.shifts + t;
+                    let shift = (*self.samples.list.add(own as usize)).shift
+                        * self.samples.shift_children
+                        + t;
                     let mut kept = 0u32;
                     for (k, &weight) in weights.iter().enumerate() {
                         kept |= u32::from(warp::ballot(weight > 0.0) != 0) << k;
@@ -165,7 +167,8 @@ impl Children {
                     while kept != 0 {
                         let k = kept.trailing_zeros();
                         kept &= kept - 1;
-                        let row = warp::broadcast_u32(shift, k) as usize * self.stride as usize;
+                        let row =
+                            warp::broadcast_u32(shift, k) as usize * self.phases.stride as usize;
                         self.add_four(&mut sums.phase, row, scratch.offset(32 * k));
                     }
                 }
@@ -197,7 +200,7 @@ impl Children {
         unsafe {
             let mut phases = [[0.0f32; 2]; 4];
             for (t, phase) in phases.iter_mut().enumerate() {
-                *phase = memory::load2(self.phases, row + t * self.stride as usize);
+                *phase = memory::load2(self.phases.rows, row + t * self.phases.stride as usize);
             }
             for (o, sum) in sums.iter_mut().enumerate() {
                 let weights = weights.load4(4 * o as u32);

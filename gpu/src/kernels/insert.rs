@@ -39,11 +39,7 @@ pub unsafe fn insert_slices(
         if !bends.is_null() {
             at = (*bends.add(slice)).bent(at, x, y);
         }
-        if let Some(place) = insertion(&*shape, max_radius2, at) {
-            let inserted = Inserted::new(place, value);
-            inserted.add(&*shape, 0, sums);
-            inserted.add(&*shape, 1, sums);
-        }
+        Inserted::add_alone((at, value), &*shape, max_radius2, sums);
     }
 }
 
@@ -61,7 +57,7 @@ pub(super) struct Inserted {
 impl Inserted {
     /// At `place` of its volume.
     #[inline(always)]
-    pub fn new(place: Insertion, [re, im, weight]: [f32; 3]) -> Self {
+    fn new(place: Insertion, [re, im, weight]: [f32; 3]) -> Self {
         Self {
             base: place.base,
             fraction: place.fraction,
@@ -74,7 +70,7 @@ impl Inserted {
     /// # Safety
     /// The pixel lies in the volume `sums`, which has the shape.
     #[inline(always)]
-    pub unsafe fn add(&self, shape: &VolumeShape, x: u32, sums: *mut [f32; 4]) {
+    unsafe fn add(&self, shape: &VolumeShape, x: u32, sums: *mut [f32; 4]) {
         let share = |f: f32, corner: u32| if corner == 1 { f } else { 1.0 - f };
         let [fx, fy, fz] = self.fraction;
         let of_x = share(fx, x);
@@ -89,6 +85,27 @@ impl Inserted {
                     sums.add(at).cast(),
                     [share * re, share * im, share * weight, 0.0],
                 );
+            }
+        }
+    }
+
+    /// Adds a pixel, where it lies inside the limiting sphere.
+    ///
+    /// # Safety
+    /// `sums` is a volume of this shape.
+    #[inline(always)]
+    pub unsafe fn add_alone(
+        (at, value): ([f32; 3], [f32; 3]),
+        shape: &VolumeShape,
+        max_radius2: f32,
+        sums: *mut [f32; 4],
+    ) {
+        if let Some(place) = insertion(shape, max_radius2, at) {
+            let inserted = Self::new(place, value);
+            // SAFETY: the corners of a position inside the limiting sphere lie in the volume.
+            unsafe {
+                inserted.add(shape, 0, sums);
+                inserted.add(shape, 1, sums);
             }
         }
     }

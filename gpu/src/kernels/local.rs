@@ -10,6 +10,7 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::fine::difference;
+use super::groups::{Compared, Phases, References};
 use super::image_share::ctf_or_one;
 use crate::samples::{OwnOrientation, product};
 #[cfg(target_arch = "nvptx64")]
@@ -26,58 +27,47 @@ macro_rules! local_differences {
         #[kernel(
             block = LOCAL_BLOCK,
             threads = local_threads(most),
-            grid = [images, most.div_ceil(BLOCK), shifts.div_ceil($shifts)],
+            grid = [compared.count, most.div_ceil(BLOCK), shifts.div_ceil($shifts)],
             shared = LOCAL_PIXELS * local_row($shifts),
             registers = local_registers($shifts)
         )]
         pub unsafe fn $name(
-            #[launch] images: u32,
             #[launch] most: u32,
-            #[len(images + 1)] first: *const u32,
+            #[len(compared.count + 1)] first: *const u32,
             #[unchecked] own: *const OwnOrientation,
-            #[unchecked] axes: *const SliceAxes,
-            #[unchecked] class_of: *const u32,
-            #[unchecked] volume: *const [f32; 2],
-            #[len(1)] shape: *const VolumeShape,
-            #[len(pixel_count)] walk: *const u32,
+            #[group] references: References,
+            #[len(compared.pixels)] walk: *const u32,
             #[unchecked] pixels: *const [i16; 2],
-            pixel_count: u32,
-            #[unchecked] masked: *const [f32; 2],
-            image_stride: u32,
-            #[unchecked] ctf: *const f32,
-            #[len(images)] scales: *const f32,
-            #[unchecked] weight: *const f32,
-            #[unchecked] phases: *const [f32; 2],
-            phase_stride: u32,
+            #[group] compared: Compared,
+            #[group] phases: Phases,
             shifts: u32,
-            #[optional(images)] powers: *const f32,
             #[unchecked] values: *mut f32,
         ) {
             // SAFETY: passed on.
             unsafe {
                 let image = thread::block_idx_x() as usize;
-                let at = image * image_stride as usize;
+                let at = image * compared.stride as usize;
                 Neighbourhood {
                     orientations: Range::of_block(*first.add(image), *first.add(image + 1)),
                     own,
-                    axes,
-                    class_of,
-                    volume,
-                    shape: *shape,
+                    references,
+                    shape: *references.shape,
                     pixels: Pixels {
                         walk,
                         pixels,
-                        count: pixel_count,
-                        image: masked.add(at),
-                        ctf: if ctf.is_null() { ctf } else { ctf.add(at) },
-                        scale: *scales.add(image),
-                        weight,
+                        compared: Compared {
+                            images: compared.images.add(at),
+                            ctf: match compared.ctf.is_null() {
+                                true => compared.ctf,
+                                false => compared.ctf.add(at),
+                            },
+                            ..compared
+                        },
+                        scale: *compared.scales.add(image),
                         phases,
-                        phase_stride,
                         shifts,
                         first_shift: thread::block_idx_z() * $shifts,
                     },
-                    powers,
                     values,
                 }
                 .compare::<$shifts>(image)
@@ -90,9 +80,8 @@ local_differences! {
     /// Up to ten shifts at once.
     ///
     /// Grid: x = images, y = tiles of orientations, of which an image has `most` at most, z = tiles of shifts. The orientations of
-    /// image i are `own[first[i]…first[i+1]]`, their rows those of `axes` and `class_of`. `volume` holds the references of all
-    /// classes. `walk` has the compared pixels in the order in which they are gone through. The other arrays as in
-    /// `weighted_columns`; where not null, `powers` has √Σ|F|² of each image.
+    /// image i are `own[first[i]…first[i+1]]`, their rows those of `references`. `walk` has the compared pixels in the order in
+    /// which they are gone through.
     /// `values[orientation · shifts + t]`, the orientation counted over all images, receives the difference without the
     /// constants of the image, or minus the correlation.
     local_differences_10 = 10;
@@ -111,26 +100,15 @@ macro_rules! from_ten_shifts {
         impl From<LocalDifferences10> for $kernel {
             fn from(a: LocalDifferences10) -> Self {
                 Self {
-                    images: a.images,
                     most: a.most,
                     first: a.first,
                     own: a.own,
-                    axes: a.axes,
-                    class_of: a.class_of,
-                    volume: a.volume,
-                    shape: a.shape,
+                    references: a.references,
                     walk: a.walk,
                     pixels: a.pixels,
-                    pixel_count: a.pixel_count,
-                    masked: a.masked,
-                    image_stride: a.image_stride,
-                    ctf: a.ctf,
-                    scales: a.scales,
-                    weight: a.weight,
+                    compared: a.compared,
                     phases: a.phases,
-                    phase_stride: a.phase_stride,
                     shifts: a.shifts,
-                    powers: a.powers,
                     values: a.values,
                 }
             }
@@ -166,13 +144,10 @@ impl Range {
 struct Pixels {
     walk: *const u32,
     pixels: *const [i16; 2],
-    count: u32,
-    image: *const [f32; 2],
-    ctf: *const f32,
+    /// The images from this one on.
+    compared: Compared,
     scale: f32,
-    weight: *const f32,
-    phases: *const [f32; 2],
-    phase_stride: u32,
+    phases: Phases,
     shifts: u32,
     first_shift: u32,
 }
@@ -188,15 +163,15 @@ impl Pixels {
             // SAFETY: pixel and shift are checked.
             unsafe {
                 let p = *self.walk.add((begin + q) as usize) as usize;
-                let m = self.scale * ctf_or_one(self.ctf, p);
-                let v = memory::load(self.weight, p);
+                let m = self.scale * ctf_or_one(self.compared.ctf, p);
+                let v = memory::load(self.compared.weight, p);
                 let row = q * local_row(T as u32);
                 let shift = self.first_shift + t;
                 let mut shifted = [0.0, 0.0];
                 if shift < self.shifts {
-                    let f = memory::load2(self.image, p).map(|f| f * m * v);
-                    let at = shift as usize * self.phase_stride as usize + p;
-                    shifted = product(f, memory::load2(self.phases, at));
+                    let f = memory::load2(self.compared.images, p).map(|f| f * m * v);
+                    let at = shift as usize * self.phases.stride as usize + p;
+                    shifted = product(f, memory::load2(self.phases.rows, at));
                 }
                 tile.store2(row + LOCAL_HEAD + 2 * t, shifted);
                 if t == 0 {
@@ -214,12 +189,9 @@ impl Pixels {
 struct Neighbourhood {
     orientations: Range,
     own: *const OwnOrientation,
-    axes: *const SliceAxes,
-    class_of: *const u32,
-    volume: *const [f32; 2],
+    references: References,
     shape: VolumeShape,
     pixels: Pixels,
-    powers: *const f32,
     values: *mut f32,
 }
 
@@ -238,20 +210,20 @@ impl Neighbourhood {
         // SAFETY: the orientation is checked, and its row exists; all threads come to the barriers.
         unsafe {
             let row = (*self.own.add(o.min(end - 1) as usize)).row as usize;
-            let axes = *self.axes.add(row);
-            let class = *self.class_of.add(row) as usize;
-            let volume = self.volume.add(class * self.shape.len());
+            let axes = *self.references.axes.add(row);
+            let class = *self.references.class_of.add(row) as usize;
+            let volume = self.references.volumes.add(class * self.shape.len());
             let tile = Shared::dynamic(0);
             let (mut cross, mut norm) = ([0.0f32; T], 0.0f32);
             let mut norm_before = 0.0;
             let mut p = 0;
-            while p < self.pixels.count {
+            while p < self.pixels.compared.pixels {
                 if p > 0 && p.is_multiple_of(LOCAL_SUM) {
                     self.put_down(o, p > LOCAL_SUM, &mut cross);
                     norm_before += norm;
                     norm = 0.0;
                 }
-                let count = LOCAL_PIXELS.min(self.pixels.count - p);
+                let count = LOCAL_PIXELS.min(self.pixels.compared.pixels - p);
                 // Nobody reads the last pixels any more.
                 thread::sync_threads();
                 self.pixels.bring::<T>(p, count, tile);
@@ -266,7 +238,12 @@ impl Neighbourhood {
                 for t in 0..T {
                     if let Some(at) = self.value_at(o, t) {
                         let value = self.values.add(at);
-                        *value = difference(self.powers, image, norm_before + norm, *value);
+                        *value = difference(
+                            self.pixels.compared.powers,
+                            image,
+                            norm_before + norm,
+                            *value,
+                        );
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! Differences of local searches against their definition, in the emulator.
 
+use super::groups::{ComparedViews, PhasesViews, ReferencesViews};
 use super::local::*;
 use super::project;
 use crate::kernels::test_data::{self, assert_close};
@@ -66,29 +67,36 @@ impl Case<'_> {
             ctf.iter_mut().for_each(|c| *c = 1.0 + 0.5 * *c);
         }
         let arguments = LocalDifferences10 {
-            images: images as u32,
             most: self.orientations.iter().copied().max().unwrap_or(0) as u32,
             first: View::of(&mut first),
             own: View::of(&mut own),
-            axes: View::of(&mut axes),
-            class_of: View::of(&mut class_of),
-            volume: View::of(&mut volume),
-            shape: View::of(std::slice::from_mut(&mut shape)),
+            references: ReferencesViews {
+                volumes: View::of(&mut volume),
+                shape: View::of(std::slice::from_mut(&mut shape)),
+                axes: View::of(&mut axes),
+                class_of: View::of(&mut class_of),
+            },
             walk: View::of(&mut walk),
             pixels: View::of(&mut pixels),
-            pixel_count: count as u32,
-            masked: View::of(&mut f),
-            image_stride: stride as u32,
-            ctf: View::of(&mut ctf),
-            scales: View::of(&mut scales),
-            weight: View::of(&mut weight),
-            phases: View::of(&mut phases),
-            phase_stride: phase_stride as u32,
-            shifts: self.shifts as u32,
-            powers: match self.correlations {
-                true => View::of(&mut powers),
-                false => View::null(),
+            compared: ComparedViews {
+                count: images as u32,
+                images: View::of(&mut f),
+                ctf: View::of(&mut ctf),
+                stride: stride as u32,
+                scales: View::of(&mut scales),
+                powers: match self.correlations {
+                    true => View::of(&mut powers),
+                    false => View::null(),
+                },
+                weight: View::of(&mut weight),
+                pixels: count as u32,
             },
+            phases: PhasesViews {
+                shifts: self.shifts as u32,
+                rows: View::of(&mut phases),
+                stride: phase_stride as u32,
+            },
+            shifts: self.shifts as u32,
             values: View::of(&mut values),
         };
         // SAFETY: array sizes as the kernel demands.

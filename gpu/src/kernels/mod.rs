@@ -13,6 +13,7 @@ mod fine_launches;
 mod fine_tests;
 pub mod gridding;
 pub mod grouping;
+pub mod groups;
 pub mod half_turns;
 pub mod halves;
 mod image_share;

@@ -8,13 +8,100 @@
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
+use super::groups::{Phases, References, Samples};
 use super::image_share::{Children, Weighted, ctf_or_one};
 use super::insert::Inserted;
-use crate::samples::{
-    Pair, Parent, Sample, model_factor, product, residual, residual_factor, slice_sum,
-};
+use crate::samples::{Pair, Parent, model_factor, product, residual, residual_factor, slice_sum};
 use crate::shapes::{STORE_PIXELS, STORE_WARP_WORDS, STORE_WORDS};
-use crate::slice::{SliceAxes, VolumeShape, insertion, slice_value_from};
+use crate::slice::{SliceAxes, VolumeShape, slice_value_from};
+
+/// Images of a batch as they are summed up.
+#[group]
+pub struct StoredImages {
+    /// Images.
+    #[launch]
+    pub count: u32,
+    /// F of the masked images, in rows of `stride`.
+    #[len(count * stride)]
+    pub masked: *const [f32; 2],
+    /// F of the unmasked images, likewise.
+    #[len(count * stride)]
+    pub unmasked: *const [f32; 2],
+    /// C, likewise; null where it is 1.
+    #[optional(count * stride)]
+    pub ctf: *const f32,
+    /// Row length.
+    pub stride: u32,
+    /// s of each image, not below 0.001.
+    #[len(count)]
+    pub scales: *const f32,
+    /// Pseudo-half of each image (0 or 1) in a gradient iteration, else null.
+    #[optional(count)]
+    pub half_of: *const u32,
+}
+
+impl StoredImages {
+    /// Returns the images from pixel `p` on.
+    ///
+    /// # Safety
+    /// The pixel exists.
+    #[inline(always)]
+    unsafe fn starting_at(self, p: usize) -> Self {
+        // SAFETY: the caller's pixel.
+        unsafe {
+            Self {
+                masked: self.masked.add(p),
+                unmasked: self.unmasked.add(p),
+                ctf: match self.ctf.is_null() {
+                    true => self.ctf,
+                    false => self.ctf.add(p),
+                },
+                ..self
+            }
+        }
+    }
+}
+
+/// Pixels of the slices that are summed up.
+#[group]
+pub struct StoredPixels {
+    /// x and y of each.
+    #[len(count)]
+    pub pixels: *const [i16; 2],
+    /// V of each.
+    #[len(count)]
+    pub inverse_variance: *const f32,
+    /// Pixels, from the first on, that have a reference.
+    pub projected: u32,
+    /// All pixels.
+    pub count: u32,
+}
+
+/// Volumes that slices are inserted into.
+#[group]
+pub struct Sums {
+    /// One per class: (re, im, weight, unused) of each voxel. Twice as many in a gradient iteration.
+    #[unchecked]
+    pub volumes: *mut [f32; 4],
+    /// Limit of insertion.
+    pub max_radius2: f32,
+    /// Classes.
+    pub classes: u32,
+}
+
+/// Sums of each image.
+#[group]
+pub struct Shares {
+    /// `sums[image · slots · pixels + p]` receives (Σ w Re(conj(sCA)·F), Σ w |sCA|²) over all classes; where there are two
+    /// slots, `sums[(image · 2 + 1) · pixels + p]` the same over those classes that take part in the estimate of scales.
+    #[unchecked]
+    pub sums: *mut [f32; 2],
+    /// 1 or 2.
+    pub slots: u32,
+    /// Whether a class takes part at a pixel: `in_scale[class · pixels + p]` is not 0. Null with one slot.
+    #[unchecked]
+    pub in_scale: *const u8,
+}
 
 /// Entry points that differ in the children of an orientation that a block does.
 macro_rules! store_orientations {
@@ -22,7 +109,7 @@ macro_rules! store_orientations {
         $(#[$doc])*
         #[kernel(
             block = 128,
-            grid = [parent_count * (orientation_children / $children), pixel_count.div_ceil(STORE_PIXELS), 1],
+            grid = [parent_count * (samples.orientation_children / $children), pixels.count.div_ceil(STORE_PIXELS), 1],
             shared = $words,
             registers = registers($children),
             emulate = $threads
@@ -31,87 +118,65 @@ macro_rules! store_orientations {
             #[launch] parent_count: u32,
             #[len(parent_count)] parents: *const Parent,
             #[unchecked] pairs: *const Pair,
-            #[unchecked] samples: *const Sample,
-            #[unchecked] values: *const f32,
-            orientation_children: u32,
-            shift_children: u32,
-            #[unchecked] axes: *const SliceAxes,
-            #[unchecked] class_of: *const u32,
-            #[unchecked] references: *const [f32; 2],
-            #[len(1)] shape: *const VolumeShape,
-            max_radius2: f32,
-            #[len(pixel_count)] pixels: *const [i16; 2],
-            projected: u32,
-            pixel_count: u32,
-            #[unchecked] masked: *const [f32; 2],
-            #[unchecked] unmasked: *const [f32; 2],
-            #[unchecked] ctf: *const f32,
-            image_stride: u32,
-            #[unchecked] scales: *const f32,
-            #[len(pixel_count)] inverse_variance: *const f32,
-            #[unchecked] phases: *const [f32; 2],
-            phase_stride: u32,
+            #[group] samples: Samples,
+            #[len(samples.count * samples.orientation_children * samples.shift_children)]
+            values: *const f32,
+            #[group] references: References,
+            #[group] pixels: StoredPixels,
+            #[group] images: StoredImages,
+            #[group] phases: Phases,
             flags: u32,
-            #[unchecked] in_scale: *const u8,
-            slots: u32,
-            #[unchecked] half_of: *const u32,
-            classes: u32,
-            #[unchecked] sums: *mut [f32; 4],
-            #[unchecked] shares: *mut [f32; 2],
+            #[group] sums: Sums,
+            #[group] shares: Shares,
         ) {
             // SAFETY: passed on; pixels are checked.
             unsafe {
                 let block = thread::block_idx_x();
-                let blocks = orientation_children / $children;
+                let blocks = samples.orientation_children / $children;
                 let parent = *parents.add((block / blocks) as usize);
-                let class = *class_of.add(parent.orientation as usize);
+                let class = *references.class_of.add(parent.orientation as usize);
                 let orientation = Orientation {
                     parent,
                     class,
                     first: block % blocks * $children,
                 };
-                let end = ((thread::block_idx_y() + 1) * STORE_PIXELS).min(pixel_count);
+                let end = ((thread::block_idx_y() + 1) * STORE_PIXELS).min(pixels.count);
                 let mut pixel = thread::block_idx_y() * STORE_PIXELS;
                 while pixel < end {
                     // Threads beyond the last pixel help with the weights, and add nothing.
                     let own = pixel + thread::thread_idx_x();
                     let p = own.min(end - 1) as usize;
-                    let images = Images {
+                    let at_pixel = Images {
                         pairs,
                         children: Children {
                             samples,
                             values,
-                            orientations: orientation_children,
-                            shifts: shift_children,
-                            phases: phases.add(p),
-                            stride: phase_stride,
+                            phases: Phases {
+                                rows: phases.rows.add(p),
+                                ..phases
+                            },
                         },
-                        masked: masked.add(p),
-                        unmasked: unmasked.add(p),
-                        ctf: if ctf.is_null() { ctf } else { ctf.add(p) },
-                        stride: image_stride,
-                        scales,
-                        inverse_variance: memory::load(inverse_variance, p),
+                        images: images.starting_at(p),
+                        inverse_variance: memory::load(pixels.inverse_variance, p),
                         flags,
-                        half_of,
-                        is_projected: own < projected.min(end),
+                        is_projected: own < pixels.projected.min(end),
                         shares: Shares {
-                            sums: shares.add(p),
-                            slots,
-                            count: pixel_count,
-                            in_scale: !in_scale.is_null()
-                                && *in_scale.add((class * pixel_count) as usize + p) != 0,
+                            sums: shares.sums.add(p),
+                            ..shares
                         },
+                        share_stride: pixels.count,
+                        in_scale: !shares.in_scale.is_null()
+                            && *shares.in_scale.add((class * pixels.count) as usize + p) != 0,
                     };
-                    let row = parent.orientation * orientation_children + orientation.first;
+                    let row = parent.orientation * samples.orientation_children + orientation.first;
                     let place = Place {
-                        axes: axes.add(row as usize),
-                        xy: (*pixels.add(p)).map(f32::from),
-                        shape,
-                        max_radius2,
+                        axes: references.axes.add(row as usize),
+                        xy: (*pixels.pixels.add(p)).map(f32::from),
+                        shape: references.shape,
+                        max_radius2: sums.max_radius2,
                         is_there: own < end,
                     };
-                    images.add::<$children>(&orientation, &place, references, sums, classes);
+                    at_pixel.add::<$children>(&orientation, &place, references.volumes, &sums);
                     pixel += thread::block_dim_x();
                 }
             }
@@ -135,17 +200,12 @@ store_orientations! {
     /// Adds the weighted images to the back-projection volumes and to each image's sums, for eight children of an
     /// orientation at a time: those of maps.
     ///
-    /// Grid: x = parents × groups of orientation children, y = blocks of pixels. `references` and `sums` hold one volume a
-    /// class, `class_of` the class of a coarse orientation; a voxel of `sums` is (re, im, weight, unused). `axes` has a row
-    /// for each child of each coarse orientation. References reach pixel `projected`, sums all `pixel_count`. `scales` are
-    /// those of the sums (not below 0.001). `shares[image · slots · pixel_count + p]` receives (Σ w Re(conj(sCA)·F),
-    /// Σ w |sCA|²) over all classes; where `in_scale` is not null (`slots` = 2),
-    /// `shares[(image · 2 + 1) · pixel_count + p]` the same over those classes alone for which
-    /// `in_scale[class · pixel_count + p]` is not 0. `max_radius2` limits insertion. `flags`: see `samples`.
+    /// Grid: x = parents × groups of orientation children, y = blocks of pixels. `references` has the class of each coarse
+    /// orientation, and axes of each of its children. `values` are the weights of the children of samples. `flags`: see
+    /// `samples`.
     ///
-    /// `half_of`, where not null, makes it a gradient iteration: it has the pseudo-half of each image (0 or 1), and what is
-    /// added is what the reference does not explain, to the volume half · `classes` + class (spec 05 §5). Otherwise all is
-    /// of half 0.
+    /// Where images have pseudo-halves, what the reference does not explain is added to the volume half · classes + class
+    /// (spec 05 §5). Otherwise all is of half 0.
     store_orientations_8 = 8, STORE_WORDS, OneWarp;
     /// One at a time: class averages, of which psi alone has children, and no oversampling. Arguments as
     /// [`store_orientations_8`].
@@ -162,29 +222,11 @@ impl From<StoreOrientations8> for StoreOrientations1 {
             pairs: a.pairs,
             samples: a.samples,
             values: a.values,
-            orientation_children: a.orientation_children,
-            shift_children: a.shift_children,
-            axes: a.axes,
-            class_of: a.class_of,
             references: a.references,
-            shape: a.shape,
-            max_radius2: a.max_radius2,
             pixels: a.pixels,
-            projected: a.projected,
-            pixel_count: a.pixel_count,
-            masked: a.masked,
-            unmasked: a.unmasked,
-            ctf: a.ctf,
-            image_stride: a.image_stride,
-            scales: a.scales,
-            inverse_variance: a.inverse_variance,
+            images: a.images,
             phases: a.phases,
-            phase_stride: a.phase_stride,
             flags: a.flags,
-            in_scale: a.in_scale,
-            slots: a.slots,
-            half_of: a.half_of,
-            classes: a.classes,
             sums: a.sums,
             shares: a.shares,
         }
@@ -199,32 +241,22 @@ struct Orientation {
     first: u32,
 }
 
-/// Sums per image, slot and pixel, at the pixel of a thread.
-struct Shares {
-    sums: *mut [f32; 2],
-    slots: u32,
-    /// Pixels.
-    count: u32,
-    /// The class takes part in the estimate of scales here.
-    in_scale: bool,
-}
-
 /// The images of a batch at the pixel of a thread.
 struct Images {
     pairs: *const Pair,
     children: Children,
-    masked: *const [f32; 2],
-    unmasked: *const [f32; 2],
-    ctf: *const f32,
-    /// Row length of the three.
-    stride: u32,
-    scales: *const f32,
+    /// From the pixel on.
+    images: StoredImages,
     inverse_variance: f32,
     flags: u32,
-    half_of: *const u32,
     /// The pixel has a projected reference.
     is_projected: bool,
+    /// From the pixel on.
     shares: Shares,
+    /// Pixels of a slot of the shares.
+    share_stride: u32,
+    /// The class takes part in the estimate of scales here.
+    in_scale: bool,
 }
 
 impl Images {
@@ -235,8 +267,7 @@ impl Images {
         orientation: &Orientation,
         place: &Place,
         references: *const [f32; 2],
-        sums: *mut [f32; 4],
-        classes: u32,
+        sums: &Sums,
     ) {
         // SAFETY: volumes of all classes are there, and twice as many sums in a gradient iteration.
         unsafe {
@@ -245,11 +276,11 @@ impl Images {
             if self.is_projected {
                 reference = place.reference(references.add(orientation.class as usize * voxels));
             }
-            let halves = if self.half_of.is_null() { 1 } else { 2 };
+            let halves = if self.images.half_of.is_null() { 1 } else { 2 };
             for half in 0..halves {
                 let totals = self.sum(orientation, half, &reference);
-                let volume = (half * classes + orientation.class) as usize;
-                place.insert(&totals, sums.add(volume * voxels));
+                let volume = (half * sums.classes + orientation.class) as usize;
+                place.insert(&totals, sums.volumes.add(volume * voxels));
             }
         }
     }
@@ -298,24 +329,24 @@ impl Images {
                 let pair = *self.pairs.add(pair as usize);
                 let image = pair.image as usize;
                 // The same branches for all threads of the block.
-                if !self.half_of.is_null() && *self.half_of.add(image) != half {
+                if !self.images.half_of.is_null() && *self.images.half_of.add(image) != half {
                     continue;
                 }
                 let weighted = self.weighted::<O>(pair, orientation.first);
                 if weighted.is_empty() {
                     continue;
                 }
-                let at = image * self.stride as usize;
-                let scale = *self.scales.add(image);
-                let c = scale * ctf_or_one(self.ctf, at);
-                let f = memory::load2(self.unmasked, at);
+                let at = image * self.images.stride as usize;
+                let scale = *self.images.scales.add(image);
+                let c = scale * ctf_or_one(self.images.ctf, at);
+                let f = memory::load2(self.images.unmasked, at);
                 for o in 0..O {
                     let f = product(f, weighted.phase[o]);
                     let added = slice_sum(f, weighted.weight[o], c, v, flags);
                     let [x, y, weight] = totals[o];
                     totals[o] = [x + added[0], y + added[1], weight + added[2]];
                 }
-                if !self.half_of.is_null() {
+                if !self.images.half_of.is_null() {
                     let explained = residual_factor(scale, c, v, flags);
                     for o in 0..O {
                         let [x, y, weight] = totals[o];
@@ -325,15 +356,11 @@ impl Images {
                     }
                 }
                 if self.is_projected {
-                    let Shares {
-                        sums,
-                        slots,
-                        count,
-                        in_scale,
-                    } = self.shares;
-                    let share = sums.add(image * slots as usize * count as usize);
-                    let in_scale = in_scale.then_some(share.add(count as usize));
-                    let f = memory::load2(self.masked, at);
+                    let Shares { sums, slots, .. } = self.shares;
+                    let count = self.share_stride as usize;
+                    let share = sums.add(image * slots as usize * count);
+                    let in_scale = self.in_scale.then_some(share.add(count));
+                    let f = memory::load2(self.images.masked, at);
                     let factor = model_factor(scale, c, flags);
                     weighted.add_share(reference, factor, f, share, in_scale);
                 }
@@ -392,10 +419,8 @@ impl Place {
                     if warp::ballot(is_added) != 0 {
                         Inserted::add_by_two((at, total), shape, self.max_radius2, sums);
                     }
-                } else if let Some(place) = insertion(shape, self.max_radius2, at) {
-                    let inserted = Inserted::new(place, total);
-                    inserted.add(shape, 0, sums);
-                    inserted.add(shape, 1, sums);
+                } else {
+                    Inserted::add_alone((at, total), shape, self.max_radius2, sums);
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The weighted sums against their definition, in the emulator.
 
+use super::groups::{PhasesViews, ReferencesViews, SamplesViews};
 use super::store::*;
 use crate::kernels::grouping;
 use crate::kernels::project;
@@ -164,33 +165,50 @@ impl Case {
             parent_count: parents.len() as u32,
             parents: View::of(&mut parents),
             pairs: View::of(&mut pairs),
-            samples: View::of(&mut self.samples),
+            samples: SamplesViews {
+                count: self.samples.len() as u32,
+                list: View::of(&mut self.samples),
+                orientation_children: self.children[0] as u32,
+                shift_children: self.children[1] as u32,
+            },
             values: View::of(&mut self.values),
-            orientation_children: self.children[0] as u32,
-            shift_children: self.children[1] as u32,
-            axes: View::of(&mut self.axes),
-            class_of: View::of(&mut self.class_of),
-            references: View::of(&mut self.references),
-            shape: View::of(std::slice::from_mut(&mut self.shape)),
-            max_radius2: self.max_radius2,
-            pixels: View::of(&mut self.pixels),
-            projected: self.projected as u32,
-            pixel_count: count as u32,
-            masked: View::of(&mut self.masked),
-            unmasked: View::of(&mut self.unmasked),
-            ctf: View::of(&mut self.ctf),
-            image_stride: count as u32,
-            scales: View::of(&mut self.scales),
-            inverse_variance: View::of(&mut self.variance),
-            phases: View::of(&mut self.phases),
-            phase_stride: count as u32,
+            references: ReferencesViews {
+                volumes: View::of(&mut self.references),
+                shape: View::of(std::slice::from_mut(&mut self.shape)),
+                axes: View::of(&mut self.axes),
+                class_of: View::of(&mut self.class_of),
+            },
+            pixels: StoredPixelsViews {
+                pixels: View::of(&mut self.pixels),
+                inverse_variance: View::of(&mut self.variance),
+                projected: self.projected as u32,
+                count: count as u32,
+            },
+            images: StoredImagesViews {
+                count: IMAGES as u32,
+                masked: View::of(&mut self.masked),
+                unmasked: View::of(&mut self.unmasked),
+                ctf: View::of(&mut self.ctf),
+                stride: count as u32,
+                scales: View::of(&mut self.scales),
+                half_of: self.half_of.as_mut().map_or(View::null(), |h| View::of(h)),
+            },
+            phases: PhasesViews {
+                shifts: (SHIFTS * self.children[1]) as u32,
+                rows: View::of(&mut self.phases),
+                stride: count as u32,
+            },
             flags: self.flags,
-            in_scale: View::of(&mut self.in_scale),
-            slots: 2,
-            half_of: self.half_of.as_mut().map_or(View::null(), |h| View::of(h)),
-            classes: CLASSES as u32,
-            sums: View::of(&mut sums),
-            shares: View::of(&mut shares),
+            sums: SumsViews {
+                volumes: View::of(&mut sums),
+                max_radius2: self.max_radius2,
+                classes: CLASSES as u32,
+            },
+            shares: SharesViews {
+                sums: View::of(&mut shares),
+                slots: 2,
+                in_scale: View::of(&mut self.in_scale),
+            },
         };
         // SAFETY: array sizes as the kernel demands.
         unsafe {

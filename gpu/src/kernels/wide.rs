@@ -9,8 +9,8 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::fine::difference;
-use super::image_share::ctf_or_one;
-use crate::samples::{Pair, Parent, Sample, product};
+use super::groups::{Compared, Phases, Samples, Slices};
+use crate::samples::{Pair, Parent, product};
 use crate::shapes::{
     WIDE_IMAGE_ROW, WIDE_IMAGES, WIDE_PIXELS, WIDE_POWER_ROW, WIDE_SLICE_ROW, wide_words,
 };
@@ -25,7 +25,7 @@ const T: usize = 4;
 /// arguments as there.
 #[kernel(
     block = 128,
-    grid = [parent_count * parts, orientation_children / 8, shift_children / 4],
+    grid = [parent_count * parts, samples.orientation_children / 8, samples.shift_children / 4],
     shared = wide_words(shifts)
 )]
 pub unsafe fn fine_differences_wide(
@@ -33,21 +33,11 @@ pub unsafe fn fine_differences_wide(
     #[launch] parent_count: u32,
     parts: u32,
     #[unchecked] pairs: *const Pair,
-    #[unchecked] samples: *const Sample,
-    #[unchecked] slices: *const [f32; 2],
-    slice_stride: u32,
-    #[unchecked] images: *const [f32; 2],
-    image_stride: u32,
-    #[unchecked] ctf: *const f32,
-    #[unchecked] scales: *const f32,
-    #[len(pixel_count)] weight: *const f32,
-    #[unchecked] phases: *const [f32; 2],
-    phase_stride: u32,
-    pixel_count: u32,
+    #[group] samples: Samples,
+    #[group] slices: Slices,
+    #[group] compared: Compared,
+    #[group] phases: Phases,
     shifts: u32,
-    orientation_children: u32,
-    shift_children: u32,
-    #[unchecked] powers: *const f32,
     #[unchecked] values: *mut f32,
 ) {
     // SAFETY: pairs and samples are those of the parent; the host's tiles cover the children exactly.
@@ -56,22 +46,21 @@ pub unsafe fn fine_differences_wide(
         let parent = *parents.add(row as usize);
         let first_o = thread::block_idx_y() * O as u32;
         let first_t = thread::block_idx_z() * T as u32;
-        let slice = (row * orientation_children + first_o) as usize * slice_stride as usize;
+        let slice = (row * samples.orientation_children + first_o) as usize;
         let pixels = Pixels {
             shared: Layout::new(shifts),
             pairs,
-            slices: slices.add(slice),
-            slice_stride,
-            images,
-            image_stride,
-            ctf,
-            scales,
-            weight,
-            phases: phases.add(first_t as usize * phase_stride as usize),
-            phase_stride,
-            shift_step: shift_children,
+            slices: Slices {
+                rows: slices.rows.add(slice * slices.stride as usize),
+                ..slices
+            },
+            compared,
+            phases: Phases {
+                rows: phases.rows.add(first_t as usize * phases.stride as usize),
+                ..phases
+            },
+            shift_step: samples.shift_children,
             shifts,
-            count: pixel_count,
         };
         let mut begin = parent.begin + part * WIDE_IMAGES;
         while begin < parent.end {
@@ -86,15 +75,19 @@ pub unsafe fn fine_differences_wide(
                 let last = list.pair_of((round + thread::block_dim_x()).min(list.count) - 1);
                 let pair = *pairs.add((begin + of_pair) as usize);
                 let s = pair.begin + i.min(list.count - 1) - list.begin_of(of_pair);
-                let shift = (*samples.add(s as usize)).shift;
+                let shift = (*samples.list.add(s as usize)).shift;
                 let (cross, norm) =
                     pixels.products([begin + first, begin + last], of_pair - first, shift);
                 if i < list.count {
                     for o in 0..O {
-                        let row = s as usize * orientation_children as usize + first_o as usize + o;
-                        let out = values.add(row * shift_children as usize + first_t as usize);
+                        let row = s as usize * samples.orientation_children as usize
+                            + first_o as usize
+                            + o;
+                        let out =
+                            values.add(row * samples.shift_children as usize + first_t as usize);
                         for (t, &cross) in cross[o].iter().enumerate() {
-                            *out.add(t) = difference(powers, pair.image as usize, norm[o], cross);
+                            *out.add(t) =
+                                difference(compared.powers, pair.image as usize, norm[o], cross);
                         }
                     }
                 }
@@ -218,19 +211,12 @@ impl SampleList {
 struct Pixels {
     shared: Layout,
     pairs: *const Pair,
-    slices: *const [f32; 2],
-    slice_stride: u32,
-    images: *const [f32; 2],
-    image_stride: u32,
-    ctf: *const f32,
-    scales: *const f32,
-    weight: *const f32,
-    phases: *const [f32; 2],
-    phase_stride: u32,
+    slices: Slices,
+    compared: Compared,
+    phases: Phases,
     /// Rows of phases from one coarse shift to the next.
     shift_step: u32,
     shifts: u32,
-    count: u32,
 }
 
 impl Pixels {
@@ -246,7 +232,7 @@ impl Pixels {
         let mut cross = [[0.0f32; T]; O];
         let mut norm = [0.0f32; O];
         let mut begin = 0;
-        while begin < self.count {
+        while begin < self.compared.pixels {
             // SAFETY: what is stored and loaded lies in the layout; barriers separate the two.
             unsafe {
                 thread::sync_threads();
@@ -321,9 +307,9 @@ impl Pixels {
             // SAFETY: the row exists, and the pixel is checked.
             unsafe {
                 let mut a = [0.0, 0.0];
-                if begin + q < self.count {
-                    let row = o as usize * self.slice_stride as usize;
-                    a = memory::load2(self.slices, row + (begin + q) as usize);
+                if begin + q < self.compared.pixels {
+                    let row = o as usize * self.slices.stride as usize;
+                    a = memory::load2(self.slices.rows, row + (begin + q) as usize);
                 }
                 slices.store2(q * 2 * WIDE_SLICE_ROW + 2 * o, a);
                 powers.store(q * WIDE_SLICE_ROW + o, a[0] * a[0] + a[1] * a[1]);
@@ -342,10 +328,10 @@ impl Pixels {
             // SAFETY: the row exists, and the pixel is checked.
             unsafe {
                 let mut e = [0.0, 0.0];
-                if begin + q < self.count {
+                if begin + q < self.compared.pixels {
                     let (shift, t) = (row / T as u32, row % T as u32);
-                    let row = (shift * self.shift_step + t) as usize * self.phase_stride as usize;
-                    e = memory::load2(self.phases, row + (begin + q) as usize);
+                    let row = (shift * self.shift_step + t) as usize * self.phases.stride as usize;
+                    e = memory::load2(self.phases.rows, row + (begin + q) as usize);
                 }
                 self.shared.phases.store2((q * rows + row) * 2, e);
             }
@@ -365,13 +351,12 @@ impl Pixels {
             let (mut f, mut power) = ([0.0, 0.0], 0.0);
             // SAFETY: the pair exists, and the pixel is checked.
             unsafe {
-                if begin + q < self.count {
+                if begin + q < self.compared.pixels {
                     let p = (begin + q) as usize;
                     let image = (*self.pairs.add((first + place) as usize)).image as usize;
-                    let at = image * self.image_stride as usize + p;
-                    let m = *self.scales.add(image) * ctf_or_one(self.ctf, at);
-                    let v = memory::load(self.weight, p);
-                    f = memory::load2(self.images, at).map(|f| f * m * v);
+                    let scale = *self.compared.scales.add(image);
+                    let (m, v, unweighted) = self.compared.load(image, scale, p);
+                    f = unweighted.map(|f| f * m * v);
                     power = 0.5 * m * m * v;
                 }
                 images.store2(q * WIDE_IMAGE_ROW + 2 * place, f);

@@ -8,6 +8,7 @@ use super::work;
 use crate::device::meter::Part;
 use crate::device::{Buffer, View};
 use gpu::kernels::fine::FineDifferences8x4;
+use gpu::kernels::groups::{PhasesViews, SamplesViews, SlicesViews};
 use gpu::kernels::project::ProjectSlices;
 use gpu::samples::Sample;
 use gpu::shapes::{WIDE_IMAGES, WIDE_SHIFTS};
@@ -31,8 +32,8 @@ pub struct Differences<'a> {
     pub phases: &'a Buffer<[f32; 2]>,
     /// Row length of `phases`.
     pub phase_stride: usize,
-    /// Powers of the images in cross-correlations.
-    pub powers: View<f32>,
+    /// The first pass (0) or the second (1).
+    pub pass: usize,
 }
 
 impl Differences<'_> {
@@ -46,7 +47,6 @@ impl Differences<'_> {
     ) -> Result<(), ExpectationError> {
         let &BatchContext {
             device,
-            input,
             iteration,
             layout,
             images,
@@ -87,21 +87,23 @@ impl Differences<'_> {
             let differences = FineDifferences8x4 {
                 pair_count: pairs.end - pairs.start,
                 pairs: groups.pairs().offset(pairs.start as usize),
-                samples,
+                samples: SamplesViews {
+                    count: count as u32,
+                    list: samples,
+                    orientation_children: self.children as u32,
+                    shift_children: self.shift_children as u32,
+                },
                 first_parent: begin as u32,
-                slices: slices.view(),
-                slice_stride: stride as u32,
-                images: images.compared(),
-                image_stride: layout.stride as u32,
-                ctf: images.comparison_ctf(input),
-                scales: images.scales.view(),
-                weight: self.weight.view(),
-                phases: self.phases.view(),
-                phase_stride: self.phase_stride as u32,
-                pixel_count: self.pixel_count as u32,
-                orientation_children: self.children as u32,
-                shift_children: self.shift_children as u32,
-                powers: self.powers,
+                slices: SlicesViews {
+                    rows: slices.view(),
+                    stride: stride as u32,
+                },
+                compared: batch.compared(self.pass, (self.weight, self.pixel_count)),
+                phases: PhasesViews {
+                    shifts: (layout.host.shifts() * self.shift_children) as u32,
+                    rows: self.phases.view(),
+                    stride: self.phase_stride as u32,
+                },
                 values: values.view(),
             };
             // SAFETY: pairs, parents and samples are those of the groups, which point into these arrays.
@@ -116,7 +118,7 @@ impl Differences<'_> {
                     Tiles::EightByFour => device.launch(&differences),
                     Tiles::TwoByFour => {
                         let parents = begin as u32..end as u32;
-                        device.launch(&differences.of_samples(count as u32, groups.rank(), parents))
+                        device.launch(&differences.of_samples(groups.rank(), parents))
                     }
                     Tiles::Single => device.launch(&differences.single()),
                 }

@@ -11,7 +11,7 @@ use super::rows::Rows;
 use super::ties;
 use crate::device::{MatrixProduct, Precision, Staging};
 use gpu::correlation::TIE_TOLERANCE;
-use gpu::kernels::coarse::CoarseBounds;
+use gpu::kernels::coarse::{CoarseBounds, LogsViews};
 use gpu::samples::Selection;
 use gpu::shapes::ALL_CLASSES;
 
@@ -83,17 +83,19 @@ pub fn global(
     // SAFETY: filled by the first kernel below.
     let largest = unsafe { device.buffer::<f32>(count * rows)? };
     let bounds = CoarseBounds {
-        cross: products.cross.view(),
-        norm: products.norm.view(),
-        log_prior: grid.rows.log_prior.view(),
-        class_of: grid.rows.class_of.view(),
-        offset_log_prior: offset_priors.view(),
-        offset_lists: offsets.lists() as u32,
-        visited: visited.view(),
-        powers: images.powers(0),
-        orientations: rows as u32,
-        images: count as u32,
-        shifts: shifts as u32,
+        logs: LogsViews {
+            cross: products.cross.view(),
+            norm: products.norm.view(),
+            log_prior: grid.rows.log_prior.view(),
+            class_of: grid.rows.class_of.view(),
+            offset_log_prior: offset_priors.view(),
+            offset_lists: offsets.lists() as u32,
+            visited: visited.view(),
+            powers: images.powers(0),
+            orientations: rows as u32,
+            images: count as u32,
+            shifts: shifts as u32,
+        },
         bounds: largest.view(),
     };
     let found = (selections.view(), kept.view());

@@ -7,6 +7,7 @@ use super::rows::Rows;
 use super::work;
 use crate::device::meter::Part;
 use crate::device::{Buffer, View};
+use gpu::kernels::groups::{PhasesViews, ReferencesViews};
 use gpu::kernels::local::{
     LocalDifferences10, LocalDifferences22, LocalDifferences32, LocalDifferences40,
 };
@@ -24,35 +25,32 @@ pub fn compare(
 ) -> Result<(), ExpectationError> {
     let &BatchContext {
         device,
-        input,
         iteration,
         layout,
         items,
-        images,
+        ..
     } = batch;
     let shifts = layout.host.shifts();
     let numbers = first.windows(2).map(|range| range[1] - range[0]);
     let differences = LocalDifferences10 {
-        images: items.len() as u32,
         most: numbers.max().unwrap_or(0),
         first: first_there.view(),
         own,
-        axes: rows.coarse_axes.block.view(),
-        class_of: rows.class_of.view(),
-        volume: iteration.compared[0].view(),
-        shape: iteration.shape.view(),
+        references: ReferencesViews {
+            volumes: iteration.compared[0].view(),
+            shape: iteration.shape.view(),
+            axes: rows.coarse_axes.block.view(),
+            class_of: rows.class_of.view(),
+        },
         walk: layout.coarse_walk.view(),
         pixels: layout.pixels.view(),
-        pixel_count: layout.coarse_count as u32,
-        masked: images.compared(),
-        image_stride: layout.stride as u32,
-        ctf: images.comparison_ctf(input),
-        scales: images.scales.view(),
-        weight: layout.coarse_weight.view(),
-        phases: layout.coarse_phases.view(),
-        phase_stride: layout.coarse_stride as u32,
+        compared: batch.compared(0, (&layout.coarse_weight, layout.coarse_count)),
+        phases: PhasesViews {
+            shifts: shifts as u32,
+            rows: layout.coarse_phases.view(),
+            stride: layout.coarse_stride as u32,
+        },
         shifts: shifts as u32,
-        powers: images.powers(0),
         values: values.view(),
     };
     // SAFETY: arrays of the sizes the kernel's documentation asks for.

@@ -184,7 +184,7 @@ fn compare_single(
         weight: &layout.coarse_weight,
         phases: &layout.coarse_phases,
         phase_stride: layout.coarse_stride,
-        powers: batch.images.powers(0),
+        pass: 0,
     }
     .run(batch, &groups, samples.view(), values)
 }

@@ -12,9 +12,13 @@ use super::offsets::own_start;
 use super::{Iteration, totals, work};
 use crate::device::meter::Part;
 use crate::device::{Buffer, Coming, Staging, View};
+use gpu::kernels::groups::{PhasesViews, ReferencesViews, SamplesViews};
 use gpu::kernels::shares::ReduceShares;
 use gpu::kernels::statistics::FineStatistics;
-use gpu::kernels::store::{StoreOrientations1, StoreOrientations8};
+use gpu::kernels::store::{
+    SharesViews, StoreOrientations1, StoreOrientations8, StoredImagesViews, StoredPixelsViews,
+    SumsViews,
+};
 use gpu::kernels::weights::FineWeights;
 use gpu::samples::{Alignment, Pair, Sample};
 use gpu::shapes::children_at_once;
@@ -139,7 +143,7 @@ impl SecondPass<'_> {
             weight: &layout.fine_weight,
             phases: &layout.fine_phases,
             phase_stride: layout.stride,
-            powers: images.powers(1),
+            pass: 1,
         }
         .run(batch, groups, samples, &values)?;
         clock.end_of(Stage::GetDiff)?;
@@ -316,33 +320,50 @@ impl SecondPass<'_> {
             parent_count: groups.parents().len() as u32,
             parents: groups.parents_there(),
             pairs: groups.pairs(),
-            samples,
+            samples: SamplesViews {
+                count: (values.len() / (children * shift_children)) as u32,
+                list: samples,
+                orientation_children: children as u32,
+                shift_children: shift_children as u32,
+            },
             values: values.view(),
-            orientation_children: children as u32,
-            shift_children: shift_children as u32,
-            axes,
-            class_of: rows.class_of.view(),
-            references: iteration.references[0].view(),
-            shape: iteration.shape.view(),
-            max_radius2: input.references[0].shape().insertion_limit2(),
-            pixels: layout.pixels.view(),
-            projected: layout.projected as u32,
-            pixel_count: layout.count as u32,
-            masked: images.masked.view(),
-            unmasked: images.unmasked.view(),
-            ctf: images.ctf.as_ref().map_or(View::null(), Buffer::view),
-            image_stride: layout.stride as u32,
-            scales: images.sum_scales.view(),
-            inverse_variance: layout.inverse_variance.view(),
-            phases: layout.fine_phases.view(),
-            phase_stride: layout.stride as u32,
+            references: ReferencesViews {
+                volumes: iteration.references[0].view(),
+                shape: iteration.shape.view(),
+                axes,
+                class_of: rows.class_of.view(),
+            },
+            pixels: StoredPixelsViews {
+                pixels: layout.pixels.view(),
+                inverse_variance: layout.inverse_variance.view(),
+                projected: layout.projected as u32,
+                count: layout.count as u32,
+            },
+            images: StoredImagesViews {
+                count: images.starts.len() as u32,
+                masked: images.masked.view(),
+                unmasked: images.unmasked.view(),
+                ctf: images.ctf.as_ref().map_or(View::null(), Buffer::view),
+                stride: layout.stride as u32,
+                scales: images.sum_scales.view(),
+                half_of: images.half_of.as_ref().map_or(View::null(), Buffer::view),
+            },
+            phases: PhasesViews {
+                shifts: (layout.host.shifts() * shift_children) as u32,
+                rows: layout.fine_phases.view(),
+                stride: layout.stride as u32,
+            },
             flags: input.store_flags(layout.group),
-            in_scale: layout.in_scale.as_ref().map_or(View::null(), Buffer::view),
-            slots: totals::slots(input) as u32,
-            half_of: images.half_of.as_ref().map_or(View::null(), Buffer::view),
-            classes: input.references.len() as u32,
-            sums: iteration.volumes.view(),
-            shares: self.shares,
+            sums: SumsViews {
+                volumes: iteration.volumes.view(),
+                max_radius2: input.references[0].shape().insertion_limit2(),
+                classes: input.references.len() as u32,
+            },
+            shares: SharesViews {
+                sums: self.shares,
+                slots: totals::slots(input) as u32,
+                in_scale: layout.in_scale.as_ref().map_or(View::null(), Buffer::view),
+            },
         };
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         device.metered(Part::Store, || unsafe {

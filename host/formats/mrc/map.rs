@@ -94,13 +94,7 @@ pub(in crate::formats) fn read_map_from(
     mut input: impl Read,
     judge: Judge,
 ) -> Result<Map, MrcError> {
-    let failed = |e: std::io::Error| {
-        MrcError::new(
-            Code::of_reading(&e),
-            path,
-            format!("reading failed: {e}; the file may be damaged: copy or compute it again"),
-        )
-    };
+    let failed = |e: std::io::Error| MrcError::of_reading(path, &e);
     let mut start = Vec::with_capacity(header::LENGTH);
     (&mut input)
         .take(header::LENGTH as u64)

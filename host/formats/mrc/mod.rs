@@ -39,9 +39,16 @@ impl MrcError {
             message: message.into(),
         }
     }
-}
 
-impl MrcError {
+    /// Returns that the bytes of a file, which could be opened, could not be read.
+    pub(super) fn of_reading(path: &Path, error: &std::io::Error) -> Self {
+        Self::new(
+            Code::of_reading(error),
+            path,
+            format!("reading failed: {error}; the file may be damaged: copy or compute it again"),
+        )
+    }
+
     pub(super) fn of(path: &Path, message: Message) -> Self {
         Self::new(message.code, path, message.text)
     }

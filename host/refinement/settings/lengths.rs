@@ -9,7 +9,7 @@ use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
 
 /// Most steps of the offset range in each direction.
-pub(crate) const MOST_OFFSET_STEPS: f64 = 100.0;
+const MOST_OFFSET_STEPS: f64 = 100.0;
 /// Least diameter of the mask of the particles, pixels.
 const LEAST_DIAMETER: f64 = 4.0;
 /// Least box in which images are compared, pixels.
@@ -99,14 +99,19 @@ pub(crate) fn check_resolutions(
     }
 }
 
+/// Returns what stands after the names of a range of offsets and its step where they make too many translations.
+pub(crate) fn too_many_offsets(range: f64, step: f64) -> Option<String> {
+    let few = range / step <= MOST_OFFSET_STEPS;
+    (!few).then(|| format!("makes more than {MOST_OFFSET_STEPS} steps in each direction"))
+}
+
 /// Refuses translations (range and step in pixels) that are too many to be searched.
 pub(crate) fn check_offset_steps(range: f64, step: f64) -> Result<(), OptionsError> {
-    if range / step <= MOST_OFFSET_STEPS {
+    let Some(many) = too_many_offsets(range, step) else {
         return Ok(());
-    }
+    };
     Err(OptionsError::Combination(format!(
-        "--offset_range {range} with --offset_step {step} (pixels) makes more than {MOST_OFFSET_STEPS} steps in each \
-         direction: give a smaller range or a larger step"
+        "--offset_range {range} with --offset_step {step} (pixels) {many}: give a smaller range or a larger step"
     )))
 }
 

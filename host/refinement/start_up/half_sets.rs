@@ -198,32 +198,16 @@ pub(crate) mod tests {
 
     /// A particle with nothing but its half-set.
     pub fn particle(id: usize, half: u8) -> Particle {
+        let new = Particle::new(id);
         Particle {
-            id,
-            stack: 0,
             slice: id,
-            optics_group: 0,
-            scale_group: 0,
             half,
             ctf: CtfFields {
                 defocus_u: 15000.0,
                 defocus_v: 15000.0,
-                defocus_angle: 0.0,
-                b_factor: 0.0,
-                scale: 1.0,
-                phase_shift: 0.0,
+                ..new.ctf
             },
-            rot: 0.0,
-            tilt: 0.0,
-            psi: 0.0,
-            origin: [0.0; 2],
-            angle_prior: [None; 3],
-            origin_prior: [None; 2],
-            class: 0,
-            norm: 1.0,
-            log_likelihood: 0.0,
-            max_probability: 0.0,
-            significant_samples: 0,
+            ..new
         }
     }
 

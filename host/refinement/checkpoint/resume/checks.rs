@@ -7,7 +7,7 @@ use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::options::{self, Range};
 use crate::refinement::checkpoint::resume::ResumeError;
-use crate::refinement::settings::lengths::MOST_OFFSET_STEPS;
+use crate::refinement::settings::lengths::too_many_offsets;
 use std::path::{Path, PathBuf};
 
 /// The particle table must have the particles that the models were made from: as many of each scale group, in each half-set.
@@ -135,13 +135,13 @@ pub fn offset_steps(table: &Table, path: &Path) -> Result<(), ResumeError> {
         table.real(0, "rlnOffsetRange")?,
         table.real(0, "rlnOffsetStep")?,
     );
-    if range / step <= MOST_OFFSET_STEPS {
+    let Some(many) = too_many_offsets(range, step) else {
         return Ok(());
-    }
+    };
     Err(Code::RUN_FILES_DIFFER
         .says(format!(
-            "{}: rlnOffsetRange {range} with rlnOffsetStep {step} makes more than {MOST_OFFSET_STEPS} steps in each direction. Restore the \
-             file, or continue from an earlier iteration.",
+            "{}: rlnOffsetRange {range} with rlnOffsetStep {step} {many}. Restore the file, \
+             or continue from an earlier iteration.",
             path.display()
         ))
         .into())
