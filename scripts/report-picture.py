@@ -2,7 +2,7 @@
 """Makes a picture (SVG) of a page of `gerelion report`: slices and projections of its maps, and its FSC where it has one.
 
     scripts/report-picture.py Refine3D/run_report.html docs/pictures/bgal-refined.svg
-    scripts/report-picture.py demo/Refine3D/run_report.html docs/pictures/demo.svg 1     the first map only
+    scripts/report-picture.py demo/Refine3D/run_report.html docs/pictures/demo.svg 1     the first map only, the FSC beside it
 """
 
 import re
@@ -31,23 +31,32 @@ def maps(page):
 
 
 def rows(page, most):
-    """Yields height and content of each row of the picture: at most `most` maps, and the FSC."""
+    """Yields height and content of each row of the picture: at most `most` maps, and the FSC; that of one map is beside it."""
+    # The curve of auto-refine, where the page has it.
+    chart = re.search(r'<figcaption>(FSC between[^<]*)</figcaption>\s*<svg[^>]*viewBox="0 0 ([\d.]+) ([\d.]+)"[^>]*>(.*?)</svg>', page, re.S)
+    is_beside = chart and most == 1
+    columns = 3 if is_beside else 6
     for caption, views in list(maps(page))[:most]:
         parts = [f'<text class="caption" x="0" y="14">{caption}</text>']
         for i, (image, bar, scale, label) in enumerate(views):
-            x, y = i * (SIDE + GAP), 22
+            x, y = i % columns * (SIDE + GAP), 22 + i // columns * (SIDE + TEXT + GAP)
             length = float(bar) / 100 * SIDE
             parts.append(f'<image x="{x}" y="{y}" width="{SIDE}" height="{SIDE}" href="{image}"/>')
             parts.append(f'<path d="M{x} {y + SIDE + 4}h{length:.1f}" stroke="#1a1a1a" stroke-width="3"/>')
             parts.append(f'<text x="{x}" y="{y + SIDE + TEXT}">{scale}, {label}</text>')
-        yield 22 + SIDE + TEXT + 14, parts
-    # The curve of auto-refine, where the page has it.
-    chart = re.search(r'<figcaption>(FSC between[^<]*)</figcaption>\s*<svg[^>]*viewBox="0 0 [\d.]+ ([\d.]+)"[^>]*>(.*?)</svg>', page, re.S)
-    if chart:
-        yield 18 + float(chart[2]), [
-            f'<text class="caption" x="0" y="14">{chart[1]}</text>',
-            f'<g transform="translate(0 18)">{chart[3]}</g>',
-        ]
+        height = 22 + len(views) // columns * (SIDE + TEXT + GAP) + 6
+        if is_beside:
+            left = WIDTH / 2 + GAP
+            parts.append(f'<g transform="translate({left} 0)">' + "\n".join(curve(chart, WIDTH - left)) + "</g>")
+        yield height, parts
+    if chart and not is_beside:
+        yield 18 + float(chart[3]), curve(chart, float(chart[2]))
+
+
+def curve(chart, width):
+    """The FSC with its caption, as wide as is asked for."""
+    scale = width / float(chart[2])
+    return [f'<text class="caption" x="0" y="14">{chart[1]}</text>', f'<g transform="translate(0 18) scale({scale:.3f})">{chart[4]}</g>']
 
 
 def main():
