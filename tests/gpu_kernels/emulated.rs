@@ -37,7 +37,9 @@ fn sums_become_maps_on_the_emulated_device_as_on_the_host() {
 
 #[test]
 fn stages_full_devices_and_waits_on_the_emulated_device() {
-    let skipped = TOO_LARGE.iter().chain(&["maximization::", "averages::", "emulated::"]);
+    let skipped = TOO_LARGE
+        .iter()
+        .chain(&["maximization::", "averages::", "emulated::"]);
     let filters: Vec<&str> = skipped.flat_map(|name| ["--skip", *name]).collect();
     let printed = run_on_emulated_device(&filters);
     assert!(
