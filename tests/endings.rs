@@ -164,7 +164,9 @@ fn a_run_that_is_told_to_end_says_so_in_its_log() {
 /// Signals of terminals and batch systems: status 1, a message that names the signal, the marker.
 #[test]
 fn signals_end_a_run_with_words_and_a_marker() {
-    for name in ["HUP", "USR1", "USR2", "XCPU", "TERM"] {
+    for name in [
+        "HUP", "USR1", "USR2", "XCPU", "TERM", "QUIT", "ALRM", "ABRT", "PWR",
+    ] {
         let job = Job::long();
         let log = job.path("log");
         let running = job
@@ -185,6 +187,49 @@ fn signals_end_a_run_with_words_and_a_marker() {
         // The starting point is no iteration to continue from.
         assert!(!text.contains("_it000_optimiser.star"), "{text}");
         assert!(job.failed(), "{name}");
+    }
+}
+
+/// The programs that RELION's interface calls after a refinement end as the refinement does.
+#[test]
+fn signals_end_a_tool_with_words_and_a_marker() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let map =
+        gerelion::formats::volume::read_map(&runs::fixture().join("bundle_truth1.mrc")).unwrap();
+    for half in 1..=2 {
+        let noisy = map.data.mapv(|v| v + 1e-3 * (1e4 * half as f32 * v).sin());
+        let name = format!("half{half}.mrc");
+        gerelion::formats::mrc::write_map(&path(&name), noisy.view(), 4.5).unwrap();
+    }
+    for name in ["TERM", "QUIT"] {
+        // A marker of before goes when the program begins.
+        let before = path("RELION_JOB_EXIT_ABORTED");
+        fs::write(&before, "").unwrap();
+        let log = path("log");
+        let mut running = Command::new(env!("CARGO_BIN_EXE_relion_localres"))
+            .args("--i half1.mrc --i2 half2.mrc --o l --angpix 4.5 --locres_sampling 1 --locres_maskrad 40 --j 1 --pipeline_control ./".split(' '))
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let begin = Instant::now();
+        while before.exists() {
+            assert!(begin.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        signal(&running, name);
+        let status = running.wait().unwrap();
+        let text = fs::read_to_string(&log).unwrap();
+        assert_eq!(status.code(), Some(1), "{name}: {text}");
+        assert!(
+            text.contains(&format!("told to end by SIG{name}")),
+            "{text}"
+        );
+        assert!(path("RELION_JOB_EXIT_FAILURE").exists(), "{name}");
+        fs::remove_file(path("RELION_JOB_EXIT_FAILURE")).unwrap();
     }
 }
 

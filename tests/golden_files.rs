@@ -116,7 +116,7 @@ fn images_of_the_real_set_can_be_read_with_and_without_memory() {
     );
     let direct = ImageStore::open(&set, false).unwrap();
     assert!(
-        direct.warnings()[0].contains("beside the STAR file"),
+        direct.notices()[0].contains("beside the STAR file"),
         "{:?}",
         direct.warnings()
     );

@@ -208,6 +208,7 @@ fn tables_of_all_versions() {
         ("rlnMagnification", "31111.111111"),
     ];
     check("RELION 1.3", &old_table("data_images", &scanner), &[]);
+    goes_on_without_a_word(&old_table("data_images", &scanner));
     let plain = [
         ("rlnMagnification", "10000.000000"),
         ("rlnDetectorPixelSize", "4.500000"),
@@ -231,6 +232,20 @@ fn tables_of_all_versions() {
     check("RELION 4.0", &premultiplied, &[]);
     check("classic Mac OS", &new.replace('\n', "\r"), &[]);
     check("Windows", &new.replace('\n', "\r\n"), &[]);
+}
+
+/// Asserts that a run of this table is continued without a warning: its numbers are written with fewer digits than are read.
+fn goes_on_without_a_word(table: &str) {
+    let job = Job::new();
+    let precise = table
+        .replace(" 123.546 ", " 123.546123456 ")
+        .replace(" 0.100000 ", " 0.0701234567 ");
+    assert_ne!(precise, table);
+    job.write_table(&precise);
+    job.map(&[]);
+    let words = "--continue c/run_it001_optimiser.star --iter 2 --j 1";
+    let words: Vec<String> = words.split_whitespace().map(String::from).collect();
+    without_a_word(job.0.path(), &words);
 }
 
 /// The bytes of an MRC file of words of this many bytes, in the other byte order.

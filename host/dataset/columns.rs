@@ -2,14 +2,11 @@
 
 use super::DatasetError;
 use crate::errors::Code;
-use crate::formats::star::Table;
+use crate::formats::star::{PLACEHOLDER, Table};
 use std::path::Path;
 
 /// Priors of this value or more are undefined (RELION writes 999).
 const UNDEFINED: f64 = 998.9;
-
-/// Written for "none" by RELION 2 and 3.0 in columns of particles picked by hand.
-pub(super) const PLACEHOLDER: f64 = -999.0;
 
 /// Whole columns with defaults, checked for values that are not finite.
 pub(super) struct Columns<'a> {

@@ -1,6 +1,7 @@
 //! Reading particle images in stack order.
 
 mod on_scratch;
+mod stated_pixels;
 
 use super::examine::flaw;
 use super::located::locate;
@@ -10,6 +11,7 @@ use super::{DatasetError, Particle, ParticleSet, Pixels, power};
 use crate::errors::{Code, Message};
 use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::{MrcError, StackReader};
+use stated_pixels::StatedPixels;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -33,6 +35,9 @@ pub struct ImageStore {
     powers: Vec<OnceLock<f64>>,
     /// Copies that are read instead of the stacks.
     scratch: Option<Scratch>,
+    /// What the headers say of pixel sizes.
+    stated: StatedPixels,
+    notices: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -49,12 +54,15 @@ impl ImageStore {
             keeps_at_once: keep,
             powers: set.particles.iter().map(|_| OnceLock::new()).collect(),
             scratch: None,
+            stated: StatedPixels::default(),
+            notices: Vec::new(),
             warnings: Vec::new(),
         };
         let particles_of_stack = particles_of_stacks(set);
         for (stack, particles) in particles_of_stack.iter().enumerate() {
             store.add_stack(set, stack, particles)?;
         }
+        store.warnings.extend(store.stated.warning());
         if keep {
             store.keep(set);
         }
@@ -72,6 +80,11 @@ impl ImageStore {
 
     fn keep(&mut self, set: &ParticleSet) {
         self.kept = Some(set.particles.iter().map(|_| OnceLock::new()).collect());
+    }
+
+    /// Where images were found, for the user.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// Oddities that were tolerated, for the user.
@@ -171,13 +184,8 @@ impl ImageStore {
             Format::Refused(reason) => return Err(blame(first, Code::IMAGE_FORMAT.says(reason))),
         }
         let located = locate(&name.path, set.source()).map_err(|message| blame(first, message))?;
-        if located.beside_star_file
-            && !self
-                .warnings
-                .iter()
-                .any(|w| w.contains("beside the STAR file"))
-        {
-            self.warnings.push(format!(
+        if located.beside_star_file && self.notices.is_empty() {
+            self.notices.push(format!(
                 "{} is not in the current folder; images are taken from beside the STAR file ({})",
                 name.path,
                 located.path.display()
@@ -190,6 +198,9 @@ impl ImageStore {
             .map_err(|e| blame(first, Message::of(&e)))?;
         self.half.push(reader.is_half());
         let (width, height) = reader.shape();
+        let group = &set.optics[set.particles[first].optics_group];
+        let stated = reader.pixel_size();
+        self.stated.compare(&set.stacks[stack], stated, group);
         for &particle in particles {
             let box_size = set.optics[set.particles[particle].optics_group].box_size;
             if (width, height) != (box_size, box_size) {
@@ -378,7 +389,7 @@ mod tests {
             );
             assert_eq!(kept, preread || room == 32);
             assert!(store.read_into(&set, 0, &mut [0.0; 9]).is_err());
-            assert!(store.warnings()[0].contains("beside the STAR file"));
+            assert!(store.notices()[0].contains("beside the STAR file"));
         }
     }
 
@@ -475,7 +486,7 @@ mod tests {
         file.set_len(1024 + 2 * 16).unwrap();
         let store = ImageStore::open(&whole, false).unwrap();
         assert!(
-            store.warnings()[1].contains("2 of its 3 images"),
+            store.warnings()[0].contains("2 of its 3 images"),
             "{:?}",
             store.warnings()
         );

@@ -1,9 +1,9 @@
 //! Particle tables from before RELION 3.1: no optics table, offsets in pixels (spec 03 §1.5).
 
-use super::columns::PLACEHOLDER;
 use super::{DatasetError, ReadOptions};
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
+use crate::formats::star::PLACEHOLDER;
 use crate::formats::star::{Table, Value};
 use std::collections::HashMap;
 use std::path::Path;

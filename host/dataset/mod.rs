@@ -3,6 +3,7 @@
 mod columns;
 pub mod copies;
 pub mod examine;
+pub mod fingerprints;
 mod groups;
 pub mod images;
 mod labels;
@@ -20,6 +21,7 @@ pub mod rejected;
 pub mod scratch;
 mod write;
 
+pub use fingerprints::Fingerprint;
 pub use images::ImageStore;
 pub use labels::REAL_LABELS;
 pub use particles::{CtfFields, OpticsGroup, Particle, ParticleSet, ReadOptions, ScaleGroup};

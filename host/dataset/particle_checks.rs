@@ -1,7 +1,7 @@
 //! Numbers that no particle has, whatever program reads them: offsets outside the image, absurd norm corrections.
 
 use super::ParticleSet;
-use super::columns::PLACEHOLDER;
+use crate::formats::star::PLACEHOLDER;
 
 /// Factor by which norm corrections may differ from 1, up or down: those of images on any grey scale are well within.
 const POSSIBLE_NORM: f64 = 1e6;

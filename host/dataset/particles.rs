@@ -1,9 +1,9 @@
 //! Optics groups and particles in memory, and their STAR tables.
 
-use super::columns::PLACEHOLDER;
 use super::particle_checks::{orientations_in_radians, origin_fault};
 use super::{DatasetError, read, write};
 use crate::errors::{Code, Message};
+use crate::formats::star::PLACEHOLDER;
 use crate::formats::star::Table;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};

@@ -91,6 +91,29 @@ pub(super) fn with_rows(set: ParticleSet, rows: &[usize]) -> Result<ParticleSet,
     })
 }
 
+/// Offsets of tables before RELION 3.1, in pixels, and what they are called in tables with optics groups, in Å.
+const OLD_OFFSETS: [(&str, &str); 4] = [
+    ("rlnOriginX", "rlnOriginXAngst"),
+    ("rlnOriginY", "rlnOriginYAngst"),
+    ("rlnOriginXPrior", "rlnOriginXPriorAngst"),
+    ("rlnOriginYPrior", "rlnOriginYPriorAngst"),
+];
+
+/// Returns a warning about offsets that are not read because they stand under their old names beside optics groups.
+fn columns_of_old_tables(path: &Path, particles: &Table) -> Option<String> {
+    let unread = |(old, new): &(&str, &str)| particles.has(old) && !particles.has(new);
+    let found: Vec<_> = OLD_OFFSETS.into_iter().filter(unread).collect();
+    (!found.is_empty()).then(|| {
+        format!(
+            "{}: offsets under their old names ({}) are not read in a table with optics groups, and are taken as 0. Multiply by the pixel size, \
+             and name the columns {}.",
+            path.display(),
+            listed(found.iter().map(|(old, _)| *old), ", "),
+            listed(found.iter().map(|(_, new)| *new), ", ")
+        )
+    })
+}
+
 /// Optics and particle tables in the 3.1+ layout.
 fn tables(
     path: &Path,
@@ -110,6 +133,7 @@ fn tables(
                 ));
             }
             let particles = particles.clone();
+            warnings.extend(columns_of_old_tables(path, &particles));
             Ok((optics, particles))
         }
         None => {

@@ -23,6 +23,7 @@ use crate::fourier::sums::Sums;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::optics::CtfFlags;
+pub use priors::NO_OFFSET_PRIOR;
 use std::collections::HashSet;
 use std::sync::Arc;
 pub use subtraction::Subtraction;

@@ -8,7 +8,7 @@ use crate::fourier::shape::Dimensions;
 use gpu::offset::log_prior;
 
 /// σ_o² (Å²) below which offsets have no prior.
-const NO_OFFSET_PRIOR: f64 = 0.0001;
+pub const NO_OFFSET_PRIOR: f64 = 0.0001;
 
 /// Returns ⟨p_o⟩ over the orientations of all `lists`, those of prior 0 included.
 pub fn mean_prior<'a>(lists: impl IntoIterator<Item = &'a OrientationList>) -> f64 {

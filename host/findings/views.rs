@@ -67,16 +67,37 @@ fn axis(i: usize) -> [f64; 3] {
     [radius * turn.cos(), radius * turn.sin(), z]
 }
 
-/// Judges the views of a map's particles; `whose` says which, as in "of class 2".
-pub fn preferred(coverage: Coverage, whose: &str) -> Option<Finding> {
+/// How far the poses that views are taken from can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poses {
+    /// Nothing speaks against them.
+    Plausible,
+    /// The run has warned of what spoils them: the grey scale, a search that finds nothing, a resolution that is stuck.
+    Doubtful,
+}
+
+/// Judges the views of a map's particles; `whose` says which, as in "of class 2". Particles pile up in few views, too, when they
+/// are aligned wrongly, and views alone cannot tell which it is.
+pub fn preferred(coverage: Coverage, whose: &str, poses: Poses) -> Option<Finding> {
+    let why = match poses {
+        Poses::Plausible => {
+            "Compare with 2D class averages. If they, too, show few views, the particles lie in the ice in one way: collect tilted images, \
+             try another grid treatment, or look for missing views among the particles that were thrown away. If they show many, \
+             the alignment has piled the particles up: look at the grey scale of the reference (--firstiter_cc) and at the CTF columns, \
+             B-factors among them"
+        }
+        Poses::Doubtful => {
+            "Warnings of this run say that its poses are doubtful, so it is probably the alignment that has piled the particles up, not \
+             the ice: mend what they are about first"
+        }
+    };
     (coverage.poor > MOST_POOR).then(|| {
         Finding::new(
             Kind::PreferredOrientation,
             format!(
-                "preferred orientation: {:.0} % of the directions of Fourier space{whose} hold less than {:.0} % of the data that even \
-                 views would give them, the poorest {:.0} %. The map is smeared along these directions, and its resolution there is \
-                 worse than the one stated. Collect tilted images, another grid treatment, or look for missing views among the \
-                 particles that were thrown away.",
+                "preferred orientation suspected: as the particles are aligned, {:.0} % of the directions of Fourier space{whose} hold \
+                 less than {:.0} % of the data that even views would give them, the poorest {:.0} %. The map is smeared along these \
+                 directions, and its resolution there is worse than the one stated. {why}.",
                 100.0 * coverage.poor,
                 100.0 * POOR,
                 100.0 * coverage.least
@@ -101,7 +122,7 @@ mod tests {
     fn even_views_fill_all_directions_alike() {
         let found = coverage(&even_views(), &[]).unwrap();
         assert!(found.least > 0.8 && found.poor == 0.0, "{found:?}");
-        assert_eq!(preferred(found, ""), None);
+        assert_eq!(preferred(found, "", Poses::Plausible), None);
         assert_eq!(coverage(&even_views()[..49], &[]), None);
     }
 
@@ -112,7 +133,9 @@ mod tests {
         let views = views.repeat(4);
         let found = coverage(&views, &[]).unwrap();
         assert!(found.least == 0.0 && found.poor > 0.3, "{found:?}");
-        assert!(preferred(found, "").is_some());
+        let told = |poses| preferred(found, "", poses).unwrap().text;
+        assert!(told(Poses::Plausible).contains("Compare with 2D class averages"));
+        assert!(told(Poses::Doubtful).contains("probably the alignment"));
     }
 
     /// Views from all sides of one axis fill everything, the axis most of all.
@@ -121,7 +144,7 @@ mod tests {
         let views: Vec<[f64; 2]> = (0..360).map(|rot| [f64::from(rot), 90.0]).collect();
         let found = coverage(&views, &[]).unwrap();
         assert!(found.least > 0.5, "{found:?}");
-        assert_eq!(preferred(found, ""), None);
+        assert_eq!(preferred(found, "", Poses::Plausible), None);
     }
 
     #[test]

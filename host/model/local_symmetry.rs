@@ -1,10 +1,10 @@
 //! Description of local symmetry: masked regions of a map and the operators that carry each of them onto its copies
 //! (spec 06 §2.1).
 
-use super::map_checks;
+use super::{map_checks, mask_checks};
 use crate::errors::listed::listed;
 use crate::errors::{Code, Message};
-use crate::formats::star::{Document, Table};
+use crate::formats::star::{Document, PLACEHOLDER, Table};
 use crate::formats::volume::read_map_if;
 use crate::geometry::{Matrix3, euler};
 use ndarray::Array3;
@@ -14,9 +14,6 @@ use std::path::{Path, PathBuf};
 const TOLERANCE: f64 = 1e-6;
 /// Smallest pixel size of a map, Å.
 const SMALLEST_PIXEL: f64 = 0.001;
-
-/// Written for "none" by old versions of RELION.
-const PLACEHOLDER: f64 = -999.0;
 /// Degrees: ten turns.
 const LARGEST_ANGLE: f64 = 3600.0;
 
@@ -275,16 +272,14 @@ fn read_mask(path: &Path, box_size: usize) -> Result<Array3<f32>, Message> {
         )))
     });
     let mask = read.map_err(|e| Message::of(&e))?.data;
-    let allowed = -TOLERANCE as f32..=1.0 + TOLERANCE as f32;
-    let mut voxels = mask.indexed_iter();
-    if let Some(((z, y, x), value)) = voxels.find(|(_, v)| !allowed.contains(v)) {
+    let (judged, clipped, _) = mask_checks::mask(path, mask.mapv(f64::from))?;
+    if clipped {
         return Err(Code::MAP_VALUES.says(format!(
-            "{}: voxel ({x}, {y}, {z}) of the mask is {value}, but values of a mask must lie between 0 and 1; make it again, for \
-             example with relion_mask_create",
+            "{}: values of a mask must lie between 0 and 1; make it again, for example with relion_mask_create",
             path.display()
         )));
     }
-    if !mask.iter().any(|v| f64::from(*v) > TOLERANCE) {
+    if judged.iter().all(|v| *v <= TOLERANCE) {
         return Err(Code::EMPTY_MASK.says(format!(
             "{}: no voxel of the mask is above 0, so the region is empty; make it again with a lower threshold",
             path.display()

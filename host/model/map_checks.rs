@@ -1,4 +1,5 @@
-//! Checks that tell masks and references which cannot be right: before hours of work, not after them.
+//! Checks that tell references and other maps which cannot be right: before hours of work, not after them. Those of masks are in
+//! [`mask_checks`](super::mask_checks).
 
 use crate::comm::memory;
 use crate::errors::{Code, Message};
@@ -6,12 +7,8 @@ use ndarray::Array3;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// A mask whose largest value lies below this is scaled wrongly.
-const LOWEST_MAXIMUM: f32 = 0.9;
-/// Masks may leave [0, 1] by as much as this.
-const ROUNDING: f32 = 1e-6;
 /// A mask that leaves less than this share of the reference's power covers next to nothing of it.
-const LEAST_POWER: f64 = 0.05;
+pub(super) const LEAST_POWER: f64 = 0.05;
 /// Share of a map outside the sphere inscribed in its box above which the map is not centred in it; even filling gives
 /// 0.48.
 const MOST_OUTSIDE: f64 = 0.6;
@@ -26,9 +23,6 @@ pub const OWN_GREYS: RangeInclusive<f64> = 1e-24..=1e24;
 /// A reference or mask has at most this many times as many voxels a side as the images have pixels, however it is
 /// resampled.
 const MOST_OVERSAMPLED: usize = 8;
-
-/// A mask with fewer voxels above one half than this has no inside to speak of: a ball of a radius of 2 voxels has 33.
-const FEWEST_INSIDE: usize = 30;
 
 /// Judges the size (x, y, z) in the header of a reference or mask for images of `image_box` pixels, before it is read.
 ///
@@ -60,98 +54,6 @@ pub fn fits([x, y, z]: [usize; 3]) -> Result<(), Message> {
         ))),
         _ => Ok(()),
     }
-}
-
-/// Returns the values of a mask between 0 and 1, whether any had to be clipped, and warnings.
-///
-/// # Errors
-/// Values that are not finite, masks without any value above 0, and masks of unsigned bytes that are stored as signed ones
-/// (0 as −128, or 255 as −1), which are named.
-pub fn mask(
-    path: &Path,
-    mut mask: Array3<f64>,
-) -> Result<(Array3<f64>, bool, Vec<String>), Message> {
-    let at = path.display();
-    if let Some(((z, y, x), value)) = mask.indexed_iter().find(|(_, v)| !v.is_finite()) {
-        return Err(Code::MAP_VALUES.says(format!(
-            "{at}: voxel ({x}, {y}, {z}) of the mask is {value}, which is not a number that a map can be multiplied by. \
-             Look at the mask, and make it again."
-        )));
-    }
-    let (low, high) = range(&mask);
-    // Values are single precision, and printed as such.
-    let [low, high] = [low as f32, high as f32];
-    let signed = "it looks like a mask of unsigned bytes that are stored as signed ones (128 subtracted, or 255 as −1): convert \
-                  it to 32-bit floats (mode 2) with values from 0 to 1";
-    let are_bytes = (-128.0..0.0).contains(&low) && mask.iter().all(|v| v.fract() == 0.0);
-    if high <= 0.0 {
-        let reason = match are_bytes {
-            true => signed,
-            false => "make it again, for example with relion_mask_create",
-        };
-        return Err(Code::EMPTY_MASK.says(format!(
-            "{at}: no voxel of the mask is above 0 (its values go from {low} to {high}), so nothing would be left of the \
-             map. {}{}.",
-            reason[..1].to_uppercase(),
-            &reason[1..]
-        )));
-    }
-    if are_bytes && low == -128.0 {
-        return Err(Code::MAP_VALUES.says(format!(
-            "{at}: the values of the mask are whole numbers from {low} to {high}: {signed}."
-        )));
-    }
-    let mut warnings = Vec::new();
-    if high < LOWEST_MAXIMUM {
-        warnings.push(format!(
-            "{at}: the largest value of the mask is {high}, not 1, and maps are multiplied by it. Divide the mask by its \
-             maximum."
-        ));
-    }
-    mask.mapv_inplace(|v| v.clamp(0.0, 1.0));
-    let clipped = low < -ROUNDING || high > 1.0 + ROUNDING;
-    if clipped {
-        warnings.push(format!(
-            "{at}: the mask has values outside [0, 1] (from {low} to {high}): they were clipped."
-        ));
-    }
-    Ok((mask, clipped, warnings))
-}
-
-/// Returns a warning where `mask` leaves next to nothing of the power of `map`, a map of the same box that is `what`.
-pub fn cover(path: &Path, mask: &Array3<f64>, map: &Array3<f64>, what: &str) -> Option<String> {
-    let mean = map.mean().unwrap_or(0.0);
-    // A mask of another scale has its own warning.
-    let largest = mask.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let (mut inside, mut all) = (0.0, 0.0);
-    for (m, v) in mask.iter().zip(map) {
-        let power = (v - mean).powi(2);
-        inside += (m / largest).powi(2) * power;
-        all += power;
-    }
-    let share = inside / all;
-    (share < LEAST_POWER).then(|| {
-        format!(
-            "{}: the mask leaves {:.1} % of the power of the {what}, so nearly all of the map is removed. Is it centred as \
-             the {what} is, and is the pixel size in its header right?",
-            path.display(),
-            100.0 * share
-        )
-    })
-}
-
-/// Returns a warning about a mask that may cover any part of the map, where it has next to no inside or lies at the corners
-/// of its box.
-pub fn inside(path: &Path, mask: &Array3<f64>) -> Option<String> {
-    let voxels = mask.iter().filter(|&&v| v > 0.5).count();
-    if voxels < FEWEST_INSIDE {
-        return Some(format!(
-            "{}: the number of voxels of the mask above 0.5 is only {voxels} in the box of the references. Is the pixel size in \
-             its header right?",
-            path.display()
-        ));
-    }
-    spread(mask, 0.0)?.at_corners(path, "mask")
 }
 
 /// Returns a warning where the mask of the particles (a sphere of `radius` voxels) leaves next to nothing of the power of a
@@ -208,7 +110,7 @@ pub fn centre(path: &Path, what: &str, map: &Array3<f64>) -> Option<String> {
 }
 
 /// Where the power of a map lies in its box.
-struct Spread {
+pub(super) struct Spread {
     /// Share outside the sphere inscribed in the box.
     outside: f64,
     /// Centre of mass from the centre of the box (x, y, z), voxels.
@@ -216,7 +118,7 @@ struct Spread {
 }
 
 /// Measures where a map differs from `background`; None where it does not.
-fn spread(map: &Array3<f64>, background: f64) -> Option<Spread> {
+pub(super) fn spread(map: &Array3<f64>, background: f64) -> Option<Spread> {
     let (sections, n, _) = map.dim();
     let (middle, depth) = ((n / 2) as f64, (sections / 2) as f64);
     let (mut outside, mut all, mut moment) = (0.0, 0.0, [0.0; 3]);
@@ -238,7 +140,7 @@ fn spread(map: &Array3<f64>, background: f64) -> Option<Spread> {
 }
 
 impl Spread {
-    fn at_corners(&self, path: &Path, what: &str) -> Option<String> {
+    pub(super) fn at_corners(&self, path: &Path, what: &str) -> Option<String> {
         (self.outside > MOST_OUTSIDE).then(|| {
             format!(
                 "{}: {:.0} % of the {what} lies outside the sphere inscribed in its box. Its origin is probably at a corner: \
@@ -307,7 +209,7 @@ pub fn contrast(path: &Path, reference: &Array3<f64>, advice: &str) -> Result<()
     )))
 }
 
-fn range(map: &Array3<f64>) -> (f64, f64) {
+pub(super) fn range(map: &Array3<f64>) -> (f64, f64) {
     map.iter()
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &v| {
             (low.min(v), high.max(v))
@@ -315,10 +217,10 @@ fn range(map: &Array3<f64>) -> (f64, f64) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn ball(centre: [f64; 3], radius: f64) -> Array3<f64> {
+    pub(in crate::model) fn ball(centre: [f64; 3], radius: f64) -> Array3<f64> {
         Array3::from_shape_fn((16, 16, 16), |(z, y, x)| {
             // Distances in a periodic box, so that a ball at a corner is whole.
             let r2: f64 = [x, y, z]
@@ -333,25 +235,8 @@ mod tests {
         })
     }
 
-    fn path() -> &'static Path {
+    pub(in crate::model) fn path() -> &'static Path {
         Path::new("m.mrc")
-    }
-
-    #[test]
-    fn masks_that_cannot_be_right_are_refused() {
-        let inside = ball([8.0; 3], 4.0);
-        let refused = |mask: Array3<f64>| super::mask(path(), mask).unwrap_err();
-        assert_eq!(refused(Array3::zeros((4, 4, 4))).code, Code::EMPTY_MASK);
-        let signed = refused(&inside - 128.0);
-        assert_eq!(signed.code, Code::EMPTY_MASK);
-        assert!(signed.to_string().contains("unsigned bytes"), "{signed}");
-        for value in [f64::NAN, f64::INFINITY] {
-            let mut spoilt = inside.clone();
-            spoilt[[1, 2, 3]] = value;
-            let error = refused(spoilt);
-            assert_eq!(error.code, Code::MAP_VALUES);
-            assert!(error.to_string().contains("voxel (3, 2, 1)"), "{error}");
-        }
     }
 
     #[test]
@@ -372,32 +257,6 @@ mod tests {
         assert!(grey_scale(path(), &(&map * 1e18), "reference", OWN_GREYS).is_ok());
     }
 
-    /// Unsigned bytes as signed ones: with 128 subtracted, hard or soft, and with 255 as −1.
-    #[test]
-    fn masks_of_signed_bytes_are_named() {
-        let inside = ball([8.0; 3], 4.0);
-        let soft = Array3::from_shape_fn((16, 16, 16), |(z, _, _)| 17.0 * z as f64 - 128.0);
-        for (signed, code) in [
-            (&inside - 128.0, Code::EMPTY_MASK),
-            (&inside * 255.0 - 128.0, Code::MAP_VALUES),
-            (soft, Code::MAP_VALUES),
-            (-&inside, Code::EMPTY_MASK),
-        ] {
-            let error = super::mask(path(), signed).unwrap_err();
-            assert_eq!(error.code, code);
-            assert!(error.to_string().contains("unsigned bytes"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_mask_of_any_part_has_an_inside_and_an_origin_in_the_middle() {
-        assert_eq!(inside(path(), &ball([12.0, 8.0, 8.0], 2.0)), None);
-        let dot = inside(path(), &ball([8.0; 3], 1.0)).unwrap();
-        assert!(dot.contains("above 0.5 is only 7 "), "{dot}");
-        let corner = inside(path(), &ball([0.0; 3], 3.0)).unwrap();
-        assert!(corner.contains("at a corner"), "{corner}");
-    }
-
     /// 10⁵ voxels a side are a petabyte.
     #[test]
     fn maps_beyond_the_memory_are_refused_by_their_header() {
@@ -406,35 +265,6 @@ mod tests {
         assert_eq!(error.code, Code::OUT_OF_MEMORY);
         assert!(size([64; 3], 64).is_ok());
         assert_eq!(size([1000, 64, 64], 64).unwrap_err().code, Code::MAP_SHAPE);
-    }
-
-    #[test]
-    fn a_mask_with_a_wrong_scale_is_told_and_one_outside_its_range_is_clipped() {
-        let inside = ball([8.0; 3], 4.0);
-        let (kept, clipped, warnings) = mask(path(), inside.clone()).unwrap();
-        assert!(kept == inside && !clipped && warnings.is_empty());
-        let (_, clipped, warnings) = mask(path(), &inside * 0.001).unwrap();
-        assert!(
-            !clipped && warnings[0].contains("is 0.001, not 1"),
-            "{warnings:?}"
-        );
-        let (kept, clipped, warnings) = mask(path(), &inside * 3.0 - 1.0).unwrap();
-        assert!(
-            clipped && warnings[0].contains("from -1 to 2"),
-            "{warnings:?}"
-        );
-        assert_eq!(kept, inside);
-    }
-
-    #[test]
-    fn a_mask_must_cover_the_reference() {
-        let reference = ball([8.0; 3], 5.0);
-        let cover = |mask: &Array3<f64>| super::cover(path(), mask, &reference, "reference");
-        assert_eq!(cover(&ball([8.0; 3], 5.0)), None);
-        assert_eq!(cover(&ball([8.0; 3], 3.0)), None);
-        assert_eq!(cover(&(ball([8.0; 3], 3.0) * 0.001)), None);
-        let beside = cover(&ball([1.0; 3], 2.0)).unwrap();
-        assert!(beside.contains("% of the power"), "{beside}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod local_symmetry;
 pub mod map_checks;
+pub mod mask_checks;
 mod moments;
 pub mod regions;
 

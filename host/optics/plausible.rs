@@ -1,10 +1,13 @@
 //! CTF parameters that no microscope has: refused where they are impossible, told where they are improbable. Most are
 //! values in another unit; RELION computes with them without a word.
 
+mod magnification;
+
 use crate::dataset::particle_checks::are_radians;
 use crate::dataset::{OpticsGroup, Particle, ParticleSet};
 use crate::errors::listed::listed;
 use crate::errors::{Code, Message};
+use crate::formats::star::PLACEHOLDER;
 use std::fmt;
 
 /// Electron microscopes work between these voltages (kV); cryo-EM between [`USUAL_VOLTAGE`].
@@ -21,6 +24,8 @@ const USUAL_DEFOCUS: f64 = 1e5;
 const LEAST_DEFOCUS: f64 = 20.0;
 /// Median defocus (Å) of a set below which its images show next to nothing without a phase plate.
 const LEAST_MEDIAN_DEFOCUS: f64 = 4000.0;
+/// Difference of both defoci (Å) from which on it matters along which axis it is.
+const SOME_ASTIGMATISM: f64 = 100.0;
 /// Difference of both defoci, Å.
 const USUAL_ASTIGMATISM: f64 = 1e4;
 /// Share of particles in focus above which their defocus is taken for one in µm: files of two programs may be joined.
@@ -39,17 +44,12 @@ const USUAL_TILT: f64 = 20.0;
 /// third order shifts the phase by a hundredth of its coefficient, so that coma of 3,000 is strong but can be undone.
 const POSSIBLE_ZERNIKE: f64 = 1e5;
 const USUAL_ZERNIKE: f64 = 1000.0;
-/// Stands for "none" in tables of RELION 1 and 2.
-const PLACEHOLDER: f64 = -999.0;
 /// Phase shifts of phase plates (degrees), either sign.
 const POSSIBLE_PHASE: f64 = 360.0;
 /// Phase shift (degrees) from which on it is that of a phase plate.
 const LEAST_OF_A_PLATE: f64 = 20.0;
 /// Phase shifts (degrees) up to this are taken for radians where all of a set are: a plate shifts by about 90°.
 const LARGEST_IN_RADIANS: f64 = 3.15;
-/// Determinants of a magnification matrix: it differs from 1 by a few per cent.
-const POSSIBLE_MAGNIFICATION: [f64; 2] = [0.25, 4.0];
-const USUAL_MAGNIFICATION: [f64; 2] = [0.8, 1.25];
 
 /// Pixel sizes (Å) of images of single particles, binned ones among them.
 const USUAL_PIXEL: [f64; 2] = [0.2, 40.0];
@@ -74,7 +74,7 @@ fn pixel_sizes(set: &ParticleSet) -> Vec<String> {
 /// Impossible values, with the number of particles or the names of the optics groups that have them.
 pub fn check_all(set: &ParticleSet, ctf_is_used: bool) -> Result<Vec<String>, Message> {
     let mut warnings = pixel_sizes(set);
-    warnings.extend(check_magnification(set)?);
+    warnings.extend(magnification::check(set)?);
     if ctf_is_used {
         warnings.extend(check(set)?);
     }
@@ -148,6 +148,20 @@ fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             }
         }
     }
+    check_numbers(set)?;
+    check_defocus(set, &mut warnings)?;
+    warnings.extend(angle_missing(set));
+    warnings.extend(near_focus(set));
+    warnings.extend(radians(set));
+    Ok(warnings)
+}
+
+/// Checks the CTF columns of the particles.
+///
+/// # Errors
+/// Numbers that no image has, with how many have them.
+fn check_numbers(set: &ParticleSet) -> Result<(), Message> {
+    check_placeholders(set)?;
     for (label, bad, advice) in [
         (
             "rlnCtfScalefactor of 0",
@@ -181,10 +195,7 @@ fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
                 .about(set.source().display()));
         }
     }
-    check_defocus(set, &mut warnings)?;
-    warnings.extend(near_focus(set));
-    warnings.extend(radians(set));
-    Ok(warnings)
+    Ok(())
 }
 
 /// Judges defoci that are possible, and adds to the warnings.
@@ -241,6 +252,20 @@ fn check_defocus(set: &ParticleSet, warnings: &mut Vec<String>) -> Result<(), Me
         ));
     }
     Ok(())
+}
+
+/// Warns of astigmatisms whose direction is not given, which is taken as 0.
+fn angle_missing(set: &ParticleSet) -> Option<String> {
+    if set.has_column("rlnDefocusAngle") {
+        return None;
+    }
+    let found = Holders::of(set, |p| {
+        (p.ctf.defocus_u - p.ctf.defocus_v).abs() > SOME_ASTIGMATISM
+    })?;
+    Some(format!(
+        "{found} have an rlnDefocusU and rlnDefocusV that differ by more than {SOME_ASTIGMATISM} Å, but there is no column \
+         rlnDefocusAngle, and 0 is taken: is its label misspelt?"
+    ))
 }
 
 /// Warns of a set that was taken as good as in focus, without a phase plate.
@@ -336,39 +361,7 @@ impl fmt::Display for Holders {
     }
 }
 
-/// Checks the magnification matrices of all optics groups, which images are compared through with and without a CTF, and
-/// returns warnings about improbable ones.
-///
-/// # Errors
-/// A matrix that is singular or nearly so, or a mirror, with the name of its group.
-fn check_magnification(set: &ParticleSet) -> Result<Vec<String>, Message> {
-    let mut warnings = Vec::new();
-    for group in &set.optics {
-        let [[a, b], [c, d]] = group.magnification;
-        let determinant: f64 = a * d - b * c;
-        let mirror = match determinant < 0.0 {
-            true => ", which is that of a mirror: the hand of the structure would be inverted",
-            false => "",
-        };
-        let text = format!(
-            "optics group '{}': the determinant of the magnification matrix (rlnMagMat00 … rlnMagMat11) is {determinant}{mirror}. The \
-             matrix differs from the unit matrix by a few per cent: correct it, or remove these columns.",
-            group.name
-        );
-        match between(determinant, POSSIBLE_MAGNIFICATION, USUAL_MAGNIFICATION) {
-            Verdict::Usual => {}
-            Verdict::Improbable => warnings.push(text),
-            Verdict::Impossible => {
-                return Err(Code::CTF_PARAMETERS
-                    .says(text)
-                    .about(set.source().display()));
-            }
-        }
-    }
-    Ok(warnings)
-}
-
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Usual,
     Improbable,
@@ -386,6 +379,44 @@ fn between(value: f64, possible: [f64; 2], usual: [f64; 2]) -> Verdict {
 
 fn within(value: f64, possible: f64, usual: f64) -> Verdict {
     between(value, [-possible, possible], [-usual, usual])
+}
+
+/// CTF columns of the particle table.
+type CtfColumn = fn(&Particle) -> f64;
+const COLUMNS: [(&str, CtfColumn); 6] = [
+    ("rlnDefocusU", |p| p.ctf.defocus_u),
+    ("rlnDefocusV", |p| p.ctf.defocus_v),
+    // The angle counts where there is an astigmatism to turn.
+    ("rlnDefocusAngle", |p| {
+        match p.ctf.defocus_u == p.ctf.defocus_v {
+            true => 0.0,
+            false => p.ctf.defocus_angle,
+        }
+    }),
+    ("rlnPhaseShift", |p| p.ctf.phase_shift),
+    ("rlnCtfBfactor", |p| p.ctf.b_factor),
+    ("rlnCtfScalefactor", |p| p.ctf.scale),
+];
+
+/// Checks that no number of a CTF stands for none.
+///
+/// # Errors
+/// Some do, with their columns and how many particles have them.
+fn check_placeholders(set: &ParticleSet) -> Result<(), Message> {
+    let held = |value: CtfColumn| used(set).any(|p| value(p) == PLACEHOLDER);
+    let columns = COLUMNS.into_iter().filter(|(_, value)| held(*value));
+    let labels: Vec<&str> = columns.map(|(label, _)| label).collect();
+    let of_none = |p: &Particle| COLUMNS.iter().any(|(_, value)| value(p) == PLACEHOLDER);
+    match Holders::of(set, of_none) {
+        None => Ok(()),
+        Some(found) => Err(Code::CTF_PARAMETERS
+            .says(format!(
+                "{found} have {PLACEHOLDER} in {}, which stands for none. Estimate the CTF of their micrographs, remove these particles, \
+                 or remove a column that is not known for any.",
+                listed(labels, ", ")
+            ))
+            .about(set.source().display())),
+    }
 }
 
 /// The larger of both defoci, without their signs, Å.

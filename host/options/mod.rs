@@ -16,6 +16,7 @@ mod command_line;
 mod entry;
 mod error;
 mod help;
+pub mod output_root;
 mod page;
 mod range;
 pub mod table;

@@ -3,6 +3,8 @@
 
 pub(crate) mod declare;
 
+use crate::dataset::Fingerprint;
+
 pub(crate) use declare::{Declared, all_digits, declare_state};
 
 /// Smallest class change before any iteration has been counted.
@@ -73,6 +75,8 @@ declare_state! {
         local {
             /// Subsets of all iterations of a gradient run so far.
             subsets: Vec<Subset> = Vec::new();
+            /// Fingerprints of the optics, CTFs and images, on the first rank.
+            inputs: Vec<Fingerprint> = Vec::new();
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::{Map, MrcError};
 use crate::formats::volume::read_map_if;
-use crate::model::map_checks;
+use crate::model::{map_checks, mask_checks};
 use ndarray::Array3;
 use std::path::Path;
 
@@ -49,8 +49,6 @@ pub(super) fn other_pixel_size(path: &Path, map: &Map, given: f64) -> Option<Str
 pub(super) struct Mask {
     /// The file, its values between 0 and 1.
     pub map: Map,
-    /// Some values lay outside.
-    pub clipped: bool,
     /// Warning about it, for the user.
     pub warnings: Vec<String>,
 }
@@ -58,30 +56,38 @@ pub(super) struct Mask {
 /// Reads a mask: an even cube of finite values, some above 0.
 pub(super) fn read_mask(path: &Path) -> Result<Mask, MrcError> {
     let mut map = read_cube(path, "mask")?;
-    let checked = map_checks::mask(path, map.data.mapv(f64::from));
-    let (values, clipped, warnings) = checked.map_err(|why| {
+    let checked = mask_checks::mask(path, map.data.mapv(f64::from));
+    let (values, _, warnings) = checked.map_err(|why| {
         let begin = format!("{}: ", path.display());
         let message = why.text.strip_prefix(&begin).unwrap_or(&why.text);
         refused(why.code, path, message.to_owned())
     })?;
     map.data = values.mapv(|v| v as f32);
-    Ok(Mask {
-        map,
-        clipped,
-        warnings,
-    })
+    Ok(Mask { map, warnings })
 }
 
 impl Mask {
-    /// Adds warnings about a mask that leaves next to nothing of `map`, or lies beside it.
-    pub fn compare_with(&mut self, path: &Path, map: &Array3<f64>) {
+    /// Adds warnings about a mask of `map` that leaves next to nothing of it, has no inside, or lies beside it, and about one whose
+    /// pixel size is not that of the map's header (Å).
+    pub fn compare_with(&mut self, path: &Path, map: &Array3<f64>, pixel_size: Option<f64>) {
         let mask = self.map.data.mapv(f64::from);
-        if mask.dim() == map.dim()
-            && let Some(uncovered) = map_checks::cover(path, &mask, map, "map")
-        {
-            let aside = map_checks::centre(path, "mask", &mask);
-            self.warnings.push(aside.unwrap_or(uncovered));
+        if mask.dim() == map.dim() {
+            let region = mask_checks::region(path, &mask, map, "map");
+            self.warnings.extend(region);
         }
+        self.check_pixels(path, pixel_size);
+    }
+
+    /// Adds warnings about a mask of any part of a map: one without an inside, or at the corners of its box.
+    pub fn check_inside(&mut self, path: &Path, pixel_size: f64) {
+        let mask = self.map.data.mapv(f64::from);
+        self.warnings.extend(mask_checks::inside(path, &mask));
+        self.check_pixels(path, Some(pixel_size));
+    }
+
+    fn check_pixels(&mut self, path: &Path, pixel_size: Option<f64>) {
+        let other = mask_checks::other_pixels(path, self.map.pixel_size, pixel_size);
+        self.warnings.extend(other);
     }
 }
 

@@ -114,7 +114,7 @@ pub fn compare_files(a: &Path, b: &Path, mask: Option<&Path>) -> Result<MapCompa
     let wide = |m: &Map| m.data.mapv(f64::from);
     let (map_a, map_b) = (wide(&map_a), wide(&map_b));
     if let (Some(path), Some(masked)) = (mask, &mut masked) {
-        masked.compare_with(path, &map_a);
+        masked.compare_with(path, &map_a, Some(pixel_size));
     }
     let mask_map = masked.as_ref().map(|masked| wide(&masked.map));
     let mut found = compare_maps(&map_a, &map_b, mask_map.as_ref(), pixel_size)?;
@@ -132,7 +132,8 @@ pub(super) fn common_pixel_size(a: (&Path, &Map), b: (&Path, &Map)) -> Result<f6
     pixel_size_of_both(a, b)
 }
 
-fn pixel_size_of_both(
+/// Returns the pixel size of two maps, Å: that of the first, or of the second where the first names none.
+pub(super) fn pixel_size_of_both(
     (a, map_a): (&Path, &Map),
     (b, map_b): (&Path, &Map),
 ) -> Result<f64, FscError> {

@@ -8,6 +8,8 @@ mod continuation;
 mod files;
 mod gradient;
 mod machine;
+mod masks;
+mod optics;
 mod outputs;
 mod particles;
 mod programs;

@@ -406,27 +406,6 @@ fn phase_shift_that_stands_for_none() {
     with_column("rlnPhaseShift", |_| "-999").refuse("GR-0308");
 }
 
-#[test]
-fn singular_magnification_matrix() {
-    magnified("1 1 1 1").refuse("GR-0308");
-}
-
-/// The set with a matrix of magnification.
-fn magnified(matrix: &str) -> Set {
-    with_star(|text| {
-        text.replace(
-            "_rlnAmplitudeContrast #8\n",
-            "_rlnAmplitudeContrast #8\n_rlnMagMat00 #9\n_rlnMagMat01 #10\n_rlnMagMat10 #11\n_rlnMagMat11 #12\n",
-        )
-        .replace("300 2.7 0.1", &format!("300 2.7 0.1 {matrix}"))
-    })
-}
-
-#[test]
-fn mirror_in_the_magnification_matrix() {
-    magnified("1 0 0 -1").refuse("GR-0308");
-}
-
 /// Squares of such numbers are 0 in single precision.
 #[test]
 fn images_of_next_to_no_power() {

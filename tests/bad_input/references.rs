@@ -124,6 +124,12 @@ fn no_direction_is_left() {
     Set::new().option("--limit_tilt", "-1").refuse("GR-0801");
 }
 
+/// HEALPix order 0 has 12 directions, and the asymmetric unit of the icosahedron is a sixtieth of the sphere.
+#[test]
+fn directions_too_coarse_for_the_symmetry() {
+    Set::new().option("--sym", "I").refuse("GR-0801");
+}
+
 /// A set with a mask of these voxels.
 fn with_mask(mask: &ndarray::Array3<f32>) -> Set {
     let mut set = Set::new();

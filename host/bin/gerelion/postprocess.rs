@@ -4,7 +4,7 @@ use crate::relion_tool::{Common, refuse};
 use crate::tenths::Tenths;
 use clap::Args;
 use gerelion::errors::{Failure, tell};
-use gerelion::options::Range;
+use gerelion::options::{Range, output_root};
 use gerelion::tools::local_resolution::{self, LocalSettings};
 use gerelion::tools::postprocess::{
     self, PostprocessSettings, Postprocessed, Sharpening, interpolated_resolution, mass_inside,
@@ -201,6 +201,7 @@ pub fn run(arguments: &Arguments, only_local: bool) -> Result<(), Failure> {
             return local(arguments);
         }
         let settings = arguments.settings();
+        hint(&settings, ".mrc");
         let found = postprocess::run(&settings)?;
         for warning in &found.warnings {
             tell(&format!("WARNING: {warning}"));
@@ -212,6 +213,13 @@ pub fn run(arguments: &Arguments, only_local: bool) -> Result<(), Failure> {
     })
 }
 
+/// Tells of an output root that looks like a folder or a file. `ending` is that of one of the files.
+fn hint(settings: &PostprocessSettings, ending: &str) {
+    if let Some(text) = output_root::hint(&settings.output.to_string_lossy(), ending) {
+        tell(&format!("WARNING: {text}"));
+    }
+}
+
 fn local(arguments: &Arguments) -> Result<(), Failure> {
     refuse(&[(
         "--auto_bfac with --locres",
@@ -219,6 +227,7 @@ fn local(arguments: &Arguments) -> Result<(), Failure> {
         "give the B-factor that post-processing found with --adhoc_bfac",
     )])?;
     let settings = arguments.settings();
+    hint(&settings, "_locres.mrc");
     let positive = |value: f64| Some(value).filter(|v| *v > 0.0);
     let given = LocalSettings {
         sampling: arguments.locres_sampling,

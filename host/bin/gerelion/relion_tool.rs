@@ -5,7 +5,7 @@ use clap::Args;
 use gerelion::comm::cores;
 use gerelion::errors::{Code, Failure, tell};
 use gerelion::refinement::cli::job_markers::{Ending, Pipeline};
-use gerelion::refinement::cli::launcher;
+use gerelion::refinement::cli::{launcher, mark_failure_on_signal};
 use std::path::Path;
 
 /// Options that all these programs have.
@@ -34,6 +34,9 @@ impl Common {
         }
         let pipeline = Pipeline::new(self.pipeline_control.clone());
         pipeline.start()?;
+        if self.pipeline_control.is_some() {
+            mark_failure_on_signal(pipeline.clone())?;
+        }
         let result = self.with_threads(work);
         let ending = match &result {
             Ok(()) => Ending::Success,

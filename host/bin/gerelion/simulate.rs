@@ -2,10 +2,10 @@
 
 use clap::{Args, ValueEnum};
 use gerelion::comm::cores;
-use gerelion::errors::Failure;
+use gerelion::errors::{Failure, tell};
 use gerelion::formats::atoms::{self, Atom};
 use gerelion::geometry::symmetry::PointGroup;
-use gerelion::options::Range;
+use gerelion::options::{Range, output_root};
 use gerelion::tools::simulate::{
     self, Preset, SimulationSettings,
     micrograph::DefocusSource,
@@ -198,6 +198,9 @@ pub fn phantoms(settings: &SimulationSettings, classes: usize) -> Result<Vec<Vec
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     cores::start_threads(arguments.j)?;
     let settings = arguments.settings()?;
+    if let Some(hint) = output_root::hint(&arguments.output.to_string_lossy(), "_truth.star") {
+        tell(&format!("WARNING: {hint}"));
+    }
     let models = arguments.models(&settings)?;
     if !arguments.overwrite {
         simulate::check_free(&arguments.output)?;

@@ -73,12 +73,27 @@ pub fn weigh<S: Samples>(source: &S) -> Option<Weights<S::At>> {
     }
     let min_difference = f64::from(smallest);
     let limit = f64::from(largest) - f64::from(CUTOFF);
+    let mut found = above(source, min_difference, limit, |r| {
+        f64::from(bounds[r].1) > limit
+    });
+    if found.samples.is_empty() {
+        // Differences beyond 10⁹, as of a reference that is far too strong, are rounded by more than the cut-off above.
+        let limit = largest_logarithm(source) - f64::from(CUTOFF);
+        found = above(source, min_difference, limit, |_| true);
+    }
+    (found.sum > 0.0 && found.sum.is_finite()).then_some(found)
+}
+
+/// Weights of the samples whose ln prior − d is above `limit`, in the rows where one may be.
+fn above<S: Samples>(
+    source: &S,
+    min_difference: f64,
+    limit: f64,
+    may_hold: impl Fn(usize) -> bool,
+) -> Weights<S::At> {
     let mut samples = Vec::new();
     let mut sum = 0.0;
-    for (r, bound) in bounds.iter().enumerate() {
-        if f64::from(bound.1) <= limit {
-            continue;
-        }
+    for r in (0..source.rows()).filter(|r| may_hold(*r)) {
         let (values, log_prior, columns) = source.row(r);
         for (c, &d) in values.iter().enumerate() {
             let log = log_prior + columns.get(c).copied().unwrap_or(0.0) - f64::from(d);
@@ -92,11 +107,24 @@ pub fn weigh<S: Samples>(source: &S) -> Option<Weights<S::At>> {
             }
         }
     }
-    (sum > 0.0 && sum.is_finite()).then_some(Weights {
+    Weights {
         samples,
         sum,
         min_difference,
-    })
+    }
+}
+
+/// Returns the largest ln prior − d of all samples, exactly.
+fn largest_logarithm<S: Samples>(source: &S) -> f64 {
+    let mut largest = f64::NEG_INFINITY;
+    for r in 0..source.rows() {
+        let (values, log_prior, columns) = source.row(r);
+        for (c, &d) in values.iter().enumerate() {
+            let log = log_prior + columns.get(c).copied().unwrap_or(0.0) - f64::from(d);
+            largest = largest.max(log);
+        }
+    }
+    largest
 }
 
 /// The sample with the smallest finite difference (the first of equals), priors aside.
@@ -188,6 +216,28 @@ mod tests {
         assert!((w.samples[1].weight - 1.0).abs() < 1e-9);
         assert!((w.samples[2].weight - (-1.0f64).exp()).abs() < 1e-9);
         assert!((w.sum - w.samples.iter().map(|s| s.weight).sum::<f64>()).abs() < 1e-12);
+    }
+
+    /// Single precision has steps of 512 here, more than weights can differ by.
+    #[test]
+    fn enormous_differences_have_weights() {
+        struct Priors([f32; 3]);
+        impl Samples for Priors {
+            type At = usize;
+            fn rows(&self) -> usize {
+                1
+            }
+            fn row(&self, _: usize) -> (&[f32], f64, &[f64]) {
+                (&self.0, -150.0, &[-60.0, -55.0, -70.0])
+            }
+            fn at(&self, _: usize, c: usize) -> usize {
+                c
+            }
+        }
+        let w = weigh(&Priors([5e9, 5e9, 6e9])).unwrap();
+        assert_eq!(w.samples.iter().map(|s| s.at).collect::<Vec<_>>(), [0, 1]);
+        assert!((w.samples[0].weight / w.samples[1].weight - (-5.0f64).exp()).abs() < 1e-9);
+        assert!(weigh(&Flat(&[f32::INFINITY, f32::NAN])).is_none());
     }
 
     /// 0.6 + 0.3 exceed 0.85: two are counted; a tie with the last one is kept as well.

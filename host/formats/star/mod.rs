@@ -27,6 +27,9 @@ pub use writer::{LoopWriter, VERSION, replace_file};
 
 use crate::errors::{Code, Coded};
 
+/// Stands for "none" in columns of numbers of RELION 1 to 3.0.
+pub const PLACEHOLDER: f64 = -999.0;
+
 /// Error of reading or writing a STAR file; the text names file, line and column.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {message}")]

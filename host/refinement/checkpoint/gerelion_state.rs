@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub const TABLE: &str = "gerelion_state";
 /// Column with the fingerprint of the particles.
 pub const PARTICLES: &str = "gerelionParticles";
+/// Column with the seed that the run was started with.
+pub const SEED: &str = "gerelionRandomSeed";
 /// Stands in the first line of our files.
 pub const OWN: &str = "GeRelion-";
 
@@ -92,6 +94,27 @@ pub fn read_subsets(document: &Document) -> Result<Vec<Subset>, StarError> {
 }
 
 const SUBSETS: &str = "gerelion_subsets";
+
+/// Returns a warning where the seed of an optimiser file, whose own table this is, is not the one that it was written with.
+///
+/// # Errors
+/// A cell is no number.
+pub fn changed_seed(table: &Table, seed: u32, path: &Path) -> Result<Option<String>, StarError> {
+    if !table.has(SEED) {
+        return Ok(None);
+    }
+    let written = table.integer(0, SEED)?;
+    Ok((written != i64::from(seed)).then(|| other_seed(path, seed, written)))
+}
+
+/// Returns a warning about a seed that is not the one that the run was started with.
+pub fn other_seed(path: &Path, seed: u32, started: i64) -> String {
+    format!(
+        "{}: rlnRandomSeed is {seed}, but the run was started with {started}: the perturbations of the sampling and the order of the \
+         particles will not be those of the run. Restore the file if that was not meant.",
+        path.display()
+    )
+}
 
 /// Our table, where the file is one of ours.
 ///

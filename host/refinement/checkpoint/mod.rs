@@ -13,6 +13,7 @@ pub mod resume;
 
 mod angular_distribution;
 mod file_names;
+pub(crate) mod fingerprint_tables;
 pub(crate) mod gerelion_state;
 mod model_star;
 mod moment_checks;
@@ -316,6 +317,7 @@ impl FileSet<'_> {
                     * model.pixel_size,
                 scale_groups: self.particles.scale_groups.len(),
                 particles: Some(self.particles.fingerprint()),
+                results: fingerprint_tables::of_models(self.models),
                 accuracy_translations: None,
             },
             sampling: self.sampling,

@@ -1,8 +1,10 @@
 //! `_optimiser.star`: the options and the state of the run, and the names of all other files (spec 03 §1.4).
 
+use crate::dataset::Fingerprint;
 use crate::formats::star::columns::{Length, columns, push_cells};
 use crate::formats::star::{Document, Table, Value};
 use crate::geometry::sampling::Sampling;
+use crate::refinement::checkpoint::fingerprint_tables::{self, INPUTS, RESULTS};
 use crate::refinement::checkpoint::gerelion_state;
 use crate::refinement::settings::Settings;
 use crate::refinement::start_up::last_iteration;
@@ -28,6 +30,8 @@ pub struct Files {
     pub scale_groups: usize,
     /// [`ParticleSet::fingerprint`](crate::dataset::ParticleSet::fingerprint) of the particles.
     pub particles: Option<String>,
+    /// Fingerprints of the model files.
+    pub results: Vec<Fingerprint>,
     /// Accuracy of translations as read: old files have it in pixels.
     pub accuracy_translations: Option<Length>,
 }
@@ -197,7 +201,13 @@ pub fn document(contents: &Contents) -> Document {
     if let Some(particles) = &contents.files.particles {
         own.push(gerelion_state::PARTICLES, particles.as_str());
     }
+    own.push(gerelion_state::SEED, i64::from(state.random_seed));
     let mut tables = vec![general, own];
+    for (name, list) in [(INPUTS, &state.inputs), (RESULTS, &contents.files.results)] {
+        if !list.is_empty() {
+            tables.push(fingerprint_tables::table(name, list));
+        }
+    }
     if settings.gradient.on {
         tables.push(gerelion_state::subsets_table(&state.subsets));
     }

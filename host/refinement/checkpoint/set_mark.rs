@@ -119,12 +119,23 @@ fn after_prefix(bytes: &[u8]) -> Option<&[u8]> {
 
 /// Returns the part after the number of the iteration in the name of a file, as `half1_class001.mrc`; None in other names.
 fn part(path: &Path) -> Option<String> {
+    let (_, part) = numbered(path)?;
+    let is_part = part.len() <= LONGEST_PART && part.bytes().all(|byte| byte.is_ascii_graphic());
+    is_part.then(|| part.to_owned())
+}
+
+/// Returns the number of the iteration in the name of a file; None in other names.
+pub(super) fn iteration_in_name(path: &Path) -> Option<usize> {
+    numbered(path)?.0.parse().ok()
+}
+
+/// Returns the digits of the iteration in the name of a file, and what follows them.
+fn numbered(path: &Path) -> Option<(&str, &str)> {
     let name = path.file_name()?.to_str()?;
     let (_, numbered) = name.rsplit_once("_it")?;
     let (number, part) = numbered.split_once('_')?;
     let is_number = number.len() >= 3 && number.bytes().all(|byte| byte.is_ascii_digit());
-    let is_part = part.len() <= LONGEST_PART && part.bytes().all(|byte| byte.is_ascii_graphic());
-    (is_number && is_part).then(|| part.to_owned())
+    is_number.then_some((number, part))
 }
 
 #[cfg(test)]

@@ -13,4 +13,4 @@ pub mod run_events;
 pub(crate) mod signals;
 pub mod stage_log;
 
-pub use signals::fail_beyond_file_size_limit;
+pub use signals::{fail_beyond_file_size_limit, mark_failure_on_signal};

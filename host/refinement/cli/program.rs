@@ -5,7 +5,7 @@ use crate::comm::{FaultReport, Ranks, open_files};
 use crate::dataset::scratch;
 use crate::errors::{Code, Coded, Message, Panicked, catch_panics, tell};
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
-use crate::options::{CommandLine, OptionsError, Request};
+use crate::options::{CommandLine, OptionsError, Request, output_root};
 use crate::refinement::checkpoint::output_lock::OutputLock;
 use crate::refinement::checkpoint::overwritten;
 use crate::refinement::checkpoint::resume;
@@ -205,10 +205,7 @@ fn listen_for_signals(
         pipeline: pipeline.clone(),
         speaks_first: launcher::is_first(),
     };
-    signals::listen(ways).map_err(|error| {
-        let text = format!("signals (Ctrl-C, kill) cannot be listened for: {error}");
-        Code::SYSTEM_LIMIT.says(text)
-    })
+    signals::listen(ways)
 }
 
 fn start(
@@ -265,17 +262,22 @@ fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
         let first = resumed.state.iteration + 1;
         let other_run = overwritten::warn_of_other_run(&resumed.settings, first);
         warn_all(&console, other_run.as_slice());
+        warn_all(&console, odd_root(&resumed.settings).as_slice());
         return Ok(run::resume(resumed, &mut workers)?);
     }
     let settings = agree(ranks, fresh(line))?;
     let console = Console::new(settings.verbosity, ranks.leads());
     let _lock = agree(ranks, lock(&settings, ranks))?;
-    warn_all(
-        &console,
-        overwritten::warn_of_earlier_run(&settings).as_slice(),
-    );
+    let earlier_run = overwritten::warn_of_earlier_run(&settings);
+    warn_all(&console, earlier_run.as_slice());
+    warn_all(&console, odd_root(&settings).as_slice());
     let mut workers = workers(&settings, ranks, &console)?;
     Ok(run::run(settings, &mut workers)?)
+}
+
+/// A hint about an output root that looks like a folder or a file.
+fn odd_root(settings: &Settings) -> Option<String> {
+    output_root::hint(&settings.output_root, "_it000_data.star")
 }
 
 /// Ranks, engines and the ways between them. A collective.

@@ -1,14 +1,20 @@
 //! Signals that end a program end the run at once, with a message and the scheduler's marker file: those of terminals
-//! (INT, HUP), of batch systems (TERM, USR1, USR2, XCPU) and of a launcher that dies. A file that grows beyond `ulimit -f`
-//! fails to be written, like one on a full disk, and ends nothing by itself.
+//! (INT, QUIT, HUP), of batch systems and users (TERM, USR1, USR2, XCPU, ALRM, real-time signals …) and of a launcher that
+//! dies. A file that grows beyond `ulimit -f` fails to be written, like one on a full disk, and ends nothing by itself.
+//!
+//! Not among them are KILL, which no program hears, and what the processor raises (SEGV, BUS, FPE, ILL): the program cannot go
+//! on to say anything.
 
 use crate::comm::{FaultReport, Ranks, View, programs};
 use crate::dataset::scratch;
-use crate::errors::Code;
+use crate::errors::{Code, Message, tell};
 use crate::refinement::cli::job_markers::{Ending, Pipeline};
 use crate::refinement::cli::launcher;
 use rustix::process;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{
+    SIGABRT, SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSYS, SIGTERM, SIGTRAP, SIGUSR1,
+    SIGUSR2, SIGVTALRM,
+};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::signal_name;
 use std::fs;
@@ -21,6 +27,25 @@ use std::time::Duration;
 /// A rank that is told to end leaves it to the first rank to say so, and speaks itself when nothing has come of that.
 const LEADER_FIRST: Duration = Duration::from_secs(25);
 
+/// Signals that end a program that does not listen for them, beside the real-time ones.
+const ENDING: [i32; 16] = [
+    SIGINT,
+    SIGTERM,
+    SIGHUP,
+    SIGQUIT,
+    SIGUSR1,
+    SIGUSR2,
+    SIGXCPU,
+    SIGALRM,
+    SIGVTALRM,
+    SIGPROF,
+    SIGIO,
+    SIGABRT,
+    SIGTRAP,
+    SIGSYS,
+    libc::SIGPWR,
+    libc::SIGSTKFLT,
+];
 /// Numbers that signal-hook does not name.
 const SIGXCPU: i32 = libc::SIGXCPU;
 const SIGXFSZ: i32 = libc::SIGXFSZ;
@@ -57,19 +82,54 @@ pub fn fail_beyond_file_size_limit() {
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
-/// Listen from now on: from before the ranks are brought together, since a launcher ends them all when one dies meanwhile.
-pub fn listen(ways: Ways) -> io::Result<Listener> {
-    let ignored = ignored(&fs::read_to_string("/proc/self/status").unwrap_or_default());
-    // What is ignored from the start (nohup) stays ignored.
-    let ending = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU]
+/// Returns the signals that would end this program.
+fn ending() -> impl Iterator<Item = i32> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // What is ignored from the start (nohup) stays ignored, and what a library listens for (a profiler, a checkpointer) is its own.
+    let taken = signals_in(&status, "SigIgn:") | signals_in(&status, "SigCgt:");
+    ENDING
         .into_iter()
-        .filter(|signal| ignored & (1 << (signal - 1)) == 0);
+        .chain(libc::SIGRTMIN()..=libc::SIGRTMAX())
+        .filter(move |signal| taken & (1 << (signal - 1)) == 0)
+}
+
+/// Ends a program of one process on a signal with a message and the marker file of a failure. For programs that do not [`listen`].
+///
+/// # Errors
+/// No signal can be listened for.
+pub fn mark_failure_on_signal(pipeline: Pipeline) -> Result<(), Message> {
+    let mut signals = Signals::new(ending()).map_err(|error| unheard(&error))?;
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            let text = format!(
+                "{} (by you, or the batch system). What it was writing is not complete; start it again",
+                cause(signal)
+            );
+            // Why it could not be left is of no use to a scheduler that looks for the file.
+            let _ = pipeline.finish(Ending::Failure);
+            tell(&Code::TOLD_TO_END.says(text).printed());
+            signal_hook::low_level::exit(1);
+        }
+    });
+    Ok(())
+}
+
+/// Why signals cannot be listened for, in words.
+fn unheard(error: &io::Error) -> Message {
+    Code::SYSTEM_LIMIT.says(format!(
+        "signals (Ctrl-C, kill) cannot be listened for: {error}"
+    ))
+}
+
+/// Listen from now on: from before the ranks are brought together, since a launcher ends them all when one dies meanwhile.
+pub fn listen(ways: Ways) -> Result<Listener, Message> {
     let launcher = launcher::is_launched().then(process::getppid).flatten();
     if launcher.is_some() {
         // Without it MPI notices, or the batch system.
         let _ = process::set_parent_process_death_signal(Some(process::Signal::URG));
     }
-    let mut signals = Signals::new(ending.chain([SIGXFSZ, LAUNCHER_GONE]))?;
+    let listened = ending().chain([SIGXFSZ, LAUNCHER_GONE]);
+    let mut signals = Signals::new(listened).map_err(|error| unheard(&error))?;
     let job = Arc::new(OnceLock::<Place>::new());
     let known = job.clone();
     thread::spawn(move || {
@@ -96,11 +156,11 @@ pub fn listen(ways: Ways) -> io::Result<Listener> {
     Ok(Listener { job })
 }
 
-/// Mask of ignored signals, bit n − 1 for signal n, from the text of `/proc/self/status`.
-fn ignored(status: &str) -> u64 {
+/// Mask of signals, bit n − 1 for signal n, in a line of the text of `/proc/self/status`.
+fn signals_in(status: &str, line: &str) -> u64 {
     status
         .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .find_map(|text| text.strip_prefix(line))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .unwrap_or(0)
 }
@@ -126,14 +186,21 @@ impl Listener {
     }
 }
 
+/// Returns the name of a signal; a number for those that have none.
+fn name(signal: i32) -> String {
+    match signal {
+        SIGXCPU => "SIGXCPU".to_owned(),
+        libc::SIGPWR => "SIGPWR".to_owned(),
+        libc::SIGSTKFLT => "SIGSTKFLT".to_owned(),
+        _ => signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned),
+    }
+}
+
 /// Why the run ends, in words.
 fn cause(signal: i32) -> String {
     match signal {
         LAUNCHER_GONE => "the launcher of the ranks (mpirun or srun) has gone".to_owned(),
-        _ => format!(
-            "told to end by {}",
-            signal_name(signal).unwrap_or("a signal")
-        ),
+        _ => format!("told to end by {}", name(signal)),
     }
 }
 
@@ -184,9 +251,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ignored_signals_are_read_from_the_mask() {
+    fn masks_of_signals_are_read_from_the_status() {
         let status = "Name:\trelion_refine\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000001\n";
-        assert_eq!(ignored(status), 1 << (SIGHUP - 1));
-        assert_eq!(ignored(""), 0);
+        assert_eq!(signals_in(status, "SigIgn:"), 1 << (SIGHUP - 1));
+        assert_eq!(signals_in(status, "SigCgt:"), 0);
     }
 }

@@ -3,11 +3,11 @@
 use super::input_checks::{UNSEEDED, check_columns, check_ctf, drop_corrected_ctf, warn_all};
 use super::regions::RegionFiles;
 use super::solvent_masks::Solvent;
-use super::{Beginning, disable_scale_of_one_group, half_sets, open_images};
+use super::{Beginning, disable_scale_of_one_group, half_sets, open_images, tell_of_images};
 use crate::comm::Ranks;
+use crate::dataset::fingerprints;
 use crate::geometry::random::CRandom;
-use crate::refinement::checkpoint::overwritten;
-use crate::refinement::checkpoint::resume;
+use crate::refinement::checkpoint::{fingerprint_tables, overwritten, resume};
 use crate::refinement::cli::console::Console;
 use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
@@ -26,7 +26,7 @@ pub fn resumed(
 ) -> Result<Job, RunError> {
     let resume::Resumed {
         mut settings,
-        state,
+        mut state,
         particles,
         models,
         mut sampling,
@@ -47,6 +47,13 @@ pub fn resumed(
     let diameter = lengths::particle_diameter(&settings, box_size, pixel_size, console)?;
     disable_scale_of_one_group(&mut settings, &particles, console);
     let images = open_images(&particles, settings.preread_images, ranks)?;
+    tell_of_images(&images, console);
+    if ranks.leads() {
+        let inputs = fingerprints::of_set(&particles, &images);
+        let changed = fingerprint_tables::changed_inputs(&state.inputs, &inputs, &particles);
+        warn_all(console, &changed);
+        state.inputs = inputs;
+    }
     let first = state.iteration + 1;
     overwritten::check_files(
         &settings,

@@ -320,12 +320,20 @@ fn sampling(
         sampling = sampling.relaxing(PointGroup::parse(name)?);
     }
     if sampling.directions.is_empty() {
-        return Err(Code::NO_ORIENTATIONS
-            .says(format!(
-                "no viewing direction is left: --limit_tilt {} and --sym {} exclude all of them. Leave out --limit_tilt, or widen it.",
-                settings.limit_tilt, settings.symmetry
-            ))
-            .into());
+        let (limit, symmetry) = (settings.limit_tilt, &settings.symmetry);
+        // Limits beyond 90° are none.
+        let text = match limit.abs() > 90.0 {
+            true => format!(
+                "no viewing direction is left: none of HEALPix order {} lies in the asymmetric unit of --sym {symmetry}. Give a larger \
+                 --healpix_order.",
+                sampling.healpix_order
+            ),
+            false => format!(
+                "no viewing direction is left: --limit_tilt {limit} and --sym {symmetry} exclude all of them. Leave out --limit_tilt, or \
+                 widen it."
+            ),
+        };
+        return Err(Code::NO_ORIENTATIONS.says(text).into());
     }
     sampling.perturb(&mut CRandom::new(UNSEEDED));
     Ok(sampling)

@@ -117,6 +117,13 @@ fn open_images(
     Ok(images)
 }
 
+/// Tells where images were found, and of oddities of their stacks.
+fn tell_of_images(images: &ImageStore, console: &Console) {
+    let notices = images.notices().iter();
+    notices.for_each(|text| console.say(&format!(" {text}")));
+    input_checks::warn_all(console, images.warnings());
+}
+
 fn disable_scale_of_one_group(settings: &mut Settings, set: &ParticleSet, console: &Console) {
     if settings.scale && set.scale_groups.len() <= 1 {
         settings.scale = false;

@@ -5,10 +5,11 @@ use super::initial_noise::{self, NoiseRule};
 use super::input_checks::{Input, read_input, warn_all};
 use super::references::References;
 use super::{
-    Beginning, disable_scale_of_one_group, half_sets, open_images, scratch, unusable_images,
+    Beginning, disable_scale_of_one_group, half_sets, open_images, scratch, tell_of_images,
+    unusable_images,
 };
 use crate::comm::Ranks;
-use crate::dataset::{ImageStore, ParticleSet};
+use crate::dataset::{ImageStore, ParticleSet, fingerprints};
 use crate::geometry::sampling::Sampling;
 use crate::maximization::initial;
 use crate::model::{ClassModel, Model};
@@ -106,6 +107,7 @@ fn open(mut input: Input, seed: u32, ranks: &Ranks, console: &Console) -> Result
         warn_all(console, &half_sets::warnings(particles, &same_image));
     }
     let images = open_images(particles, settings.preread_images, ranks)?;
+    tell_of_images(&images, console);
     overwritten::check_files(settings, 0, "a stack of --i", images.stacks())?;
     overwritten::check_places(settings, 0)?;
     Ok(Opened { input, images })
@@ -144,6 +146,9 @@ fn first_job(
         !settings.ctf_uncorrected_reference || settings.from_nothing().is_some();
     state.references_made = settings.from_nothing().is_some();
     state.seeds_due = references[0].generate_seeds;
+    if ranks.leads() {
+        state.inputs = fingerprints::of_set(&particles, &images);
+    }
     let beginning = Beginning {
         original_sampling: OriginalSampling::of(&sampling),
         order_iteration: 1,

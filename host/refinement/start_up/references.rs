@@ -289,6 +289,12 @@ fn fit_to_images(
 /// Describes what `fit_to_images` did to a reference of `side` pixels.
 fn fitted(side: usize, pixel_size: f64, box_size: usize, real_pixel: f64) -> String {
     let (old, new) = (Angstrom(pixel_size), Angstrom(real_pixel));
+    if (side, pixel_size) == (box_size, real_pixel) {
+        return format!(
+            "the reference ({side} pixels of {old} Å) was taken as it is (--trust_ref_size): its pixels and those of the images differ \
+             by less than rescaling to whole voxels can mend."
+        );
+    }
     let cut = match box_size < side {
         true => "cropped",
         false => "padded",
@@ -380,6 +386,11 @@ mod tests {
             "{text}"
         );
         assert!(fitted(32, pixel, 48, pixel).contains("padded to 48"));
+        let text = fitted(48, pixel, 48, pixel);
+        assert!(
+            text.contains("48 pixels of 4.02 Å) was taken as it is"),
+            "{text}"
+        );
         let text = fitted(64, pixel, 48, f64::from(5.36f32));
         assert!(text.contains("resampled to 48 pixels of 5.36 Å"), "{text}");
     }

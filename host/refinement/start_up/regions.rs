@@ -4,8 +4,8 @@ use crate::dataset::ParticleSet;
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
 use crate::formats::volume;
-use crate::model::map_checks;
 use crate::model::regions::{Regions, Unwanted};
+use crate::model::{map_checks, mask_checks};
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
 use crate::refinement::start_up::solvent_masks::{SAME_PIXEL, read_mask};
@@ -45,8 +45,7 @@ impl RegionFiles {
             let name = path.clone();
             let mask = read_mask(path, &saved, reference.dim(), pixel_size, &mut warnings)?;
             // Any part of the particle may be meant, but not nothing.
-            let uncovered = map_checks::cover(&name, &mask, reference, "reference");
-            warnings.extend(uncovered.or_else(|| map_checks::inside(&name, &mask)));
+            warnings.extend(mask_checks::region(&name, &mask, reference, "reference"));
             Ok::<_, RunError>(Some(mask))
         };
         let options = &mut settings.regions;

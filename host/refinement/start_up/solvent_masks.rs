@@ -5,7 +5,7 @@ use crate::formats::angstrom::Angstrom;
 use crate::formats::{mrc, volume};
 use crate::fourier::{shape::Dimensions, shells::round, window::window_map};
 use crate::maximization::{Flattening, LowPass};
-use crate::model::map_checks;
+use crate::model::{map_checks, mask_checks};
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
 use crate::refinement::start_up::references::resample;
@@ -30,7 +30,7 @@ impl Solvent {
     /// `reference` is the first of the references. Returns warnings for the user.
     ///
     /// # Errors
-    /// Files that cannot be read, and masks that cannot be right ([`map_checks::mask`]).
+    /// Files that cannot be read, and masks that cannot be right ([`mask_checks::mask`]).
     pub fn read(
         settings: &mut Settings,
         reference: &Array3<f64>,
@@ -62,10 +62,7 @@ impl Solvent {
             low_pass = load(&mut path, "lowpass_mask")?.map(|mask| (mask, filter));
         }
         if let (Some(path), Some(mask)) = (&mask_name, &mask) {
-            // A mask of a part of the particle may lie far from the centre; one beside the particle may not.
-            if let Some(uncovered) = map_checks::cover(path, mask, reference, "reference") {
-                warnings.push(map_checks::centre(path, "mask", mask).unwrap_or(uncovered));
-            }
+            warnings.extend(mask_checks::region(path, mask, reference, "reference"));
         }
         // The others may cover little of the particle: the hollow of a virus, a micelle.
         let low_pass_name = settings.lowpass_mask.as_ref().map(|(path, _)| path);
@@ -74,7 +71,7 @@ impl Solvent {
             low_pass_name.zip(low_pass.as_ref().map(|(mask, _)| mask)),
         ];
         for (path, mask) in others.into_iter().flatten() {
-            warnings.extend(map_checks::inside(path, mask));
+            warnings.extend(mask_checks::inside(path, mask));
         }
         let solvent = Self {
             enabled: settings.flatten_solvent,
@@ -150,7 +147,7 @@ pub(crate) fn read_mask(
             path.display()
         )).into());
     }
-    let (mut mask, mut changed, found) = map_checks::mask(path, file.data.mapv(f64::from))?;
+    let (mut mask, mut changed, found) = mask_checks::mask(path, file.data.mapv(f64::from))?;
     warnings.extend(found);
     warnings.extend(file.warnings);
     let own = file.pixel_size.filter(|&a| a > 0.0).unwrap_or_else(|| {

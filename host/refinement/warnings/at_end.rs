@@ -40,11 +40,16 @@ fn of(job: &Job) -> Vec<Finding> {
     if job.models[0].dimensions() == Dimensions::Two {
         return found;
     }
-    found.extend(stuck(job));
+    let stuck = stuck(job);
+    let poses = match stuck.is_some() || job.alarms.doubtful_poses {
+        true => views::Poses::Doubtful,
+        false => views::Poses::Plausible,
+    };
+    found.extend(stuck);
     found.extend(half_sets::alike(&job.models[0].classes[0].fsc).filter(|_| job.halves()));
     found.extend(tight_mask(job));
     found.extend(no_mask(job));
-    found.extend(of_classes(job));
+    found.extend(of_classes(job, poses));
     found.extend(size(job));
     found
 }
@@ -118,7 +123,7 @@ fn no_mask(job: &Job) -> Option<Finding> {
 }
 
 /// Views and contrast of each class.
-fn of_classes(job: &Job) -> Vec<Finding> {
+fn of_classes(job: &Job, poses: views::Poses) -> Vec<Finding> {
     let model = &job.models[0];
     let mut found = Vec::new();
     for (k, class) in model.classes.iter().enumerate() {
@@ -129,7 +134,7 @@ fn of_classes(job: &Job) -> Vec<Finding> {
         let members = job.particles.particles.iter().filter(|p| p.class == k + 1);
         let seen: Vec<[f64; 2]> = members.map(|p| [p.rot, p.tilt]).collect();
         let coverage = views::coverage(&seen, &job.operators[k]);
-        found.extend(coverage.and_then(|coverage| views::preferred(coverage, &whose)));
+        found.extend(coverage.and_then(|coverage| views::preferred(coverage, &whose, poses)));
         let (map, pixel_size) = coarse(job, averaged(&class.map));
         let radius = job.expectation.particle_diameter / 2.0 / pixel_size;
         let skewness = contrast::skewness(&map, radius).filter(|_| class.fraction > 0.0);

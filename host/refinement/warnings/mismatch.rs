@@ -24,6 +24,8 @@ const SEASONED: usize = 10;
 pub struct Alarms {
     /// That most samples are significant.
     broad: bool,
+    /// Something was told that makes the poses doubtful.
+    pub doubtful_poses: bool,
     /// A small copy of the first reference, for the end of the run.
     pub first_reference: Option<Array3<f64>>,
 }
@@ -51,11 +53,15 @@ pub fn after_expectation(
     if job.settings.norm {
         let norms: Vec<f64> = outcomes.iter().map(|(_, found)| found.norm).collect();
         tell(console, high_norms(&norms));
+        let high = norms.iter().filter(|&&norm| norm > HIGH_NORM).count();
+        job.alarms.doubtful_poses |= 2 * high > norms.len();
     }
     if iteration == 1 && !job.state.references_made {
         let signal = sums.iter().map(|sums| sums.signal);
         let [product, power] = signal.fold([0.0; 2], |[x, a], [dx, da]| [x + dx, a + da]);
-        tell(console, grey_scale(product / power));
+        let told = grey_scale(product / power);
+        job.alarms.doubtful_poses |= told.is_some();
+        tell(console, told);
     }
     let significant: Vec<usize> = outcomes
         .iter()
@@ -67,6 +73,7 @@ pub fn after_expectation(
     {
         tell(console, Some(text));
         job.alarms.broad = true;
+        job.alarms.doubtful_poses = true;
     }
 }
 

@@ -70,6 +70,9 @@ pub struct MaskSettings {
     pub invert: bool,
 }
 
+/// Share of a box that no particle fills.
+const MOST_INSIDE: f64 = 0.9;
+
 /// Results of making a mask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Made {
@@ -82,8 +85,12 @@ pub struct Made {
 impl Made {
     /// Returns the share of voxels above 0.5.
     pub fn covered(&self) -> f64 {
-        self.mask.iter().filter(|v| **v > 0.5).count() as f64 / self.mask.len() as f64
+        covered(&self.mask)
     }
+}
+
+fn covered(mask: &Array3<f64>) -> f64 {
+    mask.iter().filter(|v| **v > 0.5).count() as f64 / mask.len() as f64
 }
 
 /// Makes the mask and writes it.
@@ -137,6 +144,14 @@ pub fn run(settings: &MaskSettings) -> Result<Made, MaskError> {
         warnings.push(format!(
             "the mask is nowhere below {lowest:.2}, so it masks next to nothing; is its soft edge (--width_soft_edge) too wide?"
         ));
+    } else if !settings.invert && matches!(settings.origin, Origin::Map { .. }) {
+        let inside = covered(&mask);
+        if inside > MOST_INSIDE {
+            warnings.push(format!(
+                "the mask covers {:.0} % of the box, more than any particle does; is the threshold too low?",
+                100.0 * inside
+            ));
+        }
     }
     write_map(&settings.output, mask.mapv(|v| v as f32).view(), pixel_size)?;
     Ok(Made { mask, warnings })

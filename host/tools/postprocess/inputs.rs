@@ -1,11 +1,12 @@
 //! Inputs of post-processing and local resolution: two half maps, their pixel size, a mask.
 
 use super::{PostprocessError, PostprocessSettings, with};
-use crate::errors::Code;
+use crate::errors::{Code, Message};
 use crate::formats::angstrom::Angstrom;
 use crate::formats::mrc::Map;
 use crate::formats::replace::{Content, check_map_output, check_output, check_place};
 use crate::tools::density;
+use crate::tools::fsc::pixel_size_of_both;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
@@ -33,10 +34,14 @@ impl Inputs {
         let mut warnings = Vec::new();
         let map1 = density::read_density(&settings.half1)?;
         let map2 = density::read_density(&half2)?;
+        if settings.pixel_size.is_none() && map1.pixel_size.is_some() {
+            let halves = [(settings.half1.as_path(), &map1), (half2.as_path(), &map2)];
+            pixel_size_of_both(halves[0], halves[1]).map_err(|error| Message::of(&error))?;
+        }
         let pixel_size = pixel_size(settings, &map1, &mut warnings)?;
         let halves = [map1.data.mapv(f64::from), map2.data.mapv(f64::from)];
         let n = halves[0].dim().0;
-        let mut read = |path: &PathBuf| read_mask(path, &halves[0], &mut warnings);
+        let mut read = |path: &PathBuf| read_mask(path, &halves[0], map1.pixel_size, &mut warnings);
         let mask = settings.mask.as_ref().map(&mut read).transpose()?;
         if mask.as_ref().is_some_and(|m| m.dim() != halves[0].dim()) {
             return Err(Code::MAPS_DIFFER.says(format!(
@@ -122,23 +127,15 @@ fn pixel_size(
     Ok(found)
 }
 
-/// Reads a mask, which is compared with a half map.
+/// Reads a mask, which is compared with a half map, and with the pixel size of its header.
 fn read_mask(
     path: &Path,
     half: &Array3<f64>,
+    pixel_size: Option<f64>,
     warnings: &mut Vec<String>,
 ) -> Result<Array3<f64>, PostprocessError> {
     let mut mask = density::read_mask(path)?;
-    if mask.clipped {
-        return Err(Code::MAP_VALUES
-            .says(format!(
-                "{}: the mask has values below 0 or above 1, but masks go from 0 to 1; make it again, for example with \
-                 relion_mask_create",
-                path.display()
-            ))
-            .into());
-    }
-    mask.compare_with(path, half);
+    mask.compare_with(path, half, pixel_size);
     warnings.append(&mut mask.warnings);
     Ok(mask.map.data.mapv(f64::from))
 }

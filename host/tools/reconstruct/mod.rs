@@ -183,6 +183,7 @@ pub fn run(
     let warnings = [
         &set.warnings,
         &oddities,
+        images.notices(),
         images.warnings(),
         power.as_slice(),
         moved.as_slice(),

@@ -193,7 +193,7 @@ fn views_of_classes(run: &Run) -> Vec<String> {
             _ => format!(" of class {}", k + 1),
         };
         let coverage = views::coverage(&particles.directions_of(k), group.operators())?;
-        Some(views::preferred(coverage, &whose)?.text)
+        Some(views::preferred(coverage, &whose, views::Poses::Plausible)?.text)
     };
     (0..model.classes.len()).filter_map(judge).collect()
 }

@@ -126,7 +126,13 @@ pub fn run(
     check_norms(&set, &run)?;
     warnings.extend(plausible::check_all(&set, run.ctf)?);
     let images = ImageStore::open(&set, false)?;
-    warnings.extend(set.warnings.iter().chain(images.warnings()).cloned());
+    warnings.extend(
+        set.warnings
+            .iter()
+            .chain(images.notices())
+            .chain(images.warnings())
+            .cloned(),
+    );
     let signal = Signal::new(&run, mask.as_ref());
     let folder = settings.folder.join("Particles");
     std::fs::create_dir_all(&folder).map_err(|e| {
@@ -225,6 +231,7 @@ fn keep_mask(
             ))
             .into());
     }
+    mask.check_inside(path, run.models[0].pixel_size);
     warnings.append(&mut mask.warnings);
     Ok(mask.map.data.mapv(f64::from))
 }

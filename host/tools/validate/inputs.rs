@@ -100,7 +100,7 @@ impl Inputs {
             .filter(|path| path.is_file());
         let mask = settings.mask.clone().or(own_mask);
         let support = match &mask {
-            Some(path) => Support::read(path, &halves, &mut warnings)?,
+            Some(path) => Support::read(path, &halves, pixel_size, &mut warnings)?,
             None => Support::from_map(&halves, pixel_size, diameter)?,
         };
         let particles = match &data {

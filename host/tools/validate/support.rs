@@ -30,10 +30,11 @@ pub struct Support {
 }
 
 impl Support {
-    /// Reads a mask of the box of the half maps.
+    /// Reads a mask of the box of the half maps, which have pixels of `pixel_size` Å.
     pub fn read(
         path: &Path,
         halves: &[Array3<f64>; 2],
+        pixel_size: f64,
         warnings: &mut Vec<String>,
     ) -> Result<Self, ValidateError> {
         let mut mask = density::read_mask(path).map_err(|e| ValidateError::of(&e))?;
@@ -46,7 +47,7 @@ impl Support {
                 ))
                 .into());
         }
-        mask.compare_with(path, &halves[0]);
+        mask.compare_with(path, &halves[0], Some(pixel_size));
         warnings.append(&mut mask.warnings);
         Ok(Self {
             mask: mask.map.data.mapv(f64::from),

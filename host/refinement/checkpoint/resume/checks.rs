@@ -2,6 +2,8 @@
 
 use crate::dataset::ParticleSet;
 use crate::errors::Code;
+use crate::expectation::NO_OFFSET_PRIOR;
+use crate::formats::angstrom::Angstrom;
 use crate::formats::star::Table;
 use crate::geometry::sampling::Sampling;
 use crate::model::Model;
@@ -186,6 +188,32 @@ pub fn model_values(models: &[Model], paths: &[PathBuf]) -> Result<(), ResumeErr
     }
 }
 
+/// Widest prior of offsets, Å, as for --offset.
+const WIDEST_OFFSET_PRIOR: f64 = 10_000.0;
+
+/// Returns a warning about a width of the prior of offsets that no run comes to: one that is as good as none, or wider than the
+/// images.
+pub fn offset_prior(model: &Model, path: &Path) -> Option<String> {
+    let (variance, side) = (
+        model.sigma2_offset,
+        model.box_size as f64 * model.pixel_size,
+    );
+    let why = match variance.sqrt() {
+        0.0 => return None,
+        _ if variance < NO_OFFSET_PRIOR => {
+            "widths below 0.01 Å count as none, so that all offsets are as likely".to_owned()
+        }
+        width if width > side => format!("it is wider than the images of {} Å", Angstrom(side)),
+        _ => return None,
+    };
+    Some(format!(
+        "{}: rlnSigmaOffsetsAngst, the width of the prior of offsets, is {} Å; {why}. Restore the file if that was not meant, or give the \
+         width with --offset.",
+        path.display(),
+        Angstrom(variance.sqrt())
+    ))
+}
+
 fn values_of(model: &Model, path: &Path) -> Result<(), ResumeError> {
     let above_zero = |v: f64| v.is_finite() && v > 0.0;
     let not_negative = |v: f64| v.is_finite() && v >= 0.0;
@@ -229,9 +257,9 @@ fn values_of(model: &Model, path: &Path) -> Result<(), ResumeError> {
                     .abs()
                     .sqrt()
                     .copysign(model.sigma2_offset),
-                &not_negative,
+                &|v| (0.0..=WIDEST_OFFSET_PRIOR).contains(&v),
             ),
-            "it is the width of a prior in Å, at least 0",
+            "it is the width of a prior in Å, from 0 (none) to 10,000",
         ),
         (
             "rlnGroupScaleCorrection",

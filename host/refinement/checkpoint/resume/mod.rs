@@ -1,5 +1,6 @@
 //! Continuing a run from an `_optimiser.star`, RELION's or ours (spec 03 §5).
 
+mod belonging;
 mod checks;
 pub(crate) mod model;
 pub(crate) mod optimiser;
@@ -18,7 +19,7 @@ use crate::geometry::symmetry::{PointGroup, SymmetryError};
 use crate::model::Model;
 use crate::refinement::checkpoint::optimiser_star::Files;
 use crate::refinement::checkpoint::set_mark::SetMark;
-use crate::refinement::checkpoint::{OriginalSampling, gerelion_state};
+use crate::refinement::checkpoint::{OriginalSampling, fingerprint_tables, gerelion_state};
 use crate::refinement::job::uniform_directions;
 use crate::refinement::settings::Settings;
 use crate::refinement::state::RunState;
@@ -81,6 +82,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         files,
     } = optimiser::read(table, path, command_line.to_string())?;
 
+    belonging::iteration_of_names(table, iteration, path)?;
     let mark = SetMark::of_header(&document.header);
     let (sampling_path, model_paths) =
         locate_files(&mut settings, &files, path, &mark, &mut notices)?;
@@ -123,6 +125,7 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
         grid = exact_grid(grid, &exact, settings.relaxed_symmetry.as_deref(), path)?;
         order_iteration = exact.order_iteration;
         state.subsets = gerelion_state::read_subsets(&document)?;
+        state.inputs = fingerprint_tables::read(&document, fingerprint_tables::INPUTS)?;
         gerelion_state::check_subsets(&state, path)?;
         original_sampling = stored.original.unwrap_or(original_sampling);
     }
@@ -130,7 +133,19 @@ pub fn read_optimiser(path: &Path) -> Result<Resumed, ResumeError> {
     if !settings.gradient.on {
         checks::class_numbers(&particles, models[0].classes.len())?;
     }
-    let warnings = checks::equal_references(&models[0], state.seeds_due);
+    let mut warnings = checks::equal_references(&models[0], state.seeds_due);
+    let results = fingerprint_tables::read(&document, fingerprint_tables::RESULTS)?;
+    warnings.extend(fingerprint_tables::changed_results(&results, &models, path));
+    warnings.extend(checks::offset_prior(&models[0], &model_paths[0]));
+    warnings.extend(belonging::pixel_sizes(
+        &models[0],
+        &particles,
+        &model_paths[0],
+    )?);
+    warnings.extend(match ours {
+        Some(table) => gerelion_state::changed_seed(table, state.random_seed, path)?,
+        None => belonging::seed(&settings.command_line, state.random_seed, path),
+    });
     take_settings(&mut settings, &state, &models[0], &grid);
     for file in settings.regions.files() {
         let recorded = file.take();

@@ -365,6 +365,7 @@ fn reference_runs_are_read_and_written_alike() {
         assert_eq!(run.particles.particles.len(), 2000);
         assert_eq!(run.old_root, format!("{name}/run"));
         assert!(run.notices.iter().any(|n| n.contains("data.star")));
+        assert!(run.warnings.is_empty(), "{:?}", run.warnings);
 
         let place = tempfile::tempdir().unwrap();
         let root = place.path().join("run").display().to_string();
@@ -438,7 +439,7 @@ assert model['model_general']['rlnNrGroups'] == 2
 assert list(model['model_class_1'].columns)[:2] == ['rlnSpectralIndex', 'rlnResolution']
 assert len(model['model_class_1']) == 5
 optimiser = read('optimiser.star')
-assert list(optimiser) == ['optimiser_general', 'gerelion_state'], list(optimiser)
+assert list(optimiser) == ['optimiser_general', 'gerelion_state', 'gerelion_results'], list(optimiser)
 assert optimiser['optimiser_general']['rlnCurrentIteration'] == 3
 sampling = read('sampling.star')
 assert sampling['sampling_general']['rlnHealpixOrder'] == 1
