@@ -33,6 +33,13 @@ fn global_search() {
     classify(&Set::new("C4", 1), &format!("{SEARCH} --zero_mask"));
 }
 
+/// Shifts in steps so small that several count: of those two pixels apart, the prior leaves the central one alone.
+#[test]
+fn priors_of_offsets() {
+    let search = "--healpix_order 0 --offset_range 1 --offset_step 0.5 --zero_mask";
+    classify(&Set::new("C4", 1), search);
+}
+
 #[test]
 fn background_of_noise() {
     classify(&Set::new("C4", 1), SEARCH);

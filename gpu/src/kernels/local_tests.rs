@@ -26,20 +26,12 @@ struct Case<'a> {
     axes: fn(usize, f32) -> Vec<SliceAxes>,
 }
 
+/// Orientations that images share.
+const ROWS: usize = 11;
+
 impl Case<'_> {
-    fn check<L: Launch>(&self, kernel: impl Fn(LocalDifferences10) -> L) {
-        const ROWS: usize = 11;
-        const CLASSES: usize = 2;
-        let mut shape = self.shape;
-        let mut pixels = test_data::pixels(self.radius);
-        let count = pixels.len();
-        // Backwards: any order will do.
-        let mut walk: Vec<u32> = (0..count as u32).rev().collect();
-        let images = self.orientations.len();
-        let (stride, phase_stride) = (count + 3, count + 1);
-        let mut volume = test_data::complex(CLASSES * shape.len(), 1);
-        let mut axes = (self.axes)(ROWS, 2.0);
-        let mut class_of: Vec<u32> = (0..ROWS as u32).map(|row| row % 2).collect();
+    /// Orientations of all images, and where those of each begin.
+    fn own_orientations(&self) -> (Vec<u32>, Vec<OwnOrientation>) {
         let mut first = vec![0u32];
         let mut own = Vec::new();
         for (image, &number) in self.orientations.iter().enumerate() {
@@ -52,6 +44,22 @@ impl Case<'_> {
             }
             first.push(own.len() as u32);
         }
+        (first, own)
+    }
+
+    fn check<L: Launch>(&self, kernel: impl Fn(LocalDifferences10) -> L) {
+        const CLASSES: usize = 2;
+        let mut shape = self.shape;
+        let mut pixels = test_data::pixels(self.radius);
+        let count = pixels.len();
+        // Backwards: any order will do.
+        let mut walk: Vec<u32> = (0..count as u32).rev().collect();
+        let images = self.orientations.len();
+        let (stride, phase_stride) = (count + 3, count + 1);
+        let mut volume = test_data::complex(CLASSES * shape.len(), 1);
+        let mut axes = (self.axes)(ROWS, 2.0);
+        let mut class_of: Vec<u32> = (0..ROWS as u32).map(|row| row % 2).collect();
+        let (mut first, mut own) = self.own_orientations();
         let mut f = test_data::complex(images * stride, 2);
         let mut ctf = test_data::values(images * stride, 3);
         let mut scales: Vec<f32> = (0..images).map(|i| 0.7 + 0.25 * i as f32).collect();
