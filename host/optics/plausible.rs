@@ -81,6 +81,13 @@ pub fn check_all(set: &ParticleSet, ctf_is_used: bool) -> Result<Vec<String>, Me
     Ok(warnings)
 }
 
+fn of_coefficient(coefficient: f64) -> Verdict {
+    match coefficient == PLACEHOLDER {
+        true => Verdict::Impossible,
+        false => within(coefficient, POSSIBLE_ZERNIKE, USUAL_ZERNIKE),
+    }
+}
+
 /// Checks the CTF parameters of a data set whose CTF is used, and returns warnings about improbable ones.
 ///
 /// # Errors
@@ -138,13 +145,9 @@ fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
             ("rlnEvenZernike", &group.even_zernike),
         ] {
             for &coefficient in coefficients {
-                let verdict = match coefficient == PLACEHOLDER {
-                    true => Verdict::Impossible,
-                    false => within(coefficient, POSSIBLE_ZERNIKE, USUAL_ZERNIKE),
-                };
                 let advice =
                     "Coefficients are in radians, 0 where they are not known: correct them.";
-                judge(label, coefficient, verdict, advice)?;
+                judge(label, coefficient, of_coefficient(coefficient), advice)?;
             }
         }
     }
