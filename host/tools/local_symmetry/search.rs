@@ -407,7 +407,7 @@ mod tests {
             wrong.place[2] -= 1.5;
             let ranges = Ranges {
                 rotations,
-                angle_step: 2.0,
+                angle_step: 4.0,
                 offsets: [2.0; 3],
                 offset_step: 1.0,
             };
