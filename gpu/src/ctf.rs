@@ -64,16 +64,22 @@ impl CtfCoefficients<f64> {
     }
 }
 
-/// C (or C², see [`PREMULTIPLIED`]) at Fourier pixel (x, y); `aberration` is the phase of symmetric aberrations there.
+/// γ and the squared frequency at Fourier pixel (x, y); `aberration` is the phase of symmetric aberrations there.
 #[inline(always)]
-pub fn value<T: Real>(ctf: &CtfCoefficients<T>, x: T, y: T, aberration: T) -> T {
+pub fn phase<T: Real>(ctf: &CtfCoefficients<T>, x: T, y: T, aberration: T) -> (T, T) {
     let (xx, xy, yy) = (x * x, x * y, y * y);
     let u2 = ctf.u_xx.mul_add(xx, ctf.u_xy.mul_add(xy, ctf.u_yy * yy));
     let defocus = ctf
         .phase_xx
         .mul_add(xx, ctf.phase_xy.mul_add(xy, ctf.phase_yy * yy));
     let gamma = (ctf.phase_u4 * u2).mul_add(u2, defocus + ctf.phase_constant + aberration);
+    (gamma, u2)
+}
 
+/// C (or C², see [`PREMULTIPLIED`]) at Fourier pixel (x, y); `aberration` is the phase of symmetric aberrations there.
+#[inline(always)]
+pub fn value<T: Real>(ctf: &CtfCoefficients<T>, x: T, y: T, aberration: T) -> T {
+    let (gamma, u2) = phase(ctf, x, y, aberration);
     let in_first_peak = gamma.abs() < T::of(core::f64::consts::FRAC_PI_2);
     let mut c = if ctf.flags & INTACT_FIRST_PEAK != 0 && in_first_peak {
         T::of(1.0)

@@ -99,6 +99,15 @@ pub struct SliceAxes {
 }
 
 impl SliceAxes {
+    /// Returns the axes in a volume whose padding factor is larger by `factor`.
+    pub fn scaled(&self, factor: f32) -> Self {
+        let scale = |axis: [f32; 3]| axis.map(|step| step * factor);
+        Self {
+            x_axis: scale(self.x_axis),
+            y_axis: scale(self.y_axis),
+        }
+    }
+
     /// Reference position of image pixel (x, y).
     #[inline(always)]
     pub fn position(&self, x: f32, y: f32) -> [f32; 3] {

@@ -4,7 +4,9 @@ use super::layout::GroupLayout;
 use super::{BatchItem, ExpectationError, IterationInput, ParticleOutcome, WeightedSums};
 use crate::dataset::Particle;
 use crate::errors::{Code, Coded, Message};
-use crate::fourier::{backprojection::BackProjection, reference::ReferenceVolume};
+use crate::fourier::{
+    backprojection::BackProjection, reference::ReferenceVolume, shape::VolumeShape,
+};
 use crate::optics::Ctf;
 use gpu::samples::{CTF_CORRECTED, NO_MAP, PREMULTIPLIED};
 
@@ -41,9 +43,24 @@ impl IterationInput<'_> {
             .expect("checked before the first batch")
     }
 
+    /// Geometry of the sums: that of the references, or one of more padding with the same radius (spec 06 §7,
+    /// `--asymmetric_padding`).
+    pub(super) fn sums_shape(&self) -> VolumeShape {
+        let of_references = *self.references[0].shape();
+        match self.options.more_padding {
+            0.0 => of_references,
+            more => of_references.with_padding(self.model.padding + more),
+        }
+    }
+
+    /// Padding factor of the sums divided by that of the references.
+    pub(super) fn sums_scale(&self) -> f32 {
+        (self.sums_shape().padding / self.references[0].shape().padding) as f32
+    }
+
     /// Empty sums of one class.
     pub(super) fn empty_backprojection(&self) -> BackProjection {
-        BackProjection::zeros(*self.references[0].shape())
+        BackProjection::zeros(self.sums_shape())
     }
 }
 

@@ -97,6 +97,8 @@ pub struct ExpectationOptions {
     pub skip_rotate: bool,
     /// ML instead of MAP: V = 1 in the back-projected sums.
     pub no_map: bool,
+    /// Padding factor of the sums beyond that of the references (`--asymmetric_padding`).
+    pub more_padding: f64,
     /// `--skip_maximize`: no weighted sums.
     pub skip_maximize: bool,
     /// Seed of the run.
@@ -124,6 +126,7 @@ impl ExpectationOptions {
             skip_align: false,
             skip_rotate: false,
             no_map: false,
+            more_padding: 0.0,
             skip_maximize: false,
             random_seed: 1,
             memory_budget: 100 << 20,

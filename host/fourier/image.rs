@@ -169,6 +169,8 @@ pub fn mask_particle(
 pub struct CircularMask {
     /// Share of the background in each pixel.
     shares: Vec<f32>,
+    /// Their sum.
+    total: f64,
 }
 
 impl CircularMask {
@@ -179,31 +181,46 @@ impl CircularMask {
             let (x, y) = ((i % n) as i32 - centre, (i / n) as i32 - centre);
             gpu::mask::background_share(((x * x + y * y) as f32).sqrt(), radius, edge)
         };
+        let shares: Vec<f32> = (0..n * n).map(share).collect();
         Self {
-            shares: (0..n * n).map(share).collect(),
+            total: shares.iter().copied().map(f64::from).sum(),
+            shares,
         }
     }
 
     /// Masks an image and returns the mean of its background (0 when nothing lies outside).
     pub fn apply(&self, image: &mut [f32], background: Background) -> f64 {
-        let (mut sum, mut total) = (0.0f64, 0.0f64);
-        for (value, &c) in image.iter().zip(&self.shares) {
-            if c > 0.0 {
-                sum += f64::from(c * value);
-                total += f64::from(c);
+        let mean = match self.total > 0.0 {
+            true => self.background(image) / self.total,
+            false => 0.0,
+        };
+        pulp::Arch::new().dispatch(|| {
+            let pixels = image.iter_mut().zip(&self.shares);
+            match background {
+                Background::Mean => {
+                    let fill = mean as f32;
+                    pixels.for_each(|(value, c)| *value = (1.0 - c) * *value + c * fill);
+                }
+                Background::Noise(noise) => pixels
+                    .zip(noise)
+                    .for_each(|((value, c), fill)| *value = (1.0 - c) * *value + c * fill),
             }
-        }
-        let mean = if total > 0.0 { sum / total } else { 0.0 };
-        for (i, (value, &c)) in image.iter_mut().zip(&self.shares).enumerate() {
-            if c > 0.0 {
-                let fill = match background {
-                    Background::Mean => mean as f32,
-                    Background::Noise(noise) => noise[i],
-                };
-                *value = (1.0 - c) * *value + c * fill;
-            }
-        }
+        });
         mean
+    }
+
+    /// Sum of the background; a fixed number of partial sums keeps the loop free of one long dependency.
+    fn background(&self, image: &[f32]) -> f64 {
+        const PARTS: usize = 16;
+        pulp::Arch::new().dispatch(|| {
+            let mut parts = [0.0f64; PARTS];
+            for (values, shares) in image.chunks(PARTS).zip(self.shares.chunks(PARTS)) {
+                for ((part, value), share) in parts.iter_mut().zip(values).zip(shares) {
+                    *part += f64::from(share * value);
+                }
+            }
+            parts.iter().sum()
+        })
     }
 }
 

@@ -77,6 +77,11 @@ impl VolumeShape {
         }
     }
 
+    /// Returns the shape of the same radius with another `--pad`.
+    pub fn with_padding(&self, padding: f64) -> Self {
+        Self::new(self.dimensions, self.box_size, padding, 2 * self.r_max)
+    }
+
     /// Largest logical index h along x and y.
     pub fn half(&self) -> usize {
         self.side / 2

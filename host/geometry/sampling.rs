@@ -1,6 +1,7 @@
 //! The grid of orientations and translations and its oversampling (spec 01 §4).
 
 mod directions;
+mod kinds;
 mod perturbation;
 mod translations;
 
@@ -11,7 +12,7 @@ use translations::disc_of_translations;
 /// A coarse direction of the asymmetric unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Direction {
-    /// Nested HEALPix pixel at the sampling's order.
+    /// Nested HEALPix pixel at the sampling's order; the running number where only the tilt is searched.
     pub pixel: u64,
     /// Degrees, (−180, 180].
     pub rot: f64,
@@ -30,6 +31,8 @@ pub struct Sampling {
     pub symmetry: PointGroup,
     /// Group whose mates are searched in local searches (`--relax_sym`): the directions are then those of the whole sphere.
     pub relaxed: Option<PointGroup>,
+    /// Directions are steps of the tilt at rot 0, and psi is 0 (`--only_sample_tilt`).
+    pub only_tilt: bool,
     /// `--limit_tilt`.
     pub limit_tilt: f64,
     /// Coarse psi step, degrees (360/n_psi).
@@ -74,6 +77,7 @@ impl Sampling {
             healpix_order,
             symmetry,
             relaxed: None,
+            only_tilt: false,
             limit_tilt,
             psi_step: 360.0 / (360.0 / wanted_step).ceil(),
             offset_range,
@@ -110,6 +114,7 @@ impl Sampling {
             healpix_order,
             symmetry: PointGroup::c1(),
             relaxed: None,
+            only_tilt: false,
             limit_tilt: -91.0,
             // Steps that were read from a file have six decimals.
             psi_step: 360.0 / (360.0 / wanted_step - 1e-3).ceil(),
@@ -145,25 +150,10 @@ impl Sampling {
                 factor,
             ),
         };
-        let grid = match &self.relaxed {
-            Some(group) => grid.relaxing(group.clone()),
-            None => grid,
-        };
+        let grid = self.of_same_kind(grid);
         Sampling {
             perturbation: self.perturbation,
             ..grid
-        }
-    }
-
-    /// The grid for a relaxed symmetry: directions of the whole sphere, within the tilt limit (spec 06 §1.2).
-    pub fn relaxing(self, group: PointGroup) -> Self {
-        let (order, limit) = (self.healpix_order, self.limit_tilt);
-        let directions = directions::directions(order, &PointGroup::c1(), limit);
-        Sampling {
-            views: views_of(&directions),
-            directions,
-            relaxed: Some(group),
-            ..self
         }
     }
 
@@ -307,13 +297,14 @@ impl Sampling {
         oversampling: u32,
     ) -> impl Iterator<Item = (f64, f64)> {
         let order = self.healpix_order;
-        let plane = self.in_plane.then_some((0.0, 0.0));
-        let pixel = self.directions[direction].pixel;
-        let on_sphere = (!self.in_plane).then(|| {
+        let Direction { pixel, rot, tilt } = self.directions[direction];
+        let itself = self.in_plane || oversampling == 0;
+        let finer = (!itself).then(|| {
             healpix::children(order, pixel, oversampling)
                 .map(move |pixel| healpix::direction(order + oversampling, pixel))
         });
-        plane.into_iter().chain(on_sphere.into_iter().flatten())
+        let itself = itself.then_some((rot, tilt));
+        itself.into_iter().chain(finer.into_iter().flatten())
     }
 
     /// The children of a coarse psi: unperturbed, but for class averages, where children above 180° are brought below −180°

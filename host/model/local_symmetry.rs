@@ -18,8 +18,8 @@ const SMALLEST_PIXEL: f64 = 0.001;
 const LARGEST_ANGLE: f64 = 3600.0;
 
 /// Columns of the angles and of the shifts (Å).
-const ANGLES: [&str; 3] = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
-const SHIFTS: [&str; 3] = ["rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst"];
+pub(crate) const ANGLES: [&str; 3] = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
+pub(crate) const SHIFTS: [&str; 3] = ["rlnOriginXAngst", "rlnOriginYAngst", "rlnOriginZAngst"];
 /// The columns of the shifts before RELION 3.1, which held Å as well.
 const OLD_SHIFTS: [&str; 3] = ["rlnOriginX", "rlnOriginY", "rlnOriginZ"];
 

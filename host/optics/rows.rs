@@ -151,19 +151,12 @@ impl pulp::NullaryFnOnce for Waves<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let of = CtfCoefficients {
-            damping: Entry(0.0),
-            scale: Entry(1.0),
-            flags: 0,
-            ..entries(self.coefficients)
-        };
-        let y = Entry(self.y.into());
+        let (of, y) = (entries(self.coefficients), Entry(self.y.into()));
         for (x, value) in self.row.iter_mut().enumerate() {
             let x = Entry(f64::from(x as i32));
-            // −sin(γ − π/2) = cos γ.
-            let [minus_sin, cos] =
-                [0.0, FRAC_PI_2].map(|back| ctf::value(&of, x, y, Entry(value.re - back)).0);
-            *value = Complex64::new(minus_sin, cos);
+            let (gamma, _) = ctf::phase(&of, x, y, Entry(value.re));
+            let (sin, cos) = gamma.sin_cos();
+            *value = Complex64::new(-sin.0, cos.0);
         }
     }
 }

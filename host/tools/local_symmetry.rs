@@ -1,5 +1,11 @@
-//! Averaging of finished maps over their local symmetry, and copies of their regions, as `relion_localsym` makes them
-//! (spec 06 §2.4).
+//! Averaging of finished maps over their local symmetry, copies of their regions, and a search of its operators, as
+//! `relion_localsym` makes them (spec 06 §2.4).
+
+mod operators;
+mod search;
+
+pub use operators::{Refined, SearchSettings, refine};
+pub use search::Rotations;
 
 use super::density::read_density;
 use crate::errors::{Code, Message, wrapping_error};
@@ -202,6 +208,62 @@ mod tests {
         let masks = read_map(&settings.output).unwrap().data;
         let one = read_map(&golden.join("input/mask_su.mrc")).unwrap().data;
         assert!(masks.sum() > 2.5 * one.sum());
+    }
+
+    /// An operator that `--search` found and wrote is read again, and averages a map as the true one does.
+    #[test]
+    fn operators_are_searched_for_and_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let n = 32;
+        let blobs = |centres: &[[f64; 3]]| {
+            ndarray::Array3::from_shape_fn((n, n, n), |(z, y, x)| {
+                let at = [x, y, z].map(|i| i as f64 - (n / 2) as f64);
+                let of_blob = |c: &[f64; 3]| {
+                    let d2: f64 = (0..3).map(|i| (at[i] - c[i]).powi(2)).sum();
+                    (-d2 / 4.5).exp()
+                };
+                centres.iter().map(of_blob).sum::<f64>() as f32
+            })
+        };
+        let lump = [[-8.0, 1.0, 0.0], [-5.0, -3.0, 2.0], [-6.0, 3.0, -4.0]];
+        let truth = Operator {
+            rotation: euler::matrix(20.0, 60.0, 110.0),
+            shift: [2.5, -1.0, 1.5],
+        };
+        let copy = lump.map(|blob| {
+            let turned = euler::apply(&truth.rotation, blob);
+            std::array::from_fn(|i| turned[i] + truth.shift[i])
+        });
+        let map = blobs(&[lump, copy].concat());
+        write_map(&path("map.mrc"), map.view(), 2.0).unwrap();
+        let mask = blobs(&lump).mapv(|v| if v > 0.05 { 1.0 } else { 0.0 });
+        write_map(&path("mask.mrc"), mask.view(), 2.0).unwrap();
+        let head = "data_\n\nloop_\n_rlnMaskName\n_rlnAngleRot\n_rlnAngleTilt\n_rlnAnglePsi\n_rlnOriginXAngst\n_rlnOriginYAngst\n\
+                    _rlnOriginZAngst\n";
+        let rough = format!("{head}mask.mrc 23 57 112 4 -3 4\n");
+        std::fs::write(path("rough.star"), rough).unwrap();
+        let settings = SearchSettings {
+            map: path("map.mrc"),
+            description: path("rough.star"),
+            output: path("found.star"),
+            pixel_size: None,
+            rotations: Rotations::Within(6.0),
+            angle_step: 2.0,
+            offsets: [4.0; 3],
+            offset_step: 2.0,
+        };
+        let found = refine(&settings, |_| {}).unwrap();
+        assert!(found[0].correlation[1] > 0.98, "{found:?}");
+        let read = LocalSymmetry::read(&path("found.star"), n, 2.0).unwrap();
+        let operator = read.regions[0].operators[0];
+        for (blob, copy) in lump.iter().zip(copy) {
+            let turned = euler::apply(&operator.rotation, *blob);
+            for i in 0..3 {
+                let error = (turned[i] + operator.shift[i] - copy[i]).abs();
+                assert!(error < 0.15, "{error} voxels, {found:?}");
+            }
+        }
     }
 
     /// Voxels (z, y, x) of the map that `relion_localsym --transform` of RELION 3.1.3 writes.

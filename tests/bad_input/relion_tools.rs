@@ -171,9 +171,17 @@ fn region_without_a_copy() {
 }
 
 #[test]
-fn search_for_local_symmetry() {
-    let words = "--search --i_map ref.mrc --i_mask_info local.star --o_map a.mrc";
+fn search_for_local_symmetry_from_masks_alone() {
+    let words = "--search --i_map ref.mrc --i_mask_info local.star --o_mask_info a.star --i_op_mask_info b.star";
     refuse(&Set::new(), LOCALSYM, words, "GR-0104");
+}
+
+#[test]
+fn search_for_local_symmetry_without_a_range() {
+    let words = "--search --i_map ref.mrc --i_mask_info local.star --o_mask_info a.star";
+    let set = Set::new();
+    local_symmetry(&set, "ref.mrc 10 20 30 0 0 0\n");
+    refuse(&set, LOCALSYM, words, "GR-0105");
 }
 
 const MASK: &str = env!("CARGO_BIN_EXE_relion_mask_create");

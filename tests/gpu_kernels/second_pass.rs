@@ -242,6 +242,8 @@ impl Batch {
                     flags: CTF_CORRECTED,
                     sums: SumsViews {
                         volumes: sums.view(),
+                        shape: d.shape.view(),
+                        scale: 1.0,
                         max_radius2,
                         classes: CLASSES as u32,
                     },

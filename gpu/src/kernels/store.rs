@@ -83,6 +83,11 @@ pub struct Sums {
     /// One per class: (re, im, weight, unused) of each voxel. Twice as many in a gradient iteration.
     #[unchecked]
     pub volumes: *mut [f32; 4],
+    /// Their geometry.
+    #[len(1)]
+    pub shape: *const VolumeShape,
+    /// Their padding factor divided by that of the references.
+    pub scale: f32,
     /// Limit of insertion.
     pub max_radius2: f32,
     /// Classes.
@@ -173,6 +178,8 @@ macro_rules! store_orientations {
                         axes: references.axes.add(row as usize),
                         xy: (*pixels.pixels.add(p)).map(f32::from),
                         shape: references.shape,
+                        sums_shape: sums.shape,
+                        sums_scale: sums.scale,
                         max_radius2: sums.max_radius2,
                         is_there: own < end,
                     };
@@ -271,16 +278,19 @@ impl Images {
     ) {
         // SAFETY: volumes of all classes are there, and twice as many sums in a gradient iteration.
         unsafe {
-            let voxels = (*place.shape).len();
             let mut reference = [[0.0f32; 2]; O];
             if self.is_projected {
+                let voxels = (*place.shape).len();
                 reference = place.reference(references.add(orientation.class as usize * voxels));
             }
             let halves = if self.images.half_of.is_null() { 1 } else { 2 };
             for half in 0..halves {
                 let totals = self.sum(orientation, half, &reference);
                 let volume = (half * sums.classes + orientation.class) as usize;
-                place.insert(&totals, sums.volumes.add(volume * voxels));
+                place.insert(
+                    &totals,
+                    sums.volumes.add(volume * (*place.sums_shape).len()),
+                );
             }
         }
     }
@@ -375,14 +385,19 @@ struct Place {
     /// Axes of the first child.
     axes: *const SliceAxes,
     xy: [f32; 2],
+    /// Geometry of the references.
     shape: *const VolumeShape,
+    /// Geometry of the sums.
+    sums_shape: *const VolumeShape,
+    /// Padding factor of the sums divided by that of the references.
+    sums_scale: f32,
     max_radius2: f32,
     /// The pixel is the thread's own.
     is_there: bool,
 }
 
 impl Place {
-    /// The position at child `o`.
+    /// The position in the references at child `o`.
     #[inline(always)]
     unsafe fn position(&self, o: usize) -> [f32; 3] {
         // SAFETY: the caller's child has axes.
@@ -409,10 +424,10 @@ impl Place {
         for (o, &total) in totals.iter().enumerate() {
             // SAFETY: the child has axes; corners are those of a position inside the limiting sphere.
             unsafe {
-                let shape = &*self.shape;
+                let shape = &*self.sums_shape;
                 let is_added = self.is_there && total[2] > 0.0;
                 let at = match is_added {
-                    true => self.position(o),
+                    true => self.position(o).map(|v| v * self.sums_scale),
                     false => [f32::NAN; 3],
                 };
                 if O > 1 {

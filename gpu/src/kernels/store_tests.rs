@@ -45,6 +45,24 @@ fn sums_of_class_averages_follow_the_definition() {
     );
 }
 
+/// Sums may be padded more than the references (`--asymmetric_padding`).
+#[test]
+fn sums_of_another_padding_follow_the_definition() {
+    for children in [[8, 4], [2, 4]] {
+        let mut case = Case::new(
+            solid(),
+            project::tests::rotations,
+            children,
+            CTF_CORRECTED,
+            false,
+        );
+        case.sums_shape = VolumeShape::new(2 * (12 + 1) + 1, 4, 3.0);
+        case.sums_scale = 1.5;
+        case.max_radius2 = crate::slice::reach2(12.0);
+        check_case(case);
+    }
+}
+
 fn solid() -> VolumeShape {
     VolumeShape::new(2 * (8 + 1) + 1, 4, 2.0)
 }
@@ -68,6 +86,8 @@ struct Case {
     /// Pseudo-half of each image, in a gradient iteration.
     half_of: Option<Vec<u32>>,
     shape: VolumeShape,
+    sums_shape: VolumeShape,
+    sums_scale: f32,
     max_radius2: f32,
     samples: Vec<Sample>,
     values: Vec<f32>,
@@ -122,6 +142,8 @@ impl Case {
             children,
             half_of: gradient.then(|| vec![1, 0, 1]),
             shape,
+            sums_shape: shape,
+            sums_scale: 1.0,
             max_radius2: crate::slice::reach2(8.0),
             // Some children have no weight, and one sample none that has.
             values: (values.iter().enumerate())
@@ -159,7 +181,7 @@ impl Case {
     fn stored(&mut self) -> Stored<f32> {
         let count = self.pixels.len();
         let (mut parents, mut pairs) = grouping::tests::group(&mut self.samples, ORIENTATIONS);
-        let mut sums = vec![[0.0f32; 4]; 2 * CLASSES * self.shape.len()];
+        let mut sums = vec![[0.0f32; 4]; 2 * CLASSES * self.sums_shape.len()];
         let mut shares = vec![[0.0f32; 2]; IMAGES * 2 * count];
         let kernel = StoreOrientations8 {
             parent_count: parents.len() as u32,
@@ -201,6 +223,8 @@ impl Case {
             flags: self.flags,
             sums: SumsViews {
                 volumes: View::of(&mut sums),
+                shape: View::of(std::slice::from_mut(&mut self.sums_shape)),
+                scale: self.sums_scale,
                 max_radius2: self.max_radius2,
                 classes: CLASSES as u32,
             },
@@ -225,7 +249,7 @@ impl Case {
     fn exact(&self) -> Stored<f64> {
         let count = self.pixels.len();
         let mut exact = Stored {
-            sums: vec![[0.0; 3]; 2 * CLASSES * self.shape.len()],
+            sums: vec![[0.0; 3]; 2 * CLASSES * self.sums_shape.len()],
             shares: vec![[0.0; 2]; IMAGES * 2 * count],
         };
         let per_sample = self.children[0] * self.children[1];
@@ -285,10 +309,12 @@ impl Case {
             _ => (w * v, w * c * v),
         };
         let value = [data * u[0], data * u[1], power];
-        let volume = half * CLASSES * self.shape.len() + first;
-        if let Some(place) = insertion(&self.shape, self.max_radius2, at) {
-            for corner in 0..self.shape.corners() {
-                let (offset, share) = place.corner(&self.shape, corner);
+        let shape = &self.sums_shape;
+        let volume = (half * CLASSES + class) * shape.len();
+        let at = axes.scaled(self.sums_scale).position(x, y);
+        if let Some(place) = insertion(shape, self.max_radius2, at) {
+            for corner in 0..shape.corners() {
+                let (offset, share) = place.corner(shape, corner);
                 let share = f64::from(share);
                 let voxel = &mut exact.sums[volume + place.base + offset];
                 let sign = if place.conjugate { -1.0 } else { 1.0 };
@@ -318,7 +344,10 @@ fn check(
     flags: u32,
     gradient: bool,
 ) {
-    let mut case = Case::new(shape, rotations, children, flags, gradient);
+    check_case(Case::new(shape, rotations, children, flags, gradient));
+}
+
+fn check_case(mut case: Case) {
     let (found, exact) = (case.stored(), case.exact());
     for k in 0..3 {
         let device: Vec<f32> = found.sums.iter().map(|v| v[k]).collect();

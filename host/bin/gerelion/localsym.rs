@@ -4,12 +4,13 @@ use super::relion_tool::{Common, refuse};
 use clap::{ArgGroup, Args};
 use gerelion::errors::Failure;
 use gerelion::options::Range;
-use gerelion::tools::local_symmetry::{self, Action, LocalSymmetrySettings, MotionSettings};
+use gerelion::tools::local_symmetry::{
+    self, Action, LocalSymmetrySettings, MotionSettings, Rotations, SearchSettings,
+};
 use std::path::PathBuf;
 
 /// Purpose of the command, for its help.
-pub const ABOUT: &str =
-    "Average a map over its local symmetry, or copy its regions, as relion_localsym does";
+pub const ABOUT: &str = "Average a map over its local symmetry, copy its regions, or search for its operators, as relion_localsym does";
 
 /// Options, named as in `relion_localsym`.
 #[derive(Args)]
@@ -22,7 +23,8 @@ pub struct Arguments {
     /// Copy what lies under the masks, or the masks alone where no map is given
     #[arg(long)]
     duplicate: bool,
-    #[arg(long, hide = true)]
+    /// Search for the operators near those of --i_mask_info, by the correlation of regions and copies, and write them
+    #[arg(long)]
     search: bool,
     /// Move a whole map by --rot, --tilt, --psi and then --xoff, --yoff, --zoff
     #[arg(long)]
@@ -35,14 +37,14 @@ pub struct Arguments {
     #[arg(long, default_value_t = -1.0, value_parser = Range::PIXEL_SIZE.or(&[-1.0], "from the header").real("Å"))]
     angpix: f64,
     /// Map
-    #[arg(long, value_name = "MAP", required_if_eq_any([("apply", "true"), ("transform", "true")]))]
+    #[arg(long, value_name = "MAP", required_if_eq_any([("apply", "true"), ("search", "true"), ("transform", "true")]))]
     i_map: Option<PathBuf>,
     /// Masks and operators
-    #[arg(long, value_name = "STAR", required_if_eq_any([("apply", "true"), ("duplicate", "true")]))]
+    #[arg(long, value_name = "STAR", required_if_eq_any([("apply", "true"), ("duplicate", "true"), ("search", "true")]))]
     i_mask_info: Option<PathBuf>,
     /// Map to write
-    #[arg(long, value_name = "MAP")]
-    o_map: PathBuf,
+    #[arg(long, value_name = "MAP", required_if_eq_any([("apply", "true"), ("duplicate", "true"), ("transform", "true")]))]
+    o_map: Option<PathBuf>,
     /// Diameter of a soft sphere around what is kept of an averaged map, as a share of the box (-1: no sphere)
     #[arg(long, default_value_t = -1.0, value_parser = Range::between(0.001, 1.0).or(&[-1.0], "no sphere").real(""))]
     sphere_percentage: f64,
@@ -51,6 +53,8 @@ pub struct Arguments {
     width: f64,
     #[command(flatten)]
     motion: Motion,
+    #[command(flatten)]
+    extent: Extent,
     #[command(flatten)]
     common: Common,
 }
@@ -79,15 +83,113 @@ struct Motion {
     zoff: f64,
 }
 
+/// Extent of a search.
+#[derive(Args)]
+#[command(rename_all = "snake_case", allow_negative_numbers = true)]
+struct Extent {
+    /// Description file that --search writes
+    #[arg(long, value_name = "STAR", required_if_eq("search", "true"))]
+    o_mask_info: Option<PathBuf>,
+    /// Largest rotation of a copy about any axis, degrees (0: by the three options below)
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 180.0).real("degrees"))]
+    ang_range: f64,
+    /// Largest change of rot
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 180.0).real("degrees"))]
+    ang_rot_range: f64,
+    /// Largest change of tilt
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 180.0).real("degrees"))]
+    ang_tilt_range: f64,
+    /// Largest change of psi
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 180.0).real("degrees"))]
+    ang_psi_range: f64,
+    /// Step of the rotations, degrees; the best one is improved beyond it
+    #[arg(long, default_value_t = 1.0, value_parser = Range::between(0.01, 180.0).real("degrees"))]
+    ang_step: f64,
+    /// Largest move of the centre of mass of a copy along each axis, Å (0: by the three options below)
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 1e5).real("Å"))]
+    offset_range: f64,
+    /// Largest move along x
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 1e5).real("Å"))]
+    offset_x_range: f64,
+    /// Largest move along y
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 1e5).real("Å"))]
+    offset_y_range: f64,
+    /// Largest move along z
+    #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 1e5).real("Å"))]
+    offset_z_range: f64,
+    /// Step of the moves, Å; the best one is improved beyond it
+    #[arg(long, default_value_t = 1.0, value_parser = Range::between(0.01, 1e5).real("Å"))]
+    offset_step: f64,
+    #[arg(long, hide = true, default_value_t = -1.0)]
+    bin: f64,
+    #[arg(long, hide = true)]
+    i_op_mask_info: Option<PathBuf>,
+}
+
+impl Extent {
+    fn rotations(&self) -> Rotations {
+        match self.ang_range > 0.0 {
+            true => Rotations::Within(self.ang_range),
+            false => {
+                Rotations::Euler([self.ang_rot_range, self.ang_tilt_range, self.ang_psi_range])
+            }
+        }
+    }
+
+    fn offsets(&self) -> [f64; 3] {
+        match self.offset_range > 0.0 {
+            true => [self.offset_range; 3],
+            false => [
+                self.offset_x_range,
+                self.offset_y_range,
+                self.offset_z_range,
+            ],
+        }
+    }
+}
+
+/// Searches for the operators of a description file.
+fn search(arguments: &Arguments, pixel_size: Option<f64>) -> Result<(), Failure> {
+    let extent = &arguments.extent;
+    refuse(&[
+        (
+            "--i_op_mask_info",
+            extent.i_op_mask_info.is_some(),
+            "operators are searched near known ones only, not from masks alone; give rough operators with --i_mask_info and wide ranges",
+        ),
+        (
+            "--bin",
+            extent.bin > 1.0,
+            "the map is not binned, since the search begins with some of the voxels anyway; leave it out",
+        ),
+    ])?;
+    let settings = SearchSettings {
+        map: arguments.i_map.clone().unwrap_or_default(),
+        description: arguments.i_mask_info.clone().unwrap_or_default(),
+        output: extent.o_mask_info.clone().unwrap_or_default(),
+        pixel_size,
+        rotations: extent.rotations(),
+        angle_step: extent.ang_step,
+        offsets: extent.offsets(),
+        offset_step: extent.offset_step,
+    };
+    local_symmetry::refine(&settings, |found| {
+        let [rot, tilt, psi] = found.angles;
+        let [x, y, z] = found.shift;
+        let [before, after] = found.correlation;
+        println!(
+            " {}: rot {rot:.2}, tilt {tilt:.2}, psi {psi:.2} degrees, shift ({x:.2}, {y:.2}, {z:.2}) Å; correlation {before:.4}, now {after:.4}",
+            found.mask.display()
+        );
+    })?;
+    println!(" Written: {}", settings.output.display());
+    Ok(())
+}
+
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.common.run(|| {
         refuse(&[
-            (
-                "--search",
-                arguments.search,
-                "operators are not searched for: find them with relion_localsym of RELION, whose file this program reads, and give it with --i_mask_info",
-            ),
             (
                 "--txt2rln",
                 arguments.txt2rln,
@@ -96,16 +198,20 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             ("--debug", arguments.debug, "there is nothing to debug here"),
         ])?;
         let pixel_size = Some(arguments.angpix).filter(|a| *a > 0.0);
+        if arguments.search {
+            return search(arguments, pixel_size);
+        }
+        let output = arguments.o_map.clone().unwrap_or_default();
         if let (true, Some(map)) = (arguments.transform, &arguments.i_map) {
             let motion = &arguments.motion;
             local_symmetry::transform(&MotionSettings {
                 map: map.clone(),
-                output: arguments.o_map.clone(),
+                output: output.clone(),
                 pixel_size,
                 angles: [motion.rot, motion.tilt, motion.psi],
                 shift: [motion.xoff, motion.yoff, motion.zoff],
             })?;
-            println!(" Written: {}", arguments.o_map.display());
+            println!(" Written: {}", output.display());
             return Ok(());
         }
         let settings = LocalSymmetrySettings {
@@ -115,7 +221,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             },
             map: arguments.i_map.clone(),
             description: arguments.i_mask_info.clone().unwrap_or_default(),
-            output: arguments.o_map.clone(),
+            output,
             pixel_size,
             sphere: Some(arguments.sphere_percentage)
                 .filter(|p| *p > 0.0 && *p < 0.99)

@@ -128,12 +128,13 @@ impl Bins {
         bin.at += 1;
     }
 
-    /// Sorts the pixels of a slice (of a box of `size` pixels).
-    pub fn add(&mut self, tiling: &Tiling, slice: &SumSlice, size: usize) {
-        pulp::Arch::new().dispatch(AddSlice {
+    /// Sorts the pixels of the slices of an image (of a box of `size` pixels), row by row of all of them: the two sides of the Ewald
+    /// sphere lie close to each other, and meet the same voxels in the cache.
+    pub fn add(&mut self, tiling: &Tiling, slices: &[SumSlice], size: usize) {
+        pulp::Arch::new().dispatch(AddSlices {
             bins: self,
             tiling,
-            slice,
+            slices,
             size,
         });
     }
@@ -156,7 +157,11 @@ impl Bins {
                 if w > 0.0 && tile != NOWHERE {
                     let sample = Sample {
                         cell: places.cell[lane],
-                        fraction: [0, 1, 2].map(|axis: usize| places.fraction[axis][lane]),
+                        fraction: [
+                            places.fraction[0][lane],
+                            places.fraction[1][lane],
+                            places.fraction[2][lane],
+                        ],
                         value: [re, places.sign[lane] * im, w],
                     };
                     let crosses = [places.crosses[0][lane] != 0, places.crosses[1][lane] != 0];
@@ -225,15 +230,15 @@ fn places(tiling: &Tiling, first: usize, position: &impl Fn(f32) -> [f32; 3]) ->
     places
 }
 
-/// All pixels of a slice, a struct so that it is compiled for the widest vectors of the machine.
-struct AddSlice<'a> {
+/// All pixels of some slices, a struct so that it is compiled for the widest vectors of the machine.
+struct AddSlices<'a> {
     bins: &'a mut Bins,
     tiling: &'a Tiling,
-    slice: &'a SumSlice,
+    slices: &'a [SumSlice],
     size: usize,
 }
 
-impl pulp::NullaryFnOnce for AddSlice<'_> {
+impl pulp::NullaryFnOnce for AddSlices<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -241,20 +246,23 @@ impl pulp::NullaryFnOnce for AddSlice<'_> {
         let Self {
             bins,
             tiling,
-            slice,
+            slices,
             size,
         } = self;
-        let first = 1.0 - (size / 2) as f32;
-        for (row, values) in slice.values.chunks_exact(size / 2 + 1).enumerate() {
+        let (first, width) = (1.0 - (size / 2) as f32, size / 2 + 1);
+        for row in 0..size {
             let y = first + row as f32;
-            let on_plane = |x| slice.axes.position(x, y);
-            let bent = |bend: &Bend, x| bend.bent(on_plane(x), x, y);
-            match (&slice.bend, tiling.nearest2 < f32::INFINITY) {
-                (None, false) => bins.add_row(tiling, values, on_plane),
-                (None, true) => bins.add_row(tiling, values, |x| tiling.nearest(on_plane(x))),
-                (Some(bend), false) => bins.add_row(tiling, values, |x| bent(bend, x)),
-                (Some(bend), true) => {
-                    bins.add_row(tiling, values, |x| tiling.nearest(bent(bend, x)))
+            for slice in slices {
+                let values = &slice.values[row * width..(row + 1) * width];
+                let on_plane = |x| slice.axes.position(x, y);
+                let bent = |bend: &Bend, x| bend.bent(on_plane(x), x, y);
+                match (&slice.bend, tiling.nearest2 < f32::INFINITY) {
+                    (None, false) => bins.add_row(tiling, values, on_plane),
+                    (None, true) => bins.add_row(tiling, values, |x| tiling.nearest(on_plane(x))),
+                    (Some(bend), false) => bins.add_row(tiling, values, |x| bent(bend, x)),
+                    (Some(bend), true) => {
+                        bins.add_row(tiling, values, |x| tiling.nearest(bent(bend, x)))
+                    }
                 }
             }
         }

@@ -40,7 +40,7 @@ pub fn insert_slices(volume: &mut BackProjection, number: usize, size: usize, sl
     for slices in slices.chunks(inserter.batch()) {
         let sorted = inserter.insert(volume, slices.len(), |range, mut sorter| {
             for slice in &slices[range] {
-                sorter.add(slice);
+                sorter.add(std::slice::from_ref(*slice));
             }
             Ok::<(), Infallible>(())
         });
@@ -56,6 +56,8 @@ pub struct Inserter {
     tiling: Tiling,
     /// Box of the slices, pixels.
     size: usize,
+    /// Slices of an image.
+    per_image: usize,
     chunks: Vec<Bins>,
 }
 
@@ -67,9 +69,9 @@ pub struct Sorter<'a> {
 }
 
 impl Sorter<'_> {
-    /// Adds a slice after those before it.
-    pub fn add(&mut self, slice: &SumSlice) {
-        self.bins.add(self.tiling, slice, self.size);
+    /// Adds the slices of an image after those before it.
+    pub fn add(&mut self, slices: &[SumSlice]) {
+        self.bins.add(self.tiling, slices, self.size);
     }
 }
 
@@ -90,17 +92,29 @@ impl Inserter {
         Self {
             tiling,
             size,
+            per_image: 1,
             chunks: Vec::new(),
         }
     }
 
-    /// Slices that are best inserted together.
-    pub fn batch(&self) -> usize {
-        let chunks = WAITING / (CHUNK * Bins::bytes_of_slice(self.size)).max(1);
-        CHUNK * chunks.max(rayon::current_num_threads())
+    /// Every image has so many slices (1 where this is not called), so that memory is reserved for them.
+    pub fn with_slices_per_image(self, per_image: usize) -> Self {
+        Self { per_image, ..self }
     }
 
-    /// Adds `count` slices to `volume`. `make` is called for ranges of them, in parallel, and hands the slices of its range to the sorter.
+    /// Images whose slices are sorted by one thread at a time.
+    fn chunk(&self) -> usize {
+        (CHUNK / self.per_image).max(1)
+    }
+
+    /// Images that are best inserted together.
+    pub fn batch(&self) -> usize {
+        let chunks = WAITING / (CHUNK * Bins::bytes_of_slice(self.size)).max(1);
+        self.chunk() * chunks.max(rayon::current_num_threads())
+    }
+
+    /// Adds the slices of `count` images to `volume`. `make` is called for ranges of them, in parallel, and hands the slices of its
+    /// range to the sorter.
     ///
     /// # Errors
     /// The first error of `make`; nothing is added then.
@@ -110,19 +124,19 @@ impl Inserter {
         count: usize,
         make: impl Fn(Range<usize>, Sorter) -> Result<(), E> + Sync,
     ) -> Result<(), E> {
-        let (tiling, size) = (&self.tiling, self.size);
-        let used = count.div_ceil(CHUNK);
+        let (tiling, size, chunk) = (&self.tiling, self.size, self.chunk());
+        let used = count.div_ceil(chunk);
         while self.chunks.len() < used {
-            let pixels = CHUNK.min(count) * size * size / 2;
+            let pixels = self.per_image * chunk.min(count) * size * size / 2;
             self.chunks.push(Bins::new(tiling, pixels));
         }
         let chunks = &mut self.chunks[..used];
         let in_chunks = chunks.par_iter_mut().enumerate();
         in_chunks.try_for_each(|(number, bins)| {
             bins.clear();
-            let first = number * CHUNK;
+            let first = number * chunk;
             let sorter = Sorter { tiling, size, bins };
-            make(first..(first + CHUNK).min(count), sorter)
+            make(first..(first + chunk).min(count), sorter)
         })?;
         let chunks = &*chunks;
         let is_touched = |tile: usize| chunks.iter().any(|bins| !bins.is_empty(tile));
@@ -235,7 +249,9 @@ mod tests {
                 let mut volume = BackProjection::new(24, 2.0, size);
                 let mut inserter = Inserter::with(Tiling::of(&volume.shape, tile), size);
                 let make = |range: Range<usize>, mut sorter: Sorter| {
-                    slices[range].iter().for_each(|slice| sorter.add(slice));
+                    for slice in &slices[range] {
+                        sorter.add(std::slice::from_ref(slice));
+                    }
                     Ok::<(), ()>(())
                 };
                 inserter.insert(&mut volume, slices.len(), make).unwrap();
@@ -265,7 +281,7 @@ mod tests {
             let mut volume = BackProjection::new(24, 2.0, size);
             let mut inserter = Inserter::new(&volume.shape, size).with_nearest(10.0);
             let make = |_: Range<usize>, mut sorter: Sorter| {
-                sorter.add(&slice);
+                sorter.add(std::slice::from_ref(&slice));
                 Ok::<(), ()>(())
             };
             inserter.insert(&mut volume, 1, make).unwrap();

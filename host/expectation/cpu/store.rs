@@ -212,7 +212,7 @@ fn parent_sums(
         let half = half_of(of_child[0]);
         out.slices.push(SumSlice {
             volume: half * input.references.len() + parent.class as usize,
-            axes,
+            axes: axes.scaled(input.sums_scale()),
             bend: None,
             values: in_rows(layout, &sum),
         });

@@ -244,8 +244,9 @@ impl Workspace {
     #[inline(always)]
     fn add_sample(&mut self, sample: &Sample) {
         let [fx, fy, fz] = sample.fraction;
-        let [re, im, w] = sample.value.map(f64::from);
-        let value = [re, im, w, 0.0];
+        // `map` of arrays is not always compiled into the loop.
+        let [re, im, w] = sample.value;
+        let value = [f64::from(re), f64::from(im), f64::from(w), 0.0];
         let at = sample.cell as usize;
         for (at, wz) in [(at, 1.0 - fz), (at + self.plane, fz)] {
             for (at, share) in [(at, wz * (1.0 - fy)), (at + self.row, wz * fy)] {

@@ -89,7 +89,10 @@ struct Iteration {
     references: Vec<DeviceVolume<[f32; 2]>>,
     /// Those that images are compared with, likewise: the same, or their wanted regions.
     compared: Vec<DeviceVolume<[f32; 2]>>,
+    /// Geometry of the references.
     shape: Buffer<VolumeShape>,
+    /// Geometry of the sums.
+    sums_shape: Buffer<VolumeShape>,
     /// Σ (re, im, weight, 0) of all classes, in a gradient iteration of both pseudo-halves.
     volumes: Buffer<[f32; 4]>,
     /// Σw per class and direction.
@@ -99,7 +102,7 @@ struct Iteration {
     plan: Plan,
     /// Directions are searched, so that their weights are a prior for the next iteration.
     with_directions: bool,
-    /// Geometry of references and sums.
+    /// Geometry of the sums.
     volume_shape: shape::VolumeShape,
 }
 
@@ -158,21 +161,23 @@ impl CudaEngine {
         let mut plan = Plan::new(&demand, limit)?;
         self.cache.allow(plan.left_for_images(&demand, limit));
         plan.batch = plan.batch.min(self.largest_batch);
-        let volume_shape = *input.references[0].shape();
-        let host_shape = volume_shape.for_kernels();
+        let of_references = input.references[0].shape().for_kernels();
+        let volume_shape = input.sums_shape();
+        let of_sums = volume_shape.for_kernels();
         let classes = input.references.len();
         let references = references::side_by_side(device, input.references)?;
         let compared = match input.subtraction {
             Some(subtraction) => references::side_by_side(device, subtraction.wanted)?,
             None => references.clone(),
         };
-        let volumes = device.zeros(input.volumes() * host_shape.len())?;
+        let volumes = device.zeros(input.volumes() * of_sums.len())?;
         let direction_weight = device.zeros(classes * input.sampling.directions.len().max(1))?;
         Ok(Iteration {
             layouts: input.optics.iter().map(|_| None).collect(),
             references,
             compared,
-            shape: device.upload(&[host_shape])?,
+            shape: device.upload(&[of_references])?,
+            sums_shape: device.upload(&[of_sums])?,
             volumes,
             direction_weight,
             offsets: Offsets::new(device, input)?,

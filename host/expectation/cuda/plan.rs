@@ -108,7 +108,7 @@ impl Plan {
     /// Returns the memory for raw images that stay for the next iteration: not what maximisation needs, which comes while they stay.
     pub fn left_for_images(&self, demand: &Demand, limit: usize) -> usize {
         // Sums twice while they are symmetrised; a padded map, its transform and work area are smaller than five volumes.
-        let maximization = self.volumes + demand.voxels * (16 + 40);
+        let maximization = self.volumes + demand.sums_voxels * (16 + 40);
         limit.saturating_sub(self.total().max(maximization)) / 10 * 9
     }
 
@@ -137,6 +137,7 @@ mod tests {
             size: 512,
             coarse_size: 512,
             padding: 2.0,
+            more_padding: 0.0,
             classes: 1,
             directions: 196_608,
             psis: 384,
@@ -225,11 +226,23 @@ mod tests {
         assert_eq!(plan.volumes, 500 * 40 * 515 * 258);
     }
 
+    /// References of padding 1 with sums of padding 2: bytes of 515 × 515 × 258 and of 1027 × 1027 × 514 voxels.
+    #[test]
+    fn sums_may_be_padded_more() {
+        let asymmetric = Outlook {
+            padding: 1.0,
+            more_padding: 1.0,
+            ..outlook()
+        };
+        let volumes = asymmetric.demand().volumes();
+        assert_eq!(volumes, 8 * 515 * 515 * 258 + 16 * 1027 * 1027 * 514);
+    }
+
     /// The sums of the other half-set of box 512 are in the way on a card of 24 GB, not on one of 48.
     #[test]
     fn other_sums_are_in_the_way_where_they_cost_batches() {
         let demand = outlook().demand();
-        let sums = 16 * demand.voxels;
+        let sums = 16 * demand.sums_voxels;
         assert!(Plan::is_crowded(&demand, 21 * GIB, sums));
         assert!(!Plan::is_crowded(&demand, 42 * GIB, sums));
         // Where nothing fits anyway, moving them is of no use.

@@ -355,7 +355,9 @@ impl SecondPass<'_> {
             flags: input.store_flags(layout.group),
             sums: SumsViews {
                 volumes: iteration.volumes.view(),
-                max_radius2: input.references[0].shape().insertion_limit2(),
+                shape: iteration.sums_shape.view(),
+                scale: input.sums_scale(),
+                max_radius2: iteration.volume_shape.insertion_limit2(),
                 classes: input.references.len() as u32,
             },
             shares: SharesViews {

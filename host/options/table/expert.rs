@@ -192,8 +192,10 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
             "Use the data up to Nyquist in every iteration",
         )
         .on_continue(MustBeRepeated),
-        OptionEntry::flag("--only_sample_tilt", "Search the tilt angle only")
-            .refused("a search of one axis is for tests of tilt pairs; leave it out"),
+        OptionEntry::flag(
+            "--only_sample_tilt",
+            "Search the tilt from -180 to 180 degrees in steps of the HEALPix order, with rot and psi 0",
+        ),
         OptionEntry::integer(
             "--debug_split_random_half",
             "0",
@@ -209,9 +211,11 @@ pub const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
         )
         .within(Range::RESOLUTION_OR_OFF)
         .on_continue(MustBeRepeated),
-        OptionEntry::flag("--asymmetric_padding", "Pad volumes on one side only")
-            .refused("sums have the padding of the references here; RELION's result differs by interpolation only, in ((P + 1)/P)³ times the memory. Give \
-             a larger --pad, or leave it out"),
+        OptionEntry::flag(
+            "--asymmetric_padding",
+            "Make maps from sums of a padding factor that is larger than that of the references (--pad) by 1",
+        )
+        .on_continue(MustBeRepeated),
         OptionEntry::flag(
             "--skip_realspace_helical_sym",
             "Helices: no symmetrisation in real space",

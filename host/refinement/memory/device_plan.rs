@@ -2,7 +2,6 @@
 //! iteration with the full box.
 
 use crate::expectation::cuda::plan::{Outlook, Plan};
-use crate::fourier::shape::VolumeShape;
 use crate::geometry::prior::most_local_orientations;
 use crate::maximization::Footprint;
 use crate::refinement::error::RunError;
@@ -87,6 +86,7 @@ impl Prospect {
                     size,
                     coarse_size: sizes.coarse,
                     padding: model.padding,
+                    more_padding: job.expectation.more_padding,
                     classes: model.classes.len(),
                     directions,
                     psis,
@@ -147,7 +147,7 @@ impl Prospect {
             let demand = outlook.demand();
             let image = 4 * outlook.box_size * outlook.box_size;
             // Those of the half-sets that are done.
-            let others = (self.halves - 1) * outlook.classes * 16 * demand.voxels;
+            let others = (self.halves - 1) * outlook.classes * 16 * demand.sums_voxels;
             let crowded = others > 0 && Plan::is_crowded(&demand, limit, others);
             let (staying, parked) = if crowded { (0, others) } else { (others, 0) };
             let (device, batch, given_up) = match Plan::new(&demand, limit.saturating_sub(staying))
@@ -192,8 +192,12 @@ impl Prospect {
     /// Symmetry and reconstruction of one class after the other, then the references.
     fn maximization(&self, limit: usize) -> Stage {
         let last = &self.last;
-        let shape = VolumeShape::new(last.dimensions, last.box_size, last.padding, last.size);
-        let footprint = Footprint::new(&shape, last.box_size, last.classes);
+        let [of_references, of_sums] =
+            (last.shapes()).map(|shape| Footprint::new(&shape, last.box_size, last.classes));
+        let footprint = Footprint {
+            prepare: of_references.prepare,
+            ..of_sums
+        };
         let mut given_up = Vec::new();
         let mut one = 0;
         for (bytes, what) in [
@@ -279,6 +283,7 @@ mod tests {
             size: 60,
             coarse_size: 60,
             padding: 2.0,
+            more_padding: 0.0,
             classes: 1,
             directions: 768,
             psis: 48,

@@ -28,18 +28,19 @@ pub(crate) struct HostPlan {
 }
 
 impl HostPlan {
-    /// Returns the plan for `classes` references in each of `halves` half-sets, the volumes of which have this shape at the full
-    /// box, on the host or elsewhere. `samples`: orientations × shifts × classes that an image is compared with at once.
+    /// Returns the plan for `classes` references in each of `halves` half-sets. `shapes`: of the references and of the sums at the
+    /// full box, which are on the host or elsewhere. `samples`: orientations × shifts × classes that an image is compared with at once.
     pub fn new(
         classes: usize,
         halves: usize,
-        shape: &VolumeShape,
+        shapes: [VolumeShape; 2],
         volumes_on_host: bool,
         samples: f64,
     ) -> Self {
         let (classes, halves) = (classes as f64, halves as f64);
-        let (reference, sums) = (8.0, 24.0);
-        let volumes = classes * shape.voxels() as f64 * (reference + halves * sums);
+        let [shape, of_sums] = shapes;
+        let [references, sums] = [8.0 * shape.voxels() as f64, 24.0 * of_sums.voxels() as f64];
+        let volumes = classes * (references + halves * sums);
         Self {
             maps: classes * halves * 12.0 * (shape.box_size as f64).powi(shape.dimensions.count()),
             volumes: if volumes_on_host { volumes } else { 0.0 },
@@ -54,7 +55,11 @@ impl HostPlan {
         let shape = VolumeShape::new(model.dimensions(), model.box_size, model.padding, 0);
         let samples = samples(&job.sampling, model.classes.len(), global);
         let (classes, halves) = (model.classes.len(), job.models.len());
-        let mut plan = Self::new(classes, halves, &shape, volumes_on_host, samples);
+        let shapes = [
+            shape,
+            shape.with_padding(model.padding + job.expectation.more_padding),
+        ];
+        let mut plan = Self::new(classes, halves, shapes, volumes_on_host, samples);
         if volumes_on_host {
             plan.differences = plan.differences.max(second_pass(samples, children(job)));
         }
@@ -155,22 +160,22 @@ mod tests {
     use super::*;
     use crate::fourier::shape::Dimensions;
 
-    fn maps(box_size: usize) -> VolumeShape {
-        VolumeShape::new(Dimensions::Three, box_size, 2.0, 0)
+    fn maps(box_size: usize) -> [VolumeShape; 2] {
+        [VolumeShape::new(Dimensions::Three, box_size, 2.0, 0); 2]
     }
 
     #[test]
     fn usual_runs_fit_and_absurd_ones_are_refused() {
         let free = Some(16 << 30);
         // Class3D, K = 4, 128 pixels, order 2, 29 shifts.
-        let usual = HostPlan::new(4, 1, &maps(128), true, 768.0 * 48.0 * 29.0 * 4.0);
+        let usual = HostPlan::new(4, 1, maps(128), true, 768.0 * 48.0 * 29.0 * 4.0);
         assert!(usual.check(free).is_ok(), "{usual}");
         assert!(usual.line(free).contains("of 16.00 GiB that are free"));
-        let classes = HostPlan::new(10_000, 1, &maps(128), true, 0.0);
+        let classes = HostPlan::new(10_000, 1, maps(128), true, 0.0);
         let refused = classes.check(free).unwrap_err();
         assert_eq!(refused.code, Code::OUT_OF_MEMORY);
         // A global search at order 9.
-        let fine = HostPlan::new(1, 1, &maps(64), true, 3_145_728.0 * 3072.0 * 29.0);
+        let fine = HostPlan::new(1, 1, maps(64), true, 3_145_728.0 * 3072.0 * 29.0);
         assert!(
             fine.check(free)
                 .unwrap_err()
@@ -193,8 +198,8 @@ mod tests {
 
     #[test]
     fn volumes_on_a_device_are_not_counted() {
-        let host = HostPlan::new(2, 2, &maps(64), true, 0.0);
-        let device = HostPlan::new(2, 2, &maps(64), false, 0.0);
+        let host = HostPlan::new(2, 2, maps(64), true, 0.0);
+        let device = HostPlan::new(2, 2, maps(64), false, 0.0);
         assert_eq!(device.volumes, 0.0);
         // Complex f32 of the references of one half-set, complex f64 and f64 of the sums of both.
         assert_eq!(host.volumes, 2.0 * (131.0 * 131.0 * 66.0) * (8.0 + 48.0));

@@ -10,10 +10,11 @@ pub mod map_options;
 pub(crate) mod not_repeated;
 pub(crate) mod option_values;
 pub mod region_options;
+mod tilt_search;
 
 use crate::device::Precision;
 use crate::formats::replace;
-use crate::fourier::shape::Dimensions;
+use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::optics::CtfFlags;
 use crate::options::{CommandLine, OptionsError};
 use crate::refinement::settings::declare::option_group;
@@ -96,6 +97,7 @@ option_group! {
             "--relax_sym" relaxed_symmetry: Option<String> = |line, _| Ok(local_search::relaxed_group(line));
             "--skip_align" skip_align: bool = flag;
             "--skip_rotate" skip_rotate: bool = flag;
+            "--only_sample_tilt" only_sample_tilt: bool = flag;
             "--auto_ignore_angles" auto_ignore_angles: bool = flag;
             "--auto_resol_angles" auto_resol_angles: bool = flag;
             "--allow_coarser_sampling" allow_coarser_sampling: bool = flag;
@@ -172,6 +174,7 @@ option_group! {
             "--accuracy_current_size" accuracy_current_size: bool = flag;
             "--always_join_random_halves" always_join_halves: bool = flag;
             "--use_all_data" use_all_data: bool = flag;
+            "--asymmetric_padding" asymmetric_padding: bool = flag;
             "--force_converge" force_converge: bool = flag;
         }
         others {
@@ -252,11 +255,20 @@ impl Settings {
         if let Some(trouble) = local_search::excluded_by(self) {
             return refuse(trouble);
         }
+        if let Some(trouble) = tilt_search::excluded_by(self) {
+            return refuse(&trouble);
+        }
         if let Some(trouble) = self.maps.excluded_by(self) {
             return refuse(&trouble);
         }
         if let Some(trouble) = self.regions.excluded_by(self) {
             return refuse(trouble);
+        }
+        if self.asymmetric_padding && self.gradient.on {
+            return refuse(
+                "--asymmetric_padding cannot be combined with --grad: moments of the gradient have the padding of the references. \
+                 Leave out one of them, or give a larger --pad",
+            );
         }
         if self.deterministic && self.gpu.is_some() {
             return refuse(
@@ -314,6 +326,21 @@ impl Settings {
             (None, true) => Some(Dimensions::Three),
             (None, false) => Some(Dimensions::Two),
         }
+    }
+
+    /// Padding factor of the sums beyond that of the references: 1 with `--asymmetric_padding` (spec 06 §7).
+    pub fn more_padding(&self) -> f64 {
+        f64::from(u8::from(self.asymmetric_padding))
+    }
+
+    /// Geometry of references and of sums at the full box.
+    pub(crate) fn volume_shapes(
+        &self,
+        dimensions: Dimensions,
+        box_size: usize,
+    ) -> [VolumeShape; 2] {
+        [self.padding, self.padding + self.more_padding()]
+            .map(|padding| VolumeShape::new(dimensions, box_size, padding, 0))
     }
 
     /// Folder part of `--o`.

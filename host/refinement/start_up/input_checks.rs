@@ -116,7 +116,7 @@ pub(crate) fn read_input(
     HostPlan::new(
         settings.classes,
         halves,
-        &VolumeShape::new(dimensions, box_size, settings.padding, 0),
+        settings.volume_shapes(dimensions, box_size),
         on_host,
         samples,
     )
@@ -187,7 +187,7 @@ impl references::Room for RoomOfRun<'_> {
     fn holds_references(&self, classes: usize, dimensions: Dimensions) -> Result<(), Message> {
         let box_size = self.particles.optics[0].box_size;
         let shape = VolumeShape::new(dimensions, box_size, self.settings.padding, 0);
-        let maps = HostPlan::new(classes, 1, &shape, false, 0.0);
+        let maps = HostPlan::new(classes, 1, [shape; 2], false, 0.0);
         maps.check(host_plan::free(self.ranks))
     }
 }
@@ -318,6 +318,17 @@ fn sampling(
     };
     if let (Dimensions::Three, Some(name)) = (dimensions, &settings.relaxed_symmetry) {
         sampling = sampling.relaxing(PointGroup::parse(name)?);
+    }
+    if settings.only_sample_tilt {
+        if dimensions == Dimensions::Two {
+            return Err(Code::CONFLICTING_OPTIONS
+                .says(
+                    "--only_sample_tilt searches the tilt of a map, and the references are class averages, which have none. Give a map \
+                     with --ref, or leave the option out.",
+                )
+                .into());
+        }
+        sampling = sampling.of_tilts();
     }
     if sampling.directions.is_empty() {
         let (limit, symmetry) = (settings.limit_tilt, &settings.symmetry);

@@ -86,6 +86,9 @@ impl Beginning {
             solvent: self.solvent,
             order_iteration: self.order_iteration,
         };
+        if job.sampling.only_tilt {
+            job.expectation.oversampling = 0;
+        }
         gradient_iterations::prepare(&mut job);
         start_local_searches(&mut job);
         Ok(job)
@@ -210,6 +213,7 @@ fn expectation_options(
         skip_align: settings.skip_align,
         skip_rotate: settings.skip_rotate,
         no_map: settings.no_map,
+        more_padding: settings.more_padding(),
         skip_maximize: settings.skip_maximize,
         random_seed: seed,
         memory_budget: match settings.deterministic {

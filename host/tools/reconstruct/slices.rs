@@ -75,6 +75,11 @@ impl<'a> GroupSlices<'a> {
         })
     }
 
+    /// Slices of an image: one, or two with the curvature of the sphere.
+    pub fn per_image(&self) -> usize {
+        1 + usize::from(self.sides.is_some())
+    }
+
     /// Slices of one image (one, or the two sides of the Ewald sphere), all weights multiplied by `figure_of_merit`.
     pub fn of(
         &self,

@@ -136,7 +136,8 @@ impl Source<'_> {
         members: &[usize],
         mut progress: impl FnMut(usize),
     ) -> Result<(), ReconstructError> {
-        let mut inserter = Inserter::new(&sums.shape, slices.size);
+        let mut inserter =
+            Inserter::new(&sums.shape, slices.size).with_slices_per_image(slices.per_image());
         if let Some(radius) = nearest {
             inserter = inserter.with_nearest(radius);
         }
@@ -144,9 +145,7 @@ impl Source<'_> {
         for members in members.chunks(inserter.batch()) {
             inserter.insert(sums, members.len(), |range, mut sorter| {
                 for &index in &members[range] {
-                    for slice in self.slices(slices, index)? {
-                        sorter.add(&slice);
-                    }
+                    sorter.add(&self.slices(slices, index)?);
                 }
                 Ok::<(), ReconstructError>(())
             })?;

@@ -16,6 +16,8 @@ pub struct Demand {
     pub sums: usize,
     /// Stored voxels of a reference.
     pub voxels: usize,
+    /// Stored voxels of the sums of a class.
+    pub sums_voxels: usize,
     /// Coarse orientations that all particles share, all classes; 0 in searches with orientations of their own.
     pub shared_orientations: usize,
     /// Of those, the ones that are projected: one of each pair that differs by a half turn in the plane.
@@ -66,6 +68,7 @@ impl Demand {
             subtracts: input.subtraction.is_some(),
             sums: input.volumes(),
             voxels: input.references[0].shape().voxels(),
+            sums_voxels: input.sums_shape().voxels(),
             shared_orientations: grid,
             projected_orientations: projected(grid, sampling.n_psi()),
             own_orientations: match &input.model.local_search {
@@ -103,7 +106,7 @@ impl Demand {
 
     /// References and sums of all classes.
     pub(super) fn volumes(&self) -> usize {
-        self.voxels * (8 * self.references + 16 * self.sums)
+        8 * self.references * self.voxels + 16 * self.sums * self.sums_voxels
     }
 
     /// Phases of all shifts, matrices of all orientations.
@@ -209,6 +212,8 @@ pub struct Outlook {
     pub coarse_size: usize,
     /// `--pad`.
     pub padding: f64,
+    /// Padding factor of the sums beyond that.
+    pub more_padding: f64,
     /// Classes.
     pub classes: usize,
     /// Directions of the grid.
@@ -228,9 +233,15 @@ pub struct Outlook {
 }
 
 impl Outlook {
+    /// Geometry of references and of sums.
+    pub fn shapes(&self) -> [VolumeShape; 2] {
+        [self.padding, self.padding + self.more_padding]
+            .map(|padding| VolumeShape::new(self.dimensions, self.box_size, padding, self.size))
+    }
+
     /// As a demand.
     pub fn demand(&self) -> Demand {
-        let shape = VolumeShape::new(self.dimensions, self.box_size, self.padding, self.size);
+        let [of_references, of_sums] = self.shapes();
         let of_orientation: usize = match self.dimensions {
             Dimensions::Two => 2,
             Dimensions::Three => 8,
@@ -244,7 +255,8 @@ impl Outlook {
             references: self.classes * (1 + usize::from(self.subtracts)),
             subtracts: self.subtracts,
             sums: self.classes * (1 + usize::from(self.gradient)),
-            voxels: shape.voxels(),
+            voxels: of_references.voxels(),
+            sums_voxels: of_sums.voxels(),
             shared_orientations: grid,
             projected_orientations: projected(grid, self.psis),
             own_orientations: self.own.unwrap_or(1) * self.classes,

@@ -230,6 +230,7 @@ fn take_settings(settings: &mut Settings, state: &RunState, model: &Model, grid:
     settings.initial_sigma_offset = model.sigma2_offset.sqrt();
     settings.limit_tilt = grid.limit_tilt;
     settings.perturbation = grid.perturbation_factor;
+    settings.only_sample_tilt = grid.only_tilt;
     settings.sigma_angles = stored_widths(settings, state, model, grid);
 }
 

@@ -57,7 +57,7 @@ pub fn read(path: &Path, ours: bool) -> Result<Stored, ResumeError> {
                 .says(format!("rlnHealpixOrder is {order}; 0 to 12 are possible. Restore the file, or continue from an earlier iteration")),
         );
     }
-    let sampling = Sampling::new(
+    let mut sampling = Sampling::new(
         order as u32,
         if ours { grid.psi_step } else { -1.0 },
         symmetry,
@@ -66,16 +66,25 @@ pub fn read(path: &Path, ours: bool) -> Result<Stored, ResumeError> {
         grid.offset_step,
         grid.perturbation_factor,
     );
-    let (listed, needed) = (
-        document.table(DIRECTIONS).map_or(0, Table::len),
-        sampling.directions.len(),
-    );
+    let directions = document.table(DIRECTIONS);
+    if first_tilt(directions) == Some(FIRST_OF_TILTS) {
+        sampling = sampling.of_tilts();
+    }
+    let (listed, needed) = (directions.map_or(0, Table::len), sampling.directions.len());
     if listed != needed {
         return refuse(cut_short(&format!(
             "table {DIRECTIONS} has {listed} rows, but HEALPix order {order} with symmetry {name} has {needed} directions"
         )));
     }
     Ok(Stored { sampling, original })
+}
+
+/// Tilt of the first direction where only the tilt is searched, degrees; tilts of the usual grid are 0 to 180.
+const FIRST_OF_TILTS: f64 = -180.0;
+
+fn first_tilt(directions: Option<&Table>) -> Option<f64> {
+    let directions = directions.filter(|table| !table.is_empty())?;
+    directions.real(0, "rlnAngleTilt").ok()
 }
 
 fn cut_short(what: &str) -> Message {
