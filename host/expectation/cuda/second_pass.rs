@@ -114,7 +114,6 @@ impl SecondPass<'_> {
             device,
             input,
             layout,
-            images,
             ..
         } = batch;
         let rows = first.rows(layout);
