@@ -126,13 +126,8 @@ pub fn run(
     check_norms(&set, &run)?;
     warnings.extend(plausible::check_all(&set, run.ctf)?);
     let images = ImageStore::open(&set, false)?;
-    warnings.extend(
-        set.warnings
-            .iter()
-            .chain(images.notices())
-            .chain(images.warnings())
-            .cloned(),
-    );
+    let of_images = images.notices().iter().chain(images.warnings());
+    warnings.extend(set.warnings.iter().chain(of_images).cloned());
     let signal = Signal::new(&run, mask.as_ref());
     let folder = settings.folder.join("Particles");
     std::fs::create_dir_all(&folder).map_err(|e| {
