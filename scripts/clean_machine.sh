@@ -27,6 +27,7 @@ timed_block() { # page, heading
 inside() { # archive|source, folder of the system
     kind="$1" system="$2"
     mount -t proc proc "$system/proc"
+    mount -t sysfs -o ro sysfs "$system/sys"
     cp /etc/resolv.conf "$system/etc/resolv.conf"
     counted() { chroot "$system" dpkg-query -f . -W | wc -c; }
     before="$(counted)"
