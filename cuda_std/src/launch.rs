@@ -385,7 +385,7 @@ mod tests {
     ) {
         // SAFETY: the column is checked; both arrays have as many rows.
         unsafe {
-            let column = thread::index_1d() as usize;
+            let column = thread::index_1d();
             if column < a.width as usize {
                 let sum = |rows_of: Rows| {
                     let values =
