@@ -3,6 +3,8 @@
 //! The module tree is the table of contents of the method; see `DESIGN.md` for the floors and
 //! which module may use which.
 
+#![warn(unreachable_pub)]
+
 pub mod allocator;
 pub mod comm;
 pub mod dataset;

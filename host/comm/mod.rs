@@ -74,7 +74,7 @@ pub(crate) mod tests {
     use std::time::Duration;
 
     /// Run `work` on several ranks at the same time; their results in rank order.
-    pub fn on_ranks<T: Send>(size: usize, work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
+    pub(crate) fn on_ranks<T: Send>(size: usize, work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
         threads::on_ranks(size, |comm| {
             let rule = WatchRule {
                 limit: Duration::from_secs(60),

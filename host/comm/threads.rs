@@ -17,14 +17,14 @@ struct Shared {
 }
 
 /// One of several threads that act as ranks.
-pub struct ThreadRank {
+pub(super) struct ThreadRank {
     rank: usize,
     size: usize,
     shared: Arc<Shared>,
 }
 
 /// Run `work` on `size` ranks at the same time; their results in rank order.
-pub fn on_ranks<T: Send>(size: usize, work: impl Fn(ThreadRank) -> T + Sync) -> Vec<T> {
+pub(super) fn on_ranks<T: Send>(size: usize, work: impl Fn(ThreadRank) -> T + Sync) -> Vec<T> {
     let shared = Arc::new(Shared {
         barriers: Mutex::default(),
         board: Mutex::new(vec![Vec::new(); size]),

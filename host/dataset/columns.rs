@@ -15,7 +15,7 @@ pub(super) struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    pub fn reals(&self, label: &str, default: f64) -> Result<Vec<f64>, DatasetError> {
+    pub(super) fn reals(&self, label: &str, default: f64) -> Result<Vec<f64>, DatasetError> {
         if !self.table.has(label) {
             return Ok(vec![default; self.table.len()]);
         }
@@ -34,7 +34,7 @@ impl Columns<'_> {
         }
     }
     /// Values where `PLACEHOLDER` means that there is none, and 0 stands in as for a missing column.
-    pub fn angles(&self, label: &str) -> Result<Vec<f64>, DatasetError> {
+    pub(super) fn angles(&self, label: &str) -> Result<Vec<f64>, DatasetError> {
         let mut values = self.reals(label, 0.0)?;
         values
             .iter_mut()
@@ -42,7 +42,7 @@ impl Columns<'_> {
             .for_each(|v| *v = 0.0);
         Ok(values)
     }
-    pub fn integers(&self, label: &str, default: i64) -> Result<Vec<i64>, DatasetError> {
+    pub(super) fn integers(&self, label: &str, default: i64) -> Result<Vec<i64>, DatasetError> {
         if !self.table.has(label) {
             return Ok(vec![default; self.table.len()]);
         }
@@ -65,14 +65,14 @@ impl Columns<'_> {
         }
     }
     /// Values where the table defines them.
-    pub fn priors(&self, label: &str) -> Result<Vec<Option<f64>>, DatasetError> {
+    pub(super) fn priors(&self, label: &str) -> Result<Vec<Option<f64>>, DatasetError> {
         let values = self.reals(label, f64::MAX)?;
         Ok(values
             .into_iter()
             .map(|v| (v < UNDEFINED && v != PLACEHOLDER).then_some(v))
             .collect())
     }
-    pub fn blame(&self, code: Code, row: usize, label: &str, message: &str) -> DatasetError {
+    pub(super) fn blame(&self, code: Code, row: usize, label: &str, message: &str) -> DatasetError {
         DatasetError::about(
             code,
             self.path,

@@ -29,7 +29,11 @@ struct Readers {
 
 impl OpenStacks {
     /// Returns the reader of stack number `stack` of `paths`, opened where it is not yet.
-    pub fn reader(&self, paths: &[PathBuf], stack: usize) -> Result<Arc<StackReader>, MrcError> {
+    pub(super) fn reader(
+        &self,
+        paths: &[PathBuf],
+        stack: usize,
+    ) -> Result<Arc<StackReader>, MrcError> {
         let mut open = self.lock();
         open.clock += 1;
         let now = open.clock;

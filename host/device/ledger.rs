@@ -22,7 +22,7 @@ impl Default for Ledger {
 
 impl Ledger {
     /// Enters `bytes`; false when they would pass the limit.
-    pub fn take(&self, bytes: usize) -> bool {
+    pub(super) fn take(&self, bytes: usize) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let entered = self
             .taken
@@ -36,17 +36,17 @@ impl Ledger {
     }
 
     /// Strikes out `bytes` that were entered.
-    pub fn give_back(&self, bytes: usize) {
+    pub(super) fn give_back(&self, bytes: usize) {
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Sets how much may be taken.
-    pub fn set_limit(&self, bytes: usize) {
+    pub(super) fn set_limit(&self, bytes: usize) {
         self.limit.store(bytes, Ordering::Relaxed);
     }
 
     /// Bytes (that may still be taken, that may be taken in all).
-    pub fn room(&self) -> (usize, usize) {
+    pub(super) fn room(&self) -> (usize, usize) {
         let limit = self.limit.load(Ordering::Relaxed);
         (
             limit.saturating_sub(self.taken.load(Ordering::Relaxed)),
@@ -55,7 +55,7 @@ impl Ledger {
     }
 
     /// The most that was taken at one time.
-    pub fn peak(&self) -> usize {
+    pub(super) fn peak(&self) -> usize {
         self.peak.load(Ordering::Relaxed)
     }
 }

@@ -15,7 +15,7 @@ unsafe impl Send for Pinned {}
 
 impl Pinned {
     /// `bytes` (not 0) for `device`, with any content.
-    pub fn new(device: &Device, bytes: usize) -> Result<Self, DeviceError> {
+    pub(super) fn new(device: &Device, bytes: usize) -> Result<Self, DeviceError> {
         device.make_current()?;
         // SAFETY: freed below.
         let address = unsafe { result::malloc_host(bytes, 0) }
@@ -27,12 +27,12 @@ impl Pinned {
     }
 
     /// The first byte; aligned to pages.
-    pub fn address(&self) -> *mut u8 {
+    pub(super) fn address(&self) -> *mut u8 {
         self.address
     }
 
     /// Its size.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 }

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 /// Phase factors exp(−2πi(x t_x + y t_y)/N) of a list of shifts, one contiguous row of pixels a shift; real and
 /// imaginary parts apart, so that loops over pixels vectorise.
-pub struct PhaseTable {
+pub(super) struct PhaseTable {
     length: usize,
     re: Vec<f32>,
     im: Vec<f32>,
@@ -23,7 +23,12 @@ pub struct PhaseTable {
 
 impl PhaseTable {
     /// Phases of `shifts` (pixels) for the first `length` pixels of the list, images of `box_size` pixels.
-    pub fn new(pixels: &PixelList, length: usize, box_size: usize, shifts: &[[f64; 2]]) -> Self {
+    pub(super) fn new(
+        pixels: &PixelList,
+        length: usize,
+        box_size: usize,
+        shifts: &[[f64; 2]],
+    ) -> Self {
         let mut re = Vec::with_capacity(length * shifts.len());
         let mut im = Vec::with_capacity(length * shifts.len());
         for &shift in shifts {
@@ -37,7 +42,7 @@ impl PhaseTable {
     }
 
     /// All phases as (re, im), one row of `stride` values a shift, zeros behind the pixels.
-    pub fn interleaved(&self, stride: usize) -> Vec<[f32; 2]> {
+    pub(super) fn interleaved(&self, stride: usize) -> Vec<[f32; 2]> {
         let mut values = vec![[0.0; 2]; self.re.len() / self.length.max(1) * stride];
         for (shift, to) in values.chunks_exact_mut(stride).enumerate() {
             let (re, im) = self.row(shift);
@@ -49,14 +54,14 @@ impl PhaseTable {
     }
 
     /// Real and imaginary parts for one shift.
-    pub fn row(&self, shift: usize) -> (&[f32], &[f32]) {
+    pub(super) fn row(&self, shift: usize) -> (&[f32], &[f32]) {
         let range = shift * self.length..(shift + 1) * self.length;
         (&self.re[range.clone()], &self.im[range])
     }
 }
 
 /// One optics group in one iteration.
-pub struct GroupLayout {
+pub(super) struct GroupLayout {
     /// Box of the images, pixels.
     pub box_size: usize,
     /// Å per pixel.
@@ -164,7 +169,7 @@ fn shifts(input: &IterationInput, pixel_size: f64) -> (Vec<[f64; 2]>, Vec<[f64; 
 
 impl GroupLayout {
     /// Layout of optics group `group`.
-    pub fn new(input: &IterationInput, group: usize) -> Result<Self, ExpectationError> {
+    pub(super) fn new(input: &IterationInput, group: usize) -> Result<Self, ExpectationError> {
         let (optics, sizes, options) = (&input.optics[group], input.sizes[group], input.options);
         let model = input.model;
         let pixels = PixelList::new(sizes.full);
@@ -237,7 +242,7 @@ impl GroupLayout {
     }
 
     /// Phases of the coarse shifts over the coarse box; made when first asked for.
-    pub fn coarse_phases(&self) -> &PhaseTable {
+    pub(super) fn coarse_phases(&self) -> &PhaseTable {
         self.coarse_phases.get_or_init(|| {
             PhaseTable::new(
                 &self.pixels,
@@ -249,7 +254,7 @@ impl GroupLayout {
     }
 
     /// Phases of the fine shifts over the n_g box; made when first asked for.
-    pub fn fine_phases(&self) -> &PhaseTable {
+    pub(super) fn fine_phases(&self) -> &PhaseTable {
         self.fine_phases.get_or_init(|| {
             PhaseTable::new(
                 &self.pixels,
@@ -261,7 +266,7 @@ impl GroupLayout {
     }
 
     /// A coarse sample in double precision: an orientation, coarse shift `shift`, image of a batch, class.
-    pub fn exact_sample(
+    pub(super) fn exact_sample(
         &self,
         orientation: &Matrix3,
         shift: usize,
@@ -279,22 +284,22 @@ impl GroupLayout {
     }
 
     /// Number of coarse shifts.
-    pub fn shifts(&self) -> usize {
+    pub(super) fn shifts(&self) -> usize {
         self.coarse_shifts.len()
     }
 
     /// Pixels that carry a projected reference in the first pass.
-    pub fn coarse_projected(&self) -> usize {
+    pub(super) fn coarse_projected(&self) -> usize {
         self.pixels.projected(self.coarse_size)
     }
 
     /// Pixels that carry a projected reference in the second pass.
-    pub fn fine_projected(&self) -> usize {
+    pub(super) fn fine_projected(&self) -> usize {
         self.pixels.projected(self.fine_size)
     }
 
     /// Pixels that carry a projected reference in the weighted sums.
-    pub fn full_projected(&self) -> usize {
+    pub(super) fn full_projected(&self) -> usize {
         self.pixels.projected(self.pixels.size())
     }
 }

@@ -8,7 +8,7 @@ use crate::geometry::{Matrix3, euler};
 
 /// Orientations of one class with their priors; `index` = direction · n_psi + psi.
 #[derive(Debug, Clone, Default)]
-pub struct OrientationList {
+pub(super) struct OrientationList {
     /// Grid indices, ascending; samples of prior 0 are left out.
     pub index: Vec<u32>,
     /// Prior of each, not normalised by the mean.
@@ -19,7 +19,7 @@ pub struct OrientationList {
 
 /// How orientations are chosen in this iteration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Search {
+pub(super) enum Search {
     /// The same grid for every particle.
     Global,
     /// Around each particle's prior.
@@ -30,7 +30,7 @@ pub enum Search {
 
 impl Search {
     /// Search of an iteration.
-    pub fn of(input: &IterationInput) -> Self {
+    pub(super) fn of(input: &IterationInput) -> Self {
         if input.options.skip_align || input.options.skip_rotate {
             Search::Fixed
         } else if input.model.local_search.is_some() {
@@ -42,7 +42,7 @@ impl Search {
 }
 
 /// Classes that all particles visit; None where each visits one of its own.
-pub fn common_classes(input: &IterationInput) -> Option<Vec<usize>> {
+pub(super) fn common_classes(input: &IterationInput) -> Option<Vec<usize>> {
     match input.classes {
         ClassSelection::All => {
             let classes = input.model.classes.iter().enumerate();
@@ -55,7 +55,7 @@ pub fn common_classes(input: &IterationInput) -> Option<Vec<usize>> {
 }
 
 /// Classes that the particle at `position` of the processing order visits.
-pub fn classes_of(input: &IterationInput, position: usize) -> Vec<usize> {
+pub(super) fn classes_of(input: &IterationInput, position: usize) -> Vec<usize> {
     common_classes(input).unwrap_or_else(|| {
         let all = input.model.classes.len();
         vec![random_class(input.options.random_seed, position, all)]
@@ -63,7 +63,7 @@ pub fn classes_of(input: &IterationInput, position: usize) -> Vec<usize> {
 }
 
 /// Global search: all orientations of class `k` whose direction has a prior above 0.
-pub fn global_list(input: &IterationInput, k: usize) -> OrientationList {
+pub(super) fn global_list(input: &IterationInput, k: usize) -> OrientationList {
     let n_psi = input.sampling.n_psi();
     let mut list = OrientationList::default();
     for (direction, &prior) in input.model.classes[k].direction_prior.iter().enumerate() {
@@ -80,7 +80,7 @@ pub fn global_list(input: &IterationInput, k: usize) -> OrientationList {
 }
 
 /// Local search: orientations around the particle's prior centre; the same for every class.
-pub fn local_list(input: &IterationInput, particle: &Particle) -> OrientationList {
+pub(super) fn local_list(input: &IterationInput, particle: &Particle) -> OrientationList {
     let search = input
         .model
         .local_search
@@ -104,7 +104,7 @@ pub fn local_list(input: &IterationInput, particle: &Particle) -> OrientationLis
 }
 
 /// Fixed orientation: one sample with the class fraction as prior.
-pub fn fixed_list(input: &IterationInput, k: usize) -> OrientationList {
+pub(super) fn fixed_list(input: &IterationInput, k: usize) -> OrientationList {
     let prior = input.model.classes[k].fraction;
     OrientationList {
         index: vec![0],
@@ -114,7 +114,7 @@ pub fn fixed_list(input: &IterationInput, k: usize) -> OrientationList {
 }
 
 /// Returns the orientation that a particle has; class averages know only its psi.
-pub fn current_orientation(input: &IterationInput, particle: &Particle) -> Matrix3 {
+pub(super) fn current_orientation(input: &IterationInput, particle: &Particle) -> Matrix3 {
     match input.sampling.in_plane {
         true => euler::matrix(0.0, 0.0, particle.psi),
         false => euler::matrix(particle.rot, particle.tilt, particle.psi),
@@ -122,7 +122,7 @@ pub fn current_orientation(input: &IterationInput, particle: &Particle) -> Matri
 }
 
 /// Perturbed matrices of the children of a coarse orientation (the orientation itself with `oversampling` 0).
-pub fn matrices(
+pub(super) fn matrices(
     input: &IterationInput,
     particle: &Particle,
     index: u32,
@@ -136,7 +136,7 @@ pub fn matrices(
 }
 
 /// Calls `take` with the matrices that [`matrices`] returns, of one of the orientations `indices` after the other.
-pub fn each_matrix(
+pub(super) fn each_matrix(
     input: &IterationInput,
     particle: &Particle,
     indices: &[u32],
@@ -153,7 +153,7 @@ pub fn each_matrix(
 }
 
 /// Calls `take` with the matrices of the children of one of the grid's orientations `indices` after the other.
-pub fn each_of_grid(
+pub(super) fn each_of_grid(
     input: &IterationInput,
     indices: impl Iterator<Item = u32>,
     oversampling: u32,

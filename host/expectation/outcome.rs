@@ -7,7 +7,7 @@ use super::{BatchItem, IterationInput, ParticleOutcome};
 
 /// The fine sample with the largest weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BestSample {
+pub(super) struct BestSample {
     /// 0-based class.
     pub class: usize,
     /// Coarse orientation it descends from: direction · n_psi + psi.
@@ -20,7 +20,7 @@ pub struct BestSample {
 
 /// Statistics of the weights of all samples of a particle.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Evidence {
+pub(super) struct Evidence {
     /// Contribution to the log-likelihood.
     pub log_likelihood: f64,
     /// Largest weight over the sum of all.
@@ -32,7 +32,7 @@ pub struct Evidence {
 impl Evidence {
     /// Makes the log-likelihood of `log_sum` = ln Σ W, for weights W without what depends on the image alone: ½Σ|F|² of the
     /// shells above the n_g box (`high_power` = Σ|F|²) and ½ΣV|F|² of the compared pixels (`half_power`).
-    pub fn of_weights(
+    pub(super) fn of_weights(
         layout: &GroupLayout,
         log_sum: f64,
         max_probability: f64,
@@ -48,7 +48,7 @@ impl Evidence {
     }
 
     /// A cross-correlation stands in the place of the log-likelihood, and its sample is the only one.
-    pub fn of_correlation(correlation: f64, significant_samples: usize) -> Self {
+    pub(super) fn of_correlation(correlation: f64, significant_samples: usize) -> Self {
         Self {
             log_likelihood: correlation,
             max_probability: 1.0,

@@ -11,7 +11,7 @@ use gpu::offset::log_prior;
 pub const NO_OFFSET_PRIOR: f64 = 0.0001;
 
 /// Returns ⟨p_o⟩ over the orientations of all `lists`, those of prior 0 included.
-pub fn mean_prior<'a>(lists: impl IntoIterator<Item = &'a OrientationList>) -> f64 {
+pub(super) fn mean_prior<'a>(lists: impl IntoIterator<Item = &'a OrientationList>) -> f64 {
     let (sum, count) = lists.into_iter().fold((0.0, 0), |(sum, count), list| {
         (sum + list.total.0, count + list.total.1)
     });
@@ -19,7 +19,11 @@ pub fn mean_prior<'a>(lists: impl IntoIterator<Item = &'a OrientationList>) -> f
 }
 
 /// Returns ln(p/⟨p_o⟩) of every orientation of `list`, for the mean ⟨p_o⟩ of all classes that the particle visits.
-pub fn relative_log_priors(input: &IterationInput, list: &OrientationList, mean: f64) -> Vec<f64> {
+pub(super) fn relative_log_priors(
+    input: &IterationInput,
+    list: &OrientationList,
+    mean: f64,
+) -> Vec<f64> {
     match input.criterion {
         Criterion::Likelihood => list.prior.iter().map(|p| (p / mean).ln()).collect(),
         Criterion::CrossCorrelation => vec![0.0; list.prior.len()],
@@ -28,7 +32,11 @@ pub fn relative_log_priors(input: &IterationInput, list: &OrientationList, mean:
 
 /// Returns where the offset prior of a class has its centre, pixels: for maps that of the particle, for class averages the
 /// mean offset µ_k of the class, whose Å RELION takes for pixels (spec 04 §4).
-pub fn offset_centre(input: &IterationInput, start: &ParticleStart, class: usize) -> [f64; 2] {
+pub(super) fn offset_centre(
+    input: &IterationInput,
+    start: &ParticleStart,
+    class: usize,
+) -> [f64; 2] {
     match input.model.dimensions() {
         Dimensions::Two => input.model.classes[class].offset_prior,
         Dimensions::Three => start.offset_prior,
@@ -37,7 +45,7 @@ pub fn offset_centre(input: &IterationInput, start: &ParticleStart, class: usize
 
 /// Returns a²/(2σ_o²), by which squared distances of offsets from their prior are multiplied, for images of `pixel_size` Å; 0
 /// where offsets have no prior.
-pub fn offset_factor(input: &IterationInput, pixel_size: f64) -> f64 {
+pub(super) fn offset_factor(input: &IterationInput, pixel_size: f64) -> f64 {
     let sigma2 = input.model.sigma2_offset;
     match sigma2 < NO_OFFSET_PRIOR {
         true => 0.0,
@@ -46,30 +54,30 @@ pub fn offset_factor(input: &IterationInput, pixel_size: f64) -> f64 {
 }
 
 /// ln of the priors of the coarse shifts of one particle, relative to their mean over all classes that it visits.
-pub struct OffsetLogPriors {
+pub(super) struct OffsetLogPriors {
     /// One list for all classes, or one for each that is visited.
     lists: Vec<Vec<f64>>,
 }
 
 impl OffsetLogPriors {
     /// Returns the priors of all shifts for the class at `place` of those visited.
-    pub fn of(&self, place: usize) -> &[f64] {
+    pub(super) fn of(&self, place: usize) -> &[f64] {
         &self.lists[place.min(self.lists.len() - 1)]
     }
 
     /// Returns how many lists there are: one, or one for each class that is visited.
-    pub fn lists(&self) -> usize {
+    pub(super) fn lists(&self) -> usize {
         self.lists.len()
     }
 
     /// Returns the priors of all lists, one after the other.
-    pub fn values(&self) -> impl Iterator<Item = f64> + '_ {
+    pub(super) fn values(&self) -> impl Iterator<Item = f64> + '_ {
         self.lists.iter().flatten().copied()
     }
 }
 
 /// Returns the priors of the coarse shifts for a particle that visits `classes` (at least one), for images of `pixel_size` Å.
-pub fn relative_offset_log_priors(
+pub(super) fn relative_offset_log_priors(
     input: &IterationInput,
     start: &ParticleStart,
     classes: &[usize],

@@ -13,7 +13,7 @@ use num_complex::Complex32;
 
 /// A particle's numbers in pixels and factors.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ParticleStart {
+pub(super) struct ParticleStart {
     /// Factor of the image: norm correction.
     pub factor: f32,
     /// s, unclamped.
@@ -30,7 +30,7 @@ pub struct ParticleStart {
 
 impl ParticleStart {
     /// Checks the particle of `item`; errors name it.
-    pub fn new(
+    pub(super) fn new(
         input: &IterationInput,
         layout: &GroupLayout,
         item: &BatchItem,
@@ -86,14 +86,18 @@ impl ParticleStart {
 
 impl ParticleStart {
     /// r + t and the sub-pixel rest, pixels: where a shift `t` moves the particle to.
-    pub fn moved_by(&self, t: [f64; 2]) -> [f64; 2] {
+    pub(super) fn moved_by(&self, t: [f64; 2]) -> [f64; 2] {
         std::array::from_fn(|i| self.old_offset[i] + t[i] + self.remainder[i])
     }
 }
 
 /// Coloured noise with the spectrum of the particle's optics group, to fill the background of the mask without
 /// `--zero_mask`; keyed by seed and particle (spec 01 §3.4).
-pub fn noise_image(input: &IterationInput, layout: &GroupLayout, particle: &Particle) -> Vec<f32> {
+pub(super) fn noise_image(
+    input: &IterationInput,
+    layout: &GroupLayout,
+    particle: &Particle,
+) -> Vec<f32> {
     let n = layout.box_size;
     let mut random = CRandom::new(input.options.random_seed.wrapping_add(particle.id as u32));
     let sigma: Vec<f32> = (0..=n / 2)

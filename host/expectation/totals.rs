@@ -9,7 +9,7 @@ const SCALE_SSNR: f64 = 3.0;
 
 /// Sums of one particle, per image shell.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ShellSums {
+pub(super) struct ShellSums {
     /// Σw of its samples that count.
     pub weight: f64,
     /// Σ|F|² of the masked image, shells of the n_g box.
@@ -26,7 +26,7 @@ pub struct ShellSums {
 
 /// Sums over the samples of one class, per image shell of the n_g box.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClassShells {
+pub(super) struct ClassShells {
     /// 0-based class.
     pub class: usize,
     /// Σ w Re(conj(sCA)·F).
@@ -36,13 +36,13 @@ pub struct ClassShells {
 }
 
 /// True for shells whose SSNR is good enough to estimate a scale.
-pub fn estimates_scale(ssnr: f64) -> bool {
+pub(super) fn estimates_scale(ssnr: f64) -> bool {
     ssnr > SCALE_SSNR
 }
 
 impl ClassShells {
     /// Σ XA and Σ AA over the shells that [`estimates_scale`].
-    pub fn scale_sums(&self, input: &IterationInput) -> [f64; 2] {
+    pub(super) fn scale_sums(&self, input: &IterationInput) -> [f64; 2] {
         let ssnr = &input.model.classes[self.class].ssnr;
         let shells = self.xa.iter().zip(&self.aa).zip(ssnr);
         shells

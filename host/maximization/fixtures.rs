@@ -4,7 +4,7 @@ use crate::model::{ClassModel, Model};
 use ndarray::Array3;
 
 /// `classes` references of 16 pixels of 2 Å, one optics group, two scale groups.
-pub fn model(classes: usize) -> Model {
+pub(super) fn model(classes: usize) -> Model {
     let class = |k: usize| ClassModel {
         map: Array3::from_shape_fn((16, 16, 16), |(z, y, x)| {
             ((z * 31 + y * 17 + x * 7 + 5 * k) % 13) as f64

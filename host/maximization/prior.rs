@@ -14,7 +14,7 @@ pub(super) struct InversePrior {
 
 impl InversePrior {
     /// For τ² per shell and sums of `shape`; shells beyond the end of `tau2` have no power.
-    pub fn new(tau2: &[f64], tau2_fudge: f64, shape: &VolumeShape) -> Self {
+    pub(super) fn new(tau2: &[f64], tau2_fudge: f64, shape: &VolumeShape) -> Self {
         let factor = shape.oversampling() * tau2_fudge;
         let inverse = |&t: &f64| match t > NO_POWER {
             true => 1.0 / (factor * t),
@@ -26,17 +26,17 @@ impl InversePrior {
     }
 
     /// The values per shell as kernels take them.
-    pub fn for_kernels(&self) -> Vec<f32> {
+    pub(super) fn for_kernels(&self) -> Vec<f32> {
         self.inverse.iter().map(|&v| v as f32).collect()
     }
 
     /// Returns W + I of a voxel with weight W.
-    pub fn regularised(&self, shell: usize, weight: f64) -> f64 {
+    pub(super) fn regularised(&self, shell: usize, weight: f64) -> f64 {
         regularised(weight, self.of_shell(shell))
     }
 
     /// Returns W/I of a voxel with weight W; 0 where I is 0.
-    pub fn ratio(&self, shell: usize, weight: f64) -> f64 {
+    pub(super) fn ratio(&self, shell: usize, weight: f64) -> f64 {
         evidence_ratio(weight, self.of_shell(shell))
     }
 

@@ -20,12 +20,12 @@ pub(super) struct Radial {
 }
 
 impl Radial {
-    pub fn new(sums: &BackProjection) -> Self {
+    pub(super) fn new(sums: &BackProjection) -> Self {
         Self::of(&sums.shape)
     }
 
     /// For sums of a shape, used up to Rp².
-    pub fn of(shape: &VolumeShape) -> Self {
+    pub(super) fn of(shape: &VolumeShape) -> Self {
         Self {
             half: shape.half() as i64,
             half_depth: shape.half_depth() as i64,
@@ -38,23 +38,23 @@ impl Radial {
     }
 
     /// Shell of a squared radius ≤ Rp².
-    pub fn shell(&self, r2: i64) -> usize {
+    pub(super) fn shell(&self, r2: i64) -> usize {
         self.shells[r2 as usize] as usize
     }
 
     /// Shells that occur.
-    pub fn shells(&self) -> usize {
+    pub(super) fn shells(&self) -> usize {
         self.shells.last().map_or(0, |&s| s as usize) + 1
     }
 
     /// Stored voxels of a z plane.
-    pub fn plane(&self) -> usize {
+    pub(super) fn plane(&self) -> usize {
         self.side * (self.half as usize + 1)
     }
 
     /// Squared radius and index of each stored voxel of plane `z` (stored index), in storage order. Walk over large volumes with
     /// `for_each`, which becomes a plain loop; `for` takes several times as long.
-    pub fn voxels(&self, z: usize) -> impl Iterator<Item = (i64, usize)> + use<> {
+    pub(super) fn voxels(&self, z: usize) -> impl Iterator<Item = (i64, usize)> + use<> {
         let (half, width) = (self.half, self.half as usize + 1);
         let z2 = (z as i64 - self.half_depth).pow(2);
         (0..self.side).flat_map(move |y| {
@@ -64,7 +64,7 @@ impl Radial {
     }
 
     /// Σ of `f(bin of the voxel, value)` per bin, over the voxels with |v|² < Rp² (strictly).
-    pub fn sum_by<T: Copy + Sync, const M: usize>(
+    pub(super) fn sum_by<T: Copy + Sync, const M: usize>(
         &self,
         values: &[T],
         bins: usize,
@@ -91,7 +91,7 @@ impl Radial {
     }
 
     /// Σ of `f(shell, value)` per shell.
-    pub fn sum_by_shell<T: Copy + Sync, const M: usize>(
+    pub(super) fn sum_by_shell<T: Copy + Sync, const M: usize>(
         &self,
         values: &[T],
         f: impl Fn(usize, T) -> [f64; M] + Sync,

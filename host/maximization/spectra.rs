@@ -24,7 +24,7 @@ pub(super) struct Statistics {
 
 impl Statistics {
     /// From the four numbers of each shell that kernels count: W, voxels, W/I, voxels with W/I ≥ 1.
-    pub fn of_device(values: &[f64], shape: &VolumeShape) -> Self {
+    pub(super) fn of_device(values: &[f64], shape: &VolumeShape) -> Self {
         let factor = shape.oversampling();
         let shells = || values.chunks_exact(4);
         Self {

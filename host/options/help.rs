@@ -47,7 +47,7 @@ impl Help {
 }
 
 /// Returns how many options match `word` and are refused.
-pub fn refused_matches(word: &str) -> usize {
+pub(super) fn refused_matches(word: &str) -> usize {
     table::all()
         .filter(|entry| is_refused(entry) && matches(entry, word))
         .count()

@@ -69,7 +69,7 @@ pub(super) fn read_mask(path: &Path) -> Result<Mask, MrcError> {
 impl Mask {
     /// Adds warnings about a mask of `map` that leaves next to nothing of it, has no inside, or lies beside it, and about one whose
     /// pixel size is not that of the map's header (Å).
-    pub fn compare_with(&mut self, path: &Path, map: &Array3<f64>, pixel_size: Option<f64>) {
+    pub(super) fn compare_with(&mut self, path: &Path, map: &Array3<f64>, pixel_size: Option<f64>) {
         let mask = self.map.data.mapv(f64::from);
         if mask.dim() == map.dim() {
             let region = mask_checks::region(path, &mask, map, "map");
@@ -79,7 +79,7 @@ impl Mask {
     }
 
     /// Adds warnings about a mask of any part of a map: one without an inside, or at the corners of its box.
-    pub fn check_inside(&mut self, path: &Path, pixel_size: f64) {
+    pub(super) fn check_inside(&mut self, path: &Path, pixel_size: f64) {
         let mask = self.map.data.mapv(f64::from);
         self.warnings.extend(mask_checks::inside(path, &mask));
         self.check_pixels(path, Some(pixel_size));

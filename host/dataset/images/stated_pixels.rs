@@ -19,7 +19,7 @@ pub(super) struct StatedPixels {
 
 impl StatedPixels {
     /// Counts a stack whose header states `size` (Å), and whose images are of an optics group.
-    pub fn compare(&mut self, stack: &str, size: Option<f64>, group: &OpticsGroup) {
+    pub(super) fn compare(&mut self, stack: &str, size: Option<f64>, group: &OpticsGroup) {
         let known = size.filter(|size| size.is_finite() && *size > 0.0 && *size != UNKNOWN);
         let Some(size) = known else { return };
         if (size / group.pixel_size).max(group.pixel_size / size) < OTHER {
@@ -36,7 +36,7 @@ impl StatedPixels {
     }
 
     /// Returns a warning about them.
-    pub fn warning(&self) -> Option<String> {
+    pub(super) fn warning(&self) -> Option<String> {
         let (stack, [stated, of_group], group) = self.first.as_ref()?;
         let more = match self.stacks {
             1 => String::new(),

@@ -12,7 +12,7 @@ const CHUNK: usize = 32 << 20;
 const BETWEEN_SYNCS: u64 = 256 << 20;
 
 /// A copy in the making.
-pub struct Copying<'a> {
+pub(super) struct Copying<'a> {
     from: &'a mut File,
     length: u64,
     /// Images copied so far.
@@ -28,7 +28,7 @@ pub struct Copying<'a> {
 
 impl<'a> Copying<'a> {
     /// Begins to copy a file of `length` bytes, or goes on where an earlier attempt is known to have come.
-    pub fn begin(from: &'a mut File, length: u64, copy: &Path) -> io::Result<Self> {
+    pub(super) fn begin(from: &'a mut File, length: u64, copy: &Path) -> io::Result<Self> {
         let (part_path, synced) = (part(copy), synced(copy));
         let mut part = private::open(&part_path)?;
         let mut text = String::new();
@@ -55,12 +55,12 @@ impl<'a> Copying<'a> {
     }
 
     /// Bytes that the next step writes; 0 when all are there.
-    pub fn next(&self) -> u64 {
+    pub(super) fn next(&self) -> u64 {
         (self.length - self.done).min(CHUNK as u64)
     }
 
     /// Copies the next bytes.
-    pub fn step(&mut self) -> io::Result<()> {
+    pub(super) fn step(&mut self) -> io::Result<()> {
         let bytes = &mut self.buffer[..(self.length - self.done).min(CHUNK as u64) as usize];
         self.from.read_exact(bytes)?;
         self.part.write_all(bytes)?;
@@ -72,7 +72,7 @@ impl<'a> Copying<'a> {
     }
 
     /// Makes sure that what was copied is on the disk, and notes how much it is.
-    pub fn sync(&mut self) -> io::Result<()> {
+    pub(super) fn sync(&mut self) -> io::Result<()> {
         self.part.sync_all()?;
         let mut note = private::open(&self.synced)?;
         note.set_len(0)?;
@@ -83,44 +83,44 @@ impl<'a> Copying<'a> {
     }
 
     /// Gives the whole copy its name.
-    pub fn finish(self, copy: &Path) -> io::Result<()> {
+    pub(super) fn finish(self, copy: &Path) -> io::Result<()> {
         self.part.sync_all()?;
         fs::rename(&self.part_path, copy)?;
         private::remove(&self.synced)
     }
 
     /// Removes what was copied.
-    pub fn give_up(self) -> io::Result<()> {
+    pub(super) fn give_up(self) -> io::Result<()> {
         private::remove(&self.part_path)?;
         private::remove(&self.synced)
     }
 }
 
 /// Name of an unfinished copy.
-pub fn part(copy: &Path) -> PathBuf {
+pub(super) fn part(copy: &Path) -> PathBuf {
     with_suffix(copy, ".part")
 }
 
 /// Name of the note beside an unfinished copy.
-pub fn synced(copy: &Path) -> PathBuf {
+pub(super) fn synced(copy: &Path) -> PathBuf {
     with_suffix(copy, ".synced")
 }
 
 /// `path` with something after it.
-pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
 /// Length and time of the last change, nanoseconds: what tells two states of a file apart.
-pub fn state_of(metadata: &Metadata) -> (u64, i128) {
+pub(super) fn state_of(metadata: &Metadata) -> (u64, i128) {
     let time = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     (metadata.len(), time)
 }
 
 /// No room was left on the disk.
-pub fn is_full(error: &io::Error) -> bool {
+pub(super) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
@@ -128,7 +128,7 @@ pub fn is_full(error: &io::Error) -> bool {
 }
 
 /// Bytes that a user may still write on the disk of `folder`.
-pub fn free_space(folder: &Path) -> io::Result<u64> {
+pub(super) fn free_space(folder: &Path) -> io::Result<u64> {
     let found = rustix::fs::statvfs(folder)?;
     Ok(found.f_bavail * found.f_frsize)
 }

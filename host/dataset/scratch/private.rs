@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// It cannot be made, or what has its name is no folder, belongs to somebody else, or is open to others.
-pub fn folder(parent: &Path) -> io::Result<PathBuf> {
+pub(super) fn folder(parent: &Path) -> io::Result<PathBuf> {
     let user = user();
     let folder = parent.join(format!("gerelion_scratch_{user}"));
     match DirBuilder::new().mode(0o700).create(&folder) {
@@ -39,7 +39,7 @@ pub fn folder(parent: &Path) -> io::Result<PathBuf> {
 
 /// Opens a private file to read and write it; it is made if it is not there. What has its name but is not private, such as
 /// a link to another file, is removed first.
-pub fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|found| !is_private(&found)) {
         fs::remove_file(path)?;
     }
@@ -59,12 +59,12 @@ pub fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Whether `path` is a private file of this many bytes.
-pub fn is_whole(path: &Path, length: u64) -> bool {
+pub(super) fn is_whole(path: &Path, length: u64) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| is_private(&found) && found.len() == length)
 }
 
 /// Removes a file or link if there is one.
-pub fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -15,7 +15,7 @@ const BLOCKS: u64 = 8;
 const BLOCK: u64 = 4096;
 
 /// Notes the state of a copy that has just been made.
-pub fn put_on(copy: &Path) -> io::Result<()> {
+pub(super) fn put_on(copy: &Path) -> io::Result<()> {
     let state = state(copy)?;
     let mut seal = private::open(&path(copy))?;
     seal.set_len(0)?;
@@ -23,13 +23,13 @@ pub fn put_on(copy: &Path) -> io::Result<()> {
 }
 
 /// Whether a copy is as it was made. What is written to it changes its time of change, which no program can set back.
-pub fn holds(copy: &Path) -> bool {
+pub(super) fn holds(copy: &Path) -> bool {
     let noted = fs::read_to_string(path(copy));
     noted.is_ok_and(|noted| state(copy).is_ok_and(|state| state == noted))
 }
 
 /// Whether some blocks of a copy are those of its source: a disk may lose what no program has changed.
-pub fn is_like(copy: &Path, source: &Path) -> io::Result<bool> {
+pub(super) fn is_like(copy: &Path, source: &Path) -> io::Result<bool> {
     let (copy, source) = (File::open(copy)?, File::open(source)?);
     let last = copy.metadata()?.len().saturating_sub(BLOCK);
     let length = copy.metadata()?.len().min(BLOCK) as usize;
@@ -46,7 +46,7 @@ pub fn is_like(copy: &Path, source: &Path) -> io::Result<bool> {
 }
 
 /// Name of the seal of a copy.
-pub fn path(copy: &Path) -> PathBuf {
+pub(super) fn path(copy: &Path) -> PathBuf {
     with_suffix(copy, ".seal")
 }
 

@@ -6,7 +6,7 @@ use gpu::slice::{Bend, insertion_or_origin};
 
 /// A pixel in a tile.
 #[derive(Debug, Clone, Copy)]
-pub struct Sample {
+pub(super) struct Sample {
     /// Index of the first of its eight cells in a [`super::tile::Workspace`].
     pub cell: u32,
     /// Fractions along x, y, z.
@@ -27,7 +27,7 @@ impl Sample {
 const BLOCK: usize = 32;
 
 /// Pixels of some slices, by tile. They lie in blocks of one large array, in the order in which blocks were needed.
-pub struct Bins {
+pub(super) struct Bins {
     blocks: Vec<Sample>,
     /// Block after a block of the same tile.
     next: Vec<u32>,
@@ -66,7 +66,7 @@ struct Places {
 
 impl Bins {
     /// Empty bins with room for about so many pixels.
-    pub fn new(tiling: &Tiling, pixels: usize) -> Self {
+    pub(super) fn new(tiling: &Tiling, pixels: usize) -> Self {
         Self {
             blocks: Vec::with_capacity(pixels + BLOCK * tiling.count()),
             next: Vec::new(),
@@ -75,24 +75,24 @@ impl Bins {
     }
 
     /// About the bytes that the pixels of a slice take (of a box of `size` pixels).
-    pub fn bytes_of_slice(size: usize) -> usize {
+    pub(super) fn bytes_of_slice(size: usize) -> usize {
         size * size / 2 * size_of::<Sample>()
     }
 
     /// Empties the bins; they keep their memory.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.blocks.clear();
         self.next.clear();
         self.tiles.fill(Bin::default());
     }
 
     /// Whether no pixel touches a tile.
-    pub fn is_empty(&self, tile: usize) -> bool {
+    pub(super) fn is_empty(&self, tile: usize) -> bool {
         self.tiles[tile].end == 0
     }
 
     /// Pixels that touch a tile, block by block, in the order of slices.
-    pub fn blocks(&self, tile: usize) -> impl Iterator<Item = &[Sample]> {
+    pub(super) fn blocks(&self, tile: usize) -> impl Iterator<Item = &[Sample]> {
         let bin = self.tiles[tile];
         let mut block = (bin.end > 0).then_some(bin.first);
         std::iter::from_fn(move || {
@@ -130,7 +130,7 @@ impl Bins {
 
     /// Sorts the pixels of the slices of an image (of a box of `size` pixels), row by row of all of them: the two sides of the Ewald
     /// sphere lie close to each other, and meet the same voxels in the cache.
-    pub fn add(&mut self, tiling: &Tiling, slices: &[SumSlice], size: usize) {
+    pub(super) fn add(&mut self, tiling: &Tiling, slices: &[SumSlice], size: usize) {
         pulp::Arch::new().dispatch(AddSlices {
             bins: self,
             tiling,

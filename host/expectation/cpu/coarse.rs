@@ -18,7 +18,7 @@ use rayon::prelude::*;
 const CHUNK: usize = 96;
 
 /// Shifted, weighted images: the right-hand sides of the products.
-pub struct Columns {
+pub(super) struct Columns {
     /// One row of `cross_len` floats per image and shift: m·V·F e^{iφ_t}.
     pub cross: Vec<f32>,
     /// Padded length of those rows.
@@ -32,7 +32,7 @@ pub struct Columns {
 }
 
 /// Columns of the given images for the first pass.
-pub fn columns(layout: &GroupLayout, images: &[&PreparedImage]) -> Columns {
+pub(super) fn columns(layout: &GroupLayout, images: &[&PreparedImage]) -> Columns {
     let count = layout.coarse_projected();
     let (cross_len, power_len, shifts) = (padded(2 * count), padded(count), layout.shifts());
     let mut cross = vec![0.0f32; images.len() * shifts * cross_len];
@@ -59,7 +59,7 @@ pub fn columns(layout: &GroupLayout, images: &[&PreparedImage]) -> Columns {
 }
 
 /// Differences of all images with all orientations: `out[(orientation · images + image) · shifts + shift]`.
-pub fn differences(
+pub(super) fn differences(
     input: &IterationInput,
     layout: &GroupLayout,
     reference: &ReferenceVolume,
@@ -78,7 +78,7 @@ pub fn differences(
 }
 
 /// Differences of one image with its own orientations: `out[orientation · shifts + shift]`.
-pub fn own_differences(
+pub(super) fn own_differences(
     input: &IterationInput,
     layout: &GroupLayout,
     reference: &ReferenceVolume,

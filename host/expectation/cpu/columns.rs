@@ -3,14 +3,14 @@
 use super::prepare::PreparedImage;
 
 /// m·V·F of an image for the first `weights.len()` pixels, real and imaginary parts apart.
-pub struct WeightedImage {
+pub(super) struct WeightedImage {
     re: Vec<f32>,
     im: Vec<f32>,
 }
 
 impl WeightedImage {
     /// `weights` is V (or the weight of a pixel in cross-correlations).
-    pub fn new(image: &PreparedImage, weights: &[f32]) -> Self {
+    pub(super) fn new(image: &PreparedImage, weights: &[f32]) -> Self {
         let (mut re, mut im) = (
             Vec::with_capacity(weights.len()),
             Vec::with_capacity(weights.len()),
@@ -28,7 +28,7 @@ impl WeightedImage {
     }
 
     /// Write the image shifted by `phases` to `column` (zero beyond twice the number of pixels).
-    pub fn shifted(&self, phases: (&[f32], &[f32]), column: &mut [f32]) {
+    pub(super) fn shifted(&self, phases: (&[f32], &[f32]), column: &mut [f32]) {
         let n = self.re.len();
         let (out_re, rest) = column.split_at_mut(n);
         let out_im = &mut rest[..n];
@@ -44,14 +44,14 @@ impl WeightedImage {
 }
 
 /// m²·V for the first `weights.len()` pixels.
-pub fn power_column(image: &PreparedImage, weights: &[f32], column: &mut [f32]) {
+pub(super) fn power_column(image: &PreparedImage, weights: &[f32], column: &mut [f32]) {
     for ((out, m), v) in column.iter_mut().zip(&image.model_factor).zip(weights) {
         *out = v * m * m;
     }
 }
 
 /// ½|A|² of a slice of `out.len()` pixels.
-pub fn half_power(slice: &[f32], out: &mut [f32]) {
+pub(super) fn half_power(slice: &[f32], out: &mut [f32]) {
     let n = out.len();
     let (re, im) = (&slice[..n], &slice[n..2 * n]);
     pulp::Arch::new().dispatch(|| {

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 /// A significant coarse sample of one image of the batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Significant {
+pub(super) struct Significant {
     /// Class.
     pub class: u32,
     /// Coarse orientation (direction · n_psi + psi).
@@ -27,7 +27,7 @@ pub struct Significant {
 }
 
 /// Significant samples in order (class, orientation, image, shift), grouped by coarse orientation.
-pub struct Groups {
+pub(super) struct Groups {
     /// Samples.
     pub samples: Vec<Significant>,
     /// Ranges of samples with the same class and orientation (with fixed orientations: and image).
@@ -36,7 +36,7 @@ pub struct Groups {
 
 impl Groups {
     /// Sort and group. `own_orientations`: orientations are particle-specific and must not be merged over images.
-    pub fn new(mut samples: Vec<Significant>, own_orientations: bool) -> Self {
+    pub(super) fn new(mut samples: Vec<Significant>, own_orientations: bool) -> Self {
         samples.sort_unstable_by_key(|s| (s.class, s.orientation, s.image, s.shift));
         let mut parents = Vec::new();
         let mut begin = 0;
@@ -70,7 +70,7 @@ struct FineColumns {
 
 /// Differences of all children: `values[(sample · orientation children + o) · shift children + t]`; image constants
 /// are not included.
-pub fn differences(
+pub(super) fn differences(
     input: &IterationInput,
     layout: &GroupLayout,
     items: &[&BatchItem],

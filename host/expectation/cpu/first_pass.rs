@@ -11,7 +11,7 @@ use super::weights::{Samples, keep_significant, smallest, weigh};
 use gpu::correlation::TIE_TOLERANCE;
 
 /// Differences of one image with the orientations of one class.
-pub struct CoarseView<'a> {
+pub(super) struct CoarseView<'a> {
     pub class: usize,
     pub list: &'a OrientationList,
     pub log_prior: Vec<f64>,
@@ -21,7 +21,7 @@ pub struct CoarseView<'a> {
 }
 
 /// All coarse samples of one image.
-pub struct CoarseSamples<'a> {
+pub(super) struct CoarseSamples<'a> {
     views: Vec<CoarseView<'a>>,
     /// Priors of the shifts for the class of each view.
     offset_log_priors: OffsetLogPriors,
@@ -81,7 +81,7 @@ impl Samples for CoarseSamples<'_> {
 }
 
 /// Results of the first pass for one image.
-pub struct CoarseResult {
+pub(super) struct CoarseResult {
     /// Significant samples.
     pub significant: Vec<Significant>,
     /// How many of them were counted (`rlnNrOfSignificantSamples`).
@@ -91,7 +91,7 @@ pub struct CoarseResult {
 }
 
 /// Significant coarse samples of one image; in a CC iteration the single best one.
-pub fn significant(
+pub(super) fn significant(
     input: &IterationInput,
     layout: &GroupLayout,
     item: &BatchItem,

@@ -10,7 +10,7 @@ use gpu::samples::model_factor;
 use num_complex::Complex32;
 
 /// A particle ready for comparison; vectors run over the group's pixel list.
-pub struct PreparedImage {
+pub(super) struct PreparedImage {
     /// F: masked image, shifted by whole pixels only.
     pub masked: Vec<Complex32>,
     /// F̃: unmasked image, likewise.
@@ -35,13 +35,13 @@ pub struct PreparedImage {
 
 impl PreparedImage {
     /// The masked image that is compared with references.
-    pub fn compared(&self) -> &[Complex32] {
+    pub(super) fn compared(&self) -> &[Complex32] {
         self.wanted.as_deref().unwrap_or(&self.masked)
     }
 }
 
 /// Prepare one particle.
-pub fn prepare(
+pub(super) fn prepare(
     input: &IterationInput,
     layout: &GroupLayout,
     item: &BatchItem,

@@ -44,7 +44,7 @@ impl Samples for FineSamples<'_> {
 }
 
 /// Scalars of one particle after the second pass.
-pub struct ParticleTotals {
+pub(super) struct ParticleTotals {
     /// Values that are written for the particle (norm still the old one).
     pub outcome: ParticleOutcome,
     /// Σ w.
@@ -56,7 +56,7 @@ pub struct ParticleTotals {
 }
 
 /// Weight of a particle in a direction of a class.
-pub struct Share {
+pub(super) struct Share {
     /// 0-based class.
     pub class: usize,
     /// Coarse direction.
@@ -83,7 +83,7 @@ impl Share {
 }
 
 /// Results of the second pass for one image.
-pub struct Aligned {
+pub(super) struct Aligned {
     /// Outcome and scalar sums.
     pub totals: ParticleTotals,
     /// Samples that enter the weighted sums.
@@ -91,7 +91,7 @@ pub struct Aligned {
 }
 
 /// Differences of the second pass and what is needed to turn them into weights.
-pub struct FinePass<'a> {
+pub(super) struct FinePass<'a> {
     pub input: &'a IterationInput<'a>,
     pub layout: &'a GroupLayout,
     pub groups: &'a Groups,
@@ -112,7 +112,7 @@ fn heaviest<T: Copy>(weighted: &[(T, f64)]) -> (T, f64) {
 
 impl FinePass<'_> {
     /// Weights of one image's fine samples.
-    pub fn align(
+    pub(super) fn align(
         &self,
         item: &BatchItem,
         image: &PreparedImage,

@@ -19,7 +19,7 @@ use std::ops::Range;
 
 /// One weighted fine sample: which significant coarse sample it descends from, which children, w = W/Σ.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Kept {
+pub(super) struct Kept {
     /// Index into [`Groups::samples`].
     pub sample: u32,
     /// Orientation child.
@@ -31,7 +31,7 @@ pub struct Kept {
 }
 
 /// Contribution of one image at one orientation, per image shell.
-pub struct ImageShare {
+pub(super) struct ImageShare {
     /// Image of the batch.
     pub image: usize,
     /// Its sums over one class.
@@ -39,7 +39,7 @@ pub struct ImageShare {
 }
 
 /// Sums of one coarse orientation.
-pub struct ParentSums {
+pub(super) struct ParentSums {
     /// Slices to be inserted.
     pub slices: Vec<SumSlice>,
     /// Shares of the images.
@@ -47,7 +47,7 @@ pub struct ParentSums {
 }
 
 /// Sums of the parents in `range`; `kept` is sorted by sample (hence by parent).
-pub fn sums(
+pub(super) fn sums(
     input: &IterationInput,
     layout: &GroupLayout,
     items: &[&BatchItem],
@@ -67,7 +67,7 @@ pub fn sums(
 }
 
 /// One image with everything that does not depend on the orientation multiplied in; parts apart for vectorisation.
-pub struct StoreImage {
+pub(super) struct StoreImage {
     /// s·C·F of the masked image, over the pixels that carry a reference.
     model: [Vec<f32>; 2],
     /// (s·C)², likewise.
@@ -82,7 +82,7 @@ pub struct StoreImage {
 
 impl StoreImage {
     /// Factors of spec 01 §7.1–7.2; the scale is the one used in sums.
-    pub fn new(
+    pub(super) fn new(
         input: &IterationInput,
         layout: &GroupLayout,
         group: usize,

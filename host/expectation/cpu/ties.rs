@@ -11,7 +11,7 @@ use super::prepare::PreparedImage;
 
 /// A coarse sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sample {
+pub(super) struct Sample {
     /// 0-based class.
     pub class: usize,
     /// Coarse orientation index.
@@ -21,7 +21,7 @@ pub struct Sample {
 }
 
 /// Position of the best of several coarse samples, the first one when equal.
-pub fn best(
+pub(super) fn best(
     input: &IterationInput,
     layout: &GroupLayout,
     item: &BatchItem,

@@ -8,7 +8,7 @@ use num_complex::Complex64;
 
 /// How sums are cut into tiles of some planes and rows; those at the ends may have fewer.
 #[derive(Debug, Clone, Copy)]
-pub struct Tiling {
+pub(super) struct Tiling {
     /// The sums.
     pub shape: VolumeShape,
     /// Largest |p|² that is inserted.
@@ -54,7 +54,7 @@ impl Length {
 }
 
 /// Where the first voxel of a pixel lies.
-pub struct Place {
+pub(super) struct Place {
     /// Number of the tile.
     pub tile: u32,
     /// Index of the cell there.
@@ -64,7 +64,7 @@ pub struct Place {
 }
 
 /// From a pixel of a tile to the same one of a neighbour.
-pub struct Step {
+pub(super) struct Step {
     /// Tiles forwards.
     pub tiles: u32,
     /// Cells backwards.
@@ -73,7 +73,7 @@ pub struct Step {
 
 impl Tiling {
     /// Tiles that the cache of a core holds with the voxels around them.
-    pub fn new(shape: &fourier::VolumeShape) -> Self {
+    pub(super) fn new(shape: &fourier::VolumeShape) -> Self {
         /// Part of the second-level cache of a core, bytes.
         const CACHE: usize = 768 << 10;
         let rows = CACHE / ((shape.half() + 1) * size_of::<Cell>());
@@ -85,7 +85,7 @@ impl Tiling {
     }
 
     /// Tiles of so many planes and rows.
-    pub fn of(shape: &fourier::VolumeShape, [planes, rows]: [usize; 2]) -> Self {
+    pub(super) fn of(shape: &fourier::VolumeShape, [planes, rows]: [usize; 2]) -> Self {
         let rows = Length::new(rows, shape.side);
         Self {
             shape: shape.for_kernels(),
@@ -100,7 +100,7 @@ impl Tiling {
     /// Returns the position of a voxel for pixels that go to the nearest one alone (spec 02 §1.3 step 6). Whether a pixel is inserted is
     /// decided before it is moved.
     #[inline(always)]
-    pub fn nearest(&self, p: [f32; 3]) -> [f32; 3] {
+    pub(super) fn nearest(&self, p: [f32; 3]) -> [f32; 3] {
         let r2 = p[0] * p[0] + p[1] * p[1] + p[2] * p[2];
         match r2 >= self.nearest2 && r2 <= self.max_radius2 {
             true => p.map(f32::round),
@@ -109,7 +109,7 @@ impl Tiling {
     }
 
     /// Number of tiles.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         let planes = (self.planes.last + 1).div_ceil(self.planes.count);
         (planes * self.along) as usize
     }
@@ -122,7 +122,7 @@ impl Tiling {
 
     /// Place of the voxel at stored x, y, z.
     #[inline(always)]
-    pub fn place(&self, [x, y, z]: [u32; 3]) -> Place {
+    pub(super) fn place(&self, [x, y, z]: [u32; 3]) -> Place {
         let ([tile_y, row], [tile_z, plane]) = (self.rows.divide(y), self.planes.divide(z));
         let crosses = |length: &Length, at: u32, i: u32| {
             u32::from(at + 1 == length.count) & u32::from(i < length.last)
@@ -136,7 +136,7 @@ impl Tiling {
 
     /// To the next tile along y.
     #[inline(always)]
-    pub fn next_along_y(&self) -> Step {
+    pub(super) fn next_along_y(&self) -> Step {
         Step {
             tiles: 1,
             cells: self.rows.count * self.shape.row() as u32,
@@ -145,7 +145,7 @@ impl Tiling {
 
     /// To the next tile along z.
     #[inline(always)]
-    pub fn next_along_z(&self) -> Step {
+    pub(super) fn next_along_z(&self) -> Step {
         Step {
             tiles: self.along,
             cells: self.planes.count * self.plane() as u32,
@@ -154,11 +154,11 @@ impl Tiling {
 }
 
 /// Some rows of some planes of the sums: data and weights of the rows, plane by plane.
-pub struct Tile<'a>(Vec<(&'a mut [Complex64], &'a mut [f64])>);
+pub(super) struct Tile<'a>(Vec<(&'a mut [Complex64], &'a mut [f64])>);
 
 impl<'a> Tile<'a> {
     /// All tiles of sums.
-    pub fn all(volume: &'a mut BackProjection, tiling: &Tiling) -> Vec<Self> {
+    pub(super) fn all(volume: &'a mut BackProjection, tiling: &Tiling) -> Vec<Self> {
         let [planes, rows, along] =
             [tiling.planes.count, tiling.rows.count, tiling.along].map(|v| v as usize);
         let mut tiles: Vec<Self> = (0..tiling.count())
@@ -187,7 +187,7 @@ struct Cell([f64; 4]);
 
 /// A copy of a tile with a margin of one voxel around its rows and planes, which takes what belongs to the neighbours: no pixel has to
 /// be clipped.
-pub struct Workspace {
+pub(super) struct Workspace {
     cells: Vec<Cell>,
     /// Cells of a row, and of a plane with its margin.
     row: usize,
@@ -196,7 +196,7 @@ pub struct Workspace {
 
 impl Workspace {
     /// Room for a tile.
-    pub fn new(tiling: &Tiling) -> Self {
+    pub(super) fn new(tiling: &Tiling) -> Self {
         let (row, plane) = (tiling.shape.row(), tiling.plane());
         Self {
             cells: vec![Cell::default(); (tiling.planes.count as usize + 2) * plane],
@@ -211,7 +211,7 @@ impl Workspace {
     }
 
     /// Takes over the sums of a tile.
-    pub fn open(&mut self, tile: &Tile) {
+    pub(super) fn open(&mut self, tile: &Tile) {
         for (z, (data, weight)) in tile.0.iter().enumerate() {
             let cells = self.cells_of(z).iter_mut();
             for ((cell, a), w) in cells.zip(data.iter()).zip(weight.iter()) {
@@ -221,7 +221,7 @@ impl Workspace {
     }
 
     /// Gives the sums back.
-    pub fn close(&mut self, tile: &mut Tile) {
+    pub(super) fn close(&mut self, tile: &mut Tile) {
         for (z, (data, weight)) in tile.0.iter_mut().enumerate() {
             let cells = self.cells_of(z).iter();
             for ((cell, a), w) in cells.zip(data.iter_mut()).zip(weight.iter_mut()) {
@@ -233,7 +233,7 @@ impl Workspace {
     }
 
     /// Adds pixels.
-    pub fn add(&mut self, samples: &[Sample]) {
+    pub(super) fn add(&mut self, samples: &[Sample]) {
         pulp::Arch::new().dispatch(AddSamples {
             workspace: self,
             samples,

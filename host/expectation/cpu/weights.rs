@@ -4,7 +4,7 @@ use gpu::samples::CUTOFF;
 
 /// A sample with its weight W (spec 01 §6.1); `at` is the caller's identification of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Weighted<T> {
+pub(super) struct Weighted<T> {
     /// W, relative to the smallest difference.
     pub weight: f64,
     /// Which sample.
@@ -13,7 +13,7 @@ pub struct Weighted<T> {
 
 /// All samples of one pass that have a weight.
 #[derive(Debug, Clone)]
-pub struct Weights<T> {
+pub(super) struct Weights<T> {
     /// Samples in evaluation order.
     pub samples: Vec<Weighted<T>>,
     /// Σ W over the pass.
@@ -23,7 +23,7 @@ pub struct Weights<T> {
 }
 
 /// Samples of one pass in rows that share a prior, visited in evaluation order.
-pub trait Samples {
+pub(super) trait Samples {
     /// Identification of a sample.
     type At: Copy;
     /// Number of rows.
@@ -57,7 +57,7 @@ fn row_bounds(values: &[f32], log_prior: f64, columns: &[f64]) -> (f32, f32) {
 /// Weights W = prior·exp(−(d − d_min)) of all samples.
 ///
 /// None when no difference is finite.
-pub fn weigh<S: Samples>(source: &S) -> Option<Weights<S::At>> {
+pub(super) fn weigh<S: Samples>(source: &S) -> Option<Weights<S::At>> {
     let bounds: Vec<(f32, f32)> = pulp::Arch::new().dispatch(|| {
         (0..source.rows())
             .map(|r| {
@@ -128,7 +128,7 @@ fn largest_logarithm<S: Samples>(source: &S) -> f64 {
 }
 
 /// The sample with the smallest finite difference (the first of equals), priors aside.
-pub fn smallest<S: Samples>(source: &S) -> Option<(S::At, f32)> {
+pub(super) fn smallest<S: Samples>(source: &S) -> Option<(S::At, f32)> {
     let mut best: Option<(usize, usize, f32)> = None;
     for r in 0..source.rows() {
         for (c, &d) in source.row(r).0.iter().enumerate() {
@@ -142,7 +142,7 @@ pub fn smallest<S: Samples>(source: &S) -> Option<(S::At, f32)> {
 
 /// Keep the largest weights that together exceed `fraction` of the sum (at most `limit` are counted; ties of the
 /// last one stay too); returns how many were counted (spec 01 §6.3).
-pub fn keep_significant<T: Copy>(
+pub(super) fn keep_significant<T: Copy>(
     weights: &mut Weights<T>,
     fraction: f64,
     limit: Option<usize>,

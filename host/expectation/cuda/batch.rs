@@ -9,7 +9,7 @@ use gpu::kernels::groups::ComparedViews;
 
 /// A batch of particles of one optics group, their images on the device.
 #[derive(Clone, Copy)]
-pub struct BatchContext<'a> {
+pub(super) struct BatchContext<'a> {
     pub device: &'a Device,
     pub input: &'a IterationInput<'a>,
     pub iteration: &'a Iteration,
@@ -21,7 +21,11 @@ pub struct BatchContext<'a> {
 impl BatchContext<'_> {
     /// Returns the images as the first pass (0) or the second (1) compares them, over the first `pixels` of the list, which have
     /// these weights.
-    pub fn compared(&self, pass: usize, (weight, pixels): (&Buffer<f32>, usize)) -> ComparedViews {
+    pub(super) fn compared(
+        &self,
+        pass: usize,
+        (weight, pixels): (&Buffer<f32>, usize),
+    ) -> ComparedViews {
         let images = self.images;
         ComparedViews {
             count: images.starts.len() as u32,

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Images by particle, in the blocks in which they came. Batches are brought by one thread while another computes.
-pub struct ImageCache {
+pub(super) struct ImageCache {
     uploader: Mutex<Uploader>,
     images: Mutex<Images>,
 }
@@ -34,7 +34,7 @@ struct Blocks {
 
 /// Where an image lies on the device, and how.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
+pub(super) struct Place {
     /// Address of its first pixel.
     pub address: u64,
     /// Pixels are 16-bit floats.
@@ -50,7 +50,7 @@ impl Images {
 
 impl ImageCache {
     /// Without images, on `device`.
-    pub fn new(device: &Arc<Device>) -> Result<Self, DeviceError> {
+    pub(super) fn new(device: &Arc<Device>) -> Result<Self, DeviceError> {
         Ok(Self {
             uploader: Mutex::new(Uploader::new(device.clone())?),
             images: Mutex::default(),
@@ -58,7 +58,7 @@ impl ImageCache {
     }
 
     /// Limits the cache to `bytes`; where it holds more, it is emptied.
-    pub fn allow(&self, bytes: usize) {
+    pub(super) fn allow(&self, bytes: usize) {
         let mut images = self.images();
         images.allowed = bytes;
         if images.bytes > bytes {
@@ -70,27 +70,27 @@ impl ImageCache {
     }
 
     /// From now on an iteration counts on the images that stay, or none does any more.
-    pub fn set_in_use(&self, in_use: bool) {
+    pub(super) fn set_in_use(&self, in_use: bool) {
         self.images().in_use = in_use;
     }
 
     /// Stops admitting images to the cache for this iteration; cached images remain valid.
-    pub fn stop_growing(&self) {
+    pub(super) fn stop_growing(&self) {
         self.images().allowed = 0;
     }
 
     /// Bytes of the images that stay.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.images().bytes
     }
 
     /// Particles whose images stay: they need not be read again.
-    pub fn particles(&self) -> HashSet<usize> {
+    pub(super) fn particles(&self) -> HashSet<usize> {
         self.images().staying.places.keys().copied().collect()
     }
 
     /// Releases the images of these particles that are not cached.
-    pub fn release<'a>(&self, items: impl Iterator<Item = &'a BatchItem<'a>>) {
+    pub(super) fn release<'a>(&self, items: impl Iterator<Item = &'a BatchItem<'a>>) {
         let particles: HashSet<usize> = items.map(|item| item.particle.id).collect();
         self.images()
             .passing
@@ -98,7 +98,7 @@ impl ImageCache {
     }
 
     /// Brings those images of `items` onto the device that are not there, and tells where all of them are.
-    pub fn bring(&self, items: &[&BatchItem]) -> Result<Vec<Place>, ExpectationError> {
+    pub(super) fn bring(&self, items: &[&BatchItem]) -> Result<Vec<Place>, ExpectationError> {
         let missing: Vec<&BatchItem> = items
             .iter()
             .copied()
@@ -117,7 +117,7 @@ impl ImageCache {
     }
 
     /// The pixels of the image of `item` on the host: those that were handed over, or those that are on the device.
-    pub fn pixels<'a>(
+    pub(super) fn pixels<'a>(
         &self,
         device: &Device,
         input: &IterationInput,
@@ -151,7 +151,7 @@ impl ImageCache {
     }
 
     /// A block with the images of `items` that have pixels.
-    pub fn upload(&self, items: &[&BatchItem]) -> Result<(), DeviceError> {
+    pub(super) fn upload(&self, items: &[&BatchItem]) -> Result<(), DeviceError> {
         let items: Vec<&BatchItem> = items
             .iter()
             .copied()
@@ -169,7 +169,7 @@ impl ImageCache {
     }
 
     /// A block with `images`, each of which `fill` writes by its number.
-    pub fn fill(
+    pub(super) fn fill(
         &self,
         images: &[StoredImage],
         fill: &(dyn Fn(usize, &mut [u8]) + Sync),

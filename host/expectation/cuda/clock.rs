@@ -7,7 +7,7 @@ use std::time::Instant;
 
 /// A stage of the expectation step, by the names of [`StageTimes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Images, transforms, CTF.
     GetImg,
     /// Projections and squared differences.
@@ -31,7 +31,7 @@ impl Stage {
 
 /// The clock of one batch. All time between its making and its end is some stage's, also while the device waits for the
 /// host.
-pub struct Clock<'a> {
+pub(super) struct Clock<'a> {
     device: &'a Device,
     /// When the batch began, or the stage where marks tell no time.
     since: Instant,
@@ -42,7 +42,7 @@ pub struct Clock<'a> {
 
 impl<'a> Clock<'a> {
     /// Begins, with nothing queued.
-    pub fn new(device: &'a Device) -> Result<Self, DeviceError> {
+    pub(super) fn new(device: &'a Device) -> Result<Self, DeviceError> {
         let marks = match device.tells_time() {
             true => Some((device.mark()?, Vec::new())),
             false => None,
@@ -57,7 +57,7 @@ impl<'a> Clock<'a> {
 
     /// Assigns the work queued since the last call to `stage`. Where the driver cannot tell the time between marks this waits for
     /// the device, or a stage would be charged with the work of another.
-    pub fn end_of(&mut self, stage: Stage) -> Result<(), DeviceError> {
+    pub(super) fn end_of(&mut self, stage: Stage) -> Result<(), DeviceError> {
         if let Some((_, ends)) = &mut self.marks {
             ends.push((stage, self.device.mark()?));
             return Ok(());
@@ -70,7 +70,7 @@ impl<'a> Clock<'a> {
 
     /// The times, when everything that was queued is done. What the host did after the last stage is charged to the
     /// sums, of which it adds up the last part.
-    pub fn finish(mut self) -> Result<StageTimes, DeviceError> {
+    pub(super) fn finish(mut self) -> Result<StageTimes, DeviceError> {
         let mut rest = self.since.elapsed().as_secs_f64();
         if let Some((begin, ends)) = &self.marks {
             let mut begin = begin;

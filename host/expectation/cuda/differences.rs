@@ -15,7 +15,7 @@ use gpu::shapes::{WIDE_IMAGES, WIDE_SHIFTS};
 use gpu::slice::SliceAxes;
 
 /// One pass of differences over grouped samples.
-pub struct Differences<'a> {
+pub(super) struct Differences<'a> {
     /// Axes of every child of every row.
     pub axes: View<SliceAxes>,
     /// Class of every row.
@@ -38,7 +38,7 @@ pub struct Differences<'a> {
 
 impl Differences<'_> {
     /// Fills `values`; parents are projected part by part.
-    pub fn run(
+    pub(super) fn run(
         &self,
         batch: &BatchContext,
         groups: &Groups,
@@ -146,7 +146,7 @@ fn is_wide(samples: usize, orientations: usize, layout: &DeviceLayout) -> bool {
 
 /// How many children of an orientation and of a shift go through at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tiles {
+pub(super) enum Tiles {
     /// Those of maps.
     EightByFour,
     /// Those of class averages, of which psi alone has children.
@@ -157,7 +157,7 @@ pub enum Tiles {
 
 impl Tiles {
     /// For these numbers of children.
-    pub fn of([orientation, shift]: [usize; 2]) -> Self {
+    pub(super) fn of([orientation, shift]: [usize; 2]) -> Self {
         match (orientation, shift) {
             (8.., 4..) => Self::EightByFour,
             (2.., 4..) => Self::TwoByFour,

@@ -16,7 +16,7 @@ use gpu::samples::Selection;
 use gpu::shapes::ALL_CLASSES;
 
 /// Significant coarse samples of a batch.
-pub struct FirstPass {
+pub(super) struct FirstPass {
     /// The list.
     pub list: Significant,
     /// Particle-specific orientations; None where those of the grid are meant.
@@ -25,7 +25,7 @@ pub struct FirstPass {
 
 impl FirstPass {
     /// The orientations that samples refer to.
-    pub fn rows<'a>(&'a self, layout: &'a DeviceLayout) -> &'a Rows {
+    pub(super) fn rows<'a>(&'a self, layout: &'a DeviceLayout) -> &'a Rows {
         self.own_rows
             .as_ref()
             .or(layout.grid.as_ref().map(|g| &g.rows))
@@ -34,7 +34,7 @@ impl FirstPass {
 }
 
 /// Samples of a particle that are counted as significant at most.
-pub fn limit(input: &IterationInput) -> u32 {
+pub(super) fn limit(input: &IterationInput) -> u32 {
     input.options.max_significant.map_or(u32::MAX, |m| m as u32)
 }
 
@@ -51,7 +51,7 @@ fn visited_classes(input: &IterationInput, items: &[&BatchItem]) -> Vec<u32> {
 
 /// Global search: matrix products of the grid's slices with all images and shifts. Room is made for `capacity` significant
 /// samples before their number is known.
-pub fn global(
+pub(super) fn global(
     batch: &BatchContext,
     product: (&MatrixProduct, Precision),
     capacity: usize,

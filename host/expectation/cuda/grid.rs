@@ -15,7 +15,7 @@ use gpu::kernels::product::InnerProducts;
 use std::ops::Range;
 
 /// The grid of a global search and its slices in the first pass.
-pub struct Grid {
+pub(super) struct Grid {
     /// Orientations of all classes.
     pub rows: Rows,
     /// Rows that differ by a half turn; a row twice where its half turn is not in the grid.
@@ -30,7 +30,7 @@ pub struct Grid {
 }
 
 /// The products of the first pass, by the names of [`gpu::kernels::coarse`].
-pub struct Products {
+pub(super) struct Products {
     pub cross: Buffer<f32>,
     pub norm: Buffer<f32>,
 }
@@ -44,7 +44,7 @@ struct Columns {
 
 /// Returns how many of `pairs` pairs are multiplied at a time: their products wait for being put in place, so an eighth, but
 /// enough for large tiles.
-pub fn pairs_at_once(pairs: usize) -> usize {
+pub(super) fn pairs_at_once(pairs: usize) -> usize {
     (pairs / 8).max(512).next_multiple_of(128).min(pairs)
 }
 

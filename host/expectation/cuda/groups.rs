@@ -8,7 +8,7 @@ use gpu::samples::{Pair, Parent, Sample};
 
 /// Samples that are to be grouped.
 #[derive(Clone, Copy)]
-pub struct Listed {
+pub(super) struct Listed {
     /// The list, sorted by image and orientation.
     pub samples: View<Sample>,
     /// How many there are at most.
@@ -91,7 +91,7 @@ impl Lists {
 }
 
 /// Groups under way, of which the host knows nothing yet.
-pub struct Grouping {
+pub(super) struct Grouping {
     lists: Lists,
     number: Coming<u32>,
     parents: Coming<Parent>,
@@ -99,7 +99,7 @@ pub struct Grouping {
 
 impl Grouping {
     /// Queues the grouping of samples over `rows` orientations, and what the host has to know of it.
-    pub fn queue(
+    pub(super) fn queue(
         device: &Device,
         staging: &mut Staging,
         listed: Listed,
@@ -115,7 +115,7 @@ impl Grouping {
     }
 
     /// The groups, after the device was waited for.
-    pub fn arrived(self, staging: &Staging) -> Groups {
+    pub(super) fn arrived(self, staging: &Staging) -> Groups {
         let number = staging.values(&self.number)[0] as usize;
         Groups {
             host_parents: staging.values(&self.parents)[..number].to_vec(),
@@ -125,14 +125,14 @@ impl Grouping {
 }
 
 /// Samples grouped by coarse orientation.
-pub struct Groups {
+pub(super) struct Groups {
     lists: Lists,
     host_parents: Vec<Parent>,
 }
 
 impl Groups {
     /// Of samples whose parents over `rows` orientations the host knows.
-    pub fn of_known(
+    pub(super) fn of_known(
         device: &Device,
         listed: Listed,
         rows: usize,
@@ -145,27 +145,27 @@ impl Groups {
     }
 
     /// Orientations that have samples, in order.
-    pub fn parents(&self) -> &[Parent] {
+    pub(super) fn parents(&self) -> &[Parent] {
         &self.host_parents
     }
 
     /// The same on the device.
-    pub fn parents_there(&self) -> View<Parent> {
+    pub(super) fn parents_there(&self) -> View<Parent> {
         self.lists.parents.view()
     }
 
     /// Pairs, those of a parent together.
-    pub fn pairs(&self) -> View<Pair> {
+    pub(super) fn pairs(&self) -> View<Pair> {
         self.lists.pairs.view()
     }
 
     /// Parents before each row.
-    pub fn rank(&self) -> View<u32> {
+    pub(super) fn rank(&self) -> View<u32> {
         self.lists.rank.view()
     }
 
     /// Rows of the parents.
-    pub fn chosen(&self) -> View<u32> {
+    pub(super) fn chosen(&self) -> View<u32> {
         self.lists.chosen.view()
     }
 }

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 /// Plans for transforms of images, kept from batch to batch: making one takes longer than most transforms.
 #[derive(Default)]
-pub struct TransformPlans(Vec<ImageTransforms>);
+pub(super) struct TransformPlans(Vec<ImageTransforms>);
 
 impl TransformPlans {
     /// Plans that are kept: full batches and last ones of two optics groups.
@@ -43,7 +43,7 @@ impl TransformPlans {
 }
 
 /// A batch on the device; vectors run over the group's pixel list, rows of the layout's stride.
-pub struct Prepared {
+pub(super) struct Prepared {
     /// Scale and offsets of each particle.
     pub starts: Vec<ParticleStart>,
     /// F.
@@ -247,7 +247,7 @@ fn unwanted_signals(
 
 impl Prepared {
     /// Prepares `items`, all of the layout's optics group.
-    pub fn new(
+    pub(super) fn new(
         device: &Device,
         staging: &mut Staging,
         transforms: &mut TransformPlans,
@@ -338,7 +338,7 @@ impl Prepared {
     }
 
     /// The masked images that are compared with references.
-    pub fn compared(&self) -> View<[f32; 2]> {
+    pub(super) fn compared(&self) -> View<[f32; 2]> {
         match &self.wanted {
             Some(wanted) => wanted.masked.view(),
             None => self.masked.view(),
@@ -346,7 +346,7 @@ impl Prepared {
     }
 
     /// Σ|F|² per shell of the whole transforms of the compared images.
-    pub fn compared_powers(&self) -> &Coming<f32> {
+    pub(super) fn compared_powers(&self) -> &Coming<f32> {
         match &self.wanted {
             Some(wanted) => &wanted.shell_powers,
             None => &self.shell_powers,
@@ -354,7 +354,7 @@ impl Prepared {
     }
 
     /// C of premultiplied groups, when it has come; empty for others.
-    pub fn host_ctf<'a>(&'a self, staging: &'a Staging) -> &'a [f32] {
+    pub(super) fn host_ctf<'a>(&'a self, staging: &'a Staging) -> &'a [f32] {
         match &self.host_ctf {
             HostCtf::Unasked => &[],
             HostCtf::One(values) => values,
@@ -363,7 +363,7 @@ impl Prepared {
     }
 
     /// The CTF as comparisons take it: none while references are not corrected.
-    pub fn comparison_ctf(&self, input: &IterationInput) -> View<f32> {
+    pub(super) fn comparison_ctf(&self, input: &IterationInput) -> View<f32> {
         match &self.ctf {
             Some(ctf) if input.references_ctf_corrected => ctf.view(),
             _ => View::null(),
@@ -371,7 +371,7 @@ impl Prepared {
     }
 
     /// Powers of the images in cross-correlations; null otherwise. Pass 0 or 1.
-    pub fn powers(&self, pass: usize) -> View<f32> {
+    pub(super) fn powers(&self, pass: usize) -> View<f32> {
         self.box_powers
             .as_ref()
             .map_or(View::null(), |p| p[pass].view())

@@ -9,7 +9,7 @@ use crate::dataset::Pixels;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Where an engine takes what is made ready for it.
-pub struct Intake {
+pub(super) struct Intake {
     images: Arc<ImageCache>,
     listed: Mutex<Vec<Listed>>,
 }
@@ -22,7 +22,7 @@ struct Listed {
 
 impl Intake {
     /// Brings images to `images`.
-    pub fn new(images: Arc<ImageCache>) -> Self {
+    pub(super) fn new(images: Arc<ImageCache>) -> Self {
         Self {
             images,
             listed: Mutex::default(),
@@ -30,12 +30,12 @@ impl Intake {
     }
 
     /// Forgets what was listed: orientations change from iteration to iteration.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         self.listed().clear();
     }
 
     /// Orientations of `items`, listed before or now.
-    pub fn orientations(
+    pub(super) fn orientations(
         &self,
         input: &IterationInput,
         items: &[&BatchItem],

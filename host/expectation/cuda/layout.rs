@@ -14,7 +14,7 @@ use rayon::prelude::*;
 const LANES: usize = 32;
 
 /// Pixel lists, weights and phases of one optics group.
-pub struct DeviceLayout {
+pub(super) struct DeviceLayout {
     /// The same on the host.
     pub host: GroupLayout,
     /// Listed pixels of the n_g box.
@@ -154,7 +154,7 @@ impl DeviceLayout {
     }
 
     /// Phase of symmetric aberrations per pixel, which all particles of the group share.
-    pub fn aberration(
+    pub(super) fn aberration(
         &self,
         staging: &mut Staging,
         ctf: &Ctf,

@@ -13,12 +13,12 @@ const FEWEST: usize = 100;
 
 /// Samples a particle for which there will be room in the next batch, when `total` were those of `particles` now: twice as
 /// many.
-pub fn foreseen(total: usize, particles: usize) -> usize {
+pub(super) fn foreseen(total: usize, particles: usize) -> usize {
     (2 * total).div_ceil(particles.max(1)).max(FEWEST)
 }
 
 /// Significant samples of a batch, in order of image, orientation and shift.
-pub struct Significant {
+pub(super) struct Significant {
     /// The list.
     pub samples: Buffer<Sample>,
     /// Where each image begins in it, and its end.
@@ -30,7 +30,7 @@ pub struct Significant {
 }
 
 /// How significant samples are listed.
-pub struct Listing<'a> {
+pub(super) struct Listing<'a> {
     pub device: &'a Device,
     pub input: &'a IterationInput<'a>,
     pub layout: &'a GroupLayout,
@@ -45,7 +45,7 @@ impl Listing<'_> {
     /// Lists and groups the `kept` samples of each image, and waits. `list` queues the kernel that writes them: it is given
     /// where each image begins, how many samples there is room for, and the list. `selections` reads what was selected, for
     /// which the host has been waiting then. When there are more samples than were foreseen they are listed again.
-    pub fn run(
+    pub(super) fn run(
         &self,
         staging: &mut Staging,
         kept: &Buffer<u32>,
@@ -111,7 +111,7 @@ impl Listing<'_> {
 }
 
 /// Where each of some parts begins, and the end.
-pub fn running_sum(counts: impl Iterator<Item = u32>) -> Vec<u32> {
+pub(super) fn running_sum(counts: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut first = vec![0];
     for count in counts {
         first.push(first[first.len() - 1] + count);

@@ -16,7 +16,7 @@ use gpu::shapes::local_shifts;
 
 /// Fills `values`: the differences of each of the orientations `own` with each shift. Those of image i are
 /// `first[i]`…`first[i+1]`, on the host and on the device.
-pub fn compare(
+pub(super) fn compare(
     batch: &BatchContext,
     rows: &Rows,
     own: View<OwnOrientation>,

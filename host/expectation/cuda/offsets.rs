@@ -12,7 +12,7 @@ use gpu::kernels::offsets::OffsetLogPriors;
 
 /// Offset priors of an iteration. Class averages have a list of priors each, around their mean offset; maps have
 /// one for all, around the prior offset of the particle.
-pub struct Offsets {
+pub(super) struct Offsets {
     /// µ of each list, pixels; (0, 0) for maps, where it is taken off the offset of the particle.
     centres: Buffer<[f64; 2]>,
     /// 1 for lists of classes that particles visit.
@@ -27,7 +27,7 @@ pub struct Offsets {
 
 impl Offsets {
     /// Of the iteration at hand, the sums zero.
-    pub fn new(device: &Device, input: &IterationInput) -> Result<Self, DeviceError> {
+    pub(super) fn new(device: &Device, input: &IterationInput) -> Result<Self, DeviceError> {
         let classes = &input.model.classes;
         let (centres, used, class_centres, sums) = match input.model.dimensions() {
             Dimensions::Two => {
@@ -51,13 +51,13 @@ impl Offsets {
     }
 
     /// Lists of priors of a particle.
-    pub fn lists(&self) -> usize {
+    pub(super) fn lists(&self) -> usize {
         self.centres.len()
     }
 
     /// ln of the prior of every coarse shift of every list and image, relative to its mean over what the image visits
     /// (`visited`: a class or all); 0 in cross-correlations.
-    pub fn log_priors(
+    pub(super) fn log_priors(
         &self,
         batch: &BatchContext,
         staging: &mut Staging,
@@ -98,20 +98,20 @@ impl Offsets {
     }
 
     /// µ of each class; null for maps.
-    pub fn class_centres(&self) -> View<[f32; 2]> {
+    pub(super) fn class_centres(&self) -> View<[f32; 2]> {
         self.class_centres
             .as_ref()
             .map_or(View::null(), Buffer::view)
     }
 
     /// Σ w·(r + t) of each class average, Å.
-    pub fn sums(&self) -> &Buffer<[f64; 2]> {
+    pub(super) fn sums(&self) -> &Buffer<[f64; 2]> {
         &self.sums
     }
 }
 
 /// r of a particle; for maps less the centre of its own prior.
-pub fn own_start(input: &IterationInput, start: &ParticleStart) -> [f64; 2] {
+pub(super) fn own_start(input: &IterationInput, start: &ParticleStart) -> [f64; 2] {
     let centre = match input.model.dimensions() {
         Dimensions::Two => [0.0; 2],
         Dimensions::Three => offset_centre(input, start, 0),

@@ -9,7 +9,7 @@ use crate::errors::tell;
 use crate::fourier::reference::Reference;
 
 /// The host's engine, and the references where it can use them.
-pub struct OnHost {
+pub(super) struct OnHost {
     engine: CpuEngine,
     references: Vec<Reference>,
     /// Wanted regions, where an unwanted signal is subtracted.
@@ -20,7 +20,7 @@ pub struct OnHost {
 impl OnHost {
     /// Begins an iteration on the host. `what` is done there because of `reason`, the error of a device that is too small
     /// for it.
-    pub fn begin(
+    pub(super) fn begin(
         input: &IterationInput,
         what: &str,
         reason: &ExpectationError,
@@ -50,12 +50,12 @@ impl OnHost {
     }
 
     /// As [`ExpectationEngine::batch_size`].
-    pub fn batch_size(&self) -> usize {
+    pub(super) fn batch_size(&self) -> usize {
         self.engine.batch_size()
     }
 
     /// As [`ExpectationEngine::process_batch`].
-    pub fn process_batch(
+    pub(super) fn process_batch(
         &mut self,
         input: &IterationInput,
         batch: &[BatchItem],
@@ -66,12 +66,12 @@ impl OnHost {
     }
 
     /// Particles that were handed over.
-    pub fn particles(&self) -> usize {
+    pub(super) fn particles(&self) -> usize {
         self.particles
     }
 
     /// Returns the sums, on the host.
-    pub fn finish(mut self) -> Result<WeightedSums, ExpectationError> {
+    pub(super) fn finish(mut self) -> Result<WeightedSums, ExpectationError> {
         self.engine.take_sums()
     }
 }

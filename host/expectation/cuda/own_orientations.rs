@@ -25,7 +25,7 @@ use rayon::prelude::*;
 /// Local search and fixed orientations: each particle has orientations of its own, which the host lists. Those of local searches
 /// are projected and compared in one kernel; a single one a particle is compared pair by pair.
 /// `capacity` as in [`global`](super::first_pass::global).
-pub fn first_pass(
+pub(super) fn first_pass(
     batch: &BatchContext,
     (intake, lists): (&Intake, &mut Uploader),
     capacity: usize,

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const BITS: usize = u64::BITS as usize;
 
 /// A set that several threads fill.
-pub struct Marks(Vec<AtomicU64>);
+pub(super) struct Marks(Vec<AtomicU64>);
 
 impl Marks {
     /// Returns the empty set of numbers below `limit`.
-    pub fn below(limit: usize) -> Self {
+    pub(super) fn below(limit: usize) -> Self {
         let words = (0..limit.div_ceil(BITS)).into_par_iter();
         Self(words.map(|_| AtomicU64::new(0)).collect())
     }
 
     /// Adds `number`, which must be below the limit.
-    pub fn add(&self, number: usize) {
+    pub(super) fn add(&self, number: usize) {
         let (word, bit) = (&self.0[number / BITS], 1 << (number % BITS));
         // Most numbers are there already, and reading a word leaves it in the caches of other cores.
         if word.load(Ordering::Relaxed) & bit == 0 {
@@ -25,7 +25,7 @@ impl Marks {
     }
 
     /// Returns the finished set.
-    pub fn ranked(self) -> RankedSet {
+    pub(super) fn ranked(self) -> RankedSet {
         let words: Vec<u64> = self.0.into_iter().map(AtomicU64::into_inner).collect();
         let mut before = Vec::with_capacity(words.len());
         let mut count = 0;
@@ -38,7 +38,7 @@ impl Marks {
 }
 
 /// A set whose numbers know how many are smaller.
-pub struct RankedSet {
+pub(super) struct RankedSet {
     words: Vec<u64>,
     /// Numbers of the set in earlier words.
     before: Vec<u32>,
@@ -46,7 +46,7 @@ pub struct RankedSet {
 
 impl RankedSet {
     /// Returns how many numbers are in the set.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match (self.before.last(), self.words.last()) {
             (Some(&before), Some(word)) => (before + word.count_ones()) as usize,
             _ => 0,
@@ -54,13 +54,13 @@ impl RankedSet {
     }
 
     /// Returns how many numbers of the set are smaller than `number`, one of the set.
-    pub fn rank(&self, number: usize) -> u32 {
+    pub(super) fn rank(&self, number: usize) -> u32 {
         let (word, bit) = (number / BITS, number % BITS);
         self.before[word] + (self.words[word] & ((1 << bit) - 1)).count_ones()
     }
 
     /// Returns `of` each number, in ascending order of the numbers.
-    pub fn map<T: Send>(&self, of: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
+    pub(super) fn map<T: Send>(&self, of: impl Fn(usize) -> T + Sync + Send) -> Vec<T> {
         let words = self.words.par_iter().enumerate();
         words
             .flat_map_iter(|(place, &word)| bits(word).map(move |bit| place * BITS + bit))

@@ -6,7 +6,7 @@ use crate::fourier::shape::Dimensions;
 use std::sync::Arc;
 
 /// The references of all classes one after the other on `device`: where they are, or copies.
-pub fn side_by_side(
+pub(super) fn side_by_side(
     device: &Arc<Device>,
     references: &[Reference],
 ) -> Result<Vec<DeviceVolume<[f32; 2]>>, DeviceError> {

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 const ROWS_AT_A_TIME: usize = 1024;
 
 /// Orientations, and what kernels need of them.
-pub struct Rows {
+pub(super) struct Rows {
     /// Number of rows.
     pub count: usize,
     /// (class, direction · n_psi + psi) of each row; (class, 0) where orientations are fixed.
@@ -33,7 +33,7 @@ pub struct Rows {
 }
 
 /// Slices of the children of orientations, consecutive; at least those of the parents they were asked for.
-pub struct FineAxes {
+pub(super) struct FineAxes {
     /// On the device.
     pub view: View<SliceAxes>,
     /// Keeps those of parents.
@@ -42,7 +42,7 @@ pub struct FineAxes {
 
 impl Rows {
     /// The grid of a global search: all orientations of all classes with a prior above 0.
-    pub fn of_grid(
+    pub(super) fn of_grid(
         staging: &mut Staging,
         uploader: &mut Uploader,
         input: &IterationInput,
@@ -82,7 +82,7 @@ impl Rows {
     }
 
     /// Orientations of local searches. Few of them have significant samples: children are worked out for those alone.
-    pub fn of_particles(
+    pub(super) fn of_particles(
         staging: &mut Staging,
         uploader: &mut Uploader,
         input: &IterationInput,
@@ -101,7 +101,7 @@ impl Rows {
     }
 
     /// Slices of the children of `parents`, which are `chosen` on the device.
-    pub fn fine_axes(
+    pub(super) fn fine_axes(
         &self,
         device: &Device,
         staging: &mut Staging,
@@ -147,7 +147,7 @@ impl Rows {
     }
 
     /// The current orientation of each particle, once a class: row image · classes + class.
-    pub fn fixed(
+    pub(super) fn fixed(
         staging: &mut Staging,
         uploader: &mut Uploader,
         input: &IterationInput,

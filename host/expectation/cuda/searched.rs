@@ -8,7 +8,7 @@ use gpu::samples::OwnOrientation;
 use rayon::prelude::*;
 
 /// Orientations of a batch. Their rows are in order of class, direction and psi.
-pub struct SearchedOrientations {
+pub(super) struct SearchedOrientations {
     /// Classes and orientations of each particle.
     of_image: Vec<(Vec<usize>, OrientationList)>,
     /// class · directions + direction of those that have a row.
@@ -21,7 +21,7 @@ pub struct SearchedOrientations {
 
 impl SearchedOrientations {
     /// Lists the orientations of `items`.
-    pub fn of(input: &IterationInput, items: &[&BatchItem]) -> Self {
+    pub(super) fn of(input: &IterationInput, items: &[&BatchItem]) -> Self {
         let of_item = |item: &&BatchItem| {
             let classes = classes_of(input, item.position);
             (classes, local_list(input, item.particle))
@@ -63,12 +63,12 @@ impl SearchedOrientations {
     }
 
     /// Takes out (class, direction · n_psi + psi) of each row.
-    pub fn take_index(&mut self) -> Vec<(u32, u32)> {
+    pub(super) fn take_index(&mut self) -> Vec<(u32, u32)> {
         std::mem::take(&mut self.index)
     }
 
     /// Returns how many orientations each particle has, in all its classes.
-    pub fn counts(&self) -> Vec<usize> {
+    pub(super) fn counts(&self) -> Vec<usize> {
         let counts = self.of_image.iter();
         counts
             .map(|(classes, list)| classes.len() * list.index.len())
@@ -76,7 +76,7 @@ impl SearchedOrientations {
     }
 
     /// Writes the orientations of particle `image` of the batch to `out`, class after class.
-    pub fn write(&self, input: &IterationInput, image: usize, out: &mut [OwnOrientation]) {
+    pub(super) fn write(&self, input: &IterationInput, image: usize, out: &mut [OwnOrientation]) {
         let (classes, list) = &self.of_image[image];
         let grid = Grid::of(input);
         // All classes have the same list, so the mean over classes is that of one.

@@ -26,7 +26,7 @@ use gpu::slice::SliceAxes;
 use std::ops::Range;
 
 /// The second pass over the significant samples of a batch.
-pub struct SecondPass<'a> {
+pub(super) struct SecondPass<'a> {
     pub batch: BatchContext<'a>,
     pub first: &'a FirstPass,
     /// Σ w Re(conj(sCA)·F) and Σ w|sCA|² per image, slot and pixel; zeros.
@@ -34,7 +34,7 @@ pub struct SecondPass<'a> {
 }
 
 /// Results of the second pass for some images of a batch.
-pub struct Found {
+pub(super) struct Found {
     /// The images.
     pub part: Range<usize>,
     /// Their alignments.
@@ -55,7 +55,7 @@ fn children(input: &IterationInput, layout: &DeviceLayout) -> (usize, usize) {
 }
 
 /// Significant samples that go through the second pass at once within the plan.
-pub fn samples_at_once(
+pub(super) fn samples_at_once(
     input: &IterationInput,
     iteration: &Iteration,
     layout: &DeviceLayout,
@@ -67,7 +67,7 @@ pub fn samples_at_once(
 
 impl SecondPass<'_> {
     /// Images from `begin` on whose samples go through at once within the plan; at least one.
-    pub fn part(&self, begin: usize) -> Range<usize> {
+    pub(super) fn part(&self, begin: usize) -> Range<usize> {
         let room = samples_at_once(self.batch.input, self.batch.iteration, self.batch.layout);
         let first = &self.first.list.first;
         let mut end = begin + 1;
@@ -89,7 +89,7 @@ impl SecondPass<'_> {
     }
 
     /// Groups the samples of the images of `part`, and waits for what the host has to know of them.
-    pub fn group(
+    pub(super) fn group(
         &self,
         part: &Range<usize>,
         staging: &mut Staging,
@@ -102,7 +102,7 @@ impl SecondPass<'_> {
 
     /// Queues differences, weights and sums of the images of `part`, whose samples are `groups`. After an error nothing was
     /// added to the sums.
-    pub fn run(
+    pub(super) fn run(
         &self,
         part: Range<usize>,
         groups: &Groups,

@@ -9,7 +9,7 @@ use gpu::samples::Sample;
 
 /// Leaves of the samples that are tied with the best one of each image the best in double precision, the first one when
 /// equal. Waits for the device only where there are such samples.
-pub fn decide(batch: &BatchContext, found: &mut FirstPass) -> Result<(), ExpectationError> {
+pub(super) fn decide(batch: &BatchContext, found: &mut FirstPass) -> Result<(), ExpectationError> {
     let &BatchContext {
         device,
         input,

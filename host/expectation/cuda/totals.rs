@@ -11,7 +11,7 @@ use crate::model::ClassModel;
 use gpu::samples::Alignment;
 
 /// Adds the images of the batch that were `found` to `sums`, when the results have come.
-pub fn add(
+pub(super) fn add(
     batch: &BatchContext,
     first: &FirstPass,
     staging: &Staging,
@@ -155,14 +155,14 @@ impl Results<'_> {
 
 /// Sums per image, pixel and shell that the store stage makes: over all classes, and, where scales are estimated with several
 /// of them, over each class's shells that [`estimates_scale`].
-pub fn slots(input: &IterationInput) -> usize {
+pub(super) fn slots(input: &IterationInput) -> usize {
     let several = input.references.len() > 1;
     1 + usize::from(several && input.options.scale && input.criterion == Criterion::Likelihood)
 }
 
 /// Returns, class by class, which of the pixels with image shells `shell_of` take part in the estimate of scales: 1 or 0. Empty
 /// with one slot.
-pub fn pixels_in_scale(input: &IterationInput, shell_of: &[usize]) -> Vec<u8> {
+pub(super) fn pixels_in_scale(input: &IterationInput, shell_of: &[usize]) -> Vec<u8> {
     if slots(input) == 1 {
         return Vec::new();
     }

@@ -7,7 +7,7 @@ use crate::device::meter::Part;
 use gpu::samples::Parent;
 
 /// A product of rows × length with length × columns.
-pub fn count_product(device: &Device, (rows, columns, length): (usize, usize, usize)) {
+pub(super) fn count_product(device: &Device, (rows, columns, length): (usize, usize, usize)) {
     let [rows, columns, length] = [rows, columns, length].map(|n| n as f64);
     device.count_work(
         Part::CoarseProducts,
@@ -21,7 +21,7 @@ pub fn count_product(device: &Device, (rows, columns, length): (usize, usize, us
 ///
 /// A pixel of a difference: two fused multiply-adds of the cross term. What a tile of o × t differences shares: the power
 /// of the model 5·o, shifted images 6·t, weights 8 (`gpu/src/kernels/fine.rs`).
-pub fn count_differences(
+pub(super) fn count_differences(
     (device, part): (&Device, Part),
     parents: &[Parent],
     children: [usize; 2],
@@ -50,7 +50,7 @@ pub fn count_differences(
 ///
 /// A pixel of an orientation: interpolation 66, power of the model 5, two fused multiply-adds a shift. Bytes: eight voxels of
 /// the reference; image and CTF once; the differences.
-pub fn count_local(
+pub(super) fn count_local(
     device: &Device,
     (images, orientations): (usize, usize),
     shifts: usize,
@@ -66,7 +66,7 @@ pub fn count_local(
 }
 
 /// `slices` slices of `pixels` pixels: interpolation 66 a pixel; eight voxels of the reference are read, a value written.
-pub fn count_slices(device: &Device, slices: usize, pixels: usize) {
+pub(super) fn count_slices(device: &Device, slices: usize, pixels: usize) {
     let values = slices as f64 * pixels as f64;
     device.count_work(Part::Slices, 66.0 * values, 72.0 * values);
 }
@@ -80,7 +80,7 @@ pub fn count_slices(device: &Device, slices: usize, pixels: usize) {
 /// a pair.
 ///
 /// Class averages have four corners instead of eight: half of the interpolation and insertion, and of the voxels.
-pub fn count_store(
+pub(super) fn count_store(
     device: &Device,
     parents: &[Parent],
     [children, weights]: [usize; 2],

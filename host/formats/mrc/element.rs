@@ -4,7 +4,7 @@ use half::f16;
 
 /// Byte order of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ByteOrder {
+pub(crate) enum ByteOrder {
     /// Least significant byte first.
     Little,
     /// Most significant byte first.
@@ -13,7 +13,7 @@ pub enum ByteOrder {
 
 /// Element type: the header's `mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Element {
+pub(crate) enum Element {
     /// Mode 0, signed 8-bit.
     Int8,
     /// Mode 1, signed 16-bit.
@@ -30,7 +30,7 @@ pub enum Element {
 
 impl Element {
     /// Element type of a header mode, or why it cannot be read.
-    pub fn from_mode(mode: i32) -> Result<Self, String> {
+    pub(crate) fn from_mode(mode: i32) -> Result<Self, String> {
         match mode {
             0 => Ok(Element::Int8),
             1 => Ok(Element::Int16),
@@ -49,7 +49,7 @@ impl Element {
     }
 
     /// Bytes that `count` elements take; `None` if they do not fill whole bytes or overflow.
-    pub fn bytes(self, count: u64) -> Option<u64> {
+    pub(crate) fn bytes(self, count: u64) -> Option<u64> {
         match self {
             Element::Int8 => Some(count),
             Element::Int16 | Element::Uint16 | Element::Float16 => count.checked_mul(2),
@@ -59,7 +59,7 @@ impl Element {
     }
 
     /// Decode `bytes` into `out`, which holds exactly as many elements as the bytes do.
-    pub fn decode(self, order: ByteOrder, bytes: &[u8], out: &mut [f32]) {
+    pub(crate) fn decode(self, order: ByteOrder, bytes: &[u8], out: &mut [f32]) {
         match self {
             Element::Int8 => {
                 for (value, &byte) in out.iter_mut().zip(bytes) {

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Bytes of the fixed header.
-pub const LENGTH: usize = 1024;
+pub(crate) const LENGTH: usize = 1024;
 /// Bytes of each of its ten labels, which end it.
 const LABEL: usize = 80;
 
 /// Fields of a header that a reader needs.
 #[derive(Debug, Clone)]
-pub struct Header {
+pub(crate) struct Header {
     /// Columns (x), rows (y), sections (z) or images.
     pub size: [usize; 3],
     /// Element type.
@@ -33,7 +33,7 @@ pub struct Header {
 
 /// Whether these first bytes of a file are likely those of an MRC file: they carry the map identifier, or a size
 /// and mode that make sense in one of the byte orders (old files have no identifier).
-pub fn looks_like_mrc(bytes: &[u8]) -> bool {
+pub(crate) fn looks_like_mrc(bytes: &[u8]) -> bool {
     if bytes.len() < LENGTH {
         return false;
     }
@@ -48,7 +48,7 @@ pub fn looks_like_mrc(bytes: &[u8]) -> bool {
 /// Whether a file with this name and these first bytes is a stack of images rather than a map: by the ending of its name, by a
 /// header that says so (space group 0, sections of one interval), or because its sections are squares of which there are
 /// more or fewer than the cube of a map has.
-pub fn is_stack(path: &Path, bytes: &[u8]) -> bool {
+pub(crate) fn is_stack(path: &Path, bytes: &[u8]) -> bool {
     if path.extension().is_some_and(|end| end == "mrcs") {
         return true;
     }
@@ -81,7 +81,7 @@ fn axes(given: [i32; 3]) -> Result<[usize; 3], [i32; 3]> {
 
 impl Header {
     /// Parse the fixed header; an error says what in it makes no sense.
-    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() < LENGTH {
             return Err(format!(
                 "the file has {} bytes; an MRC header alone has {LENGTH}: the file is empty, cut off or not MRC. Copy it or make it again",
@@ -164,7 +164,7 @@ impl Header {
     }
 
     /// Bytes of one section; an error when the elements do not fill whole bytes.
-    pub fn section_bytes(&self) -> Result<u64, String> {
+    pub(crate) fn section_bytes(&self) -> Result<u64, String> {
         let [x, y, _] = self.size;
         let pixels = (x as u64).checked_mul(y as u64);
         pixels.and_then(|n| self.element.bytes(n)).ok_or_else(|| {
@@ -173,7 +173,7 @@ impl Header {
     }
 
     /// Bytes of the whole file that the header promises.
-    pub fn file_bytes(&self) -> Result<u64, String> {
+    pub(crate) fn file_bytes(&self) -> Result<u64, String> {
         self.section_bytes()?
             .checked_mul(self.size[2] as u64)
             .and_then(|data| data.checked_add(self.data_offset))
@@ -185,7 +185,7 @@ impl Header {
 }
 
 /// Fields of a written header beside the fixed ones.
-pub struct NewHeader {
+pub(crate) struct NewHeader {
     /// Columns, rows, sections.
     pub size: [usize; 3],
     /// 2 (float32) or 12 (float16).
@@ -202,7 +202,7 @@ pub struct NewHeader {
 
 impl NewHeader {
     /// The 1024 bytes, little-endian.
-    pub fn bytes(&self) -> [u8; LENGTH] {
+    pub(crate) fn bytes(&self) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];
         let mut set =
             |index: usize, four: [u8; 4]| bytes[4 * index..4 * index + 4].copy_from_slice(&four);

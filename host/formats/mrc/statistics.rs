@@ -2,7 +2,7 @@
 
 /// Running statistics, accumulated in double precision.
 #[derive(Debug, Clone, Copy)]
-pub struct Statistics {
+pub(crate) struct Statistics {
     count: u64,
     minimum: f64,
     maximum: f64,
@@ -24,7 +24,7 @@ impl Default for Statistics {
 
 impl Statistics {
     /// Take in a block of values (two passes over the block, then merged).
-    pub fn add(&mut self, values: impl Iterator<Item = f32> + Clone) {
+    pub(crate) fn add(&mut self, values: impl Iterator<Item = f32> + Clone) {
         let (mut count, mut sum) = (0u64, 0.0);
         for value in values.clone().map(f64::from) {
             count += 1;
@@ -44,19 +44,19 @@ impl Statistics {
         self.count += count;
     }
     /// 0 for no data.
-    pub fn minimum(&self) -> f64 {
+    pub(crate) fn minimum(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.minimum }
     }
     /// 0 for no data.
-    pub fn maximum(&self) -> f64 {
+    pub(crate) fn maximum(&self) -> f64 {
         if self.count == 0 { 0.0 } else { self.maximum }
     }
     /// Mean value.
-    pub fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         self.mean
     }
     /// Standard deviation (of the population).
-    pub fn deviation(&self) -> f64 {
+    pub(crate) fn deviation(&self) -> f64 {
         (self.squares / self.count.max(1) as f64).sqrt()
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum Presence {
 
 impl Presence {
     /// Returns whether a reader takes the column.
-    pub fn is_read(self, table: &Table, label: &str) -> bool {
+    pub(crate) fn is_read(self, table: &Table, label: &str) -> bool {
         match self {
             Self::Required | Self::Where => true,
             Self::Optional => table.has(label),
@@ -205,7 +205,7 @@ pub(crate) enum Length {
 
 impl Length {
     /// Returns the length in Å; `pixel_size` is Å per pixel.
-    pub fn angstrom(self, pixel_size: f64) -> f64 {
+    pub(crate) fn angstrom(self, pixel_size: f64) -> f64 {
         match self {
             Self::Angstrom(length) => length,
             Self::Pixels(pixels) => pixels * pixel_size,

@@ -14,7 +14,7 @@ use ndarray::Array3;
 use rayon::prelude::*;
 
 /// The average of a class, as a map of one section, and what its spectra follow from.
-pub struct Average {
+pub(crate) struct Average {
     pub map: Array3<f64>,
     pub statistics: Statistics,
     /// Of the sums.
@@ -23,7 +23,7 @@ pub struct Average {
 
 /// Whether a device makes class averages that are finished like this. Density compensation and filters, which few iterations
 /// need, are the host's.
-pub fn makes_averages(options: &MaximizationOptions, finish: &Finish) -> bool {
+pub(crate) fn makes_averages(options: &MaximizationOptions, finish: &Finish) -> bool {
     options.gridding_iterations.is_none()
         && finish.local_symmetry.is_none()
         && finish.low_pass.is_none()
@@ -33,7 +33,7 @@ pub fn makes_averages(options: &MaximizationOptions, finish: &Finish) -> bool {
 /// Makes the averages of the classes `own` from the sums of all classes, regularised with their priors, centred where `centre`
 /// says so. Nothing is waited for in between. The sums cannot be used afterwards. None where the sums do not follow each other
 /// in one array, as those of an expectation do. On a full device nothing is changed.
-pub fn averages(
+pub(crate) fn averages(
     sums: &[DeviceSums],
     own: &[(usize, InversePrior)],
     options: &MaximizationOptions,

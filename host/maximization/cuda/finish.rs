@@ -12,7 +12,7 @@ use gpu::volume::centring_shift;
 
 /// Does the steps of [`Finish::on_host`]. The average over local symmetry is made on the host: its masks are as large as the map, and
 /// there can be many.
-pub fn finish(mut map: DeviceMap, finish: &Finish) -> Result<DeviceMap, DeviceError> {
+pub(crate) fn finish(mut map: DeviceMap, finish: &Finish) -> Result<DeviceMap, DeviceError> {
     if let Some(symmetry) = finish.local_symmetry {
         let averaged = local_averaging::average(&map.to_host()?, symmetry);
         let device = map.device.clone();

@@ -15,7 +15,7 @@ use gpu::kernels::gridding::{
 
 /// Data times the densities found in `iterations` rounds, as the centred transform of the padded box. `class_weight` only
 /// limits magnitudes.
-pub fn compensated(
+pub(super) fn compensated(
     sums: &DeviceSums,
     class_weight: f64,
     iterations: usize,

@@ -8,7 +8,7 @@ use gpu::kernels::halves::{AverageHalf, CorrelateHalves, JoinHalves};
 use num_complex::Complex64;
 
 /// Replace the sums of both halves by their means for |v|² ≤ `limit2`.
-pub fn join_low_resolution(
+pub(crate) fn join_low_resolution(
     first: &mut DeviceSums,
     second: &mut DeviceSums,
     limit2: u32,
@@ -27,7 +27,7 @@ pub fn join_low_resolution(
 }
 
 /// Σ Re(a·b*), Σ|a|², Σ|b|² per shell 0…R of the down-sampled averages of two halves.
-pub fn fsc(first: &DeviceSums, second: &DeviceSums) -> Result<Vec<[f64; 3]>, DeviceError> {
+pub(crate) fn fsc(first: &DeviceSums, second: &DeviceSums) -> Result<Vec<[f64; 3]>, DeviceError> {
     let device = first.volume.device();
     let reach = first.shape.r_max + 1;
     let averages = [average_of(first)?, average_of(second)?];
@@ -47,7 +47,7 @@ pub fn fsc(first: &DeviceSums, second: &DeviceSums) -> Result<Vec<[f64; 3]>, Dev
 }
 
 /// The down-sampled average of one half-set, on the host; for devices without room for both.
-pub fn average(sums: &DeviceSums) -> Result<HalfAverage, DeviceError> {
+pub(crate) fn average(sums: &DeviceSums) -> Result<HalfAverage, DeviceError> {
     let average = average_of(sums)?;
     let values = sums.volume.device().download(&average, average.len())?;
     let data = values

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A map of side n in single precision, x fastest.
-pub struct DeviceMap {
+pub(crate) struct DeviceMap {
     pub device: Arc<Device>,
     pub voxels: Buffer<f32>,
     side: usize,
@@ -19,7 +19,7 @@ impl DeviceMap {
     ///
     /// # Safety
     /// The content is read only after it was written.
-    pub unsafe fn new(device: &Arc<Device>, side: usize) -> Result<Self, DeviceError> {
+    pub(crate) unsafe fn new(device: &Arc<Device>, side: usize) -> Result<Self, DeviceError> {
         Ok(Self {
             device: device.clone(),
             // SAFETY: passed on to the caller.
@@ -29,7 +29,7 @@ impl DeviceMap {
     }
 
     /// A copy of a map of the host.
-    pub fn upload(device: &Arc<Device>, map: &Array3<f64>) -> Result<Self, DeviceError> {
+    pub(crate) fn upload(device: &Arc<Device>, map: &Array3<f64>) -> Result<Self, DeviceError> {
         let values: Vec<f32> = match map.as_slice() {
             Some(values) => values.par_iter().map(|&v| v as f32).collect(),
             None => map.iter().map(|&v| v as f32).collect(),
@@ -42,7 +42,7 @@ impl DeviceMap {
     }
 
     /// The map on the host.
-    pub fn to_host(&self) -> Result<Array3<f64>, DeviceError> {
+    pub(crate) fn to_host(&self) -> Result<Array3<f64>, DeviceError> {
         let values: Vec<f64> = self
             .device
             .download(&self.voxels, self.voxels.len())?
@@ -53,21 +53,21 @@ impl DeviceMap {
     }
 
     /// Voxels along a side.
-    pub fn side(&self) -> u32 {
+    pub(crate) fn side(&self) -> u32 {
         self.side as u32
     }
 
     /// Voxels.
-    pub fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.voxels.len() as u32
     }
 
-    pub fn view(&self) -> View<f32> {
+    pub(crate) fn view(&self) -> View<f32> {
         self.voxels.view()
     }
 
     /// This map times `factor`, as another map.
-    pub fn times(&self, factor: &DeviceMap) -> Result<Self, DeviceError> {
+    pub(crate) fn times(&self, factor: &DeviceMap) -> Result<Self, DeviceError> {
         // SAFETY: filled by the kernel.
         let product = unsafe { Self::new(&self.device, self.side)? };
         // SAFETY: all maps have one side.
@@ -83,7 +83,7 @@ impl DeviceMap {
     }
 
     /// Its transform, unscaled, origin in the corner.
-    pub fn transform(&self, plan: &CubeTransform) -> Result<Cube, DeviceError> {
+    pub(crate) fn transform(&self, plan: &CubeTransform) -> Result<Cube, DeviceError> {
         // SAFETY: filled by the kernel.
         let mut cube = unsafe { Cube::new(&self.device, self.side)? };
         let n = self.side();
@@ -102,7 +102,7 @@ impl DeviceMap {
     }
 
     /// The map whose transform is `cube`.
-    pub fn from_transform(
+    pub(crate) fn from_transform(
         device: &Arc<Device>,
         mut cube: Cube,
         plan: &CubeTransform,

@@ -8,7 +8,7 @@ use gpu::kernels::solvent::{CorrelateTransforms, RandomisePhases};
 use ndarray::Array3;
 
 /// Does on a device the work of [`super::super::map_fsc::solvent_corrected_fsc`].
-pub fn solvent_corrected_fsc(
+pub(crate) fn solvent_corrected_fsc(
     halves: [&DeviceMap; 2],
     mask: &Array3<f64>,
     current_size: usize,

@@ -7,7 +7,7 @@ use gpu::slice::VolumeShape;
 use std::sync::Arc;
 
 /// Sums with their geometry, also on the device.
-pub struct Operand<'a> {
+pub(super) struct Operand<'a> {
     pub device: &'a Arc<Device>,
     pub sums: View<[f32; 4]>,
     shape: Buffer<VolumeShape>,
@@ -21,7 +21,7 @@ pub struct Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
-    pub fn new(sums: &'a DeviceSums) -> Result<Self, DeviceError> {
+    pub(super) fn new(sums: &'a DeviceSums) -> Result<Self, DeviceError> {
         let device = sums.volume.device();
         let shape = sums.kernel_shape();
         Ok(Self {
@@ -35,24 +35,24 @@ impl<'a> Operand<'a> {
         })
     }
 
-    pub fn shape(&self) -> View<VolumeShape> {
+    pub(super) fn shape(&self) -> View<VolumeShape> {
         self.shape.view()
     }
 }
 
 /// The inverse prior variance per shell.
-pub struct PriorOperand {
+pub(super) struct PriorOperand {
     inverse: Buffer<f32>,
 }
 
 impl PriorOperand {
     /// None: no shell has prior power.
-    pub fn new(device: &Device, prior: Option<&InversePrior>) -> Result<Self, DeviceError> {
+    pub(super) fn new(device: &Device, prior: Option<&InversePrior>) -> Result<Self, DeviceError> {
         Self::of_classes(device, prior.into_iter())
     }
 
     /// The values of several classes of as many shells, one class after the other.
-    pub fn of_classes<'p>(
+    pub(super) fn of_classes<'p>(
         device: &Device,
         priors: impl Iterator<Item = &'p InversePrior>,
     ) -> Result<Self, DeviceError> {
@@ -62,11 +62,11 @@ impl PriorOperand {
         })
     }
 
-    pub fn view(&self) -> View<f32> {
+    pub(super) fn view(&self) -> View<f32> {
         self.inverse.view()
     }
 
-    pub fn shells(&self) -> u32 {
+    pub(super) fn shells(&self) -> u32 {
         self.inverse.len() as u32
     }
 }

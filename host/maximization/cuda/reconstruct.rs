@@ -14,7 +14,7 @@ use gpu::volume::weight_floor;
 use std::sync::Arc;
 
 /// Adds the inverse prior variance to the weights. On a full device nothing is changed.
-pub fn regularise(
+pub(crate) fn regularise(
     sums: &DeviceSums,
     prior: &InversePrior,
     options: &MaximizationOptions,
@@ -38,7 +38,7 @@ pub fn regularise(
 
 /// Divides data by weights, or multiplies them by the densities of gridding, as the centred transform of the padded box.
 /// The sums stay as they are.
-pub fn transform_of(
+pub(crate) fn transform_of(
     sums: &DeviceSums,
     class_weight: f64,
     options: &MaximizationOptions,
@@ -96,7 +96,7 @@ fn floor(operand: &Operand, bins: usize) -> Result<Vec<f32>, DeviceError> {
 }
 
 /// Bytes that [`map_of`] takes besides the transform, for a padded box and a map of these sides.
-pub fn bytes_after_sums(
+pub(crate) fn bytes_after_sums(
     device: &Device,
     padded_box: usize,
     box_size: usize,
@@ -108,7 +108,7 @@ pub fn bytes_after_sums(
 }
 
 /// Inverse transform, crop, scale, corner mask, gridding correction (spec 02 §2.4).
-pub fn map_of(
+pub(crate) fn map_of(
     device: &Arc<Device>,
     mut cube: Cube,
     shape: &VolumeShape,

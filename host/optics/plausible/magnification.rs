@@ -49,7 +49,7 @@ impl Parts {
 ///
 /// # Errors
 /// A matrix that is nearly singular, far from the unit matrix along an axis, or a mirror, with the name of its group.
-pub fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
+pub(super) fn check(set: &ParticleSet) -> Result<Vec<String>, Message> {
     let mut warnings = Vec::new();
     for group in &set.optics {
         let parts = Parts::of(group.magnification);

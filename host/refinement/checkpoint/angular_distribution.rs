@@ -9,14 +9,14 @@ const LONGEST: f64 = 0.3;
 
 /// A coarse direction (degrees) and its probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Weighted {
+pub(super) struct Weighted {
     rot: f64,
     tilt: f64,
     probability: f64,
 }
 
 /// Pair the directions of the grid with the priors of a class.
-pub fn directions(sampling: &Sampling, priors: &[f64]) -> Vec<Weighted> {
+pub(super) fn directions(sampling: &Sampling, priors: &[f64]) -> Vec<Weighted> {
     sampling
         .directions
         .iter()
@@ -31,7 +31,7 @@ pub fn directions(sampling: &Sampling, priors: &[f64]) -> Vec<Weighted> {
 
 /// Text of the file: a sphere of diameter `width` (Å) around the centre of the map, whose corner is at the origin.
 /// Blue is improbable, red probable; directions of probability 0 are left out. `order` is the HEALPix order of the grid.
-pub fn bild(directions: &[Weighted], order: u32, width: f64) -> String {
+pub(super) fn bild(directions: &[Weighted], order: u32, width: f64) -> String {
     let radius = 0.5 * width;
     let touching = radius * (PI / pixels(order)).sqrt();
     let highest = directions.iter().map(|d| d.probability).fold(0.0, f64::max);

@@ -4,27 +4,27 @@ use std::path::PathBuf;
 
 /// Names that share `<o>` and, but for the final set of an auto-refinement, an iteration number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileNames {
+pub(super) struct FileNames {
     stem: String,
 }
 
 impl FileNames {
     /// `<root>_itNNN`.
-    pub fn of_iteration(root: &str, iteration: usize) -> Self {
+    pub(super) fn of_iteration(root: &str, iteration: usize) -> Self {
         Self {
             stem: format!("{root}_it{iteration:03}"),
         }
     }
 
     /// `<root>`: no iteration number.
-    pub fn of_final(root: &str) -> Self {
+    pub(super) fn of_final(root: &str) -> Self {
         Self {
             stem: root.to_string(),
         }
     }
 
     /// Stem of the model and map names: `<stem>`, or `<stem>_half1|2` in half-set runs.
-    pub fn model_stem(&self, half: Option<usize>) -> String {
+    pub(super) fn model_stem(&self, half: Option<usize>) -> String {
         match half {
             Some(half) => format!("{}_half{half}", self.stem),
             None => self.stem.clone(),
@@ -32,27 +32,27 @@ impl FileNames {
     }
 
     /// `…_optimiser.star`.
-    pub fn optimiser(&self) -> String {
+    pub(super) fn optimiser(&self) -> String {
         format!("{}_optimiser.star", self.stem)
     }
 
     /// `…_sampling.star`.
-    pub fn sampling(&self) -> String {
+    pub(super) fn sampling(&self) -> String {
         format!("{}_sampling.star", self.stem)
     }
 
     /// `…_data.star`.
-    pub fn data(&self) -> String {
+    pub(super) fn data(&self) -> String {
         format!("{}_data.star", self.stem)
     }
 
     /// `…_model.star`.
-    pub fn model(&self, half: Option<usize>) -> String {
+    pub(super) fn model(&self, half: Option<usize>) -> String {
         format!("{}_model.star", self.model_stem(half))
     }
 
     /// `…_half1_class001_unfil.mrc`.
-    pub fn unfiltered(&self, half: usize) -> PathBuf {
+    pub(super) fn unfiltered(&self, half: usize) -> PathBuf {
         let class = class_stem(&self.model_stem(Some(half)), 1);
         PathBuf::from(format!("{class}_unfil.mrc"))
     }
@@ -64,27 +64,27 @@ fn class_stem(model_stem: &str, class: usize) -> String {
 }
 
 /// `…_classKKK.mrc`, `class` counted from 1.
-pub fn class_map(model_stem: &str, class: usize) -> String {
+pub(super) fn class_map(model_stem: &str, class: usize) -> String {
     format!("{}.mrc", class_stem(model_stem, class))
 }
 
 /// `…_classes.mrcs`: the averages of all classes.
-pub fn averages(model_stem: &str) -> PathBuf {
+pub(super) fn averages(model_stem: &str) -> PathBuf {
     PathBuf::from(format!("{model_stem}_classes.mrcs"))
 }
 
 /// `00000001@…_classes.mrcs`, `class` counted from 1.
-pub fn class_average(model_stem: &str, class: usize) -> String {
+pub(super) fn class_average(model_stem: &str, class: usize) -> String {
     format!("{class:08}@{}", averages(model_stem).display())
 }
 
 /// `<o>_unmasked_classes.mrcs`: the averages of the last iteration before the solvent was flattened.
-pub fn unmasked_averages(root: &str) -> PathBuf {
+pub(super) fn unmasked_averages(root: &str) -> PathBuf {
     PathBuf::from(format!("{root}_unmasked_classes.mrcs"))
 }
 
 /// `…_classKKK_angdist.bild`.
-pub fn angular_distribution(model_stem: &str, class: usize) -> PathBuf {
+pub(super) fn angular_distribution(model_stem: &str, class: usize) -> PathBuf {
     PathBuf::from(format!("{}_angdist.bild", class_stem(model_stem, class)))
 }
 

@@ -9,9 +9,9 @@ use crate::model::Model;
 use std::path::Path;
 
 /// Table of what the run reads and never changes.
-pub const INPUTS: &str = "gerelion_inputs";
+pub(crate) const INPUTS: &str = "gerelion_inputs";
 /// Table of what stands in the model files of the iteration.
-pub const RESULTS: &str = "gerelion_results";
+pub(crate) const RESULTS: &str = "gerelion_results";
 /// Quantity that stands for the voxels of the maps.
 const MAPS: &str = "maps";
 /// Voxels of a map that are looked at.
@@ -28,7 +28,7 @@ columns! {
 }
 
 /// Returns a table of fingerprints; `name` is [`INPUTS`] or [`RESULTS`].
-pub fn table(name: &str, fingerprints: &[Fingerprint]) -> Table {
+pub(crate) fn table(name: &str, fingerprints: &[Fingerprint]) -> Table {
     loop_of::<Columns>(name, fingerprints.iter().map(Columns::cells))
 }
 
@@ -36,7 +36,7 @@ pub fn table(name: &str, fingerprints: &[Fingerprint]) -> Table {
 ///
 /// # Errors
 /// A column is missing.
-pub fn read(document: &Document, name: &str) -> Result<Vec<Fingerprint>, StarError> {
+pub(crate) fn read(document: &Document, name: &str) -> Result<Vec<Fingerprint>, StarError> {
     let Some(table) = document.table(name) else {
         return Ok(Vec::new());
     };
@@ -50,7 +50,7 @@ pub fn read(document: &Document, name: &str) -> Result<Vec<Fingerprint>, StarErr
 }
 
 /// Returns warnings about inputs that were changed since the files of an iteration were written. `set` is read from them.
-pub fn changed_inputs(
+pub(crate) fn changed_inputs(
     before: &[Fingerprint],
     now: &[Fingerprint],
     set: &ParticleSet,
@@ -105,7 +105,7 @@ const OF_MODELS: [(&str, OfModel); 10] = [
 ];
 
 /// Returns the fingerprints of one model, or of those of both half-sets.
-pub fn of_models(models: &[Model]) -> Vec<Fingerprint> {
+pub(crate) fn of_models(models: &[Model]) -> Vec<Fingerprint> {
     let of_all = |values: OfModel| models.iter().flat_map(values).collect::<Vec<f64>>();
     let all = OF_MODELS.into_iter();
     all.map(|(label, values)| fingerprints::of_numbers(label, of_all(values)))
@@ -124,7 +124,11 @@ fn some_voxels(map: &ndarray::Array3<f64>) -> impl Iterator<Item = f64> + '_ {
 }
 
 /// Returns a warning about figures or maps that were changed since the optimiser file at `path` was written.
-pub fn changed_results(before: &[Fingerprint], models: &[Model], path: &Path) -> Option<String> {
+pub(crate) fn changed_results(
+    before: &[Fingerprint],
+    models: &[Model],
+    path: &Path,
+) -> Option<String> {
     let now = of_models(models);
     let changed = fingerprints::changed(before, &now);
     let words = changed.iter().map(|quantity| match *quantity {

@@ -13,13 +13,13 @@ use crate::refinement::state::{Declared, RunState, Subset, all_digits, declare_s
 use std::path::{Path, PathBuf};
 
 /// Name of the table.
-pub const TABLE: &str = "gerelion_state";
+pub(crate) const TABLE: &str = "gerelion_state";
 /// Column with the fingerprint of the particles.
-pub const PARTICLES: &str = "gerelionParticles";
+pub(crate) const PARTICLES: &str = "gerelionParticles";
 /// Column with the seed that the run was started with.
-pub const SEED: &str = "gerelionRandomSeed";
+pub(crate) const SEED: &str = "gerelionRandomSeed";
 /// Stands in the first line of our files.
-pub const OWN: &str = "GeRelion-";
+pub(crate) const OWN: &str = "GeRelion-";
 
 columns! {
     /// Options that RELION's tables do not hold, or round. Files of earlier versions, and of runs without them, lack them.
@@ -53,7 +53,7 @@ fn name(file: &Option<PathBuf>) -> Option<Value> {
 }
 
 /// Returns the table for a run; reals are written with all their digits.
-pub fn table(settings: &Settings, state: &RunState, exact: &Exact) -> Table {
+pub(crate) fn table(settings: &Settings, state: &RunState, exact: &Exact) -> Table {
     let mut t = Table::new_list(TABLE);
     t.push("gerelionVersion", env!("CARGO_PKG_VERSION"));
     exact.push_columns(&mut t);
@@ -72,7 +72,7 @@ columns! {
 }
 
 /// Returns the table of all subsets so far.
-pub fn subsets_table(subsets: &[Subset]) -> Table {
+pub(crate) fn subsets_table(subsets: &[Subset]) -> Table {
     loop_of::<SubsetColumns>(SUBSETS, subsets.iter().map(SubsetColumns::cells))
 }
 
@@ -80,7 +80,7 @@ pub fn subsets_table(subsets: &[Subset]) -> Table {
 ///
 /// # Errors
 /// A column is missing, or a cell is no number.
-pub fn read_subsets(document: &Document) -> Result<Vec<Subset>, StarError> {
+pub(crate) fn read_subsets(document: &Document) -> Result<Vec<Subset>, StarError> {
     let Some(table) = document.table(SUBSETS) else {
         return Ok(Vec::new());
     };
@@ -99,7 +99,11 @@ const SUBSETS: &str = "gerelion_subsets";
 ///
 /// # Errors
 /// A cell is no number.
-pub fn changed_seed(table: &Table, seed: u32, path: &Path) -> Result<Option<String>, StarError> {
+pub(crate) fn changed_seed(
+    table: &Table,
+    seed: u32,
+    path: &Path,
+) -> Result<Option<String>, StarError> {
     if !table.has(SEED) {
         return Ok(None);
     }
@@ -108,7 +112,7 @@ pub fn changed_seed(table: &Table, seed: u32, path: &Path) -> Result<Option<Stri
 }
 
 /// Returns a warning about a seed that is not the one that the run was started with.
-pub fn other_seed(path: &Path, seed: u32, started: i64) -> String {
+pub(crate) fn other_seed(path: &Path, seed: u32, started: i64) -> String {
     format!(
         "{}: rlnRandomSeed is {seed}, but the run was started with {started}: the perturbations of the sampling and the order of the \
          particles will not be those of the run. Restore the file if that was not meant.",
@@ -120,7 +124,10 @@ pub fn other_seed(path: &Path, seed: u32, started: i64) -> String {
 ///
 /// # Errors
 /// The first line says that the file is ours, but the table is missing.
-pub fn own_table<'a>(document: &'a Document, path: &Path) -> Result<Option<&'a Table>, Message> {
+pub(crate) fn own_table<'a>(
+    document: &'a Document,
+    path: &Path,
+) -> Result<Option<&'a Table>, Message> {
     let table = document.table(TABLE);
     let is_ours = document
         .header
@@ -145,7 +152,7 @@ fn in_gradient_run(document: &Document) -> bool {
 ///
 /// # Errors
 /// The table ends before.
-pub fn check_subsets(state: &RunState, path: &Path) -> Result<(), Message> {
+pub(crate) fn check_subsets(state: &RunState, path: &Path) -> Result<(), Message> {
     match state.subsets.last() {
         Some(last) if last.iteration != state.iteration => Err(cut_short(path)),
         _ => Ok(()),
@@ -156,7 +163,7 @@ pub fn check_subsets(state: &RunState, path: &Path) -> Result<(), Message> {
 ///
 /// # Errors
 /// The table of the optimiser file was written with other particles.
-pub fn check_particles(table: &Table, set: &ParticleSet) -> Result<(), ResumeError> {
+pub(crate) fn check_particles(table: &Table, set: &ParticleSet) -> Result<(), ResumeError> {
     if !table.has(PARTICLES) || table.text(0, PARTICLES)? == set.fingerprint() {
         return Ok(());
     }
@@ -181,6 +188,7 @@ fn cut_short(path: &Path) -> Message {
 declare_state! {
     /// Numbers of the sampling and the order of the particles that RELION's files round or lack.
     #[derive(Debug, Clone, Copy, PartialEq)]
+    #[allow(unreachable_pub, reason = "what the macro declares is public")]
     pub struct Exact {
         shared {
             /// Iteration whose number seeded the processing order.
@@ -198,7 +206,7 @@ declare_state! {
 
 impl Exact {
     /// Returns the numbers of a sampling, and the iteration whose number seeded the processing order.
-    pub fn of(sampling: &Sampling, order_iteration: usize) -> Self {
+    pub(crate) fn of(sampling: &Sampling, order_iteration: usize) -> Self {
         Self {
             order_iteration,
             perturbation: sampling.perturbation,
@@ -212,7 +220,7 @@ impl Exact {
 ///
 /// # Errors
 /// A column that every file of ours has is missing, or a cell is no value of its kind.
-pub fn read(
+pub(crate) fn read(
     table: &Table,
     settings: &mut Settings,
     state: &mut RunState,
@@ -235,7 +243,7 @@ columns! {
 }
 
 /// Returns the table of the direction priors of a class (counted from 1).
-pub fn direction_priors_table(class: usize, priors: &[f64]) -> Table {
+pub(crate) fn direction_priors_table(class: usize, priors: &[f64]) -> Table {
     let rows = priors.iter().map(Priors::cells);
     loop_of::<Priors>(&direction_priors_name(class), rows)
 }
@@ -244,7 +252,7 @@ pub fn direction_priors_table(class: usize, priors: &[f64]) -> Table {
 ///
 /// # Errors
 /// The column is missing, or a cell is no number.
-pub fn read_direction_priors(
+pub(crate) fn read_direction_priors(
     document: &Document,
     class: usize,
 ) -> Result<Option<Vec<f64>>, StarError> {
@@ -252,7 +260,7 @@ pub fn read_direction_priors(
 }
 
 /// Returns the table of the priors of the class averages.
-pub fn class_priors_table(model: &Model) -> Table {
+pub(crate) fn class_priors_table(model: &Model) -> Table {
     let classes = model.classes.iter();
     let rows = classes.map(|class| Priors::cells(&class.direction_prior[0]));
     loop_of::<Priors>(CLASS_PRIORS, rows)
@@ -262,7 +270,7 @@ pub fn class_priors_table(model: &Model) -> Table {
 ///
 /// # Errors
 /// The column is missing, or a cell is no number.
-pub fn read_class_priors(document: &Document) -> Result<Option<Vec<f64>>, StarError> {
+pub(crate) fn read_class_priors(document: &Document) -> Result<Option<Vec<f64>>, StarError> {
     read_priors(document, CLASS_PRIORS)
 }
 

@@ -184,7 +184,7 @@ columns! {
 }
 
 /// Returns RELION's tables of a model file, and ours. `stem` is that of the file and of its maps (`<o>_it003_half1`).
-pub fn document(model: &Model, stem: &str, groups: &[ScaleGroup]) -> Document {
+pub(super) fn document(model: &Model, stem: &str, groups: &[ScaleGroup]) -> Document {
     let mut tables = vec![general(model, groups.len()), classes(model, stem)];
     for (k, class) in model.classes.iter().enumerate() {
         let rows = (0..class.ssnr.len()).map(|s| Spectra::cells(class, &Shell::of(model, s)));

@@ -14,7 +14,7 @@ use std::path::Path;
 const ADVICE: &str = "Restore the file, or continue from an earlier iteration";
 
 /// Returns the largest squared length of a visited element of V; −1 where none is.
-pub fn visited(v: &Array3<f32>, shape: &VolumeShape) -> i64 {
+pub(super) fn visited(v: &Array3<f32>, shape: &VolumeShape) -> i64 {
     let mut visited = -1;
     for ((z, y, column), value) in v.indexed_iter() {
         if column % 2 == 1 && *value == 0.0 {
@@ -28,7 +28,11 @@ pub fn visited(v: &Array3<f32>, shape: &VolumeShape) -> i64 {
 ///
 /// # Errors
 /// Values that are not finite or not above 0, imaginary parts that second moments do not have.
-pub fn second(path: &Path, v: &Array3<f32>, shape: &VolumeShape) -> Result<i64, ResumeError> {
+pub(super) fn second(
+    path: &Path,
+    v: &Array3<f32>,
+    shape: &VolumeShape,
+) -> Result<i64, ResumeError> {
     map_checks::finite(path, v, "second moments", ADVICE)?;
     let visited = visited(v, shape);
     let imaginary = |column: usize| column % 2 == 1;
@@ -55,7 +59,7 @@ pub fn second(path: &Path, v: &Array3<f32>, shape: &VolumeShape) -> Result<i64, 
 ///
 /// # Errors
 /// Values that are not finite, or where the second moments have not been visited.
-pub fn first(
+pub(super) fn first(
     path: &Path,
     m: &Array3<f32>,
     (v_path, visited): (&Path, i64),
@@ -84,7 +88,7 @@ pub fn first(
 }
 
 /// Says that a stack holds fewer images than there are moments.
-pub fn too_few(path: &Path) -> Message {
+pub(super) fn too_few(path: &Path) -> Message {
     Code::RUN_FILES_DIFFER.says(format!(
         "{}: this image is not in the file, which has fewer than the moments of all classes take: was another file of the run copied \
          over it? {ADVICE}.",

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// Names of the files that an optimiser file points to, and the facts of other files that its columns need.
 #[derive(Debug, Clone, Default)]
-pub struct Files {
+pub(crate) struct Files {
     /// Model, or that of half 1.
     pub model: String,
     /// Model of half 2.
@@ -175,7 +175,7 @@ fn unquoted(word: &str) -> String {
 }
 
 /// Contents of the optimiser file.
-pub struct Contents<'a> {
+pub(super) struct Contents<'a> {
     /// Options.
     pub settings: &'a Settings,
     /// State.
@@ -189,7 +189,7 @@ pub struct Contents<'a> {
 }
 
 /// Returns header lines, RELION's table, and our own with what RELION's cannot hold.
-pub fn document(contents: &Contents) -> Document {
+pub(super) fn document(contents: &Contents) -> Document {
     let (settings, state) = (contents.settings, contents.state);
     let mut general = Table::new_list("optimiser_general");
     push_cells(

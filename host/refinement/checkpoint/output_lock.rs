@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The right to write files of a root, held until it is dropped or the process ends, however it ends.
 #[derive(Debug)]
-pub struct OutputLock {
+pub(crate) struct OutputLock {
     path: PathBuf,
     /// Locked.
     _file: File,
@@ -18,7 +18,7 @@ impl OutputLock {
     ///
     /// # Errors
     /// Another run holds it; the message says which.
-    pub fn take(root: &str) -> Result<Option<Self>, Message> {
+    pub(crate) fn take(root: &str) -> Result<Option<Self>, Message> {
         let path = lock_file(root);
         let opened = OpenOptions::new()
             .read(true)
@@ -95,7 +95,7 @@ fn host() -> String {
 }
 
 /// Returns the last iteration of which an earlier run with this root has left an optimiser file.
-pub fn last_iteration_there(root: &str) -> Option<usize> {
+pub(crate) fn last_iteration_there(root: &str) -> Option<usize> {
     let (folder, name) = folder_and_name(root);
     let prefix = format!("{name}_it");
     fs::read_dir(folder)

@@ -14,7 +14,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// An input has the name of a file that the run writes: the message names it.
-pub fn check(settings: &Settings, first: usize) -> Result<(), Message> {
+pub(crate) fn check(settings: &Settings, first: usize) -> Result<(), Message> {
     inputs(settings)
         .into_iter()
         .try_for_each(|(option, path)| check_files(settings, first, option, [path]))
@@ -25,7 +25,7 @@ pub fn check(settings: &Settings, first: usize) -> Result<(), Message> {
 ///
 /// # Errors
 /// There is such a file: the message names it.
-pub fn check_places(settings: &Settings, first: usize) -> Result<(), Message> {
+pub(crate) fn check_places(settings: &Settings, first: usize) -> Result<(), Message> {
     let folder = settings.output_folder();
     let root = settings.output_root.rsplit('/').next().unwrap_or_default();
     let iterations = first..=start_up::last_iteration(settings);
@@ -59,7 +59,7 @@ fn content(name: &str) -> Option<Content> {
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_files<'a>(
+pub(crate) fn check_files<'a>(
     settings: &Settings,
     first: usize,
     option: &str,
@@ -116,7 +116,7 @@ fn inputs(settings: &Settings) -> Vec<(&'static str, &Path)> {
 }
 
 /// Tells of files that an earlier run with the root of this one has left: they stay beside its own.
-pub fn warn_of_earlier_run(settings: &Settings) -> Option<String> {
+pub(crate) fn warn_of_earlier_run(settings: &Settings) -> Option<String> {
     let root = &settings.output_root;
     let last = start_up::last_iteration(settings);
     let there = output_lock::last_iteration_there(root).filter(|&there| there > last)?;
@@ -128,7 +128,7 @@ pub fn warn_of_earlier_run(settings: &Settings) -> Option<String> {
 
 /// As [`warn_of_earlier_run`], for a run that goes on with iteration `first`: any files with its root are those of another
 /// run, or of an earlier attempt, and the first iterations of it stay in any case.
-pub fn warn_of_other_run(settings: &Settings, first: usize) -> Option<String> {
+pub(crate) fn warn_of_other_run(settings: &Settings, first: usize) -> Option<String> {
     let root = &settings.output_root;
     let last = start_up::last_iteration(settings);
     let there = output_lock::last_iteration_there(root)?;

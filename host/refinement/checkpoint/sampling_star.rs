@@ -70,7 +70,7 @@ columns! {
 pub(crate) const DIRECTIONS: &str = "sampling_directions";
 
 /// Returns all tables of a sampling file.
-pub fn document(sampling: &Sampling, original: &OriginalSampling) -> Document {
+pub(super) fn document(sampling: &Sampling, original: &OriginalSampling) -> Document {
     let mut general = Table::new_list("sampling_general");
     let grid = Grid {
         of_maps: !sampling.in_plane,

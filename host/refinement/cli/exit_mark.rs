@@ -11,7 +11,7 @@ static PIPELINE: OnceLock<Pipeline> = OnceLock::new();
 static OVER: AtomicBool = AtomicBool::new(false);
 
 /// Leaves the failure marker, and no copies in the scratch folder, when the process exits before [`over`] was called.
-pub fn leave_unless_over(pipeline: &Pipeline) {
+pub(crate) fn leave_unless_over(pipeline: &Pipeline) {
     if PIPELINE.set(pipeline.clone()).is_ok() {
         // SAFETY: the function needs nothing but memory of the process, and does not unwind. A failure, for lack of
         // memory, costs the marker only.
@@ -20,7 +20,7 @@ pub fn leave_unless_over(pipeline: &Pipeline) {
 }
 
 /// The program ends by itself: what is to be left is left.
-pub fn over() {
+pub(crate) fn over() {
     OVER.store(true, Relaxed);
 }
 

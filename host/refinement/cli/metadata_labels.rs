@@ -248,7 +248,7 @@ const EXTERNAL: [&str; 16] = [
 ];
 
 /// Print every label under the name of its file.
-pub fn print() {
+pub(crate) fn print() {
     let mut data = [REAL_LABELS, &DATA].concat();
     data.sort_unstable();
     for (file, labels) in [

@@ -53,7 +53,7 @@ const SIGXFSZ: i32 = libc::SIGXFSZ;
 const LAUNCHER_GONE: i32 = libc::SIGURG;
 
 /// Listens for signals.
-pub struct Listener {
+pub(crate) struct Listener {
     job: Arc<OnceLock<Place>>,
 }
 
@@ -66,7 +66,7 @@ struct Place {
 }
 
 /// Actions on a signal.
-pub struct Ways {
+pub(crate) struct Ways {
     /// Prints a fault and leaves the marker file.
     pub report: FaultReport,
     /// Where the marker file goes when nothing is printed.
@@ -122,7 +122,7 @@ fn unheard(error: &io::Error) -> Message {
 }
 
 /// Listen from now on: from before the ranks are brought together, since a launcher ends them all when one dies meanwhile.
-pub fn listen(ways: Ways) -> Result<Listener, Message> {
+pub(crate) fn listen(ways: Ways) -> Result<Listener, Message> {
     let launcher = launcher::is_launched().then(process::getppid).flatten();
     if launcher.is_some() {
         // Without it MPI notices, or the batch system.
@@ -174,7 +174,7 @@ impl Ways {
 
 impl Listener {
     /// From now on the job is known: a signal ends all of it.
-    pub fn know(&self, ranks: &Ranks) {
+    pub(crate) fn know(&self, ranks: &Ranks) {
         let place = Place {
             view: ranks.watch().view(),
             leads: ranks.leads(),

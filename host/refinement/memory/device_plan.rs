@@ -18,7 +18,7 @@ const AUTOMATIC_ORIENTATIONS: usize = 300;
 
 /// Inputs of the plan.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Prospect {
+pub(crate) struct Prospect {
     /// First iteration.
     pub first: Outlook,
     /// Last iteration, full box.
@@ -35,7 +35,7 @@ pub struct Prospect {
 
 /// A row of the table, bytes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// Which stage, and what it means for the batches.
     pub name: String,
     /// On the device.
@@ -50,7 +50,7 @@ pub struct Stage {
 
 impl Prospect {
     /// Of a run about to begin.
-    pub fn of(job: &Job) -> Self {
+    pub(crate) fn of(job: &Job) -> Self {
         let (model, settings) = (&job.models[0], &job.settings);
         let sampling = &job.sampling;
         let size = |use_all_data: bool| {
@@ -132,13 +132,13 @@ impl Prospect {
 
     /// Refuses a run whose first iteration does not fit into `limit` bytes of device memory. Later ones that do not fit are
     /// done on the host.
-    pub fn check(&self, limit: usize) -> Result<(), RunError> {
+    pub(crate) fn check(&self, limit: usize) -> Result<(), RunError> {
         Plan::new(&self.first.demand(), limit)?;
         Ok(())
     }
 
     /// All stages within `limit` bytes of device memory.
-    pub fn stages(&self, limit: usize) -> Vec<Stage> {
+    pub(crate) fn stages(&self, limit: usize) -> Vec<Stage> {
         let mut stages = Vec::new();
         for (name, outlook) in [
             ("expectation, first iteration", &self.first),
@@ -242,7 +242,7 @@ impl Prospect {
 }
 
 /// The table in words, for the console.
-pub fn table(stages: &[Stage], limit: usize) -> String {
+pub(crate) fn table(stages: &[Stage], limit: usize) -> String {
     let gib = |bytes: usize| format!("{:.2}", bytes as f64 / f64::from(1 << 30));
     let mut text = format!(
         " Memory plan, within {} GiB of device memory (GiB)\n {:<62}{:>8}{:>8}{:>8}\n",

@@ -30,7 +30,7 @@ pub(crate) struct HostPlan {
 impl HostPlan {
     /// Returns the plan for `classes` references in each of `halves` half-sets. `shapes`: of the references and of the sums at the
     /// full box, which are on the host or elsewhere. `samples`: orientations × shifts × classes that an image is compared with at once.
-    pub fn new(
+    pub(crate) fn new(
         classes: usize,
         halves: usize,
         shapes: [VolumeShape; 2],
@@ -49,7 +49,7 @@ impl HostPlan {
     }
 
     /// Returns the plan of a run about to begin.
-    pub fn of(job: &Job, volumes_on_host: bool) -> Self {
+    pub(crate) fn of(job: &Job, volumes_on_host: bool) -> Self {
         let model = &job.models[0];
         let global = model.local_search.is_none() && !job.skips_orientations();
         let shape = VolumeShape::new(model.dimensions(), model.box_size, model.padding, 0);
@@ -76,12 +76,12 @@ impl HostPlan {
     }
 
     /// Bytes in all.
-    pub fn total(&self) -> f64 {
+    pub(crate) fn total(&self) -> f64 {
         self.maps + self.volumes + self.differences
     }
 
     /// Refuses a run that needs more than `free` bytes.
-    pub fn check(&self, free: Option<usize>) -> Result<(), Message> {
+    pub(crate) fn check(&self, free: Option<usize>) -> Result<(), Message> {
         let Some(free) = free.filter(|&free| self.total() > free as f64) else {
             return Ok(());
         };
@@ -95,7 +95,7 @@ impl HostPlan {
     }
 
     /// Returns the plan in words, for the console.
-    pub fn line(&self, free: Option<usize>) -> String {
+    pub(crate) fn line(&self, free: Option<usize>) -> String {
         let free = free.map_or(String::new(), |free| {
             format!(" of {} GiB that are free", gib(free as f64))
         });

@@ -8,7 +8,7 @@ use ndarray::Array3;
 use rayon::prelude::*;
 
 /// Give all ranks the class that rank `root` reconstructed. A collective.
-pub fn broadcast_class(ranks: &Ranks, root: usize, class: &mut ClassModel) {
+pub(crate) fn broadcast_class(ranks: &Ranks, root: usize, class: &mut ClassModel) {
     broadcast_map(ranks, root, &mut class.map);
     let spectra = [
         &mut class.tau2,
@@ -24,7 +24,7 @@ pub fn broadcast_class(ranks: &Ranks, root: usize, class: &mut ClassModel) {
 }
 
 /// Give all ranks the map that rank `root` has; the maps of all have one shape. A collective.
-pub fn broadcast_map(ranks: &Ranks, root: usize, map: &mut Array3<f64>) {
+pub(crate) fn broadcast_map(ranks: &Ranks, root: usize, map: &mut Array3<f64>) {
     if ranks.size() == 1 {
         return;
     }
@@ -49,7 +49,7 @@ pub fn broadcast_map(ranks: &Ranks, root: usize, map: &mut Array3<f64>) {
 }
 
 /// Give all ranks the moments of a class that rank `root` has. A collective.
-pub fn broadcast_moments(
+pub(crate) fn broadcast_moments(
     ranks: &Ranks,
     root: usize,
     class: &mut ClassModel,
@@ -78,7 +78,7 @@ pub fn broadcast_moments(
 
 /// Give all ranks the counters and flags of rank 0: machines of another kind may round what they follow from
 /// differently. A collective.
-pub fn broadcast_state(ranks: &Ranks, state: &mut RunState) {
+pub(crate) fn broadcast_state(ranks: &Ranks, state: &mut RunState) {
     let mut numbers = state.numbers();
     ranks.broadcast(0, &mut numbers);
     state.set_numbers(&numbers);

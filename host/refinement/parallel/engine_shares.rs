@@ -8,14 +8,14 @@ use crate::refinement::parallel::load_balance::Dealt;
 const SMALLEST_PART: usize = 8;
 
 /// The particles that nobody has begun to read, a span for each engine.
-pub struct Spans<'a> {
+pub(crate) struct Spans<'a> {
     rest: Vec<&'a [Dealt]>,
     batch_size: usize,
 }
 
 impl<'a> Spans<'a> {
     /// Equal spans of `share` for `engines` (at least one), to be given out in batches of at most `batch_size`.
-    pub fn new(share: &'a [Dealt], engines: usize, batch_size: usize) -> Self {
+    pub(crate) fn new(share: &'a [Dealt], engines: usize, batch_size: usize) -> Self {
         let begin = |engine: usize| share.len() * engine / engines;
         Self {
             rest: (0..engines)
@@ -27,7 +27,7 @@ impl<'a> Spans<'a> {
 
     /// The next batch for `engine`: from the front of its own span, else from the back of the longest. A single engine
     /// gets full ones; of several each leaves ever smaller ones, so that they end together.
-    pub fn next(&mut self, engine: usize) -> Option<&'a [Dealt]> {
+    pub(crate) fn next(&mut self, engine: usize) -> Option<&'a [Dealt]> {
         if !self.rest[engine].is_empty() {
             let (next, rest) = self.rest[engine].split_at(self.size(self.rest[engine].len()));
             self.rest[engine] = rest;
@@ -56,7 +56,7 @@ impl<'a> Spans<'a> {
     }
 
     /// Gives out nothing any more.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.rest.fill(&[]);
     }
 }

@@ -13,7 +13,7 @@ use crate::refinement::settings::Settings;
 
 /// Engines of this rank: one for each GPU of `--gpu`, else that of the host. The first rank prints what all ranks run on.
 /// A collective.
-pub fn open(
+pub(crate) fn open(
     settings: &Settings,
     ranks: &Ranks,
     console: &Console,

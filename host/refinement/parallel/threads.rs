@@ -7,7 +7,7 @@ use crate::refinement::settings::Settings;
 
 /// Cores that this process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cores {
+pub(crate) struct Cores {
     /// Number it may run on at a time.
     pub usable: usize,
     /// The launcher has bound it to some of the machine's cores, for itself alone.
@@ -16,7 +16,7 @@ pub struct Cores {
 
 impl Cores {
     /// Those of this process.
-    pub fn of_this_process() -> Self {
+    pub(crate) fn of_this_process() -> Self {
         let allowed = cores::allowed();
         let online = cores::online();
         Self {
@@ -36,12 +36,12 @@ impl Cores {
 }
 
 /// Threads of this rank: `--j`, or its part of the cores of the machine.
-pub fn of_rank(settings: &Settings, ranks: &Ranks) -> usize {
+pub(crate) fn of_rank(settings: &Settings, ranks: &Ranks) -> usize {
     Cores::of_this_process().threads(settings.threads, ranks.place_on_host().1)
 }
 
 /// A pool of `threads` threads.
-pub fn pool(threads: usize) -> Result<rayon::ThreadPool, RunError> {
+pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool, RunError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .build()

@@ -15,7 +15,7 @@ use crate::refinement::state::Subset;
 const SAMPLES_PER_CLASS: [usize; 2] = [5, 100];
 
 /// The schedule of a run with `--grad`. Sizes of subsets that follow from the number of particles are fixed in the settings.
-pub fn schedule(
+pub(crate) fn schedule(
     settings: &mut Settings,
     dimensions: Dimensions,
     particles: usize,
@@ -45,7 +45,11 @@ pub fn schedule(
 }
 
 /// T of an iteration: that of the schedule, or `--tau2_fudge`.
-pub fn tau2_fudge(schedule: Option<&Schedule>, settings: &Settings, iteration: usize) -> f64 {
+pub(crate) fn tau2_fudge(
+    schedule: Option<&Schedule>,
+    settings: &Settings,
+    iteration: usize,
+) -> f64 {
     match schedule {
         Some(schedule) => schedule.tau2_fudge(iteration),
         None => settings.tau2_fudge.unwrap_or(1.0),
@@ -53,7 +57,7 @@ pub fn tau2_fudge(schedule: Option<&Schedule>, settings: &Settings, iteration: u
 }
 
 /// Makes the job ready for its first iteration, or the first one after a continuation.
-pub fn start(job: &mut Job, console: &Console) {
+pub(crate) fn start(job: &mut Job, console: &Console) {
     let Some(schedule) = &job.gradient else {
         return;
     };
@@ -68,7 +72,7 @@ pub fn start(job: &mut Job, console: &Console) {
 }
 
 /// Gives every class of a gradient run moments before their first gradient; a fresh run stands before its first iteration.
-pub fn prepare(job: &mut Job) {
+pub(crate) fn prepare(job: &mut Job) {
     let Some(schedule) = &job.gradient else {
         return;
     };
@@ -86,7 +90,7 @@ pub fn prepare(job: &mut Job) {
 }
 
 /// Turns the job to what the schedule says of an iteration.
-pub fn follow_schedule(job: &mut Job, iteration: usize) {
+pub(crate) fn follow_schedule(job: &mut Job, iteration: usize) {
     let Some(schedule) = &job.gradient else {
         return;
     };
@@ -129,7 +133,7 @@ pub fn follow_schedule(job: &mut Job, iteration: usize) {
 }
 
 /// The line that announces the expectation step of an iteration.
-pub fn announcement(job: &Job, iteration: usize, last: usize) -> String {
+pub(crate) fn announcement(job: &Job, iteration: usize, last: usize) -> String {
     if !job.state.gradient {
         return console::expectation(iteration, Some(last));
     }

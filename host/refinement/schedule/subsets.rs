@@ -5,7 +5,7 @@ use crate::geometry::random::shuffle_in_place;
 use crate::refinement::state::Subset;
 
 /// The order after these subsets, beginning with that of the table.
-pub fn replay(particles: &[Particle], subsets: &[Subset], seed: u32) -> Vec<usize> {
+pub(crate) fn replay(particles: &[Particle], subsets: &[Subset], seed: u32) -> Vec<usize> {
     let mut order: Vec<usize> = (0..particles.len()).collect();
     for (number, subset) in subsets.iter().enumerate() {
         advance(&mut order, particles, *subset, number == 0, seed);
@@ -15,7 +15,7 @@ pub fn replay(particles: &[Particle], subsets: &[Subset], seed: u32) -> Vec<usiz
 
 /// Brings the order to the next iteration: its subset stands in front, by optics groups. Shuffles add up; iterations over all
 /// particles have none of their own, but the first of a run.
-pub fn advance(
+pub(crate) fn advance(
     order: &mut [usize],
     particles: &[Particle],
     subset: Subset,

@@ -61,6 +61,7 @@ macro_rules! option_group {
 pub(super) use option_group;
 
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "what the macro declares is public")]
 mod tests {
     use crate::options::CommandLine;
     use crate::refinement::settings::continuation::Changes;

@@ -31,7 +31,7 @@ const WAITING: usize = 256;
 
 /// How references are made from nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct FirstRule {
+pub(crate) struct FirstRule {
     /// Class averages or maps.
     pub dimensions: Dimensions,
     /// K.
@@ -57,7 +57,7 @@ pub struct FirstRule {
 }
 
 /// Returns the resolution that references from nothing are low-passed to, Å: that of `--ini_high`, or 7 % of the box in shells.
-pub fn resolution(settings: &Settings, box_size: usize, pixel_size: f64) -> f64 {
+pub(crate) fn resolution(settings: &Settings, box_size: usize, pixel_size: f64) -> f64 {
     settings.initial_low_pass.unwrap_or_else(|| {
         let shells = round(SHELLS_OF_BOX * box_size as f64).max(1);
         box_size as f64 * pixel_size / shells as f64
@@ -65,7 +65,7 @@ pub fn resolution(settings: &Settings, box_size: usize, pixel_size: f64) -> f64 
 }
 
 /// References under way.
-pub struct FirstReferences {
+pub(crate) struct FirstReferences {
     rule: FirstRule,
     /// Box s₀ that transforms are cropped to.
     shells: usize,
@@ -80,7 +80,7 @@ pub struct FirstReferences {
 
 impl FirstReferences {
     /// References without any image yet.
-    pub fn new(rule: FirstRule) -> Self {
+    pub(crate) fn new(rule: FirstRule) -> Self {
         let width = rule.box_size as f64 * rule.pixel_size;
         let shells = round(width / rule.resolution).clamp(2, rule.box_size as i64) as usize;
         let shape = VolumeShape::new(
@@ -106,7 +106,7 @@ impl FirstReferences {
     ///
     /// # Errors
     /// CTF parameters that cannot be.
-    pub fn add(&mut self, set: &ParticleSet, seen: &Seen) -> Result<(), RunError> {
+    pub(crate) fn add(&mut self, set: &ParticleSet, seen: &Seen) -> Result<(), RunError> {
         let particle = &set.particles[seen.particle];
         self.random
             .reseed(self.rule.seed.wrapping_add(particle.id as u32));
@@ -192,7 +192,7 @@ impl FirstReferences {
 
     /// Returns one reference per class: averages of N×N pixels in one section, or maps of N³ voxels. Classes without an image
     /// are all zero.
-    pub fn finish(mut self) -> Vec<Array3<f64>> {
+    pub(crate) fn finish(mut self) -> Vec<Array3<f64>> {
         self.insert();
         let rule = self.rule;
         let options = MaximizationOptions {

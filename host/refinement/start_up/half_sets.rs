@@ -197,7 +197,7 @@ pub(crate) mod tests {
     use crate::dataset::CtfFields;
 
     /// A particle with nothing but its half-set.
-    pub fn particle(id: usize, half: u8) -> Particle {
+    pub(crate) fn particle(id: usize, half: u8) -> Particle {
         let new = Particle::new(id);
         Particle {
             slice: id,

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const ANGLES: [&str; 3] = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"];
 
 /// Contents of the files of the options.
-pub struct RegionFiles {
+pub(crate) struct RegionFiles {
     /// Of `--red_mask` and its counterpart.
     pub regions: Option<Regions>,
     /// Of `--fsc_mask`.
@@ -31,7 +31,7 @@ impl RegionFiles {
     ///
     /// # Errors
     /// Files that cannot be read, masks that cannot be right, and a map of another box or pixel size.
-    pub fn read(
+    pub(crate) fn read(
         settings: &mut Settings,
         particles: &ParticleSet,
         reference: &Array3<f64>,

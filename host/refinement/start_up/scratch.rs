@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// Copy what fits; images of other stacks are read from where they are. A collective.
-pub fn copy(
+pub(crate) fn copy(
     images: &mut ImageStore,
     settings: &Settings,
     ranks: &Ranks,

@@ -84,7 +84,7 @@ impl Need {
 ///
 /// # Errors
 /// A column of angles that is needed is missing, or a particle has none in it.
-pub fn check(
+pub(crate) fn check(
     settings: &Settings,
     sampling: &Sampling,
     set: &ParticleSet,

@@ -14,7 +14,7 @@ use crate::refinement::settings::Settings;
 
 /// Look at all images, each rank at its share, and give the set without those that cannot be used; they are listed in
 /// `<output root>_rejected.star`. More of them than the limit are an error. Nothing is read without a limit. A collective.
-pub fn leave_out_unusable(
+pub(crate) fn leave_out_unusable(
     set: ParticleSet,
     settings: &Settings,
     ranks: &Ranks,
@@ -78,7 +78,7 @@ pub fn leave_out_unusable(
 /// Judges the power of all images that were read so far, and warns about those out of proportion. Only the first images of
 /// each optics group are judged before the first iteration, since only those are read for the noise; with `--reject_limit`,
 /// or where these are all, nothing is left to say. A collective.
-pub fn judge_power(
+pub(crate) fn judge_power(
     set: &ParticleSet,
     images: &ImageStore,
     settings: &Settings,

@@ -230,6 +230,7 @@ macro_rules! declare_state {
 pub(crate) use declare_state;
 
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "what the macro declares is public")]
 mod tests {
     use super::Declared;
     use crate::comm::tests::on_ranks;

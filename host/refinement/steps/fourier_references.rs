@@ -46,7 +46,7 @@ impl HalfReferences {
 
 /// Fourier volumes of the references of half `half` for each engine, and of their regions where an unwanted signal is subtracted; τ²
 /// becomes the power of the whole references.
-pub fn prepare(
+pub(crate) fn prepare(
     job: &mut Job,
     half: usize,
     engines: &[Engine],

@@ -20,7 +20,7 @@ use crate::refinement::steps::maximization::{average_ctf2, centring, parameter_o
 use rayon::prelude::*;
 
 /// Updates the model from the sums of a gradient iteration. A collective.
-pub fn run(
+pub(crate) fn run(
     job: &mut Job,
     ranks: &Ranks,
     mut sums: WeightedSums,

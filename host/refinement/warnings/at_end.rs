@@ -17,7 +17,7 @@ const COARSE: f64 = 20.0;
 const ITERATIONS: usize = 5;
 
 /// Returns a small copy of the reference that a run with `--ref` starts from, to compare its last map with; None for other runs.
-pub fn first_reference(job: &Job) -> Option<Array3<f64>> {
+pub(crate) fn first_reference(job: &Job) -> Option<Array3<f64>> {
     let model = &job.models[0];
     let compares = job.settings.reference.is_some()
         && model.dimensions() == Dimensions::Three
@@ -26,7 +26,7 @@ pub fn first_reference(job: &Job) -> Option<Array3<f64>> {
 }
 
 /// Prints what is found about a run that has ended, on the first rank.
-pub fn tell(job: &Job, ranks: &Ranks, console: &Console) {
+pub(crate) fn tell(job: &Job, ranks: &Ranks, console: &Console) {
     if ranks.leads() && job.state.iteration > 0 {
         for finding in of(job) {
             console.finding(&finding);

@@ -36,7 +36,7 @@ const RESOLUTION: f64 = 30.0;
 const SHIFTS: f64 = 3.0;
 
 /// As [`check`], with its progress on the console; `stop` may stop it.
-pub fn check_showing(
+pub(crate) fn check_showing(
     job: &Job,
     console: &Console,
     stop: &StopSign,

@@ -32,7 +32,7 @@ pub struct Alarms {
 
 /// Warns about what the expectation step of this iteration found. All ranks have the same sums and outcomes; the console
 /// of the first one prints. A collective.
-pub fn after_expectation(
+pub(crate) fn after_expectation(
     job: &mut Job,
     ranks: &Ranks,
     sums: &[WeightedSums],

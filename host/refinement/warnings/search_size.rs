@@ -12,7 +12,7 @@ const MANY_CHILDREN: f64 = 5e5;
 const FEW_PARTICLES: usize = 3;
 
 /// Returns warnings about a run that is about to begin.
-pub fn of(job: &Job) -> Vec<String> {
+pub(crate) fn of(job: &Job) -> Vec<String> {
     let (model, sampling) = (&job.models[0], &job.sampling);
     let global = model.local_search.is_none() && !job.skips_orientations();
     let classes = model.classes.len();

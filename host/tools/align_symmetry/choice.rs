@@ -21,7 +21,7 @@ pub enum Choice {
 
 /// A map to be aligned.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Candidate {
+pub(super) struct Candidate {
     /// Its file.
     pub path: PathBuf,
     /// Class (from 1) and number of classes, of a model file.
@@ -29,7 +29,11 @@ pub struct Candidate {
 }
 
 /// Lists the maps to try: `input` itself, or the classes chosen of a file whose name contains `model.star`.
-pub fn candidates(input: &Path, choice: Choice, is_c1: bool) -> Result<Vec<Candidate>, AlignError> {
+pub(super) fn candidates(
+    input: &Path,
+    choice: Choice,
+    is_c1: bool,
+) -> Result<Vec<Candidate>, AlignError> {
     if !input.to_string_lossy().contains("model.star") {
         return Ok(vec![Candidate {
             path: input.to_owned(),

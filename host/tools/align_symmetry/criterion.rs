@@ -5,7 +5,7 @@ use crate::geometry::{Matrix3, euler};
 use crate::tools::rotation::turner::Turner;
 
 /// Shares of a map's power that break its symmetry.
-pub struct Criterion<'a> {
+pub(super) struct Criterion<'a> {
     turner: &'a Turner,
     frequencies: Vec<Frequency>,
     /// All elements of the group.
@@ -15,7 +15,7 @@ pub struct Criterion<'a> {
 impl<'a> Criterion<'a> {
     /// For the shells 1…`r_max` of the map, and a group without its identity. At most about `most_values` values of the
     /// transform are read for one orientation; where that is less than all, high shells are thinned out.
-    pub fn new(
+    pub(super) fn new(
         turner: &'a Turner,
         operators: &[Matrix3],
         r_max: usize,
@@ -33,7 +33,7 @@ impl<'a> Criterion<'a> {
 
     /// Returns Σ|F − F_sym|²/Σ|F|² of the map turned by `a`, F_sym being the mean over the group: by Parseval's theorem the
     /// squared difference of the turned and the symmetrised map over that of the map from its mean. 0: symmetric.
-    pub fn broken(&self, a: &Matrix3) -> f64 {
+    pub(super) fn broken(&self, a: &Matrix3) -> f64 {
         // m(g r) = in(Aᵀ g r): the map turned by gᵀ·A.
         let steps: Vec<_> = self
             .elements

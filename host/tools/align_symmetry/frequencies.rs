@@ -2,7 +2,7 @@
 
 /// A frequency in whole units of 1/(N·pixel), and the number of frequencies that it stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Frequency {
+pub(super) struct Frequency {
     /// (x, y, z).
     pub at: [f32; 3],
     /// At least 1.
@@ -11,7 +11,7 @@ pub struct Frequency {
 
 /// Returns about `most` frequencies of the half sphere of shells 1…`r_max`, whose other half is its mate. Low shells, where nearly
 /// all the power is, are complete; of each of the others as many are left.
-pub fn thinned(r_max: usize, most: usize) -> Vec<Frequency> {
+pub(super) fn thinned(r_max: usize, most: usize) -> Vec<Frequency> {
     let mut shells = vec![Vec::new(); r_max + 1];
     let r = r_max as i64;
     for z in -r..=r {

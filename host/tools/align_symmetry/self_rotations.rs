@@ -15,7 +15,7 @@ const MOST_KINDS: usize = 4;
 const FREQUENCIES: usize = 2000;
 
 /// The self-rotation functions of a map that a point group asks for.
-pub struct SelfRotations {
+pub(super) struct SelfRotations {
     kinds: Vec<Kind>,
     axes: Axes,
 }
@@ -38,7 +38,7 @@ struct Element {
 
 impl SelfRotations {
     /// Compares a map with its copies in the shells 1…`r_max`; `operators`: a point group without its identity.
-    pub fn new(turner: &Turner, operators: &[Matrix3], r_max: usize) -> Self {
+    pub(super) fn new(turner: &Turner, operators: &[Matrix3], r_max: usize) -> Self {
         let axes = Axes::new();
         let mut kinds: Vec<Kind> = Vec::new();
         for (element, axis) in operators.iter().map(element_of) {
@@ -67,7 +67,7 @@ impl SelfRotations {
     }
 
     /// Returns a cost of an orientation that is low where the map turned by `a` has the axes of the group.
-    pub fn cost(&self, a: &Matrix3) -> f64 {
+    pub(super) fn cost(&self, a: &Matrix3) -> f64 {
         let inverse = euler::transpose(a);
         let (mut sum, mut count) = (0.0, 0);
         for kind in &self.kinds {

@@ -9,10 +9,10 @@ use std::hash::Hash;
 use std::path::Path;
 
 /// Classes of particles by their image names; particles without a class (0) are left out.
-pub type Classes = HashMap<String, i64>;
+pub(super) type Classes = HashMap<String, i64>;
 
 /// Takes the classes from a `particles` table.
-pub fn classes(table: &Table) -> Result<Classes, CompareError> {
+pub(super) fn classes(table: &Table) -> Result<Classes, CompareError> {
     let mut found = HashMap::with_capacity(table.len());
     for row in 0..table.len() {
         let class = table.integer(row, "rlnClassNumber")?;
@@ -24,7 +24,7 @@ pub fn classes(table: &Table) -> Result<Classes, CompareError> {
 }
 
 /// Takes the true classes from the truth of a simulation: conformation, and preferred view where the set has such.
-pub fn truth(path: &Path) -> Result<HashMap<String, (i64, i64)>, CompareError> {
+pub(super) fn truth(path: &Path) -> Result<HashMap<String, (i64, i64)>, CompareError> {
     let document = Document::read(path)?;
     let table = document.require("particles")?;
     let mut found = HashMap::with_capacity(table.len());
@@ -55,7 +55,7 @@ pub struct Agreement {
 ///
 /// # Errors
 /// The divisions have no particle in common.
-pub fn agreement<T: Eq + Hash + Copy>(
+pub(super) fn agreement<T: Eq + Hash + Copy>(
     other: &HashMap<String, T>,
     ours: &Classes,
 ) -> Result<Agreement, CompareError> {

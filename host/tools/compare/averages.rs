@@ -27,7 +27,7 @@ pub struct Match {
 }
 
 /// Reads the averages of a run; None for classes without contrast, as empty ones are.
-pub fn read(path: &Path) -> Result<Vec<Option<InPlane>>, CompareError> {
+pub(super) fn read(path: &Path) -> Result<Vec<Option<InPlane>>, CompareError> {
     let stack = StackReader::open(path)?;
     let (width, height) = stack.shape();
     if width != height || !width.is_multiple_of(2) || width < 8 {
@@ -56,7 +56,7 @@ pub fn read(path: &Path) -> Result<Vec<Option<InPlane>>, CompareError> {
 
 /// Matches classes one to one, the best correlated pair first, over all in-plane rotations and shifts. Sorted by the class of the
 /// reference run.
-pub fn matched(
+pub(super) fn matched(
     reference: &[Option<InPlane>],
     ours: &[Option<InPlane>],
 ) -> Result<Vec<Match>, CompareError> {

@@ -49,7 +49,10 @@ pub fn aligned(reference: &Path, ours: &Path) -> Result<AlignedMap, FscError> {
 }
 
 /// Lays every map of one run onto every map of the other, and pairs them, the best correlated first.
-pub fn paired(reference: &[PathBuf], ours: &[PathBuf]) -> Result<Vec<AlignedMap>, CompareError> {
+pub(super) fn paired(
+    reference: &[PathBuf],
+    ours: &[PathBuf],
+) -> Result<Vec<AlignedMap>, CompareError> {
     let mut all = Vec::new();
     for a in reference {
         for b in ours {

@@ -12,7 +12,7 @@ use crate::tools::postprocess::{
 const BARS: usize = 100;
 
 /// Writes the files.
-pub fn write(
+pub(super) fn write(
     settings: &PostprocessSettings,
     found: &LocalResolution,
     pixel_size: f64,

@@ -26,10 +26,10 @@ struct Column {
 }
 
 /// Voxels of the box that a window covers: begin and end along z, y and x.
-pub type Range3 = [(usize, usize); 3];
+pub(super) type Range3 = [(usize, usize); 3];
 
 /// Plans and tables of one box.
-pub struct Plans {
+pub(super) struct Plans {
     n: usize,
     forward_rows: Arc<dyn RealToComplex<f32>>,
     inverse_rows: Arc<dyn ComplexToReal<f32>>,
@@ -42,7 +42,7 @@ pub struct Plans {
 
 impl Plans {
     /// Plans for a box of `n` voxels a side.
-    pub fn new(n: usize) -> Self {
+    pub(super) fn new(n: usize) -> Self {
         let (mut real, mut complex) = (RealFftPlanner::new(), FftPlanner::new());
         let shells: Vec<u16> = (0..)
             .map(|r2| shell(r2) as u16)
@@ -70,7 +70,7 @@ impl Plans {
     }
 
     /// Returns the FSC, per shell 0…N/2, of two maps given on a window; both are zero outside it.
-    pub fn fsc(&self, a: &Array3<f32>, b: &Array3<f32>) -> Vec<f64> {
+    pub(super) fn fsc(&self, a: &Array3<f32>, b: &Array3<f32>) -> Vec<f64> {
         let (n, depth) = (self.n, a.dim().0);
         let (a, b) = (self.to_columns(a), self.to_columns(b));
         let mut sums = vec![[0.0f64; 3]; n / 2 + 1];
@@ -137,7 +137,7 @@ impl Plans {
 
     /// Returns the voxels of `range` of a map whose transform (x slowest, then y, then z) is multiplied by `factors`, one
     /// per squared radius, 0 beyond the last.
-    pub fn filtered(
+    pub(super) fn filtered(
         &self,
         transform: &[Complex32],
         factors: &[f32],

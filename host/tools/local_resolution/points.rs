@@ -7,7 +7,7 @@ use ndarray::Array3;
 
 /// Radius and edge of the spheres and the points that they are put on, all in voxels.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Grid {
+pub(super) struct Grid {
     /// Sphere.
     pub radius: f64,
     /// Raised cosine outside it.
@@ -18,7 +18,7 @@ pub struct Grid {
 
 impl Grid {
     /// Points every `sampling` Å whose sphere of `radius` Å lies inside the sphere inscribed in the box.
-    pub fn new(n: usize, pixel_size: f64, [sampling, radius, edge]: [f64; 3]) -> Self {
+    pub(super) fn new(n: usize, pixel_size: f64, [sampling, radius, edge]: [f64; 3]) -> Self {
         let step = round(sampling / pixel_size).max(1);
         let radius = round(radius / pixel_size) as f64;
         let half = (n / 2) as i64;
@@ -42,7 +42,7 @@ impl Grid {
     }
 
     /// Returns the voxels that the sphere around a point reaches, and the mask on them.
-    pub fn sphere(&self, point: [i64; 3], n: usize) -> (Range3, Array3<f32>) {
+    pub(super) fn sphere(&self, point: [i64; 3], n: usize) -> (Range3, Array3<f32>) {
         let reach = (self.radius + self.edge).ceil() as i64;
         let centre = point.map(|p| p + (n / 2) as i64);
         let range = centre.map(|c| {

@@ -32,7 +32,7 @@ pub enum Rotations {
 
 /// Extent and steps of a search.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Ranges {
+pub(super) struct Ranges {
     /// Rotations.
     pub rotations: Rotations,
     /// Step of the angles, degrees.
@@ -45,7 +45,7 @@ pub struct Ranges {
 
 /// An operator that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Found {
+pub(super) struct Found {
     /// The operator.
     pub operator: Operator,
     /// Correlation of the region with its copy, before the search and after.
@@ -53,7 +53,12 @@ pub struct Found {
 }
 
 /// Returns the operator near `start` that correlates a region of `map` best with its copy; indices (z, y, x).
-pub fn search(map: &Array3<f64>, region: &Region, start: &Operator, ranges: &Ranges) -> Found {
+pub(super) fn search(
+    map: &Array3<f64>,
+    region: &Region,
+    start: &Operator,
+    ranges: &Ranges,
+) -> Found {
     let voxels = Voxels::of(map, region);
     let own = Pose::of(start, voxels.centre);
     let grid = grid(&own, ranges);
@@ -178,7 +183,7 @@ fn grid(own: &Pose, ranges: &Ranges) -> Vec<Pose> {
 }
 
 /// Returns an upper bound of the number of poses that are tried.
-pub fn most_poses(ranges: &Ranges) -> f64 {
+pub(super) fn most_poses(ranges: &Ranges) -> f64 {
     let number = |range: f64, step: f64| 2.0 * (range / step + 1e-9).floor().max(0.0) + 1.0;
     let angles = match ranges.rotations {
         Rotations::Within(limit) => [limit; 3],

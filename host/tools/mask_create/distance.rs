@@ -4,13 +4,13 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array3, ArrayViewMut2, Axis};
 
 /// Squared distance of voxels farther away than the reach.
-pub const FAR: u32 = u32::MAX / 4;
+pub(super) const FAR: u32 = u32::MAX / 4;
 
 /// Returns for each voxel the squared distance, in voxels, to the nearest voxel that is `wanted`; [`FAR`], or any value
 /// above `reach`², where none is within `reach` along some axis. What lies outside the box does not count.
 ///
 /// The squared distance is a sum over axes, so its minimum is found along x, then y, then z.
-pub fn squared_distances(set: &Array3<bool>, wanted: bool, reach: usize) -> Array3<u32> {
+pub(super) fn squared_distances(set: &Array3<bool>, wanted: bool, reach: usize) -> Array3<u32> {
     let mut distances = set.mapv(|v| if v == wanted { 0 } else { FAR });
     let along_y_and_x = |mut plane: ArrayViewMut2<u32>| {
         for line in plane.rows_mut() {

@@ -34,7 +34,7 @@ impl Logic {
 
 /// Returns the mask grown by `width` voxels (shrunk where negative): voxels strictly nearer than that to one that is set
 /// (not set) become so too.
-pub fn extend(mask: &Array3<bool>, width: f64) -> Array3<bool> {
+pub(crate) fn extend(mask: &Array3<bool>, width: f64) -> Array3<bool> {
     if width == 0.0 {
         return mask.clone();
     }
@@ -50,7 +50,7 @@ pub fn extend(mask: &Array3<bool>, width: f64) -> Array3<bool> {
 }
 
 /// Returns the mask as 0 and 1, with a raised cosine over `width` voxels outside.
-pub fn soften(mask: &Array3<bool>, width: f64) -> Array3<f64> {
+pub(crate) fn soften(mask: &Array3<bool>, width: f64) -> Array3<f64> {
     let mut out = mask.mapv(|v| f64::from(u8::from(v)));
     if width > 0.0 {
         let distances = squared_distances(mask, true, width.ceil() as usize);
@@ -64,7 +64,7 @@ pub fn soften(mask: &Array3<bool>, width: f64) -> Array3<f64> {
 }
 
 /// Keeps the central `share` of the box along z, with ends of `width` voxels.
-pub fn cut_helix(mask: &mut Array3<f64>, share: f64, width: f64) {
+pub(super) fn cut_helix(mask: &mut Array3<f64>, share: f64, width: f64) {
     let n = mask.dim().0;
     let kept = n as f64 * share / 2.0;
     for (z, mut plane) in mask.axis_iter_mut(Axis(0)).enumerate() {
@@ -76,7 +76,7 @@ pub fn cut_helix(mask: &mut Array3<f64>, share: f64, width: f64) {
 
 /// Returns a spherical shell with flanks of `width` voxels inside the inner and outside the outer radius; `centre` (x, y,
 /// z) is relative to the box centre.
-pub fn shell(n: usize, radii: [f64; 2], centre: [f64; 3], width: f64) -> Array3<f64> {
+pub(super) fn shell(n: usize, radii: [f64; 2], centre: [f64; 3], width: f64) -> Array3<f64> {
     let [inner, outer] = radii;
     let middle = (n / 2) as f64;
     let mut out = Array3::zeros((n, n, n));

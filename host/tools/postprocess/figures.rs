@@ -6,7 +6,7 @@ use super::{PostprocessError, PostprocessSettings, Postprocessed};
 use std::path::Path;
 
 /// Writes `<o>_fsc.eps`, `<o>_guinier.eps` and, in the folder of the output, `logfile.pdf`.
-pub fn write(
+pub(super) fn write(
     settings: &PostprocessSettings,
     found: &Postprocessed,
 ) -> Result<(), PostprocessError> {
@@ -22,7 +22,7 @@ pub fn write(
     )
 }
 
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), PostprocessError> {
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), PostprocessError> {
     std::fs::write(path, bytes).map_err(|source| PostprocessError::Write {
         path: path.display().to_string(),
         source,

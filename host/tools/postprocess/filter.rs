@@ -32,7 +32,7 @@ pub(crate) struct Treatment {
 }
 
 impl Treatment {
-    pub fn new(
+    pub(crate) fn new(
         settings: &PostprocessSettings,
         fsc: &[f64],
         n: usize,
@@ -67,17 +67,17 @@ impl Treatment {
     }
 
     /// B-factor applied, Å².
-    pub fn b_factor(&self) -> f64 {
+    pub(crate) fn b_factor(&self) -> f64 {
         self.b_factor
     }
 
     /// The fit behind it.
-    pub fn fit(&self) -> Option<GuinierFit> {
+    pub(crate) fn fit(&self) -> Option<GuinierFit> {
         self.fit
     }
 
     /// Treat the averaged map, deciding on the B-factor; log amplitudes per shell after each step under RELION's labels.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         map: &mut HalfComplex3,
         warnings: &mut Vec<String>,
@@ -111,7 +111,7 @@ impl Treatment {
     }
 
     /// The same steps on another map.
-    pub fn repeat(&self, map: &mut HalfComplex3) {
+    pub(crate) fn repeat(&self, map: &mut HalfComplex3) {
         self.divide_by_mtf(map);
         self.weigh(map);
         if self.b_factor != 0.0 {

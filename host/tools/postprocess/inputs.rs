@@ -26,7 +26,7 @@ pub(crate) struct Inputs {
 
 impl Inputs {
     /// Reads the maps that the settings name.
-    pub fn read(settings: &PostprocessSettings) -> Result<Self, PostprocessError> {
+    pub(crate) fn read(settings: &PostprocessSettings) -> Result<Self, PostprocessError> {
         let half2 = match &settings.half2 {
             Some(path) => path.clone(),
             None => other_half(&settings.half1)?,
@@ -58,17 +58,17 @@ impl Inputs {
     }
 
     /// Side of the box, voxels.
-    pub fn n(&self) -> usize {
+    pub(crate) fn n(&self) -> usize {
         self.halves[0].dim().0
     }
 
     /// Returns the mean of the half maps.
-    pub fn average(&self) -> Array3<f64> {
+    pub(crate) fn average(&self) -> Array3<f64> {
         (&self.halves[0] + &self.halves[1]) * 0.5
     }
 
     /// Refuses outputs (the root with these endings) that are inputs.
-    pub fn check_outputs(
+    pub(crate) fn check_outputs(
         &self,
         settings: &PostprocessSettings,
         suffixes: &[&str],

@@ -8,12 +8,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// `<root><suffix>`.
-pub fn with(root: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with(root: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(format!("{}{suffix}", root.display()))
 }
 
 /// Write `<o><name>.mrc` and, with a mask, `<o><name>_masked.mrc`.
-pub fn write_map_pair(
+pub(crate) fn write_map_pair(
     root: &Path,
     name: &str,
     map: &Array3<f64>,
@@ -34,7 +34,7 @@ pub fn write_map_pair(
 }
 
 /// Write `<o>.star`, `<o>_fsc.xml` and `<o>_fsc.dat`.
-pub fn write_tables(
+pub(super) fn write_tables(
     settings: &PostprocessSettings,
     found: &Postprocessed,
 ) -> Result<(), PostprocessError> {
@@ -134,7 +134,7 @@ fn box_over_mass(mass: f64, extent: f64) -> f64 {
 }
 
 /// Returns the share of a mask's voxels above 0.5.
-pub fn fraction(mask: &Array3<f64>) -> f64 {
+pub(crate) fn fraction(mask: &Array3<f64>) -> f64 {
     mask.iter().filter(|v| **v > 0.5).count() as f64 / mask.len() as f64
 }
 

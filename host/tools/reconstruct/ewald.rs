@@ -24,7 +24,7 @@ pub struct EwaldSettings {
 }
 
 /// The two sides of one image: centred half-complex transforms.
-pub struct Sides {
+pub(super) struct Sides {
     /// P, above the plane.
     pub above: Vec<Complex32>,
     /// Q, below it.
@@ -32,7 +32,7 @@ pub struct Sides {
 }
 
 /// Plans and tables that images of one size and the same settings share.
-pub struct SidesOfGroup {
+pub(super) struct SidesOfGroup {
     transform: ImageTransform,
     /// Mask of the filtered images; None: they are not masked.
     mask: Option<CircularMask>,
@@ -49,7 +49,7 @@ struct SectorPixel {
 }
 
 /// Stored pixels (x, y) of a half-complex image of `n`² pixels.
-pub fn half_plane(n: usize) -> impl Iterator<Item = (i32, i32)> {
+pub(super) fn half_plane(n: usize) -> impl Iterator<Item = (i32, i32)> {
     (0..n).flat_map(move |row| (0..=n / 2).map(move |x| (x as i32, logical_row(row, n))))
 }
 
@@ -95,7 +95,11 @@ impl Sector {
 
 impl SidesOfGroup {
     /// For images that `transform` takes, and maps of voxels of `pixel_size` Å.
-    pub fn new(transform: &ImageTransform, pixel_size: f64, settings: &EwaldSettings) -> Self {
+    pub(super) fn new(
+        transform: &ImageTransform,
+        pixel_size: f64,
+        settings: &EwaldSettings,
+    ) -> Self {
         let n = transform.size();
         // θ = arccos(y/√(x²+y²)) in degrees, 0 at the origin.
         let direction = |(x, y): (i32, i32)| match (x, y) {
@@ -133,7 +137,7 @@ impl SidesOfGroup {
     ///
     /// The filters −sin γ ± i·cos γ of a sector share their first term, and masking is linear: what both terms make of the image is
     /// masked once each, and the filtered images are their sum and difference.
-    pub fn of(&self, image: &[Complex32], ctf: &Ctf) -> Sides {
+    pub(super) fn of(&self, image: &[Complex32], ctf: &Ctf) -> Sides {
         let n = self.transform.size();
         let width = n / 2 + 1;
         let (mut even, mut cosines) = (
@@ -191,7 +195,7 @@ fn complete_zero_column(transform: &mut [Complex32], n: usize) {
 }
 
 /// How well the two sides can be told apart within the mask: W_E as a function of the pixel.
-pub struct Overlap {
+pub(super) struct Overlap {
     ctf: Ctf,
     /// 2λ/D per (Å·1/Å).
     factor: f64,
@@ -203,7 +207,7 @@ pub struct Overlap {
 
 impl Overlap {
     /// For a particle of an optics group, masked to `diameter` Å. `ctf` is that of the particle.
-    pub fn new(ctf: &Ctf, fields: &CtfFields, group: &OpticsGroup, diameter: f64) -> Self {
+    pub(super) fn new(ctf: &Ctf, fields: &CtfFields, group: &OpticsGroup, diameter: f64) -> Self {
         let (sin, cos) = fields.defocus_angle.to_radians().sin_cos();
         let (u, v) = (fields.defocus_u, fields.defocus_v);
         Self {
@@ -219,7 +223,7 @@ impl Overlap {
     }
 
     /// W_E at the Fourier pixels (0…`width` − 1, `y`): ½(1 + O·(2|C| − 1)), O the overlap of the two displaced images in the mask.
-    pub fn row(&self, y: i32, width: usize) -> Vec<f64> {
+    pub(super) fn row(&self, y: i32, width: usize) -> Vec<f64> {
         let mut row = self.ctf.row(y, width);
         let y = f64::from(y);
         let [xx, xy, yy] = self.defocus;

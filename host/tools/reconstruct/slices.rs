@@ -18,7 +18,7 @@ use num_complex::{Complex32, Complex64};
 use std::ops::Range;
 
 /// Data that all images of an optics group share.
-pub struct GroupSlices<'a> {
+pub(super) struct GroupSlices<'a> {
     group: &'a OpticsGroup,
     correction: &'a Correction,
     transform: ImageTransform,
@@ -38,7 +38,7 @@ pub struct GroupSlices<'a> {
 
 impl<'a> GroupSlices<'a> {
     /// For optics group `number` of a set and sums of `shape`, voxels of `pixel_size` Å.
-    pub fn new(
+    pub(super) fn new(
         set: &'a ParticleSet,
         number: usize,
         shape: &VolumeShape,
@@ -76,12 +76,12 @@ impl<'a> GroupSlices<'a> {
     }
 
     /// Slices of an image: one, or two with the curvature of the sphere.
-    pub fn per_image(&self) -> usize {
+    pub(super) fn per_image(&self) -> usize {
         1 + usize::from(self.sides.is_some())
     }
 
     /// Slices of one image (one, or the two sides of the Ewald sphere), all weights multiplied by `figure_of_merit`.
-    pub fn of(
+    pub(super) fn of(
         &self,
         particle: &Particle,
         image: &[f32],

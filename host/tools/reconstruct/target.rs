@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Sums that slices are added to.
-pub enum Target {
+pub(super) enum Target {
     /// On the processor.
     Host {
         sums: BackProjection,
@@ -30,7 +30,10 @@ impl Target {
     ///
     /// # Errors
     /// A card that is not there, or is full.
-    pub fn new(settings: &ReconstructSettings, shape: VolumeShape) -> Result<Self, DeviceError> {
+    pub(super) fn new(
+        settings: &ReconstructSettings,
+        shape: VolumeShape,
+    ) -> Result<Self, DeviceError> {
         let Some(list) = &settings.gpu else {
             return Ok(Self::Host {
                 sums: BackProjection::zeros(shape),
@@ -48,7 +51,7 @@ impl Target {
     }
 
     /// Numbers and names of the cards.
-    pub fn cards(&self) -> Vec<String> {
+    pub(super) fn cards(&self) -> Vec<String> {
         let name = |sums: &DeviceSums| {
             let device = sums.volume.device();
             format!("GPU {} ({})", device.ordinal(), device.name())
@@ -70,7 +73,7 @@ impl Target {
     ///
     /// # Errors
     /// A card fails.
-    pub fn into_sums(self) -> Result<Sums, DeviceError> {
+    pub(super) fn into_sums(self) -> Result<Sums, DeviceError> {
         let cards = match self {
             Self::Host { sums, .. } => return Ok(sums.into()),
             Self::Cards(cards) => cards,
@@ -87,7 +90,7 @@ impl Target {
 }
 
 /// Particles, their images and how much each of them counts.
-pub struct Source<'a> {
+pub(super) struct Source<'a> {
     pub set: &'a ParticleSet,
     pub images: &'a ImageStore,
     /// Figures of merit, by particle.
@@ -99,7 +102,7 @@ impl Source<'_> {
     ///
     /// # Errors
     /// Images cannot be read or used; a card is full or fails.
-    pub fn add_to(
+    pub(super) fn add_to(
         &self,
         target: &mut Target,
         chosen: &[usize],

@@ -14,7 +14,7 @@ const MANY: usize = 150;
 
 /// Class averages.
 #[derive(Debug)]
-pub struct Averages {
+pub(crate) struct Averages {
     /// The stack.
     pub path: PathBuf,
     /// Side of an image, Å.
@@ -30,7 +30,7 @@ impl Averages {
     ///
     /// # Errors
     /// The stack cannot be read, or holds fewer images.
-    pub fn read(path: &Path, classes: usize, pixel_size: f64) -> Result<Self, ReportError> {
+    pub(crate) fn read(path: &Path, classes: usize, pixel_size: f64) -> Result<Self, ReportError> {
         let stack = StackReader::open(path)?;
         if stack.len() < classes {
             let text = format!(
@@ -62,7 +62,7 @@ impl Averages {
 }
 
 /// Reads image `k` (from 0) of the stack of an iteration, small enough for a strip; None where there is none.
-pub fn thumbnail(path: &Path, k: usize) -> Result<Option<Array2<f32>>, ReportError> {
+pub(super) fn thumbnail(path: &Path, k: usize) -> Result<Option<Array2<f32>>, ReportError> {
     let stack = StackReader::open(path)?;
     if k >= stack.len() {
         return Ok(None);
@@ -76,7 +76,7 @@ pub fn thumbnail(path: &Path, k: usize) -> Result<Option<Array2<f32>>, ReportErr
 }
 
 /// Returns the projection of a map along z, small enough for a strip.
-pub fn projection(map: &Array3<f32>) -> Array2<f32> {
+pub(super) fn projection(map: &Array3<f32>) -> Array2<f32> {
     let view: ArrayView3<f32> = map.view();
     let (_, height, width) = view.dim();
     averaged(view.sum_axis(Axis(0)), width.max(height), SIDE_OF_MANY)

@@ -26,7 +26,7 @@ const LEGEND_ROW: f64 = 18.0;
 
 /// Meaning of the values of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Scale {
+pub(crate) enum Scale {
     /// Numbers.
     Linear,
     /// Whole numbers.
@@ -39,7 +39,7 @@ pub enum Scale {
 
 /// An axis.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Axis {
+pub(crate) struct Axis {
     /// Quantity and unit.
     pub label: String,
     /// First value.
@@ -52,7 +52,7 @@ pub struct Axis {
 
 impl Axis {
     /// An axis; one without extent gets some.
-    pub fn new(label: &str, low: f64, high: f64, scale: Scale) -> Self {
+    pub(crate) fn new(label: &str, low: f64, high: f64, scale: Scale) -> Self {
         let is_proper = low.is_finite() && high.is_finite() && high > low;
         let (low, high) = match (is_proper, low.is_finite()) {
             (true, _) => (low, high),
@@ -91,7 +91,7 @@ impl Axis {
 
 /// A curve through points; it is broken where a value is no number.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Curve {
+pub(crate) struct Curve {
     /// For the legend.
     pub name: String,
     /// (x, y)
@@ -102,7 +102,7 @@ pub struct Curve {
 
 /// A straight line across the plot.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Rule {
+pub(crate) enum Rule {
     /// At a value of y, with a text.
     Across(f64, String),
     /// At a value of x, with a text.
@@ -111,7 +111,7 @@ pub enum Rule {
 
 /// A chart.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Chart {
+pub(crate) struct Chart {
     /// Content of the chart.
     pub title: String,
     /// Horizontal.
@@ -126,7 +126,7 @@ pub struct Chart {
 
 impl Chart {
     /// The chart as a figure with its title.
-    pub fn figure(&self) -> String {
+    pub(crate) fn figure(&self) -> String {
         let legend = if self.curves.len() > 1 {
             self.curves.len().div_ceil(LEGEND_COLUMNS)
         } else {

@@ -64,14 +64,14 @@ impl Cells {
 
 /// Density of viewing directions, relative to an even one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Density {
+pub(super) struct Density {
     cells: Cells,
     values: Vec<f64>,
 }
 
 impl Density {
     /// Density of particles by their rot and tilt (degrees), smoothed by `smoothing` degrees within limits; None without particles.
-    pub fn of(directions: &[[f64; 2]], group: &PointGroup, smoothing: f64) -> Option<Self> {
+    pub(super) fn of(directions: &[[f64; 2]], group: &PointGroup, smoothing: f64) -> Option<Self> {
         let cells = Cells::new();
         // Sums of directions, so that a cell stands for the particles in it and not for its middle.
         let mut sums = vec![([0.0; 3], 0.0); cells.centres.len()];
@@ -105,12 +105,12 @@ impl Density {
     }
 
     /// Density in a direction.
-    pub fn at(&self, direction: [f64; 3]) -> f64 {
+    pub(super) fn at(&self, direction: [f64; 3]) -> f64 {
         self.values[self.cells.of(direction)]
     }
 
     /// Largest density.
-    pub fn largest(&self) -> f64 {
+    pub(super) fn largest(&self) -> f64 {
         self.values.iter().copied().fold(0.0, f64::max)
     }
 }

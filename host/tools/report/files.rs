@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The files of one iteration, or those without a number that end an auto-refinement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SetName {
+pub(crate) enum SetName {
     /// `PREFIX_itNNN_…`
     Iteration(usize),
     /// `PREFIX_…`
@@ -26,7 +26,7 @@ impl fmt::Display for SetName {
 
 impl SetName {
     /// For headings.
-    pub fn title(self) -> String {
+    pub(crate) fn title(self) -> String {
         match self {
             Self::Iteration(number) => format!("iteration {number}"),
             Self::Final => "final set".into(),
@@ -34,7 +34,7 @@ impl SetName {
     }
 
     /// Whether this set was written right after another one.
-    pub fn follows(self, before: Self) -> bool {
+    pub(crate) fn follows(self, before: Self) -> bool {
         match (before, self) {
             (Self::Iteration(a), Self::Iteration(b)) => b == a + 1,
             (Self::Iteration(_), Self::Final) => true,
@@ -43,7 +43,7 @@ impl SetName {
     }
 
     /// Iterations since another set, where this one comes later; a final set is one iteration more.
-    pub fn iterations_since(self, before: Self) -> Option<usize> {
+    pub(crate) fn iterations_since(self, before: Self) -> Option<usize> {
         match (before, self) {
             (Self::Iteration(a), Self::Iteration(b)) => b.checked_sub(a).filter(|n| *n > 0),
             (Self::Iteration(_), Self::Final) => Some(1),
@@ -52,7 +52,7 @@ impl SetName {
     }
 
     /// Path of a file of the set, `tail` being for instance `_data.star`.
-    pub fn file(self, prefix: &str, tail: &str) -> PathBuf {
+    pub(crate) fn file(self, prefix: &str, tail: &str) -> PathBuf {
         match self {
             Self::Iteration(number) => format!("{prefix}_it{number:03}{tail}").into(),
             Self::Final => format!("{prefix}{tail}").into(),
@@ -60,12 +60,12 @@ impl SetName {
     }
 
     /// [`SetName::file`] if it is there.
-    pub fn existing(self, prefix: &str, tail: &str) -> Option<PathBuf> {
+    pub(crate) fn existing(self, prefix: &str, tail: &str) -> Option<PathBuf> {
         Some(self.file(prefix, tail)).filter(|path| path.is_file())
     }
 
     /// Model file: that of half 1 where the halves have their own.
-    pub fn model(self, prefix: &str) -> Option<PathBuf> {
+    pub(crate) fn model(self, prefix: &str) -> Option<PathBuf> {
         self.existing(prefix, "_half1_model.star")
             .or_else(|| self.existing(prefix, "_model.star"))
     }
@@ -81,7 +81,7 @@ fn split(prefix: &str) -> (PathBuf, String) {
 }
 
 /// Folder that a run writes into.
-pub fn folder(prefix: &str) -> PathBuf {
+pub(crate) fn folder(prefix: &str) -> PathBuf {
     split(prefix).0
 }
 
@@ -94,7 +94,7 @@ fn number(file: &str, name: &str) -> Option<usize> {
 }
 
 /// Sets that have a model or an optimiser file, in order.
-pub fn sets(prefix: &str) -> Result<Vec<SetName>, ReportError> {
+pub(crate) fn sets(prefix: &str) -> Result<Vec<SetName>, ReportError> {
     let (folder, name) = split(prefix);
     let mut found: BTreeSet<SetName> = names(&folder)?
         .iter()
@@ -124,7 +124,7 @@ fn names(folder: &Path) -> Result<Vec<String>, Message> {
 }
 
 /// The error of a prefix without anything to report on.
-pub fn nothing(prefix: &str, hint: &str) -> ReportError {
+pub(crate) fn nothing(prefix: &str, hint: &str) -> ReportError {
     let text = format!(
         "{prefix}: no file {prefix}_itNNN_model.star, {prefix}_itNNN_half1_model.star or {prefix}_model.star{hint}"
     );

@@ -14,7 +14,7 @@ const MOST_CLASSES: usize = 12;
 
 /// Images of classes in some iterations.
 #[derive(Debug)]
-pub struct Film {
+pub(crate) struct Film {
     /// The iterations.
     pub sets: Vec<SetName>,
     /// Class (from 0), and its images in these iterations: averages, or projections along z. None where there is none.
@@ -23,7 +23,7 @@ pub struct Film {
 
 impl Film {
     /// Reads the images of iterations that have them; None where fewer than two have.
-    pub fn read(prefix: &str, sets: &[Set]) -> Option<Self> {
+    pub(crate) fn read(prefix: &str, sets: &[Set]) -> Option<Self> {
         let last = &sets.last()?.model;
         let tail = |k: usize| match last.is_2d {
             true => "_classes.mrcs".to_owned(),
@@ -60,7 +60,7 @@ impl Film {
 }
 
 /// Returns at most `most` of the numbers below `count`, evenly spread, the first and the last among them.
-pub fn spread(count: usize, most: usize) -> impl Iterator<Item = usize> {
+pub(super) fn spread(count: usize, most: usize) -> impl Iterator<Item = usize> {
     let shown = count.min(most);
     (0..shown).map(move |i| match shown {
         1 => 0,

@@ -35,7 +35,7 @@ const WORSE: f64 = 1.1;
 const SILENCE: (f64, f64) = (5.0, 3600.0);
 
 /// Everything found about a run, in words.
-pub fn of(run: &Run, state: State, now: SystemTime) -> Vec<String> {
+pub(super) fn of(run: &Run, state: State, now: SystemTime) -> Vec<String> {
     let mut found = Vec::new();
     match state {
         State::Failed => {

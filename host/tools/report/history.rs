@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 /// One iteration, or the final set.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Set {
+pub(crate) struct Set {
     /// Which.
     pub name: SetName,
     /// Its model.
@@ -28,7 +28,7 @@ pub struct Set {
 
 /// A run.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// Output root.
     pub prefix: String,
     /// All iterations in order; at least one.
@@ -44,7 +44,7 @@ pub struct Run {
 impl Run {
     /// Read what there is. A run that goes on may be writing its latest files: where these cannot be read, the iteration before
     /// is the latest. `mass` is that of the molecule, kDa.
-    pub fn read(prefix: &str, mass: Option<f64>) -> Result<Self, ReportError> {
+    pub(crate) fn read(prefix: &str, mass: Option<f64>) -> Result<Self, ReportError> {
         let mut notes = Vec::new();
         let mut sets = read_sets(prefix, usize::MAX, &mut notes)?;
         let latest = read_latest(prefix, mass, &mut sets, &mut notes)?;
@@ -72,12 +72,12 @@ impl Run {
     }
 
     /// The latest iteration, or the final set.
-    pub fn last(&self) -> &Set {
+    pub(crate) fn last(&self) -> &Set {
         &self.sets[self.sets.len() - 1]
     }
 
     /// Options of the run: those of the latest iteration that has them.
-    pub fn optimiser(&self) -> Option<&Optimiser> {
+    pub(crate) fn optimiser(&self) -> Option<&Optimiser> {
         self.sets
             .iter()
             .rev()
@@ -85,7 +85,7 @@ impl Run {
     }
 
     /// The latest sampling known.
-    pub fn sampling(&self) -> Option<&Sampling> {
+    pub(crate) fn sampling(&self) -> Option<&Sampling> {
         self.sets.iter().rev().find_map(|set| set.sampling.as_ref())
     }
 }
@@ -94,7 +94,7 @@ impl Run {
 ///
 /// # Errors
 /// There is no iteration; a file of one before the latest cannot be read.
-pub fn read_sets(
+pub(crate) fn read_sets(
     prefix: &str,
     most: usize,
     notes: &mut Vec<String>,
@@ -200,7 +200,7 @@ fn note_missing(prefix: &str, sets: &[Set], notes: &mut Vec<String>) {
 
 impl Set {
     /// Whether this is the iteration right after another one.
-    pub fn follows(&self, before: &Self) -> bool {
+    pub(crate) fn follows(&self, before: &Self) -> bool {
         self.name.follows(before.name)
     }
 
@@ -226,6 +226,6 @@ impl Set {
 }
 
 /// Modification time of a file, where the system tells it.
-pub fn modified(path: &Path) -> Option<SystemTime> {
+pub(crate) fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().ok()?.modified().ok()
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Text as it may stand in an element or a quoted attribute. Control characters, which markup cannot hold, become �.
-pub fn escaped(text: &str) -> Cow<'_, str> {
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| !matches!(c, '&' | '<' | '>' | '"' | '\'') && !is_forbidden(c);
     if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
@@ -28,17 +28,17 @@ fn is_forbidden(c: char) -> bool {
 }
 
 /// A section with a heading.
-pub fn section(title: &str, body: &str) -> String {
+pub(crate) fn section(title: &str, body: &str) -> String {
     format!("<section>\n<h2>{}</h2>\n{body}</section>\n", escaped(title))
 }
 
 /// A paragraph of plain text.
-pub fn paragraph(text: &str) -> String {
+pub(crate) fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escaped(text))
 }
 
 /// A list of plain texts; nothing for none.
-pub fn list(items: &[String]) -> String {
+pub(crate) fn list(items: &[String]) -> String {
     if items.is_empty() {
         return String::new();
     }
@@ -50,7 +50,7 @@ pub fn list(items: &[String]) -> String {
 }
 
 /// A table of plain texts with column heads. Wide ones scroll by themselves.
-pub fn table(id: &str, heads: &[String], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(id: &str, heads: &[String], rows: &[Vec<String>]) -> String {
     let cells = |tag: &str, texts: &[String]| -> String {
         let cells: String = texts
             .iter()
@@ -67,7 +67,7 @@ pub fn table(id: &str, heads: &[String], rows: &[Vec<String>]) -> String {
 }
 
 /// A number with some decimals; a dash for one that is not known.
-pub fn number(value: Option<f64>, decimals: usize) -> String {
+pub(crate) fn number(value: Option<f64>, decimals: usize) -> String {
     match value.filter(|value| value.is_finite()) {
         Some(value) => format!("{value:.decimals$}"),
         None => "–".into(),
@@ -75,7 +75,7 @@ pub fn number(value: Option<f64>, decimals: usize) -> String {
 }
 
 /// A number with as many decimals as it needs, up to `most`.
-pub fn short(value: f64, most: usize) -> String {
+pub(crate) fn short(value: f64, most: usize) -> String {
     let text = format!("{value:.most$}");
     match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),

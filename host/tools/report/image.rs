@@ -6,12 +6,12 @@ use base64::prelude::BASE64_STANDARD;
 use png::{BitDepth, ColorType, Encoder};
 
 /// 8-bit grey values, rows from the top.
-pub fn grey(width: usize, height: usize, pixels: &[u8]) -> Result<String, ReportError> {
+pub(super) fn grey(width: usize, height: usize, pixels: &[u8]) -> Result<String, ReportError> {
     encode(width, height, ColorType::Grayscale, pixels)
 }
 
 /// 8-bit grey and opacity, rows from the top.
-pub fn grey_with_opacity(
+pub(super) fn grey_with_opacity(
     width: usize,
     height: usize,
     pixels: &[u8],
@@ -20,7 +20,7 @@ pub fn grey_with_opacity(
 }
 
 /// 8-bit red, green, blue and opacity, rows from the top.
-pub fn coloured(width: usize, height: usize, pixels: &[u8]) -> Result<String, ReportError> {
+pub(super) fn coloured(width: usize, height: usize, pixels: &[u8]) -> Result<String, ReportError> {
     encode(width, height, ColorType::Rgba, pixels)
 }
 

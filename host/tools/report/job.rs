@@ -4,7 +4,7 @@ use super::history::Run;
 
 /// Kinds of jobs, by RELION's names for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Job {
+pub(super) enum Job {
     /// Class averages.
     Class2d,
     /// A map from nothing, by gradient refinement.
@@ -19,7 +19,7 @@ pub enum Job {
 
 impl Job {
     /// Kind of a run, by its files.
-    pub fn of(run: &Run) -> Self {
+    pub(super) fn of(run: &Run) -> Self {
         if run.last().model.is_2d {
             return Self::Class2d;
         }
@@ -38,7 +38,7 @@ impl Job {
     }
 
     /// In words.
-    pub fn title(self, run: &Run) -> String {
+    pub(super) fn title(self, run: &Run) -> String {
         let name = match self {
             Self::Class2d => "2D classification",
             Self::InitialModel => "Initial model",

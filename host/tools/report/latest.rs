@@ -17,7 +17,7 @@ const MOST_SURFACES: usize = 4;
 
 /// Data of the latest iteration that the page shows.
 #[derive(Debug)]
-pub struct Latest {
+pub(crate) struct Latest {
     /// Views of each map.
     pub maps: Vec<Views>,
     /// Class averages of a 2D run; None where their stack is missing.
@@ -28,7 +28,7 @@ pub struct Latest {
 
 impl Latest {
     /// Read the files of a set; missing ones are noted. Surfaces are those of `molecule`.
-    pub fn read(
+    pub(crate) fn read(
         prefix: &str,
         set: &Set,
         molecule: Molecule,

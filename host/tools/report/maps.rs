@@ -14,7 +14,7 @@ const WHITE: f64 = 0.995;
 
 /// Views of a map along z, y and x. Images have their rows from the bottom: the second of the axes they show points up.
 #[derive(Debug)]
-pub struct Views {
+pub(crate) struct Views {
     /// Title for the reader.
     pub title: String,
     /// File of the map.
@@ -33,7 +33,7 @@ pub struct Views {
 
 impl Views {
     /// Take the views of a map (z, y, x) with voxels of `pixel_size` Å.
-    pub fn of(title: String, path: PathBuf, map: &Array3<f32>, pixel_size: f64) -> Self {
+    pub(crate) fn of(title: String, path: PathBuf, map: &Array3<f32>, pixel_size: f64) -> Self {
         let (depth, height, width) = map.dim();
         let side = depth.max(height).max(width);
         let small = |plane: Array2<f32>| averaged(plane, side, LARGEST_SIDE);
@@ -55,7 +55,10 @@ impl Views {
 }
 
 /// Says what makes a map or image of voxels or pixels (`part`) useless: values that are no numbers, or one value everywhere.
-pub fn flaw<'a>(values: impl Iterator<Item = &'a f32> + Clone, part: &str) -> Option<String> {
+pub(super) fn flaw<'a>(
+    values: impl Iterator<Item = &'a f32> + Clone,
+    part: &str,
+) -> Option<String> {
     let first = values.clone().next().copied()?;
     if let Some(value) = values.clone().find(|v| !v.is_finite()) {
         return Some(format!("it has {part}s that are {value}"));
@@ -67,7 +70,7 @@ pub fn flaw<'a>(values: impl Iterator<Item = &'a f32> + Clone, part: &str) -> Op
 }
 
 /// Mean over squares of pixels, so that planes of a map or stack of `side` pixels get no larger than `largest`.
-pub fn averaged(plane: Array2<f32>, side: usize, largest: usize) -> Array2<f32> {
+pub(super) fn averaged(plane: Array2<f32>, side: usize, largest: usize) -> Array2<f32> {
     let step = side.div_ceil(largest);
     let (height, width) = plane.dim();
     if step <= 1 || height < step || width < step {
@@ -81,7 +84,7 @@ pub fn averaged(plane: Array2<f32>, side: usize, largest: usize) -> Array2<f32> 
 }
 
 /// Grey images of planes, black and white at the same values in all of them.
-pub fn images(planes: &[Array2<f32>]) -> Result<Vec<String>, ReportError> {
+pub(super) fn images(planes: &[Array2<f32>]) -> Result<Vec<String>, ReportError> {
     let (low, high) = contrast(planes.iter().flat_map(|plane| plane.iter().copied()));
     planes
         .iter()
@@ -120,7 +123,7 @@ fn grey(value: f32, low: f32, high: f32) -> u8 {
 }
 
 /// Length in Å, a round figure, of a scale bar for an image `width` Å wide: a fifth to a half of it.
-pub fn scale_bar(width: f64) -> f64 {
+pub(super) fn scale_bar(width: f64) -> f64 {
     let power = 10f64.powf((width / 2.0).log10().floor());
     let step = [5.0, 2.0, 1.0].map(|digit| digit * power);
     step.into_iter()

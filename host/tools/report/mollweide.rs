@@ -24,7 +24,7 @@ const SHADES: [[f64; 3]; 5] = [
 ];
 
 /// Figure of the density with parallels, meridians and a key.
-pub fn figure(title: &str, density: &Density) -> Result<String, ReportError> {
+pub(super) fn figure(title: &str, density: &Density) -> Result<String, ReportError> {
     // Even the evenest distribution keeps a scale on which unevenness of no account stays pale.
     let largest = density.largest().max(2.0);
     let image = image::coloured(WIDTH, HEIGHT, &pixels(density, largest))?;

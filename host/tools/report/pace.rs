@@ -11,7 +11,7 @@ const RECENT: usize = 3;
 const FASTEST: f64 = 0.01;
 
 /// Fill in the seconds of each iteration. False, and nothing filled in, where the times cannot be those of a run.
-pub fn fill(sets: &mut [Set]) -> bool {
+pub(crate) fn fill(sets: &mut [Set]) -> bool {
     let times: Vec<(SetName, Option<SystemTime>)> =
         sets.iter().map(|set| (set.name, set.written)).collect();
     let Some(seconds) = seconds(&times) else {
@@ -46,14 +46,14 @@ fn mean(values: &[f64]) -> f64 {
 }
 
 /// Mean seconds of the last iterations, and their number.
-pub fn recent(sets: &[Set]) -> Option<(f64, usize)> {
+pub(crate) fn recent(sets: &[Set]) -> Option<(f64, usize)> {
     let known: Vec<f64> = sets.iter().filter_map(|set| set.seconds).collect();
     let last = &known[known.len().saturating_sub(RECENT)..];
     (!last.is_empty()).then(|| (mean(last), last.len()))
 }
 
 /// Seconds left for `remaining` iterations of `each` seconds, the last file being `age` seconds old.
-pub fn left(each: f64, remaining: usize, age: f64) -> f64 {
+pub(crate) fn left(each: f64, remaining: usize, age: f64) -> f64 {
     // The iteration under way may take longer than those before; it does not shorten those that follow.
     each * remaining.saturating_sub(1) as f64
         + if remaining > 0 {
@@ -64,7 +64,7 @@ pub fn left(each: f64, remaining: usize, age: f64) -> f64 {
 }
 
 /// Seconds in words: `12.3 s`, `4 min 05 s`, `3 h 04 min`, `2 d 03 h`.
-pub fn words(seconds: f64) -> String {
+pub(crate) fn words(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..60 => format!("{seconds:.1} s"),

@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Columns of a particle table; empty where the table lacks them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Particles {
+pub(crate) struct Particles {
     /// Rot and tilt, degrees.
     pub directions: Vec<[f64; 2]>,
     /// Class of each particle, from 0; all 0 without the column, None for particles that have been in no iteration yet.
@@ -25,7 +25,7 @@ pub struct Particles {
 
 impl Particles {
     /// Takes the columns from the `particles` table of the file `path`.
-    pub fn from_table(table: &Table, path: &Path) -> Result<Self, StarError> {
+    pub(crate) fn from_table(table: &Table, path: &Path) -> Result<Self, StarError> {
         let column = |label: &str| match table.has(label) {
             true => table.real_column(label),
             false => Ok(Vec::new()),
@@ -59,12 +59,12 @@ impl Particles {
     }
 
     /// Number of particles that have been in an iteration.
-    pub fn visited(&self) -> usize {
+    pub(crate) fn visited(&self) -> usize {
         self.classes.iter().flatten().count()
     }
 
     /// Directions of the particles of a class (from 0).
-    pub fn directions_of(&self, class: usize) -> Vec<[f64; 2]> {
+    pub(crate) fn directions_of(&self, class: usize) -> Vec<[f64; 2]> {
         self.directions
             .iter()
             .zip(&self.classes)

@@ -5,7 +5,7 @@ use super::history::{Set, modified};
 
 /// State of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// More iterations are to come.
     Running,
     /// Its final files, or the last iteration it was asked for, are there.
@@ -19,7 +19,7 @@ pub enum State {
 impl State {
     /// State of a run by its files: a final set or last iteration, else a mark for the job scheduler (spec 03 §4.3) newer than
     /// its latest iteration.
-    pub fn of(prefix: &str, sets: &[Set]) -> Self {
+    pub(crate) fn of(prefix: &str, sets: &[Set]) -> Self {
         let optimiser = sets.iter().rev().find_map(|set| set.optimiser.as_ref());
         let Some(last) = sets.last() else {
             return Self::Running;
@@ -45,12 +45,12 @@ impl State {
     }
 
     /// Nothing more is to come.
-    pub fn has_ended(self) -> bool {
+    pub(crate) fn has_ended(self) -> bool {
         self != Self::Running
     }
 
     /// In a word.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Finished => "finished",

@@ -5,7 +5,7 @@ use ndarray::Array3;
 use rayon::prelude::*;
 
 /// Side of an image, pixels.
-pub const SIDE: usize = 300;
+pub(super) const SIDE: usize = 300;
 /// Larger maps are averaged down to at most so many voxels a side.
 const LARGEST: usize = 128;
 /// Steps of a ray per voxel.
@@ -19,13 +19,13 @@ const PER_KILODALTON: f64 = 1210.0;
 /// Share of the sphere of the particle diameter that a molecule takes, where its mass is not known: a fifth for most complexes.
 const USUAL_SHARE: f64 = 0.2;
 /// Pieces with fewer voxels than this share of the largest one are taken for noise, and not drawn.
-pub const SMALLEST_PIECE: f64 = 0.02;
+pub(super) const SMALLEST_PIECE: f64 = 0.02;
 /// Direction of the light, seen by the viewer: from the upper left, behind the viewer.
 const LIGHT: [f64; 3] = [-0.4, 0.5, 0.768];
 
 /// Surface of a map at one contour.
 #[derive(Debug)]
-pub struct Surface {
+pub(crate) struct Surface {
     /// Contour.
     pub level: f32,
     /// Volume inside it, Å³, pieces that are not drawn included.
@@ -38,7 +38,7 @@ pub struct Surface {
 
 /// Known properties of the molecule.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Molecule {
+pub(crate) struct Molecule {
     /// kDa.
     pub mass: Option<f64>,
     /// Å.
@@ -63,7 +63,7 @@ impl Molecule {
 impl Surface {
     /// Draws the surface of a map with voxels of `pixel_size` Å that encloses the volume of a molecule; None where nothing is known
     /// of it, or the map shows nothing.
-    pub fn of(map: &Array3<f32>, pixel_size: f64, molecule: Molecule) -> Option<Self> {
+    pub(crate) fn of(map: &Array3<f32>, pixel_size: f64, molecule: Molecule) -> Option<Self> {
         let (volume, reason) = molecule.volume()?;
         let (depth, height, width) = map.dim();
         if depth != height || height != width || depth < 4 {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// `_model.star`, or that of half 1.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Model {
+pub(crate) struct Model {
     /// The references are class averages, not maps.
     pub is_2d: bool,
     /// Side of the maps, voxels.
@@ -33,7 +33,7 @@ pub struct Model {
 
 /// One class of a model.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Class {
+pub(crate) struct Class {
     /// Share of the particles, by their weights.
     pub occupancy: f64,
     /// Å.
@@ -50,7 +50,7 @@ pub struct Class {
 
 /// Curves of a class, per shell; empty where the file lacks them.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Spectra {
+pub(crate) struct Spectra {
     /// 1/Å.
     pub frequency: Vec<f64>,
     /// Between the half maps; zeros in classifications.
@@ -61,7 +61,7 @@ pub struct Spectra {
 
 /// `_optimiser.star`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Optimiser {
+pub(crate) struct Optimiser {
     /// Who wrote it, as it says itself; empty where it does not.
     pub program: String,
     /// Arguments of the run; empty where the file does not say.
@@ -92,7 +92,7 @@ pub struct Optimiser {
 
 /// State of a gradient run (`--grad`).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Gradient {
+pub(crate) struct Gradient {
     /// η in force.
     pub step_size: Option<f64>,
     /// Particles of an iteration; None for all, and before the first iteration.
@@ -101,7 +101,7 @@ pub struct Gradient {
 
 /// `_sampling.star`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sampling {
+pub(crate) struct Sampling {
     /// Point group.
     pub symmetry: String,
     /// Step of the first pass, degrees.
@@ -120,7 +120,7 @@ fn known(table: &Table, label: &str, unknown: f64) -> Option<f64> {
 
 impl Model {
     /// Read a model file.
-    pub fn read(path: &Path) -> Result<Self, StarError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, StarError> {
         let document = Document::read(path)?;
         let general = document.require("model_general")?;
         let classes = document.require("model_classes")?;
@@ -149,7 +149,7 @@ impl Model {
     }
 
     /// Classes (from 0), the largest first; of equals the first.
-    pub fn by_occupancy(&self) -> Vec<usize> {
+    pub(crate) fn by_occupancy(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.classes.len()).collect();
         order.sort_by(|a, b| {
             let of = |k: &usize| self.classes[*k].occupancy;
@@ -159,7 +159,7 @@ impl Model {
     }
 
     /// Side of the box, Å.
-    pub fn extent(&self) -> f64 {
+    pub(crate) fn extent(&self) -> f64 {
         self.box_size as f64 * self.pixel_size
     }
 }
@@ -219,7 +219,7 @@ impl Spectra {
 
 impl Optimiser {
     /// Read an optimiser file.
-    pub fn read(path: &Path) -> Result<Self, StarError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, StarError> {
         let document = Document::read(path)?;
         let general = document.require("optimiser_general")?;
         // The last of the columns that every version writes: a file cut off before it is not taken for whole.
@@ -280,7 +280,7 @@ fn program(line: &str) -> String {
 
 impl Sampling {
     /// Read a sampling file.
-    pub fn read(path: &Path) -> Result<Self, StarError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, StarError> {
         let document = Document::read(path)?;
         let general = document.require("sampling_general")?;
         Ok(Self {

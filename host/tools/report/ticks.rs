@@ -1,10 +1,10 @@
 //! Where the axes of a chart have their ticks, and what is written there.
 
 /// A tick: the value on the axis and its text.
-pub type Tick = (f64, String);
+pub(super) type Tick = (f64, String);
 
 /// Round values, some `wanted` of them, from `low` to `high`.
-pub fn linear(low: f64, high: f64, wanted: usize) -> Vec<Tick> {
+pub(super) fn linear(low: f64, high: f64, wanted: usize) -> Vec<Tick> {
     let span = high - low;
     if !span.is_finite() || span <= 0.0 {
         return vec![(low, low.to_string())];
@@ -27,7 +27,7 @@ pub fn linear(low: f64, high: f64, wanted: usize) -> Vec<Tick> {
 }
 
 /// Whole numbers from `low` to `high`, at most `most` of them.
-pub fn whole(low: f64, high: f64, most: usize) -> Vec<Tick> {
+pub(super) fn whole(low: f64, high: f64, most: usize) -> Vec<Tick> {
     let span = (high - low).max(1.0);
     let step = (span / most.max(1) as f64).ceil().max(1.0);
     // 1, 2, 5, 10, 20, …
@@ -42,7 +42,7 @@ pub fn whole(low: f64, high: f64, most: usize) -> Vec<Tick> {
 }
 
 /// Powers of ten from `low` to `high`, at most some eight; between few of them two and five times each as well.
-pub fn decades(low: f64, high: f64) -> Vec<Tick> {
+pub(super) fn decades(low: f64, high: f64) -> Vec<Tick> {
     let (first, last) = (
         low.log10().floor().max(-300.0) as i32,
         high.log10().floor().min(300.0) as i32,
@@ -65,7 +65,7 @@ pub fn decades(low: f64, high: f64) -> Vec<Tick> {
 }
 
 /// Frequencies (1/Å) up to `high` at which the resolution is a round number of Å, at least `distance` apart; the text is the resolution.
-pub fn resolutions(low: f64, high: f64, distance: f64) -> Vec<Tick> {
+pub(super) fn resolutions(low: f64, high: f64, distance: f64) -> Vec<Tick> {
     let mut found: Vec<Tick> = Vec::new();
     let mut last = f64::INFINITY;
     for power in -1..=3 {

@@ -49,7 +49,7 @@ impl Content {
 }
 
 /// Returns the atoms of contaminants: a bundle of helices without symmetry, smaller than the particles and the same in every set.
-pub fn contaminant(shape: &HelixBundle) -> Vec<Atom> {
+pub(super) fn contaminant(shape: &HelixBundle) -> Vec<Atom> {
     let shape = HelixBundle {
         diameter: CONTAMINANT_SIZE * shape.diameter,
         helices: shape.helices.div_ceil(2).max(4),
@@ -62,7 +62,7 @@ pub fn contaminant(shape: &HelixBundle) -> Vec<Atom> {
 
 /// Directions that particles are seen from with preference.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Views {
+pub(super) struct Views {
     /// Orientation at psi = 0 of each.
     frames: Vec<Matrix3>,
     /// Standard deviation around them, degrees.
@@ -72,7 +72,7 @@ pub struct Views {
 impl Views {
     /// Chooses `settings.views` directions, as far from each other as may be, copies by the point group included; None for no
     /// preference.
-    pub fn new(settings: &SimulationSettings, group: &PointGroup) -> Option<Self> {
+    pub(super) fn new(settings: &SimulationSettings, group: &PointGroup) -> Option<Self> {
         if settings.views == 0 {
             return None;
         }
@@ -112,7 +112,7 @@ impl Views {
     }
 
     /// Direction (from 0) and angles (rot, tilt, psi, degrees) of image `index`.
-    pub fn draw(&self, seed: u64, index: usize) -> (usize, [f64; 3]) {
+    pub(super) fn draw(&self, seed: u64, index: usize) -> (usize, [f64; 3]) {
         // 0 is the stream of the directions themselves.
         let mut random = random(seed, Stream::View, index + 1);
         let view = random.random_range(0..self.frames.len());

@@ -5,7 +5,7 @@ use crate::dataset::OpticsGroup;
 use crate::formats::star::{Document, Table, Value};
 
 /// The optics group of all simulated images.
-pub fn optics_group(s: &SimulationSettings) -> OpticsGroup {
+pub(super) fn optics_group(s: &SimulationSettings) -> OpticsGroup {
     OpticsGroup {
         voltage: Some(s.voltage),
         spherical_aberration: Some(s.spherical_aberration),
@@ -37,12 +37,12 @@ const TRUTH: [&str; 6] = [
 pub const VIEW: &str = "gerelionView";
 
 /// Particle file without poses, as it goes into a refinement.
-pub fn particles(s: &SimulationSettings, stack: &str, truths: &[TrueParticle]) -> Document {
+pub(super) fn particles(s: &SimulationSettings, stack: &str, truths: &[TrueParticle]) -> Document {
     document(s, &COMMON, truths, |i, t| common(stack, i, t))
 }
 
 /// The same with true angles, origins and classes, and the preferred view (0: none) of sets that have such.
-pub fn truth(s: &SimulationSettings, stack: &str, truths: &[TrueParticle]) -> Document {
+pub(super) fn truth(s: &SimulationSettings, stack: &str, truths: &[TrueParticle]) -> Document {
     let view = Some(VIEW).filter(|_| s.views > 0);
     let labels: Vec<&str> = COMMON.into_iter().chain(TRUTH).chain(view).collect();
     document(s, &labels, truths, |i, t| {

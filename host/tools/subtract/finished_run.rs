@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// A refinement or classification, read from its optimiser file.
-pub struct FinishedRun {
+pub(super) struct FinishedRun {
     /// Particle file.
     pub data: PathBuf,
     /// References of all particles, or of half-sets 1 and 2.
@@ -28,7 +28,7 @@ pub struct FinishedRun {
 }
 
 /// References of one half-set, or of all particles.
-pub struct RunModel {
+pub(super) struct RunModel {
     /// Maps of the classes.
     pub maps: Vec<Array3<f64>>,
     /// Box of the maps, voxels.
@@ -52,7 +52,7 @@ impl FinishedRun {
     /// # Errors
     /// A file cannot be read; the run is of a kind that is not subtracted from (multi-body, 2D classes, nearest-neighbour
     /// interpolation).
-    pub fn read(path: &Path) -> Result<Self, SubtractError> {
+    pub(super) fn read(path: &Path) -> Result<Self, SubtractError> {
         let document = Document::read(path)?;
         let table = document.require("optimiser_general")?;
         let flag = |label: &str| match table.has(label) {
@@ -142,7 +142,7 @@ impl RunModel {
     ///
     /// # Errors
     /// The run did not know the group.
-    pub fn scale(&self, group: &str) -> Result<f64, Message> {
+    pub(super) fn scale(&self, group: &str) -> Result<f64, Message> {
         self.scales.get(group).copied().ok_or_else(|| {
             Code::RUN_FILES_DIFFER.says(format!(
                 "{}: the run has no scale for the group '{group}' (table model_groups); are the particles those of the run?",

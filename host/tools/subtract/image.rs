@@ -13,11 +13,11 @@ use crate::optics::Ctf;
 use ndarray::Array3;
 
 /// Transforms of what is subtracted: per half-set, per class.
-pub struct Signal(Vec<Vec<ReferenceVolume>>);
+pub(super) struct Signal(Vec<Vec<ReferenceVolume>>);
 
 impl Signal {
     /// References without what lies under the mask; without a mask the whole references.
-    pub fn new(run: &FinishedRun, keep: Option<&Array3<f64>>) -> Self {
+    pub(super) fn new(run: &FinishedRun, keep: Option<&Array3<f64>>) -> Self {
         let volume = |model: &RunModel, map: &Array3<f64>| {
             let unwanted = match keep {
                 Some(keep) => map * &keep.mapv(|m| 1.0 - m),
@@ -33,7 +33,7 @@ impl Signal {
 }
 
 /// A changed image and the origin that it has now.
-pub struct Subtracted {
+pub(super) struct Subtracted {
     /// Pixels, row-major.
     pub pixels: Vec<f32>,
     /// Offset (Å) of a particle that was centred anew.
@@ -41,7 +41,7 @@ pub struct Subtracted {
 }
 
 /// Data that all images of an optics group share.
-pub struct GroupSubtraction<'a> {
+pub(super) struct GroupSubtraction<'a> {
     run: &'a FinishedRun,
     signal: &'a Signal,
     set: &'a ParticleSet,
@@ -58,7 +58,7 @@ pub struct GroupSubtraction<'a> {
 
 /// Options for all images.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
+pub(super) struct Wanted {
     /// `--ignore_class`.
     pub ignore_class: bool,
     /// New centre, voxels from the centre of the map (x, y, z).
@@ -69,7 +69,7 @@ pub struct Wanted {
 
 impl<'a> GroupSubtraction<'a> {
     /// For optics group `number` of a set.
-    pub fn new(
+    pub(super) fn new(
         run: &'a FinishedRun,
         signal: &'a Signal,
         set: &'a ParticleSet,
@@ -107,7 +107,11 @@ impl<'a> GroupSubtraction<'a> {
     }
 
     /// Subtracts the signal from the image of a particle, and moves and crops it.
-    pub fn of(&self, particle: &Particle, image: &[f32]) -> Result<Subtracted, SubtractError> {
+    pub(super) fn of(
+        &self,
+        particle: &Particle,
+        image: &[f32],
+    ) -> Result<Subtracted, SubtractError> {
         let n = self.group.box_size;
         let half = self.half(particle)?;
         let model = &self.run.models[half];

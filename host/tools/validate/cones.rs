@@ -45,7 +45,7 @@ const ANISOTROPY: f64 = 1.35;
 const NOISE: [f64; 2] = [1.6, 4.0];
 
 /// Judges the anisotropy.
-pub fn check(inputs: &Inputs, measured: &Measured) -> Check {
+pub(super) fn check(inputs: &Inputs, measured: &Measured) -> Check {
     let cones = Cones::new();
     let [a, b] = masked_transforms(inputs);
     let of = |a: &HalfComplex3, b: &HalfComplex3| {

@@ -38,7 +38,7 @@ const TRANSITION: usize = 2;
 /// Checks that the FSC of the unmasked half maps does not rise again once it has fallen below [`SIGNAL`]: the highest mean
 /// of three neighbouring shells after the fall, against its scatter 1/√n of n independent components. Where the pixels end
 /// before that, the curve cannot tell; the correlation of the solvent can.
-pub fn falls_and_stays(measured: &Measured) -> Check {
+pub(super) fn falls_and_stays(measured: &Measured) -> Check {
     let name = "FSC falls and stays low";
     let curve = &measured.curves.unmasked;
     let fallen = (1..curve.len()).find(|s| curve[*s] < SIGNAL);
@@ -74,7 +74,7 @@ pub fn falls_and_stays(measured: &Measured) -> Check {
 
 /// Correlation of the half maps outside the mask in the upper half of the shells, where only noise is expected. In maps that have no
 /// noise there (simulated without noise, or masked), what is left is density and cannot tell.
-pub fn solvent(inputs: &Inputs, measured: &Measured) -> Result<Check, ValidateError> {
+pub(super) fn solvent(inputs: &Inputs, measured: &Measured) -> Result<Check, ValidateError> {
     let n = inputs.n();
     let half = n as f64 / 2.0;
     let mut outside = inputs.support.mask.mapv(|v| 1.0 - v);
@@ -139,7 +139,7 @@ fn power_outside(inputs: &Inputs, outside: &Array3<f64>, shells: &Range<usize>) 
 }
 
 /// FSC that is left at the resolution when phases are random: what the mask alone explains (Chen et al. 2013).
-pub fn random_phases(measured: &Measured) -> Check {
+pub(super) fn random_phases(measured: &Measured) -> Check {
     let at = measured.shell.min(measured.randomised.len() - 1);
     let value = match measured.curves.randomised_from {
         Some(from) if at >= from + 2 => measured.randomised[at],
@@ -163,7 +163,7 @@ pub fn random_phases(measured: &Measured) -> Check {
 }
 
 /// Share of what both half maps have in common, up to the resolution, that the mask takes away.
-pub fn mask_tightness(inputs: &Inputs, measured: &Measured) -> Check {
+pub(super) fn mask_tightness(inputs: &Inputs, measured: &Measured) -> Check {
     let limit = measured.resolution.max(3.0 * inputs.pixel_size);
     let [a, b] = inputs
         .halves

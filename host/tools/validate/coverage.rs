@@ -24,7 +24,7 @@ const BAD: f64 = 0.25;
 
 /// Returns the SCF and the share of directions without data, of viewing directions (rot, tilt in degrees) and their copies
 /// under the point group's operators; None without views.
-pub fn sampling(
+pub(super) fn sampling(
     views: &[[f64; 2]],
     group: &crate::geometry::symmetry::PointGroup,
 ) -> Option<[f64; 2]> {
@@ -57,7 +57,7 @@ pub fn sampling(
 }
 
 /// Judges the coverage.
-pub fn check(inputs: &Inputs) -> Check {
+pub(super) fn check(inputs: &Inputs) -> Check {
     let name = "orientation coverage";
     let views = inputs.particles.as_ref().map_or(&[][..], |p| &p.directions);
     let Some([scf, empty]) = sampling(views, &inputs.symmetry) else {

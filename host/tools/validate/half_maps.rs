@@ -11,7 +11,7 @@ use crate::tools::postprocess::{
 use std::path::PathBuf;
 
 /// Measurements on the half maps.
-pub struct Measured {
+pub(super) struct Measured {
     /// FSC per shell, with and without the mask.
     pub curves: Curves,
     /// FSC within the mask.
@@ -29,7 +29,7 @@ pub struct Measured {
 }
 
 /// Measures the curves, as post-processing does.
-pub fn measure(inputs: &Inputs) -> Result<Measured, ValidateError> {
+pub(super) fn measure(inputs: &Inputs) -> Result<Measured, ValidateError> {
     let mut warnings = Vec::new();
     let mut settings = PostprocessSettings::new(inputs.half1.clone(), PathBuf::new());
     settings.force_mask = true;
@@ -77,7 +77,7 @@ fn components(n: usize) -> Vec<f64> {
 }
 
 /// Transforms of both half maps times the mask.
-pub fn masked_transforms(inputs: &Inputs) -> [HalfComplex3; 2] {
+pub(super) fn masked_transforms(inputs: &Inputs) -> [HalfComplex3; 2] {
     inputs
         .halves
         .each_ref()

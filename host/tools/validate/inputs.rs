@@ -12,7 +12,7 @@ use ndarray::Array3;
 use std::path::{Path, PathBuf};
 
 /// Inputs of the checks. Everything but the half maps may be missing.
-pub struct Inputs {
+pub(super) struct Inputs {
     /// File of half map 1.
     pub half1: PathBuf,
     /// Unfiltered half maps.
@@ -35,7 +35,7 @@ pub struct Inputs {
 
 /// Columns of the particle table; empty where the table lacks them.
 #[derive(Debug, Default)]
-pub struct Particles {
+pub(super) struct Particles {
     /// Number of particles.
     pub count: usize,
     /// Rot and tilt, degrees.
@@ -50,7 +50,7 @@ pub struct Particles {
 
 impl Inputs {
     /// Reads the files of a refinement.
-    pub fn read(settings: &ValidateSettings) -> Result<Self, ValidateError> {
+    pub(super) fn read(settings: &ValidateSettings) -> Result<Self, ValidateError> {
         let prefix = &settings.prefix;
         let file = |tail: &str| PathBuf::from(format!("{prefix}{tail}"));
         let paths = [1, 2].map(|half| file(&format!("_half{half}_class001_unfil.mrc")));
@@ -122,12 +122,12 @@ impl Inputs {
     }
 
     /// Side of the box, voxels.
-    pub fn n(&self) -> usize {
+    pub(super) fn n(&self) -> usize {
         self.halves[0].dim().0
     }
 
     /// Side of the box, Å.
-    pub fn extent(&self) -> f64 {
+    pub(super) fn extent(&self) -> f64 {
         self.n() as f64 * self.pixel_size
     }
 }

@@ -20,7 +20,7 @@ const UNSUPPORTED: f64 = 1.4;
 
 /// Checks that a part of the map reaches the stated resolution, and that most of it comes near. Only voxels within the mask
 /// count: the solvent has the lowest resolution by construction.
-pub fn check(inputs: &Inputs, measured: &Measured) -> Result<Check, ValidateError> {
+pub(super) fn check(inputs: &Inputs, measured: &Measured) -> Result<Check, ValidateError> {
     let name = "local resolution";
     let length = inputs.diameter.unwrap_or(0.7 * inputs.extent());
     let local = LocalSettings {

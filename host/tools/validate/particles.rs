@@ -23,7 +23,7 @@ const DIAMETER: f64 = 100.0;
 const NEIGHBOURS: [f64; 2] = [0.01, 0.1];
 
 /// Checks that all files state one plausible pixel size, and that the pixels do not limit the resolution.
-pub fn pixel_size(inputs: &Inputs, measured: &Measured) -> Vec<Check> {
+pub(super) fn pixel_size(inputs: &Inputs, measured: &Measured) -> Vec<Check> {
     let size = inputs.pixel_size;
     let differs = inputs
         .stated_pixel_sizes
@@ -69,7 +69,7 @@ pub fn pixel_size(inputs: &Inputs, measured: &Measured) -> Vec<Check> {
 }
 
 /// Checks for images in both half-sets, images that are there twice, and picks of one particle.
-pub fn copies(inputs: &Inputs) -> Vec<Check> {
+pub(super) fn copies(inputs: &Inputs) -> Vec<Check> {
     match &inputs.particles {
         Some(particles) => vec![images(particles), picks(particles, inputs.diameter)],
         None => vec![Check::new(
@@ -166,7 +166,7 @@ fn picks(particles: &Particles, diameter: Option<f64>) -> Check {
 }
 
 /// Says that the hand is not known.
-pub fn hand() -> Check {
+pub(super) fn hand() -> Check {
     Check::new(
         "hand",
         "–",

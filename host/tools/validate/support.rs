@@ -22,7 +22,7 @@ const GROWN_BY: f64 = 6.0;
 const EDGE: f64 = 15.0;
 
 /// A soft mask.
-pub struct Support {
+pub(super) struct Support {
     /// Values from 0 to 1.
     pub mask: Array3<f64>,
     /// The file it came from; None for a mask made here.
@@ -31,7 +31,7 @@ pub struct Support {
 
 impl Support {
     /// Reads a mask of the box of the half maps, which have pixels of `pixel_size` Å.
-    pub fn read(
+    pub(super) fn read(
         path: &Path,
         halves: &[Array3<f64>; 2],
         pixel_size: f64,
@@ -57,7 +57,7 @@ impl Support {
 
     /// Makes a mask: the mean of the half maps, filtered, where it is above the solvent. Solvent is what lies outside the
     /// particle's sphere (outside 0.7 of the box's, where the diameter is not known).
-    pub fn from_map(
+    pub(super) fn from_map(
         halves: &[Array3<f64>; 2],
         pixel_size: f64,
         diameter: Option<f64>,
@@ -107,7 +107,7 @@ impl Support {
     }
 
     /// Returns the share of the box that the mask leaves, by its squares: the share of independent Fourier components.
-    pub fn fraction(&self) -> f64 {
+    pub(super) fn fraction(&self) -> f64 {
         self.mask.iter().map(|v| v * v).sum::<f64>() / self.mask.len() as f64
     }
 }

@@ -23,7 +23,7 @@ pub fn table_path(prefix: &str) -> PathBuf {
 }
 
 /// Prints the checks, reasons and advice below each.
-pub fn print(f: &mut fmt::Formatter, checks: &[Check]) -> fmt::Result {
+pub(super) fn print(f: &mut fmt::Formatter, checks: &[Check]) -> fmt::Result {
     let width = |of: fn(&Check) -> &str| {
         let lengths = checks.iter().map(|c| of(c).chars().count());
         lengths.max().unwrap_or(0)
@@ -69,7 +69,7 @@ fn wrapped(text: &str) -> Vec<String> {
 }
 
 /// Writes the table beside the files of the refinement.
-pub fn write(prefix: &str, checks: &[Check]) -> Result<(), ValidateError> {
+pub(super) fn write(prefix: &str, checks: &[Check]) -> Result<(), ValidateError> {
     let mut table = Table::new_loop("validation", &LABELS);
     for check in checks {
         let texts = [

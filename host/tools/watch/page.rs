@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use std::time::UNIX_EPOCH;
 
 /// The style of the page, which it holds word for word.
-pub const STYLE: &str = concat!(
+pub(super) const STYLE: &str = concat!(
     include_str!("../report/page/style.css"),
     include_str!("watch.css")
 );
 
 /// Returns the page; a browser loads it again after `refresh` seconds while a run goes on.
-pub fn html(view: &View, refresh: u64) -> String {
+pub(super) fn html(view: &View, refresh: u64) -> String {
     let again = match view.has_ended() {
         true => String::new(),
         false => format!("<meta http-equiv=\"refresh\" content=\"{refresh}\"/>\n"),
@@ -131,7 +131,7 @@ fn charts(run: &Standing) -> Vec<Chart> {
 }
 
 /// Returns the same as JSON, for other programs.
-pub fn json(view: &View) -> String {
+pub(super) fn json(view: &View) -> String {
     let seconds = |time: std::time::SystemTime| {
         time.duration_since(UNIX_EPOCH)
             .map_or(0.0, |t| t.as_secs_f64().round())

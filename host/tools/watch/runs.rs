@@ -12,7 +12,7 @@ const MOST_RUNS: usize = 60;
 
 /// Returns the output roots of runs in `places`, each an output root or a folder: those written to last, in the order of
 /// their names.
-pub fn find(places: &[String]) -> Vec<String> {
+pub(super) fn find(places: &[String]) -> Vec<String> {
     let mut found = BTreeSet::new();
     for place in places {
         let place = place.as_str();

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// Logs are looked for beside the files of a run under names that end so.
-pub const ENDING: &str = ".jsonl";
+pub(super) const ENDING: &str = ".jsonl";
 /// Logs are looked through so far for runs, bytes.
 const LONGEST: u64 = 1 << 26;
 /// Warnings that are kept, the latest ones.
@@ -13,7 +13,7 @@ const MOST_WARNINGS: usize = 20;
 
 /// State of the latest run in a log.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct StageLines {
+pub(super) struct StageLines {
     /// Output root, without its folder.
     pub root: String,
     /// Process and machine.
@@ -34,7 +34,7 @@ pub struct StageLines {
 
 /// An iteration that is done.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Done {
+pub(super) struct Done {
     /// Number.
     pub iteration: usize,
     /// Å.
@@ -47,7 +47,7 @@ pub struct Done {
 
 /// A stage under way.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Progress {
+pub(super) struct Progress {
     /// Name in the log.
     pub stage: String,
     /// Of the stage; None before the first.
@@ -61,7 +61,7 @@ pub struct Progress {
 }
 
 /// Returns the output roots, without their folders, of the runs in a log; none for other files.
-pub fn roots_named_in(path: &Path) -> Vec<String> {
+pub(super) fn roots_named_in(path: &Path) -> Vec<String> {
     let named = |line: &str| {
         let line: Value = serde_json::from_str(line).ok()?;
         let name = line.get("output_root")?.as_str()?.rsplit('/').next()?;
@@ -83,7 +83,7 @@ pub fn roots_named_in(path: &Path) -> Vec<String> {
 }
 
 /// Returns the log of the run with output root `root`: named in its command line, or beside its files.
-pub fn of_root(root: &str, command_line: &str) -> Option<PathBuf> {
+pub(super) fn of_root(root: &str, command_line: &str) -> Option<PathBuf> {
     let (folder, name) = match root.rsplit_once('/') {
         Some(("", name)) => ("/", name),
         Some((folder, name)) => (folder, name),
@@ -107,7 +107,7 @@ pub fn of_root(root: &str, command_line: &str) -> Option<PathBuf> {
 }
 
 /// Reads what a log says about the run with output root `root`; None where it cannot be read.
-pub fn read(path: &Path, root: &str) -> Option<StageLines> {
+pub(super) fn read(path: &Path, root: &str) -> Option<StageLines> {
     let name = root.rsplit('/').next()?;
     Some(parse(&std::fs::read_to_string(path).ok()?, name))
 }

@@ -13,7 +13,7 @@ const RECENT: usize = 40;
 
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
+pub(super) struct Standing {
     /// Output root.
     pub prefix: String,
     /// In a word: running, finished, failed, aborted, killed.
@@ -40,7 +40,7 @@ pub struct Standing {
 
 impl Standing {
     /// Reads a run, where it has written since `before`.
-    pub fn read(prefix: &str, before: Option<&Self>, now: SystemTime) -> Self {
+    pub(super) fn read(prefix: &str, before: Option<&Self>, now: SystemTime) -> Self {
         let traces = traces(prefix);
         if let Some(same) = before.filter(|before| before.traces == traces && before.has_ended()) {
             return same.clone();
@@ -178,12 +178,12 @@ impl Standing {
     }
 
     /// Returns whether nothing more is to come.
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.word != State::Running.word()
     }
 
     /// Returns how far the run is, in words: "7 of 25".
-    pub fn iterations(&self) -> String {
+    pub(super) fn iterations(&self) -> String {
         match (&self.done, self.of) {
             (Some(done), Some(of)) if done != "final" => format!("{done} of {of}"),
             (Some(done), _) => done.clone(),
@@ -193,7 +193,7 @@ impl Standing {
     }
 
     /// Returns the stage under way, in words: "expectation 43 %, 12.0 s left".
-    pub fn stage(&self) -> String {
+    pub(super) fn stage(&self) -> String {
         let Some(progress) = &self.progress else {
             return String::new();
         };
@@ -208,7 +208,7 @@ impl Standing {
     }
 
     /// Returns the seconds left in words; a dash where nobody can know.
-    pub fn time_left(&self) -> String {
+    pub(super) fn time_left(&self) -> String {
         match (self.has_ended(), self.left) {
             (true, _) => String::new(),
             (false, Some(left)) => format!("about {}", pace::words(left)),

@@ -21,7 +21,11 @@ const NAMES: [&str; 3] = [
 ///
 /// # Errors
 /// A name has another number.
-pub fn iteration_of_names(table: &Table, iteration: usize, path: &Path) -> Result<(), ResumeError> {
+pub(super) fn iteration_of_names(
+    table: &Table,
+    iteration: usize,
+    path: &Path,
+) -> Result<(), ResumeError> {
     for label in NAMES {
         let name = table.text(0, label)?;
         let Some(number) = iteration_in_name(name.as_ref()).filter(|n| *n != iteration) else {
@@ -50,7 +54,7 @@ const SAME_PIXEL: f64 = 0.001;
 ///
 /// # Errors
 /// They differ so much that the maps are not of these images.
-pub fn pixel_sizes(
+pub(super) fn pixel_sizes(
     model: &Model,
     set: &ParticleSet,
     path: &Path,
@@ -85,7 +89,7 @@ pub fn pixel_sizes(
 }
 
 /// Returns a warning where the seed of an optimiser file of RELION is not that of the command that it begins with.
-pub fn seed(command_line: &str, seed: u32, path: &Path) -> Option<String> {
+pub(super) fn seed(command_line: &str, seed: u32, path: &Path) -> Option<String> {
     let mut words = command_line.split_whitespace();
     words.find(|word| *word == "--random_seed")?;
     let given: i64 = words.next()?.parse().ok()?;

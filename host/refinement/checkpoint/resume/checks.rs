@@ -13,7 +13,7 @@ use crate::refinement::settings::lengths::too_many_offsets;
 use std::path::{Path, PathBuf};
 
 /// The particle table must have the particles that the models were made from: as many of each scale group, in each half-set.
-pub fn particle_numbers(
+pub(super) fn particle_numbers(
     models: &[Model],
     set: &ParticleSet,
     model_paths: &[PathBuf],
@@ -48,7 +48,11 @@ pub fn particle_numbers(
 }
 
 /// Every class needs one prior a direction of the grid.
-pub fn directions(models: &[Model], grid: &Sampling, path: &Path) -> Result<(), ResumeError> {
+pub(super) fn directions(
+    models: &[Model],
+    grid: &Sampling,
+    path: &Path,
+) -> Result<(), ResumeError> {
     for class in models.iter().flat_map(|model| &model.classes) {
         if class.direction_prior.len() != grid.directions.len() {
             return Err(Code::RUN_FILES_DIFFER.says(format!(
@@ -89,7 +93,7 @@ const OF_OPTIONS: [(&str, &str); 12] = [
 
 /// Columns of a sampling file: offsets in Å, steps and limits of angles in degrees. RELION's own files may hold more than its
 /// options allow here.
-pub const OF_SAMPLING: [(&str, Range); 5] = [
+pub(super) const OF_SAMPLING: [(&str, Range); 5] = [
     ("rlnOffsetRange", OFFSET),
     ("rlnOffsetStep", STEP),
     (
@@ -101,7 +105,7 @@ pub const OF_SAMPLING: [(&str, Range); 5] = [
 ];
 
 /// Columns of our own table.
-pub const OF_STATE: [(&str, Range); 3] = [
+pub(super) const OF_STATE: [(&str, Range); 3] = [
     ("gerelionOffsetRange", OFFSET),
     ("gerelionOffsetStep", STEP),
     ("gerelionPerturbation", Range::between(-100.0, 100.0)),
@@ -111,7 +115,7 @@ const OFFSET: Range = Range::between(0.0, 100_000.0);
 const STEP: Range = Range::between(0.001, 100_000.0);
 
 /// Checks that numbers of a table, as far as it has them, are possible ones.
-pub fn numbers<'a>(
+pub(super) fn numbers<'a>(
     table: &Table,
     path: &Path,
     columns: impl IntoIterator<Item = (&'a str, Range)>,
@@ -129,7 +133,7 @@ pub fn numbers<'a>(
 }
 
 /// Checks that the offsets of a sampling file, as far as it has them, are not too many to be searched.
-pub fn offset_steps(table: &Table, path: &Path) -> Result<(), ResumeError> {
+pub(super) fn offset_steps(table: &Table, path: &Path) -> Result<(), ResumeError> {
     if !(table.has("rlnOffsetRange") && table.has("rlnOffsetStep")) {
         return Ok(());
     }
@@ -150,7 +154,7 @@ pub fn offset_steps(table: &Table, path: &Path) -> Result<(), ResumeError> {
 }
 
 /// Checks the columns of an optimiser file that hold options.
-pub fn option_values(table: &Table, path: &Path) -> Result<(), ResumeError> {
+pub(super) fn option_values(table: &Table, path: &Path) -> Result<(), ResumeError> {
     let range = |option: &str| options::table::find(option).map(|entry| entry.range);
     let columns = OF_OPTIONS
         .into_iter()
@@ -159,7 +163,7 @@ pub fn option_values(table: &Table, path: &Path) -> Result<(), ResumeError> {
 }
 
 /// Particles belong to the classes of the model, or to none yet.
-pub fn class_numbers(set: &ParticleSet, classes: usize) -> Result<(), ResumeError> {
+pub(super) fn class_numbers(set: &ParticleSet, classes: usize) -> Result<(), ResumeError> {
     let mut particles = set.particles.iter();
     let Some(at) = particles.position(|particle| particle.class > classes) else {
         return Ok(());
@@ -176,7 +180,7 @@ pub fn class_numbers(set: &ParticleSet, classes: usize) -> Result<(), ResumeErro
 }
 
 /// Single values and spectra of a model that everything is divided or weighted by.
-pub fn model_values(models: &[Model], paths: &[PathBuf]) -> Result<(), ResumeError> {
+pub(super) fn model_values(models: &[Model], paths: &[PathBuf]) -> Result<(), ResumeError> {
     for (model, path) in models.iter().zip(paths) {
         values_of(model, path)?;
         progress_of(model, path)?;
@@ -193,7 +197,7 @@ const WIDEST_OFFSET_PRIOR: f64 = 10_000.0;
 
 /// Returns a warning about a width of the prior of offsets that no run comes to: one that is as good as none, or wider than the
 /// images.
-pub fn offset_prior(model: &Model, path: &Path) -> Option<String> {
+pub(super) fn offset_prior(model: &Model, path: &Path) -> Option<String> {
     let (variance, side) = (
         model.sigma2_offset,
         model.box_size as f64 * model.pixel_size,
@@ -402,7 +406,7 @@ fn are_zero(mut values: impl Iterator<Item = f64>) -> bool {
 
 /// Returns a warning, where all classes are one map and will not be made different: RELION starts classes from a map with
 /// random ones for the particles of one iteration, and leaves that out when the run is continued before (spec 03 §5).
-pub fn equal_references(model: &Model, seeds_due: bool) -> Vec<String> {
+pub(super) fn equal_references(model: &Model, seeds_due: bool) -> Vec<String> {
     let classes = &model.classes;
     let equal = || classes.len() > 1 && classes.iter().all(|class| class.map == classes[0].map);
     let warning = (!seeds_due && equal()).then(|| {

@@ -20,7 +20,7 @@ use std::path::Path;
 
 /// Read a model with its maps. `optics_groups` and `scale_groups` are the numbers of them in the particle table; `mark` is
 /// that of the optimiser file, which the maps must not contradict.
-pub fn read(
+pub(crate) fn read(
     path: &Path,
     optics_groups: usize,
     scale_groups: usize,

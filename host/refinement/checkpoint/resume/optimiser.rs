@@ -14,7 +14,7 @@ const UNSUPPORTED: [(&str, &str); 1] = [("rlnDoHelicalRefine", "a helical refine
 
 /// Refuse a table that lacks labels, was written before the first iteration or after the last, or belongs to a kind of
 /// run that this program does not do. Returns the iteration to continue after.
-pub fn check(table: &Table, path: &Path) -> Result<usize, ResumeError> {
+pub(crate) fn check(table: &Table, path: &Path) -> Result<usize, ResumeError> {
     let refuse = |code: Code, why: &str| -> Result<usize, ResumeError> {
         Err(code.says(format!("{}: {why}", path.display())).into())
     };
@@ -80,13 +80,13 @@ pub fn check(table: &Table, path: &Path) -> Result<usize, ResumeError> {
 }
 
 /// Whether the run made its first references itself, as far as the command line that its file begins with tells.
-pub fn references_made(command_line: &str) -> bool {
+pub(crate) fn references_made(command_line: &str) -> bool {
     let has = |option: &str| command_line.split_whitespace().any(|word| word == option);
     !(command_line.is_empty() || has("--ref") || has("--continue"))
 }
 
 /// The table as options, state and file names.
-pub struct Stored {
+pub(crate) struct Stored {
     /// Options of the file. Those that RELION does not store have their defaults: noise is not estimated again, nor are seeds
     /// generated or references filtered. Model and sampling options are filled in by the caller.
     pub settings: Settings,
@@ -100,7 +100,7 @@ pub struct Stored {
 ///
 /// # Errors
 /// A cell is no value of its kind.
-pub fn read(table: &Table, path: &Path, command_line: String) -> Result<Stored, StarError> {
+pub(crate) fn read(table: &Table, path: &Path, command_line: String) -> Result<Stored, StarError> {
     let mut settings = Settings {
         continue_from: Some(path.to_path_buf()),
         // RELION does not keep it, although the schedules of a gradient run depend on it; its command line tells.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The file recorded as `recorded` in `owner`: relative to the current folder, or else in `owner`'s own folder. The latter
 /// adds a notice; nothing in either place is an error. Of an image in a stack (`number@stack`) the stack is looked for.
-pub fn locate(
+pub(super) fn locate(
     recorded: &str,
     owner: &Path,
     what: &str,
@@ -52,7 +52,11 @@ pub fn locate(
 }
 
 /// Like [`locate`] for a file that may not be needed: the recorded path is kept when nothing is found.
-pub fn locate_or_keep(recorded: PathBuf, owner: &Path, notices: &mut Vec<String>) -> PathBuf {
+pub(super) fn locate_or_keep(
+    recorded: PathBuf,
+    owner: &Path,
+    notices: &mut Vec<String>,
+) -> PathBuf {
     locate(&recorded.to_string_lossy(), owner, "file", notices).unwrap_or(recorded)
 }
 

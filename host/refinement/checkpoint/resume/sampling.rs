@@ -10,7 +10,7 @@ use crate::refinement::checkpoint::sampling_star::{DIRECTIONS, General, Grid};
 use std::path::Path;
 
 /// The grid of a file and the one that its run started with.
-pub struct Stored {
+pub(crate) struct Stored {
     /// Grid, without perturbation.
     pub sampling: Sampling,
     /// `…Original` columns, where the file has them.
@@ -19,7 +19,7 @@ pub struct Stored {
 
 /// Read a grid. `ours`: the file was written by this program, with the steps that the run started with and a psi step that is
 /// used; RELION resets it to that of the directions.
-pub fn read(path: &Path, ours: bool) -> Result<Stored, ResumeError> {
+pub(crate) fn read(path: &Path, ours: bool) -> Result<Stored, ResumeError> {
     let document = Document::read(path)?;
     let refuse = |why: Message| Err(why.about(path.display()).into());
     let mut grid = Grid::default();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// Cards and libraries that a rank has for sums with NCCL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Offer {
+pub(super) struct Offer {
     /// Its cards.
     pub cards: Vec<[u8; 16]>,
     /// Version of NCCL, or why it has none.
@@ -16,7 +16,7 @@ pub struct Offer {
 
 impl Offer {
     /// That of a rank with these devices; `wanted` is the user's word.
-    pub fn of(devices: &[Arc<Device>], wanted: bool) -> Result<Self, RunError> {
+    pub(super) fn of(devices: &[Arc<Device>], wanted: bool) -> Result<Self, RunError> {
         let cards = devices.iter().map(|device| device.identity());
         let nccl = match (wanted, devices.is_empty()) {
             (false, _) => Err("--no_nccl".to_owned()),
@@ -35,7 +35,7 @@ impl Offer {
     }
 
     /// For other ranks.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let (flag, text) = match &self.nccl {
             Ok(version) => (1, version),
             Err(reason) => (0, reason),
@@ -47,7 +47,7 @@ impl Offer {
     }
 
     /// From [`Offer::to_bytes`] of another rank.
-    pub fn from_bytes(bytes: &[u8]) -> Self {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
         let (cards, text) = bytes[2..].split_at(16 * usize::from(bytes[0]));
         let text = String::from_utf8_lossy(text).into_owned();
         Self {
@@ -59,7 +59,7 @@ impl Offer {
 
 /// How the sums of a machine are put together.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Way {
+pub(super) enum Way {
     /// With NCCL of this version.
     Cards(String),
     /// Through the host, for this reason.
@@ -67,7 +67,7 @@ pub enum Way {
 }
 
 /// The way of a machine whose ranks have these offers.
-pub fn choose(host: &Host, offers: &[Offer]) -> Way {
+pub(super) fn choose(host: &Host, offers: &[Offer]) -> Way {
     let of_host = || host.ranks.iter().map(|&rank| &offers[rank]);
     if let Some(reason) = of_host().find_map(|offer| offer.nccl.as_ref().err()) {
         return Way::Host(reason.clone());
@@ -89,7 +89,7 @@ pub fn choose(host: &Host, offers: &[Offer]) -> Way {
 }
 
 /// [`choose`], unless a rank of the machine could not join.
-pub fn way(host: &Host, offers: &[Offer], failures: &[String]) -> Way {
+pub(super) fn way(host: &Host, offers: &[Offer], failures: &[String]) -> Way {
     let failure = host.ranks.iter().map(|&rank| &failures[rank]);
     match failure.into_iter().find(|text| !text.is_empty()) {
         Some(text) => Way::Host(text.clone()),
@@ -98,7 +98,7 @@ pub fn way(host: &Host, offers: &[Offer], failures: &[String]) -> Way {
 }
 
 /// Ranks whose sums are added over MPI: the first of each machine that sums with NCCL, all of others.
-pub fn speakers(hosts: &[Host], ways: &[Way]) -> Vec<usize> {
+pub(super) fn speakers(hosts: &[Host], ways: &[Way]) -> Vec<usize> {
     let mut speakers: Vec<usize> = hosts
         .iter()
         .zip(ways)

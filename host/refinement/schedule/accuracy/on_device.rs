@@ -12,7 +12,7 @@ use gpu::slice::SliceAxes;
 use rayon::prelude::*;
 
 /// Accuracies of one class.
-pub fn estimate(
+pub(super) fn estimate(
     input: &AccuracyInput,
     reference: &DeviceReference,
     trials: &[&Particle],

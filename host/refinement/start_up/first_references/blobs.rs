@@ -22,7 +22,7 @@ struct Blob {
 
 /// The blobs of a class.
 #[derive(Debug, Clone)]
-pub struct Blobs {
+pub(super) struct Blobs {
     positive: Vec<Blob>,
     negative: Vec<Blob>,
 }
@@ -30,7 +30,7 @@ pub struct Blobs {
 impl Blobs {
     /// Draws the places of the blobs of a class average or map, for particles of `diameter` pixels; their heights are those of
     /// the average there.
-    pub fn draw(average: &Array3<f64>, diameter: f64, random: &mut CRandom) -> Self {
+    pub(super) fn draw(average: &Array3<f64>, diameter: f64, random: &mut CRandom) -> Self {
         let mut draw = || -> Vec<Blob> {
             (0..COUNT)
                 .map(|_| {
@@ -49,7 +49,7 @@ impl Blobs {
     }
 
     /// Replaces the average by its blobs, with the same standard deviation. An average without contrast stays as it is.
-    pub fn replace(&self, average: &mut Array3<f64>, diameter: f64) {
+    pub(super) fn replace(&self, average: &mut Array3<f64>, diameter: f64) {
         let mut field = Array3::zeros(average.dim());
         add(&mut field, &self.positive, 1.0, diameter);
         add(&mut field, &self.negative, -0.5, diameter);

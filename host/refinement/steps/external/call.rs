@@ -16,7 +16,7 @@ const EXTERNAL_VARIABLE: &str = "RELION_EXTERNAL_RECONSTRUCT_EXECUTABLE";
 /// The program where the variable is not set.
 const EXTERNAL_PROGRAM: &str = "relion_external_reconstruct";
 /// The program of `--blush`.
-pub const BLUSH_PROGRAM: &str = "relion_python_blush";
+pub(super) const BLUSH_PROGRAM: &str = "relion_python_blush";
 /// Further arguments of Blush.
 const BLUSH_VARIABLE: &str = "RELION_BLUSH_ARGS";
 /// Output of Blush when it has made the map.
@@ -28,7 +28,7 @@ const LAST_LINES: usize = 5;
 
 /// Which program is called, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Call {
+pub(super) enum Call {
     /// `--external_reconstruct`: the program, maybe with arguments.
     External(String),
     /// `--blush`: its arguments but for the devices.
@@ -37,7 +37,7 @@ pub enum Call {
 
 impl Call {
     /// Returns the program that the options and the environment ask for; Blush takes precedence.
-    pub fn of(maps: &MapOptions) -> Self {
+    pub(super) fn of(maps: &MapOptions) -> Self {
         let variable = |name| std::env::var(name).ok().filter(|v| !v.trim().is_empty());
         if !maps.blush {
             let program = variable(EXTERNAL_VARIABLE);
@@ -62,7 +62,7 @@ impl Call {
     }
 
     /// Starts the program.
-    pub fn start(&self, files: &Files, device: Option<usize>) -> Result<Started, Message> {
+    pub(super) fn start(&self, files: &Files, device: Option<usize>) -> Result<Started, Message> {
         let line = self.line(&files.star(), device);
         let (output, errors) = (files.output(), files.errors());
         let running = Running::start(&line, &output, &errors).map_err(|error| {
@@ -78,7 +78,7 @@ impl Call {
     }
 
     /// Returns the line that is printed while the program runs.
-    pub fn announcement(&self, line: &str) -> String {
+    pub(super) fn announcement(&self, line: &str) -> String {
         match self {
             Self::External(_) => {
                 format!(" + Making system call for external reconstruction: {line}")
@@ -88,7 +88,7 @@ impl Call {
     }
 
     /// Returns the line that is printed when it has ended.
-    pub fn success(&self) -> &'static str {
+    pub(super) fn success(&self) -> &'static str {
         match self {
             Self::External(_) => {
                 " + External reconstruction finished successfully, reading result back in ..."
@@ -135,7 +135,7 @@ pub fn check(maps: &MapOptions) -> Result<(), Message> {
 }
 
 /// A program that was started for a map.
-pub struct Started {
+pub(super) struct Started {
     line: String,
     running: Running,
     /// All that it must print.
@@ -146,7 +146,7 @@ pub struct Started {
 
 impl Started {
     /// The line that the shell was given.
-    pub fn line(&self) -> &str {
+    pub(super) fn line(&self) -> &str {
         &self.line
     }
 
@@ -155,7 +155,7 @@ impl Started {
     /// # Errors
     /// The program fails or takes too long. Ended because another rank has failed it is [`RunError::Stopped`], so that the error
     /// of that rank is told.
-    pub fn wait(self, limit: Duration, ranks: &Ranks) -> Result<(), RunError> {
+    pub(super) fn wait(self, limit: Duration, ranks: &Ranks) -> Result<(), RunError> {
         let mut last_beat = Instant::now();
         let ended = self.running.wait(limit, || {
             if last_beat.elapsed() > BEAT {

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 const NO_PIXEL_SIZE: f64 = 1.0;
 
 /// Lengths that the program is told, Å.
-pub struct Geometry {
+pub(super) struct Geometry {
     /// Of a voxel of the reference.
     pub pixel_size: f64,
     /// Of the mask of the particles.
@@ -27,14 +27,14 @@ pub struct Geometry {
 }
 
 /// Names of the files of one class.
-pub struct Files {
+pub(super) struct Files {
     /// Name of the STAR file without its ending.
     root: String,
 }
 
 impl Files {
     /// Files whose names begin with this root.
-    pub fn new(root: &str) -> Self {
+    pub(super) fn new(root: &str) -> Self {
         Self {
             root: format!("{root}_external_reconstruct"),
         }
@@ -45,17 +45,17 @@ impl Files {
     }
 
     /// The STAR file, the one argument of the program.
-    pub fn star(&self) -> String {
+    pub(super) fn star(&self) -> String {
         self.with(".star")
     }
 
     /// Returns the file of the standard output of the program.
-    pub fn output(&self) -> PathBuf {
+    pub(super) fn output(&self) -> PathBuf {
         self.with(".out").into()
     }
 
     /// Returns the file of its standard error.
-    pub fn errors(&self) -> PathBuf {
+    pub(super) fn errors(&self) -> PathBuf {
         self.with(".err").into()
     }
 
@@ -68,7 +68,7 @@ impl Files {
     }
 
     /// Writes the arrays and the STAR file, and removes answers that an earlier run has left.
-    pub fn write(
+    pub(super) fn write(
         &self,
         arrays: &PaddedSums,
         shape: &VolumeShape,
@@ -127,7 +127,7 @@ impl Files {
     ///
     /// # Errors
     /// There is none, its size is another, or values are not finite.
-    pub fn read_map(
+    pub(super) fn read_map(
         &self,
         (sections, height, width): (usize, usize, usize),
         line: &str,
@@ -155,7 +155,7 @@ impl Files {
     ///
     /// # Errors
     /// The file has no spectrum, or values are not finite.
-    pub fn read_spectrum(&self, line: &str) -> Result<Option<GivenSpectrum>, RunError> {
+    pub(super) fn read_spectrum(&self, line: &str) -> Result<Option<GivenSpectrum>, RunError> {
         let name = self.spectra();
         if !Path::new(&name).is_file() {
             return Ok(None);

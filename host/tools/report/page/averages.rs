@@ -12,7 +12,7 @@ use std::fmt::Write;
 const TILE: f64 = 112.0;
 
 /// All averages, the largest class first; nothing for a run of maps.
-pub fn section(run: &Run) -> Result<String, ReportError> {
+pub(super) fn section(run: &Run) -> Result<String, ReportError> {
     let Some(averages) = &run.latest.averages else {
         return Ok(String::new());
     };

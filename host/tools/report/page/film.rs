@@ -8,7 +8,7 @@ use crate::tools::report::maps::images;
 use std::fmt::Write;
 
 /// A row for each class, a column for each iteration; nothing without images of earlier iterations.
-pub fn section(run: &Run) -> Result<String, ReportError> {
+pub(super) fn section(run: &Run) -> Result<String, ReportError> {
     let Some(film) = &run.film else {
         return Ok(String::new());
     };

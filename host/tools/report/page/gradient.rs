@@ -7,7 +7,7 @@ use crate::tools::report::history::{Run, Set};
 use crate::tools::report::tables::Gradient;
 
 /// A chart of each, over the iterations.
-pub fn charts(run: &Run) -> Vec<Chart> {
+pub(super) fn charts(run: &Run) -> Vec<Chart> {
     let all = run.latest.particles.as_ref().map(|p| p.count as f64);
     let of_gradient = |value: &dyn Fn(Gradient) -> Option<f64>| {
         over(run, &|set| value(set.optimiser.as_ref()?.gradient?))

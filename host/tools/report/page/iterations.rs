@@ -12,7 +12,7 @@ use crate::tools::report::pace;
 const MOST_LISTED: usize = 4;
 
 /// Curves, then the table.
-pub fn sections(run: &Run) -> String {
+pub(super) fn sections(run: &Run) -> String {
     let mut text = String::new();
     let charts = charts(run);
     if !charts.is_empty() {

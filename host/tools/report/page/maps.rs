@@ -13,7 +13,7 @@ const SLICES: [&str; 3] = ["slice xy", "slice xz", "slice yz"];
 const PROJECTIONS: [&str; 3] = ["along z", "along y", "along x"];
 
 /// One figure for each map; nothing without maps.
-pub fn section(run: &Run) -> Result<String, ReportError> {
+pub(super) fn section(run: &Run) -> Result<String, ReportError> {
     if run.latest.maps.is_empty() {
         return Ok(String::new());
     }

@@ -23,7 +23,7 @@ use std::time::SystemTime;
 const MOST_CURVES: usize = 8;
 
 /// The whole page. With `refresh` a browser loads it again after so many seconds.
-pub fn html(
+pub(super) fn html(
     run: &Run,
     state: State,
     now: SystemTime,

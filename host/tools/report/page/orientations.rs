@@ -13,7 +13,7 @@ use crate::tools::report::particles::Particles;
 const BARS: usize = 40;
 
 /// Density of viewing directions per class, and histograms; nothing without particles.
-pub fn section(run: &Run) -> Result<String, ReportError> {
+pub(super) fn section(run: &Run) -> Result<String, ReportError> {
     let Some(particles) = &run.latest.particles else {
         return Ok(String::new());
     };

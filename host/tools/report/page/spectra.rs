@@ -18,7 +18,7 @@ const MOST_FSC: usize = 6;
 const LONG_TABLE: usize = 20;
 
 /// Figures and curves.
-pub fn section(run: &Run) -> String {
+pub(super) fn section(run: &Run) -> String {
     let model = &run.last().model;
     let mut body = String::new();
     if model.classes.len() > 1 {

@@ -10,7 +10,7 @@ use crate::tools::report::state::State;
 use std::time::SystemTime;
 
 /// Heading and list of facts.
-pub fn header(run: &Run, state: State, now: SystemTime) -> String {
+pub(super) fn header(run: &Run, state: State, now: SystemTime) -> String {
     let job = Job::of(run).title(run);
     let facts: String = facts(run, state, now)
         .into_iter()

@@ -7,7 +7,7 @@ use crate::tools::report::html::{paragraph, section as titled, table};
 use crate::tools::validate::{read_table, table_path};
 
 /// Returns the section; nothing where the run was not validated.
-pub fn section(run: &Run) -> Result<String, ReportError> {
+pub(super) fn section(run: &Run) -> Result<String, ReportError> {
     let path = table_path(&run.prefix);
     if !path.is_file() {
         return Ok(String::new());
