@@ -4,7 +4,7 @@
 
 use gerelion::formats::{star::Document, volume::read_map};
 use gerelion::fourier::{masks::low_pass, reference::prepare};
-use gerelion::maximization::{completeness, initial::initialize_spectra, spectra};
+use gerelion::maximization::{completeness, initial::initialize_spectra, tau2};
 use gerelion::model::{ClassModel, Model};
 use gpu::mask::low_pass_factor;
 use material::shared;
@@ -131,7 +131,7 @@ fn spectra_follow_from_the_fsc() {
             files += 1;
             let read = |label| column(&model, "model_class_1", label);
             let (fsc, sigma2) = (read("rlnGoldStandardFsc"), read("rlnReferenceSigma2"));
-            let (mut tau2, mut ssnr) = spectra::tau2_from_fsc(&fsc, &sigma2, 1.0, false);
+            let (mut tau2, mut ssnr) = tau2::tau2_from_fsc(&fsc, &sigma2, 1.0, false);
             if iteration == 1 {
                 // The cross-correlation iteration ends with another low-pass at 40 Å.
                 for shell in 0..fsc.len() {

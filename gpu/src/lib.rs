@@ -8,6 +8,7 @@ pub use cuda_std::launch;
 
 pub mod correlation;
 pub mod ctf;
+pub mod gridding;
 pub mod image;
 pub mod kernels;
 pub mod mask;

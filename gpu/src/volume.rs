@@ -3,18 +3,6 @@
 use crate::math::Real;
 use crate::slice::VolumeShape;
 
-/// Gridding correction of trilinear interpolation at `radius` voxels from the box centre: sinc²(r/`padded_box`), 1 at
-/// the centre.
-#[inline(always)]
-pub fn gridding_factor<R: Real>(radius: R, padded_box: R) -> R {
-    if radius <= R::of(0.0) {
-        return R::of(1.0);
-    }
-    let u = R::of(core::f64::consts::PI) * radius / padded_box;
-    let sinc = u.sin_cos().0 / u;
-    sinc * sinc
-}
-
 /// Logical frequency of stored index `i` of a transform of `n` points: −n/2+1 … n/2.
 #[inline(always)]
 pub fn frequency(i: u32, n: u32) -> i32 {
@@ -225,12 +213,5 @@ mod tests {
         // Value (x, y, z) = (2, −1, 3) of an odd cube.
         assert_eq!(transform_position((3 * 9 + 8) * 5 + 2, 9), Some([2, -1, 3]));
         assert_eq!(transform_position(9 * 9 * 5, 9), None);
-    }
-
-    #[test]
-    fn gridding_is_one_at_the_centre_and_falls() {
-        assert_eq!(gridding_factor(0.0, 64.0), 1.0);
-        let at = gridding_factor(16.0, 64.0);
-        assert!((at - 0.810_569).abs() < 1e-5, "{at}");
     }
 }

@@ -5,6 +5,7 @@ mod batches;
 pub mod cpu;
 pub mod cuda;
 mod layout;
+mod noise_and_norm;
 mod orientations;
 mod outcome;
 pub mod pixels;
@@ -13,7 +14,6 @@ pub mod signal;
 pub mod slices;
 mod start;
 mod subtraction;
-mod totals;
 
 use crate::dataset::{OpticsGroup, Particle, Pixels};
 use crate::device::{Device, DeviceError};

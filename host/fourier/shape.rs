@@ -162,7 +162,7 @@ impl VolumeShape {
 /// Returns the gridding correction of linear interpolation at `radius` pixels from the box centre (spec 01 §1.5 step 1,
 /// spec 02 §2.4 step 6). Maps are divided by it.
 pub fn gridding_factor(radius: f64, box_size: usize, padding: f64) -> f64 {
-    gpu::volume::gridding_factor(radius, box_size as f64 * padding)
+    gpu::gridding::gridding_factor(radius, box_size as f64 * padding)
 }
 
 #[cfg(test)]

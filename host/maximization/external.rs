@@ -1,6 +1,6 @@
 //! Sums as another program gets them, and spectra that it gives back (spec 06 §3.3, §3.6).
 
-use super::spectra::tau2_from_fsc;
+use super::tau2::tau2_from_fsc;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::Dimensions;
 use crate::fourier::shells::stored;

@@ -8,6 +8,7 @@
 mod averages;
 pub mod completeness;
 mod cuda;
+mod density_compensation;
 pub mod external;
 mod finish;
 pub mod first_iteration;
@@ -15,11 +16,11 @@ pub mod first_iteration;
 mod fixtures;
 mod footprint;
 pub mod gradient;
-mod gridding;
 pub mod halves;
 pub mod initial;
 pub mod local_averaging;
 pub mod map_fsc;
+mod noise;
 pub mod parameters;
 mod prior;
 mod radial;
@@ -28,6 +29,7 @@ pub mod reconstruct;
 mod round_trip;
 pub mod spectra;
 pub mod symmetrise;
+pub mod tau2;
 pub mod volumes;
 
 pub use averages::{all_on_host, maximize_averages};
@@ -196,7 +198,7 @@ pub fn update_spectra(
             class.sigma2 = spectra::sigma2(&weights, options.box_size)?;
             class.fsc = curve.to_vec();
             (class.tau2, class.ssnr) =
-                spectra::tau2_from_fsc(curve, &class.sigma2, options.tau2_fudge, joined);
+                tau2::tau2_from_fsc(curve, &class.sigma2, options.tau2_fudge, joined);
             let ratios = volumes::ratios(sums, &class.tau2, options.tau2_fudge)?;
             class.coverage = spectra::coverage(&ratios, options.box_size / 2 + 1);
         }

@@ -1,8 +1,8 @@
 //! Noise, scales, fractions, direction priors, offsets, averages from the sums (spec 01 §7.8, spec 02 §3.8).
 
+use super::noise;
 use crate::expectation::WeightedSums;
 use crate::fourier::shape::Dimensions;
-use crate::fourier::shells::pixels_per_shell;
 use crate::model::Model;
 
 /// Which parameters are updated, and limits.
@@ -31,7 +31,7 @@ pub struct ParameterOptions {
 
 impl ParameterOptions {
     /// The running mean of a parameter.
-    fn mean(&self, old: f64, new: f64) -> f64 {
+    pub(super) fn mean(&self, old: f64, new: f64) -> f64 {
         match self.momentum > 0.0 {
             true => self.momentum * old + (1.0 - self.momentum) * new,
             false => new,
@@ -93,7 +93,7 @@ pub fn update_parameters(model: &mut Model, sums: &WeightedSums, options: &Param
         model.sigma2_offset = found.max(options.min_sigma2_offset);
     }
     if !options.fix_sigma_noise && !options.cross_correlation {
-        update_noise(model, sums, options);
+        noise::update(model, sums, options);
     }
     model.average_pmax = sums.max_probability / weight;
     model.log_likelihood = if options.cross_correlation {
@@ -124,33 +124,6 @@ fn limited(mut scales: Vec<f64>, particles: &[usize]) -> Vec<f64> {
         scales.iter_mut().for_each(|s| *s /= mean);
     }
     scales
-}
-
-/// σ² of the noise; optics groups without weight or residuals keep theirs.
-fn update_noise(model: &mut Model, sums: &WeightedSums, options: &ParameterOptions) {
-    let pixels = pixels_per_shell(model.box_size);
-    let premultiplied = options.premultiplied.contains(&true);
-    for ((noise, residual), &weight) in model
-        .noise
-        .iter_mut()
-        .zip(&sums.noise)
-        .zip(&sums.noise_weight)
-    {
-        if weight <= 0.0 || residual.iter().all(|v| *v == 0.0) {
-            continue;
-        }
-        for shell in 0..noise.len() {
-            let found = residual[shell] / (2.0 * weight * pixels[shell]);
-            let mut value = options.mean(noise[shell], found);
-            if premultiplied {
-                value = value.max(1e-15);
-            }
-            if value < 1e-14 && shell > 0 {
-                value = noise[shell - 1];
-            }
-            noise[shell] = value;
-        }
-    }
 }
 
 #[cfg(test)]

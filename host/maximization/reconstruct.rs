@@ -1,7 +1,7 @@
 //! From sums to a map (spec 02 §2.1–2.5).
 
 use super::MaximizationOptions;
-use super::gridding;
+use super::density_compensation;
 use super::prior::InversePrior;
 use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
@@ -28,7 +28,9 @@ pub fn reconstruct(
         regularise(&mut sums, &radial, tau2, options);
     }
     match options.gridding_iterations {
-        Some(iterations) => gridding::divide(&mut sums, &radial, class_weight, iterations),
+        Some(iterations) => {
+            density_compensation::divide(&mut sums, &radial, class_weight, iterations)
+        }
         None => divide(&mut sums, &radial),
     }
     let BackProjection {

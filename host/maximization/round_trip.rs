@@ -1,5 +1,6 @@
 //! Tests of the whole way from a map over its projections back to a map (spec 02 §9).
 
+use super::tau2::tau2_from_fsc;
 use super::{
     MaximizationOptions, halves, reconstruct::reconstruct, spectra, symmetrise::symmetrise,
 };
@@ -201,7 +202,7 @@ fn the_prior_damps_by_the_fsc() {
     let plain = reconstruct(sums.clone(), None, 1.0, &options());
     let sigma2 = spectra::sigma2(&spectra::weights(&sums), N).unwrap();
     for (fsc, joined, damping) in [(0.6, false, 0.6), (0.6, true, 0.75f64.sqrt())] {
-        let (tau2, _) = spectra::tau2_from_fsc(&[fsc; N / 2 + 1], &sigma2, 1.0, joined);
+        let (tau2, _) = tau2_from_fsc(&[fsc; N / 2 + 1], &sigma2, 1.0, joined);
         let map = reconstruct(sums.clone(), Some(&tau2), 1.0, &options());
         let error = relative_l2(&map, &(&plain * damping));
         assert!(error < 1e-4, "FSC {fsc}: {error}");

@@ -66,28 +66,6 @@ pub fn sigma2(weights: &[[f64; 2]], box_size: usize) -> Result<Vec<f64>, Maximiz
     Ok(to_box(curve, box_size))
 }
 
-/// τ² and ssnr from an FSC curve (spec 02 §3.4); `joined`: the curve is turned into that of the whole data.
-pub fn tau2_from_fsc(
-    fsc: &[f64],
-    sigma2: &[f64],
-    tau2_fudge: f64,
-    joined: bool,
-) -> (Vec<f64>, Vec<f64>) {
-    fsc.iter()
-        .zip(sigma2)
-        .map(|(&fsc, &sigma2)| {
-            // max() also turns an undefined value of an empty shell into the floor.
-            let mut f = fsc.max(0.001);
-            if joined {
-                f = (2.0 * f / (1.0 + f)).sqrt();
-            }
-            let f = f.min(0.999);
-            let ssnr = tau2_fudge * f / (1.0 - f);
-            (ssnr * sigma2, ssnr)
-        })
-        .unzip()
-}
-
 /// Data versus prior per shell 0…`shells` − 1 from the ratios W/I of voxels (spec 02 §3.2); 0 beyond `r_max`.
 pub(super) fn data_versus_prior(
     ratios: &[[f64; 3]],
@@ -139,6 +117,7 @@ pub fn average_ctf2(sums: &WeightedSums, box_size: usize) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tau2::tau2_from_fsc;
     use super::*;
 
     fn uniform(weight: f64) -> BackProjection {
@@ -164,15 +143,6 @@ mod tests {
     }
 
     /// ssnr = 1 at FSC = 0.5 for halves and at 1/7 for the joined data, where the √ formula gives 0.5.
-    #[test]
-    fn ssnr_crosses_one_at_half_and_at_a_seventh() {
-        let ssnr = |fsc: f64, joined| tau2_from_fsc(&[fsc], &[2.0], 1.0, joined).1[0];
-        assert!((ssnr(0.5, false) - 1.0).abs() < 1e-12);
-        assert!((ssnr(1.0 / 7.0, true) - 1.0).abs() < 1e-12);
-        assert!((ssnr(1.0, false) - 999.0).abs() < 1e-9);
-        assert!((ssnr(-0.3, false) - 0.001 / 0.999).abs() < 1e-15);
-    }
-
     /// With the τ² that an FSC gives, the mean of W/I is that FSC's ssnr again (T counts twice on the way).
     #[test]
     fn data_versus_prior_inverts_tau2_from_fsc() {

@@ -2,6 +2,7 @@
 
 use super::map_fsc::{self, SolventCorrectedFsc};
 use super::prior::InversePrior;
+use super::tau2::tau2_from_fsc;
 use super::{
     Finish, Footprint, MaximizationError, MaximizationOptions, cuda, halves, reconstruct, spectra,
 };
@@ -190,7 +191,7 @@ pub fn map_of(
 ) -> Result<Array3<f64>, MaximizationError> {
     if let Some(fsc) = fsc {
         let sigma2 = spectra::sigma2(&weights(&sums)?, options.box_size)?;
-        let (tau2, _) = spectra::tau2_from_fsc(fsc, &sigma2, 1.0, false);
+        let (tau2, _) = tau2_from_fsc(fsc, &sigma2, 1.0, false);
         let (map, _) = regularised(sums, &tau2, 1.0, options, &Finish::default())?;
         return Ok(map);
     }

@@ -8,12 +8,13 @@ use super::block::{self, clear_words, flush_words};
 use super::halves::count_weight;
 use super::solvent::{part, split};
 use super::volume::{bin_of, complete_pair, divided, prior_of};
+use crate::gridding::gridding_factor;
 use crate::mask::background_share;
 use crate::shapes::{MOMENT_WORDS, PREPARE_WORDS};
 use crate::slice::VolumeShape;
 use crate::volume::{
-    centre_sign, centring_mass, centring_shift, gridding_factor, place, position, regularised,
-    round, transform_position, weight_floor,
+    centre_sign, centring_mass, centring_shift, place, position, regularised, round,
+    transform_position, weight_floor,
 };
 
 /// Turns sums of class averages into the centred half-complex transforms of boxes of `padded_box`² pixels: mates on the line

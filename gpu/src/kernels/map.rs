@@ -7,8 +7,9 @@ use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::block;
+use crate::gridding::gridding_factor;
 use crate::mask::background_share;
-use crate::volume::{gridding_factor, real_row};
+use crate::volume::real_row;
 
 /// Distance of voxel `i` from the centre.
 #[inline(always)]

@@ -6,12 +6,12 @@ pub mod block;
 pub mod coarse;
 mod coarse_samples;
 pub mod columns;
+pub mod density_compensation;
 pub mod fine;
 #[cfg(not(target_arch = "nvptx64"))]
 mod fine_launches;
 #[cfg(test)]
 mod fine_tests;
-pub mod gridding;
 pub mod grouping;
 pub mod groups;
 pub mod half_turns;

@@ -1,9 +1,9 @@
 //! One batch of one optics group through all stages, and its share of the sums.
 
 use super::super::layout::GroupLayout;
+use super::super::noise_and_norm::{ClassShells, ParticleSums, ShellSums};
 use super::super::orientations::{self, OrientationList, Search};
 use super::super::priors::{mean_prior, relative_log_priors};
-use super::super::totals::{ClassShells, ParticleSums, ShellSums};
 use super::super::{
     BatchItem, ExpectationError, IterationInput, ParticleOutcome, StageTimes, WeightedSums,
 };

@@ -4,9 +4,9 @@
 //! Φ = Σ_t w e^{iφ_t}; masked and unmasked image share it.
 
 use super::super::layout::GroupLayout;
+use super::super::noise_and_norm::ClassShells;
 use super::super::orientations::matrices;
 use super::super::slices::project;
-use super::super::totals::ClassShells;
 use super::super::{BatchItem, IterationInput};
 use super::columns::half_power;
 use super::fine::Groups;

@@ -6,6 +6,7 @@
 
 mod align;
 mod batch;
+pub mod batch_plan;
 mod cache;
 mod clock;
 mod differences;
@@ -21,7 +22,6 @@ mod local;
 mod offsets;
 mod on_host;
 mod own_orientations;
-pub mod plan;
 mod ranked_set;
 mod references;
 mod rows;
@@ -44,6 +44,7 @@ use crate::device::{
 use crate::errors::{Code, Coded, tell};
 use crate::fourier::shape;
 use crate::fourier::sums::{DeviceSums, Sums};
+use batch_plan::{Demand, Plan};
 use cache::ImageCache;
 use gpu::slice::VolumeShape;
 use images::TransformPlans;
@@ -51,7 +52,6 @@ use intake::Intake;
 use layout::DeviceLayout;
 use offsets::Offsets;
 use on_host::OnHost;
-use plan::{Demand, Plan};
 use std::collections::HashSet;
 use std::sync::Arc;
 

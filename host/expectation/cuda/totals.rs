@@ -1,7 +1,7 @@
 //! Contribution of a batch to the sums that are not volumes, and the outcome of each particle (spec 01 §6.4, §7.2–7.6).
 
+use super::super::noise_and_norm::{ClassShells, ParticleSums, ShellSums, estimates_scale};
 use super::super::outcome::{BestSample, Evidence};
-use super::super::totals::{ClassShells, ParticleSums, ShellSums, estimates_scale};
 use super::super::{BatchItem, Criterion, IterationInput, ParticleOutcome, WeightedSums};
 use super::batch::BatchContext;
 use super::first_pass::FirstPass;

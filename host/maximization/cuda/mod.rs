@@ -2,8 +2,8 @@
 //! Only spectra and maps come back.
 
 mod averages;
+mod density_compensation;
 mod finish;
-mod gridding;
 mod halves;
 mod map;
 mod map_fsc;

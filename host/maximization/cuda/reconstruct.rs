@@ -2,7 +2,7 @@
 
 use super::super::MaximizationOptions;
 use super::super::prior::InversePrior;
-use super::gridding;
+use super::density_compensation;
 use super::map::DeviceMap;
 use super::operand::{Operand, PriorOperand};
 use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction};
@@ -44,7 +44,7 @@ pub(crate) fn transform_of(
     options: &MaximizationOptions,
 ) -> Result<Cube, DeviceError> {
     match options.gridding_iterations {
-        Some(iterations) => gridding::compensated(sums, class_weight, iterations),
+        Some(iterations) => density_compensation::compensated(sums, class_weight, iterations),
         None => divided(sums),
     }
 }

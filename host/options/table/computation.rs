@@ -7,7 +7,7 @@ use OnContinue::{FromCommandLine, FromFile, MustBeRepeated};
 const NO_SYCL: &str = "there is no SYCL engine; the run goes on with the CPU engine";
 
 /// Computing options.
-pub(super) const COMPUTATION: [OptionEntry; 31] = OptionEntry::under(
+pub(super) const COMPUTATION: &[OptionEntry] = &OptionEntry::under(
     Group::Computation,
     [
         OptionEntry::integer("--j", "0", "", "Number of threads; 0 means all cores (RELION's default is 1)").within(Range::NOT_NEGATIVE)

@@ -9,7 +9,7 @@ const INTERPOLATION: &str =
     "samples are always interpolated linearly, as by RELION's accelerated code; leave it out";
 
 /// Expert options.
-pub(super) const EXPERT: [OptionEntry; 23] = OptionEntry::under(
+pub(super) const EXPERT: &[OptionEntry] = &OptionEntry::under(
     Group::Expert,
     [
         OptionEntry::real(
@@ -138,7 +138,7 @@ pub(super) const EXPERT: [OptionEntry; 23] = OptionEntry::under(
 );
 
 /// Effective in RELION but absent from its usage text.
-pub(super) const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
+pub(super) const HIDDEN: &[OptionEntry] = &OptionEntry::under(
     Group::Hidden,
     [
         OptionEntry::text(
@@ -228,7 +228,7 @@ pub(super) const HIDDEN: [OptionEntry; 19] = OptionEntry::under(
 );
 
 /// Only together with `--continue`.
-pub(super) const CONTINUE_ONLY: [OptionEntry; 2] = OptionEntry::under(
+pub(super) const CONTINUE_ONLY: &[OptionEntry] = &OptionEntry::under(
     Group::ContinueOnly,
     [
         OptionEntry::flag(

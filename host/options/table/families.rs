@@ -4,7 +4,7 @@ use super::super::entry::{Group, OnContinue, OptionEntry};
 use OnContinue::{ContinueOnly, FromCommandLine, IfGiven};
 
 /// Helical reconstruction.
-pub(super) const HELIX: [OptionEntry; 22] = OptionEntry::under(
+pub(super) const HELIX: &[OptionEntry] = &OptionEntry::under(
     Group::Helix,
     OptionEntry::all_refused(
         "helical processing is not part of this program; use RELION for helices",
@@ -103,7 +103,7 @@ pub(super) const HELIX: [OptionEntry; 22] = OptionEntry::under(
 );
 
 /// Tomography and subtomograms.
-pub(super) const TOMOGRAPHY: [OptionEntry; 7] = OptionEntry::under(
+pub(super) const TOMOGRAPHY: &[OptionEntry] = &OptionEntry::under(
     Group::Tomography,
     OptionEntry::all_refused(
         "subtomograms are not part of this program; use RELION for tomography",
@@ -127,7 +127,7 @@ pub(super) const TOMOGRAPHY: [OptionEntry; 7] = OptionEntry::under(
 );
 
 /// Multi-body refinement.
-pub(super) const MULTI_BODY: [OptionEntry; 3] = OptionEntry::under(
+pub(super) const MULTI_BODY: &[OptionEntry] = &OptionEntry::under(
     Group::MultiBody,
     OptionEntry::all_refused(
         "multi-body refinement is not part of this program; use RELION, starting from the result",

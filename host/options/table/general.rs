@@ -5,7 +5,7 @@ use super::super::range::Range;
 use OnContinue::{FromCommandLine, IfGiven, MustBeRepeated, SwitchOn};
 
 /// Input, output and the aim of the run.
-pub(super) const GENERAL: [OptionEntry; 28] = OptionEntry::under(
+pub(super) const GENERAL: &[OptionEntry] = &OptionEntry::under(
     Group::General,
     [
         OptionEntry::text("--i", "", "Particle STAR file (needed for a new run)")
@@ -174,7 +174,7 @@ pub(super) const GENERAL: [OptionEntry; 28] = OptionEntry::under(
 );
 
 /// Starting references.
-pub(super) const INITIALISATION: [OptionEntry; 8] = OptionEntry::under(
+pub(super) const INITIALISATION: &[OptionEntry] = &OptionEntry::under(
     Group::Initialisation,
     [
         OptionEntry::text(

@@ -9,7 +9,7 @@ const NO_LIMIT: &str =
     "RELION reads it and never uses it: the resolution of a gradient run follows from its data";
 
 /// Stochastic gradient, VDAM and self-organising maps.
-pub(super) const GRADIENT: [OptionEntry; 20] = OptionEntry::under(
+pub(super) const GRADIENT: &[OptionEntry] = &OptionEntry::under(
     Group::Gradient,
     [
         OptionEntry::flag(

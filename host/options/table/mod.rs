@@ -15,20 +15,20 @@ use super::entry::OptionEntry;
 /// Every option, in the order of the help text.
 pub fn all() -> impl Iterator<Item = &'static OptionEntry> {
     [
-        general::GENERAL.as_slice(),
-        general::INITIALISATION.as_slice(),
-        orientations::ORIENTATIONS.as_slice(),
-        orientations::CORRECTIONS.as_slice(),
-        computation::COMPUTATION.as_slice(),
-        expert::EXPERT.as_slice(),
-        expert::HIDDEN.as_slice(),
-        expert::CONTINUE_ONLY.as_slice(),
-        older::OLDER.as_slice(),
-        older::REMOVED.as_slice(),
-        families::HELIX.as_slice(),
-        gradient::GRADIENT.as_slice(),
-        families::TOMOGRAPHY.as_slice(),
-        families::MULTI_BODY.as_slice(),
+        general::GENERAL,
+        general::INITIALISATION,
+        orientations::ORIENTATIONS,
+        orientations::CORRECTIONS,
+        computation::COMPUTATION,
+        expert::EXPERT,
+        expert::HIDDEN,
+        expert::CONTINUE_ONLY,
+        older::OLDER,
+        older::REMOVED,
+        families::HELIX,
+        gradient::GRADIENT,
+        families::TOMOGRAPHY,
+        families::MULTI_BODY,
     ]
     .into_iter()
     .flatten()

@@ -11,7 +11,7 @@ const ANNEALING: &str =
 const SGD: &str = "gradient options of RELION 2 and 3; first maps from nothing are made by --grad --denovo_3dref, as RELION 4 and 5 do";
 
 /// Accepted.
-pub(super) const OLDER: [OptionEntry; 10] = OptionEntry::under(
+pub(super) const OLDER: &[OptionEntry] = &OptionEntry::under(
     Group::Older,
     [
         OptionEntry::real(
@@ -75,7 +75,7 @@ pub(super) const OLDER: [OptionEntry; 10] = OptionEntry::under(
 );
 
 /// Refused: they change results and nothing here does what they did.
-pub(super) const REMOVED: [OptionEntry; 23] = OptionEntry::under(
+pub(super) const REMOVED: &[OptionEntry] = &OptionEntry::under(
     Group::Older,
     [
         OptionEntry::flag("--sim_anneal", "GeRelion: simulated annealing").refused(ANNEALING),

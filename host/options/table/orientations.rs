@@ -13,7 +13,7 @@ const FINEST_PSI_STEP: f64 = 0.02;
 const PRIOR_WIDTH: Range = Range::between(0.001, 360.0).or(&[-1.0, 0.0], "off");
 
 /// Orientation and offset search.
-pub(super) const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
+pub(super) const ORIENTATIONS: &[OptionEntry] = &OptionEntry::under(
     Group::Orientations,
     [
         OptionEntry::integer(
@@ -179,7 +179,7 @@ pub(super) const ORIENTATIONS: [OptionEntry; 26] = OptionEntry::under(
 );
 
 /// CTF, norm and scale.
-pub(super) const CORRECTIONS: [OptionEntry; 10] = OptionEntry::under(
+pub(super) const CORRECTIONS: &[OptionEntry] = &OptionEntry::under(
     Group::Corrections,
     [
         OptionEntry::flag("--ctf", "Correct for the contrast transfer function")

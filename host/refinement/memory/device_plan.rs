@@ -1,7 +1,7 @@
 //! The table of memory that a run on a device will take, printed before the first particle: every stage up to the last
 //! iteration with the full box.
 
-use crate::expectation::cuda::plan::{Outlook, Plan};
+use crate::expectation::cuda::batch_plan::{Outlook, Plan};
 use crate::geometry::prior::most_local_orientations;
 use crate::maximization::Footprint;
 use crate::refinement::error::RunError;

@@ -4,12 +4,12 @@
 //! The densities are found in double precision: in single precision maps of a real run with padding 2 differed more from
 //! the host's (`docs/numerics.md`).
 
-use super::super::gridding::{blob_table, densities};
+use super::super::density_compensation::{blob_table, densities};
 use super::super::radial::Radial;
 use super::operand::Operand;
 use crate::device::{Buffer, Cube, CubeTransform, DeviceError, Direction};
 use crate::fourier::sums::DeviceSums;
-use gpu::kernels::gridding::{
+use gpu::kernels::density_compensation::{
     BeginDensities, CompensateIntoTransform, DivideDensities, SpreadDensities, WeightByBlob,
 };
 
