@@ -45,6 +45,17 @@ impl VolumeShape {
         }
     }
 
+    /// Returns the shape of a volume of another side and as many dimensions.
+    #[inline(always)]
+    pub fn of_side(&self, side: u32) -> Self {
+        Self {
+            side,
+            half: side / 2,
+            depth: if self.depth == 1 { 1 } else { side },
+            ..*self
+        }
+    }
+
     /// Number of stored complex voxels.
     pub fn len(&self) -> usize {
         self.depth as usize * self.plane()

@@ -242,7 +242,7 @@ impl Batch {
                     flags: CTF_CORRECTED,
                     sums: SumsViews {
                         volumes: sums.view(),
-                        shape: d.shape.view(),
+                        side: self.shape.side,
                         scale: 1.0,
                         max_radius2,
                         classes: CLASSES as u32,

@@ -83,9 +83,8 @@ pub struct Sums {
     /// One per class: (re, im, weight, unused) of each voxel. Twice as many in a gradient iteration.
     #[unchecked]
     pub volumes: *mut [f32; 4],
-    /// Their geometry.
-    #[len(1)]
-    pub shape: *const VolumeShape,
+    /// Side of their full cube or square. A number, and no geometry behind a pointer, since it takes no register.
+    pub side: u32,
     /// Their padding factor divided by that of the references.
     pub scale: f32,
     /// Limit of insertion.
@@ -178,7 +177,7 @@ macro_rules! store_orientations {
                         axes: references.axes.add(row as usize),
                         xy: (*pixels.pixels.add(p)).map(f32::from),
                         shape: references.shape,
-                        sums_shape: sums.shape,
+                        sums_side: sums.side,
                         sums_scale: sums.scale,
                         max_radius2: sums.max_radius2,
                         is_there: own < end,
@@ -287,10 +286,7 @@ impl Images {
             for half in 0..halves {
                 let totals = self.sum(orientation, half, &reference);
                 let volume = (half * sums.classes + orientation.class) as usize;
-                place.insert(
-                    &totals,
-                    sums.volumes.add(volume * (*place.sums_shape).len()),
-                );
+                place.insert(&totals, sums.volumes.add(volume * place.sums_shape().len()));
             }
         }
     }
@@ -387,8 +383,8 @@ struct Place {
     xy: [f32; 2],
     /// Geometry of the references.
     shape: *const VolumeShape,
-    /// Geometry of the sums.
-    sums_shape: *const VolumeShape,
+    /// Side of the sums.
+    sums_side: u32,
     /// Padding factor of the sums divided by that of the references.
     sums_scale: f32,
     max_radius2: f32,
@@ -397,6 +393,13 @@ struct Place {
 }
 
 impl Place {
+    /// Geometry of the sums.
+    #[inline(always)]
+    unsafe fn sums_shape(&self) -> VolumeShape {
+        // SAFETY: the caller's geometry.
+        unsafe { (*self.shape).of_side(self.sums_side) }
+    }
+
     /// The position in the references at child `o`.
     #[inline(always)]
     unsafe fn position(&self, o: usize) -> [f32; 3] {
@@ -424,7 +427,7 @@ impl Place {
         for (o, &total) in totals.iter().enumerate() {
             // SAFETY: the child has axes; corners are those of a position inside the limiting sphere.
             unsafe {
-                let shape = &*self.sums_shape;
+                let shape = &self.sums_shape();
                 let is_added = self.is_there && total[2] > 0.0;
                 let at = match is_added {
                     true => self.position(o).map(|v| v * self.sums_scale),

@@ -223,7 +223,7 @@ impl Case {
             flags: self.flags,
             sums: SumsViews {
                 volumes: View::of(&mut sums),
-                shape: View::of(std::slice::from_mut(&mut self.sums_shape)),
+                side: self.sums_shape.side,
                 scale: self.sums_scale,
                 max_radius2: self.max_radius2,
                 classes: CLASSES as u32,

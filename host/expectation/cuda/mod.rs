@@ -91,8 +91,6 @@ struct Iteration {
     compared: Vec<DeviceVolume<[f32; 2]>>,
     /// Geometry of the references.
     shape: Buffer<VolumeShape>,
-    /// Geometry of the sums.
-    sums_shape: Buffer<VolumeShape>,
     /// Σ (re, im, weight, 0) of all classes, in a gradient iteration of both pseudo-halves.
     volumes: Buffer<[f32; 4]>,
     /// Σw per class and direction.
@@ -163,21 +161,19 @@ impl CudaEngine {
         plan.batch = plan.batch.min(self.largest_batch);
         let of_references = input.references[0].shape().for_kernels();
         let volume_shape = input.sums_shape();
-        let of_sums = volume_shape.for_kernels();
         let classes = input.references.len();
         let references = references::side_by_side(device, input.references)?;
         let compared = match input.subtraction {
             Some(subtraction) => references::side_by_side(device, subtraction.wanted)?,
             None => references.clone(),
         };
-        let volumes = device.zeros(input.volumes() * of_sums.len())?;
+        let volumes = device.zeros(input.volumes() * volume_shape.voxels())?;
         let direction_weight = device.zeros(classes * input.sampling.directions.len().max(1))?;
         Ok(Iteration {
             layouts: input.optics.iter().map(|_| None).collect(),
             references,
             compared,
             shape: device.upload(&[of_references])?,
-            sums_shape: device.upload(&[of_sums])?,
             volumes,
             direction_weight,
             offsets: Offsets::new(device, input)?,

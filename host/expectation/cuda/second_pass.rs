@@ -355,7 +355,7 @@ impl SecondPass<'_> {
             flags: input.store_flags(layout.group),
             sums: SumsViews {
                 volumes: iteration.volumes.view(),
-                shape: iteration.sums_shape.view(),
+                side: iteration.volume_shape.side as u32,
                 scale: input.sums_scale(),
                 max_radius2: iteration.volume_shape.insertion_limit2(),
                 classes: input.references.len() as u32,
