@@ -81,6 +81,19 @@ fn signal(process: &Child, name: &str) {
     assert!(status.success());
 }
 
+/// Sends a signal and checks that the process ends with status 1 and names it. Returns what it printed to `log`.
+fn ended_by(process: &mut Child, name: &str, log: &Path) -> String {
+    signal(process, name);
+    let status = process.wait().unwrap();
+    let text = fs::read_to_string(log).unwrap();
+    assert_eq!(status.code(), Some(1), "{name}: {text}");
+    assert!(
+        text.contains(&format!("told to end by SIG{name}")),
+        "{text}"
+    );
+    text
+}
+
 /// Any file of the start-up whose name ends so.
 fn first_optimiser(job: &Job) -> PathBuf {
     let output = job.words.iter().position(|word| word == "--o").unwrap();
@@ -176,14 +189,7 @@ fn signals_end_a_run_with_words_and_a_marker() {
             .spawn();
         let mut running = running.unwrap();
         wait_for(&first_optimiser(&job));
-        signal(&running, name);
-        let status = running.wait().unwrap();
-        let text = fs::read_to_string(&log).unwrap();
-        assert_eq!(status.code(), Some(1), "{name}: {text}");
-        assert!(
-            text.contains(&format!("told to end by SIG{name}")),
-            "{text}"
-        );
+        let text = ended_by(&mut running, name, &log);
         // The starting point is no iteration to continue from.
         assert!(!text.contains("_it000_optimiser.star"), "{text}");
         assert!(job.failed(), "{name}");
@@ -220,14 +226,7 @@ fn signals_end_a_tool_with_words_and_a_marker() {
             std::thread::sleep(Duration::from_millis(20));
         }
         std::thread::sleep(Duration::from_millis(500));
-        signal(&running, name);
-        let status = running.wait().unwrap();
-        let text = fs::read_to_string(&log).unwrap();
-        assert_eq!(status.code(), Some(1), "{name}: {text}");
-        assert!(
-            text.contains(&format!("told to end by SIG{name}")),
-            "{text}"
-        );
+        ended_by(&mut running, name, &log);
         assert!(path("RELION_JOB_EXIT_FAILURE").exists(), "{name}");
         fs::remove_file(path("RELION_JOB_EXIT_FAILURE")).unwrap();
     }

@@ -148,7 +148,7 @@ fn tilts_about_one_axis_are_found() {
     assert_eq!(tilts("a_it002"), tilts("b_it002"));
 }
 
-/// What a search of the tilt cannot follow is refused, in a new run and in a continued one.
+/// Options that a search of the tilt cannot follow are refused, in a new run and in a continued one.
 #[test]
 fn other_searches_are_refused() {
     let folder = tempfile::tempdir().unwrap();

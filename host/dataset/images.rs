@@ -35,7 +35,7 @@ pub struct ImageStore {
     powers: Vec<OnceLock<f64>>,
     /// Copies that are read instead of the stacks.
     scratch: Option<Scratch>,
-    /// What the headers say of pixel sizes.
+    /// Pixel sizes that the headers state.
     stated: StatedPixels,
     notices: Vec<String>,
     warnings: Vec<String>,

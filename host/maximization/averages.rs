@@ -10,6 +10,7 @@ use super::{
 };
 use crate::device::DeviceVolume;
 use crate::fourier::backprojection::BackProjection;
+use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::{DeviceSums, Sums, on_host};
 use crate::model::ClassModel;
 use rayon::prelude::*;
@@ -28,22 +29,16 @@ pub fn maximize_averages(
     finish: &Finish,
 ) -> Result<(), MaximizationError> {
     let own: Vec<usize> = (0..classes.len()).filter(|k| owns(*k)).collect();
-    let sums = match (all_on_device(sums), prior) {
-        (Ok(sums), Prior::Reference { average_ctf2 }) if cuda::makes_averages(options, finish) => {
-            match on_device(classes, &sums, &own, options, finish)? {
-                Some(made) => {
-                    for (k, made) in own.into_iter().zip(made) {
-                        let (class, weight) = (&mut classes[k], class_weight[k]);
-                        store(class, made, weight, average_ctf2, options, finish)?;
-                    }
-                    return Ok(());
-                }
-                None => sums.into_iter().map(Sums::Device).collect(),
-            }
+    if let Prior::Reference { average_ctf2 } = prior
+        && cuda::makes_averages(options, finish)
+        && let Some(made) = on_device(classes, &sums, &own, options, finish)?
+    {
+        for (k, made) in own.into_iter().zip(made) {
+            let (class, shape, weight) = (&mut classes[k], sums[k].shape(), class_weight[k]);
+            store(class, made, shape, weight, average_ctf2, options, finish)?;
         }
-        (Ok(sums), _) => sums.into_iter().map(Sums::Device).collect(),
-        (Err(sums), _) => sums,
-    };
+        return Ok(());
+    }
     classes
         .par_iter_mut()
         .zip(all_on_host(sums)?)
@@ -57,64 +52,56 @@ pub fn maximize_averages(
         .collect()
 }
 
-/// The sums as those of a device, where all of them are.
-fn all_on_device(sums: Vec<Sums>) -> Result<Vec<DeviceSums>, Vec<Sums>> {
-    if sums.iter().any(|sums| matches!(sums, Sums::Host(_))) {
-        return Err(sums);
-    }
-    let on_device = sums.into_iter().filter_map(|sums| match sums {
-        Sums::Host(_) => None,
-        Sums::Device(sums) => Some(sums),
-    });
-    Ok(on_device.collect())
-}
-
-/// The averages of the classes `own`, made on the device of the sums; None where it has no room.
+/// The averages of the classes `own`, made on the device of the sums; None where it has no room, or the sums are not there.
 fn on_device(
     classes: &[ClassModel],
-    sums: &[DeviceSums],
+    sums: &[Sums],
     own: &[usize],
     options: &MaximizationOptions,
     finish: &Finish,
 ) -> Result<Option<Vec<Average>>, MaximizationError> {
+    let there = sums.iter().map(|sums| match sums {
+        Sums::Host(_) => None,
+        Sums::Device(sums) => Some(sums),
+    });
+    let Some(there) = there.collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
     let priors: Vec<_> = own
         .iter()
         .map(|&k| {
             let tau2 = &classes[k].tau2;
             (
                 k,
-                InversePrior::new(tau2, options.tau2_fudge, &sums[k].shape),
+                InversePrior::new(tau2, options.tau2_fudge, sums[k].shape()),
             )
         })
         .collect();
-    match cuda::averages(sums, &priors, options, finish.centre) {
+    match cuda::averages(&there, &priors, options, finish.centre) {
         Err(error) if error.is_full() => Ok(None),
         made => Ok(made?),
     }
 }
 
-/// Takes over what a device made of a class.
+/// Takes over the average that a device made of a class from sums of `shape`.
 fn store(
     class: &mut ClassModel,
     made: Average,
+    shape: &VolumeShape,
     class_weight: f64,
     average_ctf2: Option<&[f64]>,
     options: &MaximizationOptions,
     finish: &Finish,
 ) -> Result<(), MaximizationError> {
-    let Average {
-        map,
-        statistics,
-        shape,
-    } = made;
-    match MapSource::new(class_weight, &statistics.weights, &shape) {
+    match MapSource::new(class_weight, &made.statistics.weights, shape) {
         MapSource::Nothing => class.map.fill(0.0),
         MapSource::Before => {
             finish.again().on_host(&mut class.map);
         }
         MapSource::Sums => {
-            ReferenceSpectra::new(&statistics, shape.r_max, average_ctf2, options)?.store(class);
-            class.map = map;
+            ReferenceSpectra::new(&made.statistics, shape.r_max, average_ctf2, options)?
+                .store(class);
+            class.map = made.map;
         }
     }
     Ok(())
@@ -152,7 +139,7 @@ pub fn all_on_host(sums: Vec<Sums>) -> Result<Vec<BackProjection>, MaximizationE
 mod tests {
     use super::super::fixtures;
     use super::*;
-    use crate::fourier::shape::{Dimensions, VolumeShape};
+    use crate::fourier::shape::Dimensions;
     use num_complex::Complex64;
 
     /// Sums with something in them, different for each class.

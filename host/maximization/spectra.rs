@@ -14,7 +14,7 @@ fn to_box(mut curve: Vec<f64>, box_size: usize) -> Vec<f64> {
     curve
 }
 
-/// What the spectra of a class follow from, per shell ROUND(|v|/P) of voxels with |v|² < Rp² (spec 02 §3.1–3.5).
+/// The sums that the spectra of a class follow from, per shell ROUND(|v|/P) of voxels with |v|² < Rp² (spec 02 §3.1–3.5).
 pub(super) struct Statistics {
     /// Σ c_p·W and number of voxels.
     pub weights: Vec<[f64; 2]>,

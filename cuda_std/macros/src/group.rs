@@ -85,7 +85,7 @@ pub fn ask(attribute: &TokenStream, kernel: &ItemFn) -> Option<TokenStream> {
     Some(quote!(#path! { #name [#attribute] #kernel }))
 }
 
-/// What the macro of a group passes on: its fields, the argument, the arguments of `#[kernel]`, the kernel.
+/// The words that the macro of a group passes on: its fields, the argument, the arguments of `#[kernel]`, the kernel.
 pub struct Answer {
     fields: TokenStream,
     name: Ident,

@@ -1,4 +1,4 @@
-//! M-step of class averages: all of them in each launch, a block an average (spec 04 §8, §11). The steps are those that maps
+//! M-step of class averages: all of them in each launch, a block per average (spec 04 §8, §11). The steps are those that maps
 //! take one after the other (`volume`, `halves`, `map`, `solvent`).
 
 use cuda_std::prelude::*;
@@ -7,14 +7,14 @@ use cuda_std::shared::Shared;
 use super::block::{self, clear_words, flush_words};
 use super::halves::count_weight;
 use super::solvent::{part, split};
-use super::volume::{bin_of, complete_pair, divided, prior_of};
+use super::volume::{bin_of, complete_pair, divided, prior_of, shell_of};
 use crate::gridding::gridding_factor;
 use crate::mask::background_share;
 use crate::shapes::{MOMENT_WORDS, PREPARE_WORDS};
 use crate::slice::VolumeShape;
 use crate::volume::{
-    centre_sign, centring_mass, centring_shift, place, position, regularised, round,
-    transform_position, weight_floor,
+    centre_sign, centring_mass, centring_shift, place, position, regularised, transform_position,
+    weight_floor,
 };
 
 /// Turns sums of class averages into the centred half-complex transforms of boxes of `padded_box`² pixels: mates on the line
@@ -70,7 +70,7 @@ pub unsafe fn divide_averages(
         while let Some([x, y, _]) = position(i, shape) {
             let r2 = (x * x + y * y) as u32;
             if r2 < radius2 {
-                let shell = (round((r2 as f32).sqrt() / padding) as u32).min(shells - 1);
+                let shell = shell_of(r2, padding, shells);
                 let prior = prior_of(inverse, prior_shells, shell);
                 let mut weight = (*sums.add(i))[2];
                 count_weight(of_block, shell, weight, prior);

@@ -7,7 +7,7 @@ use super::block;
 use super::significance::Samples;
 use crate::shapes::ALL_CLASSES;
 
-/// What ln W of the coarse samples of all images is made of.
+/// The parts of ln W of the coarse samples of all images.
 #[group]
 pub struct Logs {
     /// Re Σ conj(A)·X of each orientation, image and shift: `cross[(o · images + i) · shifts + t]`.

@@ -8,7 +8,7 @@ use crate::slice::VolumeShape;
 use crate::volume::{evidence_ratio, position, round};
 
 use super::block::{clear_words, flush_words};
-use super::volume::prior_of;
+use super::volume::{prior_of, shell_of};
 
 /// Replaces the voxels with |v|² ≤ `limit2` of both halves by their means. A thread a voxel.
 #[kernel(block = 256, grid = [voxels.div_ceil(BLOCK), 1, 1], emulate = Apart)]
@@ -179,7 +179,7 @@ pub unsafe fn weight_statistics(
         while let Some([x, y, z]) = position(i, &*shape) {
             let r2 = (x * x + y * y + z * z) as u32;
             if r2 < radius2 {
-                let shell = (round((r2 as f32).sqrt() / padding) as u32).min(shells - 1);
+                let shell = shell_of(r2, padding, shells);
                 let prior = prior_of(inverse, prior_shells, shell);
                 count_weight(of_block, shell, (*sums.add(i))[2], prior);
             }

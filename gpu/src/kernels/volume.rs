@@ -8,7 +8,7 @@ use cuda_std::shared::Shared;
 
 use super::block::{clear_words, flush_words};
 use crate::slice::{VolumeShape, insertion};
-use crate::volume::{centre_sign, place, position, regularised, transform_position};
+use crate::volume::{centre_sign, place, position, regularised, round, transform_position};
 
 /// Adds `other` to `sums`, both of `count` voxels. A thread a voxel.
 #[kernel(block = 256, grid = [count.div_ceil(BLOCK), 1, 1], emulate = Apart)]
@@ -71,6 +71,12 @@ pub(super) unsafe fn prior_of(inverse: *const f32, shells: u32, shell: u32) -> f
     } else {
         -1.0
     }
+}
+
+/// Shell of the statistics at radius √`r2`: ROUND(|v|/P), the last shell taking the rest.
+#[inline(always)]
+pub(super) fn shell_of(r2: u32, padding: f32, shells: u32) -> u32 {
+    (round((r2 as f32).sqrt() / padding) as u32).min(shells - 1)
 }
 
 /// Bin of the division at radius √`r2`: trunc(|v|/P), the last bin taking the rest.

@@ -7,7 +7,6 @@ use super::super::spectra::Statistics;
 use super::super::{Finish, MaximizationOptions};
 use super::operand::{Operand, PriorOperand};
 use crate::device::{Buffer, Device, DeviceError, DeviceVolume, ImageTransforms};
-use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::DeviceSums;
 use gpu::kernels::averages::{CentreAverages, DivideAverages, FinishAverages};
 use ndarray::Array3;
@@ -17,8 +16,6 @@ use rayon::prelude::*;
 pub(crate) struct Average {
     pub map: Array3<f64>,
     pub statistics: Statistics,
-    /// Of the sums.
-    pub shape: VolumeShape,
 }
 
 /// Whether a device makes class averages that are finished like this. Density compensation and filters, which few iterations
@@ -34,14 +31,14 @@ pub(crate) fn makes_averages(options: &MaximizationOptions, finish: &Finish) -> 
 /// says so. Nothing is waited for in between. The sums cannot be used afterwards. None where the sums do not follow each other
 /// in one array, as those of an expectation do. On a full device nothing is changed.
 pub(crate) fn averages(
-    sums: &[DeviceSums],
+    sums: &[&DeviceSums],
     own: &[(usize, InversePrior)],
     options: &MaximizationOptions,
     centre: Option<Centring>,
 ) -> Result<Option<Vec<Average>>, DeviceError> {
     const EDGE: f32 = 3.0;
     let volumes: Vec<_> = sums.iter().map(|sums| &sums.volume).collect();
-    let Some(first) = sums.first().filter(|_| !own.is_empty()) else {
+    let Some(&first) = sums.first().filter(|_| !own.is_empty()) else {
         return Ok(Some(Vec::new()));
     };
     let Some(all) = DeviceVolume::together(&volumes) else {
@@ -122,7 +119,6 @@ pub(crate) fn averages(
         .map(|(pixels, of_shells)| Average {
             map: Array3::from_shape_fn((1, n, n), |(_, y, x)| f64::from(pixels[y * n + x])),
             statistics: Statistics::of_device(of_shells, shape),
-            shape: *shape,
         });
     Ok(Some(made.collect()))
 }
