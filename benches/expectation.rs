@@ -46,7 +46,7 @@ fn model(s: &SimulationSettings, map: ndarray::Array3<f64>, directions: usize) -
         padding: 2.0,
         tau2_fudge: 1.0,
         classes: vec![ClassModel {
-            map,
+            map: map.into(),
             fraction: 1.0,
             tau2: vec![1.0; shells],
             sigma2: vec![1.0; shells],

@@ -48,7 +48,7 @@ fn start_up_reference_and_spectra() {
         padding: 2.0,
         tau2_fudge: 4.0,
         classes: vec![ClassModel {
-            map: filtered,
+            map: filtered.into(),
             fraction: 1.0,
             tau2: vec![],
             sigma2: vec![0.0; 33],

@@ -250,12 +250,6 @@ impl ImageStore {
         }
     }
 
-    /// Returns whether the image of particle `index` need not be kept: it is read for the first time, and whoever asks has a place
-    /// for it where it stays. With images that are kept at once this is never so.
-    pub fn is_first_reading(&self, index: usize) -> bool {
-        !self.keeps_at_once && self.powers[index].get().is_none()
-    }
-
     /// Bytes of the image of particle `index` in its stack, and whether its pixels are 16-bit floats. Pixels of other kinds are
     /// turned into 32-bit floats.
     pub fn stored(&self, set: &ParticleSet, index: usize) -> (usize, bool) {
@@ -265,13 +259,20 @@ impl ImageStore {
         (pixel * pixel_count(set, particle), half)
     }
 
-    /// Reads and checks the image of particle `index` into `out`, which has the bytes of [`Self::stored`] and is aligned to pixels.
+    /// Writes the image of particle `index` to `out`, which has the bytes of [`Self::stored`] and is aligned to pixels. An image that
+    /// is read for the first time is not kept in memory by this (unless all are kept at once), since whoever asks has a place for it
+    /// where it stays: new memory for it would cost more than the reading.
     pub fn read_stored(
         &self,
         set: &ParticleSet,
         index: usize,
         out: &mut [u8],
     ) -> Result<(), DatasetError> {
+        let keeps = self.keeps_at_once || self.powers[index].get().is_some();
+        if keeps && self.kept.is_some() {
+            out.copy_from_slice(self.image(set, index)?.bytes());
+            return Ok(());
+        }
         self.checked(set, index, |reader, slice| {
             Pixels::read_to(reader, slice, out)
         })

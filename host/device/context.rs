@@ -14,6 +14,7 @@ use super::kernels::{self, PTX_AVAILABLE, WHY_NO_PTX};
 use super::ledger::Ledger;
 use super::meter::Meter;
 use super::spare::Spares;
+use super::transit::{self, Transit};
 use super::{Buffer, DeviceError, Element, View};
 
 /// A device ready for kernels. Their work is queued on one stream, in order.
@@ -30,6 +31,7 @@ pub struct Device {
     meter: Meter,
     /// How often the host has waited for the queued work.
     waits: AtomicUsize,
+    transit: Transit,
 }
 
 impl std::fmt::Debug for Device {
@@ -81,6 +83,7 @@ impl Device {
             spares: Spares::default(),
             meter: Meter::default(),
             waits: AtomicUsize::new(0),
+            transit: Transit::default(),
         })
     }
 
@@ -142,16 +145,25 @@ impl Device {
         &self.meter
     }
 
+    pub(super) fn transit(&self) -> &Transit {
+        &self.transit
+    }
+
     pub(super) fn stream(&self) -> &Arc<CudaStream> {
         &self.stream
     }
 
     /// Waits until all queued work is done; reports errors of kernels.
     pub fn synchronise(&self) -> Result<(), DeviceError> {
-        self.waits.fetch_add(1, Ordering::Relaxed);
+        self.count_wait();
         self.stream
             .synchronize()
             .map_err(|e| failed(self.ordinal, "running the queued kernels", e))
+    }
+
+    /// Counts that the host waits for the queued work.
+    pub(super) fn count_wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often the host has waited for the queued work since the device was opened.
@@ -288,6 +300,10 @@ impl Device {
         if values.is_empty() {
             return Ok(());
         }
+        if transit::is_large(size_of_val(values)) {
+            // SAFETY: the caller guarantees the capacity.
+            return unsafe { self.write_as(values, to, |value| *value) };
+        }
         self.make_current()?;
         // SAFETY: the caller guarantees the capacity. From pageable memory the driver reads all of `values` before the call
         // returns.
@@ -361,6 +377,10 @@ impl Device {
     ) -> Result<Vec<T>, DeviceError> {
         if length == 0 {
             return Ok(Vec::new());
+        }
+        if transit::is_large(length * size_of::<T>()) {
+            // SAFETY: the elements exist by the caller's word.
+            return unsafe { self.read_as(from, length, |value| value) };
         }
         self.make_current()?;
         let mut values: Vec<T> = Vec::with_capacity(length);

@@ -18,6 +18,7 @@ mod pinned;
 mod product;
 mod spare;
 mod staging;
+mod transit;
 mod upload;
 mod volume;
 

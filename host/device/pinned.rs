@@ -2,7 +2,7 @@
 
 use super::driver::failed;
 use super::{Device, DeviceError};
-use cudarc::driver::result;
+use cudarc::driver::{CudaEvent, result, sys};
 
 /// Pinned memory, freed when dropped.
 pub(super) struct Pinned {
@@ -34,6 +34,39 @@ impl Pinned {
     /// Its size.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+/// A part of pinned memory, and the end of the last copy from or to it, which is waited for before the memory goes.
+pub(super) struct Slot {
+    pub(super) memory: Pinned,
+    pub(super) copied: CudaEvent,
+}
+
+impl Slot {
+    /// `bytes` (not 0) for `device`, with any content.
+    pub(super) fn new(device: &Device, bytes: usize) -> Result<Self, DeviceError> {
+        let memory = Pinned::new(device, bytes)?;
+        let flags = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING;
+        let copied = device.stream().context().new_event(Some(flags));
+        Ok(Self {
+            memory,
+            copied: copied.map_err(|e| failed(device.ordinal(), "making an event", e))?,
+        })
+    }
+
+    /// Waits for the last copy from or to it.
+    pub(super) fn wait(&self, device: &Device) -> Result<(), DeviceError> {
+        self.copied
+            .synchronize()
+            .map_err(|e| failed(device.ordinal(), "waiting for a copy", e))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // An error here could not be acted on.
+        let _ = self.copied.synchronize();
     }
 }
 

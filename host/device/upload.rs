@@ -1,9 +1,9 @@
 //! The way of large data to a device beside its work: through pinned memory, on a stream of its own.
 
 use super::driver::failed;
-use super::pinned::Pinned;
+use super::pinned::Slot;
 use super::{Buffer, Device, DeviceError, Element};
-use cudarc::driver::{CudaEvent, CudaStream, sys};
+use cudarc::driver::{CudaStream, sys};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,12 +18,6 @@ pub struct Uploader {
     device: Arc<Device>,
     stream: Arc<CudaStream>,
     slots: [Option<Slot>; 2],
-}
-
-/// A part of pinned memory and the end of the last copy out of it.
-struct Slot {
-    memory: Pinned,
-    copied: CudaEvent,
 }
 
 impl Drop for Uploader {
@@ -136,24 +130,12 @@ impl Uploader {
     fn slot(&mut self, turn: usize, bytes: usize) -> Result<&mut Slot, DeviceError> {
         let fits = |slot: &Slot| slot.memory.bytes() >= bytes;
         if let Some(slot) = &self.slots[turn] {
-            slot.copied
-                .synchronize()
-                .map_err(|e| self.failed("copying to the device", e))?;
+            slot.wait(&self.device)?;
         }
         if !self.slots[turn].as_ref().is_some_and(fits) {
-            self.slots[turn] = Some(self.new_slot(bytes.max(SLOT))?);
+            self.slots[turn] = Some(Slot::new(&self.device, bytes.max(SLOT))?);
         }
         Ok(self.slots[turn].as_mut().expect("made above"))
-    }
-
-    fn new_slot(&self, bytes: usize) -> Result<Slot, DeviceError> {
-        let memory = Pinned::new(&self.device, bytes)?;
-        let flags = sys::CUevent_flags::CU_EVENT_DISABLE_TIMING;
-        let copied = self.stream.context().new_event(Some(flags));
-        Ok(Slot {
-            memory,
-            copied: copied.map_err(|e| self.failed("making an event", e))?,
-        })
     }
 
     /// Queues the copy of the beginning of slot `turn` to `elements` of `block`.

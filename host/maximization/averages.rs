@@ -13,7 +13,9 @@ use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::{DeviceSums, Sums, on_host};
 use crate::model::ClassModel;
+use ndarray::Array3;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Maximises the class averages that `owns` says from the sums of all: Friedel mates are summed on the x = 0 line, then as
 /// [`maximize_class`]. `class_weight` as there, a value per class. Sums on a device are worked on there, all at once, as far as
@@ -94,14 +96,14 @@ fn store(
     finish: &Finish,
 ) -> Result<(), MaximizationError> {
     match MapSource::new(class_weight, &made.statistics.weights, shape) {
-        MapSource::Nothing => class.map.fill(0.0),
+        MapSource::Nothing => class.map = Array3::zeros(class.map.dim()).into(),
         MapSource::Before => {
-            finish.again().on_host(&mut class.map);
+            finish.again().on_host(Arc::make_mut(&mut class.map));
         }
         MapSource::Sums => {
             ReferenceSpectra::new(&made.statistics, shape.r_max, average_ctf2, options)?
                 .store(class);
-            class.map = made.map;
+            class.map = made.map.into();
         }
     }
     Ok(())
@@ -167,7 +169,7 @@ mod tests {
         let finish = Finish::default();
         let mut together = fixtures::model(5).classes;
         for class in &mut together {
-            class.map = ndarray::Array3::ones((1, 16, 16));
+            class.map = Array3::ones((1, 16, 16)).into();
         }
         let before = together.clone();
         let mut apart = together.clone();

@@ -8,6 +8,7 @@ use crate::model::ClassModel;
 use crate::model::local_symmetry::LocalSymmetry;
 use gpu::volume::{centring_mass, centring_shift};
 use ndarray::{Array3, Zip};
+use std::sync::Arc;
 
 /// How the solvent of a map is flattened (`--flatten_solvent`).
 #[derive(Debug, Clone)]
@@ -114,7 +115,7 @@ impl Finish<'_> {
 
     /// On the host, to the map of a class whose moments follow when it is centred (spec 05 §9).
     pub fn on_class(&self, class: &mut ClassModel) {
-        let shift = self.on_host(&mut class.map);
+        let shift = self.on_host(Arc::make_mut(&mut class.map));
         if let (Some(shift), Some(moments)) = (shift, &mut class.moments) {
             gradient::centring::follow(moments, shift);
         }

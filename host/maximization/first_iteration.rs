@@ -20,7 +20,7 @@ pub fn follow_up(model: &mut Model, low_pass: Option<LowPass>, generate_seeds: b
     if generate_seeds && let Some((first, rest)) = model.classes.split_first_mut() {
         first.fraction /= (rest.len() + 1) as f64;
         for class in rest {
-            class.map.assign(&first.map);
+            class.map = first.map.clone();
             class.tau2.clone_from(&first.tau2);
             class.ssnr.clone_from(&first.ssnr);
             class.direction_prior.clone_from(&first.direction_prior);

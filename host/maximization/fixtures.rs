@@ -8,7 +8,8 @@ pub(super) fn model(classes: usize) -> Model {
     let class = |k: usize| ClassModel {
         map: Array3::from_shape_fn((16, 16, 16), |(z, y, x)| {
             ((z * 31 + y * 17 + x * 7 + 5 * k) % 13) as f64
-        }),
+        })
+        .into(),
         fraction: 1.0 / classes as f64,
         tau2: vec![1.0 + k as f64; 9],
         sigma2: vec![0.0; 9],

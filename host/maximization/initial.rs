@@ -5,6 +5,7 @@ use crate::fourier::shape::Dimensions;
 use crate::fourier::shells::{logical, shell};
 use crate::model::Model;
 use ndarray::Array3;
+use std::sync::Arc;
 
 /// Set τ² (unless `fixed_tau2`: `--tau`) and ssnr of every class from its low-passed reference and the mean noise
 /// spectrum; `particles`: number in this half-set.
@@ -17,12 +18,19 @@ pub fn initialize_spectra(model: &mut Model, particles: usize, fixed_tau2: bool)
         true => 1.0,
         false => (model.box_size * model.box_size) as f64,
     };
+    let mut before: Option<(Arc<Array3<f64>>, Vec<f64>)> = None;
     for class in &mut model.classes {
         if !fixed_tau2 {
-            class.tau2 = power(&class.map)
-                .into_iter()
+            // Classes that begin as one map have one spectrum, and to transform a map takes long.
+            let known = before
+                .take()
+                .filter(|(map, _)| Arc::ptr_eq(map, &class.map));
+            let (map, power) = known.unwrap_or_else(|| (class.map.clone(), power(&class.map)));
+            class.tau2 = power
+                .iter()
                 .map(|p| model.tau2_fudge * 0.5 * slices * p)
                 .collect();
+            before = Some((map, power));
         }
         class.ssnr = (0..shells)
             .map(|s| {

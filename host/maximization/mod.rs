@@ -42,7 +42,9 @@ use crate::errors::{Code, Coded, Message};
 use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::Sums;
 use crate::model::ClassModel;
+use ndarray::Array3;
 use spectra::Statistics;
+use std::sync::Arc;
 
 /// Σ W up to which sums count as empty.
 const EMPTY_SUMS: f64 = 1e-6;
@@ -133,14 +135,14 @@ pub fn maximize_class(
     finish: &Finish,
 ) -> Result<Option<volumes::Moved>, MaximizationError> {
     match update_spectra(class, &sums, class_weight, prior, options)? {
-        MapSource::Nothing => class.map.fill(0.0),
+        MapSource::Nothing => class.map = Array3::zeros(class.map.dim()).into(),
         MapSource::Before => {
-            finish.again().on_host(&mut class.map);
+            finish.again().on_host(Arc::make_mut(&mut class.map));
         }
         MapSource::Sums => {
-            let moved;
-            (class.map, moved) =
+            let (map, moved) =
                 volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
+            class.map = map.into();
             return Ok(moved);
         }
     }

@@ -10,12 +10,14 @@ pub use moments::Moments;
 
 use crate::fourier::shape::Dimensions;
 use ndarray::Array3;
+use std::sync::Arc;
 
 /// One class (one reference).
 #[derive(Debug, Clone)]
 pub struct ClassModel {
-    /// Map, indices (z, y, x), box N, real-space origin at N/2; a class average is a map of one section.
-    pub map: Array3<f64>,
+    /// Map, indices (z, y, x), box N, real-space origin at N/2; a class average is a map of one section. Shared with whoever still
+    /// writes it to a file: to copy hundreds of megabytes would take longer than to make them.
+    pub map: Arc<Array3<f64>>,
     /// π_k.
     pub fraction: f64,
     /// `rlnReferenceTau2` per shell 0…N/2.

@@ -14,6 +14,7 @@ use crate::refinement::start_up::solvent_masks::Solvent;
 use crate::refinement::state::RunState;
 use crate::refinement::warnings::mismatch::Alarms;
 use ndarray::Array3;
+use std::sync::Arc;
 
 /// A run between two iterations.
 pub struct Job {
@@ -52,9 +53,9 @@ pub struct Job {
     /// Iteration whose number seeds the processing order.
     pub order_iteration: usize,
     /// Unregularised half maps of the last iteration, where they were made.
-    pub unfiltered: Vec<Array3<f64>>,
+    pub unfiltered: Vec<Arc<Array3<f64>>>,
     /// Class averages of the last iteration as they were before the solvent was flattened; none for maps.
-    pub unmasked: Vec<Array3<f64>>,
+    pub unmasked: Vec<Arc<Array3<f64>>>,
     /// Warnings that were given.
     pub alarms: Alarms,
     /// Schedule of the iterations of a gradient run (`--grad`).

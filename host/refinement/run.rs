@@ -38,7 +38,7 @@ pub fn run(settings: Settings, workers: &mut Workers) -> Result<(), RunError> {
         ranks.watch().enter("start-up");
         let mut job = start_up::fresh(settings, &ranks, &console, &stop)?;
         let mut writer = Writer::new(ranks.watch().view(), &console);
-        lead(&ranks, || writer.begin(&mut job))?;
+        lead(&ranks, || writer.begin(&job))?;
         iteration::update_resolution(&mut job, 0, &console);
         iterate(&mut job, workers, writer, &console, &stop)?;
         at_end::tell(&job, &ranks, &console);
@@ -61,7 +61,7 @@ pub fn resume(resumed: Resumed, workers: &mut Workers) -> Result<(), RunError> {
         let mut job = agree(&ranks, start_up::resumed(resumed, &ranks, &console))?;
         scratch::copy(&mut job.images, &job.settings, &ranks, &console, &stop)?;
         let mut writer = Writer::new(ranks.watch().view(), &console);
-        lead(&ranks, || writer.begin(&mut job))?;
+        lead(&ranks, || writer.begin(&job))?;
         // RELION evaluates the resolution again here, which counts as one more iteration without gain.
         if !exact {
             let iteration = job.state.iteration;

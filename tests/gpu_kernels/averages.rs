@@ -50,7 +50,7 @@ fn sums(device: &Arc<Device>) -> [Vec<Sums>; 2] {
 
 fn classes() -> Vec<ClassModel> {
     let average = |k: usize| ClassModel {
-        map: Array3::from_elem((1, N, N), k as f64),
+        map: Array3::from_elem((1, N, N), k as f64).into(),
         tau2: class().tau2.iter().map(|t| t * (1 + k) as f64).collect(),
         ..class()
     };

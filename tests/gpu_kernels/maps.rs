@@ -60,7 +60,7 @@ fn maps_are_finished_as_on_the_host() {
             let mut class = class();
             let prior = Prior::Reference { average_ctf2: None };
             maximize_class(&mut class, sums, 7.0, prior, &options(), &finish).unwrap();
-            class.map.into_raw_vec_and_offset().0
+            class.map.iter().copied().collect::<Vec<f64>>()
         });
         assert_close(what, narrow(&found), host, 3e-6);
     }

@@ -67,7 +67,7 @@ pub fn options() -> MaximizationOptions {
 pub fn class() -> ClassModel {
     let shells = N / 2 + 1;
     ClassModel {
-        map: Array3::zeros([N; 3]),
+        map: Array3::zeros([N; 3]).into(),
         fraction: 1.0,
         // One shell has no power.
         tau2: (0..shells)
@@ -208,17 +208,17 @@ fn maps_and_spectra_are_those_of_the_host() {
             (plain, class)
         });
         let [(host_plain, host), (plain, found)] = both;
-        let map = |map: Array3<f64>| map.into_raw_vec_and_offset().0;
+        let map = |map: &Array3<f64>| map.iter().copied().collect::<Vec<f64>>();
         assert_close(
             "unregularised map",
-            narrow(&map(plain.map)),
-            map(host_plain.map),
+            narrow(&map(&plain.map)),
+            map(&host_plain.map),
             3e-6,
         );
         assert_close(
             "regularised map",
-            narrow(&map(found.map)),
-            map(host.map),
+            narrow(&map(&found.map)),
+            map(&host.map),
             3e-6,
         );
         for (what, device, host) in [
@@ -284,7 +284,7 @@ fn gridding_is_that_of_the_host() {
             let mut class = class();
             let prior = Prior::Reference { average_ctf2: None };
             maximize_class(&mut class, sums, 70.0, prior, &options, &Finish::default()).unwrap();
-            [plain.map, class.map].map(|map| map.into_raw_vec_and_offset().0)
+            [&plain.map, class.map.as_ref()].map(|map| map.iter().copied().collect::<Vec<f64>>())
         });
         let [host, found] = both;
         for (what, (host, found)) in ["unregularised", "regularised"]

@@ -1,14 +1,17 @@
 //! Contribution of a batch to the sums that are not volumes, and the outcome of each particle (spec 01 §6.4, §7.2–7.6).
 
+use super::super::layout::GroupLayout;
 use super::super::noise_and_norm::{ClassShells, ParticleSums, ShellSums, estimates_scale};
 use super::super::outcome::{BestSample, Evidence};
+use super::super::start::ParticleStart;
 use super::super::{BatchItem, Criterion, IterationInput, ParticleOutcome, WeightedSums};
 use super::batch::BatchContext;
 use super::first_pass::FirstPass;
 use super::second_pass::Found;
 use crate::device::Staging;
 use crate::model::ClassModel;
-use gpu::samples::Alignment;
+use gpu::samples::{Alignment, Selection};
+use rayon::prelude::*;
 
 /// Adds the images of the batch that were `found` to `sums`, when the results have come.
 pub(super) fn add(
@@ -25,43 +28,69 @@ pub(super) fn add(
         images,
         ..
     } = batch;
+    let rows = &first.rows(layout).index;
     let results = Results {
-        batch,
-        first,
+        input,
+        items,
+        layout: &layout.host,
+        shells: layout.shells,
+        starts: &images.starts,
+        rows,
+        selections: &first.list.selections,
         shell_powers: staging.values(&images.shell_powers),
         compared_powers: staging.values(images.compared_powers()),
     };
     let host_ctf = images.host_ctf(staging);
     let per_image = slots(input) * layout.shells;
-    let part = found.part.clone();
-    part.zip(staging.values(&found.alignments))
-        .zip(staging.values(&found.shares).chunks_exact(per_image))
-        .map(|((i, alignment), shares)| {
-            let item = items[i];
-            let mut outcome = results.outcome(i, item, alignment, shares);
-            if !input.options.skip_maximize {
-                let a_g = layout.host.pixel_size;
-                sums.sigma2_offset += f64::from(alignment.offset2) * a_g * a_g;
-                let ctf = match host_ctf {
-                    [] => host_ctf,
-                    ctf => &ctf[i * layout.stride..],
-                };
-                let found = ParticleSums {
-                    start: &images.starts[i],
-                    shells: &results.shell_sums(i, alignment, shares),
-                    ctf,
-                };
-                sums.add_particle(input, &layout.host, item, found, &mut outcome);
-            }
-            outcome
+    let alignments = staging.values(&found.alignments);
+    let shares = staging.values(&found.shares);
+    let first_image = found.part.start;
+    // While the host works these out the device waits; only the sums are added one after the other.
+    let of_images: Vec<(ParticleOutcome, ShellSums)> = alignments
+        .par_iter()
+        .zip(shares.par_chunks_exact(per_image))
+        .enumerate()
+        .map(|(i, (alignment, shares))| {
+            let i = first_image + i;
+            (
+                results.outcome(i, alignment, shares),
+                results.shell_sums(i, alignment, shares),
+            )
         })
-        .collect()
+        .collect();
+    let add = |((i, alignment), (mut outcome, shells)): ((usize, &Alignment), (_, ShellSums))| {
+        if !input.options.skip_maximize {
+            let a_g = layout.host.pixel_size;
+            sums.sigma2_offset += f64::from(alignment.offset2) * a_g * a_g;
+            let ctf = match host_ctf {
+                [] => host_ctf,
+                ctf => &ctf[i * layout.stride..],
+            };
+            let found = ParticleSums {
+                start: &images.starts[i],
+                shells: &shells,
+                ctf,
+            };
+            sums.add_particle(input, &layout.host, items[i], found, &mut outcome);
+        }
+        outcome
+    };
+    let images_of_part = found.part.clone().zip(alignments);
+    images_of_part.zip(of_images).map(add).collect()
 }
 
 /// Results of a batch on the host.
 struct Results<'a> {
-    batch: &'a BatchContext<'a>,
-    first: &'a FirstPass,
+    input: &'a IterationInput<'a>,
+    items: &'a [&'a BatchItem<'a>],
+    layout: &'a GroupLayout,
+    /// Shells of the n_g box.
+    shells: usize,
+    starts: &'a [ParticleStart],
+    /// (class, direction · n_psi + psi) of each orientation.
+    rows: &'a [(u32, u32)],
+    /// What the first pass selected of each image.
+    selections: &'a [Selection],
     /// Σ|F|² per shell of the whole transform, of all images.
     shell_powers: &'a [f32],
     /// The same of the images that are compared.
@@ -71,23 +100,16 @@ struct Results<'a> {
 impl Results<'_> {
     /// Σ|F|² of the shells above the n_g box, of image `i`.
     fn high_power(&self, i: usize, shell_powers: &[f32]) -> Vec<f64> {
-        let shells = self.batch.layout.host.box_size / 2 + 1;
+        let shells = self.layout.box_size / 2 + 1;
         let powers = &shell_powers[i * shells..(i + 1) * shells];
-        let above = powers[self.batch.layout.shells.min(shells)..].iter();
+        let above = powers[self.shells.min(shells)..].iter();
         above.map(|&v| f64::from(v)).collect()
     }
 
     /// Pose, likelihood and probability of particle `i`, its norm still the old one.
-    fn outcome(
-        &self,
-        i: usize,
-        item: &BatchItem,
-        alignment: &Alignment,
-        shares: &[[f32; 4]],
-    ) -> ParticleOutcome {
-        let (input, host) = (self.batch.input, &self.batch.layout.host);
-        let (class, orientation) =
-            self.first.rows(self.batch.layout).index[alignment.orientation as usize];
+    fn outcome(&self, i: usize, alignment: &Alignment, shares: &[[f32; 4]]) -> ParticleOutcome {
+        let (input, host) = (self.input, self.layout);
+        let (class, orientation) = self.rows[alignment.orientation as usize];
         let children = input
             .sampling
             .orientation_children(input.options.oversampling);
@@ -98,13 +120,13 @@ impl Results<'_> {
             shift: alignment.shift as usize,
         };
         let selection = &alignment.selection;
-        let counted = self.first.list.selections[i].counted as usize;
+        let counted = self.selections[i].counted as usize;
         let evidence = match input.criterion {
             Criterion::CrossCorrelation => {
                 Evidence::of_correlation(f64::from(selection.max_log), counted)
             }
             Criterion::Likelihood => {
-                let powers = shares[..self.batch.layout.shells].iter();
+                let powers = shares[..self.shells].iter();
                 Evidence::of_weights(
                     host,
                     f64::from(selection.sum).ln() + f64::from(selection.max_log),
@@ -115,19 +137,12 @@ impl Results<'_> {
                 )
             }
         };
-        ParticleOutcome::new(
-            input,
-            host,
-            item,
-            &self.batch.images.starts[i],
-            best,
-            evidence,
-        )
+        ParticleOutcome::new(input, host, self.items[i], &self.starts[i], best, evidence)
     }
 
     /// Sums per shell of particle `i`, whose `shares` are those of its slots.
     fn shell_sums(&self, i: usize, alignment: &Alignment, shares: &[[f32; 4]]) -> ShellSums {
-        let (input, shells) = (self.batch.input, self.batch.layout.shells);
+        let (input, shells) = (self.input, self.shells);
         let column = |shares: &[[f32; 4]], k: usize| -> Vec<f64> {
             shares.iter().map(|s| f64::from(s[k])).collect()
         };

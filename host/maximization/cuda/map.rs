@@ -4,7 +4,6 @@ use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction,
 use gpu::kernels::map::{CropMap, PadMap};
 use gpu::kernels::solvent::MultiplyMaps;
 use ndarray::Array3;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A map of side n in single precision, x fastest.
@@ -30,25 +29,18 @@ impl DeviceMap {
 
     /// A copy of a map of the host.
     pub(crate) fn upload(device: &Arc<Device>, map: &Array3<f64>) -> Result<Self, DeviceError> {
-        let values: Vec<f32> = match map.as_slice() {
-            Some(values) => values.par_iter().map(|&v| v as f32).collect(),
-            None => map.iter().map(|&v| v as f32).collect(),
-        };
+        let map = map.as_standard_layout();
+        let values = map.as_slice().expect("in standard layout");
         Ok(Self {
             device: device.clone(),
-            voxels: device.upload(&values)?,
+            voxels: device.upload_as(values, |&v| v as f32)?,
             side: map.dim().0,
         })
     }
 
     /// The map on the host.
     pub(crate) fn to_host(&self) -> Result<Array3<f64>, DeviceError> {
-        let values: Vec<f64> = self
-            .device
-            .download(&self.voxels, self.voxels.len())?
-            .into_par_iter()
-            .map(f64::from)
-            .collect();
+        let values = self.device.download_as(&self.voxels, f64::from)?;
         Ok(Array3::from_shape_vec([self.side; 3], values).expect("a value a voxel"))
     }
 

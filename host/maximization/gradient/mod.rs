@@ -61,6 +61,6 @@ impl Advanced {
     /// Takes the step, and the spectra.
     pub fn step(self, class: &mut ClassModel, rule: &StepRule) {
         self.spectra.store(class);
-        class.map = step::step(&class.map, &self.direction, rule);
+        class.map = step::step(&class.map, &self.direction, rule).into();
     }
 }

@@ -17,8 +17,8 @@ use crate::refinement::job::Job;
 use crate::refinement::settings::Settings;
 use crate::refinement::state::RunState;
 use ndarray::Array3;
-use rayon::prelude::*;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -41,12 +41,12 @@ impl Writer {
         }
     }
 
-    /// Begin to write the files of the iteration that the job stands at, from a copy of what they hold. Waits for those
+    /// Begin to write the files of the iteration that the job stands at, from a copy of what they hold, which shares the maps. Waits for those
     /// of the iteration before.
     ///
     /// # Errors
     /// Files of the iteration before could not be written.
-    pub fn begin(&mut self, job: &mut Job) -> Result<(), RunError> {
+    pub fn begin(&mut self, job: &Job) -> Result<(), RunError> {
         let snapshot = Snapshot::of(job);
         self.wait()?;
         let begin = Instant::now();
@@ -103,21 +103,21 @@ struct Snapshot {
     sampling: Sampling,
     original_sampling: OriginalSampling,
     order_iteration: usize,
-    unfiltered: Vec<Array3<f64>>,
-    unmasked: Vec<Array3<f64>>,
+    unfiltered: Vec<Arc<Array3<f64>>>,
+    unmasked: Vec<Arc<Array3<f64>>>,
 }
 
 impl Snapshot {
-    fn of(job: &mut Job) -> Self {
+    fn of(job: &Job) -> Self {
         Self {
             settings: job.settings.clone(),
             state: job.state.clone(),
             particles: job.particles.clone(),
-            models: copy_of(&mut job.models),
+            models: job.models.clone(),
             sampling: job.sampling.clone(),
             original_sampling: job.original_sampling,
             order_iteration: job.order_iteration,
-            unfiltered: job.unfiltered.iter().map(copy).collect(),
+            unfiltered: job.unfiltered.clone(),
             unmasked: job.unmasked.clone(),
         }
     }
@@ -134,38 +134,6 @@ impl Snapshot {
             unfiltered: &self.unfiltered,
             unmasked: &self.unmasked,
         })
-    }
-}
-
-/// A copy of the models; that of their maps, the bulk of them, is made by all cores.
-fn copy_of(models: &mut [Model]) -> Vec<Model> {
-    let maps: Vec<Vec<Array3<f64>>> = models
-        .iter_mut()
-        .map(|model| {
-            let classes = model.classes.iter_mut();
-            classes
-                .map(|class| std::mem::take(&mut class.map))
-                .collect()
-        })
-        .collect();
-    let mut copies = models.to_vec();
-    for ((model, copied), maps) in models.iter_mut().zip(&mut copies).zip(maps) {
-        for ((class, copied), map) in model.classes.iter_mut().zip(&mut copied.classes).zip(maps) {
-            copied.map = copy(&map);
-            class.map = map;
-        }
-    }
-    copies
-}
-
-/// A copy made by all cores.
-fn copy(map: &Array3<f64>) -> Array3<f64> {
-    match map.as_slice() {
-        Some(values) => {
-            let values = values.par_iter().copied().collect();
-            Array3::from_shape_vec(map.dim(), values).expect("a value a voxel")
-        }
-        None => map.clone(),
     }
 }
 

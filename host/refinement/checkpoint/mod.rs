@@ -40,6 +40,7 @@ use crate::refinement::state::RunState;
 use ndarray::Array3;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Errors of writing the files of an iteration; the causes name the file.
 #[derive(Debug, thiserror::Error)]
@@ -118,9 +119,9 @@ pub struct IterationFiles<'a> {
     /// Iteration whose number seeded the processing order of this run (1 in a fresh run; spec 03 §8).
     pub order_iteration: usize,
     /// Unregularised half maps (`--solvent_correct_fsc`), else empty.
-    pub unfiltered: &'a [Array3<f64>],
+    pub unfiltered: &'a [Arc<Array3<f64>>],
     /// Class averages before the solvent was flattened, else empty.
-    pub unmasked: &'a [Array3<f64>],
+    pub unmasked: &'a [Arc<Array3<f64>>],
 }
 
 /// Write the complete set of files of an iteration (0 = start-up); the optimiser last. Returns its path.
@@ -136,7 +137,7 @@ pub fn write_iteration(files: &IterationFiles) -> Result<PathBuf, OutputError> {
         sampling: files.sampling,
         original_sampling: files.original_sampling,
         order_iteration: files.order_iteration,
-        unfiltered: files.unfiltered.iter().collect(),
+        unfiltered: files.unfiltered,
         unmasked: files.unmasked,
     }
     .write()
@@ -159,7 +160,7 @@ pub struct FinalFiles<'a> {
     /// See [`IterationFiles::order_iteration`].
     pub order_iteration: usize,
     /// Unregularised maps of half 1 and half 2, where they were made.
-    pub unfiltered: &'a [Array3<f64>],
+    pub unfiltered: &'a [Arc<Array3<f64>>],
 }
 
 /// Write the files without iteration number that end an auto-refinement. Returns the optimiser's path.
@@ -174,7 +175,7 @@ pub fn write_final(files: &FinalFiles) -> Result<PathBuf, OutputError> {
         sampling: files.sampling,
         original_sampling: files.original_sampling,
         order_iteration: files.order_iteration,
-        unfiltered: files.unfiltered.iter().collect(),
+        unfiltered: files.unfiltered,
         unmasked: &[],
     }
     .write()
@@ -191,8 +192,8 @@ struct FileSet<'a> {
     sampling: &'a Sampling,
     original_sampling: OriginalSampling,
     order_iteration: usize,
-    unfiltered: Vec<&'a Array3<f64>>,
-    unmasked: &'a [Array3<f64>],
+    unfiltered: &'a [Arc<Array3<f64>>],
+    unmasked: &'a [Arc<Array3<f64>>],
 }
 
 impl FileSet<'_> {
@@ -210,7 +211,14 @@ impl FileSet<'_> {
         }
         if !self.unmasked.is_empty() {
             let path = file_names::unmasked_averages(&self.settings.output_root);
-            files.add(move || write_averages(&path, self.unmasked.iter(), &self.models[0], mark));
+            files.add(move || {
+                write_averages(
+                    &path,
+                    self.unmasked.iter().map(Arc::as_ref),
+                    &self.models[0],
+                    mark,
+                )
+            });
         }
         files.add(|| {
             let mut sampling = sampling_star::document(self.sampling, &self.original_sampling);
@@ -252,7 +260,7 @@ impl FileSet<'_> {
         match model.dimensions() {
             Dimensions::Two => {
                 let path = file_names::averages(&stem);
-                let maps = model.classes.iter().map(|class| &class.map);
+                let maps = model.classes.iter().map(|class| class.map.as_ref());
                 files.add(move || write_averages(&path, maps, model, mark));
             }
             Dimensions::Three => self.add_maps(files, model, &stem, mark),

@@ -6,10 +6,13 @@ use crate::model::{ClassModel, Moments};
 use crate::refinement::state::{Declared, RunState};
 use ndarray::Array3;
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// Give all ranks the class that rank `root` reconstructed. A collective.
 pub(crate) fn broadcast_class(ranks: &Ranks, root: usize, class: &mut ClassModel) {
-    broadcast_map(ranks, root, &mut class.map);
+    if ranks.size() > 1 {
+        broadcast_map(ranks, root, Arc::make_mut(&mut class.map));
+    }
     let spectra = [
         &mut class.tau2,
         &mut class.sigma2,

@@ -28,6 +28,7 @@ use crate::refinement::steps::external;
 use crate::refinement::warnings::at_end;
 use crate::refinement::warnings::contrast;
 use ndarray::Array3;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Reads everything that a new run needs, estimates the noise and low-passes the references. `stop` may stop the run.
@@ -306,11 +307,14 @@ fn initial_model(
     // References from nothing have been filtered, and masked.
     let filter = settings.initial_filter(0, references.pixel_size);
     let filter = filter.filter(|_| settings.from_nothing().is_none());
-    let filtered = |map: &Array3<f64>| match filter {
-        Some(filter) => filter.on_host(map),
-        None => map.clone(),
+    let filtered = |map: &Array3<f64>| -> Arc<Array3<f64>> {
+        match filter {
+            Some(filter) => filter.on_host(map),
+            None => map.clone(),
+        }
+        .into()
     };
-    let class = |map: Array3<f64>| ClassModel {
+    let class = |map: Arc<Array3<f64>>| ClassModel {
         map,
         fraction: 1.0 / k as f64,
         tau2: fixed_tau2.clone().unwrap_or_else(|| vec![0.0; shells]),

@@ -102,7 +102,11 @@ fn prepare_whole(
         take_powers(job, half, powers);
         return Ok(references);
     }
-    let maps: Vec<_> = model.classes.iter().map(|class| &class.map).collect();
+    let maps: Vec<&Array3<f64>> = model
+        .classes
+        .iter()
+        .map(|class| class.map.as_ref())
+        .collect();
     let prepared = prepare_maps(job, half, &maps, engines, console)?;
     let (references, mut powers): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
     take_powers(job, half, powers.swap_remove(0));

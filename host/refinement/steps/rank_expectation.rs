@@ -218,8 +218,8 @@ impl<'a> Reader<'_, 'a> {
         Ok(Batch { share, items })
     }
 
-    /// Reads images that are read for the first time straight to where the engine wants them: for hundreds of megabytes, copies cost
-    /// more than the disk. False where that cannot be done for all of them.
+    /// Brings images straight to where the engine wants them: for hundreds of megabytes, copies cost more than the disk. False where
+    /// there is no room for all of them.
     fn read_directly(&self, share: &[Dealt]) -> Result<bool, RunError> {
         let Source { set, images, .. } = self.source;
         let Some(intake) = &self.intake else {
@@ -231,9 +231,6 @@ impl<'a> Reader<'_, 'a> {
             .map(|dealt| dealt.index)
             .filter(|&index| !self.held.contains(&id(index)))
             .collect();
-        if !wanted.iter().all(|&index| images.is_first_reading(index)) {
-            return Ok(false);
-        }
         let stored = |&index: &usize| {
             let (bytes, half) = images.stored(set, index);
             StoredImage {

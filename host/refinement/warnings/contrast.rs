@@ -193,7 +193,7 @@ fn trial_model(job: &Job, directions: usize) -> (Model, Vec<ImageSizes>) {
     };
     let mut classes: Vec<ClassModel> = whole.classes.iter().take(compared).cloned().collect();
     for class in &mut classes {
-        class.map = resample(&class.map, box_size);
+        class.map = resample(&class.map, box_size).into();
         for spectrum in [
             &mut class.tau2,
             &mut class.sigma2,
@@ -206,7 +206,7 @@ fn trial_model(job: &Job, directions: usize) -> (Model, Vec<ImageSizes>) {
     }
     let mut negatives = classes.clone();
     for class in &mut negatives {
-        class.map.mapv_inplace(|value| -value);
+        class.map = class.map.mapv(|value| -value).into();
     }
     classes.append(&mut negatives);
     let noise = whole.noise.iter();

@@ -86,7 +86,7 @@ fn nothing() -> Model {
 /// Returns a class without any value, to be read into.
 fn no_class() -> ClassModel {
     ClassModel {
-        map: Array3::zeros((0, 0, 0)),
+        map: Array3::zeros((0, 0, 0)).into(),
         fraction: 0.0,
         tau2: Vec::new(),
         sigma2: Vec::new(),
@@ -204,7 +204,7 @@ impl ModelFile<'_> {
         };
         let mut class = no_class();
         Classes::read(table, k, &mut class, &mut facts)?;
-        class.map = self.map(&facts.map, class.fraction > 0.0, notices)?;
+        class.map = self.map(&facts.map, class.fraction > 0.0, notices)?.into();
         read_spectra(spectra, &mut class)?;
         class.direction_prior = match self.dimensions {
             Dimensions::Two => vec![class_prior(self.document, k, self.path)?],

@@ -23,7 +23,7 @@ fn class(directions: usize, seed: f64) -> ClassModel {
     let shells = BOX / 2 + 1;
     let spectrum = |a: f64| (0..shells).map(|s| a / (s as f64 + seed)).collect();
     ClassModel {
-        map: Array3::from_shape_fn([BOX; 3], |(z, y, x)| (z * 64 + y * 8 + x) as f64 * 0.25),
+        map: Array3::from_shape_fn([BOX; 3], |(z, y, x)| (z * 64 + y * 8 + x) as f64 * 0.25).into(),
         fraction: 1.0,
         tau2: spectrum(1e-4),
         sigma2: spectrum(3e-7),

@@ -20,6 +20,8 @@ use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
 use call::Call;
 use files::{Files, Geometry};
+use ndarray::Array3;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Programs that run at a time: both half-sets, or two classes.
@@ -145,9 +147,9 @@ fn maximize(tasks: Vec<Task>, prior: Prior, rule: &Rule, finish: &Finish) -> Res
             task.sums.move_to_host().map_err(MaximizationError::from)?;
             let (sums, weight) = (&task.sums, task.class_weight);
             match update_spectra(task.class, sums, weight, prior, &rule.options)? {
-                MapSource::Nothing => task.class.map.fill(0.0),
+                MapSource::Nothing => task.class.map = Array3::zeros(task.class.map.dim()).into(),
                 MapSource::Before => {
-                    finish.again().on_host(&mut task.class.map);
+                    finish.again().on_host(Arc::make_mut(&mut task.class.map));
                 }
                 MapSource::Sums => {
                     let Sums::Host(sums) = task.sums else {
@@ -174,11 +176,12 @@ fn maximize(tasks: Vec<Task>, prior: Prior, rule: &Rule, finish: &Finish) -> Res
             program.wait(rule.time_limit, rule.ranks)?;
             rule.console.say(rule.call.success());
             let joined = matches!(prior, Prior::Fsc { joined: true, .. });
-            class.map = files.read_map(class.map.dim(), &line)?;
+            let mut map = files.read_map(class.map.dim(), &line)?;
             if let Some(spectrum) = files.read_spectrum(&line)? {
                 spectrum.apply(class, rule.options.tau2_fudge, joined);
             }
-            finish.on_host(&mut class.map);
+            finish.on_host(&mut map);
+            class.map = map.into();
         }
     }
     Ok(())

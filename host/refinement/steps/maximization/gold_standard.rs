@@ -60,7 +60,7 @@ pub(super) fn gold_standard(
         }
         .map_err(RunError::from)
     };
-    job.unfiltered = unfiltered.into_iter().map(|half| half.map).collect();
+    job.unfiltered = unfiltered.into_iter().map(|half| half.map.into()).collect();
     let mut curve = agree(ranks, curve)?;
     ranks.broadcast(0, &mut curve);
     let reach = image_size::fsc_reach(

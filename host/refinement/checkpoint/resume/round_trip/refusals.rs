@@ -66,7 +66,7 @@ fn starting_points_and_converged_files_are_refused() {
         sampling: &run.sampling,
         original_sampling: OriginalSampling::of(&run.sampling),
         order_iteration: 1,
-        unfiltered: &[map.clone(), map],
+        unfiltered: &[map.clone().into(), map.into()],
     })
     .unwrap();
     assert!(
