@@ -4,7 +4,11 @@
 
 use gerelion::formats::{star::Document, volume::read_map};
 use gerelion::fourier::{masks::low_pass, reference::prepare};
-use gerelion::maximization::{completeness, initial::initialize_spectra, tau2};
+use gerelion::maximization::{
+    completeness,
+    initial::{MapPowers, initialize_spectra},
+    tau2,
+};
 use gerelion::model::{ClassModel, Model};
 use gpu::mask::low_pass_factor;
 use material::shared;
@@ -73,7 +77,7 @@ fn start_up_reference_and_spectra() {
         current_size: 64,
         local_search: None,
     };
-    initialize_spectra(&mut ours, 2000, false);
+    initialize_spectra(&mut ours, 2000, false, &mut MapPowers::default());
     let class = &ours.classes[0];
     for (label, ours) in [
         ("rlnReferenceTau2", &class.tau2),

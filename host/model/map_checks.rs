@@ -3,7 +3,8 @@
 
 use crate::comm::memory;
 use crate::errors::{Code, Message};
-use ndarray::Array3;
+use ndarray::{Array3, Axis};
+use rayon::prelude::*;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -63,22 +64,22 @@ pub fn sphere(reference: &Array3<f64>, radius: f64) -> Option<String> {
     let (middle, depth) = ((n / 2) as f64, (sections / 2) as f64);
     let mean = reference.mean().unwrap_or(0.0);
     // Power and number of voxels within the sphere, and in one of twice its radius around it; power of all.
-    let (mut within, mut around, mut all) = ([0.0; 2], [0.0; 2], 0.0);
-    for ((z, y, x), v) in reference.indexed_iter() {
-        let at = [x as f64 - middle, y as f64 - middle, z as f64 - depth];
-        let distance = at.iter().map(|c| c * c).sum::<f64>().sqrt();
-        let power = (v - mean).powi(2);
-        all += power;
-        let sums = match distance {
-            d if d <= radius => &mut within,
-            d if d <= 2.0 * radius => &mut around,
-            _ => continue,
-        };
-        sums[0] += power;
-        sums[1] += 1.0;
-    }
-    let share = within[0] / all;
-    let goes_on = around[0] / around[1] > 0.5 * within[0] / within[1];
+    let [within, within_count, around, around_count, all] =
+        sums_over_voxels(reference, |sums, [z, y, x], v| {
+            let at = [x as f64 - middle, y as f64 - middle, z as f64 - depth];
+            let distance = at.iter().map(|c| c * c).sum::<f64>().sqrt();
+            let power = (v - mean).powi(2);
+            sums[4] += power;
+            let place = match distance {
+                d if d <= radius => 0,
+                d if d <= 2.0 * radius => 2,
+                _ => return,
+            };
+            sums[place] += power;
+            sums[place + 1] += 1.0;
+        });
+    let share = within / all;
+    let goes_on = around / around_count > 0.5 * within / within_count;
     (share < LEAST_POWER && goes_on).then(|| {
         format!(
             "the mask of the particles leaves {:.1} % of the power of the reference, which goes on beyond it. \
@@ -121,21 +122,43 @@ pub(super) struct Spread {
 pub(super) fn spread(map: &Array3<f64>, background: f64) -> Option<Spread> {
     let (sections, n, _) = map.dim();
     let (middle, depth) = ((n / 2) as f64, (sections / 2) as f64);
-    let (mut outside, mut all, mut moment) = (0.0, 0.0, [0.0; 3]);
-    for ((z, y, x), v) in map.indexed_iter() {
+    let [all, outside, moments @ ..] = sums_over_voxels::<5>(map, |sums, [z, y, x], v| {
         let at = [x as f64 - middle, y as f64 - middle, z as f64 - depth];
         let power = (v - background).powi(2);
-        all += power;
+        sums[0] += power;
         if at.iter().map(|c| c * c).sum::<f64>() > middle * middle {
-            outside += power;
+            sums[1] += power;
         }
-        for (moment, c) in moment.iter_mut().zip(at) {
+        for (moment, c) in sums[2..].iter_mut().zip(at) {
             *moment += power * c;
         }
-    }
+    });
     (all > 0.0).then(|| Spread {
         outside: outside / all,
-        centre: moment.map(|m| m / all),
+        centre: moments.map(|m| m / all),
+    })
+}
+
+/// Sums that `add` makes of the voxels (z, y, x), section by section on all cores; they do not depend on the number of threads.
+fn sums_over_voxels<const N: usize>(
+    map: &Array3<f64>,
+    add: impl Fn(&mut [f64; N], [usize; 3], f64) + Sync,
+) -> [f64; N] {
+    let sections = map.axis_iter(Axis(0)).into_par_iter().enumerate();
+    let of_sections: Vec<[f64; N]> = sections
+        .map(|(z, section)| {
+            let mut sums = [0.0; N];
+            for ((y, x), &v) in section.indexed_iter() {
+                add(&mut sums, [z, y, x], v);
+            }
+            sums
+        })
+        .collect();
+    of_sections.iter().fold([0.0; N], |mut sums, of_section| {
+        sums.iter_mut()
+            .zip(of_section)
+            .for_each(|(sum, v)| *sum += v);
+        sums
     })
 }
 

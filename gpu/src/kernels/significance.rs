@@ -2,7 +2,8 @@
 //! without sorting: a 16-way search over the bits of max − ln W, which order weights exactly.
 //!
 //! Every round of the search copies the samples between its bounds to a list in shared memory. As soon as they fit, which
-//! they mostly do in the first round, later rounds go through that list only, and it becomes shorter with each.
+//! they mostly do in the first round, later rounds go through that list only, and it becomes shorter with each. Where there are very many
+//! samples, rounds whose samples cannot fit make no list: no thread waits for another then.
 
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
@@ -26,6 +27,42 @@ pub trait Samples {
     /// # Safety
     /// All threads of the block take part.
     unsafe fn visit(&self, max_log: f32, cutoff: f32, visit: impl FnMut(bool, Self::At, f32));
+
+    /// Whether there are so many that it pays to go through them without a barrier until few are left between the bounds.
+    fn are_many(&self) -> bool {
+        false
+    }
+
+    /// Calls `visit(ln W)` for the samples that fall to this thread, in order; as [`Samples::visit`] otherwise.
+    ///
+    /// # Safety
+    /// As [`Samples::visit`].
+    #[inline(always)]
+    unsafe fn visit_own(&self, max_log: f32, cutoff: f32, mut visit: impl FnMut(f32)) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            self.visit(max_log, cutoff, |there, _, log| {
+                if there {
+                    visit(log);
+                }
+            });
+        }
+    }
+}
+
+/// Sums of the weights of the intervals, and the numbers of their samples.
+type WaySums = [f32; 2 * WAYS];
+
+/// Adds a sample at `x`, with these bits, to the sums: intervals of `step` begin at `edge`.
+#[inline(always)]
+fn add_to_way(sums: &mut WaySums, x: f32, bits: u32, edge: u32, step: u32) {
+    let weight = GpuFloat::exp(-x);
+    let way = bits.saturating_sub(edge) / step;
+    for j in 0..WAYS {
+        let mine = if way == j as u32 { 1.0 } else { 0.0 };
+        sums[j] += mine * weight;
+        sums[WAYS + j] += mine;
+    }
 }
 
 /// Samples whose x lies in one of the intervals, and what lies before it.
@@ -67,10 +104,24 @@ pub unsafe fn select(
     let mut total = -1.0f64;
     // Samples of [low, high), where the list holds all of them.
     let mut listed = None;
+    let mut lists = !samples.are_many();
     loop {
         let step = (high - edge).div_ceil(WAYS as u32);
-        let mut sums = [0.0f32; 2 * WAYS];
+        let mut sums: WaySums = [0.0f32; 2 * WAYS];
         let mut number = 0;
+        if !lists {
+            // SAFETY: the condition is the same for all threads.
+            unsafe {
+                samples.visit_own(max_log, f32::from_bits(high - 1), |log| {
+                    let x = max_log - log;
+                    let bits = x.to_bits();
+                    if bits >= low && bits < high {
+                        add_to_way(&mut sums, x, bits, edge, step);
+                    }
+                });
+            }
+            number = u32::MAX;
+        }
         // SAFETY: all threads call this equally often; places in the list are checked. In a round over the list, places are
         // written that have been read: the ranking has a barrier in between.
         let mut take = |there: bool, x: f32| unsafe {
@@ -78,13 +129,7 @@ pub unsafe fn select(
             // Negative zero and NaN have larger bits than any number below the cutoff.
             let inside = there && bits >= low && bits < high;
             if inside {
-                let weight = GpuFloat::exp(-x);
-                let way = bits.saturating_sub(edge) / step;
-                for j in 0..WAYS {
-                    let mine = if way == j as u32 { 1.0 } else { 0.0 };
-                    sums[j] += mine * weight;
-                    sums[WAYS + j] += mine;
-                }
+                add_to_way(&mut sums, x, bits, edge, step);
             }
             let (place, all) = block::rank_among(inside, scratch);
             if inside && number + place < SEARCH_LIST {
@@ -103,9 +148,12 @@ pub unsafe fn select(
                         start += threads;
                     }
                 }
-                None => samples.visit(max_log, f32::from_bits(high - 1), |there, _, log| {
-                    take(there, max_log - log);
-                }),
+                None if lists => {
+                    samples.visit(max_log, f32::from_bits(high - 1), |there, _, log| {
+                        take(there, max_log - log);
+                    });
+                }
+                None => (),
             }
             block::sums(sums, scratch)
         };
@@ -115,6 +163,7 @@ pub unsafe fn select(
         }
         let target = f64::from(fraction) * total;
         let chosen = choose(&sums, before, count_before, target, limit);
+        lists |= chosen.number <= SEARCH_LIST;
         before = chosen.before;
         count_before = chosen.count_before;
         if chosen.way > 0 {
@@ -219,16 +268,23 @@ mod tests {
     use crate::kernels::test_data;
     use cuda_std::emulator::{DevicePointer, launch};
 
-    struct Slice<'a>(&'a [f32]);
+    struct Slice<'a> {
+        logs: &'a [f32],
+        are_many: bool,
+    }
 
     impl Samples for Slice<'_> {
         type At = usize;
 
+        fn are_many(&self) -> bool {
+            self.are_many
+        }
+
         unsafe fn visit(&self, _: f32, _: f32, mut visit: impl FnMut(bool, usize, f32)) {
             let mut start = 0;
-            while start < self.0.len() {
+            while start < self.logs.len() {
                 let i = start + thread::thread_idx_x() as usize;
-                visit(i < self.0.len(), i, *self.0.get(i).unwrap_or(&0.0));
+                visit(i < self.logs.len(), i, *self.logs.get(i).unwrap_or(&0.0));
                 start += thread::block_dim_x() as usize;
             }
         }
@@ -238,7 +294,14 @@ mod tests {
         logs.iter().copied().fold(f32::NEG_INFINITY, f32::max)
     }
 
+    /// What is found with and without rounds that make no list, which must be the same.
     fn run(logs: &[f32], fraction: f32, limit: u32) -> Selection {
+        let found = run_as(logs, fraction, limit, false);
+        assert_eq!(found, run_as(logs, fraction, limit, true));
+        found
+    }
+
+    fn run_as(logs: &[f32], fraction: f32, limit: u32, are_many: bool) -> Selection {
         let mut out = vec![Selection::default(); 64];
         let o = DevicePointer::of(&mut out);
         launch(
@@ -248,7 +311,7 @@ mod tests {
             || {
                 // SAFETY: one element a thread.
                 unsafe {
-                    let samples = Slice(logs);
+                    let samples = Slice { logs, are_many };
                     let scratch = Shared::dynamic(0);
                     let found = select(&samples, largest(logs), fraction, limit, scratch);
                     *o.get().add(thread::thread_idx_x() as usize) = found;
@@ -278,7 +341,10 @@ mod tests {
             || {
                 // SAFETY: one element a thread.
                 unsafe {
-                    let samples = Slice(&values);
+                    let samples = Slice {
+                        logs: &values,
+                        are_many: false,
+                    };
                     let found = near_best(&samples, largest(&values), 4e-6, Shared::dynamic(0));
                     *o.get().add(thread::thread_idx_x() as usize) = found;
                 }

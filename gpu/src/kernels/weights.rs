@@ -2,7 +2,7 @@
 //! (spec 01 §6).
 
 use crate::shapes::ONE_VALUE_WORDS;
-use crate::shapes::SELECT_WORDS;
+use crate::shapes::{SEARCH_LIST, SELECT_WORDS};
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
@@ -60,17 +60,14 @@ impl Children {
                 *best = u64::MAX;
             }
             let (mut largest, mut first_largest) = (f32::NEG_INFINITY, u64::MAX);
-            let mut j = thread::thread_idx_x();
-            while j < self.count {
-                let log = self.log(j);
+            self.own(|j, log| {
                 if log > largest {
                     largest = log;
                     first_largest = order(j);
                 } else if log == largest {
                     first_largest = first_largest.min(order(j));
                 }
-                j += thread::block_dim_x();
-            }
+            });
             let best_log = block::max(largest, scratch);
             if largest == best_log {
                 atomic::fetch_min_u64(best, first_largest);
@@ -81,8 +78,52 @@ impl Children {
     }
 }
 
+/// Children of an image above which the search goes through them without barriers at first.
+const MANY: u32 = 8 * SEARCH_LIST;
+/// Children of which a thread reads the values before it goes on to compute, so that it waits for all of them at once.
+const READ_AHEAD: u32 = 4;
+
+impl Children {
+    /// Calls `visit(j, ln W)` for the children that fall to this thread, in order.
+    ///
+    /// # Safety
+    /// The children exist.
+    #[inline(always)]
+    unsafe fn own(&self, mut visit: impl FnMut(u32, f32)) {
+        let stride = thread::block_dim_x();
+        let mut j = thread::thread_idx_x();
+        // SAFETY: below the number of children.
+        unsafe {
+            while j + (READ_AHEAD - 1) * stride < self.count {
+                let (first, second) = (self.log(j), self.log(j + stride));
+                let (third, fourth) = (self.log(j + 2 * stride), self.log(j + 3 * stride));
+                visit(j, first);
+                visit(j + stride, second);
+                visit(j + 2 * stride, third);
+                visit(j + 3 * stride, fourth);
+                j += READ_AHEAD * stride;
+            }
+            while j < self.count {
+                visit(j, self.log(j));
+                j += stride;
+            }
+        }
+    }
+}
+
 impl Samples for Children {
     type At = u32;
+
+    #[inline(always)]
+    fn are_many(&self) -> bool {
+        self.count > MANY
+    }
+
+    #[inline(always)]
+    unsafe fn visit_own(&self, _: f32, _: f32, mut visit: impl FnMut(f32)) {
+        // SAFETY: these are the children.
+        unsafe { self.own(|_, log| visit(log)) }
+    }
 
     #[inline(always)]
     unsafe fn visit(&self, _: f32, _: f32, mut visit: impl FnMut(bool, u32, f32)) {
@@ -161,9 +202,7 @@ pub unsafe fn fine_weights(
         };
         let out = out.add(image);
         let mut weight = 0.0;
-        let mut j = thread::thread_idx_x();
-        while j < count {
-            let log = children.log(j);
+        children.own(|j, log| {
             let is_best = log == best_log && order(j) == first_best;
             if is_best {
                 let sample = *samples.add((j / per_sample) as usize);
@@ -183,8 +222,7 @@ pub unsafe fn fine_weights(
             };
             *values.add(j as usize) = w;
             weight += w;
-            j += thread::block_dim_x();
-        }
+        });
         let weight = block::sum(weight, scratch);
         if thread::thread_idx_x() == 0 {
             (*out).selection = selection;

@@ -11,7 +11,7 @@ use super::{
 use crate::comm::Ranks;
 use crate::dataset::{ImageStore, ParticleSet, fingerprints};
 use crate::geometry::sampling::Sampling;
-use crate::maximization::initial;
+use crate::maximization::initial::{self, MapPowers};
 use crate::model::{ClassModel, Model};
 use crate::refinement::checkpoint::{OriginalSampling, overwritten};
 use crate::refinement::cli::console::{self, Console};
@@ -124,7 +124,7 @@ fn first_job(
     let Input {
         mut settings,
         particles,
-        references,
+        mut references,
         sampling,
         solvent,
         regions,
@@ -135,11 +135,18 @@ fn first_job(
         gradient_iterations::schedule(&mut settings, dimensions, particles.particles.len());
     let tau2_fudge = gradient_iterations::tau2_fudge(schedule.as_ref(), &settings, 0);
     let members = half_sets::members(&particles.particles, settings.split_random_halves);
+    for references in &mut references {
+        low_pass(references, &settings);
+    }
+    let mut powers = MapPowers::default();
     let mut models = Vec::new();
     for (list, reference) in members.iter().zip(references.iter().cycle()) {
-        models.push(initial_model(
+        let mut model = initial_model(
             &settings, tau2_fudge, reference, &particles, list, noise, &sampling,
-        )?);
+        )?;
+        let fixed = settings.tau_spectrum.is_some();
+        initial::initialize_spectra(&mut model, list.len(), fixed, &mut powers);
+        models.push(model);
     }
     let mut state = RunState::new(seed);
     state.increment_size = settings.increment_size;
@@ -196,10 +203,10 @@ fn initial_noise(
     if let Some(first) = first {
         let maps = &mut opened.input.references[0].maps;
         if ranks.leads() {
-            *maps = first.finish();
+            *maps = first.finish().into_iter().map(Arc::new).collect();
         }
         for map in maps {
-            broadcast_map(ranks, 0, map);
+            broadcast_map(ranks, 0, Arc::make_mut(map));
         }
     }
     Ok(spectra)
@@ -291,6 +298,23 @@ fn estimate_noise(
     Ok(estimate.spectra)
 }
 
+/// Filters the maps that a run starts from (`--ini_high`), each once however many classes and half-sets start from it.
+fn low_pass(references: &mut References, settings: &Settings) {
+    let filter = settings.initial_filter(0, references.pixel_size);
+    // References from nothing have been filtered, and masked.
+    let Some(filter) = filter.filter(|_| settings.from_nothing().is_none()) else {
+        return;
+    };
+    let mut before: Option<[Arc<Array3<f64>>; 2]> = None;
+    for map in &mut references.maps {
+        let known = before.take().filter(|[from, _]| Arc::ptr_eq(from, map));
+        let [from, filtered] = known.unwrap_or_else(|| [map.clone(), filter.on_host(map).into()]);
+        *map = filtered.clone();
+        before = Some([from, filtered]);
+    }
+}
+
+/// The model of one half-set, its spectra still to be made.
 fn initial_model(
     settings: &Settings,
     tau2_fudge: f64,
@@ -304,16 +328,6 @@ fn initial_model(
     let shells = box_size / 2 + 1;
     let fixed_tau2 = initial_noise::fixed_tau2(settings, shells)?;
     let k = references.maps.len();
-    // References from nothing have been filtered, and masked.
-    let filter = settings.initial_filter(0, references.pixel_size);
-    let filter = filter.filter(|_| settings.from_nothing().is_none());
-    let filtered = |map: &Array3<f64>| -> Arc<Array3<f64>> {
-        match filter {
-            Some(filter) => filter.on_host(map),
-            None => map.clone(),
-        }
-        .into()
-    };
     let class = |map: Arc<Array3<f64>>| ClassModel {
         map,
         fraction: 1.0 / k as f64,
@@ -329,11 +343,7 @@ fn initial_model(
         accuracy_translations: 0.0,
         moments: None,
     };
-    let classes = if references.generate_seeds {
-        vec![class(filtered(&references.maps[0])); k]
-    } else {
-        references.maps.iter().map(|m| class(filtered(m))).collect()
-    };
+    let classes = references.maps.iter().cloned().map(class).collect();
     let mut group_particles = vec![0; set.scale_groups.len()];
     for &i in members {
         group_particles[set.particles[i].scale_group] += 1;
@@ -356,6 +366,5 @@ fn initial_model(
         local_search: None,
     };
     uniform_directions(&mut model, sampling.directions.len());
-    initial::initialize_spectra(&mut model, members.len(), fixed_tau2.is_some());
     Ok(model)
 }

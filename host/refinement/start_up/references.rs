@@ -11,9 +11,10 @@ use crate::model::map_checks;
 use crate::refinement::checkpoint::overwritten;
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
-use ndarray::Array3;
+use ndarray::{Array3, Zip};
 use num_complex::Complex64;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Pixel sizes that differ by less are the same (Å).
 const SAME_PIXEL: f64 = 0.001;
@@ -22,7 +23,7 @@ const SAME_PIXEL: f64 = 0.001;
 #[derive(Debug)]
 pub struct References {
     /// One map a class.
-    pub maps: Vec<Array3<f64>>,
+    pub maps: Vec<Arc<Array3<f64>>>,
     /// Å per pixel.
     pub pixel_size: f64,
     /// All classes start from one map: classes must be seeded (spec 01 §2.5).
@@ -65,7 +66,7 @@ impl References {
         let n = group.box_size;
         Self {
             listed: false,
-            maps: vec![Array3::zeros((dimensions.sections(n), n, n)); classes],
+            maps: vec![Array3::zeros((dimensions.sections(n), n, n)).into(); classes],
             pixel_size: group.pixel_size,
             generate_seeds: false,
             warnings: Vec::new(),
@@ -152,6 +153,7 @@ pub fn read(
     for (map, file) in maps.iter_mut().zip(&files) {
         pixel_size = fit_to_images(map, pixel_size, file, group, settings, &mut warnings)?;
     }
+    let mut maps: Vec<Arc<Array3<f64>>> = maps.into_iter().map(Arc::new).collect();
     if !is_list {
         maps = vec![maps.remove(0); classes];
     }
@@ -229,7 +231,11 @@ fn read_map(
             path.display()
         )).into());
     };
-    let map = map.data.mapv(f64::from);
+    let mut data = Array3::zeros(map.data.dim());
+    Zip::from(&mut data)
+        .and(&map.data)
+        .par_for_each(|out, &value| *out = f64::from(value));
+    let map = data;
     map_checks::contrast(path, &map, map_checks::OTHER_REFERENCE)?;
     map_checks::grey_scale(path, &map, "reference", map_checks::GREYS)?;
     warnings.extend(map_checks::centre(path, "reference", &map));

@@ -6,7 +6,7 @@ use crate::fourier::shape::Dimensions;
 use crate::maximization::LowPass;
 use crate::refinement::cli::console::Console;
 use crate::refinement::job::Job;
-use ndarray::Array3;
+use ndarray::{Array3, Zip};
 
 /// Maps are averaged down to at most so many voxels a side before they are compared.
 const SIDE: usize = 64;
@@ -173,14 +173,11 @@ fn averaged(map: &Array3<f64>) -> Array3<f64> {
         .find(|step| from.is_multiple_of(*step) && (from / step).is_multiple_of(2))
         .unwrap_or(1);
     let side = from / step;
-    Array3::from_shape_fn((side, side, side), |(z, y, x)| {
-        let cube = map.slice(ndarray::s![
-            z * step..(z + 1) * step,
-            y * step..(y + 1) * step,
-            x * step..(x + 1) * step
-        ]);
-        cube.sum() / cube.len() as f64
-    })
+    let mut small = Array3::zeros([side; 3]);
+    Zip::from(&mut small)
+        .and(map.exact_chunks([step; 3]))
+        .par_for_each(|mean, cube| *mean = cube.sum() / cube.len() as f64);
+    small
 }
 
 #[cfg(test)]
