@@ -1,5 +1,6 @@
 //! Files written, read back and written again; reference runs read and written alike; what is refused.
 
+mod options;
 mod refusals;
 
 use crate::dataset::{ParticleSet, ReadOptions};
