@@ -181,7 +181,7 @@ mod tests {
         let (n, a, b) = (16, 100.0, 500.0);
         let projector = Projector::new(n, a, b);
         let atoms: Vec<Atom> = (0..40)
-            .map(|i| f64::from(i))
+            .map(f64::from)
             .map(|t| carbon([300.0 * (0.7 * t).sin(), 250.0 * (1.1 * t).cos(), 9.0 * t]))
             .collect();
         let found = projector.transform(&atoms, &IDENTITY, [0.0, 0.0]);

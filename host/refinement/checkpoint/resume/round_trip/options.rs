@@ -1,29 +1,28 @@
 //! Options whose row says that a continued run takes them from the optimiser file are in its files.
 
-use super::{Run, model, settings};
-use crate::geometry::sampling::Sampling;
-use crate::geometry::symmetry::PointGroup;
+use super::{BOX, Run, model, settings};
+use crate::fourier::shape::Dimensions;
 use crate::options::{Kind, OnContinue, OptionEntry, Treatment, table};
 use crate::refinement::checkpoint::resume::{ResumeError, read_optimiser};
 use crate::refinement::settings::Settings;
+use crate::refinement::start_up::input_checks::sampling;
 use crate::refinement::state::Subset;
 use std::collections::BTreeMap;
 
 /// Held by other files than those that the settings are read from: the particles themselves, in `_data.star`.
 const ELSEWHERE: [&str; 1] = ["--i"];
 
-const CLASSIFICATION: &str =
-    "--i in.star --ref a.mrc --particle_diameter 12 --random_seed 11 --iter 25";
-const AUTO_REFINE: &str = "--i in.star --ref a.mrc --particle_diameter 12 --random_seed 11 --auto_refine --split_random_halves";
-const FROM_NOTHING: &str = "--i in.star --particle_diameter 12 --random_seed 11 --iter 25 --grad";
+/// Options of every run.
+const COMMON: &str = "--i in.star --particle_diameter 12 --random_seed 11 --healpix_order 1 --offset_range 3 --offset_step 1";
 
 /// Command line of a run that the option can be given to, without it.
-fn base(option: &str) -> &'static str {
-    match option {
-        "--low_resol_join_halves" => AUTO_REFINE,
-        "--denovo_3dref" => FROM_NOTHING,
-        _ => CLASSIFICATION,
-    }
+fn base(option: &str) -> String {
+    let kind = match option {
+        "--low_resol_join_halves" => "--ref a.mrc --auto_refine --split_random_halves",
+        "--denovo_3dref" => "--iter 25 --grad",
+        _ => "--ref a.mrc --iter 25",
+    };
+    format!("{COMMON} {kind}")
 }
 
 /// The option with a value that is not its default.
@@ -74,8 +73,11 @@ fn stored(command: &str) -> Result<Settings, ResumeError> {
     let mut run = Run::new();
     let root = run.settings.output_root.clone();
     run.settings = settings(&format!("{command} --o {root}"));
-    let symmetry = PointGroup::parse(&run.settings.symmetry).unwrap();
-    run.sampling = Sampling::new(1, -1.0, symmetry, -91.0, 6.0, 2.0, 0.5);
+    run.sampling = sampling(&run.settings, Dimensions::Three, BOX, 2.0).unwrap();
+    // As a new run has them.
+    run.state.random_seed = run.settings.random_seed.unwrap();
+    run.state.increment_size = run.settings.increment_size;
+    run.state.references_ctf_corrected = !run.settings.ctf_uncorrected_reference;
     let mut one = model(run.sampling.directions.len(), 1.0);
     one.classes = vec![one.classes[0].clone(); run.settings.classes];
     run.models = match run.settings.split_random_halves {
