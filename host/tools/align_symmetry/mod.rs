@@ -142,17 +142,17 @@ pub fn run(settings: &AlignSettings, progress: Progress) -> Result<Aligned, Alig
     }
     let mut best: Option<(&Candidate, Loaded, Turn)> = None;
     for candidate in &candidates {
-        let loaded = load(settings, candidate, !settings.keep_centre)?;
+        let loaded = {
+            let _reading = progress.phase("Reading and centring the map", 0);
+            load(settings, candidate, !settings.keep_centre)?
+        };
         let turn = orientation(settings, &loaded, &group, progress);
         if best.as_ref().is_none_or(|(_, _, b)| turn.broken < b.broken) {
             best = Some((candidate, loaded, turn));
         }
     }
     let (candidate, loaded, turn) = best.expect("there is at least one map to try");
-    let turner = {
-        let _transforming = progress.phase("Transforming the map", 0);
-        with_nearest(settings, Turner::new(&loaded.map, settings.padding, 0))
-    };
+    let turner = transformed(settings, &loaded, 0, progress);
     let mut matrices = vec![turn.rotation];
     if settings.apply_symmetry {
         let copy = |g: &Matrix3| euler::multiply(g, &turn.rotation);
@@ -269,7 +269,15 @@ fn load(
     })
 }
 
-fn with_nearest(settings: &AlignSettings, turner: Turner) -> Turner {
+/// Transforms the map as far as shell `r_max`; 0: all of them.
+fn transformed(
+    settings: &AlignSettings,
+    loaded: &Loaded,
+    r_max: usize,
+    progress: Progress,
+) -> Turner {
+    let _transforming = progress.phase("Transforming the map", 0);
+    let turner = Turner::new(&loaded.map, settings.padding, r_max);
     match settings.nearest_from {
         Some(shell) => turner.nearest_from(shell),
         None => turner,
@@ -290,7 +298,7 @@ fn orientation(
         r_max = r_max.min(shell as usize);
     }
     // Only the shells of the smaller box are kept, which is what cropping to it would leave.
-    let turner = with_nearest(settings, Turner::new(&loaded.map, settings.padding, r_max));
+    let turner = transformed(settings, loaded, r_max, progress);
     let operators = group.operators();
     let coarse = r_max.min(COARSE_SHELLS);
     let criterion = |shells, most| Criterion::new(&turner, operators, shells, most);

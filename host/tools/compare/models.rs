@@ -31,14 +31,17 @@ pub struct AlignedMap {
 /// # Errors
 /// A map cannot be read or is no even cube; boxes or pixel sizes differ.
 pub fn aligned(reference: &Path, ours: &Path, progress: Progress) -> Result<AlignedMap, FscError> {
+    let reading = progress.phase("Reading the maps", 0);
     let (a, b) = (read_density(reference)?, read_density(ours)?);
     let pixel_size = common_pixel_size((reference, &a), (ours, &b))?;
     let (a, b) = (a.data.mapv(f64::from), b.data.mapv(f64::from));
+    drop(reading);
     let [own, mirrored] = both_hands(&a, &b, progress);
     let (better, other) = match mirrored.correlation > own.correlation {
         true => (mirrored, own),
         false => (own, mirrored),
     };
+    let _comparing = progress.phase("Turning the map and comparing it", 0);
     Ok(AlignedMap {
         reference: reference.to_owned(),
         ours: ours.to_owned(),

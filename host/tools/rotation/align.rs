@@ -81,12 +81,14 @@ fn moved(map: &Array3<f64>, shift: [f64; 3]) -> Array3<f64> {
 
 fn align(reference: &Array3<f64>, map: &Array3<f64>, progress: Progress) -> Alignment {
     let n = reference.dim().0;
+    let transforming = progress.phase("Transforming the maps", 0);
     let centred = to_centre(map);
     let shells = |wanted: usize| wanted.min(n / 2 - 1);
     let turner = Turner::new(&centred, 2.0, shells(WHOLE_SHELLS));
     let transform = fft::forward3(reference);
     let cheap = Correlator::new(&transform, n, shells(CHEAP_SHELLS));
     let whole = Correlator::new(&transform, n, shells(WHOLE_SHELLS));
+    drop(transforming);
     let search = Search {
         uniform: 600,
         axis_only: false,
