@@ -1,6 +1,7 @@
 //! However a run ends, the scheduler's marker file says so: RELION's interface would otherwise show it as running for ever.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -229,6 +230,29 @@ fn signals_end_a_tool_with_words_and_a_marker() {
         ended_by(&mut running, name, &log);
         assert!(path("RELION_JOB_EXIT_FAILURE").exists(), "{name}");
         fs::remove_file(path("RELION_JOB_EXIT_FAILURE")).unwrap();
+    }
+}
+
+/// What the processor raises: no more than words and marker, and the end that the system gives a program without a handler.
+#[test]
+fn crashes_leave_words_and_a_marker() {
+    for (name, number) in [("SEGV", 11), ("BUS", 7), ("FPE", 8), ("ILL", 4)] {
+        let job = Job::long();
+        let log = job.path("log");
+        let running = job
+            .command()
+            .stdout(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn();
+        let mut running = running.unwrap();
+        wait_for(&first_optimiser(&job));
+        signal(&running, name);
+        let status = running.wait().unwrap();
+        let text = fs::read_to_string(&log).unwrap();
+        assert_eq!(status.signal(), Some(number), "{name}: {text}");
+        let words = format!("ERROR:\nGR-0901: the program crashed (SIG{name})");
+        assert!(text.contains(&words), "{text}");
+        assert!(job.failed(), "{name}");
     }
 }
 

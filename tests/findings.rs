@@ -155,6 +155,17 @@ fn images_of_noise_leave_the_resolution_stuck() {
         &job.findings("refine3d_c4", &[], "--auto_iter_max 6"),
         "resolution_stuck",
     );
+    // A run that is continued knows the reference that it began with.
+    let words = "--continue r/run_it005_optimiser.star --o r/again --auto_iter_max 6 --json_log again.jsonl";
+    let output = Command::new(env!("CARGO_BIN_EXE_relion_refine"))
+        .args(words.split(' '))
+        .current_dir(job.0.path())
+        .output()
+        .unwrap();
+    succeeded(&output);
+    let found = findings_in(&job.path("again.jsonl"));
+    let names: Vec<String> = found.into_iter().map(|(name, _)| name).collect();
+    has(&names, "resolution_stuck");
 }
 
 #[test]

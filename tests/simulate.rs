@@ -11,8 +11,9 @@ use gerelion::tools::simulate::{
     self, Preset, Simulation, SimulationSettings, TrueParticle, micrograph::Defocus,
     phantom::helix_bundle,
 };
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn settings() -> SimulationSettings {
     SimulationSettings {
@@ -348,4 +349,27 @@ fn an_independent_simulator_agrees() {
     ] {
         assert!(other < 0.95 * right, "{what}: {other} against {right}");
     }
+}
+
+/// A command that takes longer than some seconds says how far it is, and how long the rest will take.
+#[test]
+fn a_long_simulation_tells_its_progress() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = Command::new(env!("CARGO_BIN_EXE_gerelion"))
+        .args("simulate --preset trpv1 --n 100000 --j 1 --o long".split(' '))
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    let line = lines.map_while(Result::ok).next();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let line = line.unwrap();
+    let (done, left) = line
+        .strip_prefix(" Simulating images: ")
+        .and_then(|rest| rest.split_once(" of 100000, about "))
+        .unwrap_or_else(|| panic!("{line}"));
+    assert!(done.parse::<usize>().unwrap() > 0, "{line}");
+    assert!(left.ends_with(" left"), "{line}");
 }

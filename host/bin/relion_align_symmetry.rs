@@ -2,6 +2,8 @@
 
 #[path = "gerelion/align_symmetry.rs"]
 mod align_symmetry;
+#[path = "gerelion/relion_tool.rs"]
+mod relion_tool;
 #[path = "gerelion/thin.rs"]
 mod thin;
 #[path = "gerelion/usage.rs"]

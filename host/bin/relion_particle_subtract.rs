@@ -4,8 +4,6 @@
 mod relion_tool;
 #[path = "gerelion/subtract.rs"]
 mod subtract;
-#[path = "gerelion/tenths.rs"]
-mod tenths;
 #[path = "gerelion/thin.rs"]
 mod thin;
 #[path = "gerelion/usage.rs"]

@@ -4,8 +4,6 @@
 mod reconstruct;
 #[path = "gerelion/relion_tool.rs"]
 mod relion_tool;
-#[path = "gerelion/tenths.rs"]
-mod tenths;
 #[path = "gerelion/thin.rs"]
 mod thin;
 #[path = "gerelion/usage.rs"]

@@ -184,6 +184,12 @@ impl CommandLine {
                         entry.name
                     ));
                 }
+                OnContinue::StartOnly if continuing && entry.treatment == Treatment::Works => {
+                    self.warnings.push(format!(
+                        "{} has an effect at the start of a run only; it is ignored when the run is continued",
+                        entry.name
+                    ));
+                }
                 OnContinue::ContinueOnly if !continuing => self.warnings.push(format!(
                     "{} has a meaning only together with --continue; it is ignored",
                     entry.name

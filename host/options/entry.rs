@@ -107,6 +107,8 @@ impl Kind {
 pub enum OnContinue {
     /// Not honoured: the value of the optimiser file stays.
     FromFile,
+    /// Not honoured: it has an effect at the start of a run only, and the file does not keep it.
+    StartOnly,
     /// `c`: honoured when given, otherwise the value of the optimiser file stays.
     IfGiven,
     /// `c`, but not in auto-refine or with automatic sampling.
@@ -126,6 +128,7 @@ impl OnContinue {
     pub fn mark(self) -> &'static str {
         match self {
             OnContinue::FromFile => "",
+            OnContinue::StartOnly => "start",
             OnContinue::IfGiven => "c",
             OnContinue::IfGivenNotAuto => "c (not auto)",
             OnContinue::SwitchOn => "c (on only)",

@@ -19,6 +19,7 @@ mod help;
 pub mod output_root;
 mod page;
 mod range;
+mod refused;
 pub mod table;
 mod values;
 
@@ -28,3 +29,4 @@ pub use error::OptionsError;
 pub use help::Help;
 pub use page::options_page;
 pub use range::Range;
+pub use refused::refuse;

@@ -25,7 +25,7 @@ pub fn options_page() -> String {
          \n\
          The column *possible* gives the numbers that an option takes; another one is an error.\n\
          \n\
-         The column *continue* tells what holds with `--continue`: empty, the value of the optimiser file; \
+         The column *continue* tells what holds with `--continue`: empty, the value of the optimiser file; *start*, nothing, since it has an effect at the start of a run only; \
          *c*, the value given, or that of the optimiser file; *c (not auto)*, the same, but never in auto-refine; \
          *c (on only)*, the flag can be switched on, not off; \
          *c!*, always the command line, so repeat the option; *only*, it has no meaning without `--continue`.\n",

@@ -12,6 +12,7 @@ pub mod mask_create;
 pub mod measure;
 pub mod moment;
 pub mod postprocess;
+pub mod progress;
 pub mod reconstruct;
 pub mod report;
 pub mod rotation;

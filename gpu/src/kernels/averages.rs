@@ -6,16 +6,13 @@ use cuda_std::shared::Shared;
 
 use super::block::{self, clear_words, flush_words};
 use super::halves::count_weight;
-use super::solvent::{part, split};
-use super::volume::{bin_of, complete_pair, divided, prior_of, shell_of};
-use crate::gridding::gridding_factor;
+use super::map::finished;
+use super::solvent::shifted;
+use super::volume::{bin_of, complete_pair, divided, prior_of, shell_of, transform_value};
 use crate::mask::background_share;
 use crate::shapes::{MOMENT_WORDS, PREPARE_WORDS};
 use crate::slice::VolumeShape;
-use crate::volume::{
-    centre_sign, centring_mass, centring_shift, place, position, regularised, transform_position,
-    weight_floor,
-};
+use crate::volume::{centring_mass, centring_shift, position, regularised, weight_floor};
 
 /// Turns sums of class averages into the centred half-complex transforms of boxes of `padded_box`² pixels: mates on the line
 /// x = 0 are summed, shells from `first_shell` on get the inverse prior variance, data are divided by weights no lower than a
@@ -90,17 +87,12 @@ pub unsafe fn divide_averages(
         let out = out.add(average * values);
         i = first;
         while i < values {
-            let mut value = [0.0, 0.0];
-            if let Some([x, y, _]) = transform_position(i, padded_box) {
-                let r2 = (x * x + y * y) as u32;
-                if r2 <= radius2 {
-                    let voxel = memory::load4(sums, place([x, y, 0], shape));
-                    let bin = bin_of(r2, padding, bins);
-                    let of_bin = [of_bins.load(2 * bin), of_bins.load(2 * bin + 1)];
-                    value = divided(voxel, weight_floor(of_bin), centre_sign(x, y, 0));
-                }
-            }
-            memory::store2(out, i, value);
+            let value = transform_value(i, padded_box, shape, radius2 + 1, |voxel, r2, sign| {
+                let bin = bin_of(r2, padding, bins);
+                let of_bin = [of_bins.load(2 * bin), of_bins.load(2 * bin + 1)];
+                divided(memory::load4(sums, voxel), weight_floor(of_bin), sign)
+            });
+            memory::store2(out, i, value.unwrap_or_default());
             i += step;
         }
         flush_words(
@@ -119,7 +111,7 @@ fn radius(i: usize, n: u32) -> f32 {
 }
 
 /// Takes the middle `n`² pixels of padded averages of `padded_box`² times `scale`, replaces what lies beyond the circle of
-/// radius `circle` and its `edge` by the mean there, and divides by the gridding factor of `sinc_box`. Shared memory: 66 words.
+/// radius `circle` and its `edge` by the mean there, and divides by the gridding factor of `sinc_box` unless that is 0. Shared memory: 66 words.
 #[kernel(block = 256, grid = [averages, 1, 1], shared = PREPARE_WORDS)]
 pub unsafe fn finish_averages(
     #[launch] averages: u32,
@@ -160,10 +152,7 @@ pub unsafe fn finish_averages(
         let mean = if weight > 0.0 { sum / weight } else { 0.0 };
         i = first;
         while i < pixels {
-            let r = radius(i, n);
-            let share = background_share(r, circle, edge);
-            let value = (1.0 - share) * pixel(i) + share * mean;
-            *out.add(i) = value / gridding_factor(r, sinc_box);
+            *out.add(i) = finished(pixel(i), radius(i, n), [circle, edge], mean, sinc_box);
             i += step;
         }
     }
@@ -206,19 +195,7 @@ pub unsafe fn centre_averages(
         let [x, y, _] = centring_shift([mass, x, y, 0.0], limit, least).unwrap_or_default();
         i = first;
         while i < pixels {
-            let (x, base_x) = split(i % side, x);
-            let (y, base_y) = split(i / side, y);
-            let mut value = 0.0;
-            for corner in 0..4i32 {
-                let [ux, uy] = [corner & 1, corner >> 1];
-                let [cx, cy] = [base_x + ux, base_y + uy];
-                let within = |c: i32| c >= 0 && c < n as i32;
-                if within(cx) && within(cy) {
-                    let at = cy as usize * side + cx as usize;
-                    value += part(x, ux) * part(y, uy) * memory::load(map, at);
-                }
-            }
-            *out.add(i) = value;
+            *out.add(i) = shifted(map, n, [i % side, i / side], [x, y]);
             i += step;
         }
     }

@@ -5,11 +5,11 @@
 
 use cuda_std::prelude::*;
 
+use super::volume::transform_value;
 use crate::math::Real;
 use crate::slice::VolumeShape;
 use crate::volume::{
-    BLOB_SAMPLES, blob_sample, centre_sign, frequency, place, position, real_row,
-    transform_position,
+    BLOB_SAMPLES, blob_sample, frequency, place, position, real_row, transform_position,
 };
 
 /// Squared distance from the origin; of indices below 2¹⁴.
@@ -124,22 +124,16 @@ pub unsafe fn compensate_into_transform(
     // SAFETY: the index is checked; frequencies are looked up only inside the volume.
     unsafe {
         let i = thread::index_1d();
-        let Some(at) = transform_position(i, padded_box) else {
-            return;
-        };
-        let mut value = [0.0, 0.0];
-        if square(at) < radius2 {
-            let voxel = place(at, &*shape);
+        let value = transform_value(i, padded_box, &*shape, radius2, |voxel, _, sign| {
             let density = *density.add(voxel);
             let density = if density < 1e20 { density } else { 1e20 };
-            let factor = density * scale * f64::from(centre_sign(at[0], at[1], at[2]));
-            let data = memory::load4(sums, voxel);
-            value = [
-                (f64::from(data[0]) * factor) as f32,
-                (f64::from(data[1]) * factor) as f32,
-            ];
+            let factor = density * scale * f64::from(sign);
+            let [re, im, ..] = memory::load4(sums, voxel);
+            [re, im].map(|v| (f64::from(v) * factor) as f32)
+        });
+        if let Some(value) = value {
+            memory::store2(out, i, value);
         }
-        memory::store2(out, i, value);
     }
 }
 
@@ -147,6 +141,7 @@ pub unsafe fn compensate_into_transform(
 mod tests {
     use super::*;
     use crate::kernels::test_data;
+    use crate::volume::centre_sign;
     use cuda_std::launch::{View, emulate_as};
 
     const SIDE: u32 = 15;

@@ -104,6 +104,24 @@ pub unsafe fn background_sums(
     }
 }
 
+/// Returns a voxel of a finished map, or a pixel of a finished average, at a distance of `r` from the centre: brought to `mean` by as
+/// much as it lies beyond the radius `circle` and its `edge`, and divided by the gridding factor of `sinc_box` unless that is 0.
+#[inline(always)]
+pub(super) fn finished(
+    value: f32,
+    r: f32,
+    [circle, edge]: [f32; 2],
+    mean: f32,
+    sinc_box: f32,
+) -> f32 {
+    let share = background_share(r, circle, edge);
+    let value = (1.0 - share) * value + share * mean;
+    match sinc_box > 0.0 {
+        true => value / gridding_factor(r, sinc_box),
+        false => value,
+    }
+}
+
 /// Replaces what lies beyond `sphere` and its `edge` by the mean from [`background_sums`], or by 0 where `background` is
 /// null, then divides by the gridding factor of `sinc_box` unless that is 0. A thread a voxel.
 #[kernel(block = 256, grid = [n.pow(3).div_ceil(BLOCK), 1, 1], emulate = Apart)]
@@ -125,13 +143,8 @@ pub unsafe fn finish_map(
         if !background.is_null() && *background.add(1) > 0.0 {
             mean = (*background / *background.add(1)) as f32;
         }
-        let r = radius(i, n);
-        let share = background_share(r, sphere, edge);
-        let mut value = (1.0 - share) * *map.add(i) + share * mean;
-        if sinc_box > 0.0 {
-            value /= gridding_factor(r, sinc_box);
-        }
-        *map.add(i) = value;
+        let voxel = map.add(i);
+        *voxel = finished(*voxel, radius(i, n), [sphere, edge], mean, sinc_box);
     }
 }
 

@@ -132,27 +132,50 @@ pub unsafe fn shift_map(
         if i >= side * side * side {
             return;
         }
-        let (x, base_x) = split(i % side, shift_x);
-        let (y, base_y) = split(i / side % side, shift_y);
-        let (z, base_z) = split(i / (side * side), shift_z);
-        let mut value = 0.0;
-        for corner in 0..8i32 {
-            let [ux, uy, uz] = [corner & 1, corner >> 1 & 1, corner >> 2];
-            let [cx, cy, cz] = [base_x + ux, base_y + uy, base_z + uz];
-            let within = |c: i32| c >= 0 && c < n as i32;
-            if within(cx) && within(cy) && within(cz) {
-                let share = part(x, ux) * part(y, uy) * part(z, uz);
-                let at = (cz as usize * side + cy as usize) * side + cx as usize;
-                value += share * memory::load(map, at);
-            }
-        }
-        *out.add(i) = value;
+        let at = [i % side, i / side % side, i / (side * side)];
+        *out.add(i) = shifted(map, n, at, [shift_x, shift_y, shift_z]);
     }
+}
+
+/// Returns the value of a map of `D` axes of `n` voxels each, x first, at the voxel `at` + `shift`, interpolated between 2^D voxels,
+/// 0 outside.
+///
+/// # Safety
+/// `map` has n^D values.
+#[inline(always)]
+pub(super) unsafe fn shifted<const D: usize>(
+    map: *const f32,
+    n: u32,
+    at: [usize; D],
+    shift: [f32; D],
+) -> f32 {
+    let mut lower = [(0.0, 0); D];
+    for axis in 0..D {
+        lower[axis] = split(at[axis], shift[axis]);
+    }
+    let mut value = 0.0;
+    for corner in 0..1i32 << D {
+        let (mut share, mut within) = (1.0, true);
+        let (mut from, mut stride) = (0, 1);
+        for (axis, &(fraction, base)) in lower.iter().enumerate() {
+            let upper = corner >> axis & 1;
+            let c = base + upper;
+            within &= c >= 0 && c < n as i32;
+            share *= part(fraction, upper);
+            from += c.max(0) as usize * stride;
+            stride *= n as usize;
+        }
+        if within {
+            // SAFETY: every coordinate lies within the map.
+            value += share * unsafe { memory::load(map, from) };
+        }
+    }
+    value
 }
 
 /// Fraction and lower neighbour of a shifted coordinate.
 #[inline(always)]
-pub(super) fn split(i: usize, shift: f32) -> (f32, i32) {
+fn split(i: usize, shift: f32) -> (f32, i32) {
     // The shift alone is split, so that the fraction does not lose digits to the coordinate.
     let mut whole = shift as i32;
     if (whole as f32) > shift {
@@ -163,7 +186,7 @@ pub(super) fn split(i: usize, shift: f32) -> (f32, i32) {
 
 /// Share of the upper (1) or lower (0) neighbour.
 #[inline(always)]
-pub(super) fn part(fraction: f32, upper: i32) -> f32 {
+fn part(fraction: f32, upper: i32) -> f32 {
     if upper == 1 { fraction } else { 1.0 - fraction }
 }
 

@@ -202,6 +202,26 @@ pub unsafe fn weight_by_bin(
     }
 }
 
+/// Returns value `i` of the centred half-complex transform of a box, or an image, of side `padded_box`: what `of` makes of the voxel
+/// at its frequency v (the place in the volume, |v|², the sign that centres the transform), 0 from |v|² = `end2` on. None beyond
+/// the last value.
+#[inline(always)]
+pub(super) fn transform_value(
+    i: usize,
+    padded_box: u32,
+    shape: &VolumeShape,
+    end2: u32,
+    of: impl FnOnce(usize, u32, f32) -> [f32; 2],
+) -> Option<[f32; 2]> {
+    let at = transform_position(i, padded_box)?;
+    let [x, y, z] = at;
+    let r2 = (x * x + y * y + z * z) as u32;
+    Some(match r2 < end2 {
+        true => of(place(at, shape), r2, centre_sign(x, y, z)),
+        false => [0.0, 0.0],
+    })
+}
+
 /// Divides data by weights not below `floor` of their bin and writes the centred half-complex transform of a box of
 /// `padded_box`³, 0 where there is nothing. A thread a value of the transform.
 #[kernel(block = 256, grid = [(padded_box * padded_box).saturating_mul(padded_box / 2 + 1).div_ceil(BLOCK), 1, 1], emulate = Apart)]
@@ -218,18 +238,13 @@ pub unsafe fn divide_into_transform(
     // SAFETY: the index is checked; frequencies are looked up only inside the volume.
     unsafe {
         let i = thread::index_1d();
-        let Some(at) = transform_position(i, padded_box) else {
-            return;
-        };
-        let [x, y, z] = at;
-        let r2 = (x * x + y * y + z * z) as u32;
-        let mut value = [0.0, 0.0];
-        if r2 <= radius2 {
-            let voxel = memory::load4(sums, place(at, &*shape));
+        let value = transform_value(i, padded_box, &*shape, radius2 + 1, |voxel, r2, sign| {
             let floor = *floor.add(bin_of(r2, padding, bins) as usize);
-            value = divided(voxel, floor, centre_sign(x, y, z));
+            divided(memory::load4(sums, voxel), floor, sign)
+        });
+        if let Some(value) = value {
+            memory::store2(out, i, value);
         }
-        memory::store2(out, i, value);
     }
 }
 

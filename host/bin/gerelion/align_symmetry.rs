@@ -1,12 +1,12 @@
 //! `gerelion align-symmetry` and `relion_align_symmetry`.
 
+use super::relion_tool::Common;
 use clap::Args;
-use gerelion::comm::cores;
 use gerelion::errors::{Failure, tell};
 use gerelion::geometry::euler;
 use gerelion::options::Range;
-use gerelion::refinement::cli::job_markers::{Ending, Pipeline};
 use gerelion::tools::align_symmetry::{self, AlignSettings, Aligned, Choice};
+use gerelion::tools::progress::Progress;
 use gerelion::tools::rotation::search::Search;
 use std::path::PathBuf;
 
@@ -68,12 +68,8 @@ pub struct Arguments {
     /// First shell for --NN
     #[arg(long, default_value_t = 10.0, hide = true)]
     r_min_nn: f64,
-    /// Prefix of the marker files for RELION's pipeline
-    #[arg(long, hide = true)]
-    pipeline_control: Option<String>,
-    /// Threads; 0 = all cores (the result does not depend on it)
-    #[arg(long, default_value_t = 0)]
-    j: usize,
+    #[command(flatten)]
+    common: Common,
 }
 
 impl Arguments {
@@ -105,25 +101,16 @@ impl Arguments {
     }
 }
 
-/// Runs the command, and leaves RELION's marker files where `--pipeline_control` asks for them.
+/// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let pipeline = Pipeline::new(arguments.pipeline_control.clone());
-    pipeline.start()?;
-    let result = align(arguments);
-    let ending = match &result {
-        Ok(()) => Ending::Success,
-        Err(_) => Ending::Failure,
-    };
-    let marked = pipeline.finish(ending);
-    result?;
-    Ok(marked?)
-}
-
-fn align(arguments: &Arguments) -> Result<(), Failure> {
-    cores::start_threads(arguments.j)?;
-    let settings = arguments.settings();
-    report(&settings, &align_symmetry::run(&settings)?);
-    Ok(())
+    arguments.common.run(|| {
+        let settings = arguments.settings();
+        report(
+            &settings,
+            &align_symmetry::run(&settings, Progress::Output)?,
+        );
+        Ok(())
+    })
 }
 
 fn report(settings: &AlignSettings, aligned: &Aligned) {

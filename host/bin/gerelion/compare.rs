@@ -6,6 +6,7 @@ use gerelion::options::Range;
 use gerelion::tools::compare::{CompareOptions, aligned, compare_runs};
 use gerelion::tools::density::is_of_one_map;
 use gerelion::tools::fsc::compare_files;
+use gerelion::tools::progress::Progress;
 use std::path::PathBuf;
 
 /// Options of `gerelion fsc`.
@@ -54,11 +55,14 @@ pub struct RunArguments {
 pub fn fsc(arguments: &FscArguments) -> Result<(), Failure> {
     let found = match arguments.align {
         true => {
-            let laid = aligned(&arguments.a, &arguments.b)?;
+            let laid = aligned(&arguments.a, &arguments.b, Progress::Error)?;
             println!("{laid}");
             laid.fsc
         }
-        false => compare_files(&arguments.a, &arguments.b, arguments.mask.as_deref())?,
+        false => {
+            let _comparing = Progress::Error.phase("Comparing the maps", 0);
+            compare_files(&arguments.a, &arguments.b, arguments.mask.as_deref())?
+        }
     };
     for warning in &found.warnings {
         gerelion::errors::tell(&format!("WARNING: {warning}"));
@@ -88,9 +92,10 @@ pub fn runs(arguments: &RunArguments) -> Result<(), Failure> {
         align: arguments.align,
         truth: arguments.truth.clone(),
     };
-    print!(
-        "{}",
+    let found = {
+        let _comparing = Progress::Error.phase("Comparing the runs", 0);
         compare_runs(&arguments.reference, &arguments.ours, &options)?
-    );
+    };
+    print!("{found}");
     Ok(())
 }

@@ -12,6 +12,7 @@ use gerelion::refinement::run;
 use gerelion::refinement::settings::Settings;
 use gerelion::tools::align_symmetry::{self, AlignSettings, Choice};
 use gerelion::tools::compare::aligned;
+use gerelion::tools::progress::Progress;
 use gerelion::tools::report;
 use gerelion::tools::rotation::search::Search;
 use gerelion::tools::simulate::{Preset, SimulationSettings};
@@ -142,7 +143,7 @@ impl Project<'_> {
             "4. Its symmetry axes are laid where {} has them",
             self.symmetry
         ));
-        let found = align_symmetry::run(&settings)?;
+        let found = align_symmetry::run(&settings, Progress::Output)?;
         if let Some(turn) = found.turn {
             println!(
                 "   {:.0} % of its power was not symmetric",
@@ -170,7 +171,7 @@ impl Project<'_> {
     fn judge(&self, run: &Path, truth: &Path, runs: &[PathBuf]) -> Result<(), Failure> {
         let (resolution, map) = job::final_result(run)?;
         // Made from nothing, the map lies anyhow about its axis, and in either hand.
-        let judged = aligned(truth, &map)?.fsc;
+        let judged = aligned(truth, &map, Progress::Output)?.fsc;
         self.announce("6. Result");
         println!("   resolution by the gold standard  {resolution:.2} Å");
         println!(

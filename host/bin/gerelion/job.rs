@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::formats::star::Document;
 use gerelion::tools::measure::{Measured, measure};
+use gerelion::tools::progress::Progress;
 use gerelion::tools::simulate::{self, SimulationSettings};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -154,6 +155,8 @@ pub fn run(program: &Path, words: &[String], log: &Path) -> Result<(Measured, St
     let errors = file
         .try_clone()
         .or_says(Code::CANNOT_WRITE, log.display())?;
+    let running =
+        Progress::Output.phase(format!("Refining, with the output in {}", log.display()), 0);
     let measured = measure(
         Command::new(program)
             .args(words)
@@ -167,6 +170,7 @@ pub fn run(program: &Path, words: &[String], log: &Path) -> Result<(Measured, St
             program.display()
         ),
     )?;
+    drop(running);
     let printed = fs::read(log).or_says(Code::FILE_UNREADABLE, log.display())?;
     let printed = String::from_utf8_lossy(&printed).into_owned();
     if !measured.status.success() {

@@ -1,12 +1,13 @@
 //! `gerelion localsym` and `relion_localsym`.
 
-use super::relion_tool::{Common, refuse};
+use super::relion_tool::Common;
 use clap::{ArgGroup, Args};
 use gerelion::errors::Failure;
-use gerelion::options::Range;
+use gerelion::options::{Range, refuse};
 use gerelion::tools::local_symmetry::{
     self, Action, LocalSymmetrySettings, MotionSettings, Rotations, SearchSettings,
 };
+use gerelion::tools::progress::Progress;
 use std::path::PathBuf;
 
 /// Purpose of the command, for its help.
@@ -173,6 +174,7 @@ fn search(arguments: &Arguments, pixel_size: Option<f64>) -> Result<(), Failure>
         offsets: extent.offsets(),
         offset_step: extent.offset_step,
     };
+    let _searching = Progress::Output.phase("Searching operators", 0);
     local_symmetry::refine(&settings, |found| {
         let [rot, tilt, psi] = found.angles;
         let [x, y, z] = found.shift;
@@ -204,6 +206,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         let output = arguments.o_map.clone().unwrap_or_default();
         if let (true, Some(map)) = (arguments.transform, &arguments.i_map) {
             let motion = &arguments.motion;
+            let moving = Progress::Output.phase("Moving the map", 0);
             local_symmetry::transform(&MotionSettings {
                 map: map.clone(),
                 output: output.clone(),
@@ -211,6 +214,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 angles: [motion.rot, motion.tilt, motion.psi],
                 shift: [motion.xoff, motion.yoff, motion.zoff],
             })?;
+            drop(moving);
             println!(" Written: {}", output.display());
             return Ok(());
         }
@@ -227,7 +231,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
                 .filter(|p| *p > 0.0 && *p < 0.99)
                 .map(|share| (share, arguments.width)),
         };
-        let done = local_symmetry::run(&settings)?;
+        let done = {
+            let _averaging = Progress::Output.phase("Treating the map", 0);
+            local_symmetry::run(&settings)?
+        };
         for region in &done.regions {
             println!(
                 " {}: original and {} copies",

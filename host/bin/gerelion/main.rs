@@ -17,7 +17,6 @@ mod selfcheck;
 mod simulate;
 mod subset;
 mod subtract;
-mod tenths;
 mod usage;
 mod validate;
 mod watch;
@@ -25,7 +24,8 @@ mod watch;
 use clap::{Parser, Subcommand};
 use gerelion::allocator::HugePages;
 use gerelion::errors::{Failure, catch_panics, show};
-use gerelion::refinement::cli::fail_beyond_file_size_limit;
+use gerelion::refinement::cli::job_markers::Pipeline;
+use gerelion::refinement::cli::{fail_beyond_file_size_limit, leave_on_crash};
 use gerelion::{options::options_page, tools::doctor};
 use std::process::ExitCode;
 
@@ -96,6 +96,7 @@ fn main() -> ExitCode {
         Err(error) => return usage::refuse(&error),
     };
     fail_beyond_file_size_limit();
+    leave_on_crash(&Pipeline::default());
     match catch_panics(|| run(command)).unwrap_or_else(|panic| Err(panic.into())) {
         Ok(status) => status,
         Err(Failure(message)) => {

@@ -1,10 +1,11 @@
 //! `gerelion mask` and `relion_mask_create`.
 
-use crate::relion_tool::{Common, refuse};
+use crate::relion_tool::Common;
 use clap::Args;
 use gerelion::errors::{Code, Failure, tell};
-use gerelion::options::Range;
+use gerelion::options::{Range, refuse};
 use gerelion::tools::mask_create::{self, Logic, MaskSettings, Origin};
+use gerelion::tools::progress::Progress;
 use std::path::PathBuf;
 
 /// Purpose of the command, for its help.
@@ -141,7 +142,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
             "masks are made on the processor, on all cores; leave it out",
         )])?;
         let settings = arguments.settings()?;
-        let made = mask_create::run(&settings)?;
+        let made = {
+            let _making = Progress::Output.phase("Making the mask", 0);
+            mask_create::run(&settings)?
+        };
         for warning in &made.warnings {
             tell(&format!("WARNING: {warning}"));
         }

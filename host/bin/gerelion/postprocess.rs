@@ -1,14 +1,14 @@
 //! `gerelion postprocess` and `relion_postprocess`.
 
-use crate::relion_tool::{Common, refuse};
-use crate::tenths::Tenths;
+use crate::relion_tool::Common;
 use clap::Args;
 use gerelion::errors::{Failure, tell};
-use gerelion::options::{Range, output_root};
+use gerelion::options::{Range, output_root, refuse};
 use gerelion::tools::local_resolution::{self, LocalSettings};
 use gerelion::tools::postprocess::{
     self, PostprocessSettings, Postprocessed, Sharpening, interpolated_resolution, mass_inside,
 };
+use gerelion::tools::progress::Progress;
 use std::path::PathBuf;
 
 /// Returns the purpose of the command, for its help; `local` is `localres`.
@@ -202,7 +202,10 @@ pub fn run(arguments: &Arguments, only_local: bool) -> Result<(), Failure> {
         }
         let settings = arguments.settings();
         hint(&settings, ".mrc");
-        let found = postprocess::run(&settings)?;
+        let found = {
+            let _processing = progress(arguments).phase("Post-processing", 0);
+            postprocess::run(&settings)?
+        };
         for warning in &found.warnings {
             tell(&format!("WARNING: {warning}"));
         }
@@ -211,6 +214,13 @@ pub fn run(arguments: &Arguments, only_local: bool) -> Result<(), Failure> {
         }
         Ok(())
     })
+}
+
+fn progress(arguments: &Arguments) -> Progress {
+    match arguments.verb > 0 {
+        true => Progress::Output,
+        false => Progress::Silent,
+    }
 }
 
 /// Tells of an output root that looks like a folder or a file. `ending` is that of one of the files.
@@ -236,12 +246,10 @@ fn local(arguments: &Arguments) -> Result<(), Failure> {
         randomise_at: arguments.locres_randomize_at,
         lowest: arguments.locres_minres,
     };
-    let mut progress = Tenths::of("points measured");
-    let found = local_resolution::run(&settings, &given, |done, all| {
-        if arguments.verb > 0 {
-            progress.reach(done, all);
-        }
-    })?;
+    let found = {
+        let measuring = progress(arguments).phase("Measuring points", 0);
+        local_resolution::run(&settings, &given, |done, all| measuring.reach(done, all))?
+    };
     for warning in &found.warnings {
         tell(&format!("WARNING: {warning}"));
     }

@@ -1,11 +1,11 @@
 //! `gerelion reconstruct` and `relion_reconstruct`.
 
-use super::relion_tool::{Common, refuse};
-use super::tenths::Tenths;
+use super::relion_tool::Common;
 use clap::Args;
 use gerelion::errors::{Code, Failure, tell};
 use gerelion::optics::CtfFlags;
-use gerelion::options::Range;
+use gerelion::options::{Range, refuse};
+use gerelion::tools::progress::Progress;
 use gerelion::tools::reconstruct::{
     self, Correction, EwaldSettings, ReconstructSettings, Reconstructed,
 };
@@ -313,12 +313,19 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.common.run(|| {
         arguments.unsupported.refuse()?;
         let settings = arguments.settings()?;
-        let mut progress = Tenths::of("particles back-projected");
-        let made = reconstruct::run(&settings, |done, all| {
-            if arguments.verb > 0 {
-                progress.reach(done, all);
-            }
-        })?;
+        let made = {
+            let progress = match arguments.verb > 0 {
+                true => Progress::Output,
+                false => Progress::Silent,
+            };
+            let mut phase = progress.phase("Back-projecting particles", 0);
+            reconstruct::run(&settings, |done, all| {
+                phase.reach(done, all);
+                if done == all {
+                    phase = progress.phase("Making the map", 0);
+                }
+            })?
+        };
         report(&settings, &made, arguments.verb);
         Ok(())
     })

@@ -1,11 +1,10 @@
-//! Parts shared by the commands that replace a program of RELION: threads, marker files of the pipeline, options that are refused
-//! by name.
+//! Parts shared by the commands that replace a program of RELION: threads, marker files of the pipeline.
 
 use clap::Args;
 use gerelion::comm::cores;
-use gerelion::errors::{Code, Failure, tell};
+use gerelion::errors::{Failure, tell};
 use gerelion::refinement::cli::job_markers::{Ending, Pipeline};
-use gerelion::refinement::cli::{launcher, mark_failure_on_signal};
+use gerelion::refinement::cli::{launcher, leave_on_crash, mark_failure_on_signal};
 use std::path::Path;
 
 /// Options that all these programs have.
@@ -36,6 +35,7 @@ impl Common {
         pipeline.start()?;
         if self.pipeline_control.is_some() {
             mark_failure_on_signal(pipeline.clone())?;
+            leave_on_crash(&pipeline);
         }
         let result = self.with_threads(work);
         let ending = match &result {
@@ -69,15 +69,5 @@ fn warn_of_binding() {
             "WARNING: one process does the work of all ranks, but the launcher binds it to {allowed} of {online} cores; start one \
              process without mpirun, or give mpirun --bind-to none"
         ));
-    }
-}
-
-/// Refuses the first of the options (name, given, why or what to do) that was given.
-pub fn refuse(options: &[(&str, bool, &str)]) -> Result<(), Failure> {
-    match options.iter().find(|(_, given, _)| *given) {
-        None => Ok(()),
-        Some((name, _, why)) => Err(Code::UNSUPPORTED_OPTION
-            .says(format!("{name} is not supported: {why}"))
-            .into()),
     }
 }

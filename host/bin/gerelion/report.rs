@@ -3,6 +3,7 @@
 use clap::Args;
 use gerelion::errors::{Failure, Message};
 use gerelion::options::Range;
+use gerelion::tools::progress::Progress;
 use gerelion::tools::report::{self, Wanted, Written};
 use std::path::PathBuf;
 
@@ -31,7 +32,13 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         mass: arguments.mass,
     };
     match arguments.watch {
-        None => tell(&report::write(wanted, None)?),
+        None => {
+            let written = {
+                let _writing = Progress::Output.phase("Writing the page", 0);
+                report::write(wanted, None)?
+            };
+            tell(&written);
+        }
         Some(seconds) => report::watch(wanted, seconds, |outcome| match outcome {
             Ok(written) => tell(written),
             Err(error) => {

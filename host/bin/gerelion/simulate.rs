@@ -6,6 +6,7 @@ use gerelion::errors::{Failure, tell};
 use gerelion::formats::atoms::{self, Atom};
 use gerelion::geometry::symmetry::PointGroup;
 use gerelion::options::{Range, output_root};
+use gerelion::tools::progress::Progress;
 use gerelion::tools::simulate::{
     self, Preset, SimulationSettings,
     micrograph::DefocusSource,
@@ -206,7 +207,12 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         simulate::check_free(&arguments.output)?;
     }
     let started = std::time::Instant::now();
-    let written = simulate::run(&settings, &models, &arguments.output, |_| {})?;
+    let written = {
+        let simulating = Progress::Output.phase("Simulating images", settings.particles);
+        simulate::run(&settings, &models, &arguments.output, |done| {
+            simulating.reach(done, settings.particles);
+        })?
+    };
     println!(
         "{} images of {n}×{n} px at {} Å, {} class(es), noise sigma {:.3}, {:.1} s",
         settings.particles,

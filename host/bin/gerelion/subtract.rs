@@ -1,10 +1,10 @@
 //! `gerelion subtract` and `relion_particle_subtract`.
 
-use super::relion_tool::{Common, refuse};
-use super::tenths::Tenths;
+use super::relion_tool::Common;
 use clap::Args;
 use gerelion::errors::{Code, Failure, tell};
-use gerelion::options::Range;
+use gerelion::options::{Range, refuse};
+use gerelion::tools::progress::Progress;
 use gerelion::tools::subtract::{self, Centre, SubtractSettings};
 use std::path::{Path, PathBuf};
 
@@ -121,8 +121,10 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn subtracted(settings: &SubtractSettings) -> Result<(), Failure> {
-    let mut progress = Tenths::of("images subtracted");
-    let made = subtract::run(settings, |done, all| progress.reach(done, all))?;
+    let made = {
+        let subtracting = Progress::Output.phase("Subtracting from images", 0);
+        subtract::run(settings, |done, all| subtracting.reach(done, all))?
+    };
     for warning in &made.warnings {
         tell(&format!("WARNING: {warning}"));
     }

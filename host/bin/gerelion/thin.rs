@@ -3,7 +3,8 @@
 use super::usage;
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use gerelion::errors::{Failure, catch_panics, tell};
-use gerelion::refinement::cli::fail_beyond_file_size_limit;
+use gerelion::refinement::cli::job_markers::Pipeline;
+use gerelion::refinement::cli::{fail_beyond_file_size_limit, leave_on_crash};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -22,6 +23,7 @@ pub fn main<A: Args>(about: &'static str, run: fn(&A) -> Result<(), Failure>) ->
         Err(error) => return usage::refuse(&error),
     };
     fail_beyond_file_size_limit();
+    leave_on_crash(&Pipeline::default());
     match catch_panics(|| run(&arguments)).unwrap_or_else(|panic| Err(panic.into())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(message)) => {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use gerelion::errors::{Failure, tell};
+use gerelion::tools::progress::Progress;
 use gerelion::tools::validate::{self, ValidateSettings};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,10 +27,13 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let found = validate::run(&ValidateSettings {
-        prefix: arguments.prefix.clone(),
-        mask: arguments.mask.clone(),
-    })?;
+    let found = {
+        let _checking = Progress::Output.phase("Checking", 0);
+        validate::run(&ValidateSettings {
+            prefix: arguments.prefix.clone(),
+            mask: arguments.mask.clone(),
+        })?
+    };
     for warning in &found.warnings {
         tell(&format!("WARNING: {warning}"));
     }

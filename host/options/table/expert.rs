@@ -2,7 +2,7 @@
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
 use super::super::range::Range;
-use OnContinue::{ContinueOnly, FromCommandLine, IfGiven, MustBeRepeated, SwitchOn};
+use OnContinue::{ContinueOnly, FromCommandLine, IfGiven, MustBeRepeated, StartOnly, SwitchOn};
 
 const DEVELOPER: &str = "a debugging switch of RELION's developers";
 const INTERPOLATION: &str =
@@ -87,7 +87,7 @@ pub(super) const EXPERT: &[OptionEntry] = &OptionEntry::under(
         OptionEntry::flag(
             "--dont_check_norm",
             "Do not check that the background of the images has mean 0 and deviation 1",
-        ),
+        ).on_continue(StartOnly),
         OptionEntry::flag("--always_cc", "Use cross-correlation in every iteration")
             .on_continue(MustBeRepeated),
         OptionEntry::flag(
@@ -128,7 +128,7 @@ pub(super) const EXPERT: &[OptionEntry] = &OptionEntry::under(
             "-1",
             "",
             "Particles per optics group used for the first noise spectrum; -1 means 1000",
-        ).within(Range::at_least(1.0).or(&[-1.0], "the default")),
+        ).on_continue(StartOnly).within(Range::at_least(1.0).or(&[-1.0], "the default")),
         OptionEntry::flag(
             "--dont_skip_gridding",
             "Reconstruct with iterative gridding instead of direct division",
@@ -174,7 +174,7 @@ pub(super) const HIDDEN: &[OptionEntry] = &OptionEntry::under(
         .on_continue(MustBeRepeated),
         OptionEntry::flag("--bfactor", "Estimate B-factors of the references")
             .without_effect("RELION 5 reads it and does nothing with it"),
-        OptionEntry::text("--sigma", "", "STAR file with the first noise spectrum"),
+        OptionEntry::text("--sigma", "", "STAR file with the first noise spectrum").on_continue(StartOnly),
         OptionEntry::real("--sigma2_fudge", "1", "", "Factor on the noise spectra")
             .within(Range::between(0.001, 1e6))
             .on_continue(MustBeRepeated),

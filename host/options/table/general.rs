@@ -2,7 +2,7 @@
 
 use super::super::entry::{Group, OnContinue, OptionEntry};
 use super::super::range::Range;
-use OnContinue::{FromCommandLine, IfGiven, MustBeRepeated, SwitchOn};
+use OnContinue::{FromCommandLine, IfGiven, MustBeRepeated, StartOnly, SwitchOn};
 
 /// Input, output and the aim of the run.
 pub(super) const GENERAL: &[OptionEntry] = &OptionEntry::under(
@@ -142,7 +142,7 @@ pub(super) const GENERAL: &[OptionEntry] = &OptionEntry::under(
             "0",
             "%",
             "Look at all images before the run, leave out particles whose image is missing in its stack, not finite or all zero, up to this share, and list them in <o>_rejected.star; 0 makes them errors (not a RELION option)",
-        ).within(Range::between(0.0, 99.0)),
+        ).on_continue(StartOnly).within(Range::between(0.0, 99.0)),
         OptionEntry::flag("--version", "Print the version and stop").on_continue(FromCommandLine),
         OptionEntry::flag("--help", "Print all options and stop; with a word after it, those about it; -h prints the usual ones").on_continue(FromCommandLine),
         OptionEntry::flag(
@@ -181,7 +181,7 @@ pub(super) const INITIALISATION: &[OptionEntry] = &OptionEntry::under(
             "--ref",
             "None",
             "Starting reference: a map or 2D image, or a STAR file with one per class. Without it, 2D class averages are made from the images (or maps, with --denovo_3dref)",
-        )
+        ).on_continue(StartOnly)
         .usual("Starting map; without it, 2D averages are made"),
         OptionEntry::flag(
             "--denovo_3dref",
@@ -191,7 +191,7 @@ pub(super) const INITIALISATION: &[OptionEntry] = &OptionEntry::under(
         OptionEntry::flag(
             "--no_init_blobs",
             "Start from averages of unaligned images themselves, rather than from random blobs of their strength",
-        ),
+        ).on_continue(StartOnly),
         OptionEntry::real(
             "--offset",
             "10",
@@ -202,7 +202,7 @@ pub(super) const INITIALISATION: &[OptionEntry] = &OptionEntry::under(
         OptionEntry::flag(
             "--firstiter_cc",
             "Use normalised cross-correlation in iteration 1, for references that are not on the absolute grey scale",
-        )
+        ).on_continue(StartOnly)
         .usual("Reference is on another grey scale"),
         OptionEntry::real(
             "--ini_high",
@@ -216,7 +216,7 @@ pub(super) const INITIALISATION: &[OptionEntry] = &OptionEntry::under(
             "-1",
             "Å/pixel",
             "Pixel size of the reference, if its header is wrong; -1 means the header",
-        ).within(Range::PIXEL_SIZE.or(&[-1.0], "from the header")),
+        ).on_continue(StartOnly).within(Range::PIXEL_SIZE.or(&[-1.0], "from the header")),
         OptionEntry::flag(
             "--trust_ref_size",
             "Rescale and re-box the reference to the particles where its size or pixel size differ",

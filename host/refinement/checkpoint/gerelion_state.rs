@@ -27,6 +27,9 @@ columns! {
         Optional "gerelionSymmetry" = settings.symmetry;
         Optional "gerelionWidthMaskEdge" [Some(all_digits(settings.mask_edge))] => |width: f64| settings.mask_edge = width;
         Optional "gerelionAccuracyAtCurrentSize" = settings.accuracy_current_size;
+        // Findings at the end of the run judge the resolution against that of the reference, where there was one.
+        Optional "gerelionInitialLowPass" [settings.initial_low_pass.filter(|_| settings.began_with_reference()).map(all_digits)]
+            => |resolution: f64| settings.initial_low_pass = Some(resolution);
         Optional "gerelionRedMask" [name(&settings.regions.wanted_mask)]
             => |file: Option<PathBuf>| settings.regions.wanted_mask = file;
         Optional "gerelionYellowMask" [name(&settings.regions.unwanted_mask)]

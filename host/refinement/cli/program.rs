@@ -10,6 +10,7 @@ use crate::refinement::checkpoint::output_lock::OutputLock;
 use crate::refinement::checkpoint::overwritten;
 use crate::refinement::checkpoint::resume;
 use crate::refinement::cli::console::{self, Console};
+use crate::refinement::cli::crash_mark::leave_on_crash;
 use crate::refinement::cli::exit_mark;
 use crate::refinement::cli::job_markers::{Ending, Pipeline};
 use crate::refinement::cli::launcher;
@@ -82,6 +83,7 @@ fn run_on(arguments: Vec<OsString>) -> ExitCode {
         allocator::leave_when_full(marker);
     }
     exit_mark::leave_unless_over(&pipeline);
+    leave_on_crash(&pipeline);
     let failed = |error: &Message| {
         report(error);
         ExitCode::from(Ending::Failure.exit_status())
@@ -104,6 +106,8 @@ fn run_on(arguments: Vec<OsString>) -> ExitCode {
         Err(error) => return failed(&Message::of(&error)),
     };
     listener.know(&ranks);
+    // MPI has handlers of its own, that know of no marker.
+    leave_on_crash(&pipeline);
     let mut started = false;
     let result = catch_panics(|| start(words, &ranks, &pipeline, &mut started))
         .unwrap_or_else(|panic| Err(panic.into()));

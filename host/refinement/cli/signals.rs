@@ -2,8 +2,8 @@
 //! (INT, QUIT, HUP), of batch systems and users (TERM, USR1, USR2, XCPU, ALRM, real-time signals …) and of a launcher that
 //! dies. A file that grows beyond `ulimit -f` fails to be written, like one on a full disk, and ends nothing by itself.
 //!
-//! Not among them are KILL, which no program hears, and what the processor raises (SEGV, BUS, FPE, ILL): the program cannot go
-//! on to say anything.
+//! Not among them are KILL, which no program hears, and what the processor raises (SEGV, BUS, FPE, ILL), after which no more than
+//! [`crash_mark`](super::crash_mark) can be done.
 
 use crate::comm::{FaultReport, Ranks, View, programs};
 use crate::dataset::scratch;

@@ -101,7 +101,7 @@ impl<'a> Changes<'a> {
             Some(
                 OnContinue::FromCommandLine | OnContinue::MustBeRepeated | OnContinue::ContinueOnly,
             ) => true,
-            Some(OnContinue::FromFile) | None => false,
+            Some(OnContinue::FromFile | OnContinue::StartOnly) | None => false,
         };
         if holds && kept != given {
             self.log.push(format!(

@@ -315,6 +315,15 @@ impl Settings {
         Ok(())
     }
 
+    /// Whether the run began with a reference that was given, as far as it is known: a continued run knows the resolution of a
+    /// given one only.
+    pub(crate) fn began_with_reference(&self) -> bool {
+        match self.continue_from {
+            Some(_) => self.initial_low_pass.is_some(),
+            None => self.reference.is_some(),
+        }
+    }
+
     /// Dimensionality of the references of a new run that are made from nothing; None where `--ref` gives them, or files of
     /// the run that is continued.
     pub fn from_nothing(&self) -> Option<Dimensions> {

@@ -286,7 +286,7 @@ pub(crate) fn group_names(settings: &Settings) -> Result<Vec<String>, RunError> 
 }
 
 /// The grid at the start; classes of different symmetry are searched without any.
-fn sampling(
+pub(crate) fn sampling(
     settings: &Settings,
     dimensions: Dimensions,
     box_size: usize,

@@ -56,7 +56,7 @@ fn of(job: &Job) -> Vec<Finding> {
 
 fn stuck(job: &Job) -> Option<Finding> {
     let settings = &job.settings;
-    let judged = settings.reference.is_some()
+    let judged = settings.began_with_reference()
         && job.state.iteration >= ITERATIONS
         // A classification fits noise to its reference, and finds resolution in it.
         && job.halves()

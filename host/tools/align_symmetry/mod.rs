@@ -9,6 +9,7 @@ mod self_rotations;
 pub use choice::Choice;
 
 use super::density::{other_pixel_size, read_density};
+use super::progress::Progress;
 use super::rotation::{search, turner::Turner};
 use crate::errors::{Code, Message, wrapping_error};
 use crate::formats::mrc::{MrcError, write_map};
@@ -120,7 +121,7 @@ struct Loaded {
 /// # Errors
 /// Files cannot be read or written; the point group is unknown; values of options make no sense; a map is no even cube or does
 /// not tell its pixel size.
-pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
+pub fn run(settings: &AlignSettings, progress: Progress) -> Result<Aligned, AlignError> {
     let group = PointGroup::parse(&settings.symmetry)?;
     settings.check()?;
     let is_c1 = group.order() == 1;
@@ -141,20 +142,27 @@ pub fn run(settings: &AlignSettings) -> Result<Aligned, AlignError> {
     }
     let mut best: Option<(&Candidate, Loaded, Turn)> = None;
     for candidate in &candidates {
-        let loaded = load(settings, candidate, !settings.keep_centre)?;
-        let turn = orientation(settings, &loaded, &group);
+        let loaded = {
+            let _reading = progress.phase("Reading and centring the map", 0);
+            load(settings, candidate, !settings.keep_centre)?
+        };
+        let turn = orientation(settings, &loaded, &group, progress);
         if best.as_ref().is_none_or(|(_, _, b)| turn.broken < b.broken) {
             best = Some((candidate, loaded, turn));
         }
     }
     let (candidate, loaded, turn) = best.expect("there is at least one map to try");
-    let turner = with_nearest(settings, Turner::new(&loaded.map, settings.padding, 0));
+    let turner = transformed(settings, &loaded, 0, progress);
     let mut matrices = vec![turn.rotation];
     if settings.apply_symmetry {
         let copy = |g: &Matrix3| euler::multiply(g, &turn.rotation);
         matrices.extend(group.operators().iter().map(copy));
     }
-    write(settings, &turner.turned(&matrices), loaded.pixel_size)?;
+    let turned = {
+        let _turning = progress.phase("Turning the map", 0);
+        turner.turned(&matrices)
+    };
+    write(settings, &turned, loaded.pixel_size)?;
     let warnings = [
         loaded.warning,
         beyond_nyquist(settings, loaded.pixel_size),
@@ -261,7 +269,15 @@ fn load(
     })
 }
 
-fn with_nearest(settings: &AlignSettings, turner: Turner) -> Turner {
+/// Transforms the map as far as shell `r_max`; 0: all of them.
+fn transformed(
+    settings: &AlignSettings,
+    loaded: &Loaded,
+    r_max: usize,
+    progress: Progress,
+) -> Turner {
+    let _transforming = progress.phase("Transforming the map", 0);
+    let turner = Turner::new(&loaded.map, settings.padding, r_max);
     match settings.nearest_from {
         Some(shell) => turner.nearest_from(shell),
         None => turner,
@@ -269,7 +285,12 @@ fn with_nearest(settings: &AlignSettings, turner: Turner) -> Turner {
 }
 
 /// Searches the orientation in which the map comes closest to the symmetry.
-fn orientation(settings: &AlignSettings, loaded: &Loaded, group: &PointGroup) -> Turn {
+fn orientation(
+    settings: &AlignSettings,
+    loaded: &Loaded,
+    group: &PointGroup,
+    progress: Progress,
+) -> Turn {
     let n = loaded.map.dim().0;
     let mut r_max = settings.box_size.min(n) / 2;
     if let Some(resolution) = settings.resolution {
@@ -277,11 +298,11 @@ fn orientation(settings: &AlignSettings, loaded: &Loaded, group: &PointGroup) ->
         r_max = r_max.min(shell as usize);
     }
     // Only the shells of the smaller box are kept, which is what cropping to it would leave.
-    let turner = with_nearest(settings, Turner::new(&loaded.map, settings.padding, r_max));
+    let turner = transformed(settings, loaded, r_max, progress);
     let operators = group.operators();
     let coarse = r_max.min(COARSE_SHELLS);
     let criterion = |shells, most| Criterion::new(&turner, operators, shells, most);
-    let rough = SelfRotations::new(&turner, operators, coarse);
+    let rough = SelfRotations::new(&turner, operators, coarse, progress);
     let cheap = criterion(coarse, MOST_VALUES / 5);
     let whole = criterion(r_max, MOST_VALUES);
     let costs = Costs {
@@ -294,7 +315,7 @@ fn orientation(settings: &AlignSettings, loaded: &Loaded, group: &PointGroup) ->
     search.uniform = search
         .uniform
         .max(if search.axis_only { about_z } else { all });
-    let best = search::smallest(&search, &costs, operators);
+    let best = search::smallest(&search, &costs, operators, progress);
     Turn {
         shift: loaded.shift,
         rotation: best.rotation,

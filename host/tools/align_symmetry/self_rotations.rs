@@ -3,6 +3,7 @@
 
 use super::frequencies::{Frequency, thinned};
 use crate::geometry::{Matrix3, euler};
+use crate::tools::progress::Progress;
 use crate::tools::rotation::orientations::by_vector;
 use crate::tools::rotation::turner::Turner;
 use rayon::prelude::*;
@@ -38,7 +39,12 @@ struct Element {
 
 impl SelfRotations {
     /// Compares a map with its copies in the shells 1…`r_max`; `operators`: a point group without its identity.
-    pub(super) fn new(turner: &Turner, operators: &[Matrix3], r_max: usize) -> Self {
+    pub(super) fn new(
+        turner: &Turner,
+        operators: &[Matrix3],
+        r_max: usize,
+        progress: Progress,
+    ) -> Self {
         let axes = Axes::new();
         let mut kinds: Vec<Kind> = Vec::new();
         for (element, axis) in operators.iter().map(element_of) {
@@ -58,10 +64,15 @@ impl SelfRotations {
         kinds.sort_by_key(|kind| std::cmp::Reverse(kind.axes.len()));
         kinds.truncate(MOST_KINDS);
         let frequencies = thinned(r_max, FREQUENCIES);
+        let copies = kinds.len() * axes.all.len();
+        let comparing = progress.phase("Comparing the map with turned copies of itself", copies);
         for kind in &mut kinds {
-            let copies = axes.all.par_iter();
-            let value = |axis: &[f64; 3]| likeness(turner, &frequencies, &kind.element.turn(*axis));
-            kind.values = copies.map(value).collect();
+            let value = |axis: &[f64; 3]| {
+                let value = likeness(turner, &frequencies, &kind.element.turn(*axis));
+                comparing.advance(1);
+                value
+            };
+            kind.values = axes.all.par_iter().map(value).collect();
         }
         Self { kinds, axes }
     }

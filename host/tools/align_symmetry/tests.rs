@@ -73,7 +73,7 @@ fn comes_back(symmetry: &str, keeps_axes: &dyn Fn() -> Vec<Matrix3>) {
         &shifted(&turned, [1.0, -2.0, 1.0]),
     );
     let settings = settings(folder.path(), symmetry);
-    let found = run(&settings).unwrap().turn.unwrap();
+    let found = run(&settings, Progress::Silent).unwrap().turn.unwrap();
     assert!(found.broken < 0.02, "{found:?}");
     let shift = found.shift.unwrap();
     assert!((shift[0] + PIXEL).abs() < 1.0 && (shift[1] - 2.0 * PIXEL).abs() < 1.0);
@@ -126,7 +126,7 @@ fn applied_symmetry_is_exact_and_the_same_in_every_run() {
     save(&folder.path().join("map.mrc"), &map);
     let mut settings = settings(folder.path(), "C4");
     settings.apply_symmetry = true;
-    let first = run(&settings).unwrap();
+    let first = run(&settings, Progress::Silent).unwrap();
     let map = load_map(&settings.output);
     // A quarter turn about z takes voxels of the plane z = N/2 to voxels: (x, y) → (−y, x).
     let plane = map.index_axis(ndarray::Axis(0), BOX / 2);
@@ -136,7 +136,7 @@ fn applied_symmetry_is_exact_and_the_same_in_every_run() {
         let scale = plane.iter().fold(0.0f64, |m, v| m.max(v.abs()));
         assert!((a - b).abs() < 1e-3 * scale, "({dx}, {dy}): {a}, {b}");
     }
-    assert_eq!(run(&settings).unwrap(), first);
+    assert_eq!(run(&settings, Progress::Silent).unwrap(), first);
     assert_eq!(load_map(&settings.output), map);
 }
 
@@ -146,7 +146,7 @@ fn without_symmetry_the_map_is_copied() {
     let map = bundle("C1");
     save(&folder.path().join("map.mrc"), &map);
     let settings = settings(folder.path(), "C1");
-    assert_eq!(run(&settings).unwrap().turn, None);
+    assert_eq!(run(&settings, Progress::Silent).unwrap().turn, None);
     assert_eq!(load_map(&settings.output), load_map(&settings.input));
     assert_eq!(read_map(&settings.output).unwrap().pixel_size, Some(PIXEL));
 }
@@ -169,7 +169,7 @@ fn the_class_with_the_symmetry_is_found() {
     settings.resolution = Some(15.0);
     settings.search.axis_only = true;
     settings.search.uniform = 36;
-    let found = run(&settings).unwrap();
+    let found = run(&settings, Progress::Silent).unwrap();
     assert_eq!(found.class, Some((2, 2)));
     let turn = found.turn.unwrap();
     assert!(
@@ -177,7 +177,10 @@ fn the_class_with_the_symmetry_is_found() {
         "{turn:?}"
     );
     settings.choice = Choice::LargestClass;
-    assert_eq!(run(&settings).unwrap().class, Some((1, 2)));
+    assert_eq!(
+        run(&settings, Progress::Silent).unwrap().class,
+        Some((1, 2))
+    );
 }
 
 #[test]
@@ -186,7 +189,7 @@ fn values_that_cannot_work_are_refused() {
     let refused = |spoil: &dyn Fn(&mut AlignSettings)| {
         let mut settings = settings(folder.path(), "C2");
         spoil(&mut settings);
-        run(&settings).unwrap_err().code()
+        run(&settings, Progress::Silent).unwrap_err().code()
     };
     assert_eq!(refused(&|s| s.box_size = 33), Code::BAD_VALUE);
     assert_eq!(refused(&|s| s.padding = 0.5), Code::BAD_VALUE);
@@ -205,7 +208,7 @@ fn larger_groups_lose_more_and_wrong_ones_are_told() {
     let of_group = |symmetry: &str| {
         let mut settings = settings(folder.path(), symmetry);
         settings.box_size = 20;
-        let found = run(&settings).unwrap();
+        let found = run(&settings, Progress::Silent).unwrap();
         (found.turn.unwrap().broken, found.warnings.len())
     };
     let (own, warnings) = of_group("C4");
@@ -223,6 +226,6 @@ fn a_resolution_beyond_the_pixels_is_told() {
     save(&folder.path().join("map.mrc"), &bundle("C4"));
     let mut settings = settings(folder.path(), "C4");
     settings.resolution = Some(1.0);
-    let warnings = run(&settings).unwrap().warnings;
+    let warnings = run(&settings, Progress::Silent).unwrap().warnings;
     assert!(warnings[0].contains("beyond 8 Å"), "{warnings:?}");
 }

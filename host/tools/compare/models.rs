@@ -4,6 +4,7 @@ use super::CompareError;
 use crate::geometry::euler;
 use crate::tools::density::read_density;
 use crate::tools::fsc::{FscError, MapComparison, common_pixel_size, compare_maps};
+use crate::tools::progress::Progress;
 use crate::tools::rotation::align::{Alignment, apply, both_hands};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -29,15 +30,18 @@ pub struct AlignedMap {
 ///
 /// # Errors
 /// A map cannot be read or is no even cube; boxes or pixel sizes differ.
-pub fn aligned(reference: &Path, ours: &Path) -> Result<AlignedMap, FscError> {
+pub fn aligned(reference: &Path, ours: &Path, progress: Progress) -> Result<AlignedMap, FscError> {
+    let reading = progress.phase("Reading the maps", 0);
     let (a, b) = (read_density(reference)?, read_density(ours)?);
     let pixel_size = common_pixel_size((reference, &a), (ours, &b))?;
     let (a, b) = (a.data.mapv(f64::from), b.data.mapv(f64::from));
-    let [own, mirrored] = both_hands(&a, &b);
+    drop(reading);
+    let [own, mirrored] = both_hands(&a, &b, progress);
     let (better, other) = match mirrored.correlation > own.correlation {
         true => (mirrored, own),
         false => (own, mirrored),
     };
+    let _comparing = progress.phase("Turning the map and comparing it", 0);
     Ok(AlignedMap {
         reference: reference.to_owned(),
         ours: ours.to_owned(),
@@ -56,7 +60,7 @@ pub(super) fn paired(
     let mut all = Vec::new();
     for a in reference {
         for b in ours {
-            all.push(aligned(a, b)?);
+            all.push(aligned(a, b, Progress::Silent)?);
         }
     }
     all.sort_by(|a, b| b.alignment.correlation.total_cmp(&a.alignment.correlation));

@@ -6,6 +6,7 @@ use crate::fourier::fft;
 use crate::fourier::shells::logical;
 use crate::geometry::Matrix3;
 use crate::maximization::centre_of_mass;
+use crate::tools::progress::Progress;
 use ndarray::Array3;
 use num_complex::Complex64;
 use std::f64::consts::TAU;
@@ -31,10 +32,14 @@ pub struct Alignment {
 }
 
 /// Finds how `map` lies best on `reference` (cubes of one even side), in its own hand and mirrored: (own, mirrored).
-pub fn both_hands(reference: &Array3<f64>, map: &Array3<f64>) -> [Alignment; 2] {
+pub fn both_hands(
+    reference: &Array3<f64>,
+    map: &Array3<f64>,
+    progress: Progress,
+) -> [Alignment; 2] {
     [false, true].map(|mirrored| {
         let map = if mirrored { mirror(map) } else { map.clone() };
-        let found = align(reference, &map);
+        let found = align(reference, &map, progress);
         Alignment { mirrored, ..found }
     })
 }
@@ -74,14 +79,16 @@ fn moved(map: &Array3<f64>, shift: [f64; 3]) -> Array3<f64> {
     fft::inverse3(transform, n)
 }
 
-fn align(reference: &Array3<f64>, map: &Array3<f64>) -> Alignment {
+fn align(reference: &Array3<f64>, map: &Array3<f64>, progress: Progress) -> Alignment {
     let n = reference.dim().0;
+    let transforming = progress.phase("Transforming the maps", 0);
     let centred = to_centre(map);
     let shells = |wanted: usize| wanted.min(n / 2 - 1);
     let turner = Turner::new(&centred, 2.0, shells(WHOLE_SHELLS));
     let transform = fft::forward3(reference);
     let cheap = Correlator::new(&transform, n, shells(CHEAP_SHELLS));
     let whole = Correlator::new(&transform, n, shells(WHOLE_SHELLS));
+    drop(transforming);
     let search = Search {
         uniform: 600,
         axis_only: false,
@@ -94,7 +101,7 @@ fn align(reference: &Array3<f64>, map: &Array3<f64>) -> Alignment {
         cheap: rough,
         whole: |a: &Matrix3| -whole.best_shift(&turner, a).0,
     };
-    let best = search::smallest(&search, &costs, &[]);
+    let best = search::smallest(&search, &costs, &[], progress);
     let (_, shift) = whole.best_shift(&turner, &best.rotation);
     let (correlation, shift) = whole.polished(&turner, &best.rotation, shift);
     Alignment {
@@ -279,7 +286,7 @@ mod tests {
             } else {
                 copy.clone()
             };
-            let [own, other] = both_hands(&truth, &copy);
+            let [own, other] = both_hands(&truth, &copy, Progress::Silent);
             let (right, wrong) = if is_mirrored {
                 (other, own)
             } else {

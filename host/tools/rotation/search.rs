@@ -2,6 +2,7 @@
 
 use super::orientations::{about_z, angle_between, by_vector, even, spacing};
 use crate::geometry::{Matrix3, euler};
+use crate::tools::progress::Progress;
 use rayon::prelude::*;
 
 /// Orientations of the even set that are followed up with the cheap cost.
@@ -57,7 +58,12 @@ pub struct Costs<R, C, W> {
 
 /// Finds the rotation of the smallest whole cost. `operators`: rotations g after which A stands for the same as g·A, without the
 /// identity. The result does not depend on the number of threads.
-pub fn smallest<R, C, W>(search: &Search, costs: &Costs<R, C, W>, operators: &[Matrix3]) -> Found
+pub fn smallest<R, C, W>(
+    search: &Search,
+    costs: &Costs<R, C, W>,
+    operators: &[Matrix3],
+    progress: Progress,
+) -> Found
 where
     R: Fn(&Matrix3) -> f64 + Sync,
     C: Fn(&Matrix3) -> f64 + Sync,
@@ -67,7 +73,16 @@ where
         true => (about_z(search.uniform), 360.0 / search.uniform as f64),
         false => (even(search.uniform), spacing(search.uniform)),
     };
-    let mut starts: Vec<Found> = set.par_iter().map(|a| found(a, &costs.rough)).collect();
+    let judging = progress.phase("Judging all orientations", set.len());
+    let mut starts: Vec<Found> = set
+        .par_iter()
+        .map(|a| {
+            let start = found(a, &costs.rough);
+            judging.advance(1);
+            start
+        })
+        .collect();
+    drop(judging);
     // Stable: of equals the first.
     starts.sort_by(|a, b| a.cost.total_cmp(&b.cost));
     starts.truncate(CANDIDATES);
@@ -75,19 +90,28 @@ where
     let starts = different(starts, FOLLOWED, apart, operators);
     let first = (distance / 2.0).max(search.step);
     let middle = search.step.max(distance / 8.0);
+    let following = progress.phase("Looking closer at orientations", starts.len());
     let mut followed: Vec<Found> = starts
         .par_iter()
         .map(|start| {
             let start = found(&start.rotation, &costs.cheap);
-            search.descend(start, [first, middle], &costs.cheap)
+            let lowest = search.descend(start, [first, middle], &costs.cheap);
+            following.advance(1);
+            lowest
         })
         .collect();
+    drop(following);
     followed.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    let mut best = different(followed, FINALISTS, middle, operators)
+    let finalists = different(followed, FINALISTS, middle, operators);
+    // The last step is what follows on all of them.
+    let refining = progress.phase("Refining the best orientations", finalists.len() + 1);
+    let mut best = finalists
         .iter()
         .map(|start| {
             let start = found(&start.rotation, &costs.whole);
-            search.descend(start, [middle, search.step], &costs.whole)
+            let lowest = search.descend(start, [middle, search.step], &costs.whole);
+            refining.advance(1);
+            lowest
         })
         .min_by(|a, b| a.cost.total_cmp(&b.cost))
         .expect("an even set has at least one orientation");
@@ -211,7 +235,7 @@ mod tests {
             euler::matrix(-170.0, 5.0, 20.0),
         ] {
             let cost = |a: &Matrix3| angle_between(a, &truth);
-            let best = smallest(&search, &of(cost), &[]);
+            let best = smallest(&search, &of(cost), &[], Progress::Silent);
             assert!(best.cost < 0.5, "{best:?}");
         }
     }
@@ -226,7 +250,7 @@ mod tests {
         };
         let truth = euler::matrix(33.3, 0.0, 0.0);
         let cost = |a: &Matrix3| angle_between(a, &truth);
-        let best = smallest(&search, &of(cost), &[]);
+        let best = smallest(&search, &of(cost), &[], Progress::Silent);
         assert!(best.cost < 0.3, "{best:?}");
         assert!((best.rotation[2][2] - 1.0).abs() < 1e-12);
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::gridding::gridding_factor;
 use crate::kernels::test_data::{self, assert_close};
 use cuda_std::launch::{View, emulate};
 

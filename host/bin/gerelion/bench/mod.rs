@@ -11,7 +11,7 @@ use gerelion::device::ceilings::Ceilings;
 use gerelion::errors::{Code, Failure, OnFailure};
 use gerelion::formats::star::Document;
 use gerelion::options::Range;
-use gerelion::tools::{compare::aligned, fsc::compare_files, moment, simulate};
+use gerelion::tools::{compare::aligned, fsc::compare_files, moment, progress::Progress, simulate};
 use row::Row;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -117,7 +117,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
         ))?);
         if let Some(truth) = &truth {
             let map = job::of_iteration(&root, last, "_class001.mrc");
-            row.truth_fsc = Some(aligned(truth, &map)?.fsc.mean);
+            row.truth_fsc = Some(aligned(truth, &map, Progress::Output)?.fsc.mean);
         }
     }
     print!("{}", row.table());
@@ -217,7 +217,10 @@ fn simulated_set(arguments: &Arguments) -> Result<(job::Set, Option<PathBuf>), F
     let complete = Document::read(&particles).is_ok() && path("_truth1.mrc").exists();
     if !complete {
         let models = crate::simulate::phantoms(&settings, 1)?;
-        simulate::run(&settings, &models, &prefix, |_| {})?;
+        let simulating = Progress::Output.phase("Simulating images", settings.particles);
+        simulate::run(&settings, &models, &prefix, |done| {
+            simulating.reach(done, settings.particles);
+        })?;
     }
     let set = job::Set {
         particles,

@@ -1,5 +1,6 @@
 //! Files written, read back and written again; reference runs read and written alike; what is refused.
 
+mod options;
 mod refusals;
 
 use crate::dataset::{ParticleSet, ReadOptions};
@@ -141,7 +142,10 @@ _rlnOpticsGroupName #2
 _rlnImagePixelSize #3
 _rlnImageSize #4
 _rlnImageDimensionality #5
-1 group1 2.0 8 2
+_rlnVoltage #6
+_rlnSphericalAberration #7
+_rlnAmplitudeContrast #8
+1 group1 2.0 8 2 300 2.7 0.1
 
 # version 50001
 
@@ -152,10 +156,13 @@ _rlnImageName #1
 _rlnMicrographName #2
 _rlnOpticsGroup #3
 _rlnRandomSubset #4
-000001@a.mrcs mic1.mrc 1 1
-000002@a.mrcs mic1.mrc 1 2
-000003@a.mrcs mic2.mrc 1 1
-000004@a.mrcs mic2.mrc 1 2
+_rlnDefocusU #5
+_rlnDefocusV #6
+_rlnDefocusAngle #7
+000001@a.mrcs mic1.mrc 1 1 10000 11000 20
+000002@a.mrcs mic1.mrc 1 2 10000 11000 20
+000003@a.mrcs mic2.mrc 1 1 12000 11000 20
+000004@a.mrcs mic2.mrc 1 2 12000 11000 20
 ";
 
 /// Write a resumed run under another root, keeping the state of its sampling.
