@@ -5,6 +5,7 @@ pub mod circle;
 pub mod fft;
 pub mod image;
 pub mod masks;
+pub(crate) mod odd_transform;
 pub(crate) mod padded;
 pub mod reference;
 pub mod shape;
