@@ -109,7 +109,10 @@ mod tests {
         let window = blob_window(side, shape.padded_box);
         let mut density = vec![0.0; weight.len()];
         let place = |[z, y, x]: [i64; 3]| {
-            let (row, length) = (((z + half) * side as i64 + y + half) as usize, half as usize + 1);
+            let (row, length) = (
+                ((z + half) * side as i64 + y + half) as usize,
+                half as usize + 1,
+            );
             row * length + x as usize
         };
         let all = |side: usize, width: usize| {
@@ -120,7 +123,9 @@ mod tests {
         let square = |v: [i64; 3]| v.iter().map(|i| i * i).sum::<i64>();
         let half_cube = || all(side, half as usize + 1).map(at);
         let within = |v: &[i64; 3]| square(*v) < shape.radius2();
-        half_cube().filter(within).for_each(|v| density[place(v)] = 1.0);
+        half_cube()
+            .filter(within)
+            .for_each(|v| density[place(v)] = 1.0);
         for _ in 0..iterations {
             let mut product = Array3::zeros([side, side, half as usize + 1]);
             for v in half_cube() {

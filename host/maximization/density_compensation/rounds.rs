@@ -237,7 +237,10 @@ impl<'a> Rounds<'a> {
 
     /// Section `z` of real space: along y and x, times the blob's transform, and back.
     fn convolve(&self, scratch: &mut Scratch, z: usize, spectrum: &[Block], out: &mut [Block]) {
-        let rows = (self.window.len() - z * z - 1).isqrt().min(self.radial.side / 2) + 1;
+        let rows = (self.window.len() - z * z - 1)
+            .isqrt()
+            .min(self.radial.side / 2)
+            + 1;
         let groups = rows.div_ceil(LANES);
         for block in 0..self.blocks {
             self.to_rows(scratch, [z, block], spectrum, groups);
