@@ -8,6 +8,7 @@ pub mod masks;
 pub(crate) mod odd_transform;
 pub(crate) mod padded;
 pub mod reference;
+pub mod resample;
 pub mod shape;
 pub mod shells;
 pub mod sums;

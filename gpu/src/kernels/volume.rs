@@ -64,7 +64,11 @@ pub(super) unsafe fn complete_pair(sums: *mut [f32; 4], row: usize, last: usize,
 /// # Safety
 /// `inverse` has `shells` elements.
 #[inline(always)]
-pub(super) unsafe fn prior_of<R: crate::math::Real>(inverse: *const R, shells: u32, shell: u32) -> R {
+pub(super) unsafe fn prior_of<R: crate::math::Real>(
+    inverse: *const R,
+    shells: u32,
+    shell: u32,
+) -> R {
     if shell < shells {
         // SAFETY: within the array.
         unsafe { *inverse.add(shell as usize) }
