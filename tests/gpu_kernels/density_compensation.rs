@@ -2,7 +2,7 @@
 
 use super::maximization::{N, SIZE, class, falling_sums, narrow, options, squared_radius, sums};
 use super::*;
-use gerelion::device::{Device, DeviceVolume};
+use gerelion::device::DeviceVolume;
 use gerelion::fourier::shape::{Dimensions, VolumeShape};
 use gerelion::fourier::sums::{DeviceSums, Sums};
 use gerelion::maximization::{

@@ -8,7 +8,7 @@
 use super::voxels::Voxels;
 use crate::fourier::resample::resample;
 use crate::geometry::{Matrix3, euler};
-use crate::model::local_symmetry::{Operator, Region, centre_of_mask};
+use crate::model::local_symmetry::{Operator, Region};
 use ndarray::Array3;
 use rayon::prelude::*;
 
@@ -279,6 +279,7 @@ fn improved(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::local_symmetry::centre_of_mask;
     use std::path::PathBuf;
 
     const BOX: usize = 40;
