@@ -16,6 +16,12 @@ pub fn background_share<R: Real>(r: R, radius: R, edge: R) -> R {
     }
 }
 
+/// Share of a soft sphere at √`r2` voxels from its centre: 1 up to `radius`, 0 beyond `radius + edge`.
+#[inline(always)]
+pub fn sphere_share(r2: u32, radius: f64, edge: f64) -> f32 {
+    1.0 - background_share(Real::sqrt(f64::from(r2)), radius, edge) as f32
+}
+
 /// Factor of the low-pass filter at Fourier radius `r`, for a limit of `limit` shells (not rounded): 1 up to
 /// limit − 1, 0 from limit + 1, a cosine between (spec 01 §2.3).
 #[inline(always)]

@@ -1,6 +1,7 @@
 //! `--gpu`: which devices each rank uses (spec 03 §6.6). Ranks are separated by `:`, devices of a rank by `,`.
 
-use super::DeviceError;
+use super::{Device, DeviceError, driver};
+use std::sync::Arc;
 
 /// Devices per rank.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,23 @@ impl DeviceMap {
         }
         Ok(devices)
     }
+}
+
+/// Opens the cards of a tool that works in one process: those of the list of `--gpu`, or all.
+///
+/// # Errors
+/// The list is wrong; a card or a library of CUDA is not there.
+pub fn open_cards(list: &str) -> Result<Vec<Arc<Device>>, DeviceError> {
+    let cards = DeviceMap::parse(list)?.devices_of(0, 1, driver::devices()?.len())?;
+    driver::require_cufft()?;
+    let open = |ordinal| Ok(Arc::new(Device::open(ordinal)?));
+    cards.into_iter().map(open).collect()
+}
+
+/// Returns the numbers and names of cards, for the user.
+pub fn names<'a>(cards: impl IntoIterator<Item = &'a Device>) -> Vec<String> {
+    let name = |card: &Device| format!("GPU {} ({})", card.ordinal(), card.name());
+    cards.into_iter().map(name).collect()
 }
 
 #[cfg(test)]

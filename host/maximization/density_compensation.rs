@@ -1,14 +1,12 @@
 //! Iterative density compensation (`--dont_skip_gridding`; spec 02 §2.3, after Pipe & Menon and Matej).
 
+mod rounds;
+
 use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
-use crate::fourier::fft;
-use crate::fourier::shells::{logical, stored};
 use gpu::volume::{BLOB_SAMPLES, blob_sample};
-use ndarray::parallel::prelude::*;
-use ndarray::{Array3, Axis};
-use num_complex::Complex64;
-use rayon::slice::ParallelSliceMut;
+use rayon::prelude::*;
+use rounds::Rounds;
 use std::f64::consts::PI;
 
 /// Radius of the blob, padded voxels: 1.9·2 whatever the padding.
@@ -34,48 +32,14 @@ pub(super) fn divide(
         .for_each(|(a, d)| *a *= d);
 }
 
-/// D of every voxel after `iterations` rounds; 0 outside of the sphere.
+/// Returns D of every voxel after `iterations` rounds; 0 outside of the sphere.
 pub(super) fn densities(
     radial: &Radial,
     weight: &[f64],
     iterations: usize,
     padded_box: usize,
 ) -> Vec<f64> {
-    let blob = BlobTransform::new(padded_box);
-    let plane = radial.plane();
-    let mut density = vec![0.0; weight.len()];
-    density
-        .par_chunks_mut(plane)
-        .enumerate()
-        .for_each(|(z, density)| {
-            for (r2, i) in radial.voxels(z) {
-                if r2 < radial.radius2 {
-                    density[i] = 1.0;
-                }
-            }
-        });
-    for _ in 0..iterations {
-        let convolved = blob.convolve(radial, &density, weight);
-        density
-            .par_chunks_mut(plane)
-            .enumerate()
-            .for_each(|(z, density)| {
-                let width = radial.half as usize + 1;
-                let z_fft = stored(z as i64 - radial.half, radial.side);
-                for (r2, i) in radial.voxels(z) {
-                    if r2 < radial.radius2 {
-                        let y = stored((i / width) as i64 - radial.half, radial.side);
-                        density[i] /= convolved[[z_fft, y, i % width]].norm().max(1e-6);
-                    }
-                }
-            });
-    }
-    density
-}
-
-/// Plane of the sums for plane `z` of an FFT-ordered array.
-fn sums_plane(z: usize, radial: &Radial) -> usize {
-    (logical(z, radial.side) + radial.half) as usize
+    Rounds::new(radial, weight, padded_box).densities(iterations)
 }
 
 /// Fourier transform of a Kaiser–Bessel blob relative to its value at the origin, tabulated: [`BLOB_SAMPLES`] values.
@@ -87,55 +51,15 @@ pub(super) fn blob_table() -> Vec<f64> {
         .collect()
 }
 
-/// The table with the scale of its samples.
-struct BlobTransform {
-    table: Vec<f64>,
-    /// N·p, voxels.
-    padded_box: usize,
-}
-
-impl BlobTransform {
-    fn new(padded_box: usize) -> Self {
-        Self {
-            table: blob_table(),
-            padded_box,
-        }
-    }
-
-    /// Value at a distance of √`r2` voxels from the origin of the padded real-space grid.
-    fn at(&self, r2: i64) -> f64 {
-        let sample = blob_sample(r2 as u32, self.padded_box as u32);
-        self.table.get(sample as usize).copied().unwrap_or(0.0)
-    }
-
-    /// D·W convolved with the blob, in FFT order.
-    fn convolve(&self, radial: &Radial, density: &[f64], weight: &[f64]) -> Array3<Complex64> {
-        let (side, width) = (radial.side, radial.half as usize + 1);
-        let mut product = Array3::<Complex64>::zeros((side, side, width));
-        product
-            .axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .enumerate()
-            .for_each(|(z, mut plane)| {
-                let from = sums_plane(z, radial) * radial.plane();
-                for ((y, x), value) in plane.indexed_iter_mut() {
-                    let i = from + (logical(y, side) + radial.half) as usize * width + x;
-                    *value = Complex64::new(density[i] * weight[i], 0.0);
-                }
-            });
-        let mut real = fft::inverse3(product, side);
-        real.axis_iter_mut(Axis(0))
-            .into_par_iter()
-            .enumerate()
-            .for_each(|(z, mut plane)| {
-                let z2 = logical(z, side).pow(2);
-                for ((y, x), value) in plane.indexed_iter_mut() {
-                    let r2 = z2 + logical(y, side).pow(2) + logical(x, side).pow(2);
-                    *value *= self.at(r2);
-                }
-            });
-        fft::forward3(&real)
-    }
+/// Values of the table at every squared distance from the origin of a real-space grid of `side`³ voxels, over their number; up to the
+/// last that is not 0.
+fn blob_window(side: usize, padded_box: usize) -> Vec<f64> {
+    let table = blob_table();
+    let unscaled = 1.0 / (side as f64).powi(3);
+    (0..=3 * (side / 2).pow(2))
+        .map_while(|r2| table.get(blob_sample(r2 as u32, padded_box as u32) as usize))
+        .map(|value| value * unscaled)
+        .collect()
 }
 
 /// Transform of the blob at frequency `w`, up to a constant: I_{3/2}(z)/z^{3/2}, J_{3/2} beyond 2πρw = α.
@@ -158,6 +82,12 @@ fn transform(w: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fourier::fft::{forward3, inverse3};
+    use crate::fourier::shape::{Dimensions, VolumeShape};
+    use crate::fourier::shells::{logical, stored};
+    use gpu::random::uniform;
+    use ndarray::Array3;
+    use num_complex::Complex64;
 
     #[test]
     fn the_blob_transform_is_smooth_where_the_branches_meet() {
@@ -166,9 +96,82 @@ mod tests {
         for pair in values.windows(2) {
             assert!((pair[0] / pair[1] - 1.0).abs() < 1e-3, "{values:?}");
         }
-        let blob = BlobTransform::new(64);
-        assert_eq!(blob.at(0), 1.0);
-        assert!(blob.at(10 * 10) > blob.at(11 * 11));
-        assert_eq!(blob.at(32 * 32), 0.0);
+        let window = blob_window(67, 64).into_iter().map(|v| v * 67f64.powi(3));
+        let window: Vec<f64> = window.collect();
+        assert!((window[0] - 1.0).abs() < 1e-15);
+        assert!(window[10 * 10] > window[11 * 11]);
+        assert_eq!(window.len(), 32 * 32);
+    }
+
+    /// The rounds as the specification has them, by transforms of the whole cube.
+    fn by_whole_transforms(shape: &VolumeShape, weight: &[f64], iterations: usize) -> Vec<f64> {
+        let (side, half) = (shape.side, shape.half() as i64);
+        let window = blob_window(side, shape.padded_box);
+        let mut density = vec![0.0; weight.len()];
+        let place = |[z, y, x]: [i64; 3]| {
+            let (row, length) = (
+                ((z + half) * side as i64 + y + half) as usize,
+                half as usize + 1,
+            );
+            row * length + x as usize
+        };
+        let all = |side: usize, width: usize| {
+            let rows = (0..side).flat_map(move |z| (0..side).map(move |y| (z, y)));
+            rows.flat_map(move |(z, y)| (0..width).map(move |x| [z, y, x]))
+        };
+        let at = |v: [usize; 3]| v.map(|i| logical(i, side));
+        let square = |v: [i64; 3]| v.iter().map(|i| i * i).sum::<i64>();
+        let half_cube = || all(side, half as usize + 1).map(at);
+        let within = |v: &[i64; 3]| square(*v) < shape.radius2();
+        half_cube()
+            .filter(within)
+            .for_each(|v| density[place(v)] = 1.0);
+        for _ in 0..iterations {
+            let mut product = Array3::zeros([side, side, half as usize + 1]);
+            for v in half_cube() {
+                let stored = v.map(|i| stored(i, side));
+                product[stored] = Complex64::from(density[place(v)] * weight[place(v)]);
+            }
+            let mut real = inverse3(product, side);
+            for v in all(side, side) {
+                real[v] *= window.get(square(at(v)) as usize).copied().unwrap_or(0.0);
+            }
+            let convolved = forward3(&real).mapv(|v| v * (side as f64).powi(3));
+            for v in half_cube().filter(within) {
+                let stored = v.map(|i| stored(i, side));
+                density[place(v)] /= convolved[stored].norm().max(1e-6);
+            }
+        }
+        density
+    }
+
+    /// Boxes whose blocks of lines are full and not, the sphere of the sums smaller than the box and as large, with lengths that are primes and
+    /// products; weights with Friedel mates on the plane x = 0 as sums have them.
+    #[test]
+    fn rounds_are_those_of_whole_transforms() {
+        for (n, padding, size) in [(12, 2.0, 0), (20, 1.0, 0), (16, 2.0, 0), (20, 2.0, 10)] {
+            let shape = VolumeShape::new(Dimensions::Three, n, padding, size);
+            let (side, width) = (shape.side, shape.half() + 1);
+            let mut weight: Vec<f64> = (0..shape.voxels() as u64)
+                .map(|i| 5.0 * uniform(3, i).powi(4))
+                .collect();
+            let last = side * side - 1;
+            for row in 0..last / 2 {
+                let sum = weight[row * width] + weight[(last - row) * width];
+                weight[row * width] = sum;
+                weight[(last - row) * width] = sum;
+            }
+            let expected = by_whole_transforms(&shape, &weight, 3);
+            let found = densities(&Radial::of(&shape), &weight, 3, shape.padded_box);
+            for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                let difference = (found - expected).abs();
+                assert!(
+                    difference <= 1e-9 * expected.abs(),
+                    "box {n}, padding {padding}, voxel {i}: {found} for {expected}"
+                );
+            }
+            let none = densities(&Radial::of(&shape), &weight, 0, shape.padded_box);
+            assert_eq!(none, by_whole_transforms(&shape, &weight, 0));
+        }
     }
 }

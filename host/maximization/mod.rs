@@ -34,6 +34,7 @@ pub mod volumes;
 
 pub use averages::{all_on_host, maximize_averages};
 pub use cuda::prepare as prepare_on_device;
+pub use cuda::{Sphere, SpheresOnDevice};
 pub use finish::{Centring, Finish, Flattening, LowPass, centre_of_mass, shifted, trilinear};
 pub use footprint::Footprint;
 

@@ -25,7 +25,12 @@ impl InversePrior {
         }
     }
 
-    /// The values per shell as kernels take them.
+    /// The values per shell, as kernels take them in double precision.
+    pub(super) fn per_shell(&self) -> &[f64] {
+        &self.inverse
+    }
+
+    /// The values per shell as other kernels take them.
     pub(super) fn for_kernels(&self) -> Vec<f32> {
         self.inverse.iter().map(|&v| v as f32).collect()
     }

@@ -25,7 +25,8 @@ pub fn reconstruct(
 ) -> Array3<f64> {
     let radial = Radial::new(&sums);
     if let Some(tau2) = tau2.filter(|_| options.regularise) {
-        regularise(&mut sums, &radial, tau2, options);
+        let prior = InversePrior::new(tau2, options.tau2_fudge, &sums.shape);
+        regularise(&mut sums.weight, &radial, &prior, options.minres_map);
     }
     match options.gridding_iterations {
         Some(iterations) => {
@@ -46,22 +47,16 @@ pub fn reconstruct(
     map
 }
 
-/// Add the inverse prior variance to the weights (spec 02 §2.1).
-fn regularise(
-    sums: &mut BackProjection,
-    radial: &Radial,
-    tau2: &[f64],
-    options: &MaximizationOptions,
-) {
-    let prior = InversePrior::new(tau2, options.tau2_fudge, &sums.shape);
-    sums.weight
+/// Adds the inverse prior variance to the weights, from shell `first` on (spec 02 §2.1).
+pub(super) fn regularise(weight: &mut [f64], radial: &Radial, prior: &InversePrior, first: usize) {
+    weight
         .par_chunks_mut(radial.plane())
         .enumerate()
         .for_each(|(z, weight)| {
             radial.voxels(z).for_each(|(r2, i)| {
                 if r2 < radial.radius2 {
                     let shell = radial.shell(r2);
-                    if shell >= options.minres_map {
+                    if shell >= first {
                         weight[i] = prior.regularised(shell, weight[i]);
                     }
                 }

@@ -171,7 +171,7 @@ pub fn unregularised(
     let Sums::Device(sums) = sums else {
         return unregularised_on_host(sums, class_weight, options);
     };
-    let transform = cuda::transform_of(sums, class_weight, options)?;
+    let transform = cuda::transform_of(sums, None, class_weight, options)?;
     let map = cuda::map_of(sums.volume.device(), transform, &sums.shape)?;
     Ok(HalfMap {
         map: map.to_host()?,
@@ -290,20 +290,23 @@ pub(super) fn regularised(
         Sums::Host(sums) => return Ok((on_host(sums, Some(tau2)), None)),
         Sums::Device(sums) => sums,
     };
-    if options.regularise {
-        let prior = InversePrior::new(tau2, options.tau2_fudge, &sums.shape);
-        match cuda::regularise(&sums, &prior, options) {
+    let prior = InversePrior::new(tau2, options.tau2_fudge, &sums.shape);
+    let mut to_count = options.regularise.then_some(&prior);
+    // Gridding adds the prior in double precision as it goes; for the division the weights hold it.
+    if let (Some(prior), None) = (to_count, options.gridding_iterations) {
+        match cuda::regularise(&sums, prior, options) {
             Err(error) if error.is_full() => {
                 return Ok((on_host(sums.to_host()?, Some(tau2)), Some(RECONSTRUCTION)));
             }
             done => done?,
         }
+        to_count = None;
     }
-    // From here on the weights hold the prior.
+    let tau2 = to_count.map(|_| tau2);
     let device = sums.volume.device().clone();
-    let transform = match cuda::transform_of(&sums, class_weight, options) {
+    let transform = match cuda::transform_of(&sums, to_count, class_weight, options) {
         Err(error) if error.is_full() => {
-            return Ok((on_host(sums.to_host()?, None), Some(RECONSTRUCTION)));
+            return Ok((on_host(sums.to_host()?, tau2), Some(RECONSTRUCTION)));
         }
         made => made?,
     };
@@ -311,7 +314,7 @@ pub(super) fn regularised(
     let room = device.memory_room() + device.spares().bytes() + sums.volume.bytes_freed_with_it();
     if needed > room {
         drop(transform);
-        return Ok((on_host(sums.to_host()?, None), Some(RECONSTRUCTION)));
+        return Ok((on_host(sums.to_host()?, tau2), Some(RECONSTRUCTION)));
     }
     let shape = sums.shape;
     drop(sums);

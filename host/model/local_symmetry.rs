@@ -1,6 +1,10 @@
 //! Description of local symmetry: masked regions of a map and the operators that carry each of them onto its copies
 //! (spec 06 §2.1).
 
+mod areas;
+
+pub use areas::{Area, centre_of_mask, read_areas};
+
 use super::{map_checks, mask_checks};
 use crate::errors::listed::listed;
 use crate::errors::{Code, Message};

@@ -3,8 +3,9 @@
 
 mod operators;
 mod search;
+mod voxels;
 
-pub use operators::{Refined, SearchSettings, refine};
+pub use operators::{Known, Refined, SearchSettings, refine};
 pub use search::Rotations;
 
 use super::density::read_density;
@@ -210,7 +211,7 @@ mod tests {
         assert!(masks.sum() > 2.5 * one.sum());
     }
 
-    /// An operator that `--search` found and wrote is read again, and averages a map as the true one does.
+    /// Operators that `--search` found, near a known one and from masks alone, are written, read again, and put the copy where it is.
     #[test]
     fn operators_are_searched_for_and_written() {
         let folder = tempfile::tempdir().unwrap();
@@ -237,31 +238,47 @@ mod tests {
         });
         let map = blobs(&[lump, copy].concat());
         write_map(&path("map.mrc"), map.view(), 2.0).unwrap();
-        let mask = blobs(&lump).mapv(|v| if v > 0.05 { 1.0 } else { 0.0 });
-        write_map(&path("mask.mrc"), mask.view(), 2.0).unwrap();
+        for (name, centres) in [("mask.mrc", &lump), ("mask_of_copy.mrc", &copy)] {
+            let mask = blobs(centres).mapv(|v| if v > 0.05 { 1.0 } else { 0.0 });
+            write_map(&path(name), mask.view(), 2.0).unwrap();
+        }
         let head = "data_\n\nloop_\n_rlnMaskName\n_rlnAngleRot\n_rlnAngleTilt\n_rlnAnglePsi\n_rlnOriginXAngst\n_rlnOriginYAngst\n\
                     _rlnOriginZAngst\n";
         let rough = format!("{head}mask.mrc 23 57 112 4 -3 4\n");
         std::fs::write(path("rough.star"), rough).unwrap();
-        let settings = SearchSettings {
+        let near = SearchSettings {
             map: path("map.mrc"),
-            description: path("rough.star"),
+            known: Known::Operators(path("rough.star")),
             output: path("found.star"),
             pixel_size: None,
+            binning: 1.0,
             rotations: Rotations::Within(6.0),
             angle_step: 2.0,
             offsets: [4.0; 3],
             offset_step: 2.0,
         };
-        let found = refine(&settings, |_| {}).unwrap();
-        assert!(found[0].correlation[1] > 0.98, "{found:?}");
-        let read = LocalSymmetry::read(&path("found.star"), n, 2.0).unwrap();
-        let operator = read.regions[0].operators[0];
-        for (blob, copy) in lump.iter().zip(copy) {
-            let turned = euler::apply(&operator.rotation, *blob);
-            for i in 0..3 {
-                let error = (turned[i] + operator.shift[i] - copy[i]).abs();
-                assert!(error < 0.15, "{error} voxels, {found:?}");
+        let masks = "data_\n\nloop_\n_rlnMaskName\n_rlnAreaId\nmask.mrc 1\nmask_of_copy.mrc 1\n";
+        std::fs::write(path("masks.star"), masks).unwrap();
+        let from_masks = SearchSettings {
+            known: Known::Masks(path("masks.star")),
+            binning: 1.6,
+            rotations: Rotations::Within(0.0),
+            angle_step: 15.0,
+            offsets: [0.0; 3],
+            offset_step: 1.0,
+            ..near.clone()
+        };
+        for settings in [near, from_masks] {
+            let found = refine(&settings, |_| {}).unwrap();
+            assert!(found[0].correlation[1] > 0.98, "{found:?}");
+            let read = LocalSymmetry::read(&path("found.star"), n, 2.0).unwrap();
+            let operator = read.regions[0].operators[0];
+            for (blob, copy) in lump.iter().zip(copy) {
+                let turned = euler::apply(&operator.rotation, *blob);
+                for i in 0..3 {
+                    let error = (turned[i] + operator.shift[i] - copy[i]).abs();
+                    assert!(error < 0.15, "{error} voxels, {found:?}");
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ mod command_line;
 mod continuation;
 mod files;
 mod gradient;
+mod local_symmetry;
 mod machine;
 mod masks;
 mod optics;

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 
 const RECONSTRUCT: &str = env!("CARGO_BIN_EXE_relion_reconstruct");
 const SUBTRACT: &str = env!("CARGO_BIN_EXE_relion_particle_subtract");
-const LOCALSYM: &str = env!("CARGO_BIN_EXE_relion_localsym");
+pub(super) const LOCALSYM: &str = env!("CARGO_BIN_EXE_relion_localsym");
 
 fn run(set: &Set, program: &str, words: &str) -> Output {
     Command::new(program)
@@ -30,7 +30,7 @@ fn succeeds(set: &Set, program: &str, words: &str) {
     assert!(!set.path("job/RELION_JOB_EXIT_FAILURE").exists());
 }
 
-fn refuse(set: &Set, program: &str, words: &str, code: &str) {
+pub(super) fn refuse(set: &Set, program: &str, words: &str, code: &str) {
     fs::create_dir_all(set.path("job")).unwrap();
     let output = run(set, program, &format!("{words} --pipeline_control job/"));
     snapshot::check(code, &set.neutral(&failure(&output)));
@@ -103,7 +103,7 @@ fn a_region_is_averaged_with_its_copy() {
     );
 }
 
-fn local_symmetry(set: &Set, rows: &str) {
+pub(super) fn local_symmetry(set: &Set, rows: &str) {
     let head = "data_\n\nloop_\n_rlnMaskName\n_rlnAngleRot\n_rlnAngleTilt\n_rlnAnglePsi\n_rlnOriginXAngst\n_rlnOriginYAngst\n\
                 _rlnOriginZAngst\n";
     fs::write(set.path("local.star"), format!("{head}{rows}")).unwrap();
@@ -160,28 +160,6 @@ fn particles_that_were_not_subtracted_from() {
         "--revert particles.star --o sub",
         "GR-0206",
     );
-}
-
-#[test]
-fn region_without_a_copy() {
-    let set = Set::new();
-    local_symmetry(&set, "ref.mrc 0 0 0 0 0 0\n");
-    let words = "--apply --i_map ref.mrc --i_mask_info local.star --o_map a.mrc";
-    refuse(&set, LOCALSYM, words, "GR-0206");
-}
-
-#[test]
-fn search_for_local_symmetry_from_masks_alone() {
-    let words = "--search --i_map ref.mrc --i_mask_info local.star --o_mask_info a.star --i_op_mask_info b.star";
-    refuse(&Set::new(), LOCALSYM, words, "GR-0104");
-}
-
-#[test]
-fn search_for_local_symmetry_without_a_range() {
-    let words = "--search --i_map ref.mrc --i_mask_info local.star --o_mask_info a.star";
-    let set = Set::new();
-    local_symmetry(&set, "ref.mrc 10 20 30 0 0 0\n");
-    refuse(&set, LOCALSYM, words, "GR-0105");
 }
 
 const MASK: &str = env!("CARGO_BIN_EXE_relion_mask_create");

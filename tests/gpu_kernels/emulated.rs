@@ -7,6 +7,9 @@ use std::process::Command;
 /// own tests (`cargo nextest run -p gerelion-gpu`) run each in the emulator with sizes made for it.
 const TOO_LARGE: [&str; 3] = ["batch::", "local::", "products_have_the_accuracy"];
 
+/// Modules of the tests of sums and maps.
+const OF_SUMS: [&str; 3] = ["maximization::", "averages::", "density_compensation::"];
+
 /// Runs the tests of this program that `filters` choose in a process that finds the stand-in in the place of the libraries of
 /// CUDA. Returns what they print.
 fn run_on_emulated_device(filters: &[&str]) -> String {
@@ -30,16 +33,14 @@ fn run_on_emulated_device(filters: &[&str]) -> String {
 
 #[test]
 fn sums_become_maps_on_the_emulated_device_as_on_the_host() {
-    let printed = run_on_emulated_device(&["maximization::", "averages::"]);
+    let printed = run_on_emulated_device(&OF_SUMS);
     // Each of them says how far host and device are apart; without a device they would say that they skip.
     assert!(printed.contains("symmetrise, D3"), "{printed}");
 }
 
 #[test]
 fn stages_full_devices_and_waits_on_the_emulated_device() {
-    let skipped = TOO_LARGE
-        .iter()
-        .chain(&["maximization::", "averages::", "emulated::"]);
+    let skipped = TOO_LARGE.iter().chain(&OF_SUMS).chain(&["emulated::"]);
     let filters: Vec<&str> = skipped.flat_map(|name| ["--skip", *name]).collect();
     let printed = run_on_emulated_device(&filters);
     assert!(

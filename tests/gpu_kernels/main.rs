@@ -3,6 +3,7 @@
 
 mod averages;
 mod batch;
+mod density_compensation;
 mod emulated;
 mod full_device;
 mod local;

@@ -24,7 +24,7 @@ pub const N: usize = 20;
 pub const SIZE: usize = 16;
 
 /// Sums of random data with positive weights, on the host and the same on the device.
-fn sums(device: &Arc<Device>, padding: f64, seed: u64) -> [Sums; 2] {
+pub fn sums(device: &Arc<Device>, padding: f64, seed: u64) -> [Sums; 2] {
     let shape = VolumeShape::new(Dimensions::Three, N, padding, SIZE);
     let mut voxels: Vec<[f32; 4]> = values(3 * shape.voxels(), seed)
         .chunks_exact(3)
@@ -255,80 +255,6 @@ pub fn falling_sums(device: &Arc<Device>, padding: f64, seed: u64) -> [Sums; 2] 
         sums.replace(0, &values).unwrap();
     }
     both
-}
-
-/// Iterative density compensation: single-precision transforms err by some 10⁻⁷ of the largest value, which must not be
-/// more than the smallest weights (the steep ones fall by ten orders of magnitude).
-#[test]
-fn gridding_is_that_of_the_host() {
-    let Some(device) = device().map(Arc::new) else {
-        return;
-    };
-    let options = MaximizationOptions {
-        gridding_iterations: Some(10),
-        ..options()
-    };
-    for (padding, weight, steepness) in [(2.0, 70.0, 0.0), (1.0, 0.0, 0.0), (2.0, 70.0, 0.06)] {
-        let shape = VolumeShape::new(Dimensions::Three, N, padding, SIZE);
-        let both = falling_sums(&device, padding, 5).map(|mut sums| {
-            let mut values = sums.read(0..sums.voxels()).unwrap();
-            for (i, value) in values.iter_mut().enumerate() {
-                let factor = (-steepness * squared_radius(i, &shape)).exp();
-                *value = value.map(|v| f64::from((v * factor) as f32));
-            }
-            sums.replace(0, &values).unwrap();
-            volumes::symmetrise(&mut sums, &[]).unwrap();
-            let before = sums.read(0..sums.voxels()).unwrap();
-            let plain = volumes::unregularised(&sums, weight, &options).unwrap();
-            assert_eq!(before, sums.read(0..sums.voxels()).unwrap());
-            let mut class = class();
-            let prior = Prior::Reference { average_ctf2: None };
-            maximize_class(&mut class, sums, 70.0, prior, &options, &Finish::default()).unwrap();
-            [&plain.map, class.map.as_ref()].map(|map| map.iter().copied().collect::<Vec<f64>>())
-        });
-        let [host, found] = both;
-        for (what, (host, found)) in ["unregularised", "regularised"]
-            .into_iter()
-            .zip(host.into_iter().zip(found))
-        {
-            assert_close(
-                &format!("{what} map by gridding, padding {padding}, steepness {steepness}"),
-                narrow(&found),
-                host,
-                3e-6,
-            );
-        }
-    }
-}
-
-/// Where double-precision cubes do not fit, the host finds the densities and the map is the same.
-#[test]
-fn gridding_goes_to_the_host_when_the_device_has_no_room() {
-    let options = MaximizationOptions {
-        gridding_iterations: Some(10),
-        ..options()
-    };
-    let shape = VolumeShape::new(Dimensions::Three, N, 2.0, 0);
-    let footprint = Footprint::new(&shape, N, 1);
-    let voxels: Vec<[f32; 4]> = values(4 * shape.voxels(), 9)
-        .chunks_exact(4)
-        .map(|v| [v[0], v[1], 1.5 + v[2], 0.0])
-        .collect();
-    let mut maps = Vec::new();
-    for limit in [usize::MAX, footprint.unregularised + 200_000] {
-        let Some(device) = device().map(Arc::new) else {
-            return;
-        };
-        device.limit_memory(limit);
-        let array = device.upload(&voxels).unwrap();
-        let volume = DeviceVolume::split(&device, array, 1).remove(0);
-        let sums = Sums::Device(DeviceSums { volume, shape });
-        maps.push(volumes::unregularised(&sums, 7.0, &options).unwrap().map);
-        let room_for_densities = device.peak_memory() > footprint.unregularised + 200_000;
-        assert_eq!(room_for_densities, limit == usize::MAX);
-    }
-    let [on_device, on_host] = [0, 1].map(|i| maps[i].clone().into_raw_vec_and_offset().0);
-    assert_close("densities of the host", narrow(&on_device), on_host, 3e-6);
 }
 
 /// Every operation takes what the plan of a run says, but for some kilobytes of shapes, spectra and operators, and for

@@ -8,6 +8,7 @@ mod agreement;
 mod averages;
 mod engines;
 mod gradient;
+mod local_resolution;
 mod particles;
 mod reconstruction;
 

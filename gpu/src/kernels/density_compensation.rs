@@ -5,11 +5,12 @@
 
 use cuda_std::prelude::*;
 
-use super::volume::transform_value;
+use super::volume::{prior_of, prior_shell, transform_value};
 use crate::math::Real;
 use crate::slice::VolumeShape;
 use crate::volume::{
-    BLOB_SAMPLES, blob_sample, frequency, place, position, real_row, transform_position,
+    BLOB_SAMPLES, blob_sample, frequency, place, position, real_row, regularised,
+    transform_position,
 };
 
 /// Squared distance from the origin; of indices below 2¹⁴.
@@ -35,13 +36,18 @@ pub unsafe fn begin_densities(
     }
 }
 
-/// D·W·`scale` as a half-complex transform. A thread a value of it.
+/// D·(W + I)·`scale` as a half-complex transform, I the inverse prior variance: `inverse` per shell, see [`regularised`]; shells below
+/// `first_shell` have none, shells from `shells` on have no prior power. A thread a value of it.
 #[kernel(block = 256, grid = [(side * side).saturating_mul(side / 2 + 1).div_ceil(BLOCK), 1, 1], emulate = Apart)]
 pub unsafe fn spread_densities(
     #[launch] side: u32,
     #[len(side * side * (side / 2 + 1))] sums: *const [f32; 4],
     #[len(side * side * (side / 2 + 1))] density: *const f64,
     #[len(1)] shape: *const VolumeShape,
+    padding: f32,
+    #[len(shells)] inverse: *const f64,
+    shells: u32,
+    first_shell: u32,
     scale: f64,
     #[len(side * side * (side / 2 + 1))] out: *mut [f64; 2],
 ) {
@@ -51,7 +57,11 @@ pub unsafe fn spread_densities(
         let shape = &*shape;
         if let Some(at) = transform_position(i, shape.side) {
             let voxel = place(at, shape);
-            let weight = f64::from(memory::load4(sums, voxel)[2]);
+            let mut weight = f64::from(memory::load4(sums, voxel)[2]);
+            let shell = prior_shell(square(at), padding);
+            if shell >= first_shell {
+                weight = regularised(weight, prior_of(inverse, shells, shell));
+            }
             *out.add(i) = [*density.add(voxel) * weight * scale, 0.0];
         }
     }
@@ -197,6 +207,9 @@ mod tests {
         let (d, o) = (View::of(&mut data), View::of(&mut out));
         let densities = View::of(&mut density);
         let s = View::of(std::slice::from_mut(&mut shape));
+        // Shells 2 and 3 have power, shell 4 and those beyond have none.
+        let mut inverse = [9.0, 9.0, 1e-9, 7e9, -1.0];
+        let prior = View::of(&mut inverse);
         // SAFETY: array sizes as the kernel demands.
         unsafe {
             emulate_as(
@@ -205,6 +218,10 @@ mod tests {
                     sums: d,
                     density: densities,
                     shape: s,
+                    padding: 2.0,
+                    inverse: prior,
+                    shells: inverse.len() as u32,
+                    first_shell: 2,
                     scale: 0.25,
                     out: o,
                 },
@@ -213,8 +230,16 @@ mod tests {
             )
         };
         for (i, value) in out.iter().enumerate() {
-            let voxel = place(transform_position(i, SIDE).unwrap(), &shape);
-            let expected = density[voxel] * f64::from(data[voxel][2]) * 0.25;
+            let at = transform_position(i, SIDE).unwrap();
+            let voxel = place(at, &shape);
+            let weight = f64::from(data[voxel][2]);
+            let shell = (f64::from(square(at)).sqrt() / 2.0).round() as usize;
+            let prior = match shell {
+                0 | 1 => 0.0,
+                2 | 3 => inverse[shell],
+                _ => 1000.0 / weight,
+            };
+            let expected = density[voxel] * (weight + prior) * 0.25;
             assert_eq!(*value, [expected, 0.0]);
         }
     }

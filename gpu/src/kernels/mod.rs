@@ -19,6 +19,7 @@ pub mod halves;
 mod image_share;
 pub mod insert;
 pub mod local;
+pub mod local_resolution;
 #[cfg(test)]
 mod local_tests;
 pub mod map;

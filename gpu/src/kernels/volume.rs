@@ -64,13 +64,23 @@ pub(super) unsafe fn complete_pair(sums: *mut [f32; 4], row: usize, last: usize,
 /// # Safety
 /// `inverse` has `shells` elements.
 #[inline(always)]
-pub(super) unsafe fn prior_of(inverse: *const f32, shells: u32, shell: u32) -> f32 {
+pub(super) unsafe fn prior_of<R: crate::math::Real>(
+    inverse: *const R,
+    shells: u32,
+    shell: u32,
+) -> R {
     if shell < shells {
         // SAFETY: within the array.
         unsafe { *inverse.add(shell as usize) }
     } else {
-        -1.0
+        R::of(-1.0)
     }
+}
+
+/// Shell of the prior at radius √`r2`: ROUND(|v|/P).
+#[inline(always)]
+pub(super) fn prior_shell(r2: u32, padding: f32) -> u32 {
+    ((r2 as f32).sqrt() / padding + 0.5) as u32
 }
 
 /// Shell of the statistics at radius √`r2`: ROUND(|v|/P), the last shell taking the rest.
@@ -164,7 +174,7 @@ pub unsafe fn regularise(
         if r2 >= radius2 {
             return;
         }
-        let shell = ((r2 as f32).sqrt() / padding + 0.5) as u32;
+        let shell = prior_shell(r2, padding);
         if shell >= first_shell {
             let weight = (*sums.add(i))[2];
             (*sums.add(i))[2] = regularised(weight, prior_of(inverse, shells, shell));

@@ -2,10 +2,10 @@
 
 use super::relion_tool::Common;
 use clap::{ArgGroup, Args};
-use gerelion::errors::Failure;
+use gerelion::errors::{Code, Failure};
 use gerelion::options::{Range, refuse};
 use gerelion::tools::local_symmetry::{
-    self, Action, LocalSymmetrySettings, MotionSettings, Rotations, SearchSettings,
+    self, Action, Known, LocalSymmetrySettings, MotionSettings, Rotations, SearchSettings,
 };
 use gerelion::tools::progress::Progress;
 use std::path::PathBuf;
@@ -24,7 +24,8 @@ pub struct Arguments {
     /// Copy what lies under the masks, or the masks alone where no map is given
     #[arg(long)]
     duplicate: bool,
-    /// Search for the operators near those of --i_mask_info, by the correlation of regions and copies, and write them
+    /// Search for the operators near those of --i_mask_info, or for those between the masks of --i_op_mask_info, by the correlation of
+    /// regions and copies, and write them
     #[arg(long)]
     search: bool,
     /// Move a whole map by --rot, --tilt, --psi and then --xoff, --yoff, --zoff
@@ -41,7 +42,7 @@ pub struct Arguments {
     #[arg(long, value_name = "MAP", required_if_eq_any([("apply", "true"), ("search", "true"), ("transform", "true")]))]
     i_map: Option<PathBuf>,
     /// Masks and operators
-    #[arg(long, value_name = "STAR", required_if_eq_any([("apply", "true"), ("duplicate", "true"), ("search", "true")]))]
+    #[arg(long, value_name = "STAR", required_if_eq_any([("apply", "true"), ("duplicate", "true")]))]
     i_mask_info: Option<PathBuf>,
     /// Map to write
     #[arg(long, value_name = "MAP", required_if_eq_any([("apply", "true"), ("duplicate", "true"), ("transform", "true")]))]
@@ -103,9 +104,9 @@ struct Extent {
     /// Largest change of psi
     #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 180.0).real("degrees"))]
     ang_psi_range: f64,
-    /// Step of the rotations, degrees; the best one is improved beyond it
-    #[arg(long, default_value_t = 1.0, value_parser = Range::between(0.01, 180.0).real("degrees"))]
-    ang_step: f64,
+    /// Step of the rotations, degrees; the best one is improved beyond it [default: 1, or 10 with --i_op_mask_info]
+    #[arg(long, value_parser = Range::between(0.01, 180.0).real("degrees"))]
+    ang_step: Option<f64>,
     /// Largest move of the centre of mass of a copy along each axis, Å (0: by the three options below)
     #[arg(long, default_value_t = 0.0, value_parser = Range::between(0.0, 1e5).real("Å"))]
     offset_range: f64,
@@ -121,9 +122,12 @@ struct Extent {
     /// Step of the moves, Å; the best one is improved beyond it
     #[arg(long, default_value_t = 1.0, value_parser = Range::between(0.01, 1e5).real("Å"))]
     offset_step: f64,
-    #[arg(long, hide = true, default_value_t = -1.0)]
+    /// Search the grid on a map that is coarser by this factor; the best pose is improved on the map as it is (1 or less: not coarser)
+    #[arg(long, default_value_t = -1.0, value_parser = Range::between(1.0, 1000.0).or(&[-1.0], "not coarser").real(""))]
     bin: f64,
-    #[arg(long, hide = true)]
+    /// In place of --i_mask_info: masks of the regions and of their copies (rlnMaskName), with one number (rlnAreaId) for those that belong
+    /// together; all rotations are tried unless a range is given
+    #[arg(long, value_name = "STAR")]
     i_op_mask_info: Option<PathBuf>,
 }
 
@@ -152,25 +156,35 @@ impl Extent {
 /// Searches for the operators of a description file.
 fn search(arguments: &Arguments, pixel_size: Option<f64>) -> Result<(), Failure> {
     let extent = &arguments.extent;
-    refuse(&[
-        (
-            "--i_op_mask_info",
-            extent.i_op_mask_info.is_some(),
-            "operators are searched near known ones only, not from masks alone; give rough operators with --i_mask_info and wide ranges",
-        ),
-        (
-            "--bin",
-            extent.bin > 1.0,
-            "the map is not binned, since the search begins with some of the voxels anyway; leave it out",
-        ),
-    ])?;
+    // The interface of the program of this name gives "None" for a list that is not there.
+    let masks = extent.i_op_mask_info.clone();
+    let masks = masks.filter(|file| file.as_os_str() != "None");
+    let (known, angle_step) = match (masks, &arguments.i_mask_info) {
+        (Some(masks), None) => (Known::Masks(masks), 10.0),
+        (None, Some(description)) => (Known::Operators(description.clone()), 1.0),
+        (Some(_), Some(_)) => {
+            return Err(Code::BAD_VALUE
+                .says(
+                    "--i_mask_info gives operators to search near, --i_op_mask_info masks to search from without operators: give one of them",
+                )
+                .into());
+        }
+        (None, None) => {
+            return Err(Code::MISSING_OPTION
+                .says(
+                    "--search needs the operators to search near (--i_mask_info), or the masks of regions and copies (--i_op_mask_info)",
+                )
+                .into());
+        }
+    };
     let settings = SearchSettings {
         map: arguments.i_map.clone().unwrap_or_default(),
-        description: arguments.i_mask_info.clone().unwrap_or_default(),
+        known,
+        binning: extent.bin,
         output: extent.o_mask_info.clone().unwrap_or_default(),
         pixel_size,
         rotations: extent.rotations(),
-        angle_step: extent.ang_step,
+        angle_step: extent.ang_step.unwrap_or(angle_step),
         offsets: extent.offsets(),
         offset_step: extent.offset_step,
     };

@@ -129,15 +129,15 @@ pub struct Arguments {
     /// Refused
     #[arg(long, hide = true, value_name = "STAR")]
     ios: Option<PathBuf>,
-    /// Refused
-    #[arg(long, hide = true, num_args = 0..=1)]
+    /// Measure the local resolution on GPUs: all of them, or those of this list (as relion_refine --gpu)
+    #[arg(long, num_args = 0..=1, value_name = "LIST")]
     gpu: Option<Option<String>>,
     #[command(flatten)]
     common: Common,
 }
 
 impl Arguments {
-    fn refuse(&self) -> Result<(), Failure> {
+    fn refuse(&self, local: bool) -> Result<(), Failure> {
         refuse(&[
             (
                 "--auto_mask",
@@ -156,8 +156,8 @@ impl Arguments {
             ),
             (
                 "--gpu",
-                self.gpu.is_some(),
-                "this program runs on the processor, on all cores; leave it out",
+                self.gpu.is_some() && !local,
+                "post-processing runs on the processor, on all cores; only local resolution (--locres) runs on cards; leave it out",
             ),
         ])
     }
@@ -196,8 +196,9 @@ impl Arguments {
 /// Runs the command. `only_local`: measure the local resolution, whether `--locres` is given or not.
 pub fn run(arguments: &Arguments, only_local: bool) -> Result<(), Failure> {
     arguments.common.run(|| {
-        arguments.refuse()?;
-        if only_local || arguments.locres {
+        let measures_locally = only_local || arguments.locres;
+        arguments.refuse(measures_locally)?;
+        if measures_locally {
             return local(arguments);
         }
         let settings = arguments.settings();
@@ -245,6 +246,7 @@ fn local(arguments: &Arguments) -> Result<(), Failure> {
         edge_width: Some(arguments.locres_edgwidth).filter(|w| *w >= 0.0),
         randomise_at: arguments.locres_randomize_at,
         lowest: arguments.locres_minres,
+        gpu: arguments.gpu.clone().map(Option::unwrap_or_default),
     };
     let found = {
         let measuring = progress(arguments).phase("Measuring points", 0);
@@ -255,6 +257,9 @@ fn local(arguments: &Arguments) -> Result<(), Failure> {
     }
     if arguments.verb == 0 {
         return Ok(());
+    }
+    if !found.cards.is_empty() {
+        line("cards", found.cards.join(", "));
     }
     line("points measured", found.points.len());
     let mut values: Vec<f64> = found.points.iter().map(|p| p.resolution).collect();

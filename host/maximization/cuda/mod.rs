@@ -10,6 +10,7 @@ mod map_fsc;
 mod operand;
 mod reconstruct;
 mod reference;
+mod spheres;
 
 pub(super) use averages::{Average, averages, makes_averages};
 pub(super) use finish::finish;
@@ -18,6 +19,7 @@ pub(super) use map::DeviceMap;
 pub(super) use map_fsc::solvent_corrected_fsc;
 pub(super) use reconstruct::{bytes_after_sums, map_of, regularise, transform_of};
 pub use reference::prepare;
+pub use spheres::{Sphere, SpheresOnDevice};
 
 use super::prior::InversePrior;
 use super::spectra::Statistics;

@@ -37,14 +37,18 @@ pub(crate) fn regularise(
 }
 
 /// Divides data by weights, or multiplies them by the densities of gridding, as the centred transform of the padded box.
-/// The sums stay as they are.
+/// The sums stay as they are. `prior`: for gridding, where the weights do not hold it already.
 pub(crate) fn transform_of(
     sums: &DeviceSums,
+    prior: Option<&InversePrior>,
     class_weight: f64,
     options: &MaximizationOptions,
 ) -> Result<Cube, DeviceError> {
     match options.gridding_iterations {
-        Some(iterations) => density_compensation::compensated(sums, class_weight, iterations),
+        Some(iterations) => {
+            let prior = prior.map(|prior| (prior, options.minres_map));
+            density_compensation::compensated(sums, prior, class_weight, iterations)
+        }
         None => divided(sums),
     }
 }

@@ -217,10 +217,11 @@ const OPTIMISER: [&str; 104] = [
 const DETECTOR: [&str; 2] = ["rlnMtfValue", "rlnResolutionInversePixel"];
 
 /// Labels of descriptions of local symmetry.
-const LOCAL_SYMMETRY: [&str; 7] = [
+const LOCAL_SYMMETRY: [&str; 8] = [
     "rlnAnglePsi",
     "rlnAngleRot",
     "rlnAngleTilt",
+    "rlnAreaId",
     "rlnMaskName",
     "rlnOriginXAngst",
     "rlnOriginYAngst",

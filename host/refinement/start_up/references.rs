@@ -6,13 +6,12 @@ use crate::formats::angstrom::Angstrom;
 use crate::formats::file_name::{Format, ImageName};
 use crate::formats::mrc::StackReader;
 use crate::formats::{star::Document, volume};
-use crate::fourier::{fft, shape::Dimensions, shells::round, window::window_map};
+use crate::fourier::{resample::resample, shape::Dimensions, shells::round, window::window_map};
 use crate::model::map_checks;
 use crate::refinement::checkpoint::overwritten;
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
 use ndarray::{Array3, Zip};
-use num_complex::Complex64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -319,43 +318,6 @@ fn fitted(side: usize, pixel_size: f64, box_size: usize, real_pixel: f64) -> Str
 
 fn even_below(n: usize) -> usize {
     n - n % 2
-}
-
-/// Change the sampling of a map to `side` voxels over the same width by cropping or zero-padding its transform.
-pub fn resample(map: &Array3<f64>, side: usize) -> Array3<f64> {
-    let (sections, from, _) = map.dim();
-    if from == side {
-        return map.clone();
-    }
-    let dimensions = Dimensions::of_sections(sections);
-    let depth = dimensions.sections(side);
-    let old = fft::forward3(map);
-    let mut new = Array3::<Complex64>::zeros((depth, side, side / 2 + 1));
-    let reach = (from / 2) as i64;
-    let keep = (side.min(from) / 2) as i64;
-    // Values are those of a transform divided by the number of samples, so they hold for any sampling of the map;
-    // half-box origins of both samplings coincide because both sides are even.
-    for ((z, y, x), value) in new.indexed_iter_mut() {
-        let (lz, ly) = (logical(z, depth), logical(y, side));
-        let inside = lz.abs() <= keep && ly.abs() <= keep && x as i64 <= keep;
-        if inside && (side <= from || lz * lz + ly * ly + (x * x) as i64 <= reach * reach) {
-            *value = old[[stored(lz, sections), stored(ly, from), x]];
-        }
-    }
-    fft::inverse3(new, side)
-}
-
-/// Logical frequency of a stored row; the Nyquist row is positive.
-fn logical(row: usize, side: usize) -> i64 {
-    if row <= side / 2 {
-        row as i64
-    } else {
-        row as i64 - side as i64
-    }
-}
-
-fn stored(frequency: i64, side: usize) -> usize {
-    frequency.rem_euclid(side as i64) as usize
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use crate::errors::Code;
 use crate::formats::angstrom::Angstrom;
 use crate::formats::{mrc, volume};
+use crate::fourier::resample::resample;
 use crate::fourier::{shape::Dimensions, shells::round, window::window_map};
 use crate::maximization::{Flattening, LowPass};
 use crate::model::{map_checks, mask_checks};
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
-use crate::refinement::start_up::references::resample;
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
 

@@ -7,6 +7,7 @@ use crate::expectation::{
     IterationInput,
 };
 use crate::fourier::reference::{self, Reference};
+use crate::fourier::resample::resample;
 use crate::fourier::shape::Dimensions;
 use crate::geometry::sampling::Sampling;
 use crate::model::{ClassModel, Model};
@@ -17,7 +18,6 @@ use crate::refinement::error::RunError;
 use crate::refinement::job::{Job, uniform_directions};
 use crate::refinement::parallel::workers::StopSign;
 use crate::refinement::schedule::image_size::{self, PassRule, SizeRule};
-use crate::refinement::start_up::references::resample;
 
 /// Images compared; the best poses of fewer than [`FEWEST`] say nothing.
 const IMAGES: usize = 128;

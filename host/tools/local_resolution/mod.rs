@@ -1,6 +1,8 @@
 //! Resolution around every point of a map, and the map filtered to it, from two half maps (`relion_postprocess --locres`;
-//! spec 02 §7.2, 06 §10). Points are shared among all threads; the result does not depend on their number.
+//! spec 02 §7.2, 06 §10). Points are shared among all threads; the result does not depend on their number. With `--gpu` they are
+//! shared among the cards.
 
+mod cards;
 mod output;
 mod plans;
 mod points;
@@ -34,6 +36,8 @@ pub struct LocalSettings {
     pub randomise_at: f64,
     /// `--locres_minres`: no local resolution is said to be lower than this.
     pub lowest: f64,
+    /// `--gpu`: the list of cards that do the work; None: the processor does it.
+    pub gpu: Option<String>,
 }
 
 impl Default for LocalSettings {
@@ -44,6 +48,7 @@ impl Default for LocalSettings {
             edge_width: None,
             randomise_at: 25.0,
             lowest: 50.0,
+            gpu: None,
         }
     }
 }
@@ -65,6 +70,8 @@ pub struct LocalResolution {
     pub inside: Option<Vec<f64>>,
     /// For the user.
     pub warnings: Vec<String>,
+    /// Names of the cards that were used.
+    pub cards: Vec<String>,
 }
 
 /// One point of the grid.
@@ -104,24 +111,20 @@ pub(super) fn measure(
     settings: &PostprocessSettings,
     local: &LocalSettings,
     inputs: &Inputs,
-    mut progress: impl FnMut(usize, usize),
+    progress: impl FnMut(usize, usize),
 ) -> Result<LocalResolution, PostprocessError> {
     let (n, pixel_size) = (inputs.n(), inputs.pixel_size);
     let mut warnings = inputs.warnings.clone();
     let grid = grid(local, n, pixel_size)?;
     let unmasked = map_fsc(&inputs.halves[0], &inputs.halves[1])?;
     let work = Work::new(settings, local, inputs, grid, &mut warnings)?;
-    let mut sums = Totals::zeros(n);
-    let mut points = Vec::with_capacity(work.grid.points.len());
-    // Sums are added in the order of the points, some at a time: what a point adds is as large as its sphere.
-    for batch in work.grid.points.chunks(8 * rayon::current_num_threads()) {
-        let measured: Vec<Measured> = batch.par_iter().map(|at| work.measure(*at)).collect();
-        for one in measured {
-            sums.add(&one);
-            points.push(one.point);
+    let (points, sums, cards) = match &local.gpu {
+        Some(list) => cards::measure(&work, list, progress)?,
+        None => {
+            let (points, sums) = work.measure_all(progress);
+            (points, sums, Vec::new())
         }
-        progress(points.len(), work.grid.points.len());
-    }
+    };
     let (resolution, filtered) = sums.maps();
     let inside = inputs.mask.as_ref().map(|mask| {
         let both = resolution.iter().zip(mask);
@@ -137,6 +140,7 @@ pub(super) fn measure(
         unmasked,
         inside,
         warnings,
+        cards,
     })
 }
 
@@ -187,8 +191,8 @@ struct Work {
     random: [Array3<f32>; 2],
     /// First shell with random phases.
     from: usize,
-    /// Transform of the sharpened sum of the half maps, x slowest, z fastest.
-    sharpened: Vec<Complex32>,
+    /// Transform of the sharpened sum of the half maps, (z, y, x).
+    sharpened: Array3<Complex32>,
     weigh: bool,
     /// Half of the width of the low-pass edge, shells.
     half_edge: f64,
@@ -222,16 +226,6 @@ impl Work {
         // RELION filters the sum of the half maps, not their mean.
         let mut transform = forward3(&(&inputs.halves[0] + &inputs.halves[1]));
         Treatment::new(&plain, &[], n, pixel_size, 0.0)?.apply(&mut transform, warnings)?;
-        let mut sharpened = Vec::with_capacity(transform.len());
-        for x in 0..=n / 2 {
-            for y in 0..n {
-                let line = transform.slice(s![.., y, x]);
-                sharpened.extend(
-                    line.iter()
-                        .map(|v| Complex32::new(v.re as f32, v.im as f32)),
-                );
-            }
-        }
         let single = |map: &Array3<f64>| map.mapv(|v| v as f32);
         let from = (extent / local.randomise_at) as usize;
         let random = randomise_phases_of_both(&inputs.halves, from, settings.seed);
@@ -243,50 +237,76 @@ impl Work {
             halves: inputs.halves.each_ref().map(single),
             random: random.each_ref().map(single),
             from,
-            sharpened,
+            sharpened: transform.mapv(|v| Complex32::new(v.re as f32, v.im as f32)),
             weigh: !settings.skip_weighting,
             half_edge: (settings.filter_edge / 2) as f64,
             lowest: local.lowest,
         })
     }
 
-    fn measure(&self, at: [i64; 3]) -> Measured {
-        let (range, mask) = self.grid.sphere(at, self.n);
-        let masked = self.curve(&self.halves, &range, &mask);
-        let randomised = self.curve(&self.random, &range, &mask);
+    /// Measures all points on the processor.
+    fn measure_all(&self, mut progress: impl FnMut(usize, usize)) -> (Vec<Point>, Totals) {
+        let sharpened = self.sharpened_lines();
+        let mut sums = Totals::zeros(self.n);
+        let mut points = Vec::with_capacity(self.grid.points.len());
+        // Sums are added in the order of the points, some at a time: what a point adds is as large as its sphere.
+        for batch in self.grid.points.chunks(8 * rayon::current_num_threads()) {
+            let measure = |at: &[i64; 3]| self.measure(*at, &sharpened);
+            let measured: Vec<Measured> = batch.par_iter().map(measure).collect();
+            for one in measured {
+                sums.add(&one);
+                points.push(one.point);
+            }
+            progress(points.len(), self.grid.points.len());
+        }
+        (points, sums)
+    }
+
+    /// Returns the sharpened transform with x slowest and z fastest.
+    fn sharpened_lines(&self) -> Vec<Complex32> {
+        let n = self.n;
+        let mut lines = Vec::with_capacity(self.sharpened.len());
+        for x in 0..=n / 2 {
+            for y in 0..n {
+                lines.extend(self.sharpened.slice(s![.., y, x]));
+            }
+        }
+        lines
+    }
+
+    /// Measures a point on the processor.
+    fn measure(&self, at: [i64; 3], sharpened: &[Complex32]) -> Measured {
+        let (range, mask) = self.grid.window(at, self.n);
+        let curve = |maps: &[Array3<f32>; 2]| {
+            let [z, y, x] = range;
+            let [a, b] = maps
+                .each_ref()
+                .map(|map| &map.slice(s![z.0..z.1, y.0..y.1, x.0..x.1]) * &mask);
+            curve(&self.plans.correlate(&a, &b))
+        };
+        let (point, factors) = self.point(at, curve(&self.halves), curve(&self.random));
+        Measured {
+            filtered: self.plans.filtered(sharpened, &factors, &range),
+            point,
+            range,
+            mask,
+        }
+    }
+
+    /// Judges the curves of a point. Returns also what its map is filtered by.
+    fn point(&self, at: [i64; 3], masked: Vec<f64>, randomised: Vec<f64>) -> (Point, Vec<f32>) {
         let corrected = correct(&masked, &randomised, self.from);
         let shell = resolution_shell(&corrected);
         let resolution = resolution_of_shell(shell, self.extent).min(self.lowest);
         let factors = self.factors(&corrected, resolution);
-        let filtered = self.plans.filtered(&self.sharpened, &factors, &range);
-        Measured {
-            point: Point {
-                at,
-                resolution,
-                masked,
-                randomised,
-                corrected,
-            },
-            range,
-            mask,
-            filtered,
-        }
-    }
-
-    /// FSC of two maps within a sphere; an empty shell correlates with nothing.
-    fn curve(&self, maps: &[Array3<f32>; 2], range: &Range3, mask: &Array3<f32>) -> Vec<f64> {
-        let [z, y, x] = *range;
-        let [a, b] = maps
-            .each_ref()
-            .map(|map| &map.slice(s![z.0..z.1, y.0..y.1, x.0..x.1]) * mask);
-        let mut curve = self.plans.fsc(&a, &b);
-        for value in curve.iter_mut().filter(|v| v.is_nan()) {
-            *value = 0.0;
-        }
-        if curve[0] <= 0.0 {
-            curve[0] = 1.0;
-        }
-        curve
+        let point = Point {
+            at,
+            resolution,
+            masked,
+            randomised,
+            corrected,
+        };
+        (point, factors)
     }
 
     /// FSC weighting and low-pass of a point, per squared radius.
@@ -305,6 +325,19 @@ impl Work {
             })
             .collect()
     }
+}
+
+/// FSC of two maps within a sphere, from Σ Re(a·b*), Σ|a|² and Σ|b|² per shell; an empty shell correlates with nothing.
+fn curve(sums: &[[f64; 3]]) -> Vec<f64> {
+    let mut curve: Vec<f64> = sums
+        .iter()
+        .map(|[cross, a, b]| cross / (a * b).sqrt())
+        .map(|value| if value.is_nan() { 0.0 } else { value })
+        .collect();
+    if curve[0] <= 0.0 {
+        curve[0] = 1.0;
+    }
+    curve
 }
 
 /// Sums over points, weighted by their masks.

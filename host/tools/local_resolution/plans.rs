@@ -69,8 +69,8 @@ impl Plans {
         }
     }
 
-    /// Returns the FSC, per shell 0…N/2, of two maps given on a window; both are zero outside it.
-    pub(super) fn fsc(&self, a: &Array3<f32>, b: &Array3<f32>) -> Vec<f64> {
+    /// Returns Σ Re(a·b*), Σ|a|² and Σ|b|² per shell 0…N/2 of two maps given on a window; both are zero outside it.
+    pub(super) fn correlate(&self, a: &Array3<f32>, b: &Array3<f32>) -> Vec<[f64; 3]> {
         let (n, depth) = (self.n, a.dim().0);
         let (a, b) = (self.to_columns(a), self.to_columns(b));
         let mut sums = vec![[0.0f64; 3]; n / 2 + 1];
@@ -100,9 +100,7 @@ impl Plans {
                 }
             }
         }
-        sums.iter()
-            .map(|[cross, p1, p2]| cross / (p1 * p2).sqrt())
-            .collect()
+        sums
     }
 
     /// Transforms along x and y. Returns for each column the planes of the window.
@@ -223,7 +221,9 @@ mod tests {
             padded
         });
         let expected = map_fsc(&boxes[0], &boxes[1]).unwrap();
-        let found = Plans::new(N).fsc(&window(&maps[0]), &window(&maps[1]));
+        let sums = Plans::new(N).correlate(&window(&maps[0]), &window(&maps[1]));
+        let fsc = |[cross, a, b]: &[f64; 3]| cross / (a * b).sqrt();
+        let found: Vec<f64> = sums.iter().map(fsc).collect();
         assert_eq!(found.len(), expected.len());
         for (a, b) in found.iter().zip(&expected) {
             assert!((a - b).abs() < 1e-5, "{found:?} for {expected:?}");

@@ -2,7 +2,8 @@
 
 use super::plans::Range3;
 use crate::fourier::shells::round;
-use gpu::mask::background_share;
+use crate::maximization::Sphere;
+use gpu::mask::sphere_share;
 use ndarray::Array3;
 
 /// Radius and edge of the spheres and the points that they are put on, all in voxels.
@@ -41,10 +42,19 @@ impl Grid {
         }
     }
 
+    /// Returns the sphere around a point in a box of `n` voxels.
+    pub(super) fn sphere(&self, point: [i64; 3], n: usize) -> Sphere {
+        Sphere {
+            centre: point.map(|p| p + (n / 2) as i64),
+            radius: self.radius,
+            edge: self.edge,
+        }
+    }
+
     /// Returns the voxels that the sphere around a point reaches, and the mask on them.
-    pub(super) fn sphere(&self, point: [i64; 3], n: usize) -> (Range3, Array3<f32>) {
+    pub(super) fn window(&self, point: [i64; 3], n: usize) -> (Range3, Array3<f32>) {
         let reach = (self.radius + self.edge).ceil() as i64;
-        let centre = point.map(|p| p + (n / 2) as i64);
+        let centre = self.sphere(point, n).centre;
         let range = centre.map(|c| {
             let (from, to) = (c - reach, c + reach + 1);
             (from.max(0) as usize, to.min(n as i64) as usize)
@@ -55,7 +65,7 @@ impl Grid {
             let square: i64 = (0..3)
                 .map(|i| ((range[i].0 + at[i]) as i64 - centre[i]).pow(2))
                 .sum();
-            1.0 - background_share((square as f64).sqrt(), self.radius, self.edge) as f32
+            sphere_share(square as u32, self.radius, self.edge)
         });
         (range, mask)
     }
@@ -80,7 +90,7 @@ mod tests {
     #[test]
     fn spheres_are_clipped_by_the_box() {
         let grid = Grid::new(32, 1.0, [4.0, 4.0, 6.0]);
-        let (range, mask) = grid.sphere([-12, 0, 0], 32);
+        let (range, mask) = grid.window([-12, 0, 0], 32);
         assert_eq!(range, [(0, 15), (6, 27), (6, 27)]);
         assert_eq!(mask[[4, 10, 10]], 1.0);
         assert_eq!(mask[[4, 10, 14]], 1.0);

@@ -47,12 +47,13 @@ fn local() -> LocalSettings {
         edge_width: Some(6.0),
         randomise_at: 20.0,
         lowest: 40.0,
+        gpu: None,
     }
 }
 
 /// The mask around a point in the whole box.
 fn sphere(grid: &Grid, at: [i64; 3]) -> Array3<f64> {
-    let ([z, y, x], mask) = grid.sphere(at, N);
+    let ([z, y, x], mask) = grid.window(at, N);
     let mut whole = Array3::zeros((N, N, N));
     whole
         .slice_mut(s![z.0..z.1, y.0..y.1, x.0..x.1])

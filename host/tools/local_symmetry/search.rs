@@ -5,21 +5,17 @@
 //! rotation and the place of the centre, which hardly depend on each other. All poses of a grid are tried with some of the voxels
 //! of the mask; the best ones are compared with all voxels, and the best of these is improved in steps that become smaller.
 
-use crate::geometry::random::shuffle_in_place;
+use super::voxels::Voxels;
+use crate::fourier::resample::resample;
 use crate::geometry::{Matrix3, euler};
-use crate::maximization::trilinear;
 use crate::model::local_symmetry::{Operator, Region};
 use ndarray::Array3;
 use rayon::prelude::*;
 
-/// Voxels of the mask that the grid is searched with.
-const SAMPLED_VOXELS: usize = 4000;
 /// Places of the grid that are compared with all voxels.
 const KEPT: usize = 12;
 /// The steps of the grid are halved so often when the best place is improved.
 const HALVINGS: usize = 6;
-/// Values of masks below this count as 0.
-const TOLERANCE: f32 = 1e-6;
 
 /// Rotations that are tried.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,6 +37,8 @@ pub(super) struct Ranges {
     pub offsets: [f64; 3],
     /// Step of the moves, voxels.
     pub offset_step: f64,
+    /// Poses of the grid that are improved, the best ones.
+    pub improved: usize,
 }
 
 /// An operator that was found.
@@ -52,33 +50,70 @@ pub(super) struct Found {
     pub correlation: [f64; 2],
 }
 
-/// Returns the operator near `start` that correlates a region of `map` best with its copy; indices (z, y, x).
+/// A map and the mask of a region, on a coarser grid over the same width.
+pub(super) struct Binned {
+    map: Array3<f64>,
+    mask: Array3<f32>,
+    /// Voxels of the map per voxel here.
+    factor: f64,
+}
+
+impl Binned {
+    /// Bins a map and a mask to `side` voxels a side, an even number.
+    pub(super) fn new(map: &Array3<f64>, mask: &Array3<f32>, side: usize) -> Self {
+        /// Values of the binned mask below this come from its transform, which ends.
+        const RINGING: f32 = 0.05;
+        let clean = |m: f64| Some(m as f32).filter(|m| *m > RINGING).unwrap_or(0.0);
+        Self {
+            mask: resample(&mask.mapv(f64::from), side).mapv(|m| clean(m).min(1.0)),
+            map: resample(map, side),
+            factor: map.dim().0 as f64 / side as f64,
+        }
+    }
+}
+
+/// Returns the operator near `start` that correlates a region of `map` best with its copy; indices (z, y, x). The grid is searched
+/// on the `binned` map where there is one, and the best poses are improved on the map as it is.
 pub(super) fn search(
     map: &Array3<f64>,
     region: &Region,
     start: &Operator,
     ranges: &Ranges,
+    binned: Option<&Binned>,
 ) -> Found {
-    let voxels = Voxels::of(map, region);
+    let voxels = Voxels::of(map, &region.mask);
     let own = Pose::of(start, voxels.centre);
     let grid = grid(&own, ranges);
-    let some = voxels.some();
+    let (coarse, on, factor) = match binned {
+        Some(binned) => {
+            let coarse = Voxels::of(&binned.map, &binned.mask);
+            (coarse.some(), &binned.map, binned.factor)
+        }
+        None => (voxels.some(), map, 1.0),
+    };
     let mut scores: Vec<(f64, usize)> = grid
         .par_iter()
         .enumerate()
-        .map(|(i, pose)| (some.correlation(map, pose), i))
+        .map(|(i, pose)| {
+            let pose = pose.seen_from(voxels.centre, coarse.centre, factor);
+            (coarse.correlation(on, &pose), i)
+        })
         .collect();
     // The first of equal ones, whatever the number of threads.
     scores.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     let before = voxels.correlation(map, &own);
-    let mut best = (before, own);
-    for &(_, i) in scores.iter().take(KEPT) {
-        let score = voxels.correlation(map, &grid[i]);
-        if score > best.0 {
-            best = (score, grid[i]);
-        }
-    }
-    let (after, pose) = voxels.improved(map, best, ranges);
+    let kept = scores.iter().take(KEPT).map(|&(_, i)| grid[i]);
+    let mut best: Vec<(f64, Pose)> = kept
+        .map(|pose| (voxels.correlation(map, &pose), pose))
+        .chain([(before, own)])
+        .collect();
+    best.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let improved = best
+        .into_iter()
+        .take(ranges.improved)
+        .map(|pose| improved(&voxels, map, pose, ranges))
+        .reduce(|a, b| if b.0 > a.0 { b } else { a });
+    let (after, pose) = improved.unwrap_or((before, own));
     Found {
         operator: pose.operator(voxels.centre),
         correlation: [before, after],
@@ -87,9 +122,9 @@ pub(super) fn search(
 
 /// A rotation about the centre of mass of a region, and where that centre comes to, (x, y, z) from the centre voxel of the box.
 #[derive(Debug, Clone, Copy)]
-struct Pose {
-    rotation: Matrix3,
-    place: [f64; 3],
+pub(super) struct Pose {
+    pub rotation: Matrix3,
+    pub place: [f64; 3],
 }
 
 impl Pose {
@@ -107,6 +142,13 @@ impl Pose {
             rotation: self.rotation,
             shift: std::array::from_fn(|i| self.place[i] - turned[i]),
         }
+    }
+
+    /// The same motion for a region with its centre at `other` in voxels `factor` times as large, in those voxels.
+    fn seen_from(&self, centre: [f64; 3], other: [f64; 3], factor: f64) -> Self {
+        let Operator { rotation, shift } = self.operator(centre);
+        let shift = shift.map(|t| t / factor);
+        Self::of(&Operator { rotation, shift }, other)
     }
 
     /// The pose turned about x, y or z by an angle (degrees), or moved along it (voxels): coordinates 0 to 5.
@@ -199,141 +241,45 @@ pub(super) fn most_poses(ranges: &Ranges) -> f64 {
     rotations * moves.iter().product::<f64>()
 }
 
-/// The voxels of a region, from the centre of mass of its mask.
-struct Voxels {
-    /// Centre of mass (x, y, z) from the centre voxel of the box.
-    centre: [f64; 3],
-    /// Index of the centre voxel.
-    middle: f64,
-    list: Vec<Voxel>,
-}
-
-/// A voxel of a region.
-#[derive(Clone, Copy)]
-struct Voxel {
-    /// (x, y, z) from the centre of mass.
-    at: [f64; 3],
-    /// Of the mask.
-    weight: f64,
-    /// Of the map.
-    value: f64,
-}
-
-impl Voxels {
-    fn of(map: &Array3<f64>, region: &Region) -> Self {
-        let middle = (map.dim().0 / 2) as f64;
-        let there = region.mask.indexed_iter().filter(|(_, m)| **m > TOLERANCE);
-        let mut list: Vec<Voxel> = there
-            .map(|((z, y, x), &mask)| Voxel {
-                at: [x, y, z].map(|i| i as f64 - middle),
-                weight: mask.into(),
-                value: map[[z, y, x]],
-            })
-            .collect();
-        let total: f64 = list.iter().map(|voxel| voxel.weight).sum();
-        let mass = |i: usize| list.iter().map(|v| v.weight * v.at[i]).sum::<f64>();
-        let centre = [0, 1, 2].map(|i| mass(i) / total);
-        for voxel in &mut list {
-            voxel.at = std::array::from_fn(|i| voxel.at[i] - centre[i]);
-        }
-        Self {
-            centre,
-            middle,
-            list,
-        }
-    }
-
-    /// A few of them, spread at random, always the same.
-    fn some(&self) -> Self {
-        let mut list = self.list.clone();
-        if list.len() > SAMPLED_VOXELS {
-            shuffle_in_place(&mut list, 1);
-            list.truncate(SAMPLED_VOXELS);
-        }
-        Self { list, ..*self }
-    }
-
-    /// Correlation of the map at the voxels with the map where a pose puts them, weighted by the mask.
-    fn correlation(&self, map: &Array3<f64>, pose: &Pose) -> f64 {
-        let mut sums = Moments::default();
-        for voxel in &self.list {
-            let turned = euler::apply(&pose.rotation, voxel.at);
-            let [x, y, z] = std::array::from_fn(|i| turned[i] + pose.place[i] + self.middle);
-            sums.add(voxel.weight, voxel.value, trilinear(map, [z, y, x]));
-        }
-        sums.correlation()
-    }
-
-    /// Goes from a pose and its correlation to neighbours that correlate better, in steps that are halved where none does.
-    fn improved(
-        &self,
-        map: &Array3<f64>,
-        (mut best, mut pose): (f64, Pose),
-        ranges: &Ranges,
-    ) -> (f64, Pose) {
-        let mut steps = [ranges.angle_step, ranges.offset_step];
-        for _ in 0..HALVINGS {
-            steps = steps.map(|step| step / 2.0);
-            loop {
-                let neighbours: Vec<Pose> = (0..6)
-                    .flat_map(|i| {
-                        let step = steps[i / 3];
-                        [pose.moved(i, step), pose.moved(i, -step)]
-                    })
-                    .collect();
-                let scores: Vec<f64> = neighbours
-                    .par_iter()
-                    .map(|neighbour| self.correlation(map, neighbour))
-                    .collect();
-                let found = scores.iter().zip(&neighbours);
-                let Some((&score, better)) = found.max_by(|a, b| a.0.total_cmp(b.0)) else {
-                    break;
-                };
-                // Rounding alone does not go on for ever.
-                if score <= best + 1e-12 {
-                    break;
-                }
-                (best, pose) = (score, *better);
+/// Goes from a pose and its correlation to neighbours that correlate better, in steps that are halved where none does.
+fn improved(
+    voxels: &Voxels,
+    map: &Array3<f64>,
+    (mut best, mut pose): (f64, Pose),
+    ranges: &Ranges,
+) -> (f64, Pose) {
+    let mut steps = [ranges.angle_step, ranges.offset_step];
+    for _ in 0..HALVINGS {
+        steps = steps.map(|step| step / 2.0);
+        loop {
+            let neighbours: Vec<Pose> = (0..6)
+                .flat_map(|i| {
+                    let step = steps[i / 3];
+                    [pose.moved(i, step), pose.moved(i, -step)]
+                })
+                .collect();
+            let scores: Vec<f64> = neighbours
+                .par_iter()
+                .map(|neighbour| voxels.correlation(map, neighbour))
+                .collect();
+            let found = scores.iter().zip(&neighbours);
+            let Some((&score, better)) = found.max_by(|a, b| a.0.total_cmp(b.0)) else {
+                break;
+            };
+            // Rounding alone does not go on for ever.
+            if score <= best + 1e-12 {
+                break;
             }
-        }
-        (best, pose)
-    }
-}
-
-/// Weighted sums of pairs of values.
-#[derive(Default)]
-struct Moments {
-    weight: f64,
-    first: [f64; 2],
-    second: [f64; 3],
-}
-
-impl Moments {
-    fn add(&mut self, weight: f64, a: f64, b: f64) {
-        self.weight += weight;
-        self.first[0] += weight * a;
-        self.first[1] += weight * b;
-        self.second[0] += weight * a * a;
-        self.second[1] += weight * a * b;
-        self.second[2] += weight * b * b;
-    }
-
-    /// 0 where one side is constant.
-    fn correlation(&self) -> f64 {
-        let [a, b] = self.first.map(|sum| sum / self.weight);
-        let [aa, ab, bb] = self.second.map(|sum| sum / self.weight);
-        let power = (aa - a * a) * (bb - b * b);
-        if power > 0.0 {
-            (ab - a * b) / power.sqrt()
-        } else {
-            0.0
+            (best, pose) = (score, *better);
         }
     }
+    (best, pose)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::local_symmetry::centre_of_mask;
     use std::path::PathBuf;
 
     const BOX: usize = 40;
@@ -405,7 +351,7 @@ mod tests {
                 Rotations::Euler([8.0; 3]),
             ),
         ] {
-            let centre = Voxels::of(&map, &region).centre;
+            let centre = centre_of_mask(&region.mask);
             let mut wrong = Pose::of(&truth, centre);
             wrong.rotation = start;
             wrong.place[0] += 1.4;
@@ -415,8 +361,9 @@ mod tests {
                 angle_step: 4.0,
                 offsets: [2.0; 3],
                 offset_step: 1.0,
+                improved: 1,
             };
-            let found = search(&map, &region, &wrong.operator(centre), &ranges);
+            let found = search(&map, &region, &wrong.operator(centre), &ranges, None);
             let [before, after] = found.correlation;
             let angle = between(&found.operator.rotation, &truth.rotation);
             let found_place = Pose::of(&found.operator, centre).place;
@@ -427,6 +374,33 @@ mod tests {
             println!("{angle:.3}°, {away:.3} voxels, {before:.4} to {after:.4}");
             assert!(angle < 0.5 && away < 0.1, "{angle}°, {away} voxels");
             assert!(before < 0.8 && after > 0.98, "{before} {after}");
+        }
+    }
+
+    /// Nothing is known but where the copy is: all rotations are tried, on the map and on a binned one.
+    #[test]
+    fn an_operator_is_found_from_its_place_alone() {
+        let truth = Operator {
+            rotation: euler::matrix(35.0, 140.0, -20.0),
+            shift: [3.3, -2.4, 1.7],
+        };
+        let (map, region) = simulated(&truth);
+        let centre = centre_of_mask(&region.mask);
+        let mut start = Pose::of(&truth, centre);
+        start.rotation = about([0.0; 3]);
+        let ranges = Ranges {
+            rotations: Rotations::Within(180.0),
+            angle_step: 15.0,
+            offsets: [0.0; 3],
+            offset_step: 1.0,
+            improved: KEPT,
+        };
+        let binned = Binned::new(&map, &region.mask, BOX / 2);
+        for binned in [None, Some(&binned)] {
+            let found = search(&map, &region, &start.operator(centre), &ranges, binned);
+            let angle = between(&found.operator.rotation, &truth.rotation);
+            println!("{angle:.3}°, {:?}", found.correlation);
+            assert!(angle < 0.5 && found.correlation[1] > 0.98, "{angle}°");
         }
     }
 
@@ -442,6 +416,7 @@ mod tests {
             angle_step: 2.0,
             offsets: [1.0, 0.0, 0.5],
             offset_step: 0.5,
+            improved: 1,
         };
         let own = Pose::of(&start, [0.0; 3]);
         let euler = ranges(Rotations::Euler([4.0, 2.0, 0.0]));

@@ -3,15 +3,14 @@
 use super::slices::GroupSlices;
 use super::{Correction, ReconstructError, ReconstructSettings};
 use crate::dataset::{ImageStore, ParticleSet};
-use crate::device::map::DeviceMap;
-use crate::device::{Device, DeviceError, driver};
+use crate::device::map::{names, open_cards};
+use crate::device::{Device, DeviceError};
 use crate::expectation::cpu::{Inserter, SumSlice};
 use crate::expectation::cuda::insertion;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::{DeviceSums, Sums};
 use rayon::prelude::*;
-use std::sync::Arc;
 
 /// Sums that slices are added to.
 pub(super) enum Target {
@@ -42,23 +41,19 @@ impl Target {
                     .map(|shells| (shells * shape.padding).round()),
             });
         };
-        let cards = DeviceMap::parse(list)?.devices_of(0, 1, driver::devices()?.len())?;
-        driver::require_cufft()?;
-        let sums = cards
-            .into_iter()
-            .map(|ordinal| insertion::zeroed_sums(&Arc::new(Device::open(ordinal)?), shape));
+        let cards = open_cards(list)?;
+        let sums = cards.iter().map(|card| insertion::zeroed_sums(card, shape));
         Ok(Self::Cards(sums.collect::<Result<_, _>>()?))
     }
 
     /// Numbers and names of the cards.
     pub(super) fn cards(&self) -> Vec<String> {
-        let name = |sums: &DeviceSums| {
-            let device = sums.volume.device();
-            format!("GPU {} ({})", device.ordinal(), device.name())
-        };
+        fn device(sums: &DeviceSums) -> &Device {
+            sums.volume.device()
+        }
         match self {
             Self::Host { .. } => Vec::new(),
-            Self::Cards(cards) => cards.iter().map(name).collect(),
+            Self::Cards(cards) => names(cards.iter().map(device)),
         }
     }
 
