@@ -283,7 +283,9 @@ pub struct Corner {
 #[inline(always)]
 pub fn insertion_or_origin(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> (bool, Corner) {
     let inside = is_inside(max_radius2, p);
-    let p = p.map(|v| if inside { v } else { 0.0 });
+    // Written out: `map` is not always compiled into the loop of the caller.
+    let kept = |v: f32| if inside { v } else { 0.0 };
+    let p = [kept(p[0]), kept(p[1]), kept(p[2])];
     // SAFETY: the position is the origin or lies inside the sphere.
     (inside, unsafe { corner(shape, p) })
 }

@@ -138,11 +138,14 @@ impl<S: Simd, const N: usize> Part<S, N> {
 #[inline(always)]
 fn part<S: Simd, const N: usize>(simd: S, tile: &Tile, row: usize, column: usize) -> Part<S, N> {
     let vectors = COLUMNS / S::F32_LANES;
-    let columns = S::as_simd_f32s(tile.columns).0.chunks_exact(vectors);
+    let columns = S::as_simd_f32s(tile.columns).0;
+    let length = columns.len() / vectors;
+    let rows = &tile.rows[..length * ROWS];
     let mut sums = [[simd.splat_f32s(0.0); 2]; N];
-    for (rows, columns) in tile.rows.chunks_exact(ROWS).zip(columns) {
-        let rows = &rows[row..row + N];
-        let columns = [columns[column], columns[column + 1]];
+    // Indices in the place of iterators, which are not always compiled into vector code.
+    for k in 0..length {
+        let columns = &columns[k * vectors + column..k * vectors + column + 2];
+        let rows = &rows[k * ROWS + row..k * ROWS + row + N];
         for n in 0..N {
             let factor = simd.splat_f32s(rows[n]);
             sums[n][0] = simd.mul_add_f32s(factor, columns[0], sums[n][0]);
