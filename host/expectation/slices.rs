@@ -177,3 +177,60 @@ fn values(
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fourier::shape::{Dimensions, VolumeShape};
+    use crate::geometry::euler;
+    use gpu::slice::slice_value;
+    use num_complex::Complex32;
+
+    /// Slices of a cube and of a class average hold the value that a single pixel has: for a number of pixels that fills no vector,
+    /// rows that are longer than slices, pixels outside the sphere, and mates.
+    #[test]
+    fn slices_hold_the_values_of_single_pixels() {
+        for dimensions in [Dimensions::Three, Dimensions::Two] {
+            let shape = VolumeShape::new(dimensions, 24, 2.0, 16);
+            let data = (0..shape.voxels())
+                .map(|i| Complex32::new((i * 37 % 101) as f32 - 50.0, (i * 53 % 97) as f32))
+                .collect();
+            let reference = ReferenceVolume { data, shape };
+            let pixels = PixelList::new(20);
+            let count = pixels.projected(20);
+            assert_ne!(count % LANES, 0);
+            let axes: Vec<SliceAxes> = (0..5)
+                .map(|i| {
+                    let turn = 67.0 * f64::from(i);
+                    let a = match dimensions {
+                        Dimensions::Two => euler::matrix(0.0, 0.0, turn),
+                        Dimensions::Three => euler::matrix(turn, 40.0 + turn, 3.0 * turn),
+                    };
+                    let step = |row: [f64; 3]| row.map(|v| 2.0 * v as f32);
+                    SliceAxes {
+                        x_axis: step(a[0]),
+                        y_axis: step(a[1]),
+                    }
+                })
+                .collect();
+            let row = 2 * count + 3;
+            let mut out = vec![7.0; axes.len() * row];
+            project_all(&reference, &axes, &pixels, count, &mut out);
+            let volume = bytemuck::cast_slice(&reference.data);
+            let shape = reference.shape.for_kernels();
+            let mut outside = 0;
+            for (axes, slice) in axes.iter().zip(out.chunks_exact(row)) {
+                for i in 0..count {
+                    let p = axes.position(pixels.x[i] as f32, pixels.y[i] as f32);
+                    let expected = slice_value(volume, &shape, p);
+                    outside += usize::from(expected == [0.0; 2]);
+                    for (found, expected) in [slice[i], slice[count + i]].iter().zip(expected) {
+                        assert!((found - expected).abs() < 1e-3, "{i}: {found} {expected}");
+                    }
+                }
+                assert_eq!(slice[2 * count..], [7.0; 3]);
+            }
+            assert!(outside > 0);
+        }
+    }
+}
