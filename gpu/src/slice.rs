@@ -75,7 +75,7 @@ impl VolumeShape {
 
     /// Distance from the first to the last corner of an interpolation, in stored voxels.
     #[inline(always)]
-    fn reach(&self) -> usize {
+    pub fn reach(&self) -> usize {
         let back = if self.depth == 1 { 0 } else { self.plane() };
         back + self.row() + 1
     }
@@ -90,6 +90,32 @@ impl VolumeShape {
     #[inline(always)]
     pub fn plane(&self) -> usize {
         self.row() * self.side as usize
+    }
+
+    /// Index of the voxel at stored x, y, z.
+    #[inline(always)]
+    pub fn index(&self, [x, y, z]: [u32; 3]) -> usize {
+        z as usize * self.plane() + y as usize * self.row() + x as usize
+    }
+
+    /// Interpolates along y and z between pairs of voxels that are neighbours along x. `pair` reads the pair at an offset
+    /// from the first corner: (re, im) of the left voxel, then of the right one.
+    #[inline(always)]
+    pub fn blend_pairs(&self, [_, fy, fz]: [f32; 3], pair: impl Fn(usize) -> [f32; 4]) -> [f32; 4] {
+        let (row, plane) = (self.row(), self.plane());
+        let mix = |a: [f32; 4], b: [f32; 4], f: f32| -> [f32; 4] {
+            [
+                a[0] + f * (b[0] - a[0]),
+                a[1] + f * (b[1] - a[1]),
+                a[2] + f * (b[2] - a[2]),
+                a[3] + f * (b[3] - a[3]),
+            ]
+        };
+        let front = mix(pair(0), pair(row), fy);
+        if self.depth == 1 {
+            return front;
+        }
+        mix(front, mix(pair(plane), pair(plane + row), fy), fz)
     }
 
     /// True for a volume without voxels.
@@ -212,30 +238,15 @@ impl Insertion {
     /// Weighted mean of the corners; `corner` reads the voxel at an offset from `base`.
     #[inline(always)]
     fn blend(&self, shape: &VolumeShape, corner: impl Fn(usize) -> [f32; 2]) -> [f32; 2] {
-        let (row, plane) = (shape.row(), shape.plane());
         let pair = |offset: usize| -> [f32; 4] {
             let a = corner(offset);
             let b = corner(offset + 1);
             [a[0], a[1], b[0], b[1]]
         };
-        let mix = |a: [f32; 4], b: [f32; 4], f: f32| -> [f32; 4] {
-            [
-                a[0] + f * (b[0] - a[0]),
-                a[1] + f * (b[1] - a[1]),
-                a[2] + f * (b[2] - a[2]),
-                a[3] + f * (b[3] - a[3]),
-            ]
-        };
-        let [fx, fy, fz] = self.fraction;
-        let front = mix(pair(0), pair(row), fy);
-        let v = if shape.depth == 1 {
-            front
-        } else {
-            let back = mix(pair(plane), pair(plane + row), fy);
-            mix(front, back, fz)
-        };
-        let re = v[0] + fx * (v[2] - v[0]);
-        let im = v[1] + fx * (v[3] - v[1]);
+        let [left_re, left_im, right_re, right_im] = shape.blend_pairs(self.fraction, pair);
+        let fx = self.fraction[0];
+        let re = left_re + fx * (right_re - left_re);
+        let im = left_im + fx * (right_im - left_im);
         [re, if self.conjugate { -im } else { im }]
     }
 }
@@ -248,10 +259,9 @@ pub fn insertion(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> Option<I
     }
     // SAFETY: the position lies inside the sphere.
     let corner = unsafe { corner(shape, p) };
-    let [x0, y0, z0] = corner.place;
     Some(Insertion {
-        base: z0 as usize * shape.plane() + y0 as usize * shape.row() + x0 as usize,
-        z0,
+        base: shape.index(corner.place),
+        z0: corner.place[2],
         fraction: corner.fraction,
         conjugate: corner.conjugate,
     })
@@ -273,7 +283,9 @@ pub struct Corner {
 #[inline(always)]
 pub fn insertion_or_origin(shape: &VolumeShape, max_radius2: f32, p: [f32; 3]) -> (bool, Corner) {
     let inside = is_inside(max_radius2, p);
-    let p = p.map(|v| if inside { v } else { 0.0 });
+    // Written out: `map` is not always compiled into the loop of the caller.
+    let kept = |v: f32| if inside { v } else { 0.0 };
+    let p = [kept(p[0]), kept(p[1]), kept(p[2])];
     // SAFETY: the position is the origin or lies inside the sphere.
     (inside, unsafe { corner(shape, p) })
 }

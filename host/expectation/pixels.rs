@@ -17,18 +17,6 @@ pub struct PixelList {
     pub y: Vec<i32>,
     /// ROUND(√(x²+y²)).
     pub shell: Vec<usize>,
-    rows: Vec<RowPixel>,
-}
-
-/// A pixel of the list, in the order in which a slice walks through memory (y, then x).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct RowPixel {
-    /// Column.
-    pub x: f32,
-    /// Row.
-    pub y: f32,
-    /// Position in the list.
-    pub index: u32,
 }
 
 impl PixelList {
@@ -46,26 +34,11 @@ impl PixelList {
             }
         }
         pixels.sort_unstable();
-        let mut rows: Vec<RowPixel> = pixels
-            .iter()
-            .enumerate()
-            .map(|(i, &(_, y, x, _))| RowPixel {
-                x: x as f32,
-                y: y as f32,
-                index: i as u32,
-            })
-            .collect();
-        rows.sort_unstable_by(|a, b| {
-            (a.y, a.x)
-                .partial_cmp(&(b.y, b.x))
-                .expect("coordinates are numbers")
-        });
         Self {
             size,
             x: pixels.iter().map(|p| p.2).collect(),
             y: pixels.iter().map(|p| p.1).collect(),
             shell: pixels.iter().map(|p| p.3).collect(),
-            rows,
         }
     }
 
@@ -110,11 +83,6 @@ impl PixelList {
                 begin..self.shell.partition_point(|&v| v <= s).min(length)
             })
             .collect()
-    }
-
-    /// The pixels in row order.
-    pub fn rows(&self) -> &[RowPixel] {
-        &self.rows
     }
 
     /// The first `length` pixels in the order of squares of 2 × 2 pixels in squares of 4 × 4 and so on, so that those that follow

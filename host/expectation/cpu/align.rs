@@ -7,6 +7,7 @@ use super::super::priors::{mean_prior, relative_log_priors};
 use super::super::{
     BatchItem, ExpectationError, IterationInput, ParticleOutcome, StageTimes, WeightedSums,
 };
+use super::coarse::{GridClass, GridColumns, Scratch};
 use super::fine::Groups;
 use super::first_pass::{CoarseResult, CoarseView, significant};
 use super::prepare::{PreparedImage, prepare};
@@ -213,32 +214,49 @@ fn coarse_global(
         .iter()
         .map(|item| orientations::classes_of(input, item.position))
         .collect();
+    let members: Vec<Vec<usize>> = (0..global.len())
+        .map(|k| {
+            (0..items.len())
+                .filter(|&i| classes[i].contains(&k))
+                .collect()
+        })
+        .collect();
+    // Classes that the same images visit share their columns.
+    let columns: Vec<(&[usize], GridColumns)> = {
+        let mut sets: Vec<&[usize]> = members.iter().map(Vec::as_slice).collect();
+        sets.sort_unstable();
+        sets.dedup();
+        let of = |set: &[usize]| set.iter().map(|&i| &images[i]).collect::<Vec<_>>();
+        sets.into_iter()
+            .map(|set| (set, coarse::grid_columns(layout, &of(set))))
+            .collect()
+    };
     // Per class: position of each image among the images that visit the class, and the differences.
-    let mut blocks: Vec<(Vec<Option<usize>>, usize, Vec<f32>)> = Vec::new();
-    for (k, (_, matrices)) in global.iter().enumerate() {
-        let members: Vec<usize> = (0..items.len())
-            .filter(|&i| classes[i].contains(&k))
-            .collect();
-        let mut place = vec![None; items.len()];
-        for (j, &i) in members.iter().enumerate() {
-            place[i] = Some(j);
-        }
-        let visiting: Vec<&PreparedImage> = members.iter().map(|&i| &images[i]).collect();
-        let values = if visiting.is_empty() {
-            Vec::new()
-        } else {
-            let columns = coarse::columns(layout, &visiting);
-            coarse::differences(
-                input,
-                layout,
-                input.host_compared(k),
-                matrices,
-                &visiting,
-                &columns,
-            )
-        };
-        blocks.push((place, visiting.len(), values));
-    }
+    let blocks: Vec<(Vec<Option<usize>>, usize, Vec<f32>)> = global
+        .par_iter()
+        .zip(&members)
+        .enumerate()
+        .map(|(k, ((list, matrices), members))| {
+            let mut place = vec![None; items.len()];
+            for (j, &i) in members.iter().enumerate() {
+                place[i] = Some(j);
+            }
+            let visiting: Vec<&PreparedImage> = members.iter().map(|&i| &images[i]).collect();
+            let shared = columns.iter().find(|(set, _)| set == members);
+            let values = match shared {
+                Some((_, columns)) if !visiting.is_empty() => {
+                    let class = GridClass {
+                        reference: input.host_compared(k),
+                        index: &list.index,
+                        matrices,
+                    };
+                    coarse::differences(input, layout, &class, &visiting, columns)
+                }
+                _ => Vec::new(),
+            };
+            (place, visiting.len(), values)
+        })
+        .collect();
     times.get_diff += clock.elapsed().as_secs_f64();
 
     let clock = Instant::now();
@@ -279,7 +297,7 @@ fn coarse_own(
     let clock = Instant::now();
     let found = (0..items.len())
         .into_par_iter()
-        .map(|i| {
+        .map_init(Scratch::default, |scratch, i| {
             let classes = orientations::classes_of(input, items[i].position);
             let lists: Vec<OrientationList> = match Search::of(input) {
                 Search::Fixed => classes
@@ -288,20 +306,19 @@ fn coarse_own(
                     .collect(),
                 _ => vec![orientations::local_list(input, items[i].particle); classes.len()],
             };
-            let columns = coarse::columns(layout, &[&images[i]]);
+            let columns = coarse::columns(layout, &images[i]);
             let values: Vec<Vec<f32>> = classes
                 .iter()
                 .zip(&lists)
                 .map(|(&k, list)| {
-                    let reference = input.host_compared(k);
                     coarse::own_differences(
                         input,
                         layout,
-                        reference,
-                        &list.index,
+                        (input.host_compared(k), &list.index),
                         items[i],
                         &images[i],
                         &columns,
+                        scratch,
                     )
                 })
                 .collect();

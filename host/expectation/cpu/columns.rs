@@ -1,6 +1,10 @@
-//! Shifted, weighted images: the columns of the matrix products. Real parts first, then imaginary parts.
+//! Slices and shifted, weighted images: the rows and columns of the matrix products. Real parts first, then imaginary parts.
 
+use super::super::layout::GroupLayout;
+use super::super::slices::project_all;
 use super::prepare::PreparedImage;
+use crate::fourier::reference::ReferenceVolume;
+use gpu::slice::SliceAxes;
 
 /// m·V·F of an image for the first `weights.len()` pixels, real and imaginary parts apart.
 pub(super) struct WeightedImage {
@@ -59,4 +63,34 @@ pub(super) fn half_power(slice: &[f32], out: &mut [f32]) {
             out[i] = 0.5 * (re[i] * re[i] + im[i] * im[i]);
         }
     });
+}
+
+/// Slices of a reference, and ½|A|² of their pixels, in memory that is used again. Rows have the same lengths each time, so that
+/// the zeros behind them are never overwritten.
+#[derive(Default)]
+pub(super) struct Slices {
+    /// A row per slice: real parts, then imaginary parts.
+    pub values: Vec<f32>,
+    /// A row per slice.
+    pub half_powers: Vec<f32>,
+}
+
+impl Slices {
+    /// Cuts slices of `count` pixels into rows of `lengths` values.
+    pub(super) fn cut(
+        &mut self,
+        reference: &ReferenceVolume,
+        layout: &GroupLayout,
+        axes: &[SliceAxes],
+        count: usize,
+        lengths: [usize; 2],
+    ) {
+        self.values.resize(axes.len() * lengths[0], 0.0);
+        self.half_powers.resize(axes.len() * lengths[1], 0.0);
+        project_all(reference, axes, &layout.pixels, count, &mut self.values);
+        let slices = self.values.chunks_exact(lengths[0]);
+        for (slice, power) in slices.zip(self.half_powers.chunks_exact_mut(lengths[1])) {
+            half_power(slice, &mut power[..count]);
+        }
+    }
 }

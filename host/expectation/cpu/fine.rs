@@ -3,11 +3,11 @@
 
 use super::super::layout::GroupLayout;
 use super::super::orientations::matrices;
-use super::super::slices::project;
 use super::super::{BatchItem, Criterion, IterationInput};
-use super::columns::{WeightedImage, half_power, power_column};
+use super::columns::{Slices, WeightedImage, power_column};
 use super::prepare::PreparedImage;
 use super::product::{padded, small_product};
+use gpu::slice::SliceAxes;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -92,57 +92,46 @@ pub(super) fn differences(
         outputs.push((range, mine));
         rest = others;
     }
-    outputs.into_par_iter().for_each(|(range, out)| {
-        let samples = &groups.samples[range.clone()];
-        let first = &samples[0];
-        let reference = input.host_compared(first.class as usize);
-        let particle = items[first.image as usize].particle;
-        let children = matrices(
-            input,
-            particle,
-            first.orientation,
-            input.options.oversampling,
-        );
-        let mut slices = vec![0.0f32; children.len() * cross_len];
-        let mut powers = vec![0.0f32; children.len() * power_len];
-        for ((slice, power), a) in slices
-            .chunks_exact_mut(cross_len)
-            .zip(powers.chunks_exact_mut(power_len))
-            .zip(&children)
-        {
-            project(
-                reference,
-                &layout.plane.axes(a),
-                &layout.pixels,
-                count,
-                slice,
+    let work = || (Slices::default(), vec![0.0f32; orientation_children]);
+    outputs
+        .into_par_iter()
+        .for_each_init(work, |(slices, norms), (range, out)| {
+            let samples = &groups.samples[range.clone()];
+            let first = &samples[0];
+            let reference = input.host_compared(first.class as usize);
+            let particle = items[first.image as usize].particle;
+            let children = matrices(
+                input,
+                particle,
+                first.orientation,
+                input.options.oversampling,
             );
-            half_power(slice, &mut power[..count]);
-        }
-        let mut norms = vec![0.0f32; children.len()];
-        let mut norms_of = None;
-        for (sample, out) in samples.iter().zip(out.chunks_exact_mut(per_sample)) {
-            let column = &columns[sample.image as usize];
-            if norms_of != Some(sample.image) {
-                small_product(&powers, &column.power, power_len, &mut norms);
-                norms_of = Some(sample.image);
-            }
-            let begin = column.slot[sample.shift as usize]
-                .expect("columns exist for significant shifts") as usize;
-            let cross = &column.cross[begin * cross_len..(begin + shift_children) * cross_len];
-            small_product(&slices, cross, cross_len, out);
-            for (out, &norm) in out.chunks_exact_mut(shift_children).zip(&norms) {
-                match input.criterion {
-                    Criterion::Likelihood => out.iter_mut().for_each(|c| *c = norm - *c),
-                    Criterion::CrossCorrelation => {
-                        let scale = (2.0 * norm).sqrt()
-                            * images[sample.image as usize].box_powers[1] as f32;
-                        out.iter_mut().for_each(|c| *c = -*c / scale);
+            let axes: Vec<SliceAxes> = children.iter().map(|a| layout.plane.axes(a)).collect();
+            slices.cut(reference, layout, &axes, count, [cross_len, power_len]);
+            let mut norms_of = None;
+            for (sample, out) in samples.iter().zip(out.chunks_exact_mut(per_sample)) {
+                let column = &columns[sample.image as usize];
+                if norms_of != Some(sample.image) {
+                    small_product(&slices.half_powers, &column.power, power_len, norms);
+                    norms_of = Some(sample.image);
+                }
+                let begin = column.slot[sample.shift as usize]
+                    .expect("columns exist for significant shifts")
+                    as usize;
+                let cross = &column.cross[begin * cross_len..(begin + shift_children) * cross_len];
+                small_product(&slices.values, cross, cross_len, out);
+                for (out, &norm) in out.chunks_exact_mut(shift_children).zip(&*norms) {
+                    match input.criterion {
+                        Criterion::Likelihood => out.iter_mut().for_each(|c| *c = norm - *c),
+                        Criterion::CrossCorrelation => {
+                            let scale = (2.0 * norm).sqrt()
+                                * images[sample.image as usize].box_powers[1] as f32;
+                            out.iter_mut().for_each(|c| *c = -*c / scale);
+                        }
                     }
                 }
             }
-        }
-    });
+        });
     values
 }
 

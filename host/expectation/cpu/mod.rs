@@ -11,6 +11,7 @@ mod columns;
 mod fine;
 mod first_pass;
 mod insert;
+mod panels;
 mod prepare;
 pub mod product;
 mod second_pass;

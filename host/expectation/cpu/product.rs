@@ -54,12 +54,19 @@ impl<const M: usize, const N: usize> WithSimd for Block<'_, M, N> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
-        let rows = self.rows.map(|r| S::as_simd_f32s(r).0);
-        let columns = self.columns.map(|c| S::as_simd_f32s(c).0);
-        let mut sums = [[simd.splat_f32s(0.0); N]; M];
+        // Loops in the place of `map`, which is not always compiled into vector code.
+        let (mut rows, mut columns) = ([&[][..]; M], [&[][..]; N]);
+        for (columns, from) in columns.iter_mut().zip(self.columns) {
+            *columns = S::as_simd_f32s(from).0;
+        }
         let length = columns[0].len();
-        let rows = rows.map(|r| &r[..length]);
-        let columns = columns.map(|c| &c[..length]);
+        for column in &mut columns {
+            *column = &column[..length];
+        }
+        for (row, from) in rows.iter_mut().zip(self.rows) {
+            *row = &S::as_simd_f32s(from).0[..length];
+        }
+        let mut sums = [[simd.splat_f32s(0.0); N]; M];
         for k in 0..length {
             for m in 0..M {
                 for n in 0..N {
@@ -67,7 +74,13 @@ impl<const M: usize, const N: usize> WithSimd for Block<'_, M, N> {
                 }
             }
         }
-        sums.map(|row| row.map(|s| simd.reduce_sum_f32s(s)))
+        let mut out = [[0.0; N]; M];
+        for m in 0..M {
+            for n in 0..N {
+                out[m][n] = simd.reduce_sum_f32s(sums[m][n]);
+            }
+        }
+        out
     }
 }
 

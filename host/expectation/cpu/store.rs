@@ -6,13 +6,14 @@
 use super::super::layout::GroupLayout;
 use super::super::noise_and_norm::ClassShells;
 use super::super::orientations::matrices;
-use super::super::slices::project;
+use super::super::slices::project_all;
 use super::super::{BatchItem, IterationInput};
 use super::columns::half_power;
 use super::fine::Groups;
 use super::insert::SumSlice;
 use super::prepare::PreparedImage;
 use gpu::samples::{model_factor, residual, residual_factor, slice_sum};
+use gpu::slice::SliceAxes;
 use pulp::NullaryFnOnce;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -155,17 +156,20 @@ fn parent_sums(
     let half_of = |kept: &Kept| input.pseudo_half(items[image_of(groups, kept)].particle);
     let mut order: Vec<&Kept> = kept.iter().collect();
     order.sort_by_key(|k| (k.orientation, half_of(k), image_of(groups, k)));
-    let mut slice = vec![0.0f32; 2 * projected];
+    let same = |a: &&Kept, b: &&Kept| a.orientation == b.orientation && half_of(a) == half_of(b);
+    let of_children: Vec<&[&Kept]> = order.chunk_by(same).collect();
+    let axes: Vec<SliceAxes> = of_children
+        .iter()
+        .map(|kept| layout.plane.axes(&children[kept[0].orientation as usize]))
+        .collect();
+    let mut slices = vec![0.0f32; axes.len() * 2 * projected];
+    project_all(reference, &axes, &layout.pixels, projected, &mut slices);
     let mut power = vec![0.0f32; projected];
     let mut products = [0, 1].map(|_| vec![0.0f32; projected]);
     let mut phase = [0, 1].map(|_| vec![0.0f32; total]);
-    let same = |a: &&Kept, b: &&Kept| a.orientation == b.orientation && half_of(a) == half_of(b);
-    for of_child in order.chunk_by(same) {
-        let axes = layout
-            .plane
-            .axes(&children[of_child[0].orientation as usize]);
-        project(reference, &axes, &layout.pixels, projected, &mut slice);
-        half_power(&slice, &mut power);
+    let slices = slices.chunks_exact(2 * projected);
+    for ((of_child, axes), slice) in of_children.into_iter().zip(axes).zip(slices) {
+        half_power(slice, &mut power);
         let mut sum = [0, 1, 2].map(|_| vec![0.0f32; total]);
         let mut factors = Vec::new();
         for of_image in of_child.chunk_by(|a, b| image_of(groups, a) == image_of(groups, b)) {
@@ -182,7 +186,7 @@ fn parent_sums(
             let arch = pulp::Arch::new();
             arch.dispatch(ModelProducts {
                 image,
-                slice: &slice,
+                slice,
                 half_power: &power,
                 phase: &phase,
                 out: &mut products,
@@ -207,7 +211,7 @@ fn parent_sums(
             });
         }
         if input.gradient {
-            subtract_reference(&mut sum, &slice, &factors);
+            subtract_reference(&mut sum, slice, &factors);
         }
         let half = half_of(of_child[0]);
         out.slices.push(SumSlice {

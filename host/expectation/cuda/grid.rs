@@ -1,6 +1,7 @@
 //! The grid of a global search in the first pass: one slice per pair of orientations that differ by a half turn in the
 //! plane of the image, and the matrix products with the images of a batch (`gpu/src/kernels/half_turns.rs`).
 
+use super::super::orientations::half_turns;
 use super::super::{ExpectationError, IterationInput};
 use super::Iteration;
 use super::batch::BatchContext;
@@ -46,26 +47,6 @@ struct Columns {
 /// enough for large tiles.
 pub(super) fn pairs_at_once(pairs: usize) -> usize {
     (pairs / 8).max(512).next_multiple_of(128).min(pairs)
-}
-
-/// Pairs the rows of `index` (class, direction · `n_psi` + psi) whose psi differ by 180°. The others are pairs with themselves.
-fn half_turns(index: &[(u32, u32)], n_psi: usize) -> Vec<[u32; 2]> {
-    let half = n_psi / 2;
-    let mut paired = vec![false; index.len()];
-    let mut pairs = Vec::with_capacity(index.len());
-    for (row, &(class, orientation)) in index.iter().enumerate() {
-        if paired[row] {
-            continue;
-        }
-        let turned = (class, orientation + half as u32);
-        let has_turned = n_psi.is_multiple_of(2)
-            && (orientation as usize % n_psi) < half
-            && index.get(row + half) == Some(&turned);
-        let second = if has_turned { row + half } else { row };
-        paired[second] = true;
-        pairs.push([row as u32, second as u32]);
-    }
-    pairs
 }
 
 impl Grid {
@@ -275,32 +256,6 @@ impl Columns {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn half_turns_are_found_in_each_direction() {
-        // Direction 1 of four psi has no prior in class 0.
-        let index = [
-            (0, 0),
-            (0, 1),
-            (0, 2),
-            (0, 3),
-            (1, 4),
-            (1, 5),
-            (1, 6),
-            (1, 7),
-        ];
-        let expected = [[0, 2], [1, 3], [4, 6], [5, 7]];
-        assert_eq!(half_turns(&index, 4), expected);
-    }
-
-    #[test]
-    fn orientations_without_their_half_turn_stand_alone() {
-        let index = [(0, 0), (0, 1), (0, 2)];
-        assert_eq!(half_turns(&index, 3), [[0, 0], [1, 1], [2, 2]]);
-        // One of the four is missing.
-        assert_eq!(half_turns(&index, 4), [[0, 2], [1, 1]]);
-        assert_eq!(half_turns(&[(0, 1), (1, 1)], 2), [[0, 0], [1, 1]]);
-    }
 
     #[test]
     fn few_pairs_are_multiplied_at_once() {
