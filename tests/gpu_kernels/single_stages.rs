@@ -426,3 +426,27 @@ fn pieces_arrive_whole_and_in_their_places() {
     let error = uploader.upload(&[2 << 20], nothing).err().unwrap();
     assert!(error.is_full(), "{error}");
 }
+
+/// Through pinned memory in several pieces, turned into other values on the way, from several threads at a time.
+#[test]
+fn large_arrays_go_both_ways_as_they_are_turned() {
+    let Some(device) = device() else { return };
+    // Not a whole number of pieces of 8 MiB.
+    let values: Vec<f64> = (0..(5 << 20) + 13).map(|i| f64::from(i) * 0.5).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let there = device.upload_as(&values, |&v| v as f32).unwrap();
+                let doubled = device.download_as(&there, |v| f64::from(v) * 2.0).unwrap();
+                assert_eq!(doubled.len(), values.len());
+                let wrong = doubled.iter().zip(&values).position(|(d, v)| *d != 2.0 * v);
+                assert_eq!(wrong, None);
+                let singles: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+                let there = device.upload(&singles).unwrap();
+                assert!(device.download(&there, singles.len()).unwrap() == singles);
+                let none = device.upload_as(&values[..0], |&v| v as f32).unwrap();
+                assert!(device.download_as(&none, f64::from).unwrap().is_empty());
+            });
+        }
+    });
+}
