@@ -225,11 +225,12 @@ impl<'a> Rounds<'a> {
             .enumerate()
         {
             let (kz, at) = self.depth(index);
-            for lane in 0..LANES {
-                let r2 = kz.pow(2) as usize + Self::radius2(pair, block, lane);
-                if r2 < self.reach * self.reach {
-                    both[0][lane] /= lines.re[at][lane].abs().max(1e-6);
-                    both[1][lane] /= lines.im[at][lane].abs().max(1e-6);
+            for (density, convolved) in both.iter_mut().zip([&lines.re[at], &lines.im[at]]) {
+                for (lane, (density, convolved)) in density.iter_mut().zip(convolved).enumerate() {
+                    let r2 = kz.pow(2) as usize + Self::radius2(pair, block, lane);
+                    if r2 < self.reach * self.reach {
+                        *density /= convolved.abs().max(1e-6);
+                    }
                 }
             }
         }
@@ -243,13 +244,13 @@ impl<'a> Rounds<'a> {
             + 1;
         let groups = rows.div_ceil(LANES);
         for block in 0..self.blocks {
-            self.to_rows(scratch, [z, block], spectrum, groups);
+            self.block_to_rows(scratch, [z, block], spectrum, groups);
         }
         for group in 0..groups {
             self.weigh(scratch, z, group);
         }
         for block in 0..self.blocks {
-            self.from_rows(scratch, block, groups, out);
+            self.rows_to_block(scratch, block, groups, out);
         }
     }
 
@@ -260,7 +261,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// Transforms a block along y and hands it over to the rows of the section.
-    fn to_rows(
+    fn block_to_rows(
         &self,
         Scratch { lines, rows }: &mut Scratch,
         [z, block]: [usize; 2],
@@ -320,7 +321,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// Takes a block from the rows of the section and transforms it back along y.
-    fn from_rows(
+    fn rows_to_block(
         &self,
         Scratch { lines, rows }: &mut Scratch,
         block: usize,
