@@ -50,6 +50,22 @@ pub trait Samples {
     }
 }
 
+impl Interval {
+    /// Samples of the interval, all alike, that are counted until the target is passed, or the limit reached; at least one.
+    #[inline(always)]
+    fn counted_ties(&self, target: f64, limit: u32) -> u32 {
+        let each = self.weight / f64::from(self.number);
+        let mut counted = 1;
+        while counted < self.number
+            && self.before + f64::from(counted) * each <= target
+            && self.count_before + counted < limit
+        {
+            counted += 1;
+        }
+        counted
+    }
+}
+
 /// Sums of the weights of the intervals, and the numbers of their samples.
 type WaySums = [f32; 2 * WAYS];
 
@@ -172,21 +188,12 @@ pub unsafe fn select(
         high = high.min(edge + (chosen.way + 1) * step);
         edge = low;
         if high - low == 1 {
-            let ties = chosen.number;
-            let each = chosen.weight / f64::from(ties);
-            let mut counted = 1;
-            while counted < ties
-                && before + f64::from(counted) * each <= target
-                && count_before + counted < limit
-            {
-                counted += 1;
-            }
             return Selection {
                 max_log,
                 sum: total as f32,
                 cutoff: f32::from_bits(low),
-                counted: count_before + counted,
-                kept: count_before + ties,
+                counted: count_before + chosen.counted_ties(target, limit),
+                kept: count_before + chosen.number,
             };
         }
     }
