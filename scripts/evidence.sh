@@ -35,7 +35,7 @@ run() {
     root="$(echo "$words" | sed 's/.*--o \([^ ]*\).*/\1/')"
     mkdir -p "$folder/$(dirname "$root")"
     # shellcheck disable=SC2086 # words of a command line
-    (cd "$folder" && ${launch:-} relion_refine $words --json_log log.jsonl "$@" >run.log 2>&1) || { cat "$folder/run.log" >&2; exit 1; }
+    (cd "$folder" && ${launch:-} relion_refine $words --json_log log.jsonl "$@" >run.log 2>&1) || { cat "$folder/run.log" >&2; return 1; }
     root="$folder/$root"
 }
 
