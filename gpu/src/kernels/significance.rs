@@ -50,22 +50,6 @@ pub trait Samples {
     }
 }
 
-impl Interval {
-    /// Samples of the interval, all alike, that are counted until the target is passed, or the limit reached; at least one.
-    #[inline(always)]
-    fn counted_ties(&self, target: f64, limit: u32) -> u32 {
-        let each = self.weight / f64::from(self.number);
-        let mut counted = 1;
-        while counted < self.number
-            && self.before + f64::from(counted) * each <= target
-            && self.count_before + counted < limit
-        {
-            counted += 1;
-        }
-        counted
-    }
-}
-
 /// Sums of the weights of the intervals, and the numbers of their samples.
 type WaySums = [f32; 2 * WAYS];
 
@@ -89,6 +73,22 @@ struct Interval {
     count_before: u32,
     weight: f64,
     number: u32,
+}
+
+impl Interval {
+    /// Samples of the interval, all alike, that are counted until the target is passed, or the limit reached; at least one.
+    #[inline(always)]
+    fn counted_ties(&self, target: f64, limit: u32) -> u32 {
+        let each = self.weight / f64::from(self.number);
+        let mut counted = 1;
+        while counted < self.number
+            && self.before + f64::from(counted) * each <= target
+            && self.count_before + counted < limit
+        {
+            counted += 1;
+        }
+        counted
+    }
 }
 
 /// Searches `samples`, the largest ln W of which is `max_log`; all threads get the answer.
@@ -123,7 +123,7 @@ pub unsafe fn select(
     let mut lists = !samples.are_many();
     loop {
         let step = (high - edge).div_ceil(WAYS as u32);
-        let mut sums: WaySums = [0.0f32; 2 * WAYS];
+        let mut sums: WaySums = [0.0; 2 * WAYS];
         let mut number = 0;
         if !lists {
             // SAFETY: the condition is the same for all threads.
@@ -202,13 +202,7 @@ pub unsafe fn select(
 /// The interval where the target is passed, else the last one that holds samples. Its values are carried along: an index known
 /// only at run time would put the sums into slow local memory.
 #[inline(always)]
-fn choose(
-    sums: &[f32; 2 * WAYS],
-    before: f64,
-    count_before: u32,
-    target: f64,
-    limit: u32,
-) -> Interval {
+fn choose(sums: &WaySums, before: f64, count_before: u32, target: f64, limit: u32) -> Interval {
     let mut chosen = Interval::default();
     let mut passed = false;
     let (mut at, mut counted) = (before, count_before);

@@ -1,14 +1,18 @@
 //! convert, second pass: differences of the children → weights, the best sample, and which samples are kept
 //! (spec 01 §6).
 
-use crate::shapes::ONE_VALUE_WORDS;
-use crate::shapes::{SEARCH_LIST, SELECT_WORDS};
+use crate::shapes::{ONE_VALUE_WORDS, SEARCH_LIST, SELECT_WORDS};
 use cuda_std::prelude::*;
 use cuda_std::shared::Shared;
 
 use super::significance::Samples;
 use super::{block, significance};
 use crate::samples::{Alignment, Sample, Selection};
+
+/// Children of an image above which the search goes through them without barriers at first.
+const MANY: u32 = 8 * SEARCH_LIST;
+/// Children of which a thread reads the values before it goes on to compute, so that it waits for all of them at once.
+const READ_AHEAD: u32 = 4;
 
 /// The children of the samples of one image.
 struct Children {
@@ -39,6 +43,32 @@ impl Children {
                 (*self.samples.add((j / self.per_sample) as usize)).log_prior
             };
             prior - *self.values.add(j as usize)
+        }
+    }
+
+    /// Calls `visit(j, ln W)` for the children that fall to this thread, in order.
+    ///
+    /// # Safety
+    /// The children exist.
+    #[inline(always)]
+    unsafe fn own(&self, mut visit: impl FnMut(u32, f32)) {
+        let stride = thread::block_dim_x();
+        let mut j = thread::thread_idx_x();
+        // SAFETY: below the number of children.
+        unsafe {
+            while j + (READ_AHEAD - 1) * stride < self.count {
+                let (first, second) = (self.log(j), self.log(j + stride));
+                let (third, fourth) = (self.log(j + 2 * stride), self.log(j + 3 * stride));
+                visit(j, first);
+                visit(j + stride, second);
+                visit(j + 2 * stride, third);
+                visit(j + 3 * stride, fourth);
+                j += READ_AHEAD * stride;
+            }
+            while j < self.count {
+                visit(j, self.log(j));
+                j += stride;
+            }
         }
     }
 
@@ -74,39 +104,6 @@ impl Children {
             }
             thread::sync_threads();
             (best_log, atomic::fetch_min_u64(best, u64::MAX))
-        }
-    }
-}
-
-/// Children of an image above which the search goes through them without barriers at first.
-const MANY: u32 = 8 * SEARCH_LIST;
-/// Children of which a thread reads the values before it goes on to compute, so that it waits for all of them at once.
-const READ_AHEAD: u32 = 4;
-
-impl Children {
-    /// Calls `visit(j, ln W)` for the children that fall to this thread, in order.
-    ///
-    /// # Safety
-    /// The children exist.
-    #[inline(always)]
-    unsafe fn own(&self, mut visit: impl FnMut(u32, f32)) {
-        let stride = thread::block_dim_x();
-        let mut j = thread::thread_idx_x();
-        // SAFETY: below the number of children.
-        unsafe {
-            while j + (READ_AHEAD - 1) * stride < self.count {
-                let (first, second) = (self.log(j), self.log(j + stride));
-                let (third, fourth) = (self.log(j + 2 * stride), self.log(j + 3 * stride));
-                visit(j, first);
-                visit(j + stride, second);
-                visit(j + 2 * stride, third);
-                visit(j + 3 * stride, fourth);
-                j += READ_AHEAD * stride;
-            }
-            while j < self.count {
-                visit(j, self.log(j));
-                j += stride;
-            }
         }
     }
 }
