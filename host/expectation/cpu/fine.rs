@@ -107,7 +107,7 @@ pub(super) fn differences(
                 input.options.oversampling,
             );
             let axes: Vec<SliceAxes> = children.iter().map(|a| layout.plane.axes(a)).collect();
-            slices.cut(reference, layout, &axes, count, [cross_len, power_len]);
+            slices.cut(&[(reference, &axes)], layout, count, [cross_len, power_len]);
             let mut norms_of = None;
             for (sample, out) in samples.iter().zip(out.chunks_exact_mut(per_sample)) {
                 let column = &columns[sample.image as usize];

@@ -10,6 +10,7 @@ mod coarse;
 mod columns;
 mod fine;
 mod first_pass;
+mod flat;
 mod insert;
 mod panels;
 mod prepare;
@@ -49,6 +50,8 @@ struct Iteration {
     batch: usize,
     /// Back-projections of the classes (and pseudo-halves).
     volumes: Vec<BackProjection>,
+    /// Adds slices to them, where they are volumes.
+    inserter: Option<Inserter>,
     /// All other sums.
     sums: WeightedSums,
 }
@@ -81,6 +84,7 @@ impl Iteration {
             global,
             batch: batch_size(input),
             volumes,
+            inserter: None,
             sums: WeightedSums::empty(input),
         })
     }
