@@ -7,6 +7,7 @@ use crate::refinement::cli::job_markers::Pipeline;
 use crate::refinement::error::RunError;
 use crate::refinement::parallel::card_sums::Routes;
 use crate::refinement::parallel::load_balance::Speeds;
+use crate::refinement::parallel::threads::Pools;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct Workers {
     pub routes: Routes,
     /// How fast the ranks have been.
     pub speeds: Speeds,
+    /// Threads of the engines and of their readers.
+    pub pools: Pools,
 }
 
 impl Workers {
@@ -33,6 +36,7 @@ impl Workers {
             ranks,
             engines,
             routes,
+            pools: Pools::default(),
         }
     }
 

@@ -43,7 +43,7 @@ struct Shares {
 fn shares(job: &Job, workers: &Workers, orders: &[Vec<usize>]) -> Shares {
     let particles = &job.particles.particles;
     let boxes = job.particles.optics.iter().map(|group| group.box_size);
-    let rule = CostRule::new(particles, boxes.collect());
+    let rule = CostRule::new(particles, orders, boxes.collect());
     let mut costs = vec![0.0; workers.ranks.size()];
     let mut own = Vec::new();
     let mut position = 0;
@@ -164,7 +164,8 @@ fn align(
             stage: &stage,
             progress: &progress,
         };
-        let mut result = rank_expectation::run(&mut workers.engines, &inputs, source, course)?;
+        let (engines, pools) = (&mut workers.engines, &mut workers.pools);
+        let mut result = rank_expectation::run(engines, pools, &inputs, source, course)?;
         if half + 1 < shares.len() {
             parked.push(make_room(&mut result, &workers.engines, &inputs)?);
         }
