@@ -3,7 +3,7 @@
 
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::VolumeShape;
-use crate::fourier::shells::round;
+use crate::fourier::shells::shell_table;
 use rayon::prelude::*;
 
 /// Geometry of the sums, with the unpadded shell ROUND(|v|/p) of every squared radius up to Rp² in a table.
@@ -31,7 +31,7 @@ impl Radial {
             half_depth: shape.half_depth() as i64,
             side: shape.side,
             radius2: shape.radius2(),
-            shells: shells(shape.radius2(), shape.padding),
+            shells: shell_table(shape.radius2(), shape.padding),
         }
     }
 
@@ -98,27 +98,6 @@ impl Radial {
     }
 }
 
-/// Shell ROUND(√r2/p) of every squared radius up to `radius2`, for which only those around the ends of shells are worked out: each class
-/// average of an iteration needs this table several times.
-fn shells(radius2: i64, padding: f64) -> Vec<u32> {
-    let shell = |r2: i64| round((r2 as f64).sqrt() / padding) as u32;
-    let mut table = Vec::with_capacity(radius2 as usize + 1);
-    while table.len() as i64 <= radius2 {
-        let begin = table.len() as i64;
-        let number = shell(begin);
-        let last = ((f64::from(number) + 0.5) * padding).powi(2) as i64;
-        let mut last = last.clamp(begin, radius2);
-        while last < radius2 && shell(last + 1) == number {
-            last += 1;
-        }
-        while shell(last) != number {
-            last -= 1;
-        }
-        table.resize(last as usize + 1, number);
-    }
-    table
-}
-
 /// The sums of all planes, added plane by plane.
 pub(super) fn added_in_order<const M: usize>(planes: Vec<Vec<[f64; M]>>) -> Vec<[f64; M]> {
     let mut planes = planes.into_iter();
@@ -129,23 +108,4 @@ pub(super) fn added_in_order<const M: usize>(planes: Vec<Vec<[f64; M]>>) -> Vec<
         }
     }
     total
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tables_hold_the_shell_of_every_squared_radius() {
-        for (radius2, padding) in [
-            (0, 1.0),
-            (65 * 65, 2.0),
-            (40 * 40, 1.5),
-            (33 * 33, 1.0),
-            (9999, 3.7),
-        ] {
-            let expected = (0..=radius2).map(|r2| round((r2 as f64).sqrt() / padding) as u32);
-            assert_eq!(shells(radius2, padding), expected.collect::<Vec<_>>());
-        }
-    }
 }

@@ -37,7 +37,7 @@ pub(super) struct Groups {
 impl Groups {
     /// Sort and group. `own_orientations`: orientations are particle-specific and must not be merged over images.
     pub(super) fn new(mut samples: Vec<Significant>, own_orientations: bool) -> Self {
-        samples.sort_unstable_by_key(|s| (s.class, s.orientation, s.image, s.shift));
+        samples.par_sort_unstable_by_key(|s| (s.class, s.orientation, s.image, s.shift));
         let mut parents = Vec::new();
         let mut begin = 0;
         for i in 1..=samples.len() {
