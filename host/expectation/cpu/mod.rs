@@ -146,7 +146,7 @@ impl ExpectationEngine for CpuEngine {
             .ok_or_else(ExpectationError::not_begun)?;
         by_optics_group(input, batch, |group, items| {
             if iteration.layouts[group].is_none() {
-                iteration.layouts[group] = Some(GroupLayout::new(input, group)?);
+                iteration.layouts[group] = Some(GroupLayout::new(input, group)?.with_phases());
             }
             let items = &items[..items.len().min(iteration.batch)];
             align::align_batch(input, iteration, group, items, &mut self.times)
