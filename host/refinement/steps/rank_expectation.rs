@@ -17,6 +17,7 @@ use crate::refinement::parallel::reduction::{self, Found};
 use crate::refinement::parallel::workers::{Engine, StopSign};
 use rayon::prelude::*;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +45,8 @@ pub struct Source<'a> {
 pub struct Course<'a> {
     /// Checked between batches.
     pub stop: &'a StopSign,
+    /// Set when an engine has failed: the others stop before their next batch.
+    pub failed: &'a AtomicBool,
     /// Told which particles are under way.
     pub ranks: &'a Ranks,
     /// How the sums of the engines are added.
@@ -120,7 +123,7 @@ pub fn run(
             let receive = lock(&batches[number]).take().expect("taken once");
             let result = process(engine, input, receive, course);
             if result.is_err() {
-                lock(&rest).clear();
+                course.failed.store(true, Ordering::Relaxed);
             }
             result
         })
@@ -267,6 +270,9 @@ fn process(
     let mut found = Vec::new();
     for batch in batches {
         course.stop.check()?;
+        if course.failed.load(Ordering::Relaxed) {
+            break;
+        }
         let batch = batch?;
         course.ranks.watch().enter(&course.stage_of(batch.share));
         let outcomes = engine.process_batch(input, &batch.items)?;
