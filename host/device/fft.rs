@@ -86,6 +86,11 @@ pub struct ImageTransforms {
 }
 
 impl ImageTransforms {
+    /// Has the library load its kernels, which it does for the first plan of a device.
+    pub fn load(device: &Device) -> Result<(), DeviceError> {
+        Self::new(device, 64, 1).map(drop)
+    }
+
     /// Plan for forward transforms of `batch` images of `side`² pixels.
     pub fn new(device: &Device, side: usize, batch: usize) -> Result<Self, DeviceError> {
         Self::of_kind(device, sys::cufftType::CUFFT_R2C, side, batch)

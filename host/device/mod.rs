@@ -28,7 +28,7 @@ pub use cube::{Cube, CubeTransform, Direction};
 pub use error::DeviceError;
 pub use fft::ImageTransforms;
 pub use gpu::launch::View;
-pub use product::{MatrixProduct, Precision};
+pub use product::{Factors, MatrixProduct, Operand, Precision};
 pub use spare::{Spare, Spares};
 pub use staging::{Coming, Staging};
 pub use upload::{Uploaded, Uploader};

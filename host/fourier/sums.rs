@@ -227,6 +227,24 @@ impl Sums {
         Ok(())
     }
 
+    /// Moves the sums of another device to `device`, or to the host where there is no room for them. Sums on the host stay
+    /// there.
+    pub fn move_to(&mut self, device: &Arc<Device>) -> Result<(), DeviceError> {
+        let Sums::Device(sums) = self else {
+            return Ok(());
+        };
+        if Arc::ptr_eq(sums.volume.device(), device) {
+            return Ok(());
+        }
+        match sums.volume.copy_to(device) {
+            Err(error) if error.is_full() => self.move_to_host(),
+            copied => {
+                sums.volume = copied?;
+                Ok(())
+            }
+        }
+    }
+
     /// Returns a copy of the sums on the host, in double precision.
     pub fn to_host(&self) -> Result<BackProjection, DeviceError> {
         match self {

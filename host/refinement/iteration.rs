@@ -60,9 +60,10 @@ pub fn run(
         let seed = job.state.random_seed.wrapping_add(iteration as u32);
         job.sampling.perturb(&mut CRandom::new(seed));
     }
+    let halves = expectation::first_halves(job, workers);
     let references = agree(
         &workers.ranks,
-        fourier_references::prepare(job, 0, &workers.engines, console),
+        fourier_references::prepare(job, &halves, console),
     )?;
     let cc = job.cross_correlation(iteration);
     let due = |is_due: fn(&Schedule, usize) -> bool| {
@@ -71,7 +72,13 @@ pub fn run(
     };
     let moves = due(Schedule::looks_at_sampling);
     if !cc && !job.settings.skip_align && due(Schedule::estimates_accuracies) {
-        estimate_accuracies(job, &workers.ranks, &references.whole[0], &sizes, console)?;
+        estimate_accuracies(
+            job,
+            &workers.ranks,
+            &references[0].whole[0],
+            &sizes,
+            console,
+        )?;
     }
     if moves {
         update_sampling(job, iteration, cc, console);

@@ -14,7 +14,7 @@ use crate::refinement::job::Job;
 use crate::refinement::memory::device_plan::{self, Prospect};
 use crate::refinement::memory::host_plan::{self, HostPlan};
 use crate::refinement::parallel::threads;
-use crate::refinement::parallel::workers::{StopSign, Workers, agree};
+use crate::refinement::parallel::workers::{Staff, StopSign, Workers, agree};
 use crate::refinement::schedule;
 use crate::refinement::schedule::gradient_iterations;
 use crate::refinement::settings::Settings;
@@ -28,15 +28,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Run a fresh job from files to files, on as many threads as `--j` asks for (0: all cores). A collective of the ranks of
-/// the workers, each of which is given the same settings.
-pub fn run(settings: Settings, workers: &mut Workers) -> Result<(), RunError> {
-    let pool = threads::pool(threads::of_rank(&settings, &workers.ranks))?;
-    let console = run_events::console(&settings, &workers.ranks)?;
+/// the staff, each of which is given the same settings.
+pub fn run(settings: Settings, staff: &mut (impl Staff + Send)) -> Result<(), RunError> {
+    let ranks = staff.ranks();
+    let pool = threads::pool(threads::of_rank(&settings, &ranks))?;
+    let console = run_events::console(&settings, &ranks)?;
     let result = pool.install(|| {
-        let ranks = workers.ranks.clone();
         let stop = stop_sign(&settings, &ranks);
+        engage_first(&settings, staff, &console)?;
         ranks.watch().enter("start-up");
         let mut job = start_up::fresh(settings, &ranks, &console, &stop)?;
+        let workers = staff.workers(&job.settings, &console)?;
         let mut writer = Writer::new(ranks.watch().view(), &console);
         lead(&ranks, || writer.begin(&job))?;
         iteration::update_resolution(&mut job, 0, &console);
@@ -50,16 +52,18 @@ pub fn run(settings: Settings, workers: &mut Workers) -> Result<(), RunError> {
 
 /// Go on with a run that was read from its optimiser file. `Settings::apply_continue_options` and
 /// [`Resumed::apply_settings`] have been called on it. A collective, as [`run`].
-pub fn resume(resumed: Resumed, workers: &mut Workers) -> Result<(), RunError> {
-    let pool = threads::pool(threads::of_rank(&resumed.settings, &workers.ranks))?;
-    let console = run_events::console(&resumed.settings, &workers.ranks)?;
+pub fn resume(resumed: Resumed, staff: &mut (impl Staff + Send)) -> Result<(), RunError> {
+    let ranks = staff.ranks();
+    let pool = threads::pool(threads::of_rank(&resumed.settings, &ranks))?;
+    let console = run_events::console(&resumed.settings, &ranks)?;
     let result = pool.install(|| {
-        let ranks = workers.ranks.clone();
         let stop = stop_sign(&resumed.settings, &ranks);
+        engage_first(&resumed.settings, staff, &console)?;
         ranks.watch().enter("start-up");
         let exact = resumed.exact;
         let mut job = agree(&ranks, start_up::resumed(resumed, &ranks, &console))?;
         scratch::copy(&mut job.images, &job.settings, &ranks, &console, &stop)?;
+        let workers = staff.workers(&job.settings, &console)?;
         let mut writer = Writer::new(ranks.watch().view(), &console);
         lead(&ranks, || writer.begin(&job))?;
         // RELION evaluates the resolution again here, which counts as one more iteration without gain.
@@ -73,6 +77,18 @@ pub fn resume(resumed: Resumed, workers: &mut Workers) -> Result<(), RunError> {
     });
     run_events::ended(&console, &result);
     result
+}
+
+/// Has the workers come before the start-up, where it may take long: a card that cannot be used is told of at once.
+fn engage_first(
+    settings: &Settings,
+    staff: &mut impl Staff,
+    console: &Console,
+) -> Result<(), RunError> {
+    if settings.gpu.is_none() || settings.scratch_dir.is_some() {
+        staff.workers(settings, console)?;
+    }
+    Ok(())
 }
 
 fn stop_sign(settings: &Settings, ranks: &Arc<Ranks>) -> StopSign {

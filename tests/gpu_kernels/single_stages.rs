@@ -1,7 +1,9 @@
 //! Image preparation, CTF and matrix products, each by itself.
 
 use super::*;
-use gerelion::device::{ImageTransforms, MatrixProduct, Precision, Staging, Uploader, View};
+use gerelion::device::{
+    Factors, ImageTransforms, MatrixProduct, Precision, Staging, Uploader, View,
+};
 use gerelion::fourier::image::{
     Background, ImageTransform, mask_particle, shell_power, shift_by_pixels,
 };
@@ -212,15 +214,41 @@ fn products_have_the_accuracy_of_their_kind() {
         out_stride: columns as u32,
     };
     let product = MatrixProduct::new(&device);
+    let by_library = |precision: Precision| {
+        let operand = |values: &[f32]| {
+            let operand = product.operand(&device, precision, device.upload(values).unwrap());
+            let operand = operand.unwrap();
+            operand.split(&device, values.len()).unwrap();
+            operand
+        };
+        [operand(&left), operand(&right)]
+    };
+    let libraries = [
+        ("cuBLAS, single", Precision::Single),
+        ("cuBLAS, TF32", Precision::Tf32),
+        ("cuBLAS, split TF32", Precision::Tf32x3),
+    ]
+    .map(|(name, precision)| (name, precision, by_library(precision)));
     let run = |name: &str| {
+        let library = libraries.iter().find(|library| library.0 == name);
         // SAFETY: array sizes as the kernels demand.
         unsafe {
-            match name {
-                "inner_products" => device.launch(&sizes),
-                "inner_products_tf32" => device.launch(&InnerProductsTf32::from(sizes)),
-                "inner_products_tf32x3" => device.launch(&InnerProductsTf32x3::from(sizes)),
-                "cuBLAS, single" => product.run(&device, Precision::Single, sizes),
-                _ => product.run(&device, Precision::Tf32, sizes),
+            match (name, library) {
+                (_, Some((_, precision, [left, right]))) => {
+                    let factors = Factors {
+                        left,
+                        first: 0,
+                        right,
+                        rows,
+                        columns,
+                        length,
+                        out: out.view(),
+                    };
+                    product.run(&device, *precision, &factors)
+                }
+                ("inner_products_tf32", _) => device.launch(&InnerProductsTf32::from(sizes)),
+                ("inner_products_tf32x3", _) => device.launch(&InnerProductsTf32x3::from(sizes)),
+                _ => device.launch(&sizes),
             }
         }
         .unwrap();
@@ -237,6 +265,10 @@ fn products_have_the_accuracy_of_their_kind() {
                 f64::from(f32::EPSILON) * (3 * length / 8) as f64,
             ),
             ("cuBLAS, TF32", 1e-3),
+            (
+                "cuBLAS, split TF32",
+                f64::from(f32::EPSILON) * (3 * length / 8) as f64,
+            ),
         ]);
     }
     for (name, bound) in kinds {
@@ -246,19 +278,21 @@ fn products_have_the_accuracy_of_their_kind() {
             .step_by(13)
             .flat_map(|r| found[r * columns..(r + 1) * columns].to_vec());
         assert_close(name, rows_checked, exact.clone(), bound);
-        device.synchronise().unwrap();
-        let clock = Instant::now();
-        for _ in 0..20 {
-            run(name);
-        }
-        device.synchronise().unwrap();
-        let seconds = clock.elapsed().as_secs_f64() / 20.0;
         let flops = 2.0 * (rows * columns * length) as f64;
-        println!(
-            "{name:<28} {:.1} TFLOP/s at {rows} × {columns} × {length}",
-            flops / seconds / 1e12
-        );
+        let speed = flops / seconds_of(&device, || run(name)) / 1e12;
+        println!("{name:<28} {speed:.1} TFLOP/s at {rows} × {columns} × {length}");
     }
+}
+
+/// Seconds of a piece of work on the device, of twenty repetitions.
+fn seconds_of(device: &Device, work: impl Fn()) -> f64 {
+    device.synchronise().unwrap();
+    let clock = Instant::now();
+    for _ in 0..20 {
+        work();
+    }
+    device.synchronise().unwrap();
+    clock.elapsed().as_secs_f64() / 20.0
 }
 
 /// Samples of cross-correlations that single precision cannot tell apart are told apart in double precision.

@@ -1,6 +1,6 @@
 //! Gradient refinement (`--grad`): residuals of two pseudo-halves on both engines.
 
-use crate::agreement::{Bounds, agree};
+use crate::agreement::{Bounds, agree, agree_on};
 use crate::particles::Set;
 
 /// Small subsets, every iteration written.
@@ -43,4 +43,21 @@ fn gradients_of_an_initial_model() {
         &set,
         "--ref None --denovo_3dref --healpix_order 0 --pad 1 --K 1",
     );
+}
+
+/// RELION refuses a gradient run on several processes; here two cards step along the same gradient as one.
+#[test]
+fn gradients_on_two_cards() {
+    let set = Set::of("C4", 1, 24);
+    for options in [
+        "--ref None --K 2 --psi_step 11.25 --center_classes",
+        "--healpix_order 0 --pad 1",
+    ] {
+        agree_on(
+            "0:1",
+            &set,
+            &format!("{GRADIENT} {options}"),
+            &Bounds::default(),
+        );
+    }
 }

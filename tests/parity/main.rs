@@ -334,15 +334,15 @@ fn warnings() {
     }
 }
 
-/// One process drives all cards that were named, each with a part of every half-set, whichever way they are written.
+/// One process drives all cards that were named, whichever way they are written: each with a part of the particles; of two with a
+/// half-set of its own; of three with a part of every half-set.
 #[test]
-fn two_cards_in_one_process() {
+fn several_cards_in_one_process() {
+    let halves = "--auto_refine --split_random_halves --auto_iter_max 2";
     for (map, options) in [
         ("0:1", "--tau2_fudge 2 --iter 2"),
-        (
-            "1,0",
-            "--auto_refine --split_random_halves --auto_iter_max 2",
-        ),
+        ("1,0", halves),
+        ("0,1,2", halves),
     ] {
         let options = format!(
             "{SEARCH} --ctf --norm --scale --flatten_solvent --pad 1 --zero_mask {options}"

@@ -43,6 +43,33 @@ products! {
     inner_products_tf32x3 = tensor::<true>, TENSOR_TILE, TENSOR_WORDS;
 }
 
+/// Replaces values by their upper eleven bits, rounded, and puts what is left, rounded likewise, into `low`: two numbers that a
+/// tensor core takes as they are, with 22 bits together.
+///
+/// Grid: x = 256 values each.
+#[kernel(block = 256, grid = [count.div_ceil(256), 1, 1])]
+pub unsafe fn split_tf32(count: u32, #[len(count)] values: *mut f32, #[len(count)] low: *mut f32) {
+    let i = thread::block_idx_x() * 256 + thread::thread_idx_x();
+    if i < count {
+        // SAFETY: the index is checked.
+        unsafe {
+            let value = *values.add(i as usize);
+            let high = round_to_tf32(value);
+            *values.add(i as usize) = high;
+            *low.add(i as usize) = round_to_tf32(value - high);
+        }
+    }
+}
+
+/// The nearest number of eleven bits.
+#[inline(always)]
+fn round_to_tf32(value: f32) -> f32 {
+    /// Bits of single precision that TF32 has not.
+    const BEYOND: u32 = 13;
+    let half = 1 << (BEYOND - 1);
+    f32::from_bits((value.to_bits() + half) & !((1 << BEYOND) - 1))
+}
+
 /// All take the same arguments.
 macro_rules! same_arguments {
     ($($name:ident)*) => {$(
@@ -262,6 +289,33 @@ mod tests {
                 out[row * stride + columns..(row + 1) * stride]
                     .iter()
                     .all(|v| v.is_nan())
+            );
+        }
+    }
+
+    #[test]
+    fn two_parts_have_22_bits() {
+        let mut high = test_data::values(300, 7);
+        high[0] = 0.0;
+        let whole = high.clone();
+        let mut low = vec![f32::NAN; 300];
+        let kernel = SplitTf32 {
+            count: 300,
+            values: View::of(&mut high),
+            low: View::of(&mut low),
+        };
+        // SAFETY: the arrays exist; their lengths are checked.
+        unsafe { emulate(&kernel) };
+        for ((whole, high), low) in whole.iter().zip(&high).zip(&low) {
+            assert!(
+                [high, low]
+                    .iter()
+                    .all(|part| part.to_bits() % (1 << 13) == 0)
+            );
+            let error = f64::from(*whole) - f64::from(*high) - f64::from(*low);
+            assert!(
+                error.abs() <= 2f64.powi(-23) * f64::from(whole.abs()),
+                "{whole}"
             );
         }
     }

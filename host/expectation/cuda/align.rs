@@ -51,9 +51,8 @@ impl CudaEngine {
             .ok_or_else(ExpectationError::not_begun)?;
         if iteration.layouts[group].is_none() {
             let layout = DeviceLayout::new(
-                &self.device,
-                &mut self.staging,
-                &mut self.lists,
+                (&self.device, &mut self.staging, &mut self.lists),
+                (&self.product, precision_of(input, self.precision)),
                 input,
                 group,
                 iteration,
@@ -105,11 +104,7 @@ impl CudaEngine {
         let pixels = items.len() * totals::slots(input) * layout.count;
         let shares = device.zeros::<[f32; 2]>(pixels)?;
         clock.end_of(Stage::GetImg)?;
-        // The single best sample of a cross-correlation needs all the digits there are.
-        let precision = match input.criterion {
-            Criterion::Likelihood => *precision,
-            Criterion::CrossCorrelation => Precision::Single,
-        };
+        let precision = precision_of(input, *precision);
         let capacity = second_pass::samples_at_once(input, iteration, layout)
             .min(*foreseen * items.len())
             .max(1);
@@ -220,5 +215,14 @@ impl CudaEngine {
         let found = host.process_batch(input, &[item]);
         self.aside = Some(host);
         found
+    }
+}
+
+/// Rounding of the products of an iteration, if the user's choice is `chosen`: the single best sample of a cross-correlation
+/// needs all the digits there are.
+fn precision_of(input: &IterationInput, chosen: Precision) -> Precision {
+    match input.criterion {
+        Criterion::Likelihood => chosen,
+        Criterion::CrossCorrelation => Precision::Single,
     }
 }

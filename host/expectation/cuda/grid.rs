@@ -9,10 +9,11 @@ use super::layout::DeviceLayout;
 use super::rows::Rows;
 use super::work;
 use crate::device::meter::Part;
-use crate::device::{Buffer, Device, MatrixProduct, Precision, Staging, Uploader};
+use crate::device::{
+    Buffer, Device, Factors, MatrixProduct, Operand, Precision, Staging, Uploader,
+};
 use gpu::kernels::columns::WeightedColumns;
 use gpu::kernels::half_turns::{JoinHalfTurns, ProjectParts};
-use gpu::kernels::product::InnerProducts;
 use std::ops::Range;
 
 /// The grid of a global search and its slices in the first pass.
@@ -24,10 +25,10 @@ pub(super) struct Grid {
     /// Pairs that have slices at a time.
     chunk: usize,
     /// Parts of the slices, rows of `coarse_stride`.
-    real: Buffer<f32>,
-    imaginary: Buffer<f32>,
+    real: Operand,
+    imaginary: Operand,
     /// ½|A|², rows of `coarse_stride`.
-    half_powers: Buffer<f32>,
+    half_powers: Operand,
 }
 
 /// The products of the first pass, by the names of [`gpu::kernels::coarse`].
@@ -38,9 +39,9 @@ pub(super) struct Products {
 
 /// Weighted images at all shifts, and their weights of the slices' powers.
 struct Columns {
-    real: Buffer<f32>,
-    imaginary: Buffer<f32>,
-    powers: Buffer<f32>,
+    real: Operand,
+    imaginary: Operand,
+    powers: Operand,
 }
 
 /// Returns how many of `pairs` pairs are multiplied at a time: their products wait for being put in place, so an eighth, but
@@ -56,13 +57,15 @@ impl Grid {
         input: &IterationInput,
         iteration: &Iteration,
         layout: &DeviceLayout,
+        (product, precision): (&MatrixProduct, Precision),
     ) -> Result<Self, ExpectationError> {
         let rows = Rows::of_grid(staging, lists, input, &layout.host.plane)?;
         let pairs = half_turns(&rows.index, input.sampling.n_psi());
         let chunk = pairs.len().min(iteration.plan.orientations);
         let part = || {
             // SAFETY: filled by `project` before it is read.
-            unsafe { device.buffer(chunk * layout.coarse_stride) }
+            let values = unsafe { device.buffer(chunk * layout.coarse_stride)? };
+            product.operand(device, precision, values)
         };
         let grid = Self {
             rows,
@@ -108,6 +111,10 @@ impl Grid {
                 stride: layout.coarse_stride as u32,
             })?;
         }
+        let length = pairs.len() * layout.coarse_stride;
+        for part in [&self.real, &self.imaginary, &self.half_powers] {
+            part.split(device, length)?;
+        }
         Ok(())
     }
 
@@ -125,7 +132,7 @@ impl Grid {
             ..
         } = batch;
         let (rows, images) = (self.rows.count, items.len());
-        let columns = Columns::of(batch)?;
+        let columns = Columns::of(batch, product)?;
         // SAFETY: every row is filled by a kernel below.
         let products = unsafe {
             Products {
@@ -166,30 +173,29 @@ impl Grid {
         for begin in chunk.clone().step_by(step) {
             let count = step.min(chunk.end - begin);
             let first = (begin - chunk.start) * stride;
-            let rows =
-                |left: &Buffer<f32>, right: &Buffer<f32>, columns: usize, out: &Buffer<f32>| {
-                    InnerProducts {
-                        left: left.view().offset(first),
-                        right: right.view(),
-                        rows: count as u32,
-                        columns: columns as u32,
-                        length: stride as u32,
-                        out: out.view(),
-                        out_stride: columns as u32,
-                    }
-                };
+            let rows = |left, right, columns: usize, out: &Buffer<f32>| Factors {
+                left,
+                first,
+                right,
+                rows: count,
+                columns,
+                length: stride,
+                out: out.view(),
+            };
             let all = [
                 rows(&self.real, &columns.real, width, &real),
                 rows(&self.imaginary, &columns.imaginary, width, &imaginary),
                 rows(&self.half_powers, &columns.powers, images, &power),
             ];
             for factors in &all {
-                let size = [factors.rows, factors.columns, factors.length];
-                work::count_product(device, size.map(|n| n as usize).into());
+                work::count_product(
+                    device,
+                    [factors.rows, factors.columns, factors.length].into(),
+                );
             }
             // SAFETY: the slices of these pairs are there, and both orientations of each have rows in the products.
             device.metered(Part::CoarseProducts, || unsafe {
-                for factors in all {
+                for factors in &all {
                     product.run(device, precision, factors)?;
                 }
                 device.launch(&JoinHalfTurns {
@@ -211,7 +217,10 @@ impl Grid {
 
 impl Columns {
     /// Those of a batch.
-    fn of(batch: &BatchContext) -> Result<Self, ExpectationError> {
+    fn of(
+        batch: &BatchContext,
+        (product, precision): (&MatrixProduct, Precision),
+    ) -> Result<Self, ExpectationError> {
         let &BatchContext {
             device,
             input,
@@ -221,13 +230,15 @@ impl Columns {
             ..
         } = batch;
         let (count, shifts, stride) = (items.len(), layout.host.shifts(), layout.coarse_stride);
-        // SAFETY: filled by the kernel below before they are read.
-        let columns = unsafe {
-            Self {
-                real: device.buffer(count * shifts * stride)?,
-                imaginary: device.buffer(count * shifts * stride)?,
-                powers: device.buffer(count * stride)?,
-            }
+        let operand = |columns: usize| {
+            // SAFETY: filled by the kernel below before they are read.
+            let values = unsafe { device.buffer(columns * stride)? };
+            product.operand(device, precision, values)
+        };
+        let columns = Self {
+            real: operand(count * shifts)?,
+            imaginary: operand(count * shifts)?,
+            powers: operand(count)?,
         };
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
         unsafe {
@@ -249,6 +260,9 @@ impl Columns {
                 power_stride: stride as u32,
             })?;
         }
+        columns.real.split(device, count * shifts * stride)?;
+        columns.imaginary.split(device, count * shifts * stride)?;
+        columns.powers.split(device, count * stride)?;
         Ok(columns)
     }
 }

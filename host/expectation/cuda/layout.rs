@@ -6,7 +6,7 @@ use super::super::{ExpectationError, IterationInput};
 use super::Iteration;
 use super::grid::Grid;
 use super::totals;
-use crate::device::{Buffer, Device, Staging, Uploader};
+use crate::device::{Buffer, Device, MatrixProduct, Precision, Staging, Uploader};
 use crate::optics::Ctf;
 use rayon::prelude::*;
 
@@ -64,9 +64,8 @@ pub(super) struct DeviceLayout {
 impl DeviceLayout {
     /// Layout of optics group `group`.
     pub(super) fn new(
-        device: &Device,
-        staging: &mut Staging,
-        lists: &mut Uploader,
+        (device, staging, lists): (&Device, &mut Staging, &mut Uploader),
+        product: (&MatrixProduct, Precision),
         input: &IterationInput,
         group: usize,
         iteration: &Iteration,
@@ -148,7 +147,7 @@ impl DeviceLayout {
         };
         if Search::of(input) == Search::Global {
             let device = (device, staging, lists);
-            layout.grid = Some(Grid::new(device, input, iteration, &layout)?);
+            layout.grid = Some(Grid::new(device, input, iteration, &layout, product)?);
         }
         Ok(layout)
     }

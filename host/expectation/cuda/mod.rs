@@ -106,9 +106,21 @@ struct Iteration {
 impl CudaEngine {
     /// An engine on `device` that takes at most `memory` bytes (None: nine tenths of what is free).
     pub fn new(device: Device, memory: Option<usize>) -> Result<Self, DeviceError> {
+        let product = MatrixProduct::new(&device);
+        Self::with_product(device, product, memory)
+    }
+
+    /// As [`Self::new`], with products that the device was opened for before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_product(
+        device: Device,
+        product: MatrixProduct,
+        memory: Option<usize>,
+    ) -> Result<Self, DeviceError> {
         let (free, _) = device.memory()?;
         device.limit_memory(memory.unwrap_or(usize::MAX).min(free / 10 * 9));
-        let product = MatrixProduct::new(&device);
         let device = Arc::new(device);
         let cache = Arc::new(ImageCache::new(&device)?);
         device.spares().add(&cache);

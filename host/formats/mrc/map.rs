@@ -8,6 +8,7 @@ use crate::formats::angstrom::Angstrom;
 use crate::formats::replace::{Content, check_kind, replace_file};
 use crate::formats::volume::Judge;
 use ndarray::{Array3, ArrayView3};
+use rayon::prelude::*;
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
@@ -38,6 +39,45 @@ pub fn write_map_labelled(
     write_array(path, map, pixel_size, label, false)
 }
 
+/// Voxels that are rounded at a time.
+const BLOCK: usize = 1 << 18;
+
+/// As [`write_map_labelled`], of values in double precision, which are rounded block by block: a copy of the whole map would cost
+/// more than to write it.
+pub fn write_map_of_doubles(
+    path: &Path,
+    map: &Array3<f64>,
+    pixel_size: f64,
+    label: &str,
+) -> Result<(), MrcError> {
+    let Some(values) = map.as_slice() else {
+        let rounded = map.mapv(|v| v as f32);
+        return write_map_labelled(path, rounded.view(), pixel_size, label);
+    };
+    let round = |block: &[f64]| block.iter().map(|&v| v as f32).collect::<Vec<f32>>();
+    let blocks: Vec<Statistics> = values
+        .par_chunks(BLOCK)
+        .map(|block| Statistics::of(round(block).iter().copied()))
+        .collect();
+    let mut statistics = Statistics::default();
+    blocks.iter().for_each(|block| statistics.merge(block));
+    let (z, y, x) = map.dim();
+    let header = NewHeader {
+        size: [x, y, z],
+        mode: 2,
+        pixel_size,
+        is_stack: false,
+        statistics,
+        second_label: label.to_owned(),
+    };
+    write_file(path, &header, |out| {
+        values.chunks(BLOCK).try_for_each(|block| {
+            let bytes: Vec<[u8; 4]> = block.iter().map(|&v| (v as f32).to_le_bytes()).collect();
+            out.write_all(bytes.as_flattened())
+        })
+    })
+}
+
 /// As [`write_map_labelled`], a stack of images (number, y, x) of any shape.
 pub fn write_stack(
     path: &Path,
@@ -66,20 +106,29 @@ fn write_array(
         statistics,
         second_label: label.to_owned(),
     };
-    let write = |out: &mut BufWriter<File>| {
-        out.write_all(&header.bytes())?;
-        match map.as_slice() {
-            Some(values) if cfg!(target_endian = "little") => {
-                out.write_all(bytemuck::cast_slice(values))
-            }
-            _ => map
-                .iter()
-                .try_for_each(|value| out.write_all(&value.to_le_bytes())),
+    write_file(path, &header, |out| match map.as_slice() {
+        Some(values) if cfg!(target_endian = "little") => {
+            out.write_all(bytemuck::cast_slice(values))
         }
-    };
-    let content = match is_stack {
+        _ => map
+            .iter()
+            .try_for_each(|value| out.write_all(&value.to_le_bytes())),
+    })
+}
+
+/// Writes a header and what follows it, to a temporary name and renamed.
+fn write_file(
+    path: &Path,
+    header: &NewHeader,
+    data: impl Fn(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> Result<(), MrcError> {
+    let content = match header.is_stack {
         true => Content::Images,
         false => Content::Map,
+    };
+    let write = |out: &mut BufWriter<File>| {
+        out.write_all(&header.bytes())?;
+        data(out)
     };
     let written = check_kind(path, content).and_then(|()| replace_file(path, write));
     written.map_err(|e: std::io::Error| MrcError::of(path, Message::unwritten("the map", &e)))
@@ -214,4 +263,32 @@ pub(in crate::formats) fn read_voxels(
         decode(&bytes, &mut voxels[start..]);
     }
     Ok((voxels, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More values than a block, not all of which single precision has.
+    #[test]
+    fn doubles_are_written_as_their_rounded_values() {
+        let map = Array3::from_shape_fn((70, 71, 72), |(z, y, x)| {
+            (z as f64 * 0.1).sin() + y as f64 / 7.0 - x as f64
+        });
+        assert!(map.len() > BLOCK);
+        let folder = tempfile::tempdir().unwrap();
+        let [ours, theirs] = ["a.mrc", "b.mrc"].map(|name| folder.path().join(name));
+        write_map_of_doubles(&ours, &map, 1.5, "a label").unwrap();
+        let rounded = map.mapv(|v| v as f32);
+        write_map_labelled(&theirs, rounded.view(), 1.5, "a label").unwrap();
+        let [ours, theirs] = [ours, theirs].map(|path| std::fs::read(path).unwrap());
+        assert!(ours[header::LENGTH..] == theirs[header::LENGTH..]);
+        let statistics = |bytes: &[u8]| {
+            let word = |at: usize| f32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+            [word(76), word(80), word(84), word(216)]
+        };
+        for (a, b) in statistics(&ours).into_iter().zip(statistics(&theirs)) {
+            assert!((a - b).abs() <= 1e-6 * b.abs(), "{a} {b}");
+        }
+    }
 }

@@ -11,7 +11,7 @@ mod stack_reader;
 mod stack_writer;
 mod statistics;
 
-pub use map::{Map, write_map, write_map_labelled, write_stack};
+pub use map::{Map, write_map, write_map_labelled, write_map_of_doubles, write_stack};
 pub(super) use map::{read_map_from, read_voxels};
 pub use stack_reader::StackReader;
 pub use stack_writer::{StackMode, StackWriter};

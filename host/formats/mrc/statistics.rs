@@ -23,25 +23,41 @@ impl Default for Statistics {
 }
 
 impl Statistics {
-    /// Take in a block of values (two passes over the block, then merged).
-    pub(crate) fn add(&mut self, values: impl Iterator<Item = f32> + Clone) {
-        let (mut count, mut sum) = (0u64, 0.0);
+    /// Returns those of a block of values (two passes over it).
+    pub(crate) fn of(values: impl Iterator<Item = f32> + Clone) -> Self {
+        let mut block = Self::default();
+        let mut sum = 0.0;
         for value in values.clone().map(f64::from) {
-            count += 1;
+            block.count += 1;
             sum += value;
-            self.minimum = self.minimum.min(value);
-            self.maximum = self.maximum.max(value);
+            block.minimum = block.minimum.min(value);
+            block.maximum = block.maximum.max(value);
         }
-        if count == 0 {
+        if block.count > 0 {
+            block.mean = sum / block.count as f64;
+            block.squares = values.map(|v| (f64::from(v) - block.mean).powi(2)).sum();
+        }
+        block
+    }
+
+    /// Takes in a block of values.
+    pub(crate) fn add(&mut self, values: impl Iterator<Item = f32> + Clone) {
+        self.merge(&Self::of(values));
+    }
+
+    /// Takes in the values that another was made from.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
             return;
         }
-        let mean = sum / count as f64;
-        let squares: f64 = values.map(|v| (f64::from(v) - mean).powi(2)).sum();
-        let total = (self.count + count) as f64;
-        let step = mean - self.mean;
-        self.squares += squares + step * step * self.count as f64 * count as f64 / total;
-        self.mean += step * count as f64 / total;
-        self.count += count;
+        let total = (self.count + other.count) as f64;
+        let step = other.mean - self.mean;
+        self.squares +=
+            other.squares + step * step * self.count as f64 * other.count as f64 / total;
+        self.mean += step * other.count as f64 / total;
+        self.count += other.count;
+        self.minimum = self.minimum.min(other.minimum);
+        self.maximum = self.maximum.max(other.maximum);
     }
     /// 0 for no data.
     pub(crate) fn minimum(&self) -> f64 {

@@ -29,7 +29,7 @@ use self::set_mark::SetMark;
 use self::synced_files::Files;
 use crate::dataset::{DatasetError, ParticleSet};
 use crate::errors::{Code, Coded, Message};
-use crate::formats::mrc::{MrcError, StackMode, StackWriter, write_map_labelled};
+use crate::formats::mrc::{MrcError, StackMode, StackWriter, write_map_of_doubles};
 use crate::formats::replace::replace_file;
 use crate::formats::star::StarError;
 use crate::fourier::shape::Dimensions;
@@ -304,10 +304,13 @@ impl FileSet<'_> {
     }
 
     fn write_map(&self, path: &Path, map: &Array3<f64>, mark: &SetMark) -> Result<(), OutputError> {
-        let single = map.mapv(|v| v as f32);
         let pixel_size = self.models[0].pixel_size;
-        write_map_labelled(path, single.view(), pixel_size, &mark.line(path))?;
-        Ok(())
+        Ok(write_map_of_doubles(
+            path,
+            map,
+            pixel_size,
+            &mark.line(path),
+        )?)
     }
 
     fn optimiser_contents(&self) -> optimiser_star::Contents<'_> {

@@ -18,9 +18,8 @@ use crate::refinement::cli::metadata_labels;
 use crate::refinement::cli::signals;
 use crate::refinement::cli::stage_log;
 use crate::refinement::error::RunError;
-use crate::refinement::parallel::card_sums::Routes;
-use crate::refinement::parallel::engines;
-use crate::refinement::parallel::workers::{Workers, agree};
+use crate::refinement::parallel::engines::Opening;
+use crate::refinement::parallel::workers::agree;
 use crate::refinement::run;
 use crate::refinement::settings::Settings;
 use crate::refinement::settings::lengths;
@@ -258,7 +257,7 @@ fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
         let (resumed, changes) = agree(ranks, continued(line, optimiser))?;
         let console = Console::new(resumed.settings.verbosity, ranks.leads());
         let _lock = agree(ranks, lock(&resumed.settings, ranks))?;
-        let mut workers = workers(&resumed.settings, ranks, &console)?;
+        let mut staff = Opening::begin(&resumed.settings, ranks);
         for text in resumed.notices.iter().chain(&changes) {
             console.say(&format!(" {text}"));
         }
@@ -267,32 +266,21 @@ fn refine(line: &CommandLine, ranks: &Arc<Ranks>) -> Result<(), ProgramError> {
         let other_run = overwritten::warn_of_other_run(&resumed.settings, first);
         warn_all(&console, other_run.as_slice());
         warn_all(&console, odd_root(&resumed.settings).as_slice());
-        return Ok(run::resume(resumed, &mut workers)?);
+        return Ok(run::resume(resumed, &mut staff)?);
     }
     let settings = agree(ranks, fresh(line))?;
     let console = Console::new(settings.verbosity, ranks.leads());
     let _lock = agree(ranks, lock(&settings, ranks))?;
+    let mut staff = Opening::begin(&settings, ranks);
     let earlier_run = overwritten::warn_of_earlier_run(&settings);
     warn_all(&console, earlier_run.as_slice());
     warn_all(&console, odd_root(&settings).as_slice());
-    let mut workers = workers(&settings, ranks, &console)?;
-    Ok(run::run(settings, &mut workers)?)
+    Ok(run::run(settings, &mut staff)?)
 }
 
 /// A hint about an output root that looks like a folder or a file.
 fn odd_root(settings: &Settings) -> Option<String> {
     output_root::hint(&settings.output_root, "_it000_data.star")
-}
-
-/// Ranks, engines and the ways between them. A collective.
-fn workers(
-    settings: &Settings,
-    ranks: &Arc<Ranks>,
-    console: &Console,
-) -> Result<Workers, RunError> {
-    let engines = engines::open(settings, ranks, console)?;
-    let routes = Routes::open(ranks, &engines, !settings.no_nccl, console)?;
-    Ok(Workers::new(ranks.clone(), engines, routes))
 }
 
 /// The right of the first rank to write files of `--o`.

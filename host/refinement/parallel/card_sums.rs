@@ -17,6 +17,15 @@ use std::sync::Arc;
 /// Voxels that go over the network at a time.
 const RANGE: usize = 4 << 20;
 
+/// What sums over cards are needed for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// False with `--no_nccl`.
+    pub nccl: bool,
+    /// Each half-set has cards of its own in a process, whose sums are moved, not added.
+    pub halves_at_once: bool,
+}
+
 /// The ways of the sums.
 pub struct Routes {
     /// All cards of this process.
@@ -41,11 +50,17 @@ impl Routes {
     pub fn open(
         ranks: &Ranks,
         engines: &[Engine],
-        wanted: bool,
+        wanted: Wanted,
         console: &Console,
     ) -> Result<Self, RunError> {
         let devices: Vec<Arc<Device>> = engines.iter().filter_map(|e| e.device()).collect();
-        let offer = agree(ranks, Offer::of(&devices, wanted))?;
+        // Loading NCCL and joining the cards takes a second, which one process with a card for each half-set can do without.
+        let unwanted = match (wanted.nccl, wanted.halves_at_once && ranks.size() == 1) {
+            (false, _) => Some("--no_nccl"),
+            (_, true) => Some("each half-set has cards of its own"),
+            _ => None,
+        };
+        let offer = agree(ranks, Offer::of(&devices, unwanted))?;
         let offers: Vec<Offer> = ranks
             .gather(&offer.to_bytes())
             .iter()
@@ -55,7 +70,7 @@ impl Routes {
             .watch()
             .enter("joining cards with NCCL (--no_nccl does without)");
         let possible = matches!(choose(ranks.host(), &offers), Way::Cards(_));
-        let process = match possible && devices.len() > 1 {
+        let process = match possible && devices.len() > 1 && !wanted.halves_at_once {
             true => join(&devices, 0, devices.len(), GroupId::new()).map(Some),
             false => Ok(None),
         };
@@ -260,8 +275,12 @@ mod tests {
             sums.weight.fill(2.0 * value);
             Sums::from(sums)
         };
+        let wanted = Wanted {
+            nccl: true,
+            halves_at_once: false,
+        };
         on_ranks(3, |ranks| {
-            let routes = Routes::open(&ranks, &[], true, &Console::new(0, false)).unwrap();
+            let routes = Routes::open(&ranks, &[], wanted, &Console::new(0, false)).unwrap();
             assert_eq!(routes.speakers, [0, 1, 2]);
             let own = ranks.rank() as f64 + 1.0;
             let (mut first, mut second) = (volume(own), volume(10.0));

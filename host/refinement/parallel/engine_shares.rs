@@ -1,11 +1,21 @@
 //! Which engine of a rank gets which particles: a span each, the same in every iteration, so that images which an engine
-//! holds are those it gets again; what is left when one is done is shared.
+//! holds are those it gets again; what is left when one is done is shared. Cards of one kind take a half-set each instead.
 
 use crate::refinement::parallel::load_balance::Dealt;
+use crate::refinement::parallel::workers::Engine;
 
 /// Batches that are left for each of several engines towards the end are made smaller, but not below this part of a
 /// full one.
 const SMALLEST_PART: usize = 8;
+
+/// True where the engines of a rank align two half-sets at the same time, an equal number of them each: an even number of
+/// cards of one kind. What a half-set takes whatever its size (references, its last batches) is then done for both at
+/// once, and sums of two cards need not be added.
+pub(crate) fn align_halves_at_once(engines: &[Engine]) -> bool {
+    let name = |engine: &Engine| engine.device().map(|device| device.name().to_owned());
+    let first = engines.first().and_then(name);
+    first.is_some() && engines.len() % 2 == 0 && engines.iter().all(|e| name(e) == first)
+}
 
 /// The particles that nobody has begun to read, a span for each engine.
 pub(crate) struct Spans<'a> {
@@ -54,11 +64,6 @@ impl<'a> Spans<'a> {
         };
         part.min(self.batch_size).min(length)
     }
-
-    /// Gives out nothing any more.
-    pub(crate) fn clear(&mut self) {
-        self.rest.fill(&[]);
-    }
 }
 
 #[cfg(test)]
@@ -76,6 +81,13 @@ mod tests {
 
     fn indices(batch: &[Dealt]) -> Vec<usize> {
         batch.iter().map(|dealt| dealt.index).collect()
+    }
+
+    #[test]
+    fn an_engine_of_the_host_aligns_one_half_after_the_other() {
+        let host = || Box::new(crate::expectation::cpu::CpuEngine::new()) as Engine;
+        assert!(!align_halves_at_once(&[]));
+        assert!(!align_halves_at_once(&[host(), host()]));
     }
 
     #[test]
@@ -122,7 +134,6 @@ mod tests {
             .flat_map(indices)
             .collect();
         assert_eq!(found.len(), 2);
-        spans.clear();
         assert!((0..4).all(|e| spans.next(e).is_none()));
     }
 }

@@ -1,40 +1,115 @@
 //! The engines that the options ask for on each rank, and the lines that say what the job runs on.
 
 use crate::comm::Ranks;
-use crate::device::{self, Device, DeviceError, map::DeviceMap};
+use crate::device::{self, Device, DeviceError, ImageTransforms, MatrixProduct, map::DeviceMap};
 use crate::expectation::ExpectationError;
 use crate::expectation::cpu::CpuEngine;
 use crate::expectation::cuda::CudaEngine;
 use crate::refinement::cli::console::Console;
 use crate::refinement::error::RunError;
+use crate::refinement::parallel::card_sums::{Routes, Wanted};
+use crate::refinement::parallel::engine_shares::align_halves_at_once;
 use crate::refinement::parallel::threads::{self, Cores};
-use crate::refinement::parallel::workers::{Engine, agree};
+use crate::refinement::parallel::workers::{Engine, Staff, Workers, agree};
 use crate::refinement::settings::Settings;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-/// Engines of this rank: one for each GPU of `--gpu`, else that of the host. The first rank prints what all ranks run on.
-/// A collective.
-pub(crate) fn open(
+/// A card that is ready for an engine.
+struct Card {
+    device: Device,
+    product: MatrixProduct,
+}
+
+/// The workers that the options ask for. Cards are opened by a thread from the moment this exists, since the driver and its
+/// libraries take a second.
+pub(crate) struct Opening {
+    ranks: Arc<Ranks>,
+    cards: Option<JoinHandle<Result<Vec<Card>, RunError>>>,
+    workers: Option<Workers>,
+}
+
+impl Opening {
+    /// Begins to open the cards of this rank.
+    pub(crate) fn begin(settings: &Settings, ranks: &Arc<Ranks>) -> Self {
+        let cards = settings.gpu.clone().map(|map| {
+            let ranks = ranks.clone();
+            std::thread::spawn(move || choose(&map, &ranks).and_then(open_all))
+        });
+        Self {
+            ranks: ranks.clone(),
+            cards,
+            workers: None,
+        }
+    }
+}
+
+impl Staff for Opening {
+    fn ranks(&self) -> Arc<Ranks> {
+        self.ranks.clone()
+    }
+
+    fn workers(
+        &mut self,
+        settings: &Settings,
+        console: &Console,
+    ) -> Result<&mut Workers, RunError> {
+        if self.workers.is_none() {
+            let cards = self.cards.take().map(|opening| {
+                opening
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            self.workers = Some(workers(settings, &self.ranks, cards, console)?);
+        }
+        Ok(self.workers.as_mut().expect("made above"))
+    }
+}
+
+impl Drop for Opening {
+    /// Waits for the thread: a program must not end while the driver starts. Engines are left to the end of the program, with
+    /// which all that they hold goes at once; to take it apart piece by piece costs a third of a second.
+    fn drop(&mut self) {
+        if let Some(opening) = self.cards.take() {
+            let _ = opening.join();
+        }
+        if let Some(workers) = self.workers.take() {
+            std::mem::forget(workers.engines);
+        }
+    }
+}
+
+/// Ranks, engines on these cards or on the host, and the ways between them. The first rank prints what all ranks run on. A
+/// collective.
+fn workers(
     settings: &Settings,
-    ranks: &Ranks,
+    ranks: &Arc<Ranks>,
+    cards: Option<Result<Vec<Card>, RunError>>,
     console: &Console,
-) -> Result<Vec<Engine>, RunError> {
-    let (engines, cards) = match settings.gpu.as_deref() {
-        Some(map) => on_devices(settings, map, ranks)?,
+) -> Result<Workers, RunError> {
+    let (engines, cards) = match cards {
+        Some(cards) => on_devices(settings, agree(ranks, cards)?, ranks)?,
         None => (vec![Box::new(CpuEngine::new()) as Engine], Vec::new()),
     };
     report(settings, ranks, &cards, console);
-    Ok(engines)
+    let wanted = Wanted {
+        nccl: !settings.no_nccl,
+        halves_at_once: settings.split_random_halves && align_halves_at_once(&engines),
+    };
+    let routes = Routes::open(ranks, &engines, wanted, console)?;
+    Ok(Workers::new(ranks.clone(), engines, routes))
 }
 
 /// An engine on each device of this rank, and a line about each. A collective.
 fn on_devices(
     settings: &Settings,
-    map: &str,
+    opened: Vec<Card>,
     ranks: &Ranks,
 ) -> Result<(Vec<Engine>, Vec<String>), RunError> {
-    let opened = agree(ranks, choose(map, ranks).and_then(open_all))?;
     // Ranks may number the cards differently: each may see but its own.
-    let own = opened.iter().map(|d| d.identity().map_err(device_error));
+    let own = opened
+        .iter()
+        .map(|card| card.device.identity().map_err(device_error));
     let own: Vec<Identity> = agree(ranks, own.collect())?;
     let all: Vec<Vec<Identity>> = ranks
         .gather(own.as_flattened())
@@ -48,7 +123,8 @@ fn on_devices(
         .into_iter()
         .zip(&shares)
         .zip(free)
-        .map(|((device, &sharing), (free, total))| {
+        .map(|((card, &sharing), (free, total))| {
+            let Card { device, product } = card;
             let limit = memory_limit(settings, free, sharing);
             let text = format!(
                 "GPU {} ({}): {} of {} MiB{}",
@@ -61,7 +137,7 @@ fn on_devices(
                     n => format!(", shared by {n} ranks"),
                 }
             );
-            let engine = CudaEngine::new(device, Some(limit))
+            let engine = CudaEngine::with_product(device, product, Some(limit))
                 .map_err(device_error)?
                 .with_precision(settings.gpu_precision);
             Ok((Box::new(engine) as Engine, text))
@@ -82,17 +158,38 @@ fn choose(map: &str, ranks: &Ranks) -> Result<Vec<usize>, RunError> {
     map.devices_of(place, of, devices).map_err(device_error)
 }
 
-fn open_all(chosen: Vec<usize>) -> Result<Vec<Device>, RunError> {
-    chosen
-        .into_iter()
-        .map(|ordinal| Device::open(ordinal).map_err(device_error))
-        .collect()
+/// Opens all devices at the same time.
+fn open_all(chosen: Vec<usize>) -> Result<Vec<Card>, RunError> {
+    std::thread::scope(|scope| {
+        let opening: Vec<_> = chosen
+            .iter()
+            .map(|&ordinal| scope.spawn(move || open_card(ordinal)))
+            .collect();
+        opening
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                    .map_err(device_error)
+            })
+            .collect()
+    })
 }
 
-fn free_memory(devices: &[Device]) -> Result<Vec<(usize, usize)>, RunError> {
-    devices
+/// Opens a device and the libraries that work on it.
+fn open_card(ordinal: usize) -> Result<Card, DeviceError> {
+    let device = Device::open(ordinal)?;
+    let product = MatrixProduct::new(&device);
+    product.load(&device)?;
+    ImageTransforms::load(&device)?;
+    Ok(Card { device, product })
+}
+
+fn free_memory(cards: &[Card]) -> Result<Vec<(usize, usize)>, RunError> {
+    cards
         .iter()
-        .map(|device| device.memory().map_err(device_error))
+        .map(|card| card.device.memory().map_err(device_error))
         .collect()
 }
 

@@ -3,16 +3,41 @@
 use crate::comm::{Ended, Ranks, Trouble};
 use crate::errors::{Coded, Message};
 use crate::expectation::ExpectationEngine;
+use crate::refinement::cli::console::Console;
 use crate::refinement::cli::job_markers::Pipeline;
 use crate::refinement::error::RunError;
 use crate::refinement::parallel::card_sums::Routes;
 use crate::refinement::parallel::load_balance::Speeds;
 use crate::refinement::parallel::threads::Pools;
+use crate::refinement::settings::Settings;
 use std::error::Error;
 use std::sync::Arc;
 
 /// An engine that a thread of its own can drive.
 pub type Engine = Box<dyn ExpectationEngine + Send>;
+
+/// Whoever brings the workers of a run: they are at hand, or their cards are still being opened while the run reads its input.
+pub trait Staff {
+    /// This rank and the others.
+    fn ranks(&self) -> Arc<Ranks>;
+
+    /// Returns the workers. A collective.
+    ///
+    /// # Errors
+    /// A card cannot be used.
+    fn workers(&mut self, settings: &Settings, console: &Console)
+    -> Result<&mut Workers, RunError>;
+}
+
+impl Staff for Workers {
+    fn ranks(&self) -> Arc<Ranks> {
+        self.ranks.clone()
+    }
+
+    fn workers(&mut self, _: &Settings, _: &Console) -> Result<&mut Workers, RunError> {
+        Ok(self)
+    }
+}
 
 /// Ranks and engines of a run.
 pub struct Workers {

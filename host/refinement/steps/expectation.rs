@@ -1,5 +1,6 @@
 //! The expectation step of all half-sets on all ranks: each aligns its share, then sums and outcomes are put together.
 
+use crate::comm::Ranks;
 use crate::device::Device;
 use crate::expectation::{
     Criterion, ExpectationError, ImageSizes, IterationInput, ParticleOutcome, StageTimes,
@@ -14,12 +15,16 @@ use crate::refinement::cli::phase::Phase;
 use crate::refinement::cli::stage_log::Stage;
 use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
+use crate::refinement::parallel::card_sums::Routes;
+use crate::refinement::parallel::engine_shares::align_halves_at_once;
 use crate::refinement::parallel::load_balance::{CostRule, Dealt, deal};
 use crate::refinement::parallel::reduction;
+use crate::refinement::parallel::threads::Pools;
 use crate::refinement::parallel::workers::{Engine, StopSign, Workers, agree};
-use crate::refinement::steps::fourier_references::{self, HalfReferences};
+use crate::refinement::steps::fourier_references::{self, HalfReferences, Places};
 use crate::refinement::steps::rank_expectation::{self, Course, HalfResult, Source};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Results of the expectation step of an iteration; the same on all ranks.
@@ -69,13 +74,31 @@ pub struct Alignment<'a> {
     pub sizes: &'a [ImageSizes],
 }
 
-/// Align all particles. `references` are those of the first half for each engine; those of the second are made when their
-/// turn comes. A collective.
+/// Returns the half-sets with which an iteration begins, and where their references are wanted: both, where each has engines of its
+/// own; else the first, with all engines.
+pub(crate) fn first_halves(job: &Job, workers: &Workers) -> Vec<(usize, Places)> {
+    let engines = &workers.engines;
+    // Half-sets of the user's own may be unequal: the engines of the smaller one would wait for the others.
+    let equal = |orders: &[Vec<usize>]| {
+        let (one, other) = (orders[0].len(), orders[1].len());
+        20 * one.abs_diff(other) <= one + other
+    };
+    match job.halves() && equal(&job.orders) && align_halves_at_once(engines) {
+        true => {
+            let parts = engines.chunks(engines.len() / 2);
+            parts.map(fourier_references::places).enumerate().collect()
+        }
+        false => vec![(0, fourier_references::places(engines))],
+    }
+}
+
+/// Align all particles. `references` are those of [`first_halves`]; those of a later half-set are made when its turn comes.
+/// A collective.
 pub fn run(
     job: &mut Job,
     workers: &mut Workers,
     alignment: &Alignment,
-    references: HalfReferences,
+    references: Vec<HalfReferences>,
     console: &Console,
     stop: &StopSign,
 ) -> Result<Expected, RunError> {
@@ -123,11 +146,25 @@ pub fn run(
     Ok(expected)
 }
 
+/// What the alignment of each half-set of a rank is given.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    sizes: &'a [ImageSizes],
+    shares: &'a [Vec<Dealt>],
+    console: &'a Console,
+    stop: &'a StopSign,
+    ranks: &'a Ranks,
+    routes: &'a Routes,
+    pools: &'a Pools,
+    progress: &'a Phase,
+    failed: &'a AtomicBool,
+}
+
 fn align(
     job: &mut Job,
     workers: &mut Workers,
     alignment: &Alignment,
-    references: HalfReferences,
+    references: Vec<HalfReferences>,
     shares: &[Vec<Dealt>],
     console: &Console,
     stop: &StopSign,
@@ -138,36 +175,45 @@ fn align(
     }
     let iteration = Some(job.state.iteration);
     let progress = Phase::with_bar(console, Stage::Expectation, iteration, own.len());
+    let work = Work {
+        sizes: alignment.sizes,
+        shares,
+        console,
+        stop,
+        ranks: &workers.ranks,
+        routes: &workers.routes,
+        pools: &workers.pools,
+        progress: &progress,
+        failed: &AtomicBool::new(false),
+    };
+    let engines = &mut workers.engines;
+    match references.len() {
+        1 => in_turn(job, engines, references, work),
+        _ => at_once(job, engines, references, work),
+    }
+}
+
+/// Aligns one half-set after the other with all engines.
+fn in_turn(
+    job: &mut Job,
+    engines: &mut [Engine],
+    first: Vec<HalfReferences>,
+    work: Work,
+) -> Result<Vec<HalfResult>, RunError> {
     let (mut results, mut parked) = (Vec::new(), Vec::new());
-    let mut first = Some(references);
-    for (half, share) in shares.iter().enumerate() {
-        let references = match first.take() {
+    let mut first = first.into_iter();
+    for half in 0..work.shares.len() {
+        let references = match first.next() {
             Some(references) => references,
-            None => fourier_references::prepare(job, half, &workers.engines, console)?,
+            None => {
+                let wanted = [(half, fourier_references::places(engines))];
+                fourier_references::prepare(job, &wanted, work.console)?.remove(0)
+            }
         };
-        let inputs: Vec<IterationInput> = (0..workers.engines.len())
-            .map(|engine| input(job, &references, engine, alignment.sizes, half))
-            .collect();
-        let stage = match job.halves() {
-            true => format!(" of half {}", half + 1),
-            false => String::new(),
-        };
-        let source = Source {
-            set: &job.particles,
-            images: &job.images,
-            share,
-        };
-        let course = Course {
-            stop,
-            ranks: &workers.ranks,
-            routes: &workers.routes,
-            stage: &stage,
-            progress: &progress,
-        };
-        let (engines, pools) = (&mut workers.engines, &mut workers.pools);
-        let mut result = rank_expectation::run(engines, pools, &inputs, source, course)?;
-        if half + 1 < shares.len() {
-            parked.push(make_room(&mut result, &workers.engines, &inputs)?);
+        let mut result = one_half(job, engines, &references, half, work)?;
+        if half + 1 < work.shares.len() {
+            let inputs = inputs(job, &references, engines.len(), work.sizes, half);
+            parked.push(make_room(&mut result, engines, &inputs)?);
         }
         results.push(result);
     }
@@ -177,6 +223,93 @@ fn align(
         }
     }
     Ok(results)
+}
+
+/// Aligns all half-sets at the same time, each with an equal part of the engines and of the threads. Their sums come to the
+/// device of the first engine, as if it had aligned all of them.
+fn at_once(
+    job: &Job,
+    engines: &mut [Engine],
+    references: Vec<HalfReferences>,
+    work: Work,
+) -> Result<Vec<HalfResult>, RunError> {
+    let halves = references.len();
+    let threads = rayon::current_num_threads().div_ceil(halves);
+    let parts = engines.chunks_mut(engines.len() / halves);
+    let aligned: Vec<Result<HalfResult, RunError>> = std::thread::scope(|scope| {
+        let running: Vec<_> = parts
+            .zip(references)
+            .enumerate()
+            .map(|(half, (engines, references))| {
+                scope.spawn(move || {
+                    work.pools
+                        .lend(threads)?
+                        .install(|| one_half(job, engines, &references, half, work))
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    });
+    let mut results = aligned.into_iter().collect::<Result<Vec<_>, _>>()?;
+    if let Some(device) = engines[0].device() {
+        for sums in results
+            .iter_mut()
+            .flat_map(|half| &mut half.sums.backprojections)
+        {
+            sums.move_to(&device).map_err(ExpectationError::from)?;
+        }
+    }
+    Ok(results)
+}
+
+/// Aligns this rank's particles of a half-set with these engines.
+fn one_half(
+    job: &Job,
+    engines: &mut [Engine],
+    references: &HalfReferences,
+    half: usize,
+    work: Work,
+) -> Result<HalfResult, RunError> {
+    let inputs = inputs(job, references, engines.len(), work.sizes, half);
+    let stage = match job.halves() {
+        true => format!(" of half {}", half + 1),
+        false => String::new(),
+    };
+    let source = Source {
+        set: &job.particles,
+        images: &job.images,
+        share: &work.shares[half],
+    };
+    let course = Course {
+        stop: work.stop,
+        failed: work.failed,
+        ranks: work.ranks,
+        routes: work.routes,
+        pools: work.pools,
+        stage: &stage,
+        progress: work.progress,
+    };
+    rank_expectation::run(engines, &inputs, source, course)
+}
+
+/// Inputs of `engines` engines for a half-set.
+fn inputs<'a>(
+    job: &'a Job,
+    references: &'a HalfReferences,
+    engines: usize,
+    sizes: &'a [ImageSizes],
+    half: usize,
+) -> Vec<IterationInput<'a>> {
+    (0..engines)
+        .map(|engine| input(job, references, engine, sizes, half))
+        .collect()
 }
 
 /// The sums of a half-set wait on the host where they would be in the way of the next one; nothing where they stay.

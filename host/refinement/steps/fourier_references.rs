@@ -44,15 +44,41 @@ impl HalfReferences {
     }
 }
 
-/// Fourier volumes of the references of half `half` for each engine, and of their regions where an unwanted signal is subtracted; τ²
-/// becomes the power of the whole references.
+/// Where references of a half-set are wanted: the device of each of its engines, or the host.
+pub(crate) type Places = Vec<Option<Arc<Device>>>;
+
+/// Returns where engines want their references.
+pub(crate) fn places(engines: &[Engine]) -> Places {
+    engines.iter().map(|engine| engine.device()).collect()
+}
+
+/// Fourier volumes of the references of each of `halves` (its number, and where they are wanted), and of their regions where an
+/// unwanted signal is subtracted; τ² becomes the power of the whole references.
 pub(crate) fn prepare(
     job: &mut Job,
-    half: usize,
-    engines: &[Engine],
+    halves: &[(usize, Places)],
     console: &Console,
-) -> Result<HalfReferences, RunError> {
-    let whole = prepare_whole(job, half, engines, console)?;
+) -> Result<Vec<HalfReferences>, RunError> {
+    let prepared = halves
+        .par_iter()
+        .map(|(half, places)| of_half(job, *half, places, console))
+        .collect::<Result<Vec<_>, RunError>>()?;
+    let of_halves = prepared.into_iter().zip(halves);
+    let take = |((references, powers), (half, _)): ((_, Vec<Vec<f64>>), &(usize, Places))| {
+        take_powers(job, *half, powers);
+        references
+    };
+    Ok(of_halves.map(take).collect())
+}
+
+/// References of a half-set, and the power of each of the whole ones.
+fn of_half(
+    job: &Job,
+    half: usize,
+    places: &[Option<Arc<Device>>],
+    console: &Console,
+) -> Result<(HalfReferences, Vec<Vec<f64>>), RunError> {
+    let (whole, powers) = prepare_whole(job, half, places, console)?;
     let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
     if let Some(regions) = job.subtracted_regions() {
         let model = &job.models[half];
@@ -62,7 +88,7 @@ pub(crate) fn prepare(
             .map(|class| regions.wanted_of(&class.map))
             .collect();
         let maps: Vec<&Array3<f64>> = maps.iter().collect();
-        wanted = prepare_maps(job, half, &maps, engines, console)?
+        wanted = prepare_maps(job, half, &maps, places, console)?
             .into_iter()
             .map(|(references, _)| references)
             .collect();
@@ -72,19 +98,20 @@ pub(crate) fn prepare(
         };
         unwanted = model.classes.iter().map(unwanted_of).collect();
     }
-    Ok(HalfReferences {
+    let references = HalfReferences {
         whole,
         wanted,
         unwanted,
-    })
+    };
+    Ok((references, powers))
 }
 
 fn prepare_whole(
-    job: &mut Job,
+    job: &Job,
     half: usize,
-    engines: &[Engine],
+    places: &[Option<Arc<Device>>],
     console: &Console,
-) -> Result<Vec<Vec<Reference>>, RunError> {
+) -> Result<(Vec<Vec<Reference>>, Vec<Vec<f64>>), RunError> {
     let model = &job.models[half];
     if model.dimensions() == Dimensions::Two {
         // They are small and may be many: all at once, a thread a class, for all engines.
@@ -95,22 +122,20 @@ fn prepare_whole(
         let prepared: Vec<PreparedReference> = model.classes.par_iter().map(prepare).collect();
         let (volumes, powers): (Vec<_>, Vec<_>) =
             prepared.into_iter().map(|p| (p.volume, p.power)).unzip();
-        let references = engines
+        let references = places
             .iter()
-            .map(|engine| averages_for(engine.device().as_ref(), &volumes, console))
+            .map(|place| averages_for(place.as_ref(), &volumes, console))
             .collect::<Result<_, _>>()?;
-        take_powers(job, half, powers);
-        return Ok(references);
+        return Ok((references, powers));
     }
     let maps: Vec<&Array3<f64>> = model
         .classes
         .iter()
         .map(|class| class.map.as_ref())
         .collect();
-    let prepared = prepare_maps(job, half, &maps, engines, console)?;
+    let prepared = prepare_maps(job, half, &maps, places, console)?;
     let (references, mut powers): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
-    take_powers(job, half, powers.swap_remove(0));
-    Ok(references)
+    Ok((references, powers.swap_remove(0)))
 }
 
 /// Shell up to which references are silent (`--strict_lowres_exp`).
@@ -126,7 +151,7 @@ fn prepare_maps(
     job: &Job,
     half: usize,
     maps: &[&Array3<f64>],
-    engines: &[Engine],
+    places: &[Option<Arc<Device>>],
     console: &Console,
 ) -> Result<Vec<PreparedMaps>, RunError> {
     let (padding, size) = (job.models[half].padding, job.state.current_size);
@@ -138,11 +163,11 @@ fn prepare_maps(
         };
         maps.iter().map(prepare).unzip()
     };
-    let prepare_for = |device: Option<Arc<Device>>| {
+    let prepare_for = |device: &Option<Arc<Device>>| {
         let Some(device) = device else {
             return Ok(on_host());
         };
-        match prepare_on_device(&device, maps, padding, size, low) {
+        match prepare_on_device(device, maps, padding, size, low) {
             Err(error) if error.is_full() => {
                 console.say(NO_ROOM);
                 Ok(on_host())
@@ -150,8 +175,7 @@ fn prepare_maps(
             prepared => prepared.map_err(|error| MaximizationError::from(error).into()),
         }
     };
-    let devices: Vec<Option<Arc<Device>>> = engines.iter().map(|e| e.device()).collect();
-    devices.into_par_iter().map(prepare_for).collect()
+    places.par_iter().map(prepare_for).collect()
 }
 
 /// Class averages where an engine computes: in one array on its device.

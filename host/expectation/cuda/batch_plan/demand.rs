@@ -7,6 +7,9 @@ use crate::expectation::orientations::Search;
 use crate::fourier::shape::{Dimensions, VolumeShape};
 use crate::geometry::prior::most_local_orientations;
 
+/// Numbers that an operand of the products of the first pass has for each value where tensor cores multiply it in two parts.
+const PARTS: usize = 2;
+
 /// Requirements of an iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Demand {
@@ -126,7 +129,7 @@ impl Demand {
 
     /// A slice of the first pass and its powers.
     pub(super) fn slice(&self) -> usize {
-        12 * self.coarse_pixels
+        PARTS * 12 * self.coarse_pixels
     }
 
     /// Children of one orientation, projected.
@@ -151,7 +154,7 @@ impl Demand {
             // Both products, and the largest of each orientation; parts of products that are put in place.
             4 * self.shared_orientations * (self.shifts + 2)
                 + 4 * pairs_at_once(self.projected_orientations) * (2 * self.shifts + 1)
-                + (8 * self.shifts + 4) * self.coarse_pixels
+                + PARTS * (8 * self.shifts + 4) * self.coarse_pixels
         } else {
             // Samples, pairs, differences; matrices and tables of the orientations.
             self.own_orientations * (self.shifts * (16 + 16 + 4) + 24 * (1 + self.children[0]) + 40)

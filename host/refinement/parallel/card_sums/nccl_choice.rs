@@ -15,11 +15,11 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    /// That of a rank with these devices; `wanted` is the user's word.
-    pub(super) fn of(devices: &[Arc<Device>], wanted: bool) -> Result<Self, RunError> {
+    /// That of a rank with these devices; `unwanted` says why NCCL is not to be used.
+    pub(super) fn of(devices: &[Arc<Device>], unwanted: Option<&str>) -> Result<Self, RunError> {
         let cards = devices.iter().map(|device| device.identity());
-        let nccl = match (wanted, devices.is_empty()) {
-            (false, _) => Err("--no_nccl".to_owned()),
+        let nccl = match (unwanted, devices.is_empty()) {
+            (Some(reason), _) => Err(reason.to_owned()),
             (_, true) => Err("no cards".to_owned()),
             _ => nccl::version().map_err(|error| match error {
                 DeviceError::Nccl { message, .. } => message,
