@@ -48,14 +48,13 @@ fn gradients_of_an_initial_model() {
 /// RELION refuses a gradient run on several processes; here two cards step along the same gradient as one.
 #[test]
 fn gradients_on_two_cards() {
-    let set = Set::of("C4", 1, 24);
     for options in [
         "--ref None --K 2 --psi_step 11.25 --center_classes",
         "--healpix_order 0 --pad 1",
     ] {
         agree_on(
             "0:1",
-            &set,
+            &Set::of("C4", 1, 24),
             &format!("{GRADIENT} {options}"),
             &Bounds::default(),
         );
