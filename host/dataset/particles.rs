@@ -7,6 +7,7 @@ use crate::formats::star::PLACEHOLDER;
 use crate::formats::star::Table;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One row of the optics table.
 #[derive(Debug, Clone, PartialEq)]
@@ -186,8 +187,8 @@ pub struct ParticleSet {
     pub warnings: Vec<String>,
     /// Optics table in the 3.1+ layout.
     pub(super) optics_table: Table,
-    /// Particle table in the 3.1+ layout, rows as in `particles`.
-    pub(super) particle_table: Table,
+    /// Particle table in the 3.1+ layout, rows as in `particles`; copies of a set share it.
+    pub(super) particle_table: Arc<Table>,
     /// The STAR file.
     pub(super) source: PathBuf,
 }
@@ -335,7 +336,10 @@ impl ParticleSet {
     }
     /// Copies of the optics and particle tables in the 3.1+ layout, rows as in `particles`.
     pub fn tables(&self) -> (Table, Table) {
-        (self.optics_table.clone(), self.particle_table.clone())
+        (
+            self.optics_table.clone(),
+            Table::clone(&self.particle_table),
+        )
     }
     /// Numbers in a column of the particle table, by particle.
     ///

@@ -11,6 +11,7 @@ use crate::formats::mrc::StackReader;
 use crate::formats::star::{Document, Table};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet, DatasetError> {
     let document = Document::read(path)?;
@@ -49,7 +50,7 @@ pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<ParticleSet, Da
         stacks: Vec::new(),
         warnings,
         optics_table,
-        particle_table: table,
+        particle_table: table.into(),
         source: path.to_path_buf(),
     };
     with_rows(all, &order)
@@ -62,10 +63,11 @@ pub(super) fn with_rows(set: ParticleSet, rows: &[usize]) -> Result<ParticleSet,
         particles,
         mut warnings,
         optics_table,
-        particle_table: mut table,
+        particle_table: table,
         source,
         ..
     } = set;
+    let mut table = Arc::unwrap_or_clone(table);
     table.reorder(rows);
     let mut particles: Vec<Particle> = rows.iter().map(|&row| particles[row].clone()).collect();
     let stacks = number_stacks(&source, &table, &mut particles)?;
@@ -86,7 +88,7 @@ pub(super) fn with_rows(set: ParticleSet, rows: &[usize]) -> Result<ParticleSet,
         stacks,
         warnings,
         optics_table,
-        particle_table: table,
+        particle_table: table.into(),
         source,
     })
 }

@@ -10,8 +10,8 @@ use crate::optics::demodulation;
 use gpu::correlation::ExactSample;
 use gpu::image::shift_phase;
 use num_complex::Complex32;
+use rayon::prelude::*;
 use std::f64::consts::TAU;
-use std::sync::OnceLock;
 
 /// Phase factors exp(−2πi(x t_x + y t_y)/N) of a list of shifts, one contiguous row of pixels a shift; real and
 /// imaginary parts apart, so that loops over pixels vectorise.
@@ -29,15 +29,16 @@ impl PhaseTable {
         box_size: usize,
         shifts: &[[f64; 2]],
     ) -> Self {
-        let mut re = Vec::with_capacity(length * shifts.len());
-        let mut im = Vec::with_capacity(length * shifts.len());
-        for &shift in shifts {
-            for i in 0..length {
+        let mut re = vec![0.0; length * shifts.len()];
+        let mut im = re.clone();
+        let row = length.max(1);
+        let rows = re.par_chunks_mut(row).zip(im.par_chunks_mut(row));
+        rows.zip(shifts).for_each(|((re, im), &shift)| {
+            for (i, (re, im)) in re.iter_mut().zip(im).enumerate() {
                 let [cos, sin] = shift_phase(pixels.x[i], pixels.y[i], shift, box_size as u32);
-                re.push(cos as f32);
-                im.push(sin as f32);
+                (*re, *im) = (cos as f32, sin as f32);
             }
-        }
+        });
         Self { length, re, im }
     }
 
@@ -101,8 +102,8 @@ pub(super) struct GroupLayout {
     pub fine_shifts: Vec<[f64; 2]>,
     /// Children of a coarse shift.
     pub shift_children: usize,
-    coarse_phases: OnceLock<PhaseTable>,
-    fine_phases: OnceLock<PhaseTable>,
+    coarse_phases: Option<PhaseTable>,
+    fine_phases: Option<PhaseTable>,
 }
 
 /// How often each listed pixel counts in a cross-correlation over a box of `size`: twice on the x = 0 column, where
@@ -235,34 +236,38 @@ impl GroupLayout {
             coarse_shifts,
             fine_shifts,
             shift_children,
-            coarse_phases: OnceLock::new(),
-            fine_phases: OnceLock::new(),
+            coarse_phases: None,
+            fine_phases: None,
             pixels,
         })
     }
 
-    /// Phases of the coarse shifts over the coarse box; made when first asked for.
-    pub(super) fn coarse_phases(&self) -> &PhaseTable {
-        self.coarse_phases.get_or_init(|| {
-            PhaseTable::new(
-                &self.pixels,
-                self.coarse_projected(),
-                self.box_size,
-                &self.coarse_shifts,
-            )
-        })
+    /// The layout with its tables of phases, made by all threads: for an engine that reads them.
+    pub(super) fn with_phases(self) -> Self {
+        let table = |length: usize, shifts: &[[f64; 2]]| {
+            Some(PhaseTable::new(&self.pixels, length, self.box_size, shifts))
+        };
+        Self {
+            coarse_phases: table(self.coarse_projected(), &self.coarse_shifts),
+            fine_phases: table(self.pixels.len(), &self.fine_shifts),
+            ..self
+        }
     }
 
-    /// Phases of the fine shifts over the n_g box; made when first asked for.
+    /// Phases of the coarse shifts over the coarse box.
+    ///
+    /// # Panics
+    /// The layout was made without [`Self::with_phases`].
+    pub(super) fn coarse_phases(&self) -> &PhaseTable {
+        self.coarse_phases.as_ref().expect("made by the engine")
+    }
+
+    /// Phases of the fine shifts over the n_g box.
+    ///
+    /// # Panics
+    /// The layout was made without [`Self::with_phases`].
     pub(super) fn fine_phases(&self) -> &PhaseTable {
-        self.fine_phases.get_or_init(|| {
-            PhaseTable::new(
-                &self.pixels,
-                self.pixels.len(),
-                self.box_size,
-                &self.fine_shifts,
-            )
-        })
+        self.fine_phases.as_ref().expect("made by the engine")
     }
 
     /// A coarse sample in double precision: an orientation, coarse shift `shift`, image of a batch, class.

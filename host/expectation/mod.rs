@@ -24,7 +24,6 @@ use crate::geometry::sampling::Sampling;
 use crate::model::Model;
 use crate::optics::CtfFlags;
 pub use priors::NO_OFFSET_PRIOR;
-use std::collections::HashSet;
 use std::sync::Arc;
 pub use subtraction::Subtraction;
 
@@ -312,6 +311,9 @@ pub struct StoredImage {
 
 /// Makes a batch ready for an engine, while the engine computes with the one before it.
 pub trait ImageIntake: Send + Sync {
+    /// Returns which of some particles (by their ids) have images that the engine has kept: they may be handed over without the image
+    /// until the end of the iteration.
+    fn holds(&self, particles: &[usize]) -> Vec<bool>;
     /// Takes the images of a batch that is to be processed next; what was taken leaves no pixels behind.
     fn take(&self, items: &mut [BatchItem]) -> Result<(), ExpectationError>;
     /// Has `read` write the pixels of each of the images, by its number, to where the engine takes them from: they need not be
@@ -344,11 +346,6 @@ pub trait ExpectationEngine {
     }
     /// Hand over the sums and leave the iteration.
     fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError>;
-    /// Particles (by their id) whose images the engine has kept: they may be handed over without the image until the end of
-    /// the iteration.
-    fn held_images(&self) -> HashSet<usize> {
-        HashSet::new()
-    }
     /// Where images of a batch may be brought before it is processed; None: they are handed over with it.
     fn intake(&self) -> Option<Arc<dyn ImageIntake>> {
         None

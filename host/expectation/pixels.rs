@@ -89,7 +89,7 @@ impl PixelList {
     /// each other are neighbours.
     pub fn in_squares(&self, length: usize) -> Vec<u32> {
         let mut order: Vec<u32> = (0..length as u32).collect();
-        order.sort_by_key(|&i| {
+        order.sort_by_cached_key(|&i| {
             let (x, y) = (self.x[i as usize], self.y[i as usize]);
             // Rows are counted from the lowest.
             let [x, y] = [x, y + (self.size / 2) as i32].map(|v| v as u64);

@@ -6,7 +6,11 @@
 use num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use rustfft::{Fft, FftPlanner};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+static REAL: LazyLock<Mutex<RealFftPlanner<f32>>> =
+    LazyLock::new(|| Mutex::new(RealFftPlanner::new()));
+static COMPLEX: LazyLock<Mutex<FftPlanner<f32>>> = LazyLock::new(|| Mutex::new(FftPlanner::new()));
 
 /// Plans for one image size; shared by threads (each call uses its own buffers).
 #[derive(Clone)]
@@ -19,10 +23,10 @@ pub struct ImageTransform {
 }
 
 impl ImageTransform {
-    /// Plans for images of `n`×`n` pixels.
+    /// Plans for images of `n`×`n` pixels (plans are kept for the life of the program).
     pub fn new(n: usize) -> Self {
-        let mut real = RealFftPlanner::<f32>::new();
-        let mut complex = FftPlanner::<f32>::new();
+        let mut real = REAL.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut complex = COMPLEX.lock().unwrap_or_else(PoisonError::into_inner);
         Self {
             n,
             rows: real.plan_fft_forward(n),

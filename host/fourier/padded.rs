@@ -64,6 +64,14 @@ impl Grid {
     fn side(&self) -> usize {
         2 * self.half + 1
     }
+
+    /// Rows that one task takes at least: a class average is one task, since the threads have a class each.
+    fn rows_per_task(&self) -> usize {
+        match self.sections {
+            1 => self.side(),
+            _ => 1,
+        }
+    }
 }
 
 /// Lines of a padded axis, transformed a block at a time.
@@ -157,6 +165,7 @@ where
         .into_par_iter()
         .zip(middle.axis_iter(Axis(1)))
         .enumerate()
+        .with_min_len(grid.rows_per_task())
         .map(|(y, (mut plane, source))| {
             let mut measured = R::default();
             if !grid.knows(y as i64 - grid.half as i64) {
@@ -208,6 +217,7 @@ pub(crate) fn inverse(data: &[Complex64], shape: &VolumeShape) -> Array3<f64> {
         .axis_iter_mut(Axis(1))
         .into_par_iter()
         .enumerate()
+        .with_min_len(grid.rows_per_task())
         .for_each(|(y, mut plane)| {
             let y_logical = y as i64 - grid.half as i64;
             if grid.sections == 1 {

@@ -1,8 +1,8 @@
 //! The reference as an oversampled, half-complex Fourier volume that slices are cut from (spec 01 §1.5).
 
 use super::padded;
-use super::shape::{Dimensions, VolumeShape, gridding_factor};
-use super::shells::round;
+use super::shape::{Dimensions, VolumeShape, gridding_factors};
+use super::shells::{round, shell_table};
 use crate::device::{Device, DeviceError, DeviceVolume};
 use ndarray::{Array3, ArrayViewMut3};
 use num_complex::{Complex32, Complex64};
@@ -111,14 +111,16 @@ pub fn prepare(
     // Amplitudes of a transform divided by N², whatever the padding.
     let scale = shape.amplitude_scale() / shape.padded_values();
     let (middle, centre) = ((sections / 2) as i64, (n / 2) as i64);
+    let factors = gridding_factors(&shape);
     let corrected = |z: usize, y: usize, x: usize| {
         let r2 =
             (z as i64 - middle).pow(2) + (y as i64 - centre).pow(2) + (x as i64 - centre).pow(2);
-        map[[z, y, x]] / gridding_factor((r2 as f64).sqrt(), n, shape.padding)
+        map[[z, y, x]] / factors[r2 as usize]
     };
     let mut data = vec![Complex32::default(); shape.voxels()];
     let out = ArrayViewMut3::from_shape((shape.depth(), shape.side, shape.half() + 1), &mut data)
         .expect("the volume has this shape");
+    let shells = shell_table(radius2, shape.padding);
     let keep = |sums: &mut ShellSums, at: [usize; 3], value: Complex64| {
         let (z, y, x) = (at[0] as i64 - half_depth, at[1] as i64 - half, at[2] as i64);
         let r2 = z * z + y * y + x * x;
@@ -126,7 +128,7 @@ pub fn prepare(
             return None;
         }
         let value = value * scale;
-        let shell = round((r2 as f64).sqrt() / shape.padding) as usize;
+        let shell = shells[r2 as usize] as usize;
         if sums.0.len() <= shell {
             sums.0.resize(shell + 1, [0.0; 2]);
         }
@@ -177,6 +179,7 @@ mod tests {
     use super::*;
     use crate::fourier::fft;
     use crate::fourier::fft::tests::noise;
+    use crate::fourier::shape::gridding_factor;
     use crate::fourier::shells::stored;
 
     /// The transform made axis by axis equals the plain one: pad the corrected map, transform, move the origin to the

@@ -1,6 +1,7 @@
 //! The grid that Fourier references and back-projection sums are stored on (spec 01 §1.5, spec 02 §1.1, spec 04 §5).
 
 use super::shells::round;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Dimensionality of the references (`rlnReferenceDimensionality`): class averages or maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,9 +166,49 @@ pub fn gridding_factor(radius: f64, box_size: usize, padding: f64) -> f64 {
     gpu::gridding::gridding_factor(radius, box_size as f64 * padding)
 }
 
+/// Returns the values of [`gridding_factor`] for the voxels of a box, by squared distance from its centre. Those of the last box are kept,
+/// so that all classes share them.
+pub(super) fn gridding_factors(shape: &VolumeShape) -> Arc<Vec<f64>> {
+    static LAST: Mutex<Option<(Dimensions, usize, f64, Arc<Vec<f64>>)>> = Mutex::new(None);
+    let (dimensions, n, padding) = (shape.dimensions, shape.box_size, shape.padding);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*last {
+        Some((d, of, p, factors)) if (*d, *of, *p) == (dimensions, n, padding) => factors.clone(),
+        _ => {
+            let axes = match dimensions {
+                Dimensions::Two => 2,
+                Dimensions::Three => 3,
+            };
+            let factor = |r2: usize| gridding_factor((r2 as f64).sqrt(), n, padding);
+            let factors: Arc<Vec<f64>> =
+                Arc::new((0..=axes * (n / 2).pow(2)).map(factor).collect());
+            *last = Some((dimensions, n, padding, factors.clone()));
+            factors
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn factors_of_a_box_are_kept_until_another_is_asked_for() {
+        for (dimensions, n, padding) in [
+            (Dimensions::Three, 16, 2.0),
+            (Dimensions::Two, 16, 2.0),
+            (Dimensions::Two, 16, 1.0),
+            (Dimensions::Two, 24, 1.0),
+        ] {
+            let shape = VolumeShape::new(dimensions, n, padding, 8);
+            let factors = gridding_factors(&shape);
+            let axes = if dimensions == Dimensions::Two { 2 } else { 3 };
+            assert_eq!(factors.len(), axes * (n / 2).pow(2) + 1);
+            for r2 in [0, 1, 50, factors.len() - 1] {
+                assert_eq!(factors[r2], gridding_factor((r2 as f64).sqrt(), n, padding));
+            }
+        }
+    }
 
     #[test]
     fn shapes_of_the_table() {

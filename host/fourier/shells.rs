@@ -50,6 +50,27 @@ pub fn shell(radius2: i64) -> usize {
     round((radius2 as f64).sqrt()) as usize
 }
 
+/// Returns the shell ROUND(√r²/p) of every squared radius up to `radius2`. Only those around the ends of shells are worked out: each class
+/// of an iteration needs such a table several times.
+pub(crate) fn shell_table(radius2: i64, padding: f64) -> Vec<u32> {
+    let shell = |r2: i64| round((r2 as f64).sqrt() / padding) as u32;
+    let mut table = Vec::with_capacity(radius2 as usize + 1);
+    while table.len() as i64 <= radius2 {
+        let begin = table.len() as i64;
+        let number = shell(begin);
+        let last = ((f64::from(number) + 0.5) * padding).powi(2) as i64;
+        let mut last = last.clamp(begin, radius2);
+        while last < radius2 && shell(last + 1) == number {
+            last += 1;
+        }
+        while shell(last) != number {
+            last -= 1;
+        }
+        table.resize(last as usize + 1, number);
+    }
+    table
+}
+
 /// Resolution of a shell in Å as files state it: 999 for shell 0.
 pub fn shell_to_angstrom(shell: usize, box_size: usize, pixel_size: f64) -> f64 {
     if shell == 0 {
@@ -90,6 +111,24 @@ pub fn pixels_per_shell(n: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_hold_the_shell_of_every_squared_radius() {
+        for (radius2, padding) in [
+            (0, 1.0),
+            (65 * 65, 2.0),
+            (40 * 40, 1.5),
+            (33 * 33, 1.0),
+            (9999, 3.7),
+        ] {
+            let expected = (0..=radius2).map(|r2| round((r2 as f64).sqrt() / padding) as u32);
+            assert_eq!(
+                shell_table(radius2, padding),
+                expected.collect::<Vec<_>>(),
+                "{padding}"
+            );
+        }
+    }
     use proptest::prelude::*;
 
     #[test]

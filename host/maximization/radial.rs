@@ -3,7 +3,7 @@
 
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::VolumeShape;
-use crate::fourier::shells::round;
+use crate::fourier::shells::shell_table;
 use rayon::prelude::*;
 
 /// Geometry of the sums, with the unpadded shell ROUND(|v|/p) of every squared radius up to Rp² in a table.
@@ -31,9 +31,7 @@ impl Radial {
             half_depth: shape.half_depth() as i64,
             side: shape.side,
             radius2: shape.radius2(),
-            shells: (0..=shape.radius2())
-                .map(|r2| round((r2 as f64).sqrt() / shape.padding) as u32)
-                .collect(),
+            shells: shell_table(shape.radius2(), shape.padding),
         }
     }
 

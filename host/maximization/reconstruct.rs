@@ -7,7 +7,7 @@ use super::radial::Radial;
 use crate::fourier::backprojection::BackProjection;
 use crate::fourier::masks::{for_each_radius, mask_corners};
 use crate::fourier::padded;
-use crate::fourier::shape::{VolumeShape, gridding_factor};
+use crate::fourier::shape::{Dimensions, VolumeShape, gridding_factor};
 use gpu::volume::weight_floor;
 use ndarray::Array3;
 use num_complex::Complex64;
@@ -100,7 +100,11 @@ pub(super) fn to_real_space(data: Vec<Complex64>, shape: &VolumeShape) -> Array3
     let mut map = padded::inverse(&data, shape);
     drop(data);
     let scale = 1.0 / shape.amplitude_scale();
-    map.par_mapv_inplace(|v| v * scale);
+    match shape.dimensions {
+        // Averages have a thread per class.
+        Dimensions::Two => map.mapv_inplace(|v| v * scale),
+        Dimensions::Three => map.par_mapv_inplace(|v| v * scale),
+    }
     mask_corners(&mut map);
     map
 }

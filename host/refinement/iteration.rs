@@ -289,11 +289,9 @@ fn announce(job: &Job, iteration: usize, console: &Console) {
 /// random order.
 fn subset(job: &Job, iteration: usize, console: &Console) -> Vec<Vec<usize>> {
     if job.gradient.is_some() {
-        let mut orders = job.orders.clone();
-        if let Ok(size) = usize::try_from(job.state.subset_size) {
-            orders[0].truncate(size);
-        }
-        return orders;
+        let order = &job.orders[0];
+        let size = usize::try_from(job.state.subset_size).unwrap_or(order.len());
+        return vec![order[..size.min(order.len())].to_vec()];
     }
     let particles = &job.particles.particles;
     let size = job

@@ -10,16 +10,26 @@ use super::super::{
 use super::coarse::{GridClass, GridColumns, Scratch};
 use super::fine::Groups;
 use super::first_pass::{CoarseResult, CoarseView, significant};
+use super::insert::Inserter;
 use super::prepare::{PreparedImage, prepare};
 use super::second_pass::{Aligned, FinePass, ParticleTotals};
 use super::store::{Kept, StoreImage};
 use super::{Iteration, coarse, fine, insert, store};
 use crate::fourier::backprojection::BackProjection;
 use rayon::prelude::*;
+use std::ops::Range;
 use std::time::Instant;
+
+/// Classes and images of a task of the first pass of class averages, which have few orientations: enough to fill tiles, and to make what
+/// a task computes cost far more than the slices that it cuts.
+const AVERAGES_AT_ONCE: usize = 4;
+const IMAGES_AT_ONCE: usize = 48;
 
 /// Bytes of slices waiting to be inserted.
 const SLICE_BUFFER: usize = 48 << 20;
+
+/// Back-projections, and what adds slices to them.
+type Volumes<'a> = (&'a mut [BackProjection], &'a mut Option<Inserter>);
 
 /// Align `items` (all of optics group `group`), add them to the sums of the iteration, return what was found.
 pub(super) fn align_batch(
@@ -33,9 +43,11 @@ pub(super) fn align_batch(
         layouts,
         global,
         volumes,
+        inserter,
         sums,
         ..
     } = iteration;
+    let volumes = (volumes.as_mut_slice(), inserter);
     let layout = layouts[group].as_ref().expect("the caller made the layout");
 
     let clock = Instant::now();
@@ -100,7 +112,7 @@ fn add_to_sums(
     items: &[&BatchItem],
     images: Vec<PreparedImage>,
     aligned: Vec<Aligned>,
-    volumes: &mut [BackProjection],
+    volumes: Volumes,
     sums: &mut WeightedSums,
 ) -> Vec<ParticleOutcome> {
     let (input, layout) = (pass.input, pass.layout);
@@ -112,7 +124,7 @@ fn add_to_sums(
             .iter()
             .flat_map(|a| a.kept.iter().copied())
             .collect();
-        kept.sort_unstable_by_key(|k| (k.sample, k.orientation, k.shift));
+        kept.par_sort_unstable_by_key(|k| (k.sample, k.orientation, k.shift));
         let store_images: Vec<StoreImage> = images
             .par_iter()
             .map(|image| StoreImage::new(input, layout, group, image))
@@ -130,16 +142,20 @@ fn add_to_sums(
         for share in shares {
             classes[share.image].push(share.shells);
         }
-        for (((item, image), aligned), classes) in
-            items.iter().zip(images).zip(aligned).zip(classes)
+        let of_images = images.par_iter().zip(&aligned).zip(classes);
+        let shells: Vec<ShellSums> = of_images
+            .map(|((image, aligned), classes)| {
+                shell_sums(input, layout, image, aligned.totals.weight, &classes)
+            })
+            .collect();
+        for (((item, image), aligned), shells) in items.iter().zip(images).zip(aligned).zip(shells)
         {
             outcomes.push(add_totals(
                 input,
                 layout,
                 item,
-                image,
+                (image, shells),
                 aligned.totals,
-                classes,
                 sums,
             ));
         }
@@ -152,34 +168,44 @@ fn add(sums: &mut [f64], values: &[f64]) {
     sums.iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
 }
 
-/// Add one particle to the sums that are not volumes; returns its outcome with the new norm correction.
-fn add_totals(
+/// Returns the sums per shell of a particle of total weight `weight`.
+fn shell_sums(
     input: &IterationInput,
     layout: &GroupLayout,
-    item: &BatchItem,
-    image: PreparedImage,
-    totals: ParticleTotals,
-    classes: Vec<ClassShells>,
-    sums: &mut WeightedSums,
-) -> ParticleOutcome {
+    image: &PreparedImage,
+    weight: f64,
+    classes: &[ClassShells],
+) -> ShellSums {
     let mut power = vec![0.0f64; layout.pixels.size() / 2 + 1];
     for (value, &shell) in image.masked.iter().zip(&layout.pixels.shell) {
         power[shell] += f64::from(value.norm_sqr());
     }
     let projected = layout.pixels.shell_ranges(layout.full_projected()).len();
     let mut shells = ShellSums {
-        weight: totals.weight,
+        weight,
         power,
-        high_power: image.high_power,
+        high_power: image.high_power.clone(),
         xa: vec![0.0; projected],
         aa: vec![0.0; projected],
         scale: [0.0; 2],
     };
-    for class in &classes {
+    for class in classes {
         add(&mut shells.xa, &class.xa);
         add(&mut shells.aa, &class.aa);
         add(&mut shells.scale, &class.scale_sums(input));
     }
+    shells
+}
+
+/// Add one particle to the sums that are not volumes; returns its outcome with the new norm correction.
+fn add_totals(
+    input: &IterationInput,
+    layout: &GroupLayout,
+    item: &BatchItem,
+    (image, shells): (PreparedImage, ShellSums),
+    totals: ParticleTotals,
+    sums: &mut WeightedSums,
+) -> ParticleOutcome {
     let with_directions = Search::of(input) != Search::Fixed;
     for share in totals.shares {
         sums.class_weight[share.class] += share.weight;
@@ -199,6 +225,35 @@ fn add_totals(
     };
     sums.add_particle(input, layout, item, found, &mut outcome);
     outcome
+}
+
+/// A task of the first pass: images that are compared with all orientations of classes.
+struct FirstPassTask<'a> {
+    classes: Range<usize>,
+    images: &'a [usize],
+}
+
+/// Tasks of the first pass; `members` says which images visit each class. Maps have a task each, which is divided by directions.
+fn first_pass_tasks(members: &[Vec<usize>], are_averages: bool) -> Vec<FirstPassTask<'_>> {
+    let (averages, at_once) = match are_averages {
+        true => (AVERAGES_AT_ONCE, IMAGES_AT_ONCE),
+        false => (1, usize::MAX),
+    };
+    let mut tasks = Vec::new();
+    let mut begin = 0;
+    for same in members.chunk_by(|a, b| a == b) {
+        let end = begin + same.len();
+        for first in (begin..end).step_by(averages) {
+            let classes = first..(first + averages).min(end);
+            let chunks = same[0].chunks(at_once);
+            tasks.extend(chunks.map(|images| FirstPassTask {
+                classes: classes.clone(),
+                images,
+            }));
+        }
+        begin = end;
+    }
+    tasks
 }
 
 fn coarse_global(
@@ -221,9 +276,10 @@ fn coarse_global(
                 .collect()
         })
         .collect();
-    // Classes that the same images visit share their columns.
+    let tasks = first_pass_tasks(&members, input.sampling.in_plane);
+    // Tasks of the same images share their columns.
     let columns: Vec<(&[usize], GridColumns)> = {
-        let mut sets: Vec<&[usize]> = members.iter().map(Vec::as_slice).collect();
+        let mut sets: Vec<&[usize]> = tasks.iter().map(|task| task.images).collect();
         sets.sort_unstable();
         sets.dedup();
         let of = |set: &[usize]| set.iter().map(|&i| &images[i]).collect::<Vec<_>>();
@@ -231,32 +287,34 @@ fn coarse_global(
             .map(|set| (set, coarse::grid_columns(layout, &of(set))))
             .collect()
     };
-    // Per class: position of each image among the images that visit the class, and the differences.
-    let blocks: Vec<(Vec<Option<usize>>, usize, Vec<f32>)> = global
+    let blocks: Vec<Vec<f32>> = tasks
         .par_iter()
-        .zip(&members)
-        .enumerate()
-        .map(|(k, ((list, matrices), members))| {
-            let mut place = vec![None; items.len()];
-            for (j, &i) in members.iter().enumerate() {
-                place[i] = Some(j);
-            }
-            let visiting: Vec<&PreparedImage> = members.iter().map(|&i| &images[i]).collect();
-            let shared = columns.iter().find(|(set, _)| set == members);
-            let values = match shared {
-                Some((_, columns)) if !visiting.is_empty() => {
-                    let class = GridClass {
-                        reference: input.host_compared(k),
-                        index: &list.index,
-                        matrices,
-                    };
-                    coarse::differences(input, layout, &class, &visiting, columns)
-                }
-                _ => Vec::new(),
+        .map(|task| {
+            let (_, columns) = columns
+                .iter()
+                .find(|(set, _)| *set == task.images)
+                .expect("the columns of all tasks were made");
+            let visiting: Vec<&PreparedImage> = task.images.iter().map(|&i| &images[i]).collect();
+            let class = |k: usize| GridClass {
+                reference: input.host_compared(k),
+                index: &global[k].0.index,
+                matrices: &global[k].1,
             };
-            (place, visiting.len(), values)
+            let classes: Vec<GridClass> = task.classes.clone().map(class).collect();
+            coarse::differences(input, layout, &classes, &visiting, columns)
         })
         .collect();
+    // Per image and class: the task, the first row of the class in its block, and the place of the image.
+    let mut places = vec![vec![None; global.len()]; items.len()];
+    for (number, task) in tasks.iter().enumerate() {
+        let mut row = 0;
+        for k in task.classes.clone() {
+            for (place, &i) in task.images.iter().enumerate() {
+                places[i][k] = Some((number, row, place));
+            }
+            row += global[k].0.index.len();
+        }
+    }
     times.get_diff += clock.elapsed().as_secs_f64();
 
     let clock = Instant::now();
@@ -268,15 +326,16 @@ fn coarse_global(
             let views = classes[i]
                 .iter()
                 .map(|&k| {
-                    let (place, members, values) = &blocks[k];
+                    let (task, row, place) = places[i][k].expect("the image visits the class");
                     let list = &global[k].0;
+                    let stride = tasks[task].images.len() * shifts;
                     CoarseView {
                         class: k,
                         list,
                         log_prior: relative_log_priors(input, list, mean),
-                        values,
-                        stride: members * shifts,
-                        offset: place[i].expect("the image visits the class") * shifts,
+                        values: &blocks[task][row * stride..],
+                        stride,
+                        offset: place * shifts,
                     }
                 })
                 .collect();
@@ -351,7 +410,7 @@ fn add_to_volumes(
     images: &[StoreImage],
     groups: &Groups,
     kept: &[Kept],
-    volumes: &mut [BackProjection],
+    (volumes, inserter): Volumes,
 ) -> Vec<store::ImageShare> {
     let size = layout.pixels.size();
     let slice_bytes = size * (size / 2 + 1) * 12;
@@ -371,9 +430,40 @@ fn add_to_volumes(
             slices.extend(parent.slices);
             shares.extend(parent.shares);
         }
-        for (number, volume) in volumes.iter_mut().enumerate() {
-            insert::insert_slices(volume, number, size, &slices);
-        }
+        insert::insert_all(volumes, size, &slices, inserter);
     }
     shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each image meets each class that it visits once, in few large tasks.
+    #[test]
+    fn first_passes_are_divided_into_tasks() {
+        let all: Vec<usize> = (0..100).collect();
+        let odd: Vec<usize> = (1..100).step_by(2).collect();
+        let mut members = vec![all; 6];
+        members.push(odd.clone());
+        members.push(Vec::new());
+        members.push(odd);
+        for are_averages in [false, true] {
+            let tasks = first_pass_tasks(&members, are_averages);
+            let mut met = vec![Vec::new(); members.len()];
+            for task in &tasks {
+                for k in task.classes.clone() {
+                    met[k].extend_from_slice(task.images);
+                }
+            }
+            assert_eq!(met, members);
+            let largest = tasks.iter().map(|task| task.images.len()).max();
+            let expected = match are_averages {
+                // Two of 4 and 2 classes, in 3 parts; two of one class, in 2 parts.
+                true => (10, Some(IMAGES_AT_ONCE)),
+                false => (8, Some(100)),
+            };
+            assert_eq!((tasks.len(), largest), expected);
+        }
+    }
 }

@@ -68,7 +68,7 @@ pub(super) struct GridClass<'a> {
     pub matrices: &'a [Matrix3],
 }
 
-/// Differences of all images with all orientations: `out[(orientation · images + image) · shifts + shift]`.
+/// Differences of all images with all orientations of some classes, class by class: `out[(row · images + image) · shifts + shift]`.
 ///
 /// One of each two orientations that differ by a half turn in the plane is projected: let P be the products of real parts and
 /// Q those of imaginary parts, then the other slice, which is the complex conjugate, has P − Q in the place of P + Q
@@ -76,27 +76,47 @@ pub(super) struct GridClass<'a> {
 pub(super) fn differences(
     input: &IterationInput,
     layout: &GroupLayout,
-    class: &GridClass,
+    classes: &[GridClass],
     images: &[&PreparedImage],
     columns: &GridColumns,
 ) -> Vec<f32> {
     let row = images.len() * columns.shifts;
     let n_psi = input.sampling.n_psi();
-    let directions = class.index.len().div_ceil(n_psi);
-    let share = directions.div_ceil(2 * rayon::current_num_threads());
+    // Class (of these) and orientation of each row, and its matrix.
+    let of_class = |(c, class): (usize, &GridClass)| {
+        let index = class.index.iter();
+        index.map(move |&o| (c as u32, o)).collect::<Vec<_>>()
+    };
+    let rows: Vec<(u32, u32)> = classes.iter().enumerate().flat_map(of_class).collect();
+    let matrices: Vec<&Matrix3> = classes.iter().flat_map(|class| class.matrices).collect();
+    let directions = rows.len().div_ceil(n_psi);
+    // Averages are one direction each, and few of them a task already.
+    let share = match input.sampling.in_plane {
+        true => directions,
+        false => directions.div_ceil(2 * rayon::current_num_threads()),
+    };
     let at_once = n_psi * (2 * CHUNK / n_psi).min(share).max(1);
-    let mut out = vec![0.0f32; class.index.len() * row];
+    let mut out = vec![0.0f32; rows.len() * row];
     out.par_chunks_mut((at_once * row).max(1))
-        .zip(class.index.par_chunks(at_once))
-        .zip(class.matrices.par_chunks(at_once))
-        .for_each_init(Scratch::default, |scratch, ((out, index), matrices)| {
-            let index: Vec<(u32, u32)> = index.iter().map(|&o| (0, o)).collect();
-            let pairs = half_turns(&index, n_psi);
+        .zip(rows.par_chunks(at_once))
+        .zip(matrices.par_chunks(at_once))
+        .for_each_init(Scratch::default, |scratch, ((out, rows), matrices)| {
+            let pairs = half_turns(rows, n_psi);
             let axes: Vec<SliceAxes> = pairs
                 .iter()
-                .map(|pair| layout.plane.axes(&matrices[pair[0] as usize]))
+                .map(|pair| layout.plane.axes(matrices[pair[0] as usize]))
                 .collect();
-            let scales = scratch.project_pairs(input, layout, class, &axes, images, columns);
+            let class_of = |pair: &[u32; 2]| rows[pair[0] as usize].0;
+            let mut rest = axes.as_slice();
+            let of_classes: Vec<_> = pairs
+                .chunk_by(|a, b| class_of(a) == class_of(b))
+                .map(|pairs| {
+                    let (axes, others) = rest.split_at(pairs.len());
+                    rest = others;
+                    (classes[class_of(&pairs[0]) as usize].reference, axes)
+                })
+                .collect();
+            let scales = scratch.project_pairs(input, layout, &of_classes, images, columns);
             scratch.multiply(input.criterion, layout, &pairs, &scales, columns, out);
         });
     out
@@ -131,26 +151,21 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Projects one orientation of each pair and packs the slices; returns their scales with every image.
+    /// Projects one orientation of each pair, class by class, and packs the slices; returns their scales with every image.
     fn project_pairs(
         &mut self,
         input: &IterationInput,
         layout: &GroupLayout,
-        class: &GridClass,
-        axes: &[SliceAxes],
+        references: &[(&ReferenceVolume, &[SliceAxes])],
         images: &[&PreparedImage],
         columns: &GridColumns,
     ) -> Vec<f32> {
         let count = layout.coarse_projected();
-        self.slices.cut(
-            class.reference,
-            layout,
-            axes,
-            count,
-            [2 * count, columns.power_len],
-        );
+        let slices: usize = references.iter().map(|(_, axes)| axes.len()).sum();
+        self.slices
+            .cut(references, layout, count, [2 * count, columns.power_len]);
         for (part, panels) in self.panels.iter_mut().enumerate() {
-            panels.resize(axes.len().next_multiple_of(ROWS) * count, 0.0);
+            panels.resize(slices.next_multiple_of(ROWS) * count, 0.0);
             let slices: Vec<&[f32]> = self
                 .slices
                 .values
@@ -165,7 +180,7 @@ impl Scratch {
                 });
             }
         }
-        let mut scales = vec![0.0f32; axes.len() * images.len()];
+        let mut scales = vec![0.0f32; slices * images.len()];
         matrix_product(
             &self.slices.half_powers,
             &columns.power,
@@ -286,7 +301,7 @@ pub(super) fn own_differences(
         .zip(axes.chunks(CHUNK))
     {
         let Scratch { slices, norms, .. } = &mut *scratch;
-        slices.cut(reference, layout, axes, count, [cross_len, power_len]);
+        slices.cut(&[(reference, axes)], layout, count, [cross_len, power_len]);
         norms.resize(axes.len(), 0.0);
         small_product(&slices.half_powers, &columns.power, power_len, norms);
         small_product(&slices.values, &columns.cross, cross_len, out);

@@ -76,18 +76,23 @@ pub(super) struct Slices {
 }
 
 impl Slices {
-    /// Cuts slices of `count` pixels into rows of `lengths` values.
+    /// Cuts slices of `count` pixels of one reference after the other, each at its own axes, into rows of `lengths` values.
     pub(super) fn cut(
         &mut self,
-        reference: &ReferenceVolume,
+        references: &[(&ReferenceVolume, &[SliceAxes])],
         layout: &GroupLayout,
-        axes: &[SliceAxes],
         count: usize,
         lengths: [usize; 2],
     ) {
-        self.values.resize(axes.len() * lengths[0], 0.0);
-        self.half_powers.resize(axes.len() * lengths[1], 0.0);
-        project_all(reference, axes, &layout.pixels, count, &mut self.values);
+        let slices: usize = references.iter().map(|(_, axes)| axes.len()).sum();
+        self.values.resize(slices * lengths[0], 0.0);
+        self.half_powers.resize(slices * lengths[1], 0.0);
+        let mut rest = self.values.as_mut_slice();
+        for (reference, axes) in references {
+            let (values, others) = rest.split_at_mut(axes.len() * lengths[0]);
+            project_all(reference, axes, &layout.pixels, count, values);
+            rest = others;
+        }
         let slices = self.values.chunks_exact(lengths[0]);
         for (slice, power) in slices.zip(self.half_powers.chunks_exact_mut(lengths[1])) {
             half_power(slice, &mut power[..count]);

@@ -37,7 +37,7 @@ pub(super) struct Groups {
 impl Groups {
     /// Sort and group. `own_orientations`: orientations are particle-specific and must not be merged over images.
     pub(super) fn new(mut samples: Vec<Significant>, own_orientations: bool) -> Self {
-        samples.sort_unstable_by_key(|s| (s.class, s.orientation, s.image, s.shift));
+        samples.par_sort_unstable_by_key(|s| (s.class, s.orientation, s.image, s.shift));
         let mut parents = Vec::new();
         let mut begin = 0;
         for i in 1..=samples.len() {
@@ -107,7 +107,7 @@ pub(super) fn differences(
                 input.options.oversampling,
             );
             let axes: Vec<SliceAxes> = children.iter().map(|a| layout.plane.axes(a)).collect();
-            slices.cut(reference, layout, &axes, count, [cross_len, power_len]);
+            slices.cut(&[(reference, &axes)], layout, count, [cross_len, power_len]);
             let mut norms_of = None;
             for (sample, out) in samples.iter().zip(out.chunks_exact_mut(per_sample)) {
                 let column = &columns[sample.image as usize];

@@ -6,9 +6,10 @@
 //! whatever the number of threads: sums are reproducible to the last bit.
 
 use super::bins::Bins;
+use super::flat;
 use super::tile::{Tile, Tiling, Workspace};
 use crate::fourier::backprojection::BackProjection;
-use crate::fourier::shape::VolumeShape;
+use crate::fourier::shape::{Dimensions, VolumeShape};
 use gpu::slice::{Bend, SliceAxes};
 use rayon::prelude::*;
 use std::convert::Infallible;
@@ -33,22 +34,42 @@ const CHUNK: usize = 32;
 /// Bytes of sorted pixels that wait to be added.
 const WAITING: usize = 128 << 20;
 
+/// Adds slices (of boxes of `size` pixels) to the back-projections that they belong to: class averages at the same time, volumes one
+/// after the other, each by all threads. `inserter` keeps its memory for the next ones.
+pub(super) fn insert_all(
+    volumes: &mut [BackProjection],
+    size: usize,
+    slices: &[SumSlice],
+    inserter: &mut Option<Inserter>,
+) {
+    let Some(shape) = volumes.first().map(|volume| volume.shape) else {
+        return;
+    };
+    if shape.dimensions == Dimensions::Two {
+        let volumes = volumes.par_iter_mut().enumerate();
+        return volumes.for_each(|(number, volume)| insert_slices(volume, number, size, slices));
+    }
+    if inserter.as_ref().is_some_and(|i| i.size != size) {
+        *inserter = None;
+    }
+    let inserter = inserter.get_or_insert_with(|| Inserter::new(&shape, size));
+    for (number, volume) in volumes.iter_mut().enumerate() {
+        inserter.insert_slices(volume, &of_volume(slices, number));
+    }
+}
+
+fn of_volume(slices: &[SumSlice], number: usize) -> Vec<&SumSlice> {
+    slices.iter().filter(|s| s.volume == number).collect()
+}
+
 /// Adds all slices of back-projection `number` (boxes of `size` pixels) to it.
 pub fn insert_slices(volume: &mut BackProjection, number: usize, size: usize, slices: &[SumSlice]) {
-    let slices: Vec<&SumSlice> = slices.iter().filter(|s| s.volume == number).collect();
-    let mut inserter = Inserter::new(&volume.shape, size);
-    for slices in slices.chunks(inserter.batch()) {
-        let sorted = inserter.insert(volume, slices.len(), |range, mut sorter| {
-            for slice in &slices[range] {
-                sorter.add(std::slice::from_ref(*slice));
-            }
-            Ok::<(), Infallible>(())
-        });
-        match sorted {
-            Ok(()) => {}
-            Err(never) => match never {},
-        }
+    let slices = of_volume(slices, number);
+    let is_flat = slices.iter().all(|slice| slice.bend.is_none());
+    if volume.shape.dimensions == Dimensions::Two && is_flat {
+        return flat::insert(volume, size, &slices);
     }
+    Inserter::new(&volume.shape, size).insert_slices(volume, &slices);
 }
 
 /// Inserts slices as they are made; keeps its memory from one batch to the next.
@@ -111,6 +132,22 @@ impl Inserter {
     pub fn batch(&self) -> usize {
         let chunks = WAITING / (CHUNK * Bins::bytes_of_slice(self.size)).max(1);
         self.chunk() * chunks.max(rayon::current_num_threads())
+    }
+
+    /// Adds `slices` to `volume`, which has the shape that the inserter was made for.
+    fn insert_slices(&mut self, volume: &mut BackProjection, slices: &[&SumSlice]) {
+        for slices in slices.chunks(self.batch()) {
+            let sorted = self.insert(volume, slices.len(), |range, mut sorter| {
+                for slice in &slices[range] {
+                    sorter.add(std::slice::from_ref(*slice));
+                }
+                Ok::<(), Infallible>(())
+            });
+            match sorted {
+                Ok(()) => {}
+                Err(never) => match never {},
+            }
+        }
     }
 
     /// Adds the slices of `count` images to `volume`. `make` is called for ranges of them, in parallel, and hands the slices of its

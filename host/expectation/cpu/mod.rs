@@ -10,6 +10,7 @@ mod coarse;
 mod columns;
 mod fine;
 mod first_pass;
+mod flat;
 mod insert;
 mod panels;
 mod prepare;
@@ -49,6 +50,8 @@ struct Iteration {
     batch: usize,
     /// Back-projections of the classes (and pseudo-halves).
     volumes: Vec<BackProjection>,
+    /// Adds slices to them, where they are volumes.
+    inserter: Option<Inserter>,
     /// All other sums.
     sums: WeightedSums,
 }
@@ -81,6 +84,7 @@ impl Iteration {
             global,
             batch: batch_size(input),
             volumes,
+            inserter: None,
             sums: WeightedSums::empty(input),
         })
     }
@@ -142,7 +146,7 @@ impl ExpectationEngine for CpuEngine {
             .ok_or_else(ExpectationError::not_begun)?;
         by_optics_group(input, batch, |group, items| {
             if iteration.layouts[group].is_none() {
-                iteration.layouts[group] = Some(GroupLayout::new(input, group)?);
+                iteration.layouts[group] = Some(GroupLayout::new(input, group)?.with_phases());
             }
             let items = &items[..items.len().min(iteration.batch)];
             align::align_batch(input, iteration, group, items, &mut self.times)

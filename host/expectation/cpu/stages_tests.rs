@@ -84,7 +84,7 @@ fn compare_stages(from: usize) {
         gradient: false,
         subtraction: None,
     };
-    let layout = GroupLayout::new(&input, 0).unwrap();
+    let layout = GroupLayout::new(&input, 0).unwrap().with_phases();
     compare_layout(&layout, &stages);
     let (store, mut items) = (ImageStore::open(&set, false).unwrap(), Vec::new());
     let expected = stages["particles"].as_array().unwrap();

@@ -84,9 +84,11 @@ impl ImageCache {
         self.images().bytes
     }
 
-    /// Particles whose images stay: they need not be read again.
-    pub(super) fn particles(&self) -> HashSet<usize> {
-        self.images().staying.places.keys().copied().collect()
+    /// Returns which of `particles` have images that stay: they need not be read again.
+    pub(super) fn holds(&self, particles: &[usize]) -> Vec<bool> {
+        let images = self.images();
+        let staying = |id| images.staying.places.contains_key(id);
+        particles.iter().map(staying).collect()
     }
 
     /// Releases the images of these particles that are not cached.

@@ -19,6 +19,24 @@ pub(super) struct TransformPlans(Vec<ImageTransforms>);
 impl TransformPlans {
     /// Plans that are kept: full batches and last ones of two optics groups.
     const KEPT: usize = 4;
+    /// Pixels of a batch whose plan stays for the next iteration: 64 MiB, and about as much for the plan's work area.
+    const SMALL: usize = 1 << 24;
+
+    /// Drops the plans of large batches, whose work areas others need.
+    pub(super) fn give_way(&mut self) {
+        self.0
+            .retain(|plan| plan.batch() * plan.side().pow(2) <= Self::SMALL);
+    }
+
+    /// Images that a plan for `images` of them takes: up to an eighth more where they are so small that further ones cost nothing, so that
+    /// subsets of particles that grow from iteration to iteration share plans.
+    fn rounded(side: usize, images: usize) -> usize {
+        const SMALL_SIDE: usize = 128;
+        match (images / 8).checked_ilog2() {
+            Some(power) if side <= SMALL_SIDE => images.next_multiple_of(1 << power),
+            _ => images,
+        }
+    }
 
     fn of(
         &mut self,
@@ -125,14 +143,19 @@ struct Moved {
 }
 
 impl Batch<'_> {
+    /// Room for the images, and for those that the plan takes beyond them.
+    fn room(&self) -> usize {
+        self.transforms.batch()
+    }
+
     /// Moves the images and masks them, with a background image each or the mean of their own. `unwanted` images are subtracted before.
     fn moved(
         &self,
         noise: Option<Buffer<f32>>,
         unwanted: Option<Buffer<f32>>,
     ) -> Result<Moved, DeviceError> {
-        let pixels = self.images * self.layout.host.box_size.pow(2);
-        // SAFETY: filled by the kernel below.
+        let pixels = self.room() * self.layout.host.box_size.pow(2);
+        // SAFETY: filled by the kernel below, but for images beyond the batch, of which nothing is read.
         let (unmasked, masked) =
             unsafe { (self.device.buffer(pixels)?, self.device.buffer(pixels)?) };
         // SAFETY: arrays of the sizes the kernel's documentation asks for.
@@ -283,7 +306,7 @@ impl Prepared {
         });
         let batch = Batch {
             device,
-            transforms: transforms.of(device, n, images)?,
+            transforms: transforms.of(device, n, TransformPlans::rounded(n, images))?,
             input,
             layout,
             images,
@@ -292,7 +315,7 @@ impl Prepared {
             remainders: remainders.map(|r| staging.upload(&r)).transpose()?,
         };
         // SAFETY: filled by transforms before it is read.
-        let mut full = unsafe { device.buffer(images * n * (n / 2 + 1))? };
+        let mut full = unsafe { device.buffer(batch.room() * n * (n / 2 + 1))? };
         let moved = batch.moved(noise, None)?;
         let unmasked = batch.transformed(&moved.unmasked, &mut full)?;
         let masked = batch.transformed(&moved.masked, &mut full)?;
@@ -421,4 +444,26 @@ fn ctf_values(
         })?;
     }
     Ok(Some(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Growing subsets share plans, which take few images too many; half as many images need half the room.
+    #[test]
+    fn plans_are_shared_by_batches_of_about_a_size() {
+        let sizes: Vec<usize> = (200..=1000).step_by(8).collect();
+        let mut plans: Vec<usize> = sizes
+            .iter()
+            .map(|&images| TransformPlans::rounded(64, images))
+            .collect();
+        for (&images, &planned) in sizes.iter().zip(&plans) {
+            assert!((images..=images + images / 8).contains(&planned));
+        }
+        plans.dedup();
+        assert_eq!(plans.len(), 20);
+        assert_eq!(TransformPlans::rounded(64, 7), 7);
+        assert_eq!(TransformPlans::rounded(256, 1001), 1001);
+    }
 }

@@ -58,6 +58,10 @@ impl Intake {
 }
 
 impl ImageIntake for Intake {
+    fn holds(&self, particles: &[usize]) -> Vec<bool> {
+        self.images.holds(particles)
+    }
+
     fn take(&self, items: &mut [BatchItem]) -> Result<(), ExpectationError> {
         match self.images.upload(&items.iter().collect::<Vec<_>>()) {
             // The engine brings them in smaller parts then.

@@ -52,7 +52,6 @@ use intake::Intake;
 use layout::DeviceLayout;
 use offsets::Offsets;
 use on_host::OnHost;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The engine on one device; holds the sums of the iteration under way.
@@ -255,7 +254,7 @@ impl ExpectationEngine for CudaEngine {
 
     fn take_sums(&mut self) -> Result<WeightedSums, ExpectationError> {
         // What was kept from batch to batch gives way to the maximisation.
-        self.transforms = TransformPlans::default();
+        self.transforms.give_way();
         self.cache.set_in_use(false);
         if let Some(host) = self.on_host.take() {
             return host.finish();
@@ -302,13 +301,6 @@ impl ExpectationEngine for CudaEngine {
             }
         }
         Ok(sums)
-    }
-
-    fn held_images(&self) -> HashSet<usize> {
-        match self.on_host {
-            Some(_) => HashSet::new(),
-            None => self.cache.particles(),
-        }
     }
 
     fn intake(&self) -> Option<Arc<dyn ImageIntake>> {

@@ -258,11 +258,21 @@ impl Table {
     }
     /// Texts of a column in row order.
     pub fn texts(&self, label: &str) -> Result<impl Iterator<Item = &str>, StarError> {
+        self.texts_from(label, 0)
+    }
+
+    /// As [`Table::texts`], from row `first` on.
+    ///
+    /// # Errors
+    /// There is no such column.
+    pub fn texts_from(
+        &self,
+        label: &str,
+        first: usize,
+    ) -> Result<impl Iterator<Item = &str>, StarError> {
         let column = self.index(label).ok_or_else(|| self.missing(label))?;
-        Ok(self.columns[column]
-            .cells
-            .iter()
-            .map(|cell| &self.text[cell.range()]))
+        let cells = self.columns[column].cells.get(first..).unwrap_or_default();
+        Ok(cells.iter().map(|cell| &self.text[cell.range()]))
     }
 
     /// Set a cell, adding the column at the end (filled with `value` in every row) when it is missing.

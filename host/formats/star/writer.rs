@@ -85,6 +85,17 @@ impl<'a, W: Write> LoopWriter<'a, W> {
             line: Vec::new(),
         })
     }
+    /// For rows of a table whose head is written elsewhere; [`LoopWriter::add_rows`] puts them there.
+    pub fn of_rows(out: &'a mut W) -> Self {
+        LoopWriter {
+            out,
+            line: Vec::new(),
+        }
+    }
+    /// Add rows that another writer has made.
+    pub fn add_rows(&mut self, rows: &[u8]) -> io::Result<()> {
+        self.out.write_all(rows)
+    }
     /// Add a cell that is text already (numbers are recognised and aligned).
     pub fn text(&mut self, text: &str) {
         push_field(&mut self.line, text, TEXT_WIDTH);

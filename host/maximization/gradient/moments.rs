@@ -83,6 +83,11 @@ pub fn advance(moments: &mut Moments, halves: [BackProjection; 2]) -> Direction 
     }
 }
 
+/// |value|, for values whose squares are numbers: several times as fast as `norm`, which no square overflows.
+pub(super) fn amplitude(value: Complex64) -> f64 {
+    value.norm_sqr().sqrt()
+}
+
 /// Mean from a sum and a number; 0 of nothing.
 pub(super) fn mean([sum, count]: [f64; 2]) -> f64 {
     if count > 0.0 { sum / count } else { 0.0 }
@@ -114,7 +119,7 @@ impl Plane<'_> {
         let row = self.shape.half() + 1;
         let shift = self.large.half() - self.shape.half();
         let [direction, m1, m2] = &mut self.sums;
-        for (r2, i) in self.radial.voxels(z) {
+        self.radial.voxels(z).for_each(|(r2, i)| {
             if r2 < self.radial.radius2 {
                 let j = (i / row + shift) * (self.large.half() + 1) + i % row;
                 let gradients = [
@@ -134,11 +139,11 @@ impl Plane<'_> {
                 *v = SECOND * *v + (1.0 - SECOND) * difference / (mean + SMALL);
                 direction[i] = (m1[j] + m2[j]) / 2.0 / (v.sqrt() + SMALL);
                 let shell = &mut shells[self.radial.shell(r2)];
-                shell[0] += (m1[j] - m2[j]).norm();
+                shell[0] += amplitude(m1[j] - m2[j]);
                 shell[1] += 1.0;
             }
             power += direction[i].norm_sqr();
-        }
+        });
         (shells, power)
     }
 }

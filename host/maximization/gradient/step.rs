@@ -2,7 +2,7 @@
 
 use super::super::radial::Radial;
 use super::super::reconstruct::to_real_space;
-use super::moments::{Direction, mean};
+use super::moments::{Direction, amplitude, mean};
 use crate::fourier::reference;
 use ndarray::Array3;
 use rayon::prelude::*;
@@ -29,7 +29,7 @@ pub fn step(map: &Array3<f64>, direction: &Direction, rule: &StepRule) -> Array3
     let shape = direction.shape;
     let radial = Radial::of(&shape);
     let mut transform = reference::transform(map, &shape);
-    let amplitudes = radial.sum_by_shell(&transform, |_, value| [value.norm(), 1.0]);
+    let amplitudes = radial.sum_by_shell(&transform, |_, value| [amplitude(value), 1.0]);
     let trust: Vec<f64> = amplitudes
         .into_iter()
         .map(mean)
@@ -47,13 +47,13 @@ pub fn step(map: &Array3<f64>, direction: &Direction, rule: &StepRule) -> Array3
         .zip(direction.data.par_chunks(radial.plane()))
         .enumerate()
         .for_each(|(z, (values, direction))| {
-            for (r2, i) in radial.voxels(z) {
+            radial.voxels(z).for_each(|(r2, i)| {
                 if r2 < radial.radius2 {
                     let f = trust[radial.shell(r2)];
                     let value = &mut values[i];
                     *value += (direction[i] * f - *value * (1.0 - f)) * rule.step_size;
                 }
-            }
+            });
         });
     to_real_space(transform, &shape)
 }

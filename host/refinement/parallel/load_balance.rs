@@ -63,12 +63,14 @@ pub struct CostRule {
 }
 
 impl CostRule {
-    /// The rule for the particles of an iteration, with the box of each optics group.
-    pub fn new(particles: &[Particle], box_sizes: Vec<usize>) -> Self {
-        let total: usize = particles.iter().map(|p| p.significant_samples).sum();
+    /// The rule for the particles of an iteration, which the lists of `orders` name, with the box of each optics group.
+    pub fn new(particles: &[Particle], orders: &[Vec<usize>], box_sizes: Vec<usize>) -> Self {
+        let listed = orders.iter().flatten();
+        let total: usize = listed.map(|&i| particles[i].significant_samples).sum();
+        let count: usize = orders.iter().map(Vec::len).sum();
         Self {
             box_sizes,
-            mean_significant: total as f64 / particles.len().max(1) as f64,
+            mean_significant: total as f64 / count.max(1) as f64,
         }
     }
 
@@ -134,7 +136,7 @@ mod tests {
         for (i, p) in particles.iter_mut().enumerate() {
             (p.stack, p.slice) = (i % 2, i / 2);
         }
-        let rule = CostRule::new(&particles, vec![32]);
+        let rule = CostRule::new(&particles, &[vec![5, 4, 3, 2, 1, 0]], vec![32]);
         let shares = deal(
             &particles,
             &[5, 4, 3, 2, 1, 0],
@@ -158,7 +160,7 @@ mod tests {
         let mut particles: Vec<Particle> = (0..90).map(|i| particle(i, 1)).collect();
         let order: Vec<usize> = (0..90).collect();
         let lengths = |particles: &[Particle], speeds: &Speeds| -> Vec<usize> {
-            let rule = CostRule::new(particles, vec![32]);
+            let rule = CostRule::new(particles, std::slice::from_ref(&order), vec![32]);
             let shares = deal(particles, &order, 0, &rule, speeds);
             shares.iter().map(Vec::len).collect()
         };
@@ -191,7 +193,7 @@ mod tests {
             let order: Vec<usize> = (0..particles.len()).rev().collect();
             let mut speeds = Speeds::equal(times.len());
             speeds.learn(&vec![1.0; times.len()], &times);
-            let rule = CostRule::new(&particles, vec![16]);
+            let rule = CostRule::new(&particles, std::slice::from_ref(&order), vec![16]);
             let shares = deal(&particles, &order, 0, &rule, &speeds);
             prop_assert_eq!(shares.len(), times.len());
             let mut all: Vec<Dealt> = shares.concat();

@@ -8,6 +8,7 @@ use crate::refinement::cli::job_markers::Pipeline;
 use crate::refinement::error::RunError;
 use crate::refinement::parallel::card_sums::Routes;
 use crate::refinement::parallel::load_balance::Speeds;
+use crate::refinement::parallel::threads::Pools;
 use crate::refinement::settings::Settings;
 use std::error::Error;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub struct Workers {
     pub routes: Routes,
     /// How fast the ranks have been.
     pub speeds: Speeds,
+    /// Threads of the engines and of their readers.
+    pub pools: Pools,
 }
 
 impl Workers {
@@ -58,6 +61,7 @@ impl Workers {
             ranks,
             engines,
             routes,
+            pools: Pools::default(),
         }
     }
 

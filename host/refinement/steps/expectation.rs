@@ -19,7 +19,7 @@ use crate::refinement::parallel::card_sums::Routes;
 use crate::refinement::parallel::engine_shares::align_halves_at_once;
 use crate::refinement::parallel::load_balance::{CostRule, Dealt, deal};
 use crate::refinement::parallel::reduction;
-use crate::refinement::parallel::threads;
+use crate::refinement::parallel::threads::{Part, Pools};
 use crate::refinement::parallel::workers::{Engine, StopSign, Workers, agree};
 use crate::refinement::steps::fourier_references::{self, HalfReferences, Places};
 use crate::refinement::steps::rank_expectation::{self, Course, HalfResult, Source};
@@ -48,7 +48,7 @@ struct Shares {
 fn shares(job: &Job, workers: &Workers, orders: &[Vec<usize>]) -> Shares {
     let particles = &job.particles.particles;
     let boxes = job.particles.optics.iter().map(|group| group.box_size);
-    let rule = CostRule::new(particles, boxes.collect());
+    let rule = CostRule::new(particles, orders, boxes.collect());
     let mut costs = vec![0.0; workers.ranks.size()];
     let mut own = Vec::new();
     let mut position = 0;
@@ -184,17 +184,17 @@ fn align(
         progress: &progress,
         failed: &AtomicBool::new(false),
     };
-    let engines = &mut workers.engines;
+    let staff = (workers.engines.as_mut_slice(), &mut workers.pools);
     match references.len() {
-        1 => in_turn(job, engines, references, work),
-        _ => at_once(job, engines, references, work),
+        1 => in_turn(job, staff, references, work),
+        _ => at_once(job, staff, references, work),
     }
 }
 
 /// Aligns one half-set after the other with all engines.
 fn in_turn(
     job: &mut Job,
-    engines: &mut [Engine],
+    (engines, pools): (&mut [Engine], &mut Pools),
     first: Vec<HalfReferences>,
     work: Work,
 ) -> Result<Vec<HalfResult>, RunError> {
@@ -208,7 +208,7 @@ fn in_turn(
                 fourier_references::prepare(job, &wanted, work.console)?.remove(0)
             }
         };
-        let mut result = one_half(job, engines, &references, half, work)?;
+        let mut result = one_half(job, (engines, pools), &references, half, work)?;
         if half + 1 < work.shares.len() {
             let inputs = inputs(job, &references, engines.len(), work.sizes, half);
             parked.push(make_room(&mut result, engines, &inputs)?);
@@ -227,21 +227,22 @@ fn in_turn(
 /// device of the first engine, as if it had aligned all of them.
 fn at_once(
     job: &Job,
-    engines: &mut [Engine],
+    (engines, pools): (&mut [Engine], &mut Pools),
     references: Vec<HalfReferences>,
     work: Work,
 ) -> Result<Vec<HalfResult>, RunError> {
     let halves = references.len();
     let threads = rayon::current_num_threads().div_ceil(halves);
-    let parts = engines.chunks_mut(engines.len() / halves);
+    let parts = engines
+        .chunks_mut(engines.len() / halves)
+        .zip(pools.parts(halves, threads)?);
     let aligned: Vec<Result<HalfResult, RunError>> = std::thread::scope(|scope| {
         let running: Vec<_> = parts
             .zip(references)
             .enumerate()
-            .map(|(half, (engines, references))| {
+            .map(|(half, ((engines, Part { threads, pools }), references))| {
                 scope.spawn(move || {
-                    threads::pool(threads)?
-                        .install(|| one_half(job, engines, &references, half, work))
+                    threads.install(|| one_half(job, (engines, pools), &references, half, work))
                 })
             })
             .collect();
@@ -269,7 +270,7 @@ fn at_once(
 /// Aligns this rank's particles of a half-set with these engines.
 fn one_half(
     job: &Job,
-    engines: &mut [Engine],
+    (engines, pools): (&mut [Engine], &mut Pools),
     references: &HalfReferences,
     half: usize,
     work: Work,
@@ -292,7 +293,7 @@ fn one_half(
         stage: &stage,
         progress: work.progress,
     };
-    rank_expectation::run(engines, &inputs, source, course)
+    rank_expectation::run(engines, pools, &inputs, source, course)
 }
 
 /// Inputs of `engines` engines for a half-set.

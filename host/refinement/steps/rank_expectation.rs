@@ -14,9 +14,10 @@ use crate::refinement::parallel::card_sums::Routes;
 use crate::refinement::parallel::engine_shares::Spans;
 use crate::refinement::parallel::load_balance::Dealt;
 use crate::refinement::parallel::reduction::{self, Found};
+use crate::refinement::parallel::threads::Pools;
 use crate::refinement::parallel::workers::{Engine, StopSign};
+use rayon::ThreadPool;
 use rayon::prelude::*;
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,31 +73,31 @@ struct Reader<'r, 'a> {
     rest: &'r Mutex<Spans<'a>>,
     /// Number of the engine.
     engine: usize,
-    /// Particles whose images the engine holds: they need not be read again.
-    held: HashSet<usize>,
     /// Where images of the next batch are brought.
     intake: Option<Arc<dyn ImageIntake>>,
     /// Threads that read; the engine's own would have to wait for the disk.
-    threads: usize,
+    threads: &'r ThreadPool,
 }
 
 /// More threads than this read no faster for one engine.
 const MOST_READING: usize = 8;
 
-/// Run the engines, each with its own input, over this rank's particles of a half-set.
+/// Run the engines, each with its own input, over this rank's particles of a half-set, on threads of `pools`.
 pub fn run(
     engines: &mut [Engine],
+    pools: &mut Pools,
     inputs: &[IterationInput],
     source: Source,
     course: Course,
 ) -> Result<HalfResult, RunError> {
-    each(engines, inputs, |_, engine, input| {
+    pools.make(engines.len(), rayon::current_num_threads(), MOST_READING)?;
+    let pools = &*pools;
+    each(engines, pools, inputs, |_, engine, input| {
         Ok(engine.begin_iteration(input)?)
     })?;
     let batch_sizes = engines.iter().map(|engine| engine.batch_size());
     let batch_size = batch_sizes.min().unwrap_or(1);
     let rest = Mutex::new(Spans::new(source.share, engines.len(), batch_size));
-    let threads = rayon::current_num_threads().div_ceil(engines.len());
     let readers: Vec<Reader> = engines
         .iter()
         .zip(inputs)
@@ -106,9 +107,8 @@ pub fn run(
             input,
             rest: &rest,
             engine: number,
-            held: engine.held_images(),
             intake: engine.intake(),
-            threads: threads.min(MOST_READING),
+            threads: pools.of_reader(number),
         })
         .collect();
     let found = std::thread::scope(|scope| {
@@ -119,7 +119,7 @@ pub fn run(
             Mutex::new(Some(receive))
         });
         let batches: Vec<_> = batches.collect();
-        each(engines, inputs, |number, engine, input| {
+        each(engines, pools, inputs, |number, engine, input| {
             let receive = lock(&batches[number]).take().expect("taken once");
             let result = process(engine, input, receive, course);
             if result.is_err() {
@@ -142,13 +142,13 @@ pub fn run(
 /// threads each.
 fn each<T: Send>(
     engines: &mut [Engine],
+    pools: &Pools,
     inputs: &[IterationInput],
     work: impl Fn(usize, &mut dyn ExpectationEngine, &IterationInput) -> Result<T, RunError> + Sync,
 ) -> Result<Vec<T>, RunError> {
     if let [engine] = engines {
         return Ok(vec![work(0, engine.as_mut(), &inputs[0])?]);
     }
-    let threads = rayon::current_num_threads().div_ceil(engines.len());
     let work = &work;
     std::thread::scope(|scope| {
         let running: Vec<_> = engines
@@ -157,8 +157,11 @@ fn each<T: Send>(
             .enumerate()
             .map(|(number, (engine, input))| {
                 scope.spawn(move || {
-                    crate::refinement::parallel::threads::pool(threads)?
-                        .install(|| work(number, engine.as_mut(), input))
+                    let mut work = || work(number, engine.as_mut(), input);
+                    match pools.of_engine(number) {
+                        Some(pool) => pool.install(work),
+                        None => work(),
+                    }
                 })
             })
             .collect();
@@ -177,16 +180,11 @@ fn each<T: Send>(
 impl<'a> Reader<'_, 'a> {
     /// Reads batch after batch until none is left or nobody wants them.
     fn run(&self, send: &SyncSender<Result<Batch<'a>, RunError>>) {
-        let pool = match crate::refinement::parallel::threads::pool(self.threads) {
-            Ok(pool) => pool,
-            // Nobody to tell when the receiver has hung up.
-            Err(error) => return send.send(Err(error)).unwrap_or(()),
-        };
         loop {
             let Some(share) = lock(self.rest).next(self.engine) else {
                 break;
             };
-            let batch = pool.install(|| self.read(share));
+            let batch = self.threads.install(|| self.read(share));
             let failed = batch.is_err();
             // The receiver hangs up when an engine fails: nothing more is needed then.
             if send.send(batch).is_err() || failed {
@@ -197,12 +195,14 @@ impl<'a> Reader<'_, 'a> {
 
     fn read(&self, share: &'a [Dealt]) -> Result<Batch<'a>, RunError> {
         let Source { set, images, .. } = self.source;
-        let are_there = self.read_directly(share)?;
+        let held = self.held(share);
+        let are_there = self.read_directly(share, &held)?;
         let mut items = share
             .par_iter()
-            .map(|dealt| {
+            .zip(held)
+            .map(|(dealt, is_held)| {
                 let particle = &set.particles[dealt.index];
-                let image = match are_there || self.held.contains(&particle.id) {
+                let image = match are_there || is_held {
                     true => Pixels::NONE,
                     false => images.image(set, dealt.index)?,
                 };
@@ -221,9 +221,18 @@ impl<'a> Reader<'_, 'a> {
         Ok(Batch { share, items })
     }
 
-    /// Brings images straight to where the engine wants them: for hundreds of megabytes, copies cost more than the disk. False where
+    /// Which particles have images that the engine holds: they need not be read again.
+    fn held(&self, share: &[Dealt]) -> Vec<bool> {
+        let Some(intake) = &self.intake else {
+            return vec![false; share.len()];
+        };
+        let id = |dealt: &Dealt| self.source.set.particles[dealt.index].id;
+        intake.holds(&share.iter().map(id).collect::<Vec<_>>())
+    }
+
+    /// Brings images that are not `held` straight to where the engine wants them: for hundreds of megabytes, copies cost more than the disk. False where
     /// there is no room for all of them.
-    fn read_directly(&self, share: &[Dealt]) -> Result<bool, RunError> {
+    fn read_directly(&self, share: &[Dealt], held: &[bool]) -> Result<bool, RunError> {
         let Source { set, images, .. } = self.source;
         let Some(intake) = &self.intake else {
             return Ok(false);
@@ -231,8 +240,9 @@ impl<'a> Reader<'_, 'a> {
         let id = |index: usize| set.particles[index].id;
         let wanted: Vec<usize> = share
             .iter()
-            .map(|dealt| dealt.index)
-            .filter(|&index| !self.held.contains(&id(index)))
+            .zip(held)
+            .filter(|(_, is_held)| !**is_held)
+            .map(|(dealt, _)| dealt.index)
             .collect();
         let stored = |&index: &usize| {
             let (bytes, half) = images.stored(set, index);
