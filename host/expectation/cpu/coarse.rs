@@ -174,9 +174,11 @@ impl Scratch {
                 .collect();
             for (number, panel) in panels.chunks_exact_mut(ROWS * count).enumerate() {
                 pack_panel::<ROWS>(panel, count, &mut self.vectors, |lane, vector| {
-                    if let Some(slice) = slices.get(number * ROWS + lane) {
+                    let slice = slices.get(number * ROWS + lane);
+                    if let Some(slice) = slice {
                         vector.copy_from_slice(slice);
                     }
+                    slice.is_some()
                 });
             }
         }

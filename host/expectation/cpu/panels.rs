@@ -20,7 +20,7 @@ pub(super) struct Panels<const WIDTH: usize> {
 const GROUP: usize = 4;
 
 impl<const WIDTH: usize> Panels<WIDTH> {
-    /// Packs `count` vectors of `length` values; `write` is called in parallel and writes one of them.
+    /// Packs `count` vectors of `length` values; `write` is called in parallel and writes all values of one of them.
     pub(super) fn new(
         length: usize,
         count: usize,
@@ -38,9 +38,11 @@ impl<const WIDTH: usize> Panels<WIDTH> {
             .for_each_init(Vec::new, |vectors, (number, panel)| {
                 pack_panel::<WIDTH>(panel, length, vectors, |lane, vector| {
                     let index = number * WIDTH + lane;
-                    if index < count {
+                    let is_there = index < count;
+                    if is_there {
                         write(index, vector);
                     }
+                    is_there
                 });
             });
         panels
@@ -60,19 +62,21 @@ impl<const WIDTH: usize> Panels<WIDTH> {
     }
 }
 
-/// Packs the vectors of a panel into `panel`; `write` fills zeros with the one of a lane. `vectors` is work space.
+/// Packs the vectors of a panel into `panel`; `write` writes all values of the one of a lane, or returns false where there is none, for which
+/// zeros are packed. `vectors` is work space.
 pub(super) fn pack_panel<const WIDTH: usize>(
     panel: &mut [f32],
     length: usize,
     vectors: &mut Vec<f32>,
-    mut write: impl FnMut(usize, &mut [f32]),
+    mut write: impl FnMut(usize, &mut [f32]) -> bool,
 ) {
     const { assert!(WIDTH.is_multiple_of(GROUP)) };
+    vectors.resize(GROUP * length, 0.0);
     for first in (0..WIDTH).step_by(GROUP) {
-        vectors.clear();
-        vectors.resize(GROUP * length, 0.0);
         for (lane, vector) in vectors.chunks_exact_mut(length).enumerate() {
-            write(first + lane, vector);
+            if !write(first + lane, vector) {
+                vector.fill(0.0);
+            }
         }
         let (a, rest) = vectors.split_at(length);
         let (b, rest) = rest.split_at(length);

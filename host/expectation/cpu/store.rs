@@ -12,6 +12,8 @@ use super::columns::half_power;
 use super::fine::Groups;
 use super::insert::SumSlice;
 use super::prepare::PreparedImage;
+use crate::fourier::reference::ReferenceVolume;
+use crate::geometry::Matrix3;
 use gpu::samples::{model_factor, residual, residual_factor, slice_sum};
 use gpu::slice::SliceAxes;
 use pulp::NullaryFnOnce;
@@ -158,17 +160,12 @@ fn parent_sums(
     order.sort_by_key(|k| (k.orientation, half_of(k), image_of(groups, k)));
     let same = |a: &&Kept, b: &&Kept| a.orientation == b.orientation && half_of(a) == half_of(b);
     let of_children: Vec<&[&Kept]> = order.chunk_by(same).collect();
-    let axes: Vec<SliceAxes> = of_children
-        .iter()
-        .map(|kept| layout.plane.axes(&children[kept[0].orientation as usize]))
-        .collect();
-    let mut slices = vec![0.0f32; axes.len() * 2 * projected];
-    project_all(reference, &axes, &layout.pixels, projected, &mut slices);
+    let (axes, slices) = slices_of(reference, layout, &of_children, &children);
     let mut power = vec![0.0f32; projected];
     let mut products = [0, 1].map(|_| vec![0.0f32; projected]);
     let mut phase = [0, 1].map(|_| vec![0.0f32; total]);
-    let slices = slices.chunks_exact(2 * projected);
-    for ((of_child, axes), slice) in of_children.into_iter().zip(axes).zip(slices) {
+    for (of_child, (axes, slice)) in of_children.into_iter().zip(axes) {
+        let slice = &slices[slice * 2 * projected..(slice + 1) * 2 * projected];
         half_power(slice, &mut power);
         let mut sum = [0, 1, 2].map(|_| vec![0.0f32; total]);
         let mut factors = Vec::new();
@@ -222,6 +219,31 @@ fn parent_sums(
         });
     }
     out
+}
+
+/// Projects the children of an orientation; the pseudo-halves of a child, which follow each other, share its slice. Returns the axes and the
+/// number of the slice for each of `of_children`, and the slices.
+fn slices_of(
+    reference: &ReferenceVolume,
+    layout: &GroupLayout,
+    of_children: &[&[&Kept]],
+    children: &[Matrix3],
+) -> (Vec<(SliceAxes, usize)>, Vec<f32>) {
+    let mut axes: Vec<SliceAxes> = Vec::with_capacity(of_children.len());
+    let mut last = None;
+    let mut slice_of = Vec::with_capacity(of_children.len());
+    for kept in of_children {
+        let child = kept[0].orientation;
+        if last != Some(child) {
+            axes.push(layout.plane.axes(&children[child as usize]));
+            last = Some(child);
+        }
+        slice_of.push((axes[axes.len() - 1], axes.len() - 1));
+    }
+    let projected = layout.full_projected();
+    let mut slices = vec![0.0f32; axes.len() * 2 * projected];
+    project_all(reference, &axes, &layout.pixels, projected, &mut slices);
+    (slice_of, slices)
 }
 
 fn image_of(groups: &Groups, kept: &Kept) -> usize {

@@ -4,6 +4,8 @@ use crate::comm::{Ranks, cores};
 use crate::errors::Code;
 use crate::refinement::error::RunError;
 use crate::refinement::settings::Settings;
+use std::ops::Deref;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Cores that this process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,73 +56,50 @@ pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool, RunError> {
         })
 }
 
-/// Threads that stay from iteration to iteration: to begin them takes as long as a small subset of particles.
+/// Pools of threads that stay from iteration to iteration: to begin them takes as long as a small subset of particles.
 #[derive(Default)]
-pub struct Pools {
-    /// One for each of several engines.
-    engines: Vec<rayon::ThreadPool>,
-    /// One for each engine's reader.
-    readers: Vec<rayon::ThreadPool>,
-    /// Of half-sets that are aligned at the same time.
-    parts: Vec<Part>,
-}
+pub struct Pools(Mutex<Vec<rayon::ThreadPool>>);
 
-/// A part of the threads of a run, and of its engines' pools.
-pub(crate) struct Part {
-    /// Threads that take the place of those of the run.
-    pub threads: rayon::ThreadPool,
-    /// Pools of the engines of this part.
-    pub pools: Pools,
+/// A pool that nobody else has; it goes back when this is dropped.
+pub(crate) struct Lent<'a> {
+    pool: Option<rayon::ThreadPool>,
+    of: &'a Pools,
 }
 
 impl Pools {
-    /// Makes the pools of `count` engines that share `threads` threads, unless they are there; at most `reading` threads read for an
-    /// engine.
+    /// Lends a pool of `threads` threads, which is made where none is free.
     ///
     /// # Errors
     /// Threads cannot be started.
-    pub(crate) fn make(
-        &mut self,
-        count: usize,
-        threads: usize,
-        reading: usize,
-    ) -> Result<(), RunError> {
-        let each = threads.div_ceil(count.max(1));
-        while self.readers.len() < count {
-            self.readers.push(pool(each.min(reading))?);
-        }
-        // A single engine takes the threads of the run.
-        while count > 1 && self.engines.len() < count {
-            self.engines.push(pool(each)?);
-        }
-        Ok(())
+    pub(crate) fn lend(&self, threads: usize) -> Result<Lent<'_>, RunError> {
+        let mut free = self.free();
+        let fits = |pool: &rayon::ThreadPool| pool.current_num_threads() == threads;
+        let found = free.iter().position(fits);
+        let found = found.map(|at| free.swap_remove(at));
+        drop(free);
+        Ok(Lent {
+            pool: Some(found.map_or_else(|| pool(threads), Ok)?),
+            of: self,
+        })
     }
 
-    /// Returns `count` parts of `threads` threads each, made unless they are there.
-    ///
-    /// # Errors
-    /// Threads cannot be started.
-    pub(crate) fn parts(&mut self, count: usize, threads: usize) -> Result<&mut [Part], RunError> {
-        while self.parts.len() < count {
-            self.parts.push(Part {
-                threads: pool(threads)?,
-                pools: Self::default(),
-            });
-        }
-        Ok(&mut self.parts[..count])
+    /// A thread that panicked ends the run, whatever it held.
+    fn free(&self) -> MutexGuard<'_, Vec<rayon::ThreadPool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Threads of engine `number`; None where it takes those of the run.
-    pub(crate) fn of_engine(&self, number: usize) -> Option<&rayon::ThreadPool> {
-        self.engines.get(number)
+impl Deref for Lent<'_> {
+    type Target = rayon::ThreadPool;
+
+    fn deref(&self) -> &rayon::ThreadPool {
+        self.pool.as_ref().expect("it goes back at the end only")
     }
+}
 
-    /// Threads that read for engine `number`.
-    ///
-    /// # Panics
-    /// Unless they were made.
-    pub(crate) fn of_reader(&self, number: usize) -> &rayon::ThreadPool {
-        &self.readers[number]
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.of.free().extend(self.pool.take());
     }
 }
 
@@ -154,18 +133,15 @@ mod tests {
         assert_eq!(bound.threads(1000, 1), 16, "within reason");
     }
     #[test]
-    fn pools_are_made_once() {
-        let mut pools = Pools::default();
-        pools.make(1, 6, 4).unwrap();
-        assert!(pools.of_engine(0).is_none());
-        assert_eq!(pools.of_reader(0).current_num_threads(), 4);
-        pools.make(2, 6, 4).unwrap();
-        // The first reader stays as it is.
-        let readers = [0, 1].map(|number| pools.of_reader(number).current_num_threads());
-        assert_eq!(readers, [4, 3]);
-        assert_eq!(
-            pools.of_engine(1).map(|pool| pool.current_num_threads()),
-            Some(3)
-        );
+    fn pools_are_used_again_by_one_at_a_time() {
+        let pools = Pools::default();
+        let id = |pool: &Lent| pool.install(|| std::thread::current().id());
+        let one = pools.lend(1).unwrap();
+        let other = pools.lend(1).unwrap();
+        let ids = [id(&one), id(&other)];
+        assert_ne!(ids[0], ids[1]);
+        drop(one);
+        assert_eq!(pools.lend(3).unwrap().current_num_threads(), 3);
+        assert_eq!(id(&pools.lend(1).unwrap()), ids[0]);
     }
 }

@@ -19,7 +19,7 @@ use crate::refinement::parallel::card_sums::Routes;
 use crate::refinement::parallel::engine_shares::align_halves_at_once;
 use crate::refinement::parallel::load_balance::{CostRule, Dealt, deal};
 use crate::refinement::parallel::reduction;
-use crate::refinement::parallel::threads::{Part, Pools};
+use crate::refinement::parallel::threads::Pools;
 use crate::refinement::parallel::workers::{Engine, StopSign, Workers, agree};
 use crate::refinement::steps::fourier_references::{self, HalfReferences, Places};
 use crate::refinement::steps::rank_expectation::{self, Course, HalfResult, Source};
@@ -155,6 +155,7 @@ struct Work<'a> {
     stop: &'a StopSign,
     ranks: &'a Ranks,
     routes: &'a Routes,
+    pools: &'a Pools,
     progress: &'a Phase,
     failed: &'a AtomicBool,
 }
@@ -181,20 +182,21 @@ fn align(
         stop,
         ranks: &workers.ranks,
         routes: &workers.routes,
+        pools: &workers.pools,
         progress: &progress,
         failed: &AtomicBool::new(false),
     };
-    let staff = (workers.engines.as_mut_slice(), &mut workers.pools);
+    let engines = &mut workers.engines;
     match references.len() {
-        1 => in_turn(job, staff, references, work),
-        _ => at_once(job, staff, references, work),
+        1 => in_turn(job, engines, references, work),
+        _ => at_once(job, engines, references, work),
     }
 }
 
 /// Aligns one half-set after the other with all engines.
 fn in_turn(
     job: &mut Job,
-    (engines, pools): (&mut [Engine], &mut Pools),
+    engines: &mut [Engine],
     first: Vec<HalfReferences>,
     work: Work,
 ) -> Result<Vec<HalfResult>, RunError> {
@@ -208,7 +210,7 @@ fn in_turn(
                 fourier_references::prepare(job, &wanted, work.console)?.remove(0)
             }
         };
-        let mut result = one_half(job, (engines, pools), &references, half, work)?;
+        let mut result = one_half(job, engines, &references, half, work)?;
         if half + 1 < work.shares.len() {
             let inputs = inputs(job, &references, engines.len(), work.sizes, half);
             parked.push(make_room(&mut result, engines, &inputs)?);
@@ -227,22 +229,22 @@ fn in_turn(
 /// device of the first engine, as if it had aligned all of them.
 fn at_once(
     job: &Job,
-    (engines, pools): (&mut [Engine], &mut Pools),
+    engines: &mut [Engine],
     references: Vec<HalfReferences>,
     work: Work,
 ) -> Result<Vec<HalfResult>, RunError> {
     let halves = references.len();
     let threads = rayon::current_num_threads().div_ceil(halves);
-    let parts = engines
-        .chunks_mut(engines.len() / halves)
-        .zip(pools.parts(halves, threads)?);
+    let parts = engines.chunks_mut(engines.len() / halves);
     let aligned: Vec<Result<HalfResult, RunError>> = std::thread::scope(|scope| {
         let running: Vec<_> = parts
             .zip(references)
             .enumerate()
-            .map(|(half, ((engines, Part { threads, pools }), references))| {
+            .map(|(half, (engines, references))| {
                 scope.spawn(move || {
-                    threads.install(|| one_half(job, (engines, pools), &references, half, work))
+                    work.pools
+                        .lend(threads)?
+                        .install(|| one_half(job, engines, &references, half, work))
                 })
             })
             .collect();
@@ -270,7 +272,7 @@ fn at_once(
 /// Aligns this rank's particles of a half-set with these engines.
 fn one_half(
     job: &Job,
-    (engines, pools): (&mut [Engine], &mut Pools),
+    engines: &mut [Engine],
     references: &HalfReferences,
     half: usize,
     work: Work,
@@ -290,10 +292,11 @@ fn one_half(
         failed: work.failed,
         ranks: work.ranks,
         routes: work.routes,
+        pools: work.pools,
         stage: &stage,
         progress: work.progress,
     };
-    rank_expectation::run(engines, pools, &inputs, source, course)
+    rank_expectation::run(engines, &inputs, source, course)
 }
 
 /// Inputs of `engines` engines for a half-set.

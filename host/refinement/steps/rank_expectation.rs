@@ -16,7 +16,6 @@ use crate::refinement::parallel::load_balance::Dealt;
 use crate::refinement::parallel::reduction::{self, Found};
 use crate::refinement::parallel::threads::Pools;
 use crate::refinement::parallel::workers::{Engine, StopSign};
-use rayon::ThreadPool;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -52,6 +51,8 @@ pub struct Course<'a> {
     pub ranks: &'a Ranks,
     /// How the sums of the engines are added.
     pub routes: &'a Routes,
+    /// Threads of several engines and of readers.
+    pub pools: &'a Pools,
     /// " of half 1" in a run with halves, for messages.
     pub stage: &'a str,
     /// Shown to the user, moved on by every batch.
@@ -76,28 +77,28 @@ struct Reader<'r, 'a> {
     /// Where images of the next batch are brought.
     intake: Option<Arc<dyn ImageIntake>>,
     /// Threads that read; the engine's own would have to wait for the disk.
-    threads: &'r ThreadPool,
+    threads: usize,
+    /// Where they come from.
+    pools: &'r Pools,
 }
 
 /// Threads that read for one engine at most: each copies some 2 GB/s out of the page cache, and a card takes about 30.
 const MOST_READING: usize = 16;
 
-/// Run the engines, each with its own input, over this rank's particles of a half-set, on threads of `pools`.
+/// Run the engines, each with its own input, over this rank's particles of a half-set.
 pub fn run(
     engines: &mut [Engine],
-    pools: &mut Pools,
     inputs: &[IterationInput],
     source: Source,
     course: Course,
 ) -> Result<HalfResult, RunError> {
-    pools.make(engines.len(), rayon::current_num_threads(), MOST_READING)?;
-    let pools = &*pools;
-    each(engines, pools, inputs, |_, engine, input| {
+    each(engines, inputs, course.pools, |_, engine, input| {
         Ok(engine.begin_iteration(input)?)
     })?;
     let batch_sizes = engines.iter().map(|engine| engine.batch_size());
     let batch_size = batch_sizes.min().unwrap_or(1);
     let rest = Mutex::new(Spans::new(source.share, engines.len(), batch_size));
+    let threads = rayon::current_num_threads().div_ceil(engines.len());
     let readers: Vec<Reader> = engines
         .iter()
         .zip(inputs)
@@ -108,7 +109,8 @@ pub fn run(
             rest: &rest,
             engine: number,
             intake: engine.intake(),
-            threads: pools.of_reader(number),
+            threads: threads.min(MOST_READING),
+            pools: course.pools,
         })
         .collect();
     let found = std::thread::scope(|scope| {
@@ -119,7 +121,7 @@ pub fn run(
             Mutex::new(Some(receive))
         });
         let batches: Vec<_> = batches.collect();
-        each(engines, pools, inputs, |number, engine, input| {
+        each(engines, inputs, course.pools, |number, engine, input| {
             let receive = lock(&batches[number]).take().expect("taken once");
             let result = process(engine, input, receive, course);
             if result.is_err() {
@@ -142,13 +144,14 @@ pub fn run(
 /// threads each.
 fn each<T: Send>(
     engines: &mut [Engine],
-    pools: &Pools,
     inputs: &[IterationInput],
+    pools: &Pools,
     work: impl Fn(usize, &mut dyn ExpectationEngine, &IterationInput) -> Result<T, RunError> + Sync,
 ) -> Result<Vec<T>, RunError> {
     if let [engine] = engines {
         return Ok(vec![work(0, engine.as_mut(), &inputs[0])?]);
     }
+    let threads = rayon::current_num_threads().div_ceil(engines.len());
     let work = &work;
     std::thread::scope(|scope| {
         let running: Vec<_> = engines
@@ -157,11 +160,9 @@ fn each<T: Send>(
             .enumerate()
             .map(|(number, (engine, input))| {
                 scope.spawn(move || {
-                    let mut work = || work(number, engine.as_mut(), input);
-                    match pools.of_engine(number) {
-                        Some(pool) => pool.install(work),
-                        None => work(),
-                    }
+                    pools
+                        .lend(threads)?
+                        .install(|| work(number, engine.as_mut(), input))
                 })
             })
             .collect();
@@ -180,11 +181,16 @@ fn each<T: Send>(
 impl<'a> Reader<'_, 'a> {
     /// Reads batch after batch until none is left or nobody wants them.
     fn run(&self, send: &SyncSender<Result<Batch<'a>, RunError>>) {
+        let pool = match self.pools.lend(self.threads) {
+            Ok(pool) => pool,
+            // Nobody to tell when the receiver has hung up.
+            Err(error) => return send.send(Err(error)).unwrap_or(()),
+        };
         loop {
             let Some(share) = lock(self.rest).next(self.engine) else {
                 break;
             };
-            let batch = self.threads.install(|| self.read(share));
+            let batch = pool.install(|| self.read(share));
             let failed = batch.is_err();
             // The receiver hangs up when an engine fails: nothing more is needed then.
             if send.send(batch).is_err() || failed {
