@@ -35,6 +35,7 @@ pub mod volumes;
 pub use averages::{all_on_host, maximize_averages};
 pub use cuda::prepare as prepare_on_device;
 pub use cuda::{Sphere, SpheresOnDevice};
+pub use density_compensation::bytes as density_compensation_bytes;
 pub use finish::{Centring, Finish, Flattening, LowPass, centre_of_mass, shifted, trilinear};
 pub use footprint::Footprint;
 
