@@ -11,6 +11,8 @@
 # Ends with 1 when a command fails.
 set -eu
 here="$(cd "$(dirname "$0")/.." && pwd)"
+# Home of the user root within each system.
+home=/root
 usage() { sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 say() { echo "clean_machine: $*"; }
 
@@ -31,7 +33,7 @@ inside() { # archive|source, folder of the system
     cp /etc/resolv.conf "$system/etc/resolv.conf"
     counted() { chroot "$system" dpkg-query -f . -W | wc -c; }
     before="$(counted)"
-    script="$system/root/typed.sh"
+    script="$system$home/typed.sh"
     install_in() { chroot "$system" sh -euc "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $*" >/dev/null; }
     cat >"$script" <<'END'
 began=0 command=""
@@ -70,15 +72,15 @@ END
         fi
         install_in ca-certificates
         cp -L "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$system/etc/ssl/certs/ca-certificates.crt"
-        mkdir -p "$system/root/.rustup" "$system/root/.cargo/bin" "$system/root/gerelion"
-        cp -a "$HOME"/.cargo/bin/. "$system/root/.cargo/bin/"
-        mount --bind "$HOME/.rustup" "$system/root/.rustup"
-        mount -o remount,ro,bind "$system/root/.rustup"
-        git -C "$here" archive HEAD | tar -x -C "$system/root/gerelion"
+        mkdir -p "$system$home/.rustup" "$system$home/.cargo/bin" "$system$home/gerelion"
+        cp -a "$HOME"/.cargo/bin/. "$system$home/.cargo/bin/"
+        mount --bind "$HOME/.rustup" "$system$home/.rustup"
+        mount -o remount,ro,bind "$system$home/.rustup"
+        git -C "$here" archive HEAD | tar -x -C "$system$home/gerelion"
         {
             echo "clock 'apt-get install build-essential'"
             echo "DEBIAN_FRONTEND=noninteractive apt-get install -y -qq build-essential >/dev/null"
-            echo "cd /root/gerelion"
+            echo "cd $home/gerelion"
             timed_block "$here/README.md" "## Install"
             echo "clock '/opt/gerelion/bin/relion_refine --version'"
             echo "/opt/gerelion/bin/relion_refine --version"
@@ -87,8 +89,8 @@ END
     echo 'clock ""' >>"$script"
     status=0
     # shellcheck disable=SC2016 # the variables of the system's shell
-    env -i HOME=/root TERM=dumb LANG=C.UTF-8 PATH=/root/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        chroot "$system" bash -eu /root/typed.sh || status=1
+    env -i HOME=$home TERM=dumb LANG=C.UTF-8 PATH=$home/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        chroot "$system" bash -eu $home/typed.sh || status=1
     say "$(sed -n 's/^PRETTY_NAME=//p' "$system/etc/os-release"): $before packages before, $(counted) after; $([ $status = 0 ] && echo "all commands ended well" || echo "A COMMAND FAILED")"
     exit $status
 }

@@ -86,6 +86,16 @@ pub fn open_cards(list: &str) -> Result<Vec<Arc<Device>>, DeviceError> {
     cards.into_iter().map(open).collect()
 }
 
+/// Returns the warning about a card that has no room for `arrays`, and whose work the others or the processor do.
+pub fn left_out(card: &Device, arrays: &str) -> String {
+    format!(
+        "GPU {} ({}) has too little free memory for {arrays}, so its work is done without it: by the other cards, or by the processor, \
+         which takes longer. Another program may be using the card (see nvidia-smi).",
+        card.ordinal(),
+        card.name()
+    )
+}
+
 /// Returns the numbers and names of cards, for the user.
 pub fn names<'a>(cards: impl IntoIterator<Item = &'a Device>) -> Vec<String> {
     let name = |card: &Device| format!("GPU {} ({})", card.ordinal(), card.name());

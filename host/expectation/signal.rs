@@ -4,12 +4,12 @@
 use super::pixels::PixelList;
 use super::slices::{ImagePlane, project};
 use crate::dataset::{OpticsGroup, Particle};
-use crate::fourier::image::ImageTransform;
+use crate::fourier::image::{ImageTransform, logical_row};
 use crate::fourier::reference::ReferenceVolume;
 use crate::fourier::shells::stored;
+use crate::fourier::shift::Phases;
 use crate::geometry::euler;
 use crate::optics::{Ctf, OpticsError, demodulation};
-use gpu::image::shift_phase;
 use num_complex::Complex32;
 
 /// How references appear in the images of an optics group, at the full size of the images.
@@ -59,6 +59,7 @@ impl SignalInImages {
         scale: f64,
     ) -> Vec<f32> {
         let (n, count) = (self.pixels.size(), self.pixels.len());
+        let width = n / 2 + 1;
         let a = euler::matrix(particle.rot, particle.tilt, particle.psi);
         let mut slice = vec![0.0; 2 * count];
         project(
@@ -68,24 +69,32 @@ impl SignalInImages {
             count,
             &mut slice,
         );
-        let back = particle.origin.map(|o| -o / self.pixel_size);
-        let width = n / 2 + 1;
         let mut transform = vec![Complex32::default(); n * width];
         for i in 0..count {
             let (x, y) = (self.pixels.x[i], self.pixels.y[i]);
-            let [cos, sin] = shift_phase(x, y, back, n as u32);
-            let factor = (scale * ctf.map_or(1.0, |ctf| ctf.value(x, y))) as f32;
-            let mut value = Complex32::new(slice[i], slice[count + i])
-                * Complex32::new(cos as f32, sin as f32)
-                * factor;
+            let mut value = Complex32::new(slice[i], slice[count + i]);
             if let Some(factors) = &self.modulation {
                 value *= factors[i];
             }
             transform[stored(i64::from(y), n) * width + x as usize] = value;
-            // The list leaves out the mates of the column x = 0.
-            if x == 0 && y > 0 && (y as usize) < n / 2 {
-                transform[(n - y as usize) * width] = value.conj();
+        }
+        let back = particle.origin.map(|o| -o / self.pixel_size);
+        let phases = Phases::new(back, n, n);
+        for (row, values) in transform.chunks_exact_mut(width).enumerate() {
+            let y = logical_row(row, n);
+            phases.apply(y, 0, values);
+            match ctf.map(|ctf| ctf.row(y, width)) {
+                Some(contrast) => {
+                    for (value, c) in values.iter_mut().zip(contrast) {
+                        *value *= (scale * c) as f32;
+                    }
+                }
+                None => values.iter_mut().for_each(|value| *value *= scale as f32),
             }
+        }
+        // The list leaves out the mates of the column x = 0.
+        for y in 1..n / 2 {
+            transform[(n - y) * width] = transform[y * width].conj();
         }
         self.transform.inverse(&transform)
     }

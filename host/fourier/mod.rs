@@ -11,5 +11,6 @@ pub mod reference;
 pub mod resample;
 pub mod shape;
 pub mod shells;
+pub mod shift;
 pub mod sums;
 pub mod window;

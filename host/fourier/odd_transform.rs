@@ -16,8 +16,8 @@ use std::sync::Arc;
 /// Lines that are transformed together.
 pub(crate) const LANES: usize = 8;
 
-/// Coefficients k of a prime that are worked out together, with their mates p − k.
-const TOGETHER: usize = 4;
+/// Most coefficients k of a prime that are worked out together, with their mates p − k: their sums fit the registers of AVX-512.
+const MOST_TOGETHER: usize = 6;
 
 /// Largest prime that is transformed by its definition. Measured with AVX-512, µs per line, the definition and rustfft: 131: 0.6 and 1.6; 515 = 5·103:
 /// 2.7 and 11.5; 771 = 3·257: 15 and 6; 643: 28 and 16.
@@ -47,24 +47,38 @@ impl Lines {
         }
     }
 
-    /// Sets all values to 0.
-    pub(crate) fn clear(&mut self) {
-        self.re.fill([0.0; LANES]);
-        self.im.fill([0.0; LANES]);
+    /// Sets values `k`…−`k` to 0: of a spectrum, the frequencies from `k` on.
+    #[inline(always)]
+    pub(crate) fn clear_from(&mut self, k: usize) {
+        for i in k..=self.re.len() - k {
+            self.set_value(i, [[0.0; LANES]; 2]);
+        }
+    }
+
+    /// Multiplies value `i` of every line with a factor of its own.
+    #[inline(always)]
+    pub(crate) fn multiply(&mut self, i: usize, factors: &[f64; LANES]) {
+        for (l, factor) in factors.iter().enumerate() {
+            self.re[i][l] *= factor;
+            self.im[i][l] *= factor;
+        }
     }
 
     /// Returns value `i` of every line.
+    #[inline(always)]
     pub(crate) fn value(&self, i: usize) -> Block {
         [self.re[i], self.im[i]]
     }
 
     /// Sets value `i` of every line.
+    #[inline(always)]
     pub(crate) fn set_value(&mut self, i: usize, [re, im]: Block) {
         self.re[i] = re;
         self.im[i] = im;
     }
 
     /// Sets values `k` and −`k` to those of a + i·b, for transforms a and b of real lines, of which these are values `k`.
+    #[inline(always)]
     pub(crate) fn set_pair(&mut self, k: usize, [a_re, a_im]: &Block, [b_re, b_im]: &Block) {
         if k == 0 {
             // Values that are their own mates are real.
@@ -81,6 +95,7 @@ impl Lines {
     }
 
     /// Returns values `k` of the transforms a and b of real lines, where these lines hold the transform of a + i·b.
+    #[inline(always)]
     pub(crate) fn pair(&self, k: usize) -> [Block; 2] {
         let mate = (self.re.len() - k) % self.re.len();
         let (mut a, mut b) = ([[0.0; LANES]; 2], [[0.0; LANES]; 2]);
@@ -111,8 +126,10 @@ enum Way {
 /// A step of the transform: those of length p, a prime factor.
 struct Step {
     prime: usize,
-    /// Cosine and sine of 2πrk/p: for [`TOGETHER`] values of k side by side, r in 1…(p−1)/2.
-    waves: Vec<[[f64; 2]; TOGETHER]>,
+    /// Coefficients that are worked out together.
+    together: usize,
+    /// Cosine and sine of 2πrk/p: for each so many values of k, r in 1…(p−1)/2 and for each r these k side by side.
+    waves: Vec<[f64; 2]>,
     /// e^{−2πijk/n}, n the length that is left before the step: p of them per j.
     turns: Vec<[f64; 2]>,
 }
@@ -194,10 +211,16 @@ impl Step {
             [cos, sin]
         };
         let half = prime / 2;
+        // Four sums per coefficient stay in registers, beside four values and two factors. Per r, a group of k coefficients takes 4k
+        // products and the loading of four values.
+        let most = ((Arch::new().dispatch(Registers) - 6) / 4).clamp(1, MOST_TOGETHER);
+        let cost = |k: &usize| half.div_ceil(*k) * (2 * k + 3);
+        let together = (1..=most).min_by_key(cost).unwrap_or(1);
         let mut waves = Vec::new();
-        for first in (1..=half).step_by(TOGETHER) {
-            let of_row = |r: usize| std::array::from_fn(|k| wave(r * (first + k), prime));
-            waves.extend((1..=half).map(of_row));
+        for first in (1..=half).step_by(together) {
+            for r in 1..=half {
+                waves.extend((first..first + together).map(|k| wave(r * k, prime)));
+            }
         }
         let turns = (0..length / prime)
             .flat_map(|j| (0..prime).map(move |k| (j, k)))
@@ -208,15 +231,36 @@ impl Step {
             .collect();
         Self {
             prime,
+            together,
             waves,
             turns,
         }
     }
 
-    /// Transforms of length p of values `stride`·`groups` apart, each turned by what the next steps need. `groups` · p is the length that
-    /// was left before.
+    /// [`Step::run_by`] with its number of coefficients together.
     #[inline(always)]
     fn run<S: Simd>(
+        &self,
+        simd: S,
+        sizes: [usize; 2],
+        from: [&[S::f64s]; 2],
+        to: [&mut [S::f64s]; 2],
+        pairs: &mut [[S::f64s; 4]],
+    ) {
+        match self.together {
+            1 => self.run_by::<S, 1>(simd, sizes, from, to, pairs),
+            2 => self.run_by::<S, 2>(simd, sizes, from, to, pairs),
+            3 => self.run_by::<S, 3>(simd, sizes, from, to, pairs),
+            4 => self.run_by::<S, 4>(simd, sizes, from, to, pairs),
+            5 => self.run_by::<S, 5>(simd, sizes, from, to, pairs),
+            _ => self.run_by::<S, MOST_TOGETHER>(simd, sizes, from, to, pairs),
+        }
+    }
+
+    /// Transforms of length p of values `stride`·`groups` apart, each turned by what the next steps need. `groups` · p is the length that
+    /// was left before. Works out K coefficients together.
+    #[inline(always)]
+    fn run_by<S: Simd, const K: usize>(
         &self,
         simd: S,
         [groups, stride]: [usize; 2],
@@ -249,7 +293,8 @@ impl Step {
                 to_re[to] = sum[0];
                 to_im[to] = sum[1];
                 let mut k = 1;
-                for waves in self.waves.chunks_exact(half) {
+                let waves = self.waves.as_chunks::<K>().0;
+                for waves in waves.chunks_exact(half) {
                     let sums = even_and_odd(simd, first, pairs, waves);
                     for [c_re, c_im, s_re, s_im] in sums {
                         if k <= half {
@@ -282,16 +327,16 @@ fn turned<S: Simd>(simd: S, [re, im]: [S::f64s; 2], [cos, sin]: [f64; 2]) -> [S:
 
 /// Real and imaginary parts of v(0) + Σ (v(r) + v(p−r))·cos(2πrk/p) and of Σ (v(r) − v(p−r))·sin(2πrk/p).
 #[inline(always)]
-fn even_and_odd<S: Simd>(
+fn even_and_odd<S: Simd, const K: usize>(
     simd: S,
     first: [S::f64s; 2],
     pairs: &[[S::f64s; 4]],
-    waves: &[[[f64; 2]; TOGETHER]],
-) -> [[S::f64s; 4]; TOGETHER] {
+    waves: &[[[f64; 2]; K]],
+) -> [[S::f64s; 4]; K] {
     let zero = simd.splat_f64s(0.0);
-    let mut sums = [[first[0], first[1], zero, zero]; TOGETHER];
+    let mut sums = [[first[0], first[1], zero, zero]; K];
     for (pair, waves) in pairs.iter().zip(waves) {
-        for k in 0..TOGETHER {
+        for k in 0..K {
             let (cos, sin) = (simd.splat_f64s(waves[k][0]), simd.splat_f64s(waves[k][1]));
             sums[k][0] = simd.mul_add_f64s(pair[0], cos, sums[k][0]);
             sums[k][1] = simd.mul_add_f64s(pair[1], cos, sums[k][1]);
@@ -300,6 +345,17 @@ fn even_and_odd<S: Simd>(
         }
     }
     sums
+}
+
+/// The number of vector registers.
+struct Registers;
+
+impl WithSimd for Registers {
+    type Output = usize;
+
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        S::REGISTER_COUNT
+    }
 }
 
 struct Transform<'a> {

@@ -10,7 +10,7 @@ use super::fft::{BLOCK, complex_plan, real_forward, real_inverse, real_line};
 use super::shape::VolumeShape;
 use super::shells::stored;
 use ndarray::parallel::prelude::*;
-use ndarray::{Array2, Array3, ArrayViewMut3, Axis};
+use ndarray::{Array2, Array3, ArrayViewMut3, Axis, s};
 use num_complex::Complex64;
 use rustfft::Fft;
 
@@ -203,54 +203,50 @@ where
         .collect()
 }
 
-/// Central N³ voxels (1·N² in 2D) of the unscaled inverse transform of `data` (stored as a volume of `shape`).
-/// Values beyond the sphere |v|² ≤ Rp² must be 0: lines wholly outside are not looked at.
-pub(crate) fn inverse(data: &[Complex64], shape: &VolumeShape) -> Array3<f64> {
+/// Central N³ voxels (1·N² in 2D) of the unscaled inverse transform of `data` (stored as a volume of `shape`), in whose memory lines along z are
+/// transformed. Values beyond the sphere |v|² ≤ Rp² must be 0: lines wholly outside are not looked at.
+pub(crate) fn inverse(mut data: Vec<Complex64>, shape: &VolumeShape) -> Array3<f64> {
     let (n, radius2) = (shape.box_size, shape.radius2());
     let grid = Grid::new(n, shape);
     let (side, row_length) = (grid.side(), grid.half + 1);
     let plan = complex_plan(grid.q, true);
     let real = real_inverse(grid.q);
     let width = grid.columns();
-    let mut middle = Array3::<Complex64>::zeros((grid.sections, side, width));
-    middle
-        .axis_iter_mut(Axis(1))
-        .into_par_iter()
-        .enumerate()
-        .with_min_len(grid.rows_per_task())
-        .for_each(|(y, mut plane)| {
-            let y_logical = y as i64 - grid.half as i64;
-            if grid.sections == 1 {
-                let from = y * row_length;
-                let row = &data[from..from + width];
-                plane
-                    .row_mut(0)
-                    .iter_mut()
-                    .zip(row)
-                    .for_each(|(p, v)| *p = *v);
-                return;
-            }
-            let mut lines = Lines::new(plan.as_ref());
-            for begin in (0..width).step_by(BLOCK) {
-                if y_logical * y_logical + (begin * begin) as i64 > radius2 {
-                    break;
-                }
-                let count = BLOCK.min(width - begin);
-                lines.clear();
-                for (z, place) in grid.frequencies() {
-                    let from = (z * side + y) * row_length + begin;
-                    for (c, value) in data[from..from + count].iter().enumerate() {
-                        lines.values[c * grid.q + place] = *value;
+    // Sections of the map follow each other in place of the planes of the transform, which may be fewer.
+    let planes = shape.depth().max(grid.sections);
+    data.resize(planes * side * row_length, Complex64::default());
+    let mut middle =
+        Array3::from_shape_vec((planes, side, row_length), data).expect("a value for every voxel");
+    if grid.sections > 1 {
+        middle
+            .axis_iter_mut(Axis(1))
+            .into_par_iter()
+            .enumerate()
+            .with_min_len(grid.rows_per_task())
+            .for_each(|(y, mut plane)| {
+                let y_logical = y as i64 - grid.half as i64;
+                let mut lines = Lines::new(plan.as_ref());
+                for begin in (0..width).step_by(BLOCK) {
+                    if y_logical * y_logical + (begin * begin) as i64 > radius2 {
+                        plane.slice_mut(s![..n, begin..]).fill(Complex64::default());
+                        break;
+                    }
+                    let count = BLOCK.min(width - begin);
+                    lines.clear();
+                    for (z, place) in grid.frequencies() {
+                        for c in 0..count {
+                            lines.values[c * grid.q + place] = plane[[z, begin + c]];
+                        }
+                    }
+                    lines.transform(count);
+                    for z in 0..n {
+                        for c in 0..count {
+                            plane[[z, begin + c]] = lines.values[c * grid.q + grid.place(z)];
+                        }
                     }
                 }
-                lines.transform(count);
-                for z in 0..n {
-                    for c in 0..count {
-                        plane[[z, begin + c]] = lines.values[c * grid.q + grid.place(z)];
-                    }
-                }
-            }
-        });
+            });
+    }
     let mut out = Array3::zeros((grid.sections, n, n));
     out.axis_iter_mut(Axis(0))
         .into_par_iter()

@@ -169,11 +169,13 @@ pub fn gridding_factor(radius: f64, box_size: usize, padding: f64) -> f64 {
 /// Returns the values of [`gridding_factor`] for the voxels of a box, by squared distance from its centre. Those of the last box are kept,
 /// so that all classes share them.
 pub(super) fn gridding_factors(shape: &VolumeShape) -> Arc<Vec<f64>> {
-    static LAST: Mutex<Option<(Dimensions, usize, f64, Arc<Vec<f64>>)>> = Mutex::new(None);
-    let (dimensions, n, padding) = (shape.dimensions, shape.box_size, shape.padding);
+    type Last = ((Dimensions, usize, f64), Arc<Vec<f64>>);
+    static LAST: Mutex<Option<Last>> = Mutex::new(None);
+    let of = (shape.dimensions, shape.box_size, shape.padding);
+    let (dimensions, n, padding) = of;
     let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
     match &*last {
-        Some((d, of, p, factors)) if (*d, *of, *p) == (dimensions, n, padding) => factors.clone(),
+        Some((kept, factors)) if *kept == of => factors.clone(),
         _ => {
             let axes = match dimensions {
                 Dimensions::Two => 2,
@@ -182,7 +184,7 @@ pub(super) fn gridding_factors(shape: &VolumeShape) -> Arc<Vec<f64>> {
             let factor = |r2: usize| gridding_factor((r2 as f64).sqrt(), n, padding);
             let factors: Arc<Vec<f64>> =
                 Arc::new((0..=axes * (n / 2).pow(2)).map(factor).collect());
-            *last = Some((dimensions, n, padding, factors.clone()));
+            *last = Some((of, factors.clone()));
             factors
         }
     }

@@ -13,9 +13,7 @@ use crate::fourier::backprojection::BackProjection;
 use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::{DeviceSums, Sums, on_host};
 use crate::model::ClassModel;
-use ndarray::Array3;
 use rayon::prelude::*;
-use std::sync::Arc;
 
 /// Maximises the class averages that `owns` says from the sums of all: Friedel mates are summed on the x = 0 line, then as
 /// [`maximize_class`]. `class_weight` as there, a value per class. Sums on a device are worked on there, all at once, as far as
@@ -95,16 +93,10 @@ fn store(
     options: &MaximizationOptions,
     finish: &Finish,
 ) -> Result<(), MaximizationError> {
-    match MapSource::new(class_weight, &made.statistics.weights, shape) {
-        MapSource::Nothing => class.map = Array3::zeros(class.map.dim()).into(),
-        MapSource::Before => {
-            finish.again().on_host(Arc::make_mut(&mut class.map));
-        }
-        MapSource::Sums => {
-            ReferenceSpectra::new(&made.statistics, shape.r_max, average_ctf2, options)?
-                .store(class);
-            class.map = made.map.into();
-        }
+    let source = MapSource::new(class_weight, &made.statistics.weights, shape);
+    if !source.done_without_sums(class, finish) {
+        ReferenceSpectra::new(&made.statistics, shape.r_max, average_ctf2, options)?.store(class);
+        class.map = made.map.into();
     }
     Ok(())
 }
@@ -142,6 +134,7 @@ mod tests {
     use super::super::fixtures;
     use super::*;
     use crate::fourier::shape::Dimensions;
+    use ndarray::Array3;
     use num_complex::Complex64;
 
     /// Sums with something in them, different for each class.

@@ -9,6 +9,8 @@ use rayon::prelude::*;
 use rounds::Rounds;
 use std::f64::consts::PI;
 
+pub use rounds::bytes;
+
 /// Radius of the blob, padded voxels: 1.9·2 whatever the padding.
 const RADIUS: f64 = 3.8;
 /// α of the blob (order 0).
@@ -21,25 +23,33 @@ pub(super) fn divide(
     class_weight: f64,
     iterations: usize,
 ) {
-    if class_weight > 0.0 {
+    if class_weight > 0.0 && class_weight != 1.0 {
         sums.data.par_iter_mut().for_each(|a| *a /= class_weight);
         sums.weight.par_iter_mut().for_each(|w| *w /= class_weight);
     }
-    let density = densities(radial, &sums.weight, iterations, sums.shape.padded_box);
-    sums.data
-        .par_iter_mut()
-        .zip(&density)
-        .for_each(|(a, d)| *a *= d);
+    let rounds = Rounds::new(radial, sums.shape.padded_box);
+    let found = rounds.run(&sums.weight, iterations);
+    rounds.for_each_plane(&found, &sums.weight, &mut sums.data, |data, densities| {
+        for (a, d) in data.iter_mut().zip(densities) {
+            *a *= d;
+        }
+    });
 }
 
-/// Returns D of every voxel after `iterations` rounds; 0 outside of the sphere.
+/// Returns D of every voxel after `iterations` rounds; 0 outside of the sphere, and where the weight is 0, as the data are there.
 pub(super) fn densities(
     radial: &Radial,
     weight: &[f64],
     iterations: usize,
     padded_box: usize,
 ) -> Vec<f64> {
-    Rounds::new(radial, weight, padded_box).densities(iterations)
+    let rounds = Rounds::new(radial, padded_box);
+    let found = rounds.run(weight, iterations);
+    let mut out = vec![0.0; weight.len()];
+    rounds.for_each_plane(&found, weight, &mut out, |out, densities| {
+        out.copy_from_slice(densities);
+    });
+    out
 }
 
 /// Fourier transform of a Kaiser–Bessel blob relative to its value at the origin, tabulated: [`BLOB_SAMPLES`] values.

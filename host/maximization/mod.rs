@@ -35,6 +35,7 @@ pub mod volumes;
 pub use averages::{all_on_host, maximize_averages};
 pub use cuda::prepare as prepare_on_device;
 pub use cuda::{Sphere, SpheresOnDevice};
+pub use density_compensation::bytes as density_compensation_bytes;
 pub use finish::{Centring, Finish, Flattening, LowPass, centre_of_mass, shifted, trilinear};
 pub use footprint::Footprint;
 
@@ -135,19 +136,13 @@ pub fn maximize_class(
     options: &MaximizationOptions,
     finish: &Finish,
 ) -> Result<Option<volumes::Moved>, MaximizationError> {
-    match update_spectra(class, &sums, class_weight, prior, options)? {
-        MapSource::Nothing => class.map = Array3::zeros(class.map.dim()).into(),
-        MapSource::Before => {
-            finish.again().on_host(Arc::make_mut(&mut class.map));
-        }
-        MapSource::Sums => {
-            let (map, moved) =
-                volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
-            class.map = map.into();
-            return Ok(moved);
-        }
+    let source = update_spectra(class, &sums, class_weight, prior, options)?;
+    if source.done_without_sums(class, finish) {
+        return Ok(None);
     }
-    Ok(None)
+    let (map, moved) = volumes::regularised(sums, &class.tau2, class_weight, options, finish)?;
+    class.map = map.into();
+    Ok(moved)
 }
 
 /// Where the new map of a class comes from.
@@ -172,6 +167,19 @@ impl MapSource {
         } else {
             Self::Sums
         }
+    }
+
+    /// Gives a class its map where the sums have no part in it: zeros, or the one before, finished again. Returns false, without a change,
+    /// where the map is still to be reconstructed.
+    pub fn done_without_sums(self, class: &mut ClassModel, finish: &Finish) -> bool {
+        match self {
+            Self::Nothing => class.map = Array3::zeros(class.map.dim()).into(),
+            Self::Before => {
+                finish.again().on_host(Arc::make_mut(&mut class.map));
+            }
+            Self::Sums => return false,
+        }
+        true
     }
 }
 

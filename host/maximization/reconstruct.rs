@@ -97,8 +97,7 @@ fn divide(sums: &mut BackProjection, radial: &Radial) {
 
 /// Inverse transform, scale, corner mask (spec 02 §2.4 steps 1–5). Nothing may be beyond |v|² ≤ Rp².
 pub(super) fn to_real_space(data: Vec<Complex64>, shape: &VolumeShape) -> Array3<f64> {
-    let mut map = padded::inverse(&data, shape);
-    drop(data);
+    let mut map = padded::inverse(data, shape);
     let scale = 1.0 / shape.amplitude_scale();
     match shape.dimensions {
         // Averages have a thread per class.

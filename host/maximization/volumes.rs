@@ -271,6 +271,14 @@ pub fn is_short_of_room(
     room < needed(&footprint).saturating_sub(footprint.sums)
 }
 
+/// True when maps of both sums can be made at the same time: both are on a device that has room for it. On the host each uses all
+/// threads anyway.
+pub fn have_room_together(sums: [&Sums; 2], options: &MaximizationOptions) -> bool {
+    let twice = |footprint: &Footprint| 2 * footprint.regularised;
+    sums.iter()
+        .all(|sums| matches!(sums, Sums::Device(_)) && !is_short_of_room(sums, options, twice))
+}
+
 /// Makes a map regularised with `tau2` (`options.regularise` permitting) and finished, and takes the sums to work in place.
 /// Each step that a full device has no room for is done on the host, and named.
 pub(super) fn regularised(

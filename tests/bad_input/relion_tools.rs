@@ -147,6 +147,12 @@ fn subtraction_from_a_run_that_is_not_there() {
 }
 
 #[test]
+fn subtraction_on_a_card() {
+    let words = "--i run_optimiser.star --o sub --gpu 0";
+    refuse(&Set::new(), SUBTRACT, words, "GR-0104");
+}
+
+#[test]
 fn new_centre_without_z() {
     let words = "--i run_optimiser.star --o sub --center_x 4 --center_y 5";
     refuse(&Set::new(), SUBTRACT, words, "GR-0105");
@@ -443,7 +449,7 @@ fn numbers_that_are_changed() {
     );
 }
 
-/// What a continued run refuses in the files of a run, a subtraction from its particles refuses, too.
+/// Files of a run that cannot be continued cannot be subtracted from either.
 #[test]
 fn subtraction_with_files_that_were_spoilt() {
     let set = refined();

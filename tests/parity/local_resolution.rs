@@ -33,31 +33,42 @@ fn write_halves(folder: &Path) {
     }
 }
 
-/// Runs the program; returns the local resolution and the filtered map.
-fn run(folder: &Path, output: &str, cards: Option<&str>) -> [Array3<f64>; 2] {
+/// Runs the program, with cards of so many bytes where they are given with a number. Returns the local resolution and the filtered map, and
+/// warnings.
+fn run(
+    folder: &Path,
+    output: &str,
+    cards: Option<(&str, Option<usize>)>,
+) -> ([Array3<f64>; 2], String) {
     let options = "--i half1.mrc --locres_sampling 10 --locres_maskrad 10 --adhoc_bfac -30 --j 1";
     let mut command = Command::new(env!("CARGO_BIN_EXE_relion_localres"));
     command
         .current_dir(folder)
         .args(options.split(' '))
         .args(["--o", output]);
-    if let Some(cards) = cards {
+    if let Some((cards, memory)) = cards {
+        if let Some(bytes) = memory {
+            command.env("EMULATED_MEMORY", bytes.to_string());
+        }
         command
             .args(["--gpu", cards])
             .env("EMULATED_DEVICES", "2")
             .env("LD_LIBRARY_PATH", folder.join("libraries"));
     }
     let made = command.output().unwrap();
-    let printed = String::from_utf8_lossy(&made.stdout);
-    let errors = String::from_utf8_lossy(&made.stderr);
+    let printed = String::from_utf8_lossy(&made.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&made.stderr).into_owned();
     assert!(made.status.success(), "{printed}{errors}");
-    for card in cards.iter().flat_map(|cards| cards.split(',')) {
-        assert!(printed.contains(&format!("GPU {card} (")), "{printed}");
+    for card in cards.iter().flat_map(|(cards, _)| cards.split(',')) {
+        let full = cards.is_some_and(|(_, memory)| memory.is_some());
+        let told = if full { &errors } else { &printed };
+        assert!(told.contains(&format!("GPU {card} (")), "{printed}{errors}");
     }
-    ["locres", "locres_filtered"].map(|name| {
+    let maps = ["locres", "locres_filtered"].map(|name| {
         let path = folder.join(format!("{output}_{name}.mrc"));
         read_map(&path).unwrap().data.mapv(f64::from)
-    })
+    });
+    (maps, errors)
 }
 
 #[test]
@@ -71,14 +82,17 @@ fn local_resolution() {
     let folder = tempfile::tempdir().unwrap();
     write_halves(folder.path());
     emulated_libraries(folder.path());
-    let host = run(folder.path(), "host", None);
+    let (host, _) = run(folder.path(), "host", None);
     let mut found: Vec<f64> = host[0].iter().copied().filter(|v| *v > 0.0).collect();
     found.sort_by(f64::total_cmp);
     let (finest, coarsest) = (found[0], found[found.len() - 1]);
     assert!(coarsest > 1.5 * finest, "{finest} to {coarsest} A");
     let norm = |map: &Array3<f64>| map.iter().map(|v| v * v).sum::<f64>().sqrt();
-    for cards in ["0", "0,1"] {
-        let device = run(folder.path(), "device", Some(cards));
+    // The last ones have room for some of the arrays, and leave all points to the processor.
+    for (cards, memory) in [("0", None), ("0,1", None), ("0,1", Some(500_000))] {
+        let (device, warnings) = run(folder.path(), "device", Some((cards, memory)));
+        let full = warnings.contains("too little free memory for two maps and their transforms");
+        assert_eq!(full, memory.is_some(), "{warnings}");
         for (device, host) in device.iter().zip(&host) {
             let difference = norm(&(device - host)) / norm(host);
             println!("cards {cards}: {difference:.1e}");

@@ -1,19 +1,36 @@
 //! Local resolution: soft spheres cut out of maps, filters, and the sum of what was filtered around each point (spec 02 §7.2, 06 §10).
 //!
-//! Maps are `n`³ with even n, x fastest. A sphere is given by the voxel (x, y, z) of its centre, its radius and the width of its soft edge in voxels;
-//! it may reach beyond the box. Cubes are real, in the place of their transforms: rows of n voxels, each followed by what is missing to 2(n/2+1).
+//! Maps are `n`³ with even n, x fastest. A sphere may reach beyond the box. Cubes are real, in the place of their transforms: rows of n voxels, each followed by what is missing to 2(n/2+1).
 
 use cuda_std::prelude::*;
 
 use crate::mask::sphere_share;
 use crate::volume::{real_row, transform_position};
 
-/// Share of a sphere in voxel `i` of a map.
-#[inline(always)]
-fn share(i: usize, n: usize, centre: [i32; 3], radius: f64, edge: f64) -> f32 {
-    let at = [i % n, i / n % n, i / (n * n)];
-    let [x, y, z] = [0, 1, 2].map(|k| at[k] as i32 - centre[k]);
-    sphere_share((x * x + y * y + z * z) as u32, radius, edge)
+/// A sphere with a soft edge, in voxels.
+#[group]
+pub struct SoftSphere {
+    /// Its centre.
+    pub centre_x: i32,
+    /// Its centre.
+    pub centre_y: i32,
+    /// Its centre.
+    pub centre_z: i32,
+    /// Radius up to the edge.
+    pub radius: f64,
+    /// Width of the edge.
+    pub edge: f64,
+}
+
+impl SoftSphere {
+    /// Returns its share in voxel `i` of a map of `n`³ voxels.
+    #[inline(always)]
+    fn share(&self, i: usize, n: usize) -> f32 {
+        let x = (i % n) as i32 - self.centre_x;
+        let y = (i / n % n) as i32 - self.centre_y;
+        let z = (i / (n * n)) as i32 - self.centre_z;
+        sphere_share((x * x + y * y + z * z) as u32, self.radius, self.edge)
+    }
 }
 
 /// `map` times a sphere, as a cube. A thread a voxel.
@@ -21,11 +38,7 @@ fn share(i: usize, n: usize, centre: [i32; 3], radius: f64, edge: f64) -> f32 {
 pub unsafe fn sphere_of_map(
     #[len(n * n * n)] map: *const f32,
     n: u32,
-    centre_x: i32,
-    centre_y: i32,
-    centre_z: i32,
-    radius: f64,
-    edge: f64,
+    #[group] sphere: SoftSphere,
     #[len(n * n * 2 * (n / 2 + 1))] out: *mut f32,
 ) {
     // SAFETY: the index is checked.
@@ -34,7 +47,7 @@ pub unsafe fn sphere_of_map(
         if i >= side * side * side {
             return;
         }
-        let share = share(i, side, [centre_x, centre_y, centre_z], radius, edge);
+        let share = sphere.share(i, side);
         *out.add(i / side * real_row(n) + i % side) = share * memory::load(map, i);
     }
 }
@@ -69,11 +82,7 @@ pub unsafe fn filter_transform(
 pub unsafe fn add_sphere(
     #[len(n * n * 2 * (n / 2 + 1))] cube: *const f32,
     n: u32,
-    centre_x: i32,
-    centre_y: i32,
-    centre_z: i32,
-    radius: f64,
-    edge: f64,
+    #[group] sphere: SoftSphere,
     frequency: f64,
     #[len(3 * n * n * n)] sums: *mut f64,
 ) {
@@ -83,7 +92,7 @@ pub unsafe fn add_sphere(
         if i >= side * side * side {
             return;
         }
-        let share = share(i, side, [centre_x, centre_y, centre_z], radius, edge);
+        let share = sphere.share(i, side);
         if share > 0.0 {
             let m = f64::from(share);
             let value = memory::load(cube, i / side * real_row(n) + i % side);
@@ -106,6 +115,16 @@ mod tests {
     const CENTRE: [i32; 3] = [2, 5, 8];
     const RADIUS: f64 = 2.0;
     const EDGE: f64 = 3.0;
+
+    fn sphere() -> SoftSphereViews {
+        SoftSphereViews {
+            centre_x: CENTRE[0],
+            centre_y: CENTRE[1],
+            centre_z: CENTRE[2],
+            radius: RADIUS,
+            edge: EDGE,
+        }
+    }
 
     fn blocks(count: usize) -> [u32; 3] {
         [count.div_ceil(64) as u32, 1, 1]
@@ -145,11 +164,7 @@ mod tests {
                 &SphereOfMap {
                     map: m,
                     n: N,
-                    centre_x: CENTRE[0],
-                    centre_y: CENTRE[1],
-                    centre_z: CENTRE[2],
-                    radius: RADIUS,
-                    edge: EDGE,
+                    sphere: sphere(),
                     out: c,
                 },
                 blocks(SIDE.pow(3)),
@@ -159,11 +174,7 @@ mod tests {
                 &AddSphere {
                     cube: c,
                     n: N,
-                    centre_x: CENTRE[0],
-                    centre_y: CENTRE[1],
-                    centre_z: CENTRE[2],
-                    radius: RADIUS,
-                    edge: EDGE,
+                    sphere: sphere(),
                     frequency: 0.125,
                     sums: s,
                 },

@@ -295,7 +295,7 @@ mod tests {
         logs.iter().copied().fold(f32::NEG_INFINITY, f32::max)
     }
 
-    /// What is found with and without rounds that make no list, which must be the same.
+    /// Selections found with and without rounds that make no list, which must be the same.
     fn run(logs: &[f32], fraction: f32, limit: u32) -> Selection {
         let found = run_as(logs, fraction, limit, false);
         assert_eq!(found, run_as(logs, fraction, limit, true));

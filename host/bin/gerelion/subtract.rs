@@ -62,6 +62,9 @@ pub struct Arguments {
     /// Estimate spectral signal-to-noise ratios
     #[arg(long, hide = true)]
     ssnr: bool,
+    /// Refused
+    #[arg(long, hide = true, num_args = 0..=1)]
+    gpu: Option<Option<String>>,
     #[command(flatten)]
     common: Common,
 }
@@ -102,11 +105,18 @@ impl Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     arguments.common.run(|| {
-        refuse(&[(
-            "--ssnr",
-            arguments.ssnr,
-            "spectral signal-to-noise ratios are not estimated; use RELION",
-        )])?;
+        refuse(&[
+            (
+                "--ssnr",
+                arguments.ssnr,
+                "spectral signal-to-noise ratios are not estimated; use RELION",
+            ),
+            (
+                "--gpu",
+                arguments.gpu.is_some(),
+                "signal is subtracted on the processor, on all cores, as fast as images can be read and written; leave it out",
+            ),
+        ])?;
         if let Some(input) = &arguments.revert {
             let written = subtract::revert(input, &arguments.output)?;
             println!(" Written: {}", written.display());

@@ -1,4 +1,4 @@
-//! What tells a copy as it was made from one that something else has been written to since: a seal beside it, and some blocks of
+//! The mark that tells a copy as it was made from one that something else has been written to since: a seal beside it, and some blocks of
 //! its source.
 
 use super::copying::with_suffix;

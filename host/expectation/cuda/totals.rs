@@ -89,7 +89,7 @@ struct Results<'a> {
     starts: &'a [ParticleStart],
     /// (class, direction · n_psi + psi) of each orientation.
     rows: &'a [(u32, u32)],
-    /// What the first pass selected of each image.
+    /// Samples of each image that the first pass selected.
     selections: &'a [Selection],
     /// Σ|F|² per shell of the whole transform, of all images.
     shell_powers: &'a [f32],

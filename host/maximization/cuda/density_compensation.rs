@@ -15,7 +15,7 @@ use gpu::kernels::density_compensation::{
     BeginDensities, CompensateIntoTransform, DivideDensities, SpreadDensities, WeightByBlob,
 };
 
-/// What the densities are found for.
+/// Sums that densities are found for, and how.
 struct Task<'a> {
     operand: &'a Operand<'a>,
     /// Added to the weights from a shell on.

@@ -2,7 +2,7 @@
 //! a filtered map within spheres. Curves are judged on the host.
 
 use crate::device::{Buffer, Cube, CubeTransform, Device, DeviceError, Direction};
-use gpu::kernels::local_resolution::{AddSphere, FilterTransform, SphereOfMap};
+use gpu::kernels::local_resolution::{AddSphere, FilterTransform, SoftSphereViews, SphereOfMap};
 use gpu::kernels::solvent::CorrelateTransforms;
 use ndarray::Array3;
 use num_complex::Complex32;
@@ -17,6 +17,19 @@ pub struct Sphere {
     pub radius: f64,
     /// Width of the edge outside it, voxels.
     pub edge: f64,
+}
+
+impl Sphere {
+    fn for_kernels(&self) -> SoftSphereViews {
+        let [centre_z, centre_y, centre_x] = self.centre.map(|c| c as i32);
+        SoftSphereViews {
+            centre_x,
+            centre_y,
+            centre_z,
+            radius: self.radius,
+            edge: self.edge,
+        }
+    }
 }
 
 /// Pairs of maps on a device, and sums over the spheres that were put into them.
@@ -46,11 +59,12 @@ impl SpheresOnDevice {
     ) -> Result<Self, DeviceError> {
         let n = transform.dim().0;
         let upload = |map: &Array3<f32>| {
-            let voxels: Vec<f32> = map.iter().copied().collect();
-            device.upload(&voxels)
+            let map = map.as_standard_layout();
+            device.upload_as(map.as_slice().expect("in standard layout"), |&v| v)
         };
         let pair = |[a, b]: &[&Array3<f32>; 2]| Ok([upload(a)?, upload(b)?]);
-        let values: Vec<[f32; 2]> = transform.iter().map(|v| [v.re, v.im]).collect();
+        let transform = transform.as_standard_layout();
+        let values = transform.as_slice().expect("in standard layout");
         // SAFETY: filled by kernels before they are read.
         let cubes = unsafe { [Cube::new(device, n)?, Cube::new(device, n)?] };
         Ok(Self {
@@ -58,7 +72,7 @@ impl SpheresOnDevice {
             n: n as u32,
             plans: CubeTransform::new(device, n, &[Direction::Forward, Direction::Inverse])?,
             pairs: pairs.iter().map(pair).collect::<Result<_, DeviceError>>()?,
-            transform: device.upload(&values)?,
+            transform: device.upload_as(values, |v| [v.re, v.im])?,
             sums: device.zeros(3 * n.pow(3))?,
             cubes,
             correlation: device.zeros(3 * (n / 2 + 1))?,
@@ -74,18 +88,14 @@ impl SpheresOnDevice {
         pair: usize,
         sphere: &Sphere,
     ) -> Result<Vec<[f64; 3]>, DeviceError> {
-        let [centre_z, centre_y, centre_x] = sphere.centre.map(|c| c as i32);
+        let sphere = sphere.for_kernels();
         for (map, cube) in self.pairs[pair].iter().zip(&mut self.cubes) {
             // SAFETY: array sizes as the kernel demands. What follows each row is not looked at by the transform.
             unsafe {
                 self.device.launch(&SphereOfMap {
                     map: map.view(),
                     n: self.n,
-                    centre_x,
-                    centre_y,
-                    centre_z,
-                    radius: sphere.radius,
-                    edge: sphere.edge,
+                    sphere,
                     out: cube.voxels(),
                 })?;
             }
@@ -118,7 +128,6 @@ impl SpheresOnDevice {
         factors: &[f32],
         frequency: f64,
     ) -> Result<(), DeviceError> {
-        let [centre_z, centre_y, centre_x] = sphere.centre.map(|c| c as i32);
         let on_device = self.device.upload(factors)?;
         let cube = &mut self.cubes[0];
         // SAFETY: array sizes as the kernels demand.
@@ -134,11 +143,7 @@ impl SpheresOnDevice {
             self.device.launch(&AddSphere {
                 cube: cube.voxels(),
                 n: self.n,
-                centre_x,
-                centre_y,
-                centre_z,
-                radius: sphere.radius,
-                edge: sphere.edge,
+                sphere: sphere.for_kernels(),
                 frequency,
                 sums: self.sums.view(),
             })

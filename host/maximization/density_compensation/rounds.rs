@@ -1,377 +1,192 @@
 //! Rounds of density compensation: D ← D / |(D·W) ⊛ blob|, in two walks over the data per round (spec 02 §2.3).
 //!
 //! Weights are real, and equal at v and −v, so D·W is real and even in Fourier space and in real space: half of either is enough, and two
-//! real lines are transformed as one complex line. What is outside the sphere of the sums, or farther away than the blob's transform
-//! reaches, is neither transformed nor asked for. One walk takes the lines along z: back from the last round, division, there for the next.
-//! The other takes the sections of real space: along y, along x, times the blob's transform, and back.
+//! real lines are transformed as one complex line. Voxels outside the sphere of the sums, or farther away than the blob's transform
+//! reaches, are neither transformed nor asked for. One walk takes the lines along z: back from the last round, division, there for the next.
+//! The other takes the sections of real space: along y, along x, times the blob's transform, and back. Between the walks values wait in one array
+//! of sections; either walk puts its results in the place of the values that it took, while these are in the cache.
+//!
+//! The rounds change D·W in place of D, which is D·W / W in the end: dividing one is dividing the other, and the weights need not be read in
+//! every round. All steps of a walk are compiled for the widest vectors of the machine, which hold a value of every line of a block.
+
+mod layout;
+mod walks;
 
 use super::blob_window;
 use crate::fourier::odd_transform::{Block, LANES, Lines, OddTransform};
-use crate::fourier::shells::{logical, stored};
 use crate::maximization::radial::Radial;
-use rayon::prelude::*;
+use layout::Layout;
+use ndarray::parallel::prelude::*;
+use ndarray::{Array3, Axis};
+use pulp::Arch;
+use rayon::prelude::ParallelSliceMut;
+use walks::{AlongZ, Section};
+
+pub use layout::bytes;
+
+/// Values of a block at ky and at −ky, or at y and −y.
+type Mates = [Block; 2];
+
+/// D·W of a block at ky and at −ky.
+pub(super) type Products = [[f64; LANES]; 2];
 
 /// What all rounds share. Lines are taken in pairs (ky, −ky), pair j having ky = j, and in blocks of [`LANES`] neighbours kx.
 pub(super) struct Rounds<'a> {
     radial: &'a Radial,
-    /// W of every voxel of the sums.
-    weight: &'a [f64],
     transform: OddTransform,
-    /// The blob's transform at every squared distance up to its end, over the number of voxels.
+    /// The blob's transform at every squared distance up to its end, over the number of voxels; then a 0.
     window: Vec<f64>,
-    /// Rp: frequencies are −Rp+1…Rp−1.
-    reach: usize,
-    /// Blocks of kx.
-    blocks: usize,
-    /// Sections z = 0… of real space that the window reaches.
-    sections: usize,
+    layout: Layout,
 }
 
 /// Working space of a thread.
 struct Scratch {
     lines: Lines,
     /// Of a section, for blocks of [`LANES`] rows y and for their mates −y: values kx.
-    rows: [Vec<Block>; 2],
+    rows: Vec<Mates>,
 }
 
 impl<'a> Rounds<'a> {
-    pub(super) fn new(radial: &'a Radial, weight: &'a [f64], padded_box: usize) -> Self {
-        let side = radial.side;
-        let window = blob_window(side, padded_box);
-        let sections = (0..=side / 2).take_while(|z| z * z < window.len());
-        let reach = radial.radius2.isqrt() as usize;
+    pub(super) fn new(radial: &'a Radial, padded_box: usize) -> Self {
+        let mut window = blob_window(radial.side, padded_box);
+        let layout = Layout::new(radial.side, radial.radius2, window.len());
+        window.push(0.0);
         Self {
             radial,
-            weight,
-            transform: OddTransform::new(side),
-            reach,
-            blocks: reach.div_ceil(LANES),
-            sections: sections.count(),
+            transform: OddTransform::new(radial.side),
             window,
+            layout,
         }
     }
 
-    /// Returns D of every voxel of the sums after `iterations` rounds; 0 outside of the sphere.
-    pub(super) fn densities(&self, iterations: usize) -> Vec<f64> {
-        let mut density = vec![[0.0; LANES]; self.reach * self.density_of_pair()];
-        density
-            .par_chunks_mut(self.density_of_pair())
-            .enumerate()
-            .for_each(|(pair, density)| self.begin(pair, density));
-        let mut spectrum = vec![[[0.0; LANES]; 2]; self.reach * self.spectrum_of_pair()];
-        let mut convolved = vec![[[0.0; LANES]; 2]; self.sections * self.section()];
-        for round in 0..iterations {
-            density
-                .par_chunks_mut(self.density_of_pair())
-                .zip(spectrum.par_chunks_mut(self.spectrum_of_pair()))
+    /// Returns D·W after `iterations` rounds.
+    pub(super) fn run(&self, weight: &[f64], iterations: usize) -> Vec<Products> {
+        let layout = &self.layout;
+        let mut products = self.begin(weight);
+        let mut sections = Array3::<Mates>::default((layout.sections, layout.blocks, layout.reach));
+        for round in 0..=iterations {
+            products
+                .par_chunks_mut(layout.products_of_pair())
+                .zip(sections.axis_iter_mut(Axis(2)))
                 .enumerate()
                 .for_each_init(
-                    || self.scratch(),
-                    |scratch, (pair, (density, spectrum))| {
-                        for block in self.active(pair) {
-                            if round > 0 {
-                                self.divide(scratch, [pair, block], &convolved, density);
-                            }
-                            self.spread(scratch, [pair, block], density, spectrum);
-                        }
+                    || Lines::new(self.radial.side),
+                    |lines, (pair, (products, mut sections))| {
+                        Arch::new().dispatch(AlongZ {
+                            rounds: self,
+                            lines,
+                            pair,
+                            products,
+                            sections: sections.view_mut(),
+                            is_first: round == 0,
+                            is_last: round == iterations,
+                        });
                     },
                 );
-            convolved
-                .par_chunks_mut(self.section())
+            if round == iterations {
+                break;
+            }
+            sections
+                .axis_iter_mut(Axis(0))
+                .into_par_iter()
                 .enumerate()
                 .for_each_init(
-                    || self.scratch(),
-                    |scratch, (z, out)| self.convolve(scratch, z, &spectrum, out),
-                );
-        }
-        drop(spectrum);
-        if iterations > 0 {
-            density
-                .par_chunks_mut(self.density_of_pair())
-                .enumerate()
-                .for_each_init(
-                    || self.scratch(),
-                    |scratch, (pair, density)| {
-                        for block in self.active(pair) {
-                            self.divide(scratch, [pair, block], &convolved, density);
-                        }
+                    || Scratch {
+                        lines: Lines::new(self.radial.side),
+                        rows: vec![Default::default(); layout.rows_of_section()],
+                    },
+                    |scratch, (z, mut values)| {
+                        Arch::new().dispatch(Section {
+                            rounds: self,
+                            scratch,
+                            z,
+                            values: values.view_mut(),
+                        });
                     },
                 );
         }
-        drop(convolved);
-        self.in_order_of_the_sums(&density)
+        products
     }
 
-    fn scratch(&self) -> Scratch {
-        let side = self.radial.side;
-        let rows = side.div_ceil(2 * LANES) * self.blocks * LANES;
-        let zeros = || vec![[[0.0; LANES]; 2]; rows];
-        Scratch {
-            lines: Lines::new(side),
-            rows: [zeros(), zeros()],
-        }
-    }
-
-    /// Elements of the densities of a pair of lines ±ky: by block, kz from −Rp+1 on, ky and −ky.
-    fn density_of_pair(&self) -> usize {
-        self.blocks * self.frequencies() * 2
-    }
-
-    /// Blocks of the spectrum, transformed along z, of a pair of lines: by section, ky and −ky, block.
-    fn spectrum_of_pair(&self) -> usize {
-        self.sections * 2 * self.blocks
-    }
-
-    /// Blocks of a convolved section: by ky from −Rp+1 on, block.
-    fn section(&self) -> usize {
-        self.frequencies() * self.blocks
-    }
-
-    /// Frequencies −Rp+1…Rp−1.
-    fn frequencies(&self) -> usize {
-        2 * self.reach - 1
-    }
-
-    /// Blocks of kx that the sphere reaches at ky = ±`pair`.
-    fn active(&self, pair: usize) -> impl Iterator<Item = usize> + use<> {
-        let left = self.reach * self.reach - pair * pair;
-        (0..self.blocks).take_while(move |block| (block * LANES).pow(2) < left)
-    }
-
-    /// Squared radius at kx, the first of a block, without that along z.
-    fn radius2(pair: usize, block: usize, lane: usize) -> usize {
-        pair * pair + (block * LANES + lane).pow(2)
-    }
-
-    /// Frequency along z of an index of the densities, and where it is in a line.
-    fn depth(&self, index: usize) -> (i64, usize) {
-        let kz = index as i64 - (self.reach as i64 - 1);
-        (kz, stored(kz, self.radial.side))
-    }
-
-    /// D = 1 within the sphere.
-    fn begin(&self, pair: usize, density: &mut [[f64; LANES]]) {
-        let pairs = density.as_chunks_mut::<2>().0;
-        for (block, pairs) in pairs.chunks_exact_mut(self.frequencies()).enumerate() {
-            for (index, both) in pairs.iter_mut().enumerate() {
-                let kz2 = self.depth(index).0.pow(2) as usize;
-                for lane in 0..LANES {
-                    let r2 = kz2 + Self::radius2(pair, block, lane);
-                    let value = f64::from(u8::from(r2 < self.reach * self.reach));
-                    both.iter_mut().for_each(|lanes| lanes[lane] = value);
-                }
-            }
-        }
-    }
-
-    /// D·W of a pair of lines and a block, transformed along z to the sections of real space.
-    fn spread(
-        &self,
-        scratch: &mut Scratch,
-        [pair, block]: [usize; 2],
-        density: &[[f64; LANES]],
-        spectrum: &mut [Block],
-    ) {
-        let (radial, lines) = (self.radial, &mut scratch.lines);
-        let first = block * LANES;
-        let row_length = radial.half as usize + 1;
-        let known = LANES.min(row_length - first);
-        lines.clear();
-        let pairs = density.as_chunks::<2>().0;
-        for (index, both) in pairs[block * self.frequencies()..][..self.frequencies()]
-            .iter()
+    /// Returns W within the sphere, 0 outside, in the order of the rounds: D is 1.
+    fn begin(&self, weight: &[f64]) -> Vec<Products> {
+        let layout = &self.layout;
+        let mut products = vec![[[0.0; LANES]; 2]; layout.reach * layout.products_of_pair()];
+        products
+            .par_chunks_mut(layout.products_of_pair())
             .enumerate()
-        {
-            let (kz, at) = self.depth(index);
-            let plane = (kz + radial.half) as usize * radial.plane();
-            let weights = |ky: i64| {
-                let row = (ky + radial.half) as usize * row_length;
-                &self.weight[plane + row + first..][..known]
-            };
-            let (above, below) = (weights(pair as i64), weights(-(pair as i64)));
-            for lane in 0..known {
-                lines.re[at][lane] = both[0][lane] * above[lane];
-                lines.im[at][lane] = both[1][lane] * below[lane];
-            }
-        }
-        self.transform.inverse(lines);
-        for z in 0..self.sections {
-            let [above, below] = lines.pair(z);
-            let from = z * 2 * self.blocks + block;
-            spectrum[from] = above;
-            spectrum[from + self.blocks] = below;
-        }
-    }
-
-    /// D / max(10⁻⁶, |C|) within the sphere, C being what was `convolved`, transformed back along z.
-    fn divide(
-        &self,
-        scratch: &mut Scratch,
-        [pair, block]: [usize; 2],
-        convolved: &[Block],
-        density: &mut [[f64; LANES]],
-    ) {
-        let lines = &mut scratch.lines;
-        lines.clear();
-        let row = |ky: usize| ky * self.blocks + block;
-        let (above, below) = (row(self.reach - 1 + pair), row(self.reach - 1 - pair));
-        for (z, section) in convolved.chunks_exact(self.section()).enumerate() {
-            lines.set_pair(z, &section[above], &section[below]);
-        }
-        self.transform.forward(lines);
-        let pairs = density.as_chunks_mut::<2>().0;
-        for (index, both) in pairs[block * self.frequencies()..][..self.frequencies()]
-            .iter_mut()
-            .enumerate()
-        {
-            let (kz, at) = self.depth(index);
-            for (density, convolved) in both.iter_mut().zip([&lines.re[at], &lines.im[at]]) {
-                for (lane, (density, convolved)) in density.iter_mut().zip(convolved).enumerate() {
-                    let r2 = kz.pow(2) as usize + Self::radius2(pair, block, lane);
-                    if r2 < self.reach * self.reach {
-                        *density /= convolved.abs().max(1e-6);
+            .for_each(|(pair, products)| {
+                for block in layout.active(pair) {
+                    let products = &mut products[block * layout.frequencies()..];
+                    for (index, both) in products[..layout.frequencies()].iter_mut().enumerate() {
+                        let kz = layout.frequency(index);
+                        let inside = layout.lanes_inside(kz, pair, block);
+                        for (values, ky) in both.iter_mut().zip([pair as i64, -(pair as i64)]) {
+                            let from = self.row(kz, ky) + block * LANES;
+                            values[..inside].copy_from_slice(&weight[from..from + inside]);
+                        }
                     }
                 }
-            }
-        }
+            });
+        products
     }
 
-    /// Section `z` of real space: along y and x, times the blob's transform, and back.
-    fn convolve(&self, scratch: &mut Scratch, z: usize, spectrum: &[Block], out: &mut [Block]) {
-        let rows = (self.window.len() - z * z - 1)
-            .isqrt()
-            .min(self.radial.side / 2)
-            + 1;
-        let groups = rows.div_ceil(LANES);
-        for block in 0..self.blocks {
-            self.block_to_rows(scratch, [z, block], spectrum, groups);
-        }
-        for group in 0..groups {
-            self.weigh(scratch, z, group);
-        }
-        for block in 0..self.blocks {
-            self.rows_to_block(scratch, block, groups, out);
-        }
+    /// Index of the voxel (0, ky, kz) of the sums.
+    fn row(&self, kz: i64, ky: i64) -> usize {
+        let half = self.radial.half;
+        let row = (kz + half) * self.radial.side as i64 + ky + half;
+        row as usize * (half as usize + 1)
     }
 
-    /// Pairs of lines ±ky that the sphere reaches in a block.
-    fn pairs(&self, block: usize) -> usize {
-        let left = self.reach * self.reach - (block * LANES).pow(2);
-        (left - 1).isqrt() + 1
-    }
-
-    /// Transforms a block along y and hands it over to the rows of the section.
-    fn block_to_rows(
+    /// Calls `f` with every plane of `values`, which is in the order of the sums, and D of its voxels: 0 outside of the sphere, and where the
+    /// weight is 0.
+    pub(super) fn for_each_plane<T: Send>(
         &self,
-        Scratch { lines, rows }: &mut Scratch,
-        [z, block]: [usize; 2],
-        spectrum: &[Block],
-        groups: usize,
+        products: &[Products],
+        weight: &[f64],
+        values: &mut [T],
+        f: impl Fn(&mut [T], &[f64]) + Sync,
     ) {
-        let side = self.radial.side;
-        lines.clear();
-        for pair in 0..self.pairs(block) {
-            let from = pair * self.spectrum_of_pair() + z * 2 * self.blocks + block;
-            lines.set_value(pair, spectrum[from]);
-            if pair > 0 {
-                lines.set_value(side - pair, spectrum[from + self.blocks]);
-            }
-        }
-        self.transform.inverse(lines);
-        for group in 0..groups {
-            let at = (group * self.blocks + block) * LANES;
-            for row in 0..LANES {
-                // Rows beyond the last have no weight.
-                let y = (group * LANES + row) % side;
-                for (rows, y) in rows.iter_mut().zip([y, (side - y) % side]) {
-                    let (re, im) = (&lines.re[y], &lines.im[y]);
-                    for (lane, value) in rows[at..at + LANES].iter_mut().enumerate() {
-                        value[0][row] = re[lane];
-                        value[1][row] = im[lane];
-                    }
-                }
-            }
-        }
+        let plane = self.radial.plane();
+        values.par_chunks_mut(plane).enumerate().for_each_init(
+            || vec![0.0; plane],
+            |densities, (z, values)| {
+                let kz = z as i64 - self.radial.half;
+                self.divide_by_weights(kz, products, &weight[z * plane..][..plane], densities);
+                f(values, densities);
+            },
+        );
     }
 
-    /// Transforms rows y and −y along x, multiplies them with the blob's transform, and transforms them back.
-    fn weigh(&self, Scratch { lines, rows }: &mut Scratch, z: usize, group: usize) {
-        let side = self.radial.side;
-        let from = group * self.blocks * LANES;
-        let [above, below] = rows.each_mut().map(|rows| &mut rows[from..][..self.reach]);
-        lines.clear();
-        for (x, (above, below)) in above.iter().zip(&*below).enumerate() {
-            lines.set_pair(x, above, below);
-        }
-        self.transform.inverse(lines);
-        let distance2: [usize; LANES] =
-            std::array::from_fn(|row| z * z + (group * LANES + row).pow(2));
-        for x in 0..side {
-            let x2 = logical(x, side).pow(2) as usize;
-            for (row, distance2) in distance2.iter().enumerate() {
-                let factor = self.window.get(distance2 + x2).copied().unwrap_or(0.0);
-                lines.re[x][row] *= factor;
-                lines.im[x][row] *= factor;
-            }
-        }
-        self.transform.forward(lines);
-        for (x, (above, below)) in above.iter_mut().zip(below).enumerate() {
-            [*above, *below] = lines.pair(x);
-        }
-    }
-
-    /// Takes a block from the rows of the section and transforms it back along y.
-    fn rows_to_block(
+    /// Divides the products of a plane by its weights.
+    fn divide_by_weights(
         &self,
-        Scratch { lines, rows }: &mut Scratch,
-        block: usize,
-        groups: usize,
-        out: &mut [Block],
+        kz: i64,
+        products: &[Products],
+        weight: &[f64],
+        densities: &mut [f64],
     ) {
-        let side = self.radial.side;
-        lines.clear();
-        for group in 0..groups {
-            let at = (group * self.blocks + block) * LANES;
-            for row in 0..LANES.min(side / 2 + 1 - group * LANES) {
-                let y = group * LANES + row;
-                for (rows, y) in rows.iter().zip([y, (side - y) % side]) {
-                    for (lane, value) in rows[at..at + LANES].iter().enumerate() {
-                        lines.re[y][lane] = value[0][row];
-                        lines.im[y][lane] = value[1][row];
-                    }
+        let (layout, half) = (&self.layout, self.radial.half);
+        let reach = layout.reach as i64;
+        densities.fill(0.0);
+        if kz.abs() >= reach {
+            return;
+        }
+        let index = (kz + reach - 1) as usize;
+        for ky in 1 - reach..reach {
+            let pair = ky.unsigned_abs() as usize;
+            let row = (ky + half) as usize * (half as usize + 1);
+            for block in layout.active(pair) {
+                let at = pair * layout.products_of_pair() + block * layout.frequencies() + index;
+                let inside = layout.lanes_inside(kz, pair, block);
+                let from = row + block * LANES;
+                let weight = &weight[from..from + inside];
+                let densities = &mut densities[from..from + inside];
+                let products = &products[at][usize::from(ky < 0)];
+                for ((density, product), w) in densities.iter_mut().zip(products).zip(weight) {
+                    *density = if *w == 0.0 { 0.0 } else { product / w };
                 }
             }
         }
-        self.transform.forward(lines);
-        for pair in 0..self.pairs(block) {
-            let place = |ky: usize| ky * self.blocks + block;
-            out[place(self.reach - 1 + pair)] = lines.value(pair);
-            out[place(self.reach - 1 - pair)] = lines.value((side - pair) % side);
-        }
-    }
-
-    /// The densities in the layout of the sums.
-    fn in_order_of_the_sums(&self, density: &[[f64; LANES]]) -> Vec<f64> {
-        let (radial, width) = (self.radial, self.radial.half as usize + 1);
-        let mut out = vec![0.0; self.weight.len()];
-        let plane = radial.plane();
-        out.par_chunks_mut(plane).enumerate().for_each(|(z, out)| {
-            let kz = z as i64 - radial.half;
-            if kz.unsigned_abs() as usize >= self.reach {
-                return;
-            }
-            let index = (kz + self.reach as i64 - 1) as usize;
-            for ky in 1 - self.reach as i64..self.reach as i64 {
-                let pair = ky.unsigned_abs() as usize;
-                let out = &mut out[(ky + radial.half) as usize * width..][..width];
-                for (block, out) in out.chunks_mut(LANES).take(self.blocks).enumerate() {
-                    let both = pair * self.density_of_pair()
-                        + (block * self.frequencies() + index) * 2
-                        + usize::from(ky < 0);
-                    out.copy_from_slice(&density[both][..out.len()]);
-                }
-            }
-        });
-        out
     }
 }

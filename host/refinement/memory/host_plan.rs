@@ -3,6 +3,7 @@
 use crate::errors::{Code, Message};
 use crate::fourier::shape::VolumeShape;
 use crate::geometry::sampling::Sampling;
+use crate::maximization::density_compensation_bytes;
 use crate::refinement::job::Job;
 use crate::refinement::memory::host_memory;
 use std::path::Path;
@@ -62,6 +63,10 @@ impl HostPlan {
         let mut plan = Self::new(classes, halves, shapes, volumes_on_host, samples);
         if volumes_on_host {
             plan.differences = plan.differences.max(second_pass(samples, children(job)));
+        }
+        if volumes_on_host && job.maximization.gridding_iterations.is_some() {
+            // One class after the other.
+            plan.volumes += density_compensation_bytes(&shapes[1]) as f64;
         }
         if job.gradient.is_some() {
             // Sums of the other pseudo-half, and moments.

@@ -14,7 +14,7 @@ const SMALLEST_PART: usize = 8;
 pub(crate) fn align_halves_at_once(engines: &[Engine]) -> bool {
     let name = |engine: &Engine| engine.device().map(|device| device.name().to_owned());
     let first = engines.first().and_then(name);
-    first.is_some() && engines.len() % 2 == 0 && engines.iter().all(|e| name(e) == first)
+    first.is_some() && engines.len().is_multiple_of(2) && engines.iter().all(|e| name(e) == first)
 }
 
 /// The particles that nobody has begun to read, a span for each engine.

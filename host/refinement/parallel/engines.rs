@@ -67,14 +67,10 @@ impl Staff for Opening {
 }
 
 impl Drop for Opening {
-    /// Waits for the thread: a program must not end while the driver starts. Engines are left to the end of the program, with
-    /// which all that they hold goes at once; to take it apart piece by piece costs a third of a second.
+    /// Waits for the thread: a program must not end while the driver starts.
     fn drop(&mut self) {
         if let Some(opening) = self.cards.take() {
             let _ = opening.join();
-        }
-        if let Some(workers) = self.workers.take() {
-            std::mem::forget(workers.engines);
         }
     }
 }

@@ -169,21 +169,15 @@ struct Found {
     spectrum: Option<Vec<f64>>,
 }
 
-/// A pixel that takes part: position, model shell and C²/(2σ²).
-struct Pixel {
-    x: i32,
-    y: i32,
-    shell: usize,
-    weight: f64,
-}
-
 struct Trial<'a> {
     particle: &'a Particle,
     group: &'a OpticsGroup,
     model: &'a Model,
     reference: &'a ReferenceVolume,
     shape: VolumeShape,
-    pixels: Vec<Pixel>,
+    places: Vec<Place>,
+    /// C²/(2σ²) of each of them.
+    weights: Vec<f64>,
     slice: Vec<[f32; 2]>,
     /// Uniform draw that picks the angle or axis to be moved.
     choice: f32,
@@ -198,13 +192,16 @@ impl<'a> Trial<'a> {
     ) -> Result<Self, RunError> {
         let group = &input.optics[particle.optics_group];
         let model = input.model;
+        let places = places(input, particle.optics_group);
+        let ctf = ctf_of(input, particle)?;
         let mut trial = Self {
             particle,
             group,
             model,
             reference,
             shape: reference.shape.for_kernels(),
-            pixels: pixels(input, particle, group)?,
+            weights: places.iter().map(|p| p.weight(ctf.as_ref())).collect(),
+            places,
             slice: Vec::new(),
             choice: choice(input, particle),
             shells: model.box_size / 2 + 1,
@@ -231,9 +228,10 @@ impl<'a> Trial<'a> {
         let dimensions = self.model.dimensions();
         let moved = self.cut(&turned(self.particle, dimensions, self.choice, error));
         let mut spectrum = vec![0.0; self.shells];
-        for ((pixel, a), b) in self.pixels.iter().zip(&self.slice).zip(&moved) {
+        let weighted = self.places.iter().zip(&self.weights);
+        for (((place, weight), a), b) in weighted.zip(&self.slice).zip(&moved) {
             let (re, im) = (f64::from(a[0] - b[0]), f64::from(a[1] - b[1]));
-            spectrum[pixel.shell] += pixel.weight * (re * re + im * im);
+            spectrum[place.shell] += weight * (re * re + im * im);
         }
         spectrum
     }
@@ -242,13 +240,14 @@ impl<'a> Trial<'a> {
     fn shifted(&self, error: f64) -> f64 {
         let along_x = shifts_along_x(self.choice);
         let step = 2.0 * PI * error / self.group.box_size as f64;
-        self.pixels
+        self.places
             .iter()
+            .zip(&self.weights)
             .zip(&self.slice)
-            .map(|(pixel, a)| {
-                let phase = step * f64::from(if along_x { pixel.x } else { pixel.y });
+            .map(|((place, weight), a)| {
+                let phase = step * f64::from(if along_x { place.x } else { place.y });
                 let power = f64::from(a[0]) * f64::from(a[0]) + f64::from(a[1]) * f64::from(a[1]);
-                pixel.weight * power * (2.0 - 2.0 * phase.cos())
+                weight * power * (2.0 - 2.0 * phase.cos())
             })
             .sum()
     }
@@ -257,7 +256,7 @@ impl<'a> Trial<'a> {
         let plane = image_plane(self.reference.shape.padding, self.group, self.model);
         let axes = plane.axes(orientation);
         let volume: &[[f32; 2]] = bytemuck::cast_slice(&self.reference.data);
-        self.pixels
+        self.places
             .iter()
             .map(|p| slice_value(volume, &self.shape, axes.position(p.x as f32, p.y as f32)))
             .collect()
@@ -293,20 +292,28 @@ fn image_plane(padding: f64, group: &OpticsGroup, model: &Model) -> ImagePlane {
     ImagePlane::new(group, model.box_size, model.pixel_size, padding)
 }
 
-fn pixels(
-    input: &AccuracyInput,
-    particle: &Particle,
-    group: &OpticsGroup,
-) -> Result<Vec<Pixel>, RunError> {
-    let ctf = input
-        .options
-        .ctf
-        .then(|| Ctf::new(&particle.ctf, group, input.options.ctf_flags))
-        .transpose()?;
-    let size = input.sizes[particle.optics_group];
-    let noise = &input.model.noise[particle.optics_group];
-    let ratio = shell_ratio(group, input.model.box_size, input.model.pixel_size);
-    let mut pixels = Vec::with_capacity(size * (size / 2 + 1));
+/// A pixel of an optics group: position, model shell and twice the noise variance.
+struct Place {
+    x: i32,
+    y: i32,
+    shell: usize,
+    variance2: f64,
+}
+
+impl Place {
+    /// C²/(2σ²) with the CTF of a particle.
+    fn weight(&self, ctf: Option<&Ctf>) -> f64 {
+        let c = ctf.map_or(1.0, |ctf| ctf.value(self.x, self.y));
+        c * c / self.variance2
+    }
+}
+
+/// Pixels of an optics group that take part.
+fn places(input: &AccuracyInput, group: usize) -> Vec<Place> {
+    let (size, noise) = (input.sizes[group], &input.model.noise[group]);
+    let (box_size, pixel_size) = (input.model.box_size, input.model.pixel_size);
+    let ratio = shell_ratio(&input.optics[group], box_size, pixel_size);
+    let mut places = Vec::with_capacity(size * (size / 2 + 1));
     for row in 0..size {
         let y = logical_row(row, size);
         for x in 0..=(size / 2) as i32 {
@@ -318,16 +325,22 @@ fn pixels(
             let Some(&sigma2) = noise.get(shell).filter(|&&s| s > 0.0) else {
                 continue;
             };
-            let c = ctf.as_ref().map_or(1.0, |ctf| ctf.value(x, y));
-            pixels.push(Pixel {
+            places.push(Place {
                 x,
                 y,
                 shell,
-                weight: c * c / (2.0 * input.options.sigma2_fudge * sigma2),
+                variance2: 2.0 * input.options.sigma2_fudge * sigma2,
             });
         }
     }
-    Ok(pixels)
+    places
+}
+
+/// CTF of a particle; None without `--ctf`.
+fn ctf_of(input: &AccuracyInput, particle: &Particle) -> Result<Option<Ctf>, RunError> {
+    let group = &input.optics[particle.optics_group];
+    let ctf = || Ctf::new(&particle.ctf, group, input.options.ctf_flags);
+    Ok(input.options.ctf.then(ctf).transpose()?)
 }
 
 /// First error of the growing series whose difference is noticeable, or the first one beyond `largest`, untested.

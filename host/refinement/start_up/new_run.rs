@@ -74,7 +74,7 @@ pub fn fresh(
         console,
         stop,
     )?;
-    let noise = initial_noise(&mut opened, seed, ranks, console, stop)?;
+    let noise = noise_and_low_pass(&mut opened, seed, ranks, console, stop)?;
     let mut job = agree(ranks, first_job(opened, seed, &noise, ranks))?;
     if ranks.leads() {
         job.alarms.first_reference = at_end::first_reference(&job);
@@ -91,6 +91,10 @@ pub fn fresh(
 struct Opened {
     input: Input,
     images: ImageStore,
+    /// Of the references, pixels.
+    box_size: usize,
+    /// Of the references, Å.
+    pixel_size: f64,
 }
 
 fn open(mut input: Input, seed: u32, ranks: &Ranks, console: &Console) -> Result<Opened, RunError> {
@@ -111,7 +115,34 @@ fn open(mut input: Input, seed: u32, ranks: &Ranks, console: &Console) -> Result
     tell_of_images(&images, console);
     overwritten::check_files(settings, 0, "a stack of --i", images.stacks())?;
     overwritten::check_places(settings, 0)?;
-    Ok(Opened { input, images })
+    Ok(Opened {
+        box_size: input.references[0].box_size(),
+        pixel_size: input.references[0].pixel_size,
+        input,
+        images,
+    })
+}
+
+/// Noise spectra of the optics groups; meanwhile the references are low-passed, unless they are made from nothing. A
+/// collective.
+fn noise_and_low_pass(
+    opened: &mut Opened,
+    seed: u32,
+    ranks: &Ranks,
+    console: &Console,
+    stop: &StopSign,
+) -> Result<Vec<Vec<f64>>, RunError> {
+    if opened.input.settings.from_nothing().is_some() {
+        return initial_noise(opened, seed, ranks, console, stop);
+    }
+    let settings = opened.input.settings.clone();
+    let mut references = std::mem::take(&mut opened.input.references);
+    let (noise, ()) = rayon::join(
+        || initial_noise(opened, seed, ranks, console, stop),
+        || references.iter_mut().for_each(|r| low_pass(r, &settings)),
+    );
+    opened.input.references = references;
+    noise
 }
 
 fn first_job(
@@ -120,11 +151,11 @@ fn first_job(
     noise: &[Vec<f64>],
     ranks: &Ranks,
 ) -> Result<Job, RunError> {
-    let Opened { input, images } = opened;
+    let Opened { input, images, .. } = opened;
     let Input {
         mut settings,
         particles,
-        mut references,
+        references,
         sampling,
         solvent,
         regions,
@@ -135,9 +166,6 @@ fn first_job(
         gradient_iterations::schedule(&mut settings, dimensions, particles.particles.len());
     let tau2_fudge = gradient_iterations::tau2_fudge(schedule.as_ref(), &settings, 0);
     let members = half_sets::members(&particles.particles, settings.split_random_halves);
-    for references in &mut references {
-        low_pass(references, &settings);
-    }
     let mut powers = MapPowers::default();
     let mut models = Vec::new();
     for (list, reference) in members.iter().zip(references.iter().cycle()) {
@@ -190,7 +218,7 @@ fn initial_noise(
     console: &Console,
     stop: &StopSign,
 ) -> Result<Vec<Vec<f64>>, RunError> {
-    let shells = opened.input.references[0].box_size() / 2 + 1;
+    let shells = opened.box_size / 2 + 1;
     let mut first = first_references(&opened.input, seed);
     let estimated = match ranks.leads() {
         true => estimate_noise(opened, first.as_mut(), console, stop),
@@ -214,8 +242,9 @@ fn initial_noise(
 
 /// References to be made from nothing, if the run starts so.
 fn first_references(input: &Input, seed: u32) -> Option<FirstReferences> {
-    let (settings, references) = (&input.settings, &input.references[0]);
+    let settings = &input.settings;
     settings.from_nothing().map(|dimensions| {
+        let references = &input.references[0];
         let (box_size, pixel_size) = (references.box_size(), references.pixel_size);
         FirstReferences::new(FirstRule {
             dimensions,
@@ -239,16 +268,15 @@ fn estimate_noise(
     console: &Console,
     stop: &StopSign,
 ) -> Result<Vec<Vec<f64>>, RunError> {
-    let Opened { input, images } = opened;
+    let Opened { input, images, .. } = opened;
     let Input {
         settings,
         particles: set,
-        references,
         ..
     } = input;
     let rule = NoiseRule {
-        box_size: references[0].box_size(),
-        pixel_size: references[0].pixel_size,
+        box_size: opened.box_size,
+        pixel_size: opened.pixel_size,
         particle_diameter: input.diameter,
         mask_edge: settings.mask_edge,
         zero_mask: settings.zero_mask,
@@ -298,11 +326,10 @@ fn estimate_noise(
     Ok(estimate.spectra)
 }
 
-/// Filters the maps that a run starts from (`--ini_high`), each once however many classes and half-sets start from it.
+/// Filters the maps that a run starts from (`--ini_high`), each once however many classes and half-sets start from it. Not for
+/// references from nothing, which have been filtered, and masked.
 fn low_pass(references: &mut References, settings: &Settings) {
-    let filter = settings.initial_filter(0, references.pixel_size);
-    // References from nothing have been filtered, and masked.
-    let Some(filter) = filter.filter(|_| settings.from_nothing().is_none()) else {
+    let Some(filter) = settings.initial_filter(0, references.pixel_size) else {
         return;
     };
     let mut before: Option<[Arc<Array3<f64>>; 2]> = None;

@@ -24,6 +24,9 @@ const NO_ROOM: &str =
 /// Fourier volumes and powers.
 type PreparedMaps = (Vec<Reference>, Vec<Vec<f64>>);
 
+/// Fourier volumes for each engine, and powers.
+type PreparedForEngines = (Vec<Vec<Reference>>, Vec<Vec<f64>>);
+
 /// The references of a half-set.
 pub struct HalfReferences {
     /// Of each engine, on its device or on the host.
@@ -111,7 +114,7 @@ fn prepare_whole(
     half: usize,
     places: &[Option<Arc<Device>>],
     console: &Console,
-) -> Result<(Vec<Vec<Reference>>, Vec<Vec<f64>>), RunError> {
+) -> Result<PreparedForEngines, RunError> {
     let model = &job.models[half];
     if model.dimensions() == Dimensions::Two {
         // They are small and may be many: all at once, a thread a class, for all engines.

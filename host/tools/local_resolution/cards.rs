@@ -1,7 +1,8 @@
-//! Points of a local resolution on cards: each card measures every so-many-th point, and sums what it filtered.
+//! Points of a local resolution on cards: each card measures every so-many-th point, and sums the filtered maps. The processor measures the
+//! points of a card that is full.
 
 use super::{Point, Totals, Work, curve};
-use crate::device::map::{names, open_cards};
+use crate::device::map::{left_out, names, open_cards};
 use crate::device::{Device, DeviceError};
 use crate::maximization::{MaximizationError, SpheresOnDevice};
 use crate::tools::postprocess::PostprocessError;
@@ -9,47 +10,74 @@ use ndarray::Array3;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-/// Measures all points on the cards of a list. Returns also the names of the cards.
+/// Measurements of all points on cards.
+pub(super) struct OnCards {
+    pub points: Vec<Point>,
+    pub totals: Totals,
+    /// Names of the cards.
+    pub cards: Vec<String>,
+    /// Cards that were full, for the user.
+    pub warnings: Vec<String>,
+}
+
+/// Measures all points on the cards of a list.
 ///
 /// # Errors
-/// A card is not there, is full or fails.
+/// A card is not there or fails.
 pub(super) fn measure(
     work: &Work,
     list: &str,
     mut progress: impl FnMut(usize, usize),
-) -> Result<(Vec<Point>, Totals, Vec<String>), PostprocessError> {
+) -> Result<OnCards, PostprocessError> {
     let cards = open_cards(list).map_err(MaximizationError::from)?;
-    let names = names(cards.iter().map(Arc::as_ref));
-    let all = work.grid.points.len();
+    let (all, count) = (&work.grid.points, cards.len());
     let (done, told) = mpsc::channel();
     let measured: Vec<Result<(Vec<Point>, Totals), DeviceError>> = thread::scope(|scope| {
         let run = |(first, card): (usize, &Arc<Device>)| {
             let (card, done) = (card.clone(), done.clone());
-            let own = work.grid.points.iter().skip(first).step_by(cards.len());
+            let own = all.iter().skip(first).step_by(count);
             scope.spawn(move || of_card(work, &card, own, &done))
         };
         let workers: Vec<_> = cards.iter().enumerate().map(run).collect();
         drop(done);
         for (count, ()) in (1..).zip(told) {
-            progress(count, all);
+            progress(count, all.len());
         }
         let joined = workers.into_iter().map(|worker| worker.join());
         joined
             .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect()
     });
+    let measured_there = measured.iter().flatten().map(|(points, _)| points.len());
+    let mut done = measured_there.sum::<usize>();
     let mut totals = Totals::zeros(work.n);
-    let mut by_card = Vec::new();
-    for of_card in measured {
-        let (points, sums) = of_card.map_err(MaximizationError::from)?;
+    let (mut used, mut warnings, mut by_card) = (Vec::new(), Vec::new(), Vec::new());
+    for (first, (card, of_card)) in cards.iter().zip(measured).enumerate() {
+        let (points, sums) = match of_card {
+            Err(error) if error.is_full() => {
+                warnings.push(left_out(card, "two maps and their transforms"));
+                let own: Vec<_> = all.iter().skip(first).step_by(count).copied().collect();
+                let measured = work.measure_on_host(&own, |own| progress(done + own, all.len()));
+                done += own.len();
+                measured
+            }
+            measured => {
+                used.push(card.as_ref());
+                measured.map_err(MaximizationError::from)?
+            }
+        };
         totals.filtered += &sums.filtered;
         totals.frequency += &sums.frequency;
         totals.weight += &sums.weight;
         by_card.push(points.into_iter());
     }
-    let cards = by_card.len();
-    let points = (0..all).filter_map(|i| by_card[i % cards].next());
-    Ok((points.collect(), totals, names))
+    let points = (0..all.len()).filter_map(|i| by_card[i % count].next());
+    Ok(OnCards {
+        points: points.collect(),
+        totals,
+        cards: names(used),
+        warnings,
+    })
 }
 
 /// Measures some points on a card; `done` is told of each.

@@ -111,7 +111,7 @@ pub(super) fn measure(
     settings: &PostprocessSettings,
     local: &LocalSettings,
     inputs: &Inputs,
-    progress: impl FnMut(usize, usize),
+    mut progress: impl FnMut(usize, usize),
 ) -> Result<LocalResolution, PostprocessError> {
     let (n, pixel_size) = (inputs.n(), inputs.pixel_size);
     let mut warnings = inputs.warnings.clone();
@@ -119,9 +119,14 @@ pub(super) fn measure(
     let unmasked = map_fsc(&inputs.halves[0], &inputs.halves[1])?;
     let work = Work::new(settings, local, inputs, grid, &mut warnings)?;
     let (points, sums, cards) = match &local.gpu {
-        Some(list) => cards::measure(&work, list, progress)?,
+        Some(list) => {
+            let measured = cards::measure(&work, list, progress)?;
+            warnings.extend(measured.warnings);
+            (measured.points, measured.totals, measured.cards)
+        }
         None => {
-            let (points, sums) = work.measure_all(progress);
+            let all = &work.grid.points;
+            let (points, sums) = work.measure_on_host(all, |done| progress(done, all.len()));
             (points, sums, Vec::new())
         }
     };
@@ -244,20 +249,24 @@ impl Work {
         })
     }
 
-    /// Measures all points on the processor.
-    fn measure_all(&self, mut progress: impl FnMut(usize, usize)) -> (Vec<Point>, Totals) {
+    /// Measures points on the processor. `progress` is told the number of points done.
+    fn measure_on_host(
+        &self,
+        all: &[[i64; 3]],
+        mut progress: impl FnMut(usize),
+    ) -> (Vec<Point>, Totals) {
         let sharpened = self.sharpened_lines();
         let mut sums = Totals::zeros(self.n);
-        let mut points = Vec::with_capacity(self.grid.points.len());
+        let mut points = Vec::with_capacity(all.len());
         // Sums are added in the order of the points, some at a time: what a point adds is as large as its sphere.
-        for batch in self.grid.points.chunks(8 * rayon::current_num_threads()) {
+        for batch in all.chunks(8 * rayon::current_num_threads()) {
             let measure = |at: &[i64; 3]| self.measure(*at, &sharpened);
             let measured: Vec<Measured> = batch.par_iter().map(measure).collect();
             for one in measured {
                 sums.add(&one);
                 points.push(one.point);
             }
-            progress(points.len(), self.grid.points.len());
+            progress(points.len());
         }
         (points, sums)
     }

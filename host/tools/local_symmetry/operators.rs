@@ -21,7 +21,7 @@ const IMPROVED: usize = 12;
 /// Smallest side of a binned map, voxels.
 const SMALLEST_BINNED: usize = 8;
 
-/// What is known before a search.
+/// Knowledge before a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Known {
     /// A description file: masks, and operators that are known roughly.
@@ -79,7 +79,7 @@ impl Known {
 pub struct SearchSettings {
     /// The map.
     pub map: PathBuf,
-    /// What is known.
+    /// Knowledge before the search.
     pub known: Known,
     /// Description file to write.
     pub output: PathBuf,

@@ -19,7 +19,9 @@ use crate::fourier::shape::{Dimensions, VolumeShape, gridding_factor};
 use crate::fourier::shells::ceil;
 use crate::fourier::sums::Sums;
 use crate::geometry::symmetry::{PointGroup, SymmetryError};
-use crate::maximization::{MaximizationError, MaximizationOptions, volumes};
+use crate::maximization::{
+    MaximizationError, MaximizationOptions, density_compensation_bytes, volumes,
+};
 use crate::optics::{CtfFlags, plausible};
 use ndarray::Array3;
 use std::path::{Path, PathBuf};
@@ -139,7 +141,7 @@ pub fn run(
     let r_max = settings.largest_shell(box_size, pixel_size, &mut oddities)?;
     let shape = VolumeShape::new(Dimensions::Three, box_size, settings.padding, 2 * r_max);
     if settings.gpu.is_none() {
-        check_memory(&shape)?;
+        check_memory(&shape, settings)?;
     }
     let fsc = match &settings.fsc {
         Some(path) => Some(read_fsc(path, box_size)?),
@@ -161,7 +163,9 @@ pub fn run(
         },
     };
     let mut target = Target::new(settings, shape)?;
-    let cards = target.cards();
+    if settings.gpu.is_some() && target.cards().is_empty() {
+        check_memory(&shape, settings)?;
+    }
     source.add_to(
         &mut target,
         &chosen,
@@ -169,7 +173,8 @@ pub fn run(
         &settings.correction,
         progress,
     )?;
-    let mut sums = target.into_sums()?;
+    let cards = target.cards();
+    let (mut sums, left_out) = target.into_sums()?;
     let moved = volumes::symmetrise(&mut sums, group.operators())?;
     let map = to_map(sums, fsc.as_deref(), settings)?;
     write_map(&settings.output, map.mapv(|v| v as f32).view(), pixel_size)?;
@@ -186,6 +191,7 @@ pub fn run(
         images.notices(),
         images.warnings(),
         power.as_slice(),
+        &left_out,
         moved.as_slice(),
     ];
     Ok(Reconstructed {
@@ -320,19 +326,40 @@ fn chosen(settings: &ReconstructSettings, set: &ParticleSet) -> Result<Vec<usize
 }
 
 /// Refuses sums that do not fit the memory that is free.
-fn check_memory(shape: &VolumeShape) -> Result<(), Message> {
+fn check_memory(shape: &VolumeShape, settings: &ReconstructSettings) -> Result<(), Message> {
+    refuse_beyond(memory::free(1, Path::new("/")), shape, settings)
+}
+
+/// As [`check_memory`], where so many bytes are free.
+fn refuse_beyond(
+    free: Option<usize>,
+    shape: &VolumeShape,
+    settings: &ReconstructSettings,
+) -> Result<(), Message> {
+    let gridding = settings.gridding_iterations.is_some();
     // Data and weight in double precision; the map is made when they shrink.
-    let needed = 24.0 * shape.voxels() as f64;
-    match memory::free(1, Path::new("/")) {
-        Some(free) if needed > free as f64 => Err(Code::OUT_OF_MEMORY.says(format!(
-            "the sums of a map of {} voxels a side take {:.1} GiB, and {:.1} GiB of memory are free. Give --pad 1, a lower \
-             --maxres or a smaller --newbox, or take a machine with more memory",
-            shape.box_size,
-            needed / f64::from(1 << 30),
-            free as f64 / f64::from(1 << 30)
-        ))),
-        _ => Ok(()),
+    let mut needed = 24 * shape.voxels();
+    if gridding {
+        needed += density_compensation_bytes(shape);
     }
+    let Some(free) = free.filter(|free| needed > *free) else {
+        return Ok(());
+    };
+    let gib = |bytes: usize| bytes as f64 / f64::from(1 << 30);
+    let (arrays, advice) = match gridding {
+        true => (
+            " and the arrays of --dont_skip_gridding",
+            "Leave out --dont_skip_gridding, give",
+        ),
+        false => ("", "Give"),
+    };
+    Err(Code::OUT_OF_MEMORY.says(format!(
+        "the sums of a map of {} voxels per side{arrays} take {:.1} GiB, and {:.1} GiB of memory are free. {advice} --pad 1, a lower \
+         --maxres or a smaller --newbox, or take a machine with more memory",
+        shape.box_size,
+        gib(needed),
+        gib(free)
+    )))
 }
 
 /// Returns the map of the symmetrised sums, weighed by an FSC where there is one.

@@ -10,11 +10,11 @@ use crate::fourier::circle::Circle;
 use crate::fourier::image::{ImageTransform, logical_row};
 use crate::fourier::shape::VolumeShape;
 use crate::fourier::shells::stored;
+use crate::fourier::shift::Phases;
 use crate::geometry::{Matrix3, euler};
 use crate::optics::{Ctf, demodulation, wavelength};
-use gpu::image::shift_phase;
 use gpu::slice::Bend;
-use num_complex::{Complex32, Complex64};
+use num_complex::Complex32;
 use std::ops::Range;
 
 /// Data that all images of an optics group share.
@@ -313,36 +313,4 @@ fn slice_radius(group: &OpticsGroup, shells: f64) -> f64 {
     let smallest2 = (sum - (sum * sum - 4.0 * det * det).max(0.0).sqrt()) / 2.0;
     // A little more, since the limit of insertion has a tolerance.
     shells / smallest2.sqrt().max(0.1) * (1.0 + 1e-5)
-}
-
-/// [`shift_phase`] of a shift as the product of a factor per column and one per row.
-struct Phases {
-    columns: Vec<Complex64>,
-    /// Rows −size/2+1…size/2.
-    rows: Vec<Complex64>,
-    first_row: i32,
-}
-
-impl Phases {
-    fn new(shift: [f64; 2], box_size: usize, size: usize) -> Self {
-        let phase = |x: i32, y: i32| {
-            let [re, im] = shift_phase(x, y, shift, box_size as u32);
-            Complex64::new(re, im)
-        };
-        let half = (size / 2) as i32;
-        Self {
-            columns: (0..=half).map(|x| phase(x, 0)).collect(),
-            rows: (1 - half..=half).map(|y| phase(0, y)).collect(),
-            first_row: 1 - half,
-        }
-    }
-
-    /// Multiplies the values of row `y` from column `first` on by their phases.
-    fn apply(&self, y: i32, first: usize, values: &mut [Complex32]) {
-        let row = self.rows[(y - self.first_row) as usize];
-        for (value, column) in values.iter_mut().zip(&self.columns[first..]) {
-            let phase = column * row;
-            *value *= Complex32::new(phase.re as f32, phase.im as f32);
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use super::slices::GroupSlices;
 use super::{Correction, ReconstructError, ReconstructSettings};
 use crate::dataset::{ImageStore, ParticleSet};
-use crate::device::map::{names, open_cards};
+use crate::device::map::{left_out, names, open_cards};
 use crate::device::{Device, DeviceError};
 use crate::expectation::cpu::{Inserter, SumSlice};
 use crate::expectation::cuda::insertion;
@@ -12,76 +12,102 @@ use crate::fourier::shape::VolumeShape;
 use crate::fourier::sums::{DeviceSums, Sums};
 use rayon::prelude::*;
 
+/// Arrays on a card, for the user.
+const ARRAYS: &str = "the sums of the map";
+
 /// Sums that slices are added to.
-pub(super) enum Target {
-    /// On the processor.
-    Host {
-        sums: BackProjection,
-        /// Padded voxels from which on pixels go to the nearest voxel.
-        nearest: Option<f64>,
-    },
+pub(super) struct Target {
+    shape: VolumeShape,
     /// On cards: batches go to them in turn.
-    Cards(Vec<DeviceSums>),
+    cards: Vec<DeviceSums>,
+    /// On the processor: where no cards are asked for, or those that were are full.
+    host: Option<BackProjection>,
+    /// Padded voxels from which on pixels go to the nearest voxel.
+    nearest: Option<f64>,
+    /// For the user.
+    warnings: Vec<String>,
 }
 
 impl Target {
     /// Zeroed sums where the settings want them.
     ///
     /// # Errors
-    /// A card that is not there, or is full.
+    /// A card is not there or fails.
     pub(super) fn new(
         settings: &ReconstructSettings,
         shape: VolumeShape,
     ) -> Result<Self, DeviceError> {
-        let Some(list) = &settings.gpu else {
-            return Ok(Self::Host {
-                sums: BackProjection::zeros(shape),
-                nearest: settings
-                    .nearest
-                    .map(|shells| (shells * shape.padding).round()),
-            });
+        let mut target = Self {
+            shape,
+            cards: Vec::new(),
+            host: None,
+            nearest: settings
+                .nearest
+                .map(|shells| (shells * shape.padding).round()),
+            warnings: Vec::new(),
         };
-        let cards = open_cards(list)?;
-        let sums = cards.iter().map(|card| insertion::zeroed_sums(card, shape));
-        Ok(Self::Cards(sums.collect::<Result<_, _>>()?))
+        let Some(list) = &settings.gpu else {
+            return Ok(target);
+        };
+        for card in open_cards(list)? {
+            match insertion::zeroed_sums(&card, shape) {
+                Err(error) if error.is_full() => target.warnings.push(left_out(&card, ARRAYS)),
+                sums => target.cards.push(sums?),
+            }
+        }
+        Ok(target)
     }
 
     /// Numbers and names of the cards.
     pub(super) fn cards(&self) -> Vec<String> {
-        fn device(sums: &DeviceSums) -> &Device {
-            sums.volume.device()
-        }
-        match self {
-            Self::Host { .. } => Vec::new(),
-            Self::Cards(cards) => names(cards.iter().map(device)),
-        }
+        names(self.cards.iter().map(device))
     }
 
-    fn shape(&self) -> VolumeShape {
-        match self {
-            Self::Host { sums, .. } => sums.shape,
-            Self::Cards(cards) => cards[0].shape,
+    /// Adds slices (of boxes of `size` pixels) to the sums of a card, whose turn `number` tells. A full card leaves its sums to the
+    /// processor and takes no part any more. Returns false, without adding the slices, where no card is left.
+    fn add_on_card(
+        &mut self,
+        number: usize,
+        size: usize,
+        slices: &[SumSlice],
+    ) -> Result<bool, DeviceError> {
+        while !self.cards.is_empty() {
+            let turn = number % self.cards.len();
+            match insertion::insert_slices(&mut self.cards[turn], size, slices) {
+                Err(error) if error.is_full() => {
+                    let full = self.cards.remove(turn);
+                    self.warnings.push(left_out(device(&full), ARRAYS));
+                    let sums = full.to_host()?;
+                    match &mut self.host {
+                        Some(host) => host.add(&sums),
+                        None => self.host = Some(sums),
+                    }
+                }
+                done => return done.map(|()| true),
+            }
         }
+        Ok(false)
     }
 
-    /// The sums of all cards together, or those of the processor.
+    /// The sums of all cards and those of the processor together, and warnings about cards that were left out.
     ///
     /// # Errors
     /// A card fails.
-    pub(super) fn into_sums(self) -> Result<Sums, DeviceError> {
-        let cards = match self {
-            Self::Host { sums, .. } => return Ok(sums.into()),
-            Self::Cards(cards) => cards,
+    pub(super) fn into_sums(self) -> Result<(Sums, Vec<String>), DeviceError> {
+        let cards = self.cards.into_iter().map(Sums::Device);
+        let mut parts = cards.chain(self.host.map(Sums::Host));
+        let Some(mut total) = parts.next() else {
+            return Ok((BackProjection::zeros(self.shape).into(), self.warnings));
         };
-        let mut cards = cards.into_iter().map(Sums::Device);
-        let Some(mut total) = cards.next() else {
-            return Err(DeviceError::NoDevice(String::new()));
-        };
-        for sums in cards {
+        for sums in parts {
             total.add(&sums)?;
         }
-        Ok(total)
+        Ok((total, self.warnings))
     }
+}
+
+fn device(sums: &DeviceSums) -> &Device {
+    sums.volume.device()
 }
 
 /// Particles, their images and how much each of them counts.
@@ -112,14 +138,12 @@ impl Source<'_> {
             if members.is_empty() {
                 continue;
             }
-            let slices =
-                GroupSlices::new(self.set, group, &target.shape(), pixel_size, correction)?;
-            let progress = |done| progress(before + done, chosen.len());
-            match target {
-                Target::Host { sums, nearest } => {
-                    self.add_on_host(sums, *nearest, &slices, &members, progress)?;
-                }
-                Target::Cards(cards) => self.add_on_cards(cards, &slices, &members, progress)?,
+            let slices = GroupSlices::new(self.set, group, &target.shape, pixel_size, correction)?;
+            let mut progress = |done| progress(before + done, chosen.len());
+            let added = self.add_on_cards(target, &slices, &members, &mut progress)?;
+            if added < members.len() {
+                let progress = |done| progress(added + done);
+                self.add_on_host(target, &slices, &members[added..], progress)?;
             }
             before += members.len();
         }
@@ -128,12 +152,15 @@ impl Source<'_> {
 
     fn add_on_host(
         &self,
-        sums: &mut BackProjection,
-        nearest: Option<f64>,
+        target: &mut Target,
         slices: &GroupSlices,
         members: &[usize],
         mut progress: impl FnMut(usize),
     ) -> Result<(), ReconstructError> {
+        let (shape, nearest) = (target.shape, target.nearest);
+        let sums = target
+            .host
+            .get_or_insert_with(|| BackProjection::zeros(shape));
         let mut inserter =
             Inserter::new(&sums.shape, slices.size).with_slices_per_image(slices.per_image());
         if let Some(radius) = nearest {
@@ -153,28 +180,34 @@ impl Source<'_> {
         Ok(())
     }
 
+    /// Returns the number of images that were added: fewer than all where no card is left.
     fn add_on_cards(
         &self,
-        cards: &mut [DeviceSums],
+        target: &mut Target,
         slices: &GroupSlices,
         members: &[usize],
-        mut progress: impl FnMut(usize),
-    ) -> Result<(), ReconstructError> {
+        progress: &mut impl FnMut(usize),
+    ) -> Result<usize, ReconstructError> {
         /// Bytes of slices that go to a card together.
         const BATCH: usize = 64 << 20;
         let bytes = slices.size * (slices.size / 2 + 1) * size_of::<[f32; 3]>();
-        let (mut done, count) = (0, cards.len());
+        let mut done = 0;
+        if target.cards.is_empty() {
+            return Ok(done);
+        }
         for (number, members) in members.chunks((BATCH / bytes).max(1)).enumerate() {
             let made: Vec<Vec<SumSlice>> = members
                 .par_iter()
                 .map(|&index| self.slices(slices, index))
                 .collect::<Result<_, _>>()?;
             let made: Vec<SumSlice> = made.into_iter().flatten().collect();
-            insertion::insert_slices(&mut cards[number % count], slices.size, &made)?;
+            if !target.add_on_card(number, slices.size, &made)? {
+                break;
+            }
             done += members.len();
             progress(done);
         }
-        Ok(())
+        Ok(done)
     }
 
     fn slices(&self, group: &GroupSlices, index: usize) -> Result<Vec<SumSlice>, ReconstructError> {

@@ -409,3 +409,24 @@ fn an_fsc_weighs_the_shells() {
     let long = run(&with(Some(write("long.star", 1.0, BOX))), |_, _| {}).unwrap_err();
     assert_eq!(long.code(), Code::STAR_VALUE);
 }
+
+/// Memory that holds the sums, but not the arrays of gridding beside them.
+#[test]
+fn memory_of_gridding_counts() {
+    let shape = VolumeShape::new(Dimensions::Three, 128, 2.0, 128);
+    let plain = settings("p.star".into(), "o.mrc".into(), Correction::None);
+    let gridding = ReconstructSettings {
+        gridding_iterations: Some(10),
+        ..plain.clone()
+    };
+    let sums = 24 * shape.voxels();
+    assert!(refuse_beyond(Some(sums), &shape, &plain).is_ok());
+    assert!(refuse_beyond(Some(sums - 1), &shape, &plain).is_err());
+    let refused = refuse_beyond(Some(sums + sums / 2), &shape, &gridding).unwrap_err();
+    assert_eq!(refused.code, Code::OUT_OF_MEMORY);
+    assert!(
+        refused.to_string().contains("--dont_skip_gridding"),
+        "{refused}"
+    );
+    assert!(refuse_beyond(Some(3 * sums), &shape, &gridding).is_ok());
+}

@@ -3,6 +3,7 @@
 use super::search::{self, Costs, Search};
 use super::turner::Turner;
 use crate::fourier::fft;
+use crate::fourier::resample::resample;
 use crate::fourier::shells::logical;
 use crate::geometry::Matrix3;
 use crate::maximization::centre_of_mass;
@@ -15,6 +16,9 @@ use std::f64::consts::TAU;
 const CHEAP_SHELLS: usize = 10;
 const WHOLE_SHELLS: usize = 20;
 
+/// Largest box of the search, voxels. Larger maps are cropped to it in Fourier space: their last shell of the search is far below its edge.
+const SEARCH_BOX: usize = 96;
+
 /// Shifts are found to this part of a voxel.
 const FINEST_SHIFT: f64 = 0.02;
 
@@ -23,6 +27,8 @@ const FINEST_SHIFT: f64 = 0.02;
 pub struct Alignment {
     /// The map was mirrored (x → −x) first.
     pub mirrored: bool,
+    /// Then it was moved by so many whole voxels (x, y, z), so that rotations about the centre of the box move it little.
+    pub centring: [i64; 3],
     /// Matrix A of its rotation then, out(r) = in(Aᵀ r).
     pub rotation: Matrix3,
     /// Shift (x, y, z) of the result, voxels.
@@ -37,34 +43,51 @@ pub fn both_hands(
     map: &Array3<f64>,
     progress: Progress,
 ) -> [Alignment; 2] {
-    [false, true].map(|mirrored| {
-        let map = if mirrored { mirror(map) } else { map.clone() };
-        let found = align(reference, &map, progress);
-        Alignment { mirrored, ..found }
-    })
+    let n = reference.dim().0;
+    let transforming = progress.phase("Transforming the maps", 0);
+    let [reference, small] = [reference, map].map(|map| resample(map, n.min(SEARCH_BOX)));
+    drop(transforming);
+    let centre = centre_of_mass(map).unwrap_or([0.0; 3]);
+    let [x, y, z] = centre.map(|v| -v.round() as i64);
+    let lay = |small: &Array3<f64>, centring| align(&reference, small, n, centring, progress);
+    let own = lay(&small, [x, y, z]);
+    let mirrored = Alignment {
+        mirrored: true,
+        ..lay(&mirror(&small), [-x, y, z])
+    };
+    [own, mirrored]
 }
 
 /// Returns `map` as it lies on the other one.
 pub fn apply(map: &Array3<f64>, alignment: &Alignment) -> Array3<f64> {
-    let map = match alignment.mirrored {
-        true => mirror(map),
-        false => map.clone(),
-    };
-    let centred = to_centre(&map);
-    let turned = Turner::new(&centred, 2.0, 0).turned(&[alignment.rotation]);
-    moved(&turned, alignment.shift)
+    let centred = placed(map, alignment.mirrored, alignment.centring);
+    Turner::new(&centred, 2.0, 0).turned_and_moved(&[alignment.rotation], alignment.shift)
 }
 
 /// Mirror image: x → −x about the centre N/2.
 fn mirror(map: &Array3<f64>) -> Array3<f64> {
-    let n = map.dim().2;
-    Array3::from_shape_fn(map.dim(), |(z, y, x)| map[[z, y, (n - x) % n]])
+    placed(map, true, [0; 3])
 }
 
-/// The map with its centre of mass near the box centre, so that rotations move it little.
-fn to_centre(map: &Array3<f64>) -> Array3<f64> {
-    let shift = centre_of_mass(map).unwrap_or([0.0; 3]);
-    moved(map, shift.map(|v| -v.round()))
+/// The map, mirrored (x → −x about the centre N/2) where that is wanted, then moved by whole voxels (x, y, z) around the edges of the box.
+fn placed(map: &Array3<f64>, mirrored: bool, shift: [i64; 3]) -> Array3<f64> {
+    let n = map.dim().0;
+    // Where voxel i of each axis comes from.
+    let from = |shift: i64, mirrored: bool| -> Vec<usize> {
+        let sign = if mirrored { -1 } else { 1 };
+        let source = |i: usize| sign * (i as i64 - shift);
+        (0..n)
+            .map(|i| source(i).rem_euclid(n as i64) as usize)
+            .collect()
+    };
+    let (x_from, y_from, z_from) = (
+        from(shift[0], mirrored),
+        from(shift[1], false),
+        from(shift[2], false),
+    );
+    Array3::from_shape_fn(map.dim(), |(z, y, x)| {
+        map[[z_from[z], y_from[y], x_from[x]]]
+    })
 }
 
 /// Fourier shift by (x, y, z) voxels.
@@ -79,16 +102,23 @@ fn moved(map: &Array3<f64>, shift: [f64; 3]) -> Array3<f64> {
     fft::inverse3(transform, n)
 }
 
-fn align(reference: &Array3<f64>, map: &Array3<f64>, progress: Progress) -> Alignment {
+/// Lays a map onto another one, both in the box of the search, where whole maps have `whole_box` voxels a side. `centring` and the shift that
+/// is found are in those voxels.
+fn align(
+    reference: &Array3<f64>,
+    map: &Array3<f64>,
+    whole_box: usize,
+    centring: [i64; 3],
+    progress: Progress,
+) -> Alignment {
     let n = reference.dim().0;
-    let transforming = progress.phase("Transforming the maps", 0);
-    let centred = to_centre(map);
+    let step = whole_box as f64 / n as f64;
+    let centred = moved(map, centring.map(|v| v as f64 / step));
     let shells = |wanted: usize| wanted.min(n / 2 - 1);
     let turner = Turner::new(&centred, 2.0, shells(WHOLE_SHELLS));
     let transform = fft::forward3(reference);
-    let cheap = Correlator::new(&transform, n, shells(CHEAP_SHELLS));
-    let whole = Correlator::new(&transform, n, shells(WHOLE_SHELLS));
-    drop(transforming);
+    let correlator = |wanted| Correlator::new(&transform, whole_box, shells(wanted));
+    let (cheap, whole) = (correlator(CHEAP_SHELLS), correlator(WHOLE_SHELLS));
     let search = Search {
         uniform: 600,
         axis_only: false,
@@ -106,6 +136,7 @@ fn align(reference: &Array3<f64>, map: &Array3<f64>, progress: Progress) -> Alig
     let (correlation, shift) = whole.polished(&turner, &best.rotation, shift);
     Alignment {
         mirrored: false,
+        centring,
         rotation: best.rotation,
         shift,
         correlation,
@@ -123,8 +154,9 @@ struct Correlator {
 }
 
 impl Correlator {
-    fn new(transform: &Array3<Complex64>, n: usize, shells: usize) -> Self {
-        let side = 2 * (shells + 1);
+    /// For the transform of a map that has `whole_box` voxels a side, or is cropped from such a map.
+    fn new(transform: &Array3<Complex64>, whole_box: usize, shells: usize) -> Self {
+        let (n, side) = (transform.dim().0, 2 * (shells + 1));
         let stored = |k: i64| k.rem_euclid(n as i64) as usize;
         let mut power = 0.0;
         let mut values = Array3::zeros((side, side, side / 2 + 1));
@@ -143,7 +175,7 @@ impl Correlator {
             values,
             side,
             shells,
-            step: n as f64 / side as f64,
+            step: whole_box as f64 / side as f64,
         }
     }
 
@@ -272,6 +304,20 @@ mod tests {
         };
         let atoms = helix_bundle(&shape, &PointGroup::c1());
         truth_map(&atoms, 32, 5.0, 300.0)
+    }
+
+    /// Maps larger than the box of the search are laid as closely as in their own box.
+    #[test]
+    fn large_maps_are_laid_by_small_ones() {
+        let n = 2 * SEARCH_BOX;
+        let truth = resample(&bundle(), n);
+        let a = euler::matrix(50.0, 110.0, -80.0);
+        let copy = Turner::new(&truth, 2.0, 0).turned_and_moved(&[a], [9.0, -31.0, 4.5]);
+        let [reference, map] = [&truth, &copy].map(|map| resample(map, SEARCH_BOX));
+        let found = align(&reference, &map, n, [-9, 31, -5], Progress::Silent);
+        assert!(found.correlation > 0.97, "{found:?}");
+        let fsc = map_fsc(&truth, &apply(&copy, &found)).unwrap();
+        assert!(fsc[1..12].iter().all(|v| *v > 0.9), "{fsc:?}");
     }
 
     /// A copy that was turned, moved and mirrored comes to lie on the original, and only in its right hand.

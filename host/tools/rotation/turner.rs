@@ -9,6 +9,7 @@ use ndarray::Array3;
 use ndarray::Axis;
 use ndarray::parallel::prelude::*;
 use num_complex::Complex64;
+use std::f64::consts::TAU;
 
 /// The oversampled transform of a map, from which turned copies are made.
 pub struct Turner {
@@ -69,10 +70,22 @@ impl Turner {
 
     /// Returns the mean of the map turned by each of the orthogonal matrices, out(r) = in(Aᵀ r), in the box of the map.
     pub fn turned(&self, matrices: &[Matrix3]) -> Array3<f64> {
+        self.turned_and_moved(matrices, [0.0; 3])
+    }
+
+    /// As [`Turner::turned`], moved by (x, y, z) voxels afterwards.
+    pub fn turned_and_moved(&self, matrices: &[Matrix3], shift: [f64; 3]) -> Array3<f64> {
         let n = self.box_size;
         let steps: Vec<Steps> = matrices.iter().map(|a| self.steps(a)).collect();
         let limit = (self.r_max * self.r_max) as i64;
         let scale = 1.0 / (n * matrices.len()) as f64;
+        let phases = shift.map(|shift| {
+            let phase = |i| {
+                let turns = logical(i, n) as f64 * shift / n as f64;
+                Complex64::from_polar(1.0, -TAU * turns)
+            };
+            (0..n).map(phase).collect::<Vec<_>>()
+        });
         let mut transform = Array3::<Complex64>::zeros((n, n, n / 2 + 1));
         transform
             .axis_iter_mut(Axis(0))
@@ -97,7 +110,7 @@ impl Turner {
                     } else {
                         -scale
                     };
-                    *out = sum * sign;
+                    *out = sum * sign * phases[0][x] * phases[1][y] * phases[2][z];
                 }
             });
         fft::inverse3(transform, n)

@@ -3,6 +3,7 @@
 //! using them with another ends the program.
 //!
 //! Faults of a card can be asked for:
+//! * `EMULATED_MEMORY`: bytes of each device (8 GiB);
 //! * `EMULATED_FULL`: `kernel:n`, the device is full for the next array after the n-th launch of that kernel (from 1 on);
 //! * `EMULATED_FAULT`: `kernel:n`, the n-th launch of that kernel fails.
 //!
@@ -11,8 +12,8 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_void};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use crate::{kernels, pinned};
 
@@ -25,8 +26,16 @@ const GUARD: usize = 64;
 const MARK: u8 = 0xa5;
 /// Bytes of fresh memory: as a float a NaN.
 const POISON: u8 = 0xff;
-/// Memory of a device, bytes.
+/// Bytes of a device unless `EMULATED_MEMORY` says otherwise.
 const MEMORY: usize = 8 << 30;
+
+/// Returns the bytes of a device.
+fn memory() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        std::env::var("EMULATED_MEMORY").map_or(MEMORY, |n| n.parse().expect("a number of bytes"))
+    })
+}
 
 /// True for a launch of `kernel` that `variable` names as `kernel:n` or `kernel:n+`; `launches` counts those of the kernel.
 fn is_named(variable: &str, kernel: &str, launches: &AtomicUsize) -> bool {
@@ -221,8 +230,8 @@ pub unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, total: *mut usize) ->
     let used = used(current());
     // SAFETY: the caller's integers.
     unsafe {
-        *free = MEMORY.saturating_sub(used);
-        *total = MEMORY;
+        *free = memory().saturating_sub(used);
+        *total = memory();
     }
     SUCCESS
 }
@@ -255,7 +264,7 @@ pub unsafe extern "C" fn cuMemAllocAsync(
     stream: *mut c_void,
 ) -> i32 {
     let device = device_of(stream);
-    if FULL.swap(false, Ordering::SeqCst) || used(device) + bytes > MEMORY {
+    if FULL.swap(false, Ordering::SeqCst) || used(device) + bytes > memory() {
         return OUT_OF_MEMORY;
     }
     let mut memory = vec![MARK; bytes + 2 * GUARD].into_boxed_slice();

@@ -44,7 +44,7 @@ pub struct Arguments {
     /// Point group
     #[arg(long)]
     sym: Option<String>,
-    /// What to run
+    /// Kind of job to run
     #[arg(long, value_enum, default_value = "auto-refine")]
     job: JobKind,
     /// Threads

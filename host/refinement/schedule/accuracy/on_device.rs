@@ -5,8 +5,8 @@ use crate::expectation::{ExpectationError, cuda::trials::Trials};
 use crate::fourier::reference::DeviceReference;
 use crate::refinement::error::RunError;
 use crate::refinement::schedule::accuracy::{
-    AccuracyInput, ClassAccuracy, LARGEST, NOTICEABLE, choice, image_plane, pixels, rotation_step,
-    series, shifts_along_x, translation_step, turned,
+    AccuracyInput, ClassAccuracy, LARGEST, NOTICEABLE, choice, ctf_of, image_plane, places,
+    rotation_step, series, shifts_along_x, translation_step, turned,
 };
 use gpu::slice::SliceAxes;
 use rayon::prelude::*;
@@ -26,28 +26,38 @@ pub(super) fn estimate(
             .filter(|p| p.optics_group == group)
             .collect();
         if !members.is_empty() {
-            errors.extend(of_group(input, reference, &members, &mut spectrum)?);
+            errors.extend(of_group(input, reference, group, &members, &mut spectrum)?);
             (input.progress)(members.len());
         }
     }
     Ok(ClassAccuracy::of(&errors, &spectrum))
 }
 
-/// First noticeable rotation and translation of each of `members`, all of one optics group; adds to `spectrum`.
+/// First noticeable rotation and translation of each of `members`, all of optics group `number`; adds to `spectrum`.
 fn of_group(
     input: &AccuracyInput,
     reference: &DeviceReference,
+    number: usize,
     members: &[&Particle],
     spectrum: &mut [f64],
 ) -> Result<Vec<[f64; 2]>, RunError> {
-    let group = &input.optics[members[0].optics_group];
-    let lists = members
-        .par_iter()
-        .map(|particle| pixels(input, particle, group))
+    let group = &input.optics[number];
+    let listed = places(input, number);
+    let ctfs = members
+        .iter()
+        .map(|particle| ctf_of(input, particle))
         .collect::<Result<Vec<_>, RunError>>()?;
-    let places: Vec<[i16; 2]> = lists[0].iter().map(|p| [p.x as i16, p.y as i16]).collect();
-    let shell_of: Vec<u32> = lists[0].iter().map(|p| p.shell as u32).collect();
-    let weights: Vec<f32> = lists.iter().flatten().map(|p| p.weight as f32).collect();
+    let mut weights = vec![0.0f32; listed.len() * members.len()];
+    weights
+        .par_chunks_mut(listed.len().max(1))
+        .zip(&ctfs)
+        .for_each(|(weights, ctf)| {
+            for (weight, place) in weights.iter_mut().zip(&listed) {
+                *weight = place.weight(ctf.as_ref()) as f32;
+            }
+        });
+    let places: Vec<[i16; 2]> = listed.iter().map(|p| [p.x as i16, p.y as i16]).collect();
+    let shell_of: Vec<u32> = listed.iter().map(|p| p.shell as u32).collect();
     let axes_of =
         |orientation| image_plane(reference.shape.padding, group, input.model).axes(&orientation);
     let dimensions = input.model.dimensions();

@@ -11,8 +11,8 @@ use crate::expectation::WeightedSums;
 use crate::fourier::sums::Sums;
 use crate::geometry::Matrix3;
 use crate::maximization::{
-    Finish, MapSource, MaximizationError, MaximizationOptions, Prior, external::PaddedSums,
-    update_spectra, volumes,
+    Finish, MaximizationError, MaximizationOptions, Prior, external::PaddedSums, update_spectra,
+    volumes,
 };
 use crate::model::{ClassModel, Model};
 use crate::refinement::cli::console::Console;
@@ -20,8 +20,6 @@ use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
 use call::Call;
 use files::{Files, Geometry};
-use ndarray::Array3;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Programs that run at a time: both half-sets, or two classes.
@@ -146,29 +144,25 @@ fn maximize(tasks: Vec<Task>, prior: Prior, rule: &Rule, finish: &Finish) -> Res
         for mut task in tasks.by_ref().take(AT_A_TIME) {
             task.sums.move_to_host().map_err(MaximizationError::from)?;
             let (sums, weight) = (&task.sums, task.class_weight);
-            match update_spectra(task.class, sums, weight, prior, &rule.options)? {
-                MapSource::Nothing => task.class.map = Array3::zeros(task.class.map.dim()).into(),
-                MapSource::Before => {
-                    finish.again().on_host(Arc::make_mut(&mut task.class.map));
-                }
-                MapSource::Sums => {
-                    let Sums::Host(sums) = task.sums else {
-                        continue;
-                    };
-                    let files = Files::new(&task.root);
-                    let arrays = PaddedSums::of(&sums);
-                    files.write(
-                        &arrays,
-                        &sums.shape,
-                        task.class,
-                        &rule.options,
-                        &rule.geometry,
-                    )?;
-                    drop((sums, arrays));
-                    let program = rule.call.start(&files, task.device)?;
-                    running.push((task.class, files, program));
-                }
+            let source = update_spectra(task.class, sums, weight, prior, &rule.options)?;
+            if source.done_without_sums(task.class, finish) {
+                continue;
             }
+            let Sums::Host(sums) = task.sums else {
+                continue;
+            };
+            let files = Files::new(&task.root);
+            let arrays = PaddedSums::of(&sums);
+            files.write(
+                &arrays,
+                &sums.shape,
+                task.class,
+                &rule.options,
+                &rule.geometry,
+            )?;
+            drop((sums, arrays));
+            let program = rule.call.start(&files, task.device)?;
+            running.push((task.class, files, program));
         }
         for (class, files, program) in running {
             let line = program.line().to_owned();

@@ -6,11 +6,11 @@ use crate::device::DeviceError;
 use crate::expectation::WeightedSums;
 use crate::fourier::sums::Sums;
 use crate::maximization::{
-    Finish, MaximizationError, Prior, halves, maximize_class,
+    Finish, MaximizationError, MaximizationOptions, Prior, halves, maximize_class,
     parameters::{ParameterOptions, update_parameters},
     volumes::{self, HalfMap},
 };
-use crate::model::Model;
+use crate::model::{ClassModel, Model};
 use crate::refinement::cli::console::{self, Console};
 use crate::refinement::error::RunError;
 use crate::refinement::job::Job;
@@ -19,6 +19,7 @@ use crate::refinement::parallel::workers::agree;
 use crate::refinement::schedule::image_size;
 use crate::refinement::steps::external::{self, Rule};
 use ndarray::Array3;
+use rayon::prelude::*;
 
 /// Updates the models of both half-sets from their FSC. A collective.
 pub(super) fn gold_standard(
@@ -119,43 +120,90 @@ fn maximize_halves(
         centre: None,
         flatten: job.solvent.flattening().filter(|_| !job.state.converged),
     };
-    let mut maximized = Ok(());
-    let mut totals = Vec::new();
+    let prior = Prior::Fsc { curve, joined };
     if let Some(rule) = Rule::of(job, ranks, console) {
-        totals = halves;
-        let prior = Prior::Fsc { curve, joined };
+        let mut totals = halves;
         let made = external::maximize_halves(&mut job.models, &mut totals, prior, &rule, &finish);
         agree(ranks, made)?;
         return share_halves(job, ranks, &totals, options);
     }
-    let mut halves = halves.into_iter().enumerate().peekable();
-    while let Some((half, mut sums)) = halves.next() {
-        let sum = sums.backprojections.remove(0);
-        if ranks.owns(half) && maximized.is_ok() {
-            // The sums that are worked on are used up, so room is made for them before.
-            let mut other = halves
-                .peek_mut()
-                .map(|(_, other)| &mut other.backprojections[0])
-                .filter(|_| volumes::is_short_of_room(&sum, &job.maximization, |f| f.regularised));
-            let parked = other.as_mut().map(|other| other.park()).transpose();
-            let class = &mut job.models[half].classes[0];
-            let (weight, prior) = (sums.class_weight[0], Prior::Fsc { curve, joined });
-            maximized = parked.map_err(MaximizationError::from).and_then(|parked| {
-                let options = &job.maximization;
-                tell(
-                    console,
-                    maximize_class(class, sum, weight, prior, options, &finish)?,
-                );
-                if let (Some(other), Some(parked)) = (other, parked) {
-                    other.restore(parked)?;
-                }
-                Ok(())
-            });
-        }
-        totals.push(sums);
-    }
+    let (sums, totals): (Vec<Sums>, Vec<WeightedSums>) = halves
+        .into_iter()
+        .map(|mut half| (half.backprojections.remove(0), half))
+        .unzip();
+    let together = match &sums[..] {
+        [first, second] => volumes::have_room_together([first, second], &job.maximization),
+        _ => false,
+    };
+    let mut halves: Vec<OwnHalf> = job
+        .models
+        .iter_mut()
+        .zip(sums)
+        .zip(&totals)
+        .enumerate()
+        .filter(|(half, _)| ranks.owns(*half))
+        .map(|(_, ((model, sums), totals))| OwnHalf {
+            class: &mut model.classes[0],
+            sums,
+            weight: totals.class_weight[0],
+        })
+        .collect();
+    let make = |half: OwnHalf| half.maximize(prior, &job.maximization, &finish, console);
+    let maximized = match together {
+        true => halves.into_par_iter().try_for_each(make),
+        false => one_after_the_other(&mut halves, &job.maximization, make),
+    };
     agree(ranks, maximized.map_err(RunError::from))?;
     share_halves(job, ranks, &totals, options)
+}
+
+/// A half-set whose map this rank makes.
+struct OwnHalf<'a> {
+    class: &'a mut ClassModel,
+    sums: Sums,
+    weight: f64,
+}
+
+impl OwnHalf<'_> {
+    fn maximize(
+        self,
+        prior: Prior,
+        options: &MaximizationOptions,
+        finish: &Finish,
+        console: &Console,
+    ) -> Result<(), MaximizationError> {
+        let Self {
+            class,
+            sums,
+            weight,
+        } = self;
+        tell(
+            console,
+            maximize_class(class, sums, weight, prior, options, finish)?,
+        );
+        Ok(())
+    }
+}
+
+/// Makes the maps of `halves` in turn. The sums that are worked on are used up, so those of the next half make room for them before.
+fn one_after_the_other<'a>(
+    halves: &mut Vec<OwnHalf<'a>>,
+    options: &MaximizationOptions,
+    mut make: impl FnMut(OwnHalf<'a>) -> Result<(), MaximizationError>,
+) -> Result<(), MaximizationError> {
+    let mut rest = halves.drain(..).peekable();
+    while let Some(half) = rest.next() {
+        let mut other = rest
+            .peek_mut()
+            .map(|other| &mut other.sums)
+            .filter(|_| volumes::is_short_of_room(&half.sums, options, |f| f.regularised));
+        let parked = other.as_mut().map(|other| other.park()).transpose()?;
+        make(half)?;
+        if let (Some(other), Some(parked)) = (other, parked) {
+            other.restore(parked)?;
+        }
+    }
+    Ok(())
 }
 
 /// All ranks get the maps from their owners, and the models their parameters from the totals.
