@@ -59,6 +59,8 @@ for case in "C1:--ctf" "C4:--ctf --sym C4" "Ewald:--ewald --mask_diameter 150"; 
         "relion_reconstruct --i p_truth.star --o theirs.mrc $words" \
         "relion_reconstruct --i p_truth.star --o ours.mrc $words --dont_skip_gridding $OURS"
 done
+# RELION puts a histogram into a folder of the name of its other files, and fails without it.
+mkdir theirs
 LOCAL="--i q_half1_class001_unfil.mrc --locres --locres_sampling 16 --adhoc_bfac -100 --mask mask.mrc --angpix 4"
 in_turn "local resolution" \
     "relion_postprocess $LOCAL --o theirs" \

@@ -52,6 +52,14 @@ impl Job {
         shell
     }
 
+    /// Starts the job, its messages in `log`, and waits until it has written the files of the starting point.
+    fn started(&self, log: &Path) -> Child {
+        let log = File::create(log).unwrap();
+        let running = self.command().stdout(Stdio::null()).stderr(log).spawn();
+        wait_for(&first_optimiser(self));
+        running.unwrap()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -183,13 +191,7 @@ fn signals_end_a_run_with_words_and_a_marker() {
     ] {
         let job = Job::long();
         let log = job.path("log");
-        let running = job
-            .command()
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).unwrap())
-            .spawn();
-        let mut running = running.unwrap();
-        wait_for(&first_optimiser(&job));
+        let mut running = job.started(&log);
         let text = ended_by(&mut running, name, &log);
         // The starting point is no iteration to continue from.
         assert!(!text.contains("_it000_optimiser.star"), "{text}");
@@ -233,19 +235,15 @@ fn signals_end_a_tool_with_words_and_a_marker() {
     }
 }
 
-/// What the processor raises: no more than words and marker, and the end that the system gives a program without a handler.
+/// Signals that the processor raises: no more than words and marker, and the end that the system gives a program without a handler.
 #[test]
 fn crashes_leave_words_and_a_marker() {
     for (name, number) in [("SEGV", 11), ("BUS", 7), ("FPE", 8), ("ILL", 4)] {
-        let job = Job::long();
+        let mut job = Job::long();
+        job.words
+            .extend(["--json_log", "log.jsonl"].map(String::from));
         let log = job.path("log");
-        let running = job
-            .command()
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).unwrap())
-            .spawn();
-        let mut running = running.unwrap();
-        wait_for(&first_optimiser(&job));
+        let mut running = job.started(&log);
         signal(&running, name);
         let status = running.wait().unwrap();
         let text = fs::read_to_string(&log).unwrap();
@@ -253,6 +251,10 @@ fn crashes_leave_words_and_a_marker() {
         let words = format!("ERROR:\nGR-0901: the program crashed (SIG{name})");
         assert!(text.contains(&words), "{text}");
         assert!(job.failed(), "{name}");
+        let lines = fs::read_to_string(job.path("log.jsonl")).unwrap();
+        let end: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+        let found = [&end["event"], &end["status"], &end["code"]];
+        assert_eq!(found, ["end", "failed", "GR-0901"], "{name}: {end}");
     }
 }
 

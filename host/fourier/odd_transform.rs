@@ -85,13 +85,16 @@ impl Lines {
             self.set_value(0, [*a_re, *b_re]);
             return;
         }
-        let mate = self.re.len() - k;
+        // Whole before they are stored: nothing else then can be stored between, and all lanes are worked out at once.
+        let (mut value, mut mate) = ([[0.0; LANES]; 2], [[0.0; LANES]; 2]);
         for l in 0..LANES {
-            self.re[k][l] = a_re[l] - b_im[l];
-            self.im[k][l] = a_im[l] + b_re[l];
-            self.re[mate][l] = a_re[l] + b_im[l];
-            self.im[mate][l] = b_re[l] - a_im[l];
+            value[0][l] = a_re[l] - b_im[l];
+            value[1][l] = a_im[l] + b_re[l];
+            mate[0][l] = a_re[l] + b_im[l];
+            mate[1][l] = b_re[l] - a_im[l];
         }
+        self.set_value(k, value);
+        self.set_value(self.re.len() - k, mate);
     }
 
     /// Returns values `k` of the transforms a and b of real lines, where these lines hold the transform of a + i·b.

@@ -1,15 +1,18 @@
-//! Last words and marker file of a program that crashes: on a fault that the processor raises (SEGV, BUS, FPE, ILL), or by an
+//! Last words, marker file and last line of the log of a program that crashes: on a fault that the processor raises (SEGV, BUS, FPE, ILL), or by an
 //! abort of its own (ABRT: a stack that overflowed, a heap that was overwritten).
 //!
 //! Nothing of a crashed program can be trusted: a lock may be held, the heap may be broken. So words and path are made before,
 //! and the handler does nothing but write them, through calls that signal handlers may make. Afterwards the process ends by its
 //! signal, as it would have without the handler: with the same exit status, and a core file where the system keeps one.
 
-use crate::errors::Code;
+use crate::errors::{Code, Message};
 use crate::refinement::cli::job_markers::Pipeline;
 use libc::{c_int, c_void, sigaction, siginfo_t};
+use serde_json::Value;
 use std::ffi::CString;
+use std::fs::File;
 use std::mem;
+use std::os::fd::AsRawFd;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -63,13 +66,113 @@ pub fn leave_on_crash(pipeline: &Pipeline) {
     }
 }
 
-fn words(name: &str) -> String {
-    let text = format!(
+/// The last line of a log, but for the times in it.
+struct LastLine {
+    /// The log, in a descriptor of its own, which is never closed.
+    log: c_int,
+    /// When the log was opened, ms of the monotonic clock.
+    begun: i64,
+    /// What follows the times, in the order of [`CRASHES`].
+    ends: [String; CRASHES.len()],
+    /// Room for the whole line: the stack that handlers run on is small.
+    text: Text,
+}
+
+/// Null while there is no log, or its last line has been written. Never freed, as [`PREPARED`].
+static LAST_LINE: AtomicPtr<LastLine> = AtomicPtr::new(ptr::null_mut());
+
+/// Writes the last line of a log (`--json_log`) when the process crashes from now on. The log has been opened just now.
+pub(crate) fn end_log_on_crash(log: &File) {
+    let end = |(_, name)| {
+        let message = message(name);
+        let [code, text] = [message.code.to_string(), message.line()].map(Value::from);
+        format!(r#","status":"failed","code":{code},"message":{text}}}"#) + "\n"
+    };
+    let line = LastLine {
+        // SAFETY: an open descriptor; where no other is left, -1 takes no line.
+        log: unsafe { libc::dup(log.as_raw_fd()) },
+        begun: now(libc::CLOCK_MONOTONIC),
+        ends: CRASHES.map(end),
+        text: Text {
+            bytes: [0; 1024],
+            length: 0,
+        },
+    };
+    LAST_LINE.store(Box::into_raw(Box::new(line)), Ordering::Release);
+}
+
+/// Tells that the log has its last line.
+pub(crate) fn log_has_ended() {
+    LAST_LINE.store(ptr::null_mut(), Ordering::Release);
+}
+
+impl LastLine {
+    /// Writes the line about a crash of [`CRASHES`]; calls that a handler may make.
+    fn write(&mut self, kind: usize) {
+        let text = &mut self.text;
+        text.add(br#"{"event":"end","time":"#);
+        text.add_seconds(now(libc::CLOCK_REALTIME));
+        text.add(br#","elapsed_s":"#);
+        text.add_seconds(now(libc::CLOCK_MONOTONIC) - self.begun);
+        text.add(self.ends[kind].as_bytes());
+        // SAFETY: no more than the bytes of the text.
+        unsafe { libc::write(self.log, text.bytes.as_ptr().cast(), text.length) };
+    }
+}
+
+/// Returns the time of a clock, ms. A handler may call it.
+fn now(clock: libc::clockid_t) -> i64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: fills in the struct.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+}
+
+/// Text that a handler puts together, which may not allocate. What is too long is left out.
+struct Text {
+    bytes: [u8; 1024],
+    length: usize,
+}
+
+impl Text {
+    fn add(&mut self, text: &[u8]) {
+        for (to, from) in self.bytes.iter_mut().skip(self.length).zip(text) {
+            *to = *from;
+        }
+        self.length = (self.length + text.len()).min(self.bytes.len());
+    }
+
+    /// Adds a time in ms as seconds.
+    fn add_seconds(&mut self, milliseconds: i64) {
+        let mut power = 1_000_000_000_000_000;
+        let mut begun = false;
+        while power > 0 {
+            let digit = milliseconds / power % 10;
+            begun |= digit > 0 || power <= 1000;
+            if begun {
+                self.add(&[b'0' + digit as u8]);
+            }
+            if power == 1000 {
+                self.add(b".");
+            }
+            power /= 10;
+        }
+    }
+}
+
+fn message(name: &str) -> Message {
+    Code::CRASHED.says(format!(
         "the program crashed ({name}): a mistake in it, or in a library or driver that it uses, or a fault of the memory of this \
          machine. Nothing more can be told. What it was writing is not complete; a refinement can be continued from its last \
          optimiser file"
-    );
-    format!("\n{}\n", Code::CRASHED.says(text).printed())
+    ))
+}
+
+fn words(name: &str) -> String {
+    format!("\n{}\n", message(name).printed())
 }
 
 fn handler_address() -> usize {
@@ -110,6 +213,10 @@ extern "C" fn on_crash(signal: c_int, info: *mut siginfo_t, context: *mut c_void
         }
         if !SAID.swap(true, Ordering::AcqRel) {
             say(prepared.marker.as_ref(), &prepared.words[kind]);
+            // Nobody else has the line from now on.
+            if let Some(line) = LAST_LINE.swap(ptr::null_mut(), Ordering::AcqRel).as_mut() {
+                line.write(kind);
+            }
         }
         match before {
             // What caused the fault is done again when this handler returns, and the handler of before meets it.
@@ -192,6 +299,8 @@ mod tests {
         leave_on_crash(&Pipeline::new(Some("./".into())));
         // Once more, as after a library has had its chance.
         leave_on_crash(&Pipeline::new(Some("./".into())));
+        let log = File::create("log.jsonl").unwrap();
+        end_log_on_crash(&log);
         match way {
             "fault" => read_where_nothing_is(),
             "stack" => println!("{}", overflow(0)),
@@ -251,6 +360,18 @@ mod tests {
             assert_eq!(text.matches("ERROR:").count(), 1, "{way}: {text}");
             let marker = folder.path().join("RELION_JOB_EXIT_FAILURE");
             assert!(marker.exists(), "{way}");
+            let log = std::fs::read_to_string(folder.path().join("log.jsonl")).unwrap();
+            let end: Value = serde_json::from_str(log.strip_suffix('\n').unwrap()).unwrap();
+            assert_eq!(
+                [&end["event"], &end["code"]],
+                ["end", "GR-0901"],
+                "{way}: {log}"
+            );
+            assert!(end["time"].as_f64().unwrap() > 1.7e9, "{log}");
+            assert!(
+                (0.0..60.0).contains(&end["elapsed_s"].as_f64().unwrap()),
+                "{log}"
+            );
         }
     }
 }

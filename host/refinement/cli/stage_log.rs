@@ -5,6 +5,7 @@
 //! once.
 
 use crate::errors::{self, Code, Message};
+use crate::refinement::cli::crash_mark;
 use serde_json::{Map, Value};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -146,6 +147,9 @@ impl StageLog {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *known = Arc::downgrade(&log);
+        let out = log.out.lock().unwrap_or_else(PoisonError::into_inner);
+        crash_mark::end_log_on_crash(&out.file);
+        drop(out);
         log
     }
 
@@ -183,6 +187,9 @@ impl StageLog {
             return;
         }
         out.ended = ends;
+        if ends {
+            crash_mark::log_has_ended();
+        }
         // A line that was written in part is ended, so that it spoils none but itself.
         let start = if out.broken { "\n" } else { "" };
         match out.file.write_all(format!("{start}{line}\n").as_bytes()) {
