@@ -76,14 +76,18 @@ struct Reader<'r, 'a> {
     engine: usize,
     /// Where images of the next batch are brought.
     intake: Option<Arc<dyn ImageIntake>>,
-    /// Threads that read; the engine's own would have to wait for the disk.
+    /// Threads of the engine. Others read, since its own would have to wait for the disk, but not more of them.
     threads: usize,
     /// Where they come from.
     pools: &'r Pools,
 }
 
-/// Threads that read for one engine at most: each copies some 2 GB/s out of the page cache, and a card takes about 30.
-const MOST_READING: usize = 16;
+/// Threads that bring the images of one engine from files at most: each copies some 2 GB/s out of the page cache, and a card takes
+/// about 30.
+const READING: usize = 16;
+/// Threads that list what a batch is compared with at most, where the engine holds its images: more of them get in the way of the
+/// engine's own.
+const LISTING: usize = 8;
 
 /// Run the engines, each with its own input, over this rank's particles of a half-set.
 pub fn run(
@@ -109,7 +113,7 @@ pub fn run(
             rest: &rest,
             engine: number,
             intake: engine.intake(),
-            threads: threads.min(MOST_READING),
+            threads,
             pools: course.pools,
         })
         .collect();
@@ -181,16 +185,19 @@ fn each<T: Send>(
 impl<'a> Reader<'_, 'a> {
     /// Reads batch after batch until none is left or nobody wants them.
     fn run(&self, send: &SyncSender<Result<Batch<'a>, RunError>>) {
-        let pool = match self.pools.lend(self.threads) {
-            Ok(pool) => pool,
-            // Nobody to tell when the receiver has hung up.
-            Err(error) => return send.send(Err(error)).unwrap_or(()),
-        };
         loop {
             let Some(share) = lock(self.rest).next(self.engine) else {
                 break;
             };
-            let batch = pool.install(|| self.read(share));
+            let held = self.held(share);
+            let most = match held.iter().all(|is_held| *is_held) {
+                true => LISTING,
+                false => READING,
+            };
+            let batch = self
+                .pools
+                .lend(self.threads.min(most))
+                .and_then(|pool| pool.install(|| self.read(share, &held)));
             let failed = batch.is_err();
             // The receiver hangs up when an engine fails: nothing more is needed then.
             if send.send(batch).is_err() || failed {
@@ -199,16 +206,15 @@ impl<'a> Reader<'_, 'a> {
         }
     }
 
-    fn read(&self, share: &'a [Dealt]) -> Result<Batch<'a>, RunError> {
+    fn read(&self, share: &'a [Dealt], held: &[bool]) -> Result<Batch<'a>, RunError> {
         let Source { set, images, .. } = self.source;
-        let held = self.held(share);
-        let are_there = self.read_directly(share, &held)?;
+        let are_there = self.read_directly(share, held)?;
         let mut items = share
             .par_iter()
             .zip(held)
             .map(|(dealt, is_held)| {
                 let particle = &set.particles[dealt.index];
-                let image = match are_there || is_held {
+                let image = match are_there || *is_held {
                     true => Pixels::NONE,
                     false => images.image(set, dealt.index)?,
                 };
