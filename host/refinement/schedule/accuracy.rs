@@ -2,22 +2,22 @@
 //! changes noticeably against the noise (spec 01 §4.11, spec 02 §5.2). Image data are not used.
 
 mod on_device;
+mod places;
 
 use crate::comm::Ranks;
 use crate::dataset::{OpticsGroup, Particle};
 use crate::errors::{Code, Coded};
-use crate::expectation::slices::{ImagePlane, shell_ratio};
+use crate::expectation::slices::ImagePlane;
 use crate::expectation::{ExpectationError, ExpectationOptions};
-use crate::fourier::image::logical_row;
 use crate::fourier::reference::{Reference, ReferenceVolume};
 use crate::fourier::shape::Dimensions;
-use crate::fourier::shells::round;
 use crate::geometry::{Matrix3, euler, random::CRandom};
 use crate::model::Model;
 use crate::optics::Ctf;
 use crate::refinement::error::RunError;
 use crate::refinement::parallel::workers::agree;
 use gpu::slice::{VolumeShape, slice_value};
+use places::{Place, places};
 use rayon::prelude::*;
 use std::f64::consts::PI;
 
@@ -290,50 +290,6 @@ fn shifts_along_x(choice: f32) -> bool {
 /// How slices along the orientations of a group's particles lie in a reference.
 fn image_plane(padding: f64, group: &OpticsGroup, model: &Model) -> ImagePlane {
     ImagePlane::new(group, model.box_size, model.pixel_size, padding)
-}
-
-/// A pixel of an optics group: position, model shell and twice the noise variance.
-struct Place {
-    x: i32,
-    y: i32,
-    shell: usize,
-    variance2: f64,
-}
-
-impl Place {
-    /// C²/(2σ²) with the CTF of a particle.
-    fn weight(&self, ctf: Option<&Ctf>) -> f64 {
-        let c = ctf.map_or(1.0, |ctf| ctf.value(self.x, self.y));
-        c * c / self.variance2
-    }
-}
-
-/// Pixels of an optics group that take part.
-fn places(input: &AccuracyInput, group: usize) -> Vec<Place> {
-    let (size, noise) = (input.sizes[group], &input.model.noise[group]);
-    let (box_size, pixel_size) = (input.model.box_size, input.model.pixel_size);
-    let ratio = shell_ratio(&input.optics[group], box_size, pixel_size);
-    let mut places = Vec::with_capacity(size * (size / 2 + 1));
-    for row in 0..size {
-        let y = logical_row(row, size);
-        for x in 0..=(size / 2) as i32 {
-            let shell = round(f64::from(x * x + y * y).sqrt());
-            if shell == 0 || shell > (size / 2) as i64 || (x == 0 && y < 0) {
-                continue;
-            }
-            let shell = round(ratio * shell as f64) as usize;
-            let Some(&sigma2) = noise.get(shell).filter(|&&s| s > 0.0) else {
-                continue;
-            };
-            places.push(Place {
-                x,
-                y,
-                shell,
-                variance2: 2.0 * input.options.sigma2_fudge * sigma2,
-            });
-        }
-    }
-    places
 }
 
 /// CTF of a particle; None without `--ctf`.

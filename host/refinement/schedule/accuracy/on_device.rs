@@ -5,7 +5,7 @@ use crate::expectation::{ExpectationError, cuda::trials::Trials};
 use crate::fourier::reference::DeviceReference;
 use crate::refinement::error::RunError;
 use crate::refinement::schedule::accuracy::{
-    AccuracyInput, ClassAccuracy, LARGEST, NOTICEABLE, choice, ctf_of, image_plane, places,
+    AccuracyInput, ClassAccuracy, LARGEST, NOTICEABLE, choice, ctf_of, image_plane, places::places,
     rotation_step, series, shifts_along_x, translation_step, turned,
 };
 use gpu::slice::SliceAxes;
