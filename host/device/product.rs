@@ -130,7 +130,7 @@ impl MatrixProduct {
 pub struct Operand {
     /// The values, or their upper parts.
     values: Buffer<f32>,
-    /// What is left of them, where tensor cores multiply both parts.
+    /// Their rest, where tensor cores multiply both parts.
     low: Option<Buffer<f32>>,
 }
 
@@ -161,7 +161,7 @@ impl Operand {
     }
 }
 
-/// What is multiplied, and where the products go.
+/// Operands of a product, and where the products go.
 #[derive(Clone, Copy)]
 pub struct Factors<'a> {
     /// Rows of the product.

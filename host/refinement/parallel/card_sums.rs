@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// Voxels that go over the network at a time.
 const RANGE: usize = 4 << 20;
 
-/// What sums over cards are needed for.
+/// Needs of a job for sums over cards.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
     /// False with `--no_nccl`.

@@ -156,21 +156,11 @@ fn choose(map: &str, ranks: &Ranks) -> Result<Vec<usize>, RunError> {
 
 /// Opens all devices at the same time.
 fn open_all(chosen: Vec<usize>) -> Result<Vec<Card>, RunError> {
-    std::thread::scope(|scope| {
-        let opening: Vec<_> = chosen
-            .iter()
-            .map(|&ordinal| scope.spawn(move || open_card(ordinal)))
-            .collect();
-        opening
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-                    .map_err(device_error)
-            })
-            .collect()
-    })
+    let tasks = chosen.into_iter().map(|ordinal| move || open_card(ordinal));
+    threads::side_by_side(tasks)
+        .into_iter()
+        .map(|card| card.map_err(device_error))
+        .collect()
 }
 
 /// Opens a device and the libraries that work on it.

@@ -56,6 +56,26 @@ pub(crate) fn pool(threads: usize) -> Result<rayon::ThreadPool, RunError> {
         })
 }
 
+/// Runs all `tasks` at the same time, each in a thread of its own, and returns their results in order.
+///
+/// # Panics
+/// When a task does.
+pub(crate) fn side_by_side<T: Send>(
+    tasks: impl Iterator<Item = impl FnOnce() -> T + Send>,
+) -> Vec<T> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = tasks.map(|task| scope.spawn(task)).collect();
+        running
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
+}
+
 /// Pools of threads that stay from iteration to iteration: to begin them takes as long as a small subset of particles.
 #[derive(Default)]
 pub struct Pools(Mutex<Vec<rayon::ThreadPool>>);
@@ -132,6 +152,17 @@ mod tests {
         assert_eq!(bound.threads(6, 4), 6, "--j is the user's word");
         assert_eq!(bound.threads(1000, 1), 16, "within reason");
     }
+    #[test]
+    fn tasks_side_by_side_answer_in_order() {
+        let wait = |number: u64| {
+            move || {
+                std::thread::sleep(std::time::Duration::from_millis(20 - 10 * number));
+                number
+            }
+        };
+        assert_eq!(side_by_side((0..3).map(wait)), [0, 1, 2]);
+    }
+
     #[test]
     fn pools_are_used_again_by_one_at_a_time() {
         let pools = Pools::default();

@@ -19,7 +19,7 @@ use crate::refinement::parallel::card_sums::Routes;
 use crate::refinement::parallel::engine_shares::align_halves_at_once;
 use crate::refinement::parallel::load_balance::{CostRule, Dealt, deal};
 use crate::refinement::parallel::reduction;
-use crate::refinement::parallel::threads::Pools;
+use crate::refinement::parallel::threads::{Pools, side_by_side};
 use crate::refinement::parallel::workers::{Engine, StopSign, Workers, agree};
 use crate::refinement::steps::fourier_references::{self, HalfReferences, Places};
 use crate::refinement::steps::rank_expectation::{self, Course, HalfResult, Source};
@@ -146,7 +146,7 @@ pub fn run(
     Ok(expected)
 }
 
-/// What the alignment of each half-set of a rank is given.
+/// Input of the alignment of each half-set of a rank.
 #[derive(Clone, Copy)]
 struct Work<'a> {
     sizes: &'a [ImageSizes],
@@ -236,27 +236,17 @@ fn at_once(
     let halves = references.len();
     let threads = rayon::current_num_threads().div_ceil(halves);
     let parts = engines.chunks_mut(engines.len() / halves);
-    let aligned: Vec<Result<HalfResult, RunError>> = std::thread::scope(|scope| {
-        let running: Vec<_> = parts
-            .zip(references)
-            .enumerate()
-            .map(|(half, (engines, references))| {
-                scope.spawn(move || {
-                    work.pools
-                        .lend(threads)?
-                        .install(|| one_half(job, engines, &references, half, work))
-                })
-            })
-            .collect();
-        running
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect()
-    });
+    let tasks = parts
+        .zip(references)
+        .enumerate()
+        .map(|(half, (engines, references))| {
+            move || {
+                work.pools
+                    .lend(threads)?
+                    .install(|| one_half(job, engines, &references, half, work))
+            }
+        });
+    let aligned: Vec<Result<HalfResult, RunError>> = side_by_side(tasks);
     let mut results = aligned.into_iter().collect::<Result<Vec<_>, _>>()?;
     if let Some(device) = engines[0].device() {
         for sums in results

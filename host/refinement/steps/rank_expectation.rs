@@ -14,7 +14,7 @@ use crate::refinement::parallel::card_sums::Routes;
 use crate::refinement::parallel::engine_shares::Spans;
 use crate::refinement::parallel::load_balance::Dealt;
 use crate::refinement::parallel::reduction::{self, Found};
-use crate::refinement::parallel::threads::Pools;
+use crate::refinement::parallel::threads::{Pools, side_by_side};
 use crate::refinement::parallel::workers::{Engine, StopSign};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -157,29 +157,18 @@ fn each<T: Send>(
     }
     let threads = rayon::current_num_threads().div_ceil(engines.len());
     let work = &work;
-    std::thread::scope(|scope| {
-        let running: Vec<_> = engines
-            .iter_mut()
-            .zip(inputs)
-            .enumerate()
-            .map(|(number, (engine, input))| {
-                scope.spawn(move || {
-                    pools
-                        .lend(threads)?
-                        .install(|| work(number, engine.as_mut(), input))
-                })
-            })
-            .collect();
-        let results: Vec<Result<T, RunError>> = running
-            .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect();
-        results.into_iter().collect()
-    })
+    let tasks = engines
+        .iter_mut()
+        .zip(inputs)
+        .enumerate()
+        .map(|(number, (engine, input))| {
+            move || {
+                pools
+                    .lend(threads)?
+                    .install(|| work(number, engine.as_mut(), input))
+            }
+        });
+    side_by_side(tasks).into_iter().collect()
 }
 
 impl<'a> Reader<'_, 'a> {
